@@ -1,0 +1,201 @@
+//! What an enrollment says. The words and their defaults are those of DPS's enrollment records where it has them.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::clock::Timestamp;
+use crate::json::JsonText;
+use crate::names::{CaName, DeviceId, Digest, GroupId, HubName, PluginName, RegistrationId};
+
+/// An individual enrollment: one device. It alone decides about its registration id, whatever group would match too.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Individual {
+    /// The device.
+    pub registration_id: RegistrationId,
+    /// Its id in the hub; the registration id when absent.
+    pub device_id: Option<DeviceId>,
+    /// How it proves itself.
+    pub attestation: IndividualAttestation,
+    /// What becomes of it.
+    pub terms: Terms,
+}
+
+/// An enrollment group: many devices.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Group {
+    /// Its id.
+    pub id: GroupId,
+    /// How its devices prove themselves.
+    pub attestation: GroupAttestation,
+    /// What becomes of them.
+    pub terms: Terms,
+}
+
+/// How the device of an individual enrollment proves itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum IndividualAttestation {
+    /// By exactly one of these certificates.
+    X509 {
+        /// The certificate.
+        primary: CertificatePin,
+        /// Its successor, while certificates are rolled over.
+        secondary: Option<CertificatePin>,
+    },
+}
+
+/// How the devices of a group prove themselves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum GroupAttestation {
+    /// By a certificate that chains up to one of these uploaded, proven authorities (a root or an intermediate).
+    X509Authorities {
+        /// The authority.
+        primary: CaName,
+        /// Its successor.
+        secondary: Option<CaName>,
+    },
+    /// By a certificate that chains up to one of these intermediates, which the group itself holds. Their own
+    /// issuer must be an uploaded, proven authority.
+    X509Intermediates {
+        /// The intermediate's certificate.
+        primary: CertificatePin,
+        /// Its successor.
+        secondary: Option<CertificatePin>,
+    },
+}
+
+/// One exact certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificatePin {
+    /// SHA-256 of the DER.
+    pub sha256: Digest,
+    /// The DER, when it was given and not only its digest.
+    pub der: Option<Vec<u8>>,
+}
+
+/// An uploaded certificate authority. Only a proven one can admit devices.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateAuthority {
+    /// Its name.
+    pub name: CaName,
+    /// The certificate.
+    pub der: Vec<u8>,
+    /// Whether possession of its key has been proven.
+    pub verified: bool,
+    /// The code that the verification certificate's CN must be, while possession is unproven.
+    pub verification_code: Option<String>,
+    /// When it was uploaded.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+/// What becomes of an enrollment's devices.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Terms {
+    /// A disabled enrollment refuses its devices, and hides any other that would take them.
+    pub enabled: bool,
+    /// Whether a manufacturing record is demanded.
+    pub manufacturing: Manufacturing,
+    /// Whether a device may come back with another key.
+    pub key_change: KeyChange,
+    /// What happens on a further registration.
+    pub reprovision: ReprovisionPolicy,
+    /// The hubs that its devices may get; all linked ones when absent.
+    pub hubs: Option<Vec<HubName>>,
+    /// Which policies decide.
+    pub allocation: Allocation,
+    /// Where its hub identity starts.
+    pub initial_twin: InitialTwin,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// Changes with every change; what `If-Match` compares.
+    pub etag: String,
+}
+
+/// The policies of an enrollment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Allocation {
+    /// Chooses the hub.
+    pub selection: PolicyBinding,
+    /// Chooses the hub when `selection` abstains.
+    pub fallback: Option<PolicyBinding>,
+    /// Place the device, in this order.
+    pub grouping: Vec<PolicyBinding>,
+}
+
+/// A plugin and its settings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyBinding {
+    /// The plugin's published name.
+    pub plugin: PluginName,
+    /// One exact revision; the live one of that name when absent.
+    pub revision: Option<Digest>,
+    /// JSON, as the plugin's schema says.
+    pub settings: JsonText,
+}
+
+/// Whether a manufacturing record is demanded (the two-factor rule).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Manufacturing {
+    /// It is.
+    #[default]
+    Required,
+    /// It is not: one factor only, for migrations. A record that exists still counts.
+    Optional,
+}
+
+/// Whether a device may come back under its registration id with another key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyChange {
+    /// It is refused until an operator releases the registration.
+    #[default]
+    Refuse,
+    /// It may: for fleets that renew certificates with new keys.
+    Allow,
+}
+
+/// What happens when a device registers again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReprovisionPolicy {
+    /// Whether the policy is asked again; otherwise the device stays on its hub.
+    pub update_hub_assignment: bool,
+    /// Whether its data moves with it, or is set back to the initial twin.
+    pub migrate_device_data: bool,
+}
+
+impl Default for ReprovisionPolicy {
+    fn default() -> Self {
+        Self {
+            update_hub_assignment: true,
+            migrate_device_data: true,
+        }
+    }
+}
+
+/// Where a device's twin starts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InitialTwin {
+    /// Tags.
+    #[serde(default)]
+    pub tags: Map<String, Value>,
+    /// Desired properties.
+    #[serde(default)]
+    pub desired: Map<String, Value>,
+}
+
+/// Which enrollment admitted a device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EnrollmentRef {
+    /// The individual enrollment of its registration id.
+    Individual(RegistrationId),
+    /// A group.
+    Group(GroupId),
+}

@@ -1,0 +1,119 @@
+//! JSON that is kept as text: checked once, never re-shaped.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// RFC 8259 text that parsed, within limits of size and depth. It is stored, handed to plugins and sent to devices
+/// as it was written, so that its digest and its numbers stay what they were.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JsonText(String);
+
+/// Why a text is not taken as JSON.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JsonError {
+    /// Not RFC 8259.
+    #[error("not JSON: {0}")]
+    Syntax(String),
+    /// Nested too deeply.
+    #[error("nested more than {max} levels deep")]
+    Depth {
+        /// The limit, in levels of arrays and objects.
+        max: usize,
+    },
+    /// Too long.
+    #[error("{len} bytes long; at most {max} are taken")]
+    Size {
+        /// Its length, in bytes.
+        len: usize,
+        /// The limit, in bytes.
+        max: usize,
+    },
+}
+
+impl JsonText {
+    /// Takes a text when it is JSON of at most `max_bytes` and `max_depth`.
+    pub fn parse(
+        text: impl Into<String>,
+        max_bytes: usize,
+        max_depth: usize,
+    ) -> Result<Self, JsonError> {
+        let text = text.into();
+        if text.len() > max_bytes {
+            return Err(JsonError::Size {
+                len: text.len(),
+                max: max_bytes,
+            });
+        }
+        if depth(&text) > max_depth {
+            return Err(JsonError::Depth { max: max_depth });
+        }
+        serde_json::from_str::<serde::de::IgnoredAny>(&text)
+            .map_err(|e| JsonError::Syntax(e.to_string()))?;
+        Ok(Self(text))
+    }
+
+    /// The text of a value.
+    pub fn of(value: &Value) -> Self {
+        Self(value.to_string())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The value, for reading its members.
+    pub fn value(&self) -> Value {
+        // It parsed when it was made; a value that does not any more could only come from a damaged store.
+        serde_json::from_str(&self.0).unwrap_or(Value::Null)
+    }
+}
+
+/// The deepest nesting of arrays and objects, counted without building anything. For text that is not JSON the
+/// count is an upper bound.
+fn depth(text: &str) -> usize {
+    let (mut deepest, mut now, mut in_string, mut escaped) = (0_usize, 0_usize, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                now += 1;
+                deepest = deepest.max(now);
+            }
+            b']' | b'}' if !in_string => now = now.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_stays_as_it_was_written() {
+        let text = r#"{"b":1.0e0,"a":[ 1 ]}"#;
+        assert_eq!(JsonText::parse(text, 100, 2).unwrap().as_str(), text);
+    }
+
+    #[test]
+    fn brackets_within_strings_are_no_depth() {
+        assert!(JsonText::parse(r#"["[[[[\"[[["]"#, 100, 1).is_ok());
+        assert_eq!(
+            JsonText::parse("[[1]]", 100, 1),
+            Err(JsonError::Depth { max: 1 })
+        );
+        assert!(matches!(
+            JsonText::parse("[1", 100, 9),
+            Err(JsonError::Syntax(_))
+        ));
+        assert_eq!(
+            JsonText::parse("[1]", 2, 9),
+            Err(JsonError::Size { len: 3, max: 2 })
+        );
+    }
+}

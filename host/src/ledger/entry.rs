@@ -1,0 +1,36 @@
+//! One ledger entry.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::names::{IdScope, TrackingId};
+
+/// What is kept under a tracking id.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The request.
+    pub tracking_id: TrackingId,
+    /// When it came.
+    pub at: Timestamp,
+    /// The id scope of its URL.
+    pub scope: Option<IdScope>,
+    /// The registration id of its URL, as far as it is one; at most 128 characters are kept.
+    pub registration_id: String,
+    /// Where it came from.
+    pub source: String,
+    /// What came of it.
+    pub kind: EntryKind,
+}
+
+/// What came of a request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EntryKind {
+    /// The device was turned away before any policy was asked.
+    Refused {
+        /// The cause, for programs.
+        cause: String,
+        /// The whole story, for the operator.
+        detail: String,
+    },
+}

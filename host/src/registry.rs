@@ -1,0 +1,5 @@
+//! The second factor: what manufacturers said of their devices beforehand.
+
+pub mod record;
+
+pub use record::{Evidence, ManufacturingRecord, RecordState};

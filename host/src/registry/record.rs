@@ -1,0 +1,79 @@
+//! The manufacturing record.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::names::{Digest, ManufacturerId, RegistrationId};
+
+/// What the manufacturer says of one device: that it made it, how its credential can be recognised, and facts that
+/// policies may use. Keyed by id scope and registration id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManufacturingRecord {
+    /// The device.
+    pub registration_id: RegistrationId,
+    /// Who imported it, and alone may change it.
+    pub manufacturer: ManufacturerId,
+    /// Whether it may be provisioned.
+    pub state: RecordState,
+    /// What the credential must match, if anything is said of it.
+    #[serde(default)]
+    pub evidence: Evidence,
+    /// Free facts, such as `model` or `region`, sorted by key.
+    #[serde(default)]
+    pub facts: BTreeMap<String, String>,
+    /// When it was first imported.
+    pub imported_at: Timestamp,
+    /// When it or its state last changed.
+    pub updated_at: Timestamp,
+}
+
+impl ManufacturingRecord {
+    /// Whether two imports say the same of the device; state and times are not the manufacturer's to say.
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        self.registration_id.as_str() == other.registration_id.as_str()
+            && self.manufacturer == other.manufacturer
+            && self.evidence == other.evidence
+            && self.facts == other.facts
+    }
+}
+
+/// What is known of the device's credential. Every part that is present must match.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// SHA-256 of the certificate's DER.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_sha256: Option<Digest>,
+    /// SHA-256 of the public key's SubjectPublicKeyInfo, DER.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key_sha256: Option<Digest>,
+    /// SHA-256 of the TPM's endorsement key (TPM2B_PUBLIC).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endorsement_key_sha256: Option<Digest>,
+}
+
+/// Whether a device may be provisioned.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum RecordState {
+    /// It may.
+    #[default]
+    Active,
+    /// Not while somebody looks into it.
+    Quarantined,
+    /// Never again.
+    Retired,
+}

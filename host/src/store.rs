@@ -1,0 +1,459 @@
+//! Where everything that must not be lost is kept.
+//!
+//! One trait of coarse operations in the domain's words; each is one transaction, and nothing outside this module
+//! knows of tables or keys. redb is the default. A write's future ends when the transaction that holds it is on
+//! disk, and an error means that nothing of it is there, except for [`StoreError::Outcome`], after which the process
+//! must end: whether the write is there is known only once the database has been opened again.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::enrollment::{CertificateAuthority, Group, Individual};
+use crate::hub::{Hub, HubLoad};
+use crate::ledger::Entry;
+use crate::names::{
+    CaName, Digest, GroupId, HubName, IdScope, ManufacturerId, PluginName, RegistrationId,
+    TrackingId,
+};
+use crate::registration::Registration;
+use crate::registry::{ManufacturingRecord, RecordState};
+use crate::token::TokenRecord;
+
+/// A store. Reads see the last finished transaction and never wait for writes.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    // Registrations and the ledger.
+
+    /// The registration of an id.
+    async fn registration(
+        &self,
+        scope: &IdScope,
+        id: &RegistrationId,
+    ) -> Result<Option<Registration>, StoreError>;
+
+    /// Registrations in the order of their ids.
+    async fn registrations(
+        &self,
+        scope: &IdScope,
+        page: Page,
+        filter: RegistrationFilter,
+    ) -> Result<Listing<Registration>, StoreError>;
+
+    /// Writes a registration, its hub's count, its group's counts and its ledger entry, if all of
+    /// [`RegistrationCommit`]'s conditions hold.
+    async fn commit_registration(
+        &self,
+        commit: RegistrationCommit,
+    ) -> Result<CommitOutcome, StoreError>;
+
+    /// Removes a registration, gives its place in its hub and groups back, and answers it.
+    async fn delete_registration(
+        &self,
+        scope: &IdScope,
+        id: &RegistrationId,
+    ) -> Result<Option<Registration>, StoreError>;
+
+    /// Lets the id be claimed by another key; answers whether there was such a registration.
+    async fn release_registration(
+        &self,
+        scope: &IdScope,
+        id: &RegistrationId,
+    ) -> Result<bool, StoreError>;
+
+    /// Devices placed at a group path or below it.
+    async fn group_count(&self, scope: &IdScope, path: &[String]) -> Result<u64, StoreError>;
+
+    /// Adds an entry that belongs to no registration. The oldest refusals make room for new ones, so that nobody can
+    /// fill the disk by being refused.
+    async fn record_refusal(&self, entry: Entry) -> Result<(), StoreError>;
+
+    /// One ledger entry.
+    async fn ledger_entry(&self, id: TrackingId) -> Result<Option<Entry>, StoreError>;
+
+    /// Keeps bytes that ledger entries name by their digest (settings, catalogue snapshots); answers at once for
+    /// bytes that are there.
+    async fn keep_content(&self, content: Vec<u8>) -> Result<Digest, StoreError>;
+
+    /// Bytes by their digest.
+    async fn content(&self, digest: Digest) -> Result<Option<Vec<u8>>, StoreError>;
+
+    // Manufacturing records.
+
+    /// The record of a device.
+    async fn record(
+        &self,
+        scope: &IdScope,
+        id: &RegistrationId,
+    ) -> Result<Option<ManufacturingRecord>, StoreError>;
+
+    /// Records in the order of their ids. A page may hold fewer than asked for when the filter passes few.
+    async fn records(
+        &self,
+        scope: &IdScope,
+        page: Page,
+        filter: RecordFilter,
+    ) -> Result<Listing<ManufacturingRecord>, StoreError>;
+
+    /// Imports a batch in one transaction; answers one result for each row, in order.
+    async fn import_batch(&self, batch: ImportBatch) -> Result<Vec<RowOutcome>, StoreError>;
+
+    /// Changes a record's state; answers the record as it is now.
+    async fn set_record_state(
+        &self,
+        scope: &IdScope,
+        id: &RegistrationId,
+        state: RecordState,
+        now: Timestamp,
+    ) -> Result<Option<ManufacturingRecord>, StoreError>;
+
+    /// How many records a manufacturer has.
+    async fn record_count(
+        &self,
+        scope: &IdScope,
+        manufacturer: &ManufacturerId,
+    ) -> Result<u64, StoreError>;
+
+    // Individual enrollments: many, so looked up one by one.
+
+    /// The individual enrollment of an id.
+    async fn individual(
+        &self,
+        scope: &IdScope,
+        id: &RegistrationId,
+    ) -> Result<Option<Individual>, StoreError>;
+
+    /// Individual enrollments in the order of their ids.
+    async fn individuals(
+        &self,
+        scope: &IdScope,
+        page: Page,
+    ) -> Result<Listing<Individual>, StoreError>;
+
+    /// Makes or replaces an individual enrollment. A certificate that another enrollment names is a conflict.
+    async fn put_individual(
+        &self,
+        scope: &IdScope,
+        entry: Individual,
+        when: Precondition,
+    ) -> Result<PutOutcome, StoreError>;
+
+    /// Removes one.
+    async fn delete_individual(
+        &self,
+        scope: &IdScope,
+        id: &RegistrationId,
+        when: Precondition,
+    ) -> Result<DeleteOutcome, StoreError>;
+
+    /// The enrollment that names a certificate.
+    async fn enrollment_of_certificate(
+        &self,
+        scope: &IdScope,
+        certificate: Digest,
+    ) -> Result<Option<crate::enrollment::EnrollmentRef>, StoreError>;
+
+    // The catalogue: few, so held in memory as a whole by whoever decides.
+
+    /// Everything of all scopes but what is looked up one by one.
+    async fn load_catalogue(&self) -> Result<CatalogueRecords, StoreError>;
+
+    /// Makes an id scope; answers whether it is new.
+    async fn create_scope(&self, scope: IdScope) -> Result<bool, StoreError>;
+
+    /// Makes or replaces a group. A certificate that another enrollment names is a conflict.
+    async fn put_group(
+        &self,
+        scope: &IdScope,
+        group: Group,
+        when: Precondition,
+    ) -> Result<PutOutcome, StoreError>;
+
+    /// Removes a group. Its devices' registrations stay.
+    async fn delete_group(
+        &self,
+        scope: &IdScope,
+        id: &GroupId,
+        when: Precondition,
+    ) -> Result<DeleteOutcome, StoreError>;
+
+    /// Makes or replaces an authority.
+    async fn put_authority(
+        &self,
+        scope: &IdScope,
+        authority: CertificateAuthority,
+        when: Precondition,
+    ) -> Result<PutOutcome, StoreError>;
+
+    /// Removes an authority.
+    async fn delete_authority(
+        &self,
+        scope: &IdScope,
+        name: &CaName,
+    ) -> Result<DeleteOutcome, StoreError>;
+
+    /// Links a hub or changes it; its count stays.
+    async fn put_hub(
+        &self,
+        scope: &IdScope,
+        hub: Hub,
+        when: Precondition,
+    ) -> Result<PutOutcome, StoreError>;
+
+    /// Unlinks a hub. Registrations that name it stay, and no new one can.
+    async fn delete_hub(
+        &self,
+        scope: &IdScope,
+        name: &HubName,
+    ) -> Result<DeleteOutcome, StoreError>;
+
+    /// Keeps a revision's bytes and makes it the live one of its name.
+    async fn publish_plugin(
+        &self,
+        scope: &IdScope,
+        plugin: PublishedPlugin,
+        bytes: Vec<u8>,
+    ) -> Result<PutOutcome, StoreError>;
+
+    /// Removes a plugin's name; the bytes stay for replay.
+    async fn delete_plugin(
+        &self,
+        scope: &IdScope,
+        name: &PluginName,
+    ) -> Result<DeleteOutcome, StoreError>;
+
+    // Tokens.
+
+    /// Keeps a new token.
+    async fn put_token(&self, token: TokenRecord) -> Result<(), StoreError>;
+
+    /// A token by the SHA-256 of its secret.
+    async fn token(&self, secret_sha256: Digest) -> Result<Option<TokenRecord>, StoreError>;
+
+    /// All tokens.
+    async fn tokens(&self) -> Result<Vec<TokenRecord>, StoreError>;
+
+    /// Revokes a token by its public id; answers whether there was one.
+    async fn delete_token(&self, id: &str) -> Result<bool, StoreError>;
+
+    /// Finishes what is queued, refuses what comes after, and closes the files.
+    async fn close(&self) -> Result<(), StoreError>;
+}
+
+/// A registration to write, and on what conditions.
+#[derive(Clone, Debug)]
+pub struct RegistrationCommit {
+    /// Its tenant.
+    pub scope: IdScope,
+    /// What to write. When it is assigned, its hub is the first of `hubs`; the store puts in the one that had room.
+    pub registration: Registration,
+    /// The hubs to try in order, the wish first; empty for one that failed.
+    pub hubs: Vec<HubName>,
+    /// The generation that was read when the decision was made; 0 when there was no registration.
+    pub expected_generation: u64,
+    /// What explains it.
+    pub entry: Entry,
+}
+
+/// What came of a commit.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CommitOutcome {
+    /// It is on disk; this is what was written.
+    Committed(Box<Registration>),
+    /// None of the hubs is linked, active and with room; nothing was written.
+    NoRoom,
+    /// Another request wrote this registration since it was read; this is what stands there. Nothing was written.
+    Overtaken(Option<Box<Registration>>),
+}
+
+/// Part of a listing: so many after a key.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// The key after which it begins; the first page when absent.
+    pub after: Option<String>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// A page of things.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listing<T> {
+    /// The things.
+    pub items: Vec<T>,
+    /// Where the next page begins; absent on the last.
+    pub next: Option<String>,
+}
+
+/// Which registrations to list.
+#[derive(Clone, Debug, Default)]
+pub struct RegistrationFilter {
+    /// Only those on this hub.
+    pub hub: Option<HubName>,
+    /// Only those admitted by this group.
+    pub group: Option<GroupId>,
+}
+
+/// Which manufacturing records to list.
+#[derive(Clone, Debug, Default)]
+pub struct RecordFilter {
+    /// Only this manufacturer's.
+    pub manufacturer: Option<ManufacturerId>,
+    /// Only those in this state.
+    pub state: Option<RecordState>,
+    /// Only those whose registration id begins so (lower case).
+    pub prefix: Option<String>,
+}
+
+/// Rows to import.
+#[derive(Clone, Debug)]
+pub struct ImportBatch {
+    /// The tenant.
+    pub scope: IdScope,
+    /// Whose records they are; rows of another manufacturer's devices are refused.
+    pub manufacturer: ManufacturerId,
+    /// How many records this manufacturer may have in all.
+    pub quota: Option<u64>,
+    /// The rows. Their times and states are those of new records.
+    pub rows: Vec<ManufacturingRecord>,
+    /// Whether one refused row refuses the whole batch (then nothing is written, and rows that were good answer
+    /// [`RowOutcome::NotTaken`]).
+    pub all_or_nothing: bool,
+    /// Only say what would be done.
+    pub dry_run: bool,
+}
+
+/// What came of one row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RowOutcome {
+    /// A new record.
+    Added,
+    /// The record said something else before.
+    Updated,
+    /// The record said the same.
+    Unchanged,
+    /// Another manufacturer has this device.
+    OtherManufacturer,
+    /// The device is retired; its record does not change any more.
+    Retired,
+    /// The manufacturer's quota is used up.
+    OverQuota,
+    /// The row was good, and another of an all-or-nothing batch was not.
+    NotTaken,
+}
+
+/// On what condition something is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Precondition {
+    /// Only if there is none yet.
+    New,
+    /// Only if there is one, and its entity tag is this one.
+    Match(String),
+    /// Only if there is one.
+    Exists,
+    /// Whatever is there.
+    Any,
+}
+
+/// What came of a write under a precondition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PutOutcome {
+    /// It was not there before.
+    Created,
+    /// It was.
+    Replaced,
+    /// It was to be new, and is there already.
+    AlreadyThere,
+    /// It was to be there, and is not.
+    Missing,
+    /// It is there with another entity tag.
+    Changed,
+    /// Another thing holds something that may be held once only; the text says which and what.
+    Conflict(String),
+}
+
+/// What came of a removal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeleteOutcome {
+    /// It is gone.
+    Deleted,
+    /// It was not there.
+    Missing,
+    /// It is there with another entity tag.
+    Changed,
+    /// Something else still needs it; the text says what.
+    InUse(String),
+}
+
+/// Everything that is held in memory.
+#[derive(Clone, Debug, Default)]
+pub struct CatalogueRecords {
+    /// One for each id scope.
+    pub scopes: Vec<ScopeRecords>,
+}
+
+/// The small things of one id scope.
+#[derive(Clone, Debug)]
+pub struct ScopeRecords {
+    /// The id scope.
+    pub scope: IdScope,
+    /// Counts up with every change of what follows.
+    pub revision: u64,
+    /// Linked hubs and how full they are, by name.
+    pub hubs: Vec<(Hub, HubLoad)>,
+    /// Enrollment groups, by id.
+    pub groups: Vec<Group>,
+    /// Certificate authorities, by name.
+    pub authorities: Vec<CertificateAuthority>,
+    /// Published plugins, by name.
+    pub plugins: Vec<PublishedPlugin>,
+}
+
+/// A plugin's name and its revisions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedPlugin {
+    /// Its name.
+    pub name: PluginName,
+    /// The revision that bindings without a digest use: SHA-256 of the component.
+    pub live: Digest,
+    /// Revisions that were live before, newest first.
+    pub previous: Vec<Digest>,
+    /// When the live revision was published.
+    pub published_at: Timestamp,
+    /// By whom: the id of a token.
+    pub published_by: String,
+}
+
+/// Why a store could not do as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database cannot be opened.
+    #[error("cannot open the database {path}: {reason}")]
+    Open {
+        /// The file.
+        path: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// A read failed.
+    #[error("the database cannot be read: {0}")]
+    Read(String),
+    /// What stands there is not what was written.
+    #[error(
+        "the database holds a {what} that cannot be understood: {reason}; restore it from a backup"
+    )]
+    Damaged {
+        /// The kind of thing.
+        what: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Too much waits to be written.
+    #[error("too much waits to be written; try again")]
+    Busy,
+    /// The store is closing.
+    #[error("the service is stopping")]
+    Closed,
+    /// The transaction failed to commit; whether it is there is not known.
+    #[error("a commit failed ({0}); the process must end")]
+    Outcome(String),
+}

@@ -1,0 +1,57 @@
+//! Bearer tokens of the management API.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::names::{Digest, IdScope, ManufacturerId};
+
+/// What is kept of a token: everything but the token itself, of which only the SHA-256 is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRecord {
+    /// A short public name, to list and revoke it by.
+    pub id: String,
+    /// SHA-256 of the secret part.
+    pub secret_sha256: Digest,
+    /// What its holder is for.
+    pub note: String,
+    /// What it may do.
+    pub role: Role,
+    /// The tenant that it is good for; all of them when absent (operators only).
+    pub scope: Option<IdScope>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it ends.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// What the holder of a token may do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Everything within its scope.
+    Operator,
+    /// Imports and reads the records of one manufacturer, up to a quota.
+    Manufacturer {
+        /// Whose records.
+        manufacturer: ManufacturerId,
+        /// How many records this manufacturer may have; no bound when absent.
+        quota: Option<u64>,
+    },
+    /// Publishes policy plugins.
+    Publisher,
+    /// Reads everything, changes nothing.
+    Auditor,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Operator => f.write_str("operator"),
+            Self::Manufacturer { manufacturer, .. } => write!(f, "manufacturer {manufacturer}"),
+            Self::Publisher => f.write_str("publisher"),
+            Self::Auditor => f.write_str("auditor"),
+        }
+    }
+}
