@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::catalogue::Transcript;
 use super::failure::CallFailure;
 use super::log::Log;
+pub use crate::hub::Location;
 
 /// All that hub selection is told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -129,15 +130,6 @@ pub struct Hub {
     pub location: Option<Location>,
     /// The operator's labels, sorted by key. Not handed over with the candidates; a policy pulls them.
     pub labels: Arc<[Label]>,
-}
-
-/// Degrees, WGS 84.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Location {
-    /// From -90 to 90.
-    pub latitude: f64,
-    /// From -180 to 180.
-    pub longitude: f64,
 }
 
 /// The position of a hub among the candidates of one call.

@@ -15,6 +15,7 @@
 
 pub(super) mod ticker;
 
+use std::hash::{Hash, Hasher};
 use std::num::NonZeroUsize;
 
 use wasmtime::{
@@ -22,7 +23,7 @@ use wasmtime::{
 };
 
 use super::budget::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES};
-use super::digest::Digest;
+use crate::names::Digest;
 use ticker::Ticker;
 
 /// The engine, its name and its clock.
@@ -66,7 +67,7 @@ impl PolicyEngine {
             }
         };
         let ticker = Ticker::start(wasm.weak()).map_err(EngineError::Ticker)?;
-        let fingerprint = Digest::of_hash(&wasm.precompile_compatibility_hash());
+        let fingerprint = digest_of(&wasm.precompile_compatibility_hash());
         Ok(Self { wasm, fingerprint, pooled, ticker })
     }
 
@@ -141,6 +142,24 @@ fn pool(slots: u32) -> PoolingAllocationConfig {
         // A slot stays with the image that it last ran, whose memory is then already in place.
         .max_unused_warm_slots(slots);
     pool
+}
+
+/// SHA-256 over whatever a value feeds to a hasher: the engine names its settings only in this form.
+fn digest_of(value: &impl Hash) -> Digest {
+    struct Collect(aws_lc_rs::digest::Context);
+    impl Hasher for Collect {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+        fn finish(&self) -> u64 {
+            0
+        }
+    }
+    let mut collect = Collect(aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256));
+    value.hash(&mut collect);
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(collect.0.finish().as_ref());
+    Digest::from_bytes(bytes)
 }
 
 fn narrow(count: usize) -> u32 {
