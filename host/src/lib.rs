@@ -9,6 +9,7 @@ pub mod hub;
 pub mod json;
 pub mod ledger;
 pub mod names;
+pub mod policy;
 pub mod registration;
 pub mod registry;
 pub mod store;

@@ -1,0 +1,326 @@
+//! The policy host: runs a solution team's plugins, and trusts none of them.
+//!
+//! A plugin is a WebAssembly component that chooses a hub for a device, or says where a device belongs (`wit/`). This
+//! module loads plugins, gives them their settings, and asks them, under one rule: **whatever a plugin does, the host
+//! goes on, and someone is told what it did.** The way of a decision:
+//!
+//! ```text
+//! bytes ─image─▶ Revision ─configure─▶ Image ─executor─▶ fresh instance ─▶ answer ─verdict─▶ Outcome or Placement
+//! ```
+//!
+//! - [`image`]: everything that can be wrong with a plugin is found when it is loaded and configured;
+//! - [`engine`], [`budget`]: what guests are made of, and what a call may use;
+//! - [`executor`]: threads of their own, behind a bounded queue;
+//! - [`link`]: a component's imports are its authority; clock and randomness come from the call;
+//! - [`verdict`]: every answer is checked before anything is done with it;
+//! - [`failure`]: the policy said no, the policy could not, the policy broke: three things, kept apart.
+//!
+//! A decision is a pure function of the image, the input and what the catalogue answers, so it can be run again:
+//! with a [`RecordedCatalogue`] of its transcript it gives the same bytes. The tools for authors and the replay use
+//! this module as the server does; there is no second implementation.
+
+pub mod budget;
+mod cache;
+pub mod call;
+pub mod catalogue;
+mod engine;
+mod executor;
+pub mod failure;
+pub mod image;
+mod link;
+pub mod log;
+mod run;
+pub mod verdict;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+pub use self::budget::{Budget, BudgetError, Budgets, InitBudget};
+pub use self::cache::{CacheError, KeyError};
+pub use self::call::{
+    Attestation, Call, CallReport, Choice, Deferral, Device, EnrollmentKind, Fault, Hub, HubHandle, Label, Location,
+    Outcome, PlaceInput, Placement, Prior, Reason, SelectInput, Usage,
+};
+pub use self::catalogue::{Catalogue, GroupCounts, LiveCatalogue, NotRecorded, RecordedCatalogue, Transcript};
+pub use self::engine::EngineError;
+pub use self::failure::{Breakage, CallFailure, HostFailure};
+pub use self::image::{
+    Card, ConfigureError, Configured, Description, Image, LoadError, Problem, Revision, Tier, Worlds,
+};
+pub use self::link::{LinkError, WitVersion};
+pub use self::log::{Log, LogLevel, LogLine, LogSource};
+pub use self::verdict::{MergeConflict, Rule, Violation, merge};
+use crate::names::Digest;
+use cache::Cache;
+use engine::PolicyEngine;
+use executor::Executor;
+use run::{Surroundings, run};
+
+/// How the policy host is set up.
+#[derive(Debug, Clone)]
+pub struct PolicySettings {
+    /// Where compiled components are kept. Made if it is not there; the key to it is kept beside it.
+    pub cache_dir: PathBuf,
+    /// Threads that run policies. As many as the machine has cores.
+    pub workers: usize,
+    /// Calls that may wait for a worker. More are refused at once.
+    pub queue: usize,
+    /// What a plugin may use, unless it is configured otherwise.
+    pub budgets: Budgets,
+    /// Bytes of a component that are taken. 32 MiB holds an interpreter.
+    pub max_component_bytes: usize,
+}
+
+impl PolicySettings {
+    /// The defaults, with compiled components in `cache_dir`.
+    #[must_use]
+    pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
+        let workers = std::thread::available_parallelism().map_or(2, usize::from);
+        Self {
+            cache_dir: cache_dir.into(),
+            workers,
+            queue: workers.saturating_mul(QUEUE_PER_WORKER),
+            budgets: Budgets::default(),
+            max_component_bytes: 32 << 20,
+        }
+    }
+}
+
+/// Loads plugins and runs them.
+pub struct PolicyHost {
+    engine: Arc<PolicyEngine>,
+    cache: Cache,
+    executor: Executor,
+    budgets: Budgets,
+    max_component_bytes: usize,
+    loaded: Mutex<HashMap<Digest, Weak<Revision>>>,
+}
+
+/// The policy host could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The engine could not be made.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The cache cannot be used.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// A budget is out of its range.
+    #[error(transparent)]
+    Budget(#[from] BudgetError),
+    /// The executor's threads could not be started.
+    #[error("cannot start {workers} threads for policies: {source}; the process may have reached its limit of threads")]
+    Threads {
+        /// How many were wanted.
+        workers: usize,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl PolicyHost {
+    /// Starts the engine, opens the cache and starts the workers.
+    ///
+    /// # Errors
+    ///
+    /// A [`StartError`] says which of them failed and what to do.
+    pub fn start(settings: PolicySettings) -> Result<Self, StartError> {
+        let PolicySettings { cache_dir, workers, queue, budgets, max_component_bytes } = settings;
+        budgets.call.check()?;
+        let workers = workers.max(1);
+        let slots = u32::try_from(workers.saturating_mul(2).saturating_add(EXTRA_SLOTS)).unwrap_or(u32::MAX);
+        Ok(Self {
+            engine: Arc::new(PolicyEngine::start(slots)?),
+            cache: Cache::open(&cache_dir)?,
+            executor: Executor::start(workers, queue).map_err(|source| StartError::Threads { workers, source })?,
+            budgets,
+            max_component_bytes,
+            loaded: Mutex::default(),
+        })
+    }
+
+    /// Loads a component: reads what it is, compiles it or takes it from the cache, links it, and tries it.
+    ///
+    /// Takes a tenth of a second for a Rust plugin that is new, and many for an interpreter: call it where blocking is
+    /// allowed. The same bytes are loaded once, as long as anyone holds them.
+    ///
+    /// # Errors
+    ///
+    /// A [`LoadError`] for the stage that refused it.
+    pub fn load(&self, bytes: impl Into<Arc<[u8]>>) -> Result<Arc<Revision>, LoadError> {
+        let bytes = bytes.into();
+        let digest = Digest::of(&bytes);
+        if let Some(revision) = self.loaded(digest) {
+            return Ok(revision);
+        }
+        let revision =
+            image::load::load(&self.engine, &self.cache, &self.budgets, bytes, digest, self.max_component_bytes)?;
+        let revision = Arc::new(revision);
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.retain(|_, revision| revision.strong_count() > 0);
+        loaded.insert(digest, Arc::downgrade(&revision));
+        Ok(revision)
+    }
+
+    /// Gives settings (JSON text) to a revision, under the host's budgets. Blocks as [`PolicyHost::load`] does.
+    ///
+    /// # Errors
+    ///
+    /// A [`ConfigureError`]; problems that the plugin finds carry JSON pointers.
+    pub fn configure(&self, revision: &Arc<Revision>, settings: &str) -> Result<Arc<Image>, ConfigureError> {
+        self.configure_within(revision, settings, self.budgets.clone())
+    }
+
+    /// As [`PolicyHost::configure`], under budgets of its own.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn configure_within(
+        &self,
+        revision: &Arc<Revision>,
+        settings: &str,
+        budgets: Budgets,
+    ) -> Result<Arc<Image>, ConfigureError> {
+        image::configure::configure(&self.engine, &self.cache, budgets, revision, settings).map(Arc::new)
+    }
+
+    /// Asks for a hub, on a worker.
+    pub async fn select_hub(
+        &self,
+        image: &Arc<Image>,
+        input: Arc<SelectInput>,
+        catalogue: Arc<dyn Catalogue>,
+    ) -> CallReport<Outcome> {
+        let image = Arc::clone(image);
+        self.submit(move || image.select_hub_now(&input, catalogue)).await
+    }
+
+    /// Asks where a device belongs, on a worker.
+    pub async fn place(
+        &self,
+        image: &Arc<Image>,
+        input: Arc<PlaceInput>,
+        catalogue: Arc<dyn Catalogue>,
+    ) -> CallReport<Placement> {
+        let image = Arc::clone(image);
+        self.submit(move || image.place_now(&input, catalogue)).await
+    }
+
+    /// Names the engine's version and settings. Counts of fuel and compiled code belong to one fingerprint.
+    #[must_use]
+    pub fn fingerprint(&self) -> Digest {
+        self.engine.fingerprint()
+    }
+
+    /// Whether instances come from a pool. If not, the log says why.
+    #[must_use]
+    pub fn pooled(&self) -> bool {
+        self.engine.pooled()
+    }
+
+    /// Calls that wait or run now.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.executor.in_flight()
+    }
+
+    /// Takes no more calls. Those that run end by themselves, within their deadline.
+    pub fn close(&self) {
+        self.executor.close();
+    }
+
+    async fn submit<T: Send + 'static>(
+        &self,
+        call: impl FnOnce() -> CallReport<T> + Send + 'static,
+    ) -> CallReport<T> {
+        let ran = self.executor.run(move |waited: Duration| {
+            let mut report = call();
+            report.usage.queue_us = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
+            report
+        });
+        ran.await.unwrap_or_else(|failure| CallReport::never_began(CallFailure::Host(failure)))
+    }
+
+    fn loaded(&self, digest: Digest) -> Option<Arc<Revision>> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(&digest)?.upgrade()
+    }
+}
+
+impl Image {
+    /// Asks for a hub on the thread of the caller: for tools, replay and benchmarks. Never on a thread that serves
+    /// connections.
+    #[must_use]
+    pub fn select_hub_now(&self, input: &SelectInput, catalogue: Arc<dyn Catalogue>) -> CallReport<Outcome> {
+        if !self.revision.card.worlds.selects() {
+            return not_exported("hub-selection");
+        }
+        let report = run(&*self.linked, self.surroundings(&input.call, catalogue), |store, instance| {
+            self.prepare(store, instance)?;
+            self.linked.select_hub(store, instance, input)
+        });
+        report.and_then(|outcome| {
+            self.sized(verdict::size_of_outcome(&outcome))?;
+            verdict::outcome(outcome, input.candidates.len()).map_err(invalid)
+        })
+    }
+
+    /// Asks where a device belongs on the thread of the caller, as [`Image::select_hub_now`] does.
+    #[must_use]
+    pub fn place_now(&self, input: &PlaceInput, catalogue: Arc<dyn Catalogue>) -> CallReport<Placement> {
+        if !self.revision.card.worlds.places() {
+            return not_exported("grouping");
+        }
+        let report = run(&*self.linked, self.surroundings(&input.call, catalogue), |store, instance| {
+            self.prepare(store, instance)?;
+            self.linked.place(store, instance, input)
+        });
+        report.and_then(|placement| {
+            self.sized(verdict::size_of_placement(&placement))?;
+            verdict::placement(placement).map_err(invalid)
+        })
+    }
+
+    fn surroundings(&self, call: &Call, catalogue: Arc<dyn Catalogue>) -> Surroundings<'_> {
+        let budget = &self.budgets.call;
+        Surroundings { engine: &self.engine, budget, now: call.now, seed: call.seed, catalogue }
+    }
+
+    /// An image that is not baked is configured before each call. It took these settings once, so it takes them again.
+    fn prepare(
+        &self,
+        store: &mut wasmtime::Store<link::CallState>,
+        instance: &wasmtime::component::Instance,
+    ) -> wasmtime::Result<()> {
+        if let Configured::EachCall { .. } = self.configured {
+            // A plugin that now finds problems depends on something that it was not given; its answer is checked
+            // like any other, and it has not kept its settings.
+            let _ = self.linked.configure(store, instance, &self.settings)?;
+        }
+        Ok(())
+    }
+
+    fn sized(&self, bytes: usize) -> Result<(), CallFailure> {
+        let limit = self.budgets.call.output_bytes;
+        if bytes > limit {
+            let detail = format!("it has {bytes} bytes; at most {limit} are taken");
+            return Err(CallFailure::Broke(Breakage::Output { detail }));
+        }
+        Ok(())
+    }
+}
+
+fn invalid(violation: Violation) -> CallFailure {
+    CallFailure::Broke(Breakage::InvalidVerdict(violation))
+}
+
+fn not_exported<T>(interface: &str) -> CallReport<T> {
+    CallReport::never_began(CallFailure::Host(HostFailure::NotExported { interface: interface.into() }))
+}
+
+/// Calls that may wait for each worker: at 50 µs a call, a wait of 6 ms.
+const QUEUE_PER_WORKER: usize = 128;
+/// Instances beyond the workers' own: trials, tools, and calls on the thread of the caller.
+const EXTRA_SLOTS: usize = 16;

@@ -1,0 +1,261 @@
+//! What one plugin may use, and the meter that holds it to that.
+//!
+//! A plugin is written by someone else and is fed by devices that lie, so nothing it does may be unbounded. No
+//! single limit is enough, because each alone misses what another catches:
+//!
+//! | limit | catches | misses |
+//! | --- | --- | --- |
+//! | fuel | work, counted the same on every machine | a host call that takes long |
+//! | deadline | time on this machine | work that fits in it |
+//! | memory, tables | growth of the guest | growth of the host on the guest's behalf |
+//! | host-call bytes, output, log, transcript | that growth | many small calls |
+//! | host calls | many small calls | - |
+//!
+//! Fuel is what makes a budget portable: it is the same number wherever the same engine runs, so an author can
+//! test against it. The deadline is the backstop, in epoch ticks of one millisecond; a call that ends by it would
+//! perhaps not have on a faster machine, which is why a replay compares fuel and not time.
+//!
+//! Loading and configuring have a budget of their own (`init`), far larger: an interpreter that starts in a second
+//! is fine once, and a deadline that suits a call would turn it away.
+
+use serde::{Deserialize, Serialize};
+use wasmtime::ResourceLimiter;
+
+use super::engine::{MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS};
+
+/// What one call into a plugin may use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Budget {
+    /// Units of fuel, about one a Wasm instruction. Default 50,000,000 (a Rust policy over 64 hubs takes 60,000; an
+    /// interpreted one, 20,000,000).
+    pub fuel: u64,
+    /// Milliseconds of wall-clock time, in epoch ticks of one millisecond. Default 25.
+    pub deadline_ms: u32,
+    /// Bytes of each linear memory. Default 16 MiB, at most 64 MiB.
+    pub memory_bytes: usize,
+    /// Elements of each table. Default and at most 20,000.
+    pub table_elements: usize,
+    /// Bytes of the answer, all texts together. Default 64 KiB.
+    pub output_bytes: usize,
+    /// Bytes of log lines kept with the decision. Default 8 KiB; what is over is counted and dropped.
+    pub log_bytes: usize,
+    /// Log lines kept with the decision. Default 64.
+    pub log_lines: usize,
+    /// Calls from the plugin into the host, WASI's included. Default 10,000.
+    pub host_calls: u32,
+    /// Units of fuel that each call into the host costs beyond the instructions around it. Default 1,000.
+    pub host_call_fuel: u64,
+    /// Bytes that the host copies out of the plugin for one call into the host, or for its answer. Default 1 MiB.
+    pub host_call_bytes: usize,
+    /// Bytes of what the catalogue answered, kept with the decision. Default 64 KiB.
+    pub transcript_bytes: usize,
+}
+
+/// What a call may use, and what loading and configuring may use.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Budgets {
+    /// For `select-hub` and `place`.
+    pub call: Budget,
+    /// For `describe` and `configure`.
+    pub init: InitBudget,
+}
+
+/// What `describe` and `configure` may use; whatever is not here is as in [`Budget`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct InitBudget {
+    /// Units of fuel. Default 5,000,000,000.
+    pub fuel: u64,
+    /// Milliseconds of wall-clock time. Default 10,000.
+    pub deadline_ms: u32,
+}
+
+/// A budget that the engine cannot hold to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the policy budget's `{limit}` is {value}; it must be from {lowest} to {highest}")]
+pub struct BudgetError {
+    /// The limit's name in the configuration.
+    pub limit: &'static str,
+    /// What was asked for.
+    pub value: u64,
+    /// The least that makes sense.
+    pub lowest: u64,
+    /// The most that the engine allows.
+    pub highest: u64,
+}
+
+impl Budget {
+    /// Refuses limits of zero and limits above what the engine reserves for any plugin.
+    ///
+    /// # Errors
+    ///
+    /// The first limit that is out of its range.
+    pub fn check(&self) -> Result<(), BudgetError> {
+        let wide = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        let ranges = [
+            ("fuel", self.fuel, 1, u64::MAX / 2),
+            ("deadline_ms", self.deadline_ms.into(), 1, 60_000),
+            ("memory_bytes", wide(self.memory_bytes), 64 << 10, wide(MAX_MEMORY_BYTES)),
+            ("table_elements", wide(self.table_elements), 1, wide(MAX_TABLE_ELEMENTS)),
+            ("output_bytes", wide(self.output_bytes), 1, 1 << 20),
+            ("log_bytes", wide(self.log_bytes), 0, 1 << 20),
+            ("log_lines", wide(self.log_lines), 0, 10_000),
+            ("host_calls", self.host_calls.into(), 1, 1_000_000),
+            ("host_call_fuel", self.host_call_fuel, 0, 1_000_000),
+            ("host_call_bytes", wide(self.host_call_bytes), 1 << 10, 16 << 20),
+            ("transcript_bytes", wide(self.transcript_bytes), 0, 1 << 20),
+        ];
+        match ranges.into_iter().find(|(_, value, lowest, highest)| value < lowest || value > highest) {
+            Some((limit, value, lowest, highest)) => Err(BudgetError { limit, value, lowest, highest }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Budgets {
+    /// The init budget as a whole budget.
+    pub(super) fn for_init(&self) -> Budget {
+        Budget {
+            fuel: self.init.fuel,
+            deadline_ms: self.init.deadline_ms,
+            // What `configure` leaves behind is what every call starts from, so it must fit in the call's memory.
+            ..self.call.clone()
+        }
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            fuel: 50_000_000,
+            deadline_ms: 25,
+            memory_bytes: 16 << 20,
+            table_elements: MAX_TABLE_ELEMENTS,
+            output_bytes: 64 << 10,
+            log_bytes: 8 << 10,
+            log_lines: 64,
+            host_calls: 10_000,
+            host_call_fuel: 1_000,
+            host_call_bytes: 1 << 20,
+            transcript_bytes: 64 << 10,
+        }
+    }
+}
+
+impl Default for InitBudget {
+    fn default() -> Self {
+        Self { fuel: 5_000_000_000, deadline_ms: 10_000 }
+    }
+}
+
+/// Holds a store to its memory and table limits, and remembers the most it had.
+///
+/// Growth over the limit is a trap and not the `-1` that Wasm allows: a guest that ignores `-1` would spin until its
+/// deadline, and its author would read `timeout` where the cause is memory.
+#[derive(Debug)]
+pub(super) struct Meter {
+    memory_bytes: usize,
+    table_elements: usize,
+    peak_memory_bytes: usize,
+}
+
+/// The guest wanted more than its budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("wanted {wanted} {unit}, has a budget of {limit}")]
+pub(super) struct OverBudget {
+    pub(super) unit: &'static str,
+    pub(super) wanted: u64,
+    pub(super) limit: u64,
+}
+
+impl Meter {
+    pub(super) fn new(budget: &Budget) -> Self {
+        Self { memory_bytes: budget.memory_bytes, table_elements: budget.table_elements, peak_memory_bytes: 0 }
+    }
+
+    pub(super) fn peak_memory_bytes(&self) -> u64 {
+        u64::try_from(self.peak_memory_bytes).unwrap_or(u64::MAX)
+    }
+}
+
+impl ResourceLimiter for Meter {
+    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        over("bytes of memory", desired, self.memory_bytes)?;
+        self.peak_memory_bytes = self.peak_memory_bytes.max(desired);
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        over("table elements", desired, self.table_elements)?;
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        MAX_CORE_INSTANCES
+    }
+
+    fn tables(&self) -> usize {
+        MAX_TABLES
+    }
+
+    fn memories(&self) -> usize {
+        MAX_MEMORIES
+    }
+}
+
+fn over(unit: &'static str, desired: usize, limit: usize) -> Result<(), OverBudget> {
+    if desired <= limit {
+        return Ok(());
+    }
+    let wide = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    Err(OverBudget { unit, wanted: wide(desired), limit: wide(limit) })
+}
+
+/// Core instances in one store. A Python component alone has 38.
+pub(super) const MAX_CORE_INSTANCES: usize = 64;
+/// Tables in one store.
+pub(super) const MAX_TABLES: usize = 16;
+/// Linear memories in one store.
+pub(super) const MAX_MEMORIES: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_what_the_documentation_says() {
+        let budget = Budget::default();
+        assert_eq!((budget.fuel, budget.deadline_ms), (50_000_000, 25));
+        assert_eq!((budget.memory_bytes, budget.table_elements), (16 * 1024 * 1024, 20_000));
+        assert_eq!((budget.output_bytes, budget.log_bytes, budget.log_lines), (65_536, 8_192, 64));
+        assert_eq!((budget.host_calls, budget.host_call_fuel), (10_000, 1_000));
+        assert_eq!((budget.host_call_bytes, budget.transcript_bytes), (1_048_576, 65_536));
+        assert_eq!(budget.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_limit_that_the_engine_cannot_hold_is_named() {
+        let error = Budget { memory_bytes: 1 << 30, ..Budget::default() }.check().unwrap_err();
+        assert_eq!(error.limit, "memory_bytes");
+        assert_eq!(error.highest, 64 * 1024 * 1024);
+        assert_eq!(Budget { fuel: 0, ..Budget::default() }.check().unwrap_err().limit, "fuel");
+    }
+
+    #[test]
+    fn an_unknown_limit_is_an_error() {
+        assert!(serde_json::from_str::<Budget>(r#"{"feul": 1}"#).is_err());
+        assert_eq!(serde_json::from_str::<Budget>(r#"{"fuel": 7}"#).unwrap().fuel, 7);
+    }
+
+    #[test]
+    fn growth_over_the_budget_is_refused_and_the_peak_is_kept() {
+        let mut meter = Meter::new(&Budget { memory_bytes: 1000, ..Budget::default() });
+        assert!(meter.memory_growing(0, 900, None).unwrap());
+        assert!(meter.memory_growing(900, 500, None).unwrap());
+        let error = meter.memory_growing(900, 1001, None).unwrap_err();
+        assert_eq!(error.downcast_ref::<OverBudget>().map(|over| (over.wanted, over.limit)), Some((1001, 1000)));
+        assert_eq!(meter.peak_memory_bytes(), 900);
+    }
+}

@@ -1,0 +1,222 @@
+//! What a policy may ask the host during a call, and the record of what it was told.
+//!
+//! Answers are functions of the snapshot that is pinned for the call: the same question has one answer however often
+//! it is asked. The host keeps the first answer to each question and repeats it, so that a count that changes
+//! meanwhile does not make a decision that cannot be replayed. The kept answers are the call's [`Transcript`]; a
+//! [`RecordedCatalogue`] made of it stands in for the live state when the decision is run again.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::call::{Hub, HubHandle, Label};
+
+/// Answers what a policy asks.
+pub trait Catalogue: Send + Sync {
+    /// The labels of a candidate, sorted by key; none for a handle that is not a candidate.
+    ///
+    /// # Errors
+    ///
+    /// Only a recorded catalogue fails, when the recorded call never asked.
+    fn hub_labels(&self, hub: HubHandle) -> Result<Arc<[Label]>, NotRecorded>;
+
+    /// How many devices are placed at a path or below it.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    fn group_count(&self, path: &[String]) -> Result<u64, NotRecorded>;
+}
+
+/// Counts devices by group; the live part of the catalogue.
+pub trait GroupCounts: Send + Sync {
+    /// How many devices are placed at a path or below it.
+    fn group_count(&self, path: &[String]) -> u64;
+}
+
+/// A question to the catalogue that the record cannot answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the record has no answer to {question}")]
+pub struct NotRecorded {
+    /// What was asked.
+    pub question: Question,
+}
+
+/// The catalogue of a running host.
+pub struct LiveCatalogue {
+    labels: Vec<Arc<[Label]>>,
+    counts: Arc<dyn GroupCounts>,
+}
+
+impl LiveCatalogue {
+    /// Labels from the candidates, counts from `counts`.
+    #[must_use]
+    pub fn new(candidates: &[Hub], counts: Arc<dyn GroupCounts>) -> Self {
+        Self { labels: candidates.iter().map(|hub| Arc::clone(&hub.labels)).collect(), counts }
+    }
+}
+
+impl Catalogue for LiveCatalogue {
+    fn hub_labels(&self, hub: HubHandle) -> Result<Arc<[Label]>, NotRecorded> {
+        let hub = usize::try_from(hub.0).ok().and_then(|at| self.labels.get(at));
+        Ok(hub.cloned().unwrap_or_default())
+    }
+
+    fn group_count(&self, path: &[String]) -> Result<u64, NotRecorded> {
+        Ok(self.counts.group_count(path))
+    }
+}
+
+/// The catalogue of a recorded call.
+pub struct RecordedCatalogue {
+    transcript: Transcript,
+}
+
+impl RecordedCatalogue {
+    /// Answers what `transcript` holds, and nothing else.
+    #[must_use]
+    pub fn new(transcript: Transcript) -> Self {
+        Self { transcript }
+    }
+}
+
+impl Catalogue for RecordedCatalogue {
+    fn hub_labels(&self, hub: HubHandle) -> Result<Arc<[Label]>, NotRecorded> {
+        match self.transcript.answer(&Question::HubLabels(hub)) {
+            Some(Answer::Labels(labels)) => Ok(Arc::clone(labels)),
+            _ => Err(NotRecorded { question: Question::HubLabels(hub) }),
+        }
+    }
+
+    fn group_count(&self, path: &[String]) -> Result<u64, NotRecorded> {
+        let question = Question::GroupCount(path.to_vec());
+        match self.transcript.answer(&question) {
+            Some(Answer::Count(count)) => Ok(*count),
+            _ => Err(NotRecorded { question }),
+        }
+    }
+}
+
+/// Nothing to ask: no labels and no devices. What `describe` and `configure` see.
+pub struct EmptyCatalogue;
+
+impl Catalogue for EmptyCatalogue {
+    fn hub_labels(&self, _: HubHandle) -> Result<Arc<[Label]>, NotRecorded> {
+        Ok(Arc::default())
+    }
+
+    fn group_count(&self, _: &[String]) -> Result<u64, NotRecorded> {
+        Ok(0)
+    }
+}
+
+/// What one call asked and was told, sorted by question, each once.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Transcript {
+    exchanges: Vec<Exchange>,
+}
+
+/// A question and its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "a question and its answer")]
+pub struct Exchange {
+    pub question: Question,
+    pub answer: Answer,
+}
+
+/// What can be asked. One label of a hub is recorded as the question for all of them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Question {
+    /// The labels of a hub.
+    HubLabels(HubHandle),
+    /// How many devices a group has.
+    GroupCount(Vec<String>),
+}
+
+/// What can be answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// Labels, sorted by key.
+    Labels(Arc<[Label]>),
+    /// A number of devices.
+    Count(u64),
+}
+
+impl Transcript {
+    /// All that was asked and answered.
+    #[must_use]
+    pub fn exchanges(&self) -> &[Exchange] {
+        &self.exchanges
+    }
+
+    pub(super) fn answer(&self, question: &Question) -> Option<&Answer> {
+        let at = self.position(question).ok()?;
+        self.exchanges.get(at).map(|exchange| &exchange.answer)
+    }
+
+    /// Keeps an answer; the first to a question stays.
+    pub(super) fn record(&mut self, question: Question, answer: Answer) {
+        if let Err(at) = self.position(&question) {
+            self.exchanges.insert(at, Exchange { question, answer });
+        }
+    }
+
+    fn position(&self, question: &Question) -> Result<usize, usize> {
+        self.exchanges.binary_search_by(|exchange| exchange.question.cmp(question))
+    }
+}
+
+impl Exchange {
+    /// Bytes that it adds to a record, texts counted and the rest estimated.
+    pub(super) fn size(question: &Question, answer: &Answer) -> usize {
+        let question = match question {
+            Question::HubLabels(_) => 0,
+            Question::GroupCount(path) => path.iter().map(|segment| segment.len() + 1).sum(),
+        };
+        let answer = match answer {
+            Answer::Labels(labels) => labels.iter().map(|label| label.key.len() + label.value.len() + 2).sum(),
+            Answer::Count(_) => 0,
+        };
+        EXCHANGE_BYTES + question + answer
+    }
+}
+
+impl fmt::Display for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::HubLabels(hub) => write!(f, "the labels of hub {}", hub.0),
+            Self::GroupCount(path) => write!(f, "the count of group {}", path.join("/")),
+        }
+    }
+}
+
+/// What an exchange takes beside its texts.
+const EXCHANGE_BYTES: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recorded_catalogue_answers_what_was_asked_and_nothing_else() {
+        let mut transcript = Transcript::default();
+        let labels: Arc<[Label]> = Arc::new([Label { key: "region".into(), value: "eu".into() }]);
+        transcript.record(Question::GroupCount(vec!["b".into()]), Answer::Count(2));
+        transcript.record(Question::HubLabels(HubHandle(3)), Answer::Labels(Arc::clone(&labels)));
+        transcript.record(Question::GroupCount(vec!["a".into()]), Answer::Count(1));
+        transcript.record(Question::GroupCount(vec!["a".into()]), Answer::Count(9));
+
+        let text = serde_json::to_string(&transcript).unwrap();
+        let catalogue = RecordedCatalogue::new(serde_json::from_str(&text).unwrap());
+        assert_eq!(catalogue.group_count(&["a".into()]), Ok(1));
+        assert_eq!(catalogue.group_count(&["b".into()]), Ok(2));
+        assert_eq!(catalogue.hub_labels(HubHandle(3)), Ok(labels));
+        let error = catalogue.group_count(&["c".into()]).unwrap_err();
+        assert_eq!(error.to_string(), "the record has no answer to the count of group c");
+        assert!(catalogue.hub_labels(HubHandle(0)).is_err());
+    }
+}

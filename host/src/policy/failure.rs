@@ -1,0 +1,218 @@
+//! The three ways in which a call ends without an answer, kept apart.
+//!
+//! *The policy said no* is not here: that is an answer (`reject`, `defer`, `abstain`). What is here is
+//! *the policy could not* ([`Fault`]: it says so itself), *the policy broke* ([`Breakage`]: the host ended or refused
+//! it) and *the host could not* ([`HostFailure`]: the plugin was never at fault). They lead to different answers,
+//! alarms and people, so the enums are exhaustive on purpose: whoever handles them must decide about each.
+//!
+//! What went wrong is read from types (`Trap`, our own errors), never from the text of an error.
+
+use serde::{Deserialize, Serialize};
+use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
+
+use super::budget::{Budget, OverBudget};
+use super::call::Fault;
+use super::catalogue::NotRecorded;
+use super::link::{GuestExit, TooManyHostCalls, TranscriptFull};
+use super::log::PanicNote;
+use super::verdict::Violation;
+
+/// Why a call has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CallFailure {
+    /// The policy says that it could not do its work.
+    #[error("the policy could not decide: {0}")]
+    Fault(Fault),
+    /// The policy was ended, or its answer was refused.
+    #[error("the policy broke: {0}")]
+    Broke(Breakage),
+    /// The host could not run the policy; the policy is not to blame.
+    #[error("the policy was not run: {0}")]
+    Host(HostFailure),
+}
+
+/// How a policy broke.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum Breakage {
+    /// It did what Wasm does not allow, such as reaching code that it declared unreachable.
+    #[error("it trapped: {cause}{}", in_frames(frames))]
+    Trap {
+        /// What it did.
+        cause: String,
+        /// Where, innermost first, as far as the component carries names.
+        frames: Vec<String>,
+    },
+    /// It panicked.
+    #[error("it panicked at {file}:{line}: {message}")]
+    Panic {
+        /// The panic's message.
+        message: String,
+        /// The source file, as the compiler knew it.
+        file: String,
+        /// The line in that file.
+        line: u32,
+    },
+    /// It took longer than its deadline.
+    #[error("it took longer than its deadline of {deadline_ms} ms")]
+    Timeout {
+        /// The deadline.
+        deadline_ms: u32,
+    },
+    /// It did more work than its fuel allows.
+    #[error("it used up its {fuel} units of fuel")]
+    OutOfFuel {
+        /// What it had.
+        fuel: u64,
+    },
+    /// It wanted more memory or larger tables than its budget.
+    #[error("it wanted {wanted} {unit} and has a budget of {limit}")]
+    Memory {
+        /// What is counted.
+        unit: String,
+        /// How much it wanted.
+        wanted: u64,
+        /// How much it may have.
+        limit: u64,
+    },
+    /// It called itself too deeply.
+    #[error("it recursed until its stack was full")]
+    StackOverflow,
+    /// Its answer breaks a rule of the verdict gate.
+    #[error("its answer is not acceptable: {0}")]
+    InvalidVerdict(Violation),
+    /// Its answer could not be read, or is too large.
+    #[error("its answer cannot be taken over: {detail}")]
+    Output {
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// It called the host too often, or made it keep too much.
+    #[error("{detail}")]
+    HostCalls {
+        /// Which limit it reached.
+        detail: String,
+    },
+}
+
+/// Why the host could not run a policy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum HostFailure {
+    /// As many calls wait or run as the executor takes. Answer with Retry-After.
+    #[error("{limit} policy calls wait or run already; try again later")]
+    QueueFull {
+        /// How many calls the executor takes.
+        limit: usize,
+    },
+    /// The host stops.
+    #[error("the host is shutting down")]
+    ShuttingDown,
+    /// All instances of the pool are in use. The pool is larger than the executor, so only tools can see this.
+    #[error("all instances of the pool are in use; try again later")]
+    NoInstance,
+    /// A replay was asked for something that the recorded call did not ask.
+    #[error("the record has no answer to {question}; the decision cannot be replayed with this policy")]
+    NotRecorded {
+        /// What was asked.
+        question: String,
+    },
+    /// The image does not have what was asked of it.
+    #[error("the plugin does not export `{interface}`")]
+    NotExported {
+        /// The interface that was called.
+        interface: String,
+    },
+    /// The worker that ran the call panicked. This is a bug in Landfall.
+    #[error("the policy worker failed; this is a bug in Landfall, please report it")]
+    Crashed,
+}
+
+impl CallFailure {
+    /// A word for metrics and records.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Fault(Fault::Unsupported(_)) => "fault-unsupported",
+            Self::Fault(Fault::BadInput(_)) => "fault-bad-input",
+            Self::Fault(Fault::Internal(_)) => "fault-internal",
+            Self::Broke(breakage) => breakage.kind(),
+            Self::Host(HostFailure::QueueFull { .. }) => "host-queue-full",
+            Self::Host(HostFailure::ShuttingDown) => "host-shutting-down",
+            Self::Host(HostFailure::NoInstance) => "host-no-instance",
+            Self::Host(HostFailure::NotRecorded { .. }) => "host-not-recorded",
+            Self::Host(HostFailure::NotExported { .. }) => "host-not-exported",
+            Self::Host(HostFailure::Crashed) => "host-crashed",
+        }
+    }
+}
+
+impl Breakage {
+    /// A word for metrics and records.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Trap { .. } => "trap",
+            Self::Panic { .. } => "panic",
+            Self::Timeout { .. } => "timeout",
+            Self::OutOfFuel { .. } => "out-of-fuel",
+            Self::Memory { .. } => "memory",
+            Self::StackOverflow => "stack-overflow",
+            Self::InvalidVerdict(_) => "invalid-verdict",
+            Self::Output { .. } => "output",
+            Self::HostCalls { .. } => "host-calls",
+        }
+    }
+}
+
+/// Reads what ended a call from the engine's error.
+pub(super) fn of_error(error: &wasmtime::Error, panic: Option<PanicNote>, budget: &Budget) -> CallFailure {
+    if let Some(over) = error.downcast_ref::<OverBudget>() {
+        let OverBudget { unit, wanted, limit } = *over;
+        return CallFailure::Broke(Breakage::Memory { unit: unit.into(), wanted, limit });
+    }
+    if let Some(limit) = error.downcast_ref::<TooManyHostCalls>() {
+        return CallFailure::Broke(Breakage::HostCalls { detail: limit.to_string() });
+    }
+    if let Some(limit) = error.downcast_ref::<TranscriptFull>() {
+        return CallFailure::Broke(Breakage::HostCalls { detail: limit.to_string() });
+    }
+    if let Some(NotRecorded { question }) = error.downcast_ref::<NotRecorded>() {
+        return CallFailure::Host(HostFailure::NotRecorded { question: question.to_string() });
+    }
+    if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
+        return CallFailure::Host(HostFailure::NoInstance);
+    }
+    let frames = || frames_of(error);
+    if let Some(exit) = error.downcast_ref::<GuestExit>() {
+        return CallFailure::Broke(Breakage::Trap { cause: exit.to_string(), frames: frames() });
+    }
+    CallFailure::Broke(match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt) => Breakage::Timeout { deadline_ms: budget.deadline_ms },
+        Some(Trap::OutOfFuel) => Breakage::OutOfFuel { fuel: budget.fuel },
+        Some(Trap::StackOverflow) => Breakage::StackOverflow,
+        Some(trap) => match panic {
+            Some(PanicNote { message, file, line }) => Breakage::Panic { message, file, line },
+            None => Breakage::Trap { cause: trap.to_string(), frames: frames() },
+        },
+        // No trap and none of ours: the engine refused what it was to copy out of the guest.
+        None => Breakage::Output { detail: error.root_cause().to_string() },
+    })
+}
+
+fn frames_of(error: &wasmtime::Error) -> Vec<String> {
+    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
+    let name = |frame: &wasmtime::FrameInfo| match frame.func_name() {
+        Some(name) => name.to_owned(),
+        None => format!("function {}", frame.func_index()),
+    };
+    backtrace.frames().iter().take(MAX_FRAMES).map(name).collect()
+}
+
+fn in_frames(frames: &[String]) -> String {
+    if frames.is_empty() { String::new() } else { format!(" (in {})", frames.join(", called by ")) }
+}
+
+/// Frames of a trap that are kept.
+const MAX_FRAMES: usize = 8;

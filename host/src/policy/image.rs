@@ -1,0 +1,212 @@
+//! From a component's bytes to an image that decides: a line of stages, each a type, each with its own error.
+//!
+//! | stage | refuses | makes |
+//! | --- | --- | --- |
+//! | [`classify`] | too large, no component, imports that are not granted, no known world | the [`Card`] |
+//! | [`compile`] | what the engine cannot compile | machine code, through the cache |
+//! | link | functions and types that differ from the WIT | imports connected |
+//! | trial | what breaks when it is instantiated or describes itself | a [`Revision`] |
+//! | [`configure`] | settings that the plugin refuses, with JSON pointers | an [`Image`] |
+//!
+//! Everything that can be wrong with a plugin is found here, while an operator looks on, and not when a device waits.
+//! The trial is not a formality: some differences of type only show when an instance is made.
+//!
+//! `configure` is run once and the result is baked: the memory that it leaves behind becomes the memory that every
+//! call starts from. A policy can so parse a large table of rules at no cost to any decision. Where that is not
+//! possible, it is run before each call instead, and the image says so ([`Configured`]).
+
+pub(super) mod bake;
+pub(super) mod classify;
+pub(super) mod compile;
+pub(super) mod configure;
+pub(super) mod load;
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::classify::ClassifyError;
+pub use self::compile::CompileError;
+pub use self::configure::ConfigureError;
+pub use self::load::LoadError;
+use super::budget::Budgets;
+use super::engine::PolicyEngine;
+use super::link::{Linked, WitVersion};
+use crate::names::Digest;
+
+/// A plugin's bytes, known to load: what settings are given to.
+pub struct Revision {
+    pub(super) digest: Digest,
+    pub(super) bytes: Arc<[u8]>,
+    pub(super) description: Description,
+    pub(super) card: Card,
+    pub(super) linked: Arc<dyn Linked>,
+}
+
+/// A revision with its settings, ready to decide. Never changes; shared by everyone who decides with it.
+pub struct Image {
+    pub(super) revision: Arc<Revision>,
+    pub(super) settings: Arc<str>,
+    pub(super) settings_digest: Digest,
+    pub(super) configured: Configured,
+    pub(super) linked: Arc<dyn Linked>,
+    pub(super) budgets: Budgets,
+    pub(super) engine: Arc<PolicyEngine>,
+}
+
+/// Who a plugin says it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Description {
+    /// Lower-case letters, digits and hyphens.
+    pub name: String,
+    /// Semantic version.
+    pub version: String,
+    /// One sentence.
+    pub summary: String,
+    /// JSON Schema of its settings.
+    pub settings_schema: Option<String>,
+}
+
+/// What is wrong with settings, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// RFC 6901 pointer into the settings; empty for the whole document.
+    pub pointer: String,
+    /// For people.
+    pub message: String,
+}
+
+/// What a component may do and what it is, read from its bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Card {
+    /// What its imports amount to.
+    pub tier: Tier,
+    /// The version of the contract that it was built against.
+    pub wit: WitVersion,
+    /// What it exports of the contract.
+    pub worlds: Worlds,
+    /// Everything that it imports, sorted. This is its authority.
+    pub imports: Vec<String>,
+    /// Size of the component.
+    pub size_bytes: u64,
+}
+
+/// What a plugin's imports amount to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tier {
+    /// The contract's own imports and WASI that is bound to the call: its decisions can be run again to the byte.
+    Pure,
+}
+
+/// Which halves of a decision a plugin makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Worlds {
+    /// Hub selection.
+    Selector,
+    /// Grouping.
+    Grouper,
+    /// Both.
+    Policy,
+}
+
+/// How an image comes by its settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Configured {
+    /// They are part of the memory that a call starts from.
+    Baked,
+    /// The plugin is configured before each call.
+    EachCall {
+        /// Why they could not be baked.
+        because: String,
+    },
+}
+
+impl Worlds {
+    /// Whether it chooses hubs.
+    #[must_use]
+    pub fn selects(self) -> bool {
+        matches!(self, Self::Selector | Self::Policy)
+    }
+
+    /// Whether it places devices.
+    #[must_use]
+    pub fn places(self) -> bool {
+        matches!(self, Self::Grouper | Self::Policy)
+    }
+}
+
+impl Revision {
+    /// SHA-256 of the component: the revision's name.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Who the plugin says it is.
+    #[must_use]
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// What it may do and what it is.
+    #[must_use]
+    pub fn card(&self) -> &Card {
+        &self.card
+    }
+
+    /// The component.
+    #[must_use]
+    pub fn bytes(&self) -> &Arc<[u8]> {
+        &self.bytes
+    }
+}
+
+impl Image {
+    /// The plugin.
+    #[must_use]
+    pub fn revision(&self) -> &Arc<Revision> {
+        &self.revision
+    }
+
+    /// The settings, as they were given.
+    #[must_use]
+    pub fn settings(&self) -> &str {
+        &self.settings
+    }
+
+    /// SHA-256 of the settings' text.
+    #[must_use]
+    pub fn settings_digest(&self) -> Digest {
+        self.settings_digest
+    }
+
+    /// Whether the settings are baked, and if not, why.
+    #[must_use]
+    pub fn configured(&self) -> &Configured {
+        &self.configured
+    }
+
+    /// What a call may use.
+    #[must_use]
+    pub fn budgets(&self) -> &Budgets {
+        &self.budgets
+    }
+}
+
+impl fmt::Debug for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Revision").field("digest", &self.digest).field("card", &self.card).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut image = f.debug_struct("Image");
+        image.field("revision", &self.revision.digest).field("settings", &self.settings_digest);
+        image.field("configured", &self.configured).finish_non_exhaustive()
+    }
+}

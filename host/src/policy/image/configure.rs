@@ -1,0 +1,146 @@
+//! Gives settings to a revision.
+
+use std::sync::Arc;
+
+use super::bake::{self, Baked};
+use super::compile::compile;
+use super::load::trial;
+use super::{Configured, Image, Problem, Revision};
+use crate::json::{JsonError, JsonText};
+use crate::names::Digest;
+use crate::policy::budget::Budgets;
+use crate::policy::cache::{Cache, Key};
+use crate::policy::catalogue::EmptyCatalogue;
+use crate::policy::engine::PolicyEngine;
+use crate::policy::failure::CallFailure;
+use crate::policy::link::Linked;
+use crate::policy::log::Log;
+use crate::policy::run::{Surroundings, run};
+
+/// Why settings are not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigureError {
+    /// They are not JSON, or too large.
+    #[error("the settings are {0}")]
+    NotJson(String),
+    /// The plugin refuses them.
+    #[error("the plugin refuses its settings: {}", listed(problems))]
+    Refused {
+        /// Everything that it finds wrong, each with its place.
+        problems: Vec<Problem>,
+    },
+    /// The plugin broke on them.
+    #[error("the plugin broke when it was given its settings: {failure}")]
+    Broke {
+        /// How.
+        failure: CallFailure,
+        /// What it logged.
+        log: Log,
+    },
+}
+
+pub(in crate::policy) fn configure(
+    engine: &Arc<PolicyEngine>,
+    cache: &Cache,
+    budgets: Budgets,
+    revision: &Arc<Revision>,
+    settings: &str,
+) -> Result<Image, ConfigureError> {
+    let parsed = JsonText::parse(settings, MAX_SETTINGS_BYTES, MAX_SETTINGS_DEPTH);
+    parsed.map_err(|error| ConfigureError::NotJson(describe(&error)))?;
+    let settings_digest = Digest::of(settings.as_bytes());
+    let key = Key::baked(engine, revision.digest, settings_digest);
+
+    let baked = match cached(engine, cache, &budgets, revision, &key) {
+        Some(linked) => Ok(linked),
+        None => bake(engine, cache, &budgets, revision, settings, &key)?,
+    };
+    let (linked, configured) = match baked {
+        Ok(linked) => (linked, Configured::Baked),
+        Err(because) => {
+            accepts(engine, &budgets, revision, settings)?;
+            let plugin = &revision.description.name;
+            tracing::warn!(plugin, because, "this policy's settings cannot be baked; it is configured before each call");
+            (Arc::clone(&revision.linked), Configured::EachCall { because })
+        }
+    };
+    Ok(Image {
+        revision: Arc::clone(revision),
+        settings: settings.into(),
+        settings_digest,
+        configured,
+        linked,
+        budgets,
+        engine: Arc::clone(engine),
+    })
+}
+
+fn cached(
+    engine: &PolicyEngine,
+    cache: &Cache,
+    budgets: &Budgets,
+    revision: &Revision,
+    key: &Key,
+) -> Option<Arc<dyn Linked>> {
+    let component = cache.get(engine, key)?;
+    let linked: Arc<dyn Linked> = revision.card.wit.link(engine, &component).ok()?.into();
+    trial(engine, budgets, &*linked).ok().map(|_| linked)
+}
+
+/// The inner error says why the settings cannot be baked, which is not the operator's mistake.
+fn bake(
+    engine: &PolicyEngine,
+    cache: &Cache,
+    budgets: &Budgets,
+    revision: &Revision,
+    settings: &str,
+    key: &Key,
+) -> Result<Result<Arc<dyn Linked>, String>, ConfigureError> {
+    let bytes = match bake::bake(engine, budgets, revision, settings) {
+        Baked::Component(bytes) => bytes,
+        Baked::Refused(problems) => return Err(ConfigureError::Refused { problems }),
+        Baked::Broke(failure, log) => return Err(ConfigureError::Broke { failure, log }),
+        Baked::Impossible(because) => return Ok(Err(because)),
+    };
+    let linked = compile(engine, cache, key, &bytes).map_err(|error| error.to_string()).and_then(|component| {
+        let linked: Arc<dyn Linked> =
+            revision.card.wit.link(engine, &component).map_err(|error| error.to_string())?.into();
+        trial(engine, budgets, &*linked).map_err(|error| error.to_string())?;
+        Ok(linked)
+    });
+    Ok(linked.map_err(|error| format!("what was baked does not load: {error}")))
+}
+
+/// Asks the plugin itself, without keeping what it makes of the settings.
+fn accepts(
+    engine: &PolicyEngine,
+    budgets: &Budgets,
+    revision: &Revision,
+    settings: &str,
+) -> Result<(), ConfigureError> {
+    let budget = budgets.for_init();
+    let linked = &*revision.linked;
+    let surroundings = Surroundings { engine, budget: &budget, now: 0, seed: 0, catalogue: Arc::new(EmptyCatalogue) };
+    let report = run(linked, surroundings, |store, instance| linked.configure(store, instance, settings).map(Ok));
+    match report.result {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(problems)) => Err(ConfigureError::Refused { problems: bake::clipped(problems) }),
+        Err(failure) => Err(ConfigureError::Broke { failure, log: report.log }),
+    }
+}
+
+fn describe(error: &JsonError) -> String {
+    error.to_string()
+}
+
+fn listed(problems: &[Problem]) -> String {
+    let place = |pointer: &str| if pointer.is_empty() { "the whole".to_owned() } else { pointer.to_owned() };
+    let lines: Vec<_> =
+        problems.iter().map(|problem| format!("{}: {}", place(&problem.pointer), problem.message)).collect();
+    if lines.is_empty() { "it does not say why".into() } else { lines.join("; ") }
+}
+
+/// Bytes of settings.
+const MAX_SETTINGS_BYTES: usize = 1 << 20;
+/// Levels of arrays and objects in settings.
+const MAX_SETTINGS_DEPTH: usize = 64;

@@ -1,0 +1,214 @@
+//! What a plugin is connected to: the contract's imports, and a sealed WASI.
+//!
+//! A component's imports are its authority, so the linker defines exactly what the tier `pure` grants, interface by
+//! interface, and nothing stands in for an import that it does not define: what was not granted fails when the
+//! plugin is loaded. Each version of the WIT has one adapter here, chosen once at load; nothing branches on the version
+//! while a device waits.
+//!
+//! The state behind the imports ([`CallState`]) belongs to one call and is dropped with it.
+
+mod v0_1;
+mod wasi;
+
+use std::sync::Arc;
+
+use wasmtime::Store;
+use wasmtime::component::{Component, Instance};
+
+use super::budget::{Budget, Meter};
+use super::call::{Fault, HubHandle, Label, Outcome, PlaceInput, Placement, SelectInput};
+use super::catalogue::{Answer, Catalogue, Exchange, Question, Transcript};
+use super::engine::PolicyEngine;
+use super::image::{Description, Problem};
+use super::log::Recorder;
+use wasi::SealedWasi;
+
+/// A version of the contract that this host speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum WitVersion {
+    /// `landfall:policy@0.1.x`.
+    #[serde(rename = "0.1")]
+    V0_1,
+}
+
+impl WitVersion {
+    /// The versions that this host speaks, newest first.
+    pub const KNOWN: &[Self] = &[Self::V0_1];
+
+    /// The major and minor number, as plugins are built against it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::V0_1 => "0.1",
+        }
+    }
+
+    /// Connects a compiled component to its imports.
+    pub(super) fn link(self, engine: &PolicyEngine, component: &Component) -> Result<Box<dyn Linked>, LinkError> {
+        match self {
+            Self::V0_1 => v0_1::link(engine, component),
+        }
+    }
+}
+
+/// A component connected to its imports, ready to be instantiated. Answers are unchecked; faults are answers.
+pub(super) trait Linked: Send + Sync {
+    fn instantiate(&self, store: &mut Store<CallState>) -> wasmtime::Result<Instance>;
+
+    /// Compares the types of the exports with the contract's. Some differences only show in an instance.
+    fn check(&self, store: &mut Store<CallState>, instance: &Instance) -> Result<(), LinkError>;
+
+    fn describe(&self, store: &mut Store<CallState>, instance: &Instance) -> wasmtime::Result<Description>;
+
+    fn configure(
+        &self,
+        store: &mut Store<CallState>,
+        instance: &Instance,
+        settings: &str,
+    ) -> wasmtime::Result<Result<(), Vec<Problem>>>;
+
+    fn select_hub(
+        &self,
+        store: &mut Store<CallState>,
+        instance: &Instance,
+        input: &SelectInput,
+    ) -> wasmtime::Result<Result<Outcome, Fault>>;
+
+    fn place(
+        &self,
+        store: &mut Store<CallState>,
+        instance: &Instance,
+        input: &PlaceInput,
+    ) -> wasmtime::Result<Result<Placement, Fault>>;
+}
+
+/// A component that does not fit the contract which it names.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LinkError {
+    /// An import is there by name and differs in type.
+    #[error("an import differs from landfall:policy@{version}: {detail}; build the plugin against this host's WIT")]
+    Import {
+        /// The version that the component names.
+        version: &'static str,
+        /// Which function, and what differs.
+        detail: String,
+    },
+    /// An export is missing or differs in type.
+    #[error("`{function}` differs from landfall:policy@{version}: {detail}; build the plugin against this host's WIT")]
+    Export {
+        /// The version that the component names.
+        version: &'static str,
+        /// Interface and function.
+        function: String,
+        /// What differs.
+        detail: String,
+    },
+}
+
+/// Everything that the imports of one call work on.
+pub(super) struct CallState {
+    pub(super) meter: Meter,
+    pub(super) recorder: Recorder,
+    wasi: SealedWasi,
+    catalogue: Arc<dyn Catalogue>,
+    transcript: Transcript,
+    transcript_left: usize,
+    transcript_limit: usize,
+    host_calls: u32,
+    host_call_limit: u32,
+    host_call_fuel: u64,
+}
+
+/// The plugin called the host more often than its budget allows.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("it called the host more than {limit} times")]
+pub(super) struct TooManyHostCalls {
+    limit: u32,
+}
+
+/// The plugin asked the catalogue for more than is kept with a decision.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("it asked the catalogue for more than the {limit} bytes that are kept with a decision")]
+pub(super) struct TranscriptFull {
+    limit: usize,
+}
+
+/// The plugin ended itself through WASI.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("it called exit({code}) instead of answering")]
+pub(super) struct GuestExit {
+    code: u8,
+}
+
+impl CallState {
+    /// State for a call at the moment `now` (milliseconds since 1970) with the randomness of `seed`.
+    pub(super) fn new(budget: &Budget, now: u64, seed: u64, catalogue: Arc<dyn Catalogue>) -> Self {
+        Self {
+            meter: Meter::new(budget),
+            recorder: Recorder::new(budget),
+            wasi: SealedWasi::new(now, seed),
+            catalogue,
+            transcript: Transcript::default(),
+            transcript_left: budget.transcript_bytes,
+            transcript_limit: budget.transcript_bytes,
+            host_calls: 0,
+            host_call_limit: budget.host_calls,
+            host_call_fuel: budget.host_call_fuel,
+        }
+    }
+
+    /// Fuel that the calls into the host have cost.
+    pub(super) fn host_fuel(&self) -> u64 {
+        self.host_call_fuel.saturating_mul(self.host_calls.into())
+    }
+
+    /// Whether the guest holds handles to streams or timers, which a snapshot of its memory would leave dangling.
+    pub(super) fn holds_handles(&self) -> bool {
+        self.wasi.holds_handles()
+    }
+
+    pub(super) fn into_parts(self) -> (Recorder, Transcript) {
+        (self.recorder, self.transcript)
+    }
+
+    /// Every function behind an import begins with this.
+    fn host_call(&mut self) -> Result<(), TooManyHostCalls> {
+        self.host_calls = self.host_calls.saturating_add(1);
+        if self.host_calls > self.host_call_limit {
+            return Err(TooManyHostCalls { limit: self.host_call_limit });
+        }
+        Ok(())
+    }
+
+    fn hub_labels(&mut self, hub: HubHandle) -> wasmtime::Result<Arc<[Label]>> {
+        let answer = self.ask(Question::HubLabels(hub), |catalogue| catalogue.hub_labels(hub).map(Answer::Labels))?;
+        match answer {
+            Answer::Labels(labels) => Ok(labels),
+            Answer::Count(_) => Ok(Arc::default()),
+        }
+    }
+
+    fn group_count(&mut self, path: Vec<String>) -> wasmtime::Result<u64> {
+        let count = |catalogue: &dyn Catalogue| catalogue.group_count(&path).map(Answer::Count);
+        match self.ask(Question::GroupCount(path.clone()), count)? {
+            Answer::Count(count) => Ok(count),
+            Answer::Labels(_) => Ok(0),
+        }
+    }
+
+    fn ask(
+        &mut self,
+        question: Question,
+        ask: impl FnOnce(&dyn Catalogue) -> Result<Answer, super::catalogue::NotRecorded>,
+    ) -> wasmtime::Result<Answer> {
+        if let Some(answer) = self.transcript.answer(&question) {
+            return Ok(answer.clone());
+        }
+        let answer = ask(&*self.catalogue)?;
+        let size = Exchange::size(&question, &answer);
+        self.transcript_left =
+            self.transcript_left.checked_sub(size).ok_or(TranscriptFull { limit: self.transcript_limit })?;
+        self.transcript.record(question, answer.clone());
+        Ok(answer)
+    }
+}

@@ -1,0 +1,93 @@
+//! Runs one call in a fresh instance, under its budget, and reports on it whatever happens.
+
+use std::sync::Arc;
+
+use wasmtime::Store;
+use wasmtime::component::Instance;
+
+use super::budget::Budget;
+use super::call::{CallReport, Fault, Usage};
+use super::catalogue::Catalogue;
+use super::engine::PolicyEngine;
+use super::failure::{self, CallFailure};
+use super::link::{CallState, Linked};
+use crate::clock;
+
+/// What a call is surrounded by.
+pub(super) struct Surroundings<'a> {
+    pub(super) engine: &'a PolicyEngine,
+    pub(super) budget: &'a Budget,
+    /// Milliseconds since 1970.
+    pub(super) now: u64,
+    pub(super) seed: u64,
+    pub(super) catalogue: Arc<dyn Catalogue>,
+}
+
+/// Makes an instance, runs `body` on it, and drops it.
+///
+/// The ticker is told first, so that the deadline counts from the first instruction; the last tick may be a partial
+/// one, which is why the deadline is one tick longer than the budget says.
+pub(super) fn run<R>(
+    linked: &dyn Linked,
+    surroundings: Surroundings<'_>,
+    body: impl FnOnce(&mut Store<CallState>, &Instance) -> wasmtime::Result<Result<R, Fault>>,
+) -> CallReport<R> {
+    let Surroundings { engine, budget, now, seed, catalogue } = surroundings;
+    let _in_flight = engine.ticker.enter();
+    let started = clock::instant();
+    let mut store = store(engine, budget, CallState::new(budget, now, seed, catalogue));
+    let mut instantiated = started;
+    let result = linked.instantiate(&mut store).and_then(|instance| {
+        instantiated = clock::instant();
+        body(&mut store, &instance)
+    });
+    let ended = clock::instant();
+
+    // A store that cannot say how much fuel is left does not exist: metering is on for the whole engine.
+    let fuel = budget.fuel - store.get_fuel().unwrap_or_default().min(budget.fuel) + store.data().host_fuel();
+    let peak_memory_bytes = store.data().meter.peak_memory_bytes();
+    let (recorder, transcript) = store.into_data().into_parts();
+    let (log, panic) = recorder.finish();
+    let result = match result {
+        Err(error) => Err(failure::of_error(&error, panic, budget)),
+        // Calls into the host are paid for at the end: what they may cost is bounded by their number.
+        Ok(_) if fuel > budget.fuel => Err(CallFailure::Broke(failure::Breakage::OutOfFuel { fuel: budget.fuel })),
+        Ok(Err(fault)) => Err(CallFailure::Fault(clipped(fault))),
+        Ok(Ok(answer)) => Ok(answer),
+    };
+    let microseconds = |span: std::time::Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+    let usage = Usage {
+        fuel,
+        peak_memory_bytes,
+        queue_us: 0,
+        instantiate_us: microseconds(instantiated - started),
+        guest_us: microseconds(ended - instantiated),
+    };
+    CallReport { result, usage, transcript, log }
+}
+
+/// A store that is held to its budget.
+pub(super) fn store(engine: &PolicyEngine, budget: &Budget, state: CallState) -> Store<CallState> {
+    let mut store = Store::new(engine.wasm(), state);
+    store.limiter(|state| &mut state.meter);
+    store.set_hostcall_fuel(budget.host_call_bytes);
+    store.set_epoch_deadline(u64::from(budget.deadline_ms) + 1);
+    // Metering is on for the whole engine, so this cannot fail; without fuel the guest would trap at once.
+    let _ = store.set_fuel(budget.fuel);
+    store
+}
+
+fn clipped(fault: Fault) -> Fault {
+    let clip = |text: String| match text.char_indices().nth(MAX_FAULT_CHARS) {
+        Some((end, _)) => text.get(..end).unwrap_or_default().to_owned(),
+        None => text,
+    };
+    match fault {
+        Fault::Unsupported(text) => Fault::Unsupported(clip(text)),
+        Fault::BadInput(text) => Fault::BadInput(clip(text)),
+        Fault::Internal(text) => Fault::Internal(clip(text)),
+    }
+}
+
+/// Characters kept of what a fault says.
+const MAX_FAULT_CHARS: usize = 1024;
