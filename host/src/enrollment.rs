@@ -1,6 +1,7 @@
 //! Enrollments: how devices prove themselves, and what becomes of them.
 
 pub mod entry;
+pub mod selection;
 
 pub use entry::{
     Allocation, CertificateAuthority, CertificatePin, EnrollmentRef, Group, GroupAttestation,

@@ -207,6 +207,13 @@ names! {
         "1 to 64 letters, digits, dashes or dots";
 }
 
+impl OperationId {
+    /// `4.CODE.REQUEST`: the shape of DPS's own ids, which some clients may look at.
+    pub(crate) fn of_parts(code: &str, request: TrackingId) -> Self {
+        Self(format!("4.{code}.{request}").into())
+    }
+}
+
 /// A SHA-256 digest: of a certificate's DER, of a public key's SubjectPublicKeyInfo, of a plugin's bytes, ...
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -294,6 +301,17 @@ impl TrackingId {
     /// An id for a moment, from ten random bytes.
     pub fn new(now: crate::clock::Timestamp, random: [u8; 10]) -> Self {
         Self(uuid::Builder::from_unix_timestamp_millis(now.as_millis(), &random).into_uuid())
+    }
+
+    /// The moment that it was made for.
+    pub fn made_at(self) -> crate::clock::Timestamp {
+        let millis = self
+            .0
+            .as_bytes()
+            .iter()
+            .take(6)
+            .fold(0, |millis, byte| millis << 8 | u64::from(*byte));
+        crate::clock::Timestamp::from_millis(millis)
     }
 
     /// The 16 bytes, whose order is the order of time.

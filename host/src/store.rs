@@ -64,9 +64,9 @@ pub trait Store: Send + Sync + 'static {
     /// Devices placed at a group path or below it.
     async fn group_count(&self, scope: &IdScope, path: &[String]) -> Result<u64, StoreError>;
 
-    /// Adds an entry that belongs to no registration. The oldest refusals make room for new ones, so that nobody can
-    /// fill the disk by being refused.
-    async fn record_refusal(&self, entry: Entry) -> Result<(), StoreError>;
+    /// Adds an entry that led to no registration (a refusal, a postponement). The oldest of these make room for new
+    /// ones, so that nobody can fill the disk by being refused.
+    async fn record_entry(&self, entry: Entry) -> Result<(), StoreError>;
 
     /// One ledger entry.
     async fn ledger_entry(&self, id: TrackingId) -> Result<Option<Entry>, StoreError>;
@@ -245,10 +245,9 @@ pub trait Store: Send + Sync + 'static {
 pub struct RegistrationCommit {
     /// Its tenant.
     pub scope: IdScope,
-    /// What to write. When it is assigned, its hub is the first of `hubs`; the store puts in the one that had room.
+    /// What to write. The hub of an assigned one must be linked, active and have room; the hub that the device is on
+    /// already need only be linked.
     pub registration: Registration,
-    /// The hubs to try in order, the wish first; empty for one that failed.
-    pub hubs: Vec<HubName>,
     /// The generation that was read when the decision was made; 0 when there was no registration.
     pub expected_generation: u64,
     /// What explains it.
@@ -260,7 +259,7 @@ pub struct RegistrationCommit {
 pub enum CommitOutcome {
     /// It is on disk; this is what was written.
     Committed(Box<Registration>),
-    /// None of the hubs is linked, active and with room; nothing was written.
+    /// The hub is not linked, not active or full; nothing was written.
     NoRoom,
     /// Another request wrote this registration since it was read; this is what stands there. Nothing was written.
     Overtaken(Option<Box<Registration>>),
