@@ -89,14 +89,9 @@ impl Catalogue {
     pub fn new(records: CatalogueRecords, before: &Self) -> Self {
         let scopes = records.scopes.into_iter().map(|records| {
             let known = before.scope(&records.scope);
-            (
-                records.scope.clone(),
-                Arc::new(ScopeCatalogue::new(records, known.map(|scope| &scope.hubs))),
-            )
+            (records.scope.clone(), Arc::new(ScopeCatalogue::new(records, known.map(|scope| &scope.hubs))))
         });
-        Self {
-            scopes: scopes.collect(),
-        }
+        Self { scopes: scopes.collect() }
     }
 
     /// One id scope.
@@ -112,40 +107,21 @@ impl Catalogue {
 
 impl ScopeCatalogue {
     fn new(records: ScopeRecords, hubs_before: Option<&Hubs>) -> Self {
-        let ScopeRecords {
-            scope,
-            revision,
-            hubs,
-            groups,
-            authorities,
-            plugins,
-        } = records;
+        let ScopeRecords { scope, revision, hubs, groups, authorities, plugins } = records;
         let mut told: Vec<&Hub> = hubs.iter().map(|(hub, _)| hub).collect();
         told.sort_by(|a, b| a.name.cmp(&b.name));
         let hubs_text = serde_json::to_string(&told).unwrap_or_default();
-        let plugins = plugins
-            .into_iter()
-            .map(|plugin| (plugin.name.clone(), plugin))
-            .collect();
-        let authorities: BTreeMap<_, _> = authorities
-            .into_iter()
-            .map(|ca| (ca.name.clone(), ca))
-            .collect();
+        let plugins = plugins.into_iter().map(|plugin| (plugin.name.clone(), plugin)).collect();
+        let authorities: BTreeMap<_, _> = authorities.into_iter().map(|ca| (ca.name.clone(), ca)).collect();
         let mut anchors = AnchorIndex::default();
-        let groups = groups.into_iter().map(|group| {
-            (
-                group.id.clone(),
-                Arc::new(bind_group(group, &authorities, &plugins, &mut anchors)),
-            )
-        });
+        let groups = groups
+            .into_iter()
+            .map(|group| (group.id.clone(), Arc::new(bind_group(group, &authorities, &plugins, &mut anchors))));
         let groups = groups.collect();
         Self {
             hubs_digest: Digest::of(hubs_text.as_bytes()),
             hubs_text,
-            hubs: Hubs::new(
-                hubs.into_iter().map(|(hub, load)| (hub, load.assigned)),
-                hubs_before,
-            ),
+            hubs: Hubs::new(hubs.into_iter().map(|(hub, load)| (hub, load.assigned)), hubs_before),
             scope,
             revision,
             groups,
@@ -193,25 +169,13 @@ fn bind_group(
             tracing::error!(group = %group.id, "a certificate of this group is not acceptable any more: its devices are refused");
             return;
         };
-        index.insert(
-            &anchor,
-            AnchorOwner {
-                group: group.id.clone(),
-                unproven,
-            },
-        );
+        index.insert(&anchor, AnchorOwner { group: group.id.clone(), unproven });
         anchors.push(anchor);
     };
     match &group.attestation {
         GroupAttestation::X509Authorities { primary, secondary } => {
-            for authority in std::iter::once(primary)
-                .chain(secondary)
-                .filter_map(|name| authorities.get(name))
-            {
-                add(
-                    &authority.der,
-                    (!authority.verified).then(|| authority.name.clone()),
-                );
+            for authority in std::iter::once(primary).chain(secondary).filter_map(|name| authorities.get(name)) {
+                add(&authority.der, (!authority.verified).then(|| authority.name.clone()));
             }
         }
         GroupAttestation::X509Intermediates { primary, secondary } => {
@@ -222,38 +186,21 @@ fn bind_group(
         }
     }
     let allocation = Arc::new(bind_allocation(&group.terms.allocation, plugins));
-    BoundGroup {
-        terms: Arc::new(group.terms.clone()),
-        group,
-        allocation,
-        anchors,
-    }
+    BoundGroup { terms: Arc::new(group.terms.clone()), group, allocation, anchors }
 }
 
-fn bind_allocation(
-    allocation: &Allocation,
-    plugins: &BTreeMap<PluginName, PublishedPlugin>,
-) -> BoundAllocation {
+fn bind_allocation(allocation: &Allocation, plugins: &BTreeMap<PluginName, PublishedPlugin>) -> BoundAllocation {
     BoundAllocation {
         selection: bind(&allocation.selection, plugins),
-        fallback: allocation
-            .fallback
-            .as_ref()
-            .map(|binding| bind(binding, plugins)),
-        grouping: allocation
-            .grouping
-            .iter()
-            .map(|binding| bind(binding, plugins))
-            .collect(),
+        fallback: allocation.fallback.as_ref().map(|binding| bind(binding, plugins)),
+        grouping: allocation.grouping.iter().map(|binding| bind(binding, plugins)).collect(),
     }
 }
 
 fn bind(binding: &PolicyBinding, plugins: &BTreeMap<PluginName, PublishedPlugin>) -> Bound {
     Bound {
         plugin: binding.plugin.clone(),
-        revision: binding
-            .revision
-            .or_else(|| plugins.get(&binding.plugin).map(|plugin| plugin.live)),
+        revision: binding.revision.or_else(|| plugins.get(&binding.plugin).map(|plugin| plugin.live)),
         settings: binding.settings.clone(),
         settings_digest: Digest::of(binding.settings.as_str().as_bytes()),
     }

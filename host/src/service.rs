@@ -44,11 +44,7 @@ impl Service {
         store: Arc<dyn Store>,
         policies: Arc<PolicyHost>,
     ) -> Result<Arc<Self>, StoreError> {
-        let images = Images::new(
-            Arc::clone(&policies),
-            Arc::clone(&store),
-            config.limits.policy.max_images,
-        );
+        let images = Images::new(Arc::clone(&policies), Arc::clone(&store), config.limits.policy.max_images);
         let operations = Operations::new(&ambient.random(), config.limits.device.max_operations);
         let service = Self {
             config,
@@ -81,9 +77,7 @@ impl Service {
         let records = self.store.load_catalogue().await?;
         let catalogue = Catalogue::new(records, &self.catalogue.load());
         for scope in catalogue.scopes() {
-            self.store
-                .keep_content(scope.hubs_text.clone().into_bytes())
-                .await?;
+            self.store.keep_content(scope.hubs_text.clone().into_bytes()).await?;
         }
         self.catalogue.store(Arc::new(catalogue));
         Ok(())
@@ -92,12 +86,7 @@ impl Service {
     /// Takes over the store's counts of devices, when the copy may be behind.
     pub async fn recount_hubs(&self, scope: &ScopeCatalogue) -> Result<(), StoreError> {
         let records = self.store.load_catalogue().await?;
-        for (hub, load) in records
-            .scopes
-            .iter()
-            .filter(|records| records.scope == scope.scope)
-            .flat_map(|r| &r.hubs)
-        {
+        for (hub, load) in records.scopes.iter().filter(|records| records.scope == scope.scope).flat_map(|r| &r.hubs) {
             scope.hubs.set_assigned(&hub.name, load.assigned);
         }
         Ok(())
@@ -127,9 +116,7 @@ struct StoredCounts {
 
 impl GroupCounts for StoredCounts {
     fn group_count(&self, path: &[String]) -> u64 {
-        self.runtime
-            .block_on(self.store.group_count(&self.scope, path))
-            .unwrap_or(u64::MAX)
+        self.runtime.block_on(self.store.group_count(&self.scope, path)).unwrap_or(u64::MAX)
     }
 }
 

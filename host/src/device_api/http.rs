@@ -29,14 +29,11 @@ use crate::service::Service;
 pub fn router(service: Arc<Service>) -> Router {
     Router::new()
         .route("/{scope}/registrations/{id}/register", put(register))
-        .route(
-            "/{scope}/registrations/{id}/operations/{operation}",
-            get(poll),
-        )
+        .route("/{scope}/registrations/{id}/operations/{operation}", get(poll))
         .route("/{scope}/registrations/{id}", post(look_up))
-        .fallback(|State(service): State<Arc<Service>>| async move {
-            Call::begin(&service).fail(DeviceError::NotFound)
-        })
+        .fallback(
+            |State(service): State<Arc<Service>>| async move { Call::begin(&service).fail(DeviceError::NotFound) },
+        )
         .method_not_allowed_fallback(|State(service): State<Arc<Service>>| async move {
             Call::begin(&service).fail(DeviceError::MethodNotAllowed)
         })
@@ -44,11 +41,7 @@ pub fn router(service: Arc<Service>) -> Router {
 }
 
 /// `PUT /{idScope}/registrations/{registrationId}/register`
-async fn register(
-    State(service): State<Arc<Service>>,
-    Path(path): Path<DevicePath>,
-    request: Request,
-) -> Response {
+async fn register(State(service): State<Arc<Service>>, Path(path): Path<DevicePath>, request: Request) -> Response {
     let call = Call::begin(&service);
     let wait = prefer::wait(request.headers());
     let asked = match call.read(&path, request).await {
@@ -58,22 +51,15 @@ async fn register(
     let credential = asked.credential.clone();
     match provisioning::register(&service, asked, call.bounded(wait)).await {
         // A client that did not ask to wait is told 202 even when the result is there: some refuse anything else.
-        Ok((operation, status)) if wait.is_some() => {
-            call.status(&operation, &path, &status, &credential)
-        }
+        Ok((operation, status)) if wait.is_some() => call.status(&operation, &path, &status, &credential),
         Ok((operation, status)) => {
             let seconds = match status {
                 Status::Assigning { retry_after } => retry_after,
                 Status::Finished(_) => service.config.limits.device.poll_seconds,
             };
-            let mut answer =
-                call.answer(StatusCode::ACCEPTED, &OperationStatus::accepted(&operation));
+            let mut answer = call.answer(StatusCode::ACCEPTED, &OperationStatus::accepted(&operation));
             set(&mut answer, RETRY_AFTER, &seconds.to_string());
-            set(
-                &mut answer,
-                LOCATION,
-                &path.location(&service.config.server.hostname),
-            );
+            set(&mut answer, LOCATION, &path.location(&service.config.server.hostname));
             answer
         }
         Err(error) => call.refuse(error),
@@ -81,18 +67,10 @@ async fn register(
 }
 
 /// `GET /{idScope}/registrations/{registrationId}/operations/{operationId}`
-async fn poll(
-    State(service): State<Arc<Service>>,
-    Path(path): Path<OperationPath>,
-    request: Request,
-) -> Response {
+async fn poll(State(service): State<Arc<Service>>, Path(path): Path<OperationPath>, request: Request) -> Response {
     let call = Call::begin(&service);
     let wait = prefer::wait(request.headers());
-    let OperationPath {
-        scope,
-        id,
-        operation,
-    } = path;
+    let OperationPath { scope, id, operation } = path;
     let path = DevicePath { scope, id };
     // A poll's body is whatever the client's library put there; what counts is what the registration said.
     let asked = match call.read(&path, request.map(|_| Body::empty())).await {
@@ -110,11 +88,7 @@ async fn poll(
 }
 
 /// `POST /{idScope}/registrations/{registrationId}`
-async fn look_up(
-    State(service): State<Arc<Service>>,
-    Path(path): Path<DevicePath>,
-    request: Request,
-) -> Response {
+async fn look_up(State(service): State<Arc<Service>>, Path(path): Path<DevicePath>, request: Request) -> Response {
     let call = Call::begin(&service);
     let asked = match call.read(&path, request).await {
         Ok(asked) => asked,
@@ -146,10 +120,7 @@ struct OperationPath {
 impl DevicePath {
     /// DPS names the register URL itself; no client reads it.
     fn location(&self, hostname: &str) -> String {
-        format!(
-            "https://{hostname}/{}/registrations/{}/register",
-            self.scope, self.id
-        )
+        format!("https://{hostname}/{}/registrations/{}/register", self.scope, self.id)
     }
 }
 
@@ -163,37 +134,19 @@ struct Call {
 impl Call {
     fn begin(service: &Arc<Service>) -> Self {
         let now = service.ambient.now();
-        Self {
-            service: Arc::clone(service),
-            tracking_id: TrackingId::new(now, service.ambient.random()),
-            now,
-        }
+        Self { service: Arc::clone(service), tracking_id: TrackingId::new(now, service.ambient.random()), now }
     }
 
     /// From bytes to a request of the domain.
-    async fn read(
-        &self,
-        path: &DevicePath,
-        request: Request,
-    ) -> Result<provisioning::Request, DeviceError> {
+    async fn read(&self, path: &DevicePath, request: Request) -> Result<provisioning::Request, DeviceError> {
         let (head, body) = request.into_parts();
         check_api_version(head.uri.query().unwrap_or_default())?;
         // A scope that cannot exist is refused like one that does not.
         let scope = path.scope.parse().map_err(|_| DeviceError::Unauthorized)?;
-        let registration_id = path
-            .id
-            .parse()
-            .map_err(|_| DeviceError::BadRequest("Invalid RegistrationId"))?;
+        let registration_id = path.id.parse().map_err(|_| DeviceError::BadRequest("Invalid RegistrationId"))?;
         let limits = &self.service.config.limits.device;
-        let said = wire::read_body(
-            &read_all(body, limits).await?,
-            &registration_id,
-            limits.json_depth,
-        )?;
-        let connection = head
-            .extensions
-            .get::<Arc<ConnectionInfo>>()
-            .ok_or(DeviceError::Internal)?;
+        let said = wire::read_body(&read_all(body, limits).await?, &registration_id, limits.json_depth)?;
+        let connection = head.extensions.get::<Arc<ConnectionInfo>>().ok_or(DeviceError::Internal)?;
         Ok(provisioning::Request {
             tracking_id: self.tracking_id,
             received_at: self.now,
@@ -207,19 +160,11 @@ impl Call {
 
     /// How long the device is kept waiting: as long as it would wait, within the limit.
     fn bounded(&self, wait: Option<Duration>) -> Duration {
-        wait.unwrap_or_default().min(Duration::from_secs(
-            self.service.config.limits.device.max_wait_seconds,
-        ))
+        wait.unwrap_or_default().min(Duration::from_secs(self.service.config.limits.device.max_wait_seconds))
     }
 
     /// How far the operation is.
-    fn status(
-        &self,
-        operation: &OperationId,
-        path: &DevicePath,
-        status: &Status,
-        credential: &Credential,
-    ) -> Response {
+    fn status(&self, operation: &OperationId, path: &DevicePath, status: &Status, credential: &Credential) -> Response {
         // The path was parsed before the operation could be found.
         let Ok(id) = path.id.parse() else {
             return self.fail(DeviceError::NotFound);
@@ -263,11 +208,7 @@ impl Call {
         let mut answer = Response::new(Body::from(text));
         *answer.status_mut() = status;
         set(&mut answer, CONTENT_TYPE, "application/json; charset=utf-8");
-        set(
-            &mut answer,
-            STRICT_TRANSPORT_SECURITY,
-            "max-age=31536000; includeSubDomains",
-        );
+        set(&mut answer, STRICT_TRANSPORT_SECURITY, "max-age=31536000; includeSubDomains");
         set(&mut answer, REQUEST_ID, &self.tracking_id.to_string());
         answer
     }
@@ -281,10 +222,7 @@ fn credential(connection: &ConnectionInfo) -> Credential {
     }
 }
 
-async fn read_all(
-    body: Body,
-    limits: &crate::config::DeviceLimits,
-) -> Result<bytes::Bytes, DeviceError> {
+async fn read_all(body: Body, limits: &crate::config::DeviceLimits) -> Result<bytes::Bytes, DeviceError> {
     let whole = Limited::new(body, limits.max_body_bytes).collect();
     match tokio::time::timeout(Duration::from_secs(limits.body_seconds), whole).await {
         Err(_) => Err(DeviceError::TooSlow),
@@ -296,29 +234,16 @@ async fn read_all(
 
 /// Any well-formed version is taken: they do not differ in what is served here.
 fn check_api_version(query: &str) -> Result<(), DeviceError> {
-    let version = query
-        .split('&')
-        .find_map(|pair| pair.strip_prefix("api-version="));
-    let date = version.map(|version| {
-        version
-            .strip_suffix("-preview")
-            .unwrap_or(version)
-            .as_bytes()
-    });
+    let version = query.split('&').find_map(|pair| pair.strip_prefix("api-version="));
+    let date = version.map(|version| version.strip_suffix("-preview").unwrap_or(version).as_bytes());
     match date {
         Some([y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2])
-            if [y1, y2, y3, y4, m1, m2, d1, d2]
-                .iter()
-                .all(|digit| digit.is_ascii_digit()) =>
+            if [y1, y2, y3, y4, m1, m2, d1, d2].iter().all(|digit| digit.is_ascii_digit()) =>
         {
             Ok(())
         }
-        Some(_) => Err(DeviceError::BadRequest(
-            "The api-version is not of the form YYYY-MM-DD",
-        )),
-        None => Err(DeviceError::BadRequest(
-            "The api-version is missing from the query",
-        )),
+        Some(_) => Err(DeviceError::BadRequest("The api-version is not of the form YYYY-MM-DD")),
+        None => Err(DeviceError::BadRequest("The api-version is missing from the query")),
     }
 }
 
@@ -341,17 +266,8 @@ mod tests {
 
     #[test]
     fn every_version_that_a_client_sends_is_taken() {
-        for good in [
-            "2017-08-31-preview",
-            "2019-03-31",
-            "2021-06-01&forceRegistration=true",
-            "2026-11-15-preview",
-        ] {
-            assert_eq!(
-                check_api_version(&format!("api-version={good}")),
-                Ok(()),
-                "{good}"
-            );
+        for good in ["2017-08-31-preview", "2019-03-31", "2021-06-01&forceRegistration=true", "2026-11-15-preview"] {
+            assert_eq!(check_api_version(&format!("api-version={good}")), Ok(()), "{good}");
         }
         for bad in [
             "",

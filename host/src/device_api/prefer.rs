@@ -37,14 +37,7 @@ mod tests {
 
     #[test]
     fn what_is_no_number_of_seconds_is_ignored() {
-        for odd in [
-            "wait",
-            "wait=",
-            "wait=-1",
-            "wait=1.5",
-            "await=3",
-            "wait=99999999999999999999",
-        ] {
+        for odd in ["wait", "wait=", "wait=-1", "wait=1.5", "await=3", "wait=99999999999999999999"] {
             assert_eq!(parsed(odd), None, "{odd}");
         }
     }

@@ -30,8 +30,7 @@ pub struct Said {
 
 /// Reads a register or look-up body. An empty one counts as `{}`.
 pub fn read_body(bytes: &[u8], id: &RegistrationId, max_depth: usize) -> Result<Said, DeviceError> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|_| DeviceError::BadRequest("The body is not UTF-8 text"))?;
+    let text = std::str::from_utf8(bytes).map_err(|_| DeviceError::BadRequest("The body is not UTF-8 text"))?;
     if text.trim().is_empty() {
         return Ok(Said::default());
     }
@@ -39,18 +38,11 @@ pub fn read_body(bytes: &[u8], id: &RegistrationId, max_depth: usize) -> Result<
         .map_err(|_| DeviceError::BadRequest("The body is not valid JSON or nested too deeply"))?;
     let body: RegisterBody<'_> = serde_json::from_str(text)
         .map_err(|_| DeviceError::BadRequest("The body is not a JSON object of the right shape"))?;
-    if body
-        .registration_id
-        .is_some_and(|given| !given.eq_ignore_ascii_case(id.as_str()))
-    {
-        return Err(DeviceError::BadRequest(
-            "The registrationId of the body is not that of the URL",
-        ));
+    if body.registration_id.is_some_and(|given| !given.eq_ignore_ascii_case(id.as_str())) {
+        return Err(DeviceError::BadRequest("The registrationId of the body is not that of the URL"));
     }
     if body.csr.is_some() {
-        return Err(DeviceError::BadRequest(
-            "Certificates are not issued for this enrollment",
-        ));
+        return Err(DeviceError::BadRequest("Certificates are not issued for this enrollment"));
     }
     let payload = match body.payload.map(RawValue::get) {
         None | Some("null") => None,
@@ -72,11 +64,7 @@ pub struct OperationStatus<'a> {
 impl<'a> OperationStatus<'a> {
     /// The answer to a register call that goes on.
     pub fn accepted(operation_id: &'a OperationId) -> Self {
-        Self {
-            operation_id,
-            status: "assigning",
-            registration_state: None,
-        }
+        Self { operation_id, status: "assigning", registration_state: None }
     }
 
     /// The answer to a poll.
@@ -90,11 +78,7 @@ impl<'a> OperationStatus<'a> {
             Status::Assigning { .. } => RegistrationState::assigning(id),
             Status::Finished(registration) => RegistrationState::of(registration, certificate),
         };
-        Self {
-            operation_id,
-            status: state.status,
-            registration_state: Some(state),
-        }
+        Self { operation_id, status: state.status, registration_state: Some(state) }
     }
 }
 
@@ -161,10 +145,7 @@ impl<'a> RegistrationState<'a> {
             EnrollmentRef::Group(id) => Some(id.as_str()),
         };
         let state = Self {
-            x509: certificate.map(|info| X509State {
-                certificate_info: Some(info),
-                enrollment_group_id: group,
-            }),
+            x509: certificate.map(|info| X509State { certificate_info: Some(info), enrollment_group_id: group }),
             created_date_time_utc: Some(registration.created_at.to_string()),
             last_updated_date_time_utc: Some(registration.updated_at.to_string()),
             etag: Some(wire_etag(registration)),
@@ -182,12 +163,9 @@ impl<'a> RegistrationState<'a> {
                     .and_then(|text| RawValue::from_string(text.as_str().to_owned()).ok()),
                 ..state
             },
-            Outcome::Failed { code, message } => Self {
-                status: "failed",
-                error_code: Some(*code),
-                error_message: Some(message),
-                ..state
-            },
+            Outcome::Failed { code, message } => {
+                Self { status: "failed", error_code: Some(*code), error_message: Some(message), ..state }
+            }
         }
     }
 }
@@ -208,13 +186,8 @@ mod tests {
 
     #[test]
     fn bodies_as_real_clients_send_them_are_read() {
-        for empty in [
-            "",
-            " ",
-            "{}",
-            r#"{"registrationId":"dev-1"}"#,
-            r#"{"payload": null, "registrationId": "DEV-1"}"#,
-        ] {
+        for empty in ["", " ", "{}", r#"{"registrationId":"dev-1"}"#, r#"{"payload": null, "registrationId": "DEV-1"}"#]
+        {
             assert_eq!(read(empty), Ok(Said { payload: None }), "{empty}");
         }
         let said = read(r#"{"registrationId":"dev-1","payload":{"a": 1.0},"unknown":[]}"#).unwrap();
@@ -231,10 +204,7 @@ mod tests {
             r#"{"registrationId":1}"#,
             "{\"payload\":[[[[[[[[1]]]]]]]]}",
         ] {
-            assert!(
-                matches!(read(bad), Err(DeviceError::BadRequest(_))),
-                "{bad}"
-            );
+            assert!(matches!(read(bad), Err(DeviceError::BadRequest(_))), "{bad}");
         }
         assert!(read_body(b"\xff", &"a".parse().unwrap(), 8).is_err());
     }

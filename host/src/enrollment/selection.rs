@@ -43,9 +43,8 @@ pub async fn select(
         return Ok(Selected::Individual(Box::new(individual)));
     }
     // An individual enrollment may block a certificate whose id it does not know: the leaf comes before any group.
-    if let Some(EnrollmentRef::Individual(other)) = store
-        .enrollment_of_certificate(&scope.scope, chain.leaf().sha256())
-        .await?
+    if let Some(EnrollmentRef::Individual(other)) =
+        store.enrollment_of_certificate(&scope.scope, chain.leaf().sha256()).await?
     {
         if let Some(individual) = store.individual(&scope.scope, &other).await? {
             return Ok(Selected::Individual(Box::new(individual)));
@@ -55,14 +54,8 @@ pub async fn select(
         return Err(Cause::NotEnrolled(id.clone()).into());
     };
     if let Some(authority) = &owner.unproven {
-        return Err(Cause::AuthorityUnproven {
-            group: owner.group.clone(),
-            authority: authority.to_string(),
-        }
-        .into());
+        return Err(Cause::AuthorityUnproven { group: owner.group.clone(), authority: authority.to_string() }.into());
     }
-    let group = scope
-        .group(&owner.group)
-        .ok_or_else(|| Cause::NotEnrolled(id.clone()))?;
+    let group = scope.group(&owner.group).ok_or_else(|| Cause::NotEnrolled(id.clone()))?;
     Ok(Selected::Group(Arc::clone(group)))
 }

@@ -51,10 +51,7 @@ impl Hubs {
             .map(|(hub, assigned)| {
                 let counters = match before.and_then(|hubs| hubs.get(&hub.name)) {
                     Some(known) => Arc::clone(&known.counters),
-                    None => Arc::new(Counters {
-                        assigned: assigned.into(),
-                        pending: 0.into(),
-                    }),
+                    None => Arc::new(Counters { assigned: assigned.into(), pending: 0.into() }),
                 };
                 LinkedHub::new(hub, counters)
             })
@@ -70,10 +67,7 @@ impl Hubs {
 
     /// One hub.
     pub fn get(&self, name: &HubName) -> Option<&LinkedHub> {
-        let at = self
-            .hubs
-            .binary_search_by(|linked| linked.hub.name.cmp(name))
-            .ok()?;
+        let at = self.hubs.binary_search_by(|linked| linked.hub.name.cmp(name)).ok()?;
         self.hubs.get(at)
     }
 
@@ -95,10 +89,7 @@ impl Hubs {
         if let Some(old) = from.and_then(|name| self.get(name)) {
             let less = |count: u64| Some(count.saturating_sub(1));
             // The closure always answers, so there is no failure to look at.
-            let _ = old
-                .counters
-                .assigned
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+            let _ = old.counters.assigned.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
         }
         if let Some(new) = to.and_then(|name| self.get(name)) {
             new.counters.assigned.fetch_add(1, Ordering::Relaxed);
@@ -115,16 +106,8 @@ impl Hubs {
 
 impl LinkedHub {
     fn new(hub: Hub, counters: Arc<Counters>) -> Self {
-        let labels = hub.labels.iter().map(|(key, value)| call::Label {
-            key: key.clone(),
-            value: value.clone(),
-        });
-        Self {
-            labels: labels.collect(),
-            name: hub.name.as_str().into(),
-            hub,
-            counters,
-        }
+        let labels = hub.labels.iter().map(|(key, value)| call::Label { key: key.clone(), value: value.clone() });
+        Self { labels: labels.collect(), name: hub.name.as_str().into(), hub, counters }
     }
 
     /// Devices assigned to it.
@@ -139,11 +122,7 @@ impl LinkedHub {
     }
 
     /// Why it cannot take a device, if it cannot. A device's own hub can, even when it is full or draining.
-    pub fn refusal(
-        &self,
-        allowed: Option<&[HubName]>,
-        current: Option<&HubName>,
-    ) -> Option<&'static str> {
+    pub fn refusal(&self, allowed: Option<&[HubName]>, current: Option<&HubName>) -> Option<&'static str> {
         if allowed.is_some_and(|names| !names.contains(&self.hub.name)) {
             return Some("not among the enrollment's hubs");
         }
@@ -159,10 +138,7 @@ impl LinkedHub {
 
     /// The hub as a policy is shown it now.
     pub fn shown(&self) -> call::Hub {
-        let location = self.hub.location.map(|at| call::Location {
-            latitude: at.latitude,
-            longitude: at.longitude,
-        });
+        let location = self.hub.location.map(|at| call::Location { latitude: at.latitude, longitude: at.longitude });
         call::Hub {
             name: Arc::clone(&self.name),
             weight: self.hub.weight,
@@ -182,24 +158,13 @@ mod tests {
 
     fn hub(name: &str, capacity: u64, state: HubState) -> Hub {
         let name = name.parse().unwrap();
-        Hub {
-            name,
-            weight: 1,
-            capacity,
-            location: None,
-            labels: Default::default(),
-            state,
-            connector: Connector::None,
-        }
+        Hub { name, weight: 1, capacity, location: None, labels: Default::default(), state, connector: Connector::None }
     }
 
     #[test]
     fn a_device_may_stay_where_it_is_even_when_nobody_else_may_come() {
         let hubs = Hubs::new(
-            [
-                (hub("full.example", 1, HubState::Active), 1),
-                (hub("old.example", 9, HubState::Draining), 1),
-            ],
+            [(hub("full.example", 1, HubState::Active), 1), (hub("old.example", 9, HubState::Draining), 1)],
             None,
         );
         for linked in hubs.iter() {

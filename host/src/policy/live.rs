@@ -75,9 +75,7 @@ impl Images {
 
     /// The image of a bound policy.
     pub async fn get(&self, bound: &Bound) -> Result<Arc<Image>, ImageError> {
-        let digest = bound
-            .revision
-            .ok_or_else(|| ImageError::NotPublished(bound.plugin.clone()))?;
+        let digest = bound.revision.ok_or_else(|| ImageError::NotPublished(bound.plugin.clone()))?;
         let key = (digest, bound.settings_digest);
         if let Some(image) = self.find(key) {
             return Ok(image);
@@ -91,33 +89,19 @@ impl Images {
         let image = tokio::task::spawn_blocking(move || host.configure(&revision, &settings))
             .await
             .map_err(|_| ImageError::Interrupted)??;
-        self.store
-            .keep_content(bound.settings.as_str().as_bytes().to_vec())
-            .await?;
+        self.store.keep_content(bound.settings.as_str().as_bytes().to_vec()).await?;
         self.keep(key, Arc::clone(&image));
         Ok(image)
     }
 
     /// A revision whose component is in the store.
     pub async fn revision(&self, digest: Digest) -> Result<Arc<Revision>, ImageError> {
-        if let Some(known) = self
-            .revisions
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&digest)
-        {
+        if let Some(known) = self.revisions.read().unwrap_or_else(PoisonError::into_inner).get(&digest) {
             return Ok(Arc::clone(known));
         }
-        let bytes = self
-            .store
-            .content(digest)
-            .await?
-            .ok_or(ImageError::NoComponent(digest))?;
+        let bytes = self.store.content(digest).await?.ok_or(ImageError::NoComponent(digest))?;
         let revision = self.load(bytes).await?;
-        self.revisions
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(digest, Arc::clone(&revision));
+        self.revisions.write().unwrap_or_else(PoisonError::into_inner).insert(digest, Arc::clone(&revision));
         Ok(revision)
     }
 
@@ -131,18 +115,14 @@ impl Images {
     fn find(&self, key: Key) -> Option<Arc<Image>> {
         let ready = self.ready.read().unwrap_or_else(PoisonError::into_inner);
         let found = ready.get(&key)?;
-        found
-            .last_used
-            .store(self.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        found.last_used.store(self.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
         Some(Arc::clone(&found.image))
     }
 
     fn keep(&self, key: Key, image: Arc<Image>) {
         let mut ready = self.ready.write().unwrap_or_else(PoisonError::into_inner);
         if ready.len() >= self.max_images {
-            let oldest = ready
-                .iter()
-                .min_by_key(|(_, kept)| kept.last_used.load(Ordering::Relaxed));
+            let oldest = ready.iter().min_by_key(|(_, kept)| kept.last_used.load(Ordering::Relaxed));
             if let Some(oldest) = oldest.map(|(key, _)| *key) {
                 ready.remove(&oldest);
             }

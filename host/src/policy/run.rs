@@ -32,13 +32,7 @@ pub(super) fn run<R>(
     surroundings: Surroundings<'_>,
     body: impl FnOnce(&mut Store<CallState>, &Instance) -> wasmtime::Result<Result<R, Fault>>,
 ) -> CallReport<R> {
-    let Surroundings {
-        engine,
-        budget,
-        now,
-        seed,
-        catalogue,
-    } = surroundings;
+    let Surroundings { engine, budget, now, seed, catalogue } = surroundings;
     let _in_flight = engine.ticker.enter();
     let started = clock::instant();
     let mut store = store(engine, budget, CallState::new(budget, now, seed, catalogue));
@@ -50,22 +44,18 @@ pub(super) fn run<R>(
     let ended = clock::instant();
 
     // A store that cannot say how much fuel is left does not exist: metering is on for the whole engine.
-    let fuel = budget.fuel - store.get_fuel().unwrap_or_default().min(budget.fuel)
-        + store.data().host_fuel();
+    let fuel = budget.fuel - store.get_fuel().unwrap_or_default().min(budget.fuel) + store.data().host_fuel();
     let peak_memory_bytes = store.data().meter.peak_memory_bytes();
     let (recorder, transcript) = store.into_data().into_parts();
     let (log, panic) = recorder.finish();
     let result = match result {
         Err(error) => Err(failure::of_error(&error, panic, budget)),
         // Calls into the host are paid for at the end: what they may cost is bounded by their number.
-        Ok(_) if fuel > budget.fuel => Err(CallFailure::Broke(failure::Breakage::OutOfFuel {
-            fuel: budget.fuel,
-        })),
+        Ok(_) if fuel > budget.fuel => Err(CallFailure::Broke(failure::Breakage::OutOfFuel { fuel: budget.fuel })),
         Ok(Err(fault)) => Err(CallFailure::Fault(clipped(fault))),
         Ok(Ok(answer)) => Ok(answer),
     };
-    let microseconds =
-        |span: std::time::Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+    let microseconds = |span: std::time::Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
     let usage = Usage {
         fuel,
         peak_memory_bytes,
@@ -73,12 +63,7 @@ pub(super) fn run<R>(
         instantiate_us: microseconds(instantiated - started),
         guest_us: microseconds(ended - instantiated),
     };
-    CallReport {
-        result,
-        usage,
-        transcript,
-        log,
-    }
+    CallReport { result, usage, transcript, log }
 }
 
 /// A store that is held to its budget.

@@ -44,9 +44,7 @@ pub struct Admitted {
 
 /// Admits the device or says why not.
 pub(super) async fn admit(service: &Service, request: &Request) -> Result<Admitted, RegisterError> {
-    let scope = service
-        .scope(&request.scope)
-        .ok_or_else(|| Cause::UnknownScope(request.scope.clone()))?;
+    let scope = service.scope(&request.scope).ok_or_else(|| Cause::UnknownScope(request.scope.clone()))?;
     let chain = match &request.credential {
         Credential::X509(chain) => chain,
         Credential::Unreadable(reason) => {
@@ -54,15 +52,11 @@ pub(super) async fn admit(service: &Service, request: &Request) -> Result<Admitt
         }
         Credential::None => return Err(Cause::NoCredential.into()),
     };
-    let selected =
-        selection::select(&*service.store, &scope, &request.registration_id, chain).await?;
+    let selected = selection::select(&*service.store, &scope, &request.registration_id, chain).await?;
     let enrolled = attest(service, request, &scope, selected, chain)?;
     named_so(request, chain)?;
     let (record, evidence) = second_factor(service, request, &enrolled.terms, chain).await?;
-    let before = service
-        .store
-        .registration(&request.scope, &request.registration_id)
-        .await?;
+    let before = service.store.registration(&request.scope, &request.registration_id).await?;
     bound_key(&enrolled, before.as_ref(), request, chain)?;
     Ok(Admitted {
         terms: enrolled.terms,
@@ -76,12 +70,7 @@ pub(super) async fn admit(service: &Service, request: &Request) -> Result<Admitt
             manufacturer: record.as_ref().map(|record| record.manufacturer.clone()),
             evidence,
         },
-        claims: chain
-            .leaf()
-            .claims()
-            .into_iter()
-            .map(|(key, value)| Label { key, value })
-            .collect(),
+        claims: chain.leaf().claims().into_iter().map(|(key, value)| Label { key, value }).collect(),
         record,
         before,
         scope,
@@ -106,10 +95,7 @@ fn attest(
     selected: Selected,
     chain: &PresentedChain,
 ) -> Result<Enrolled, Cause> {
-    let policy = VerifyPolicy {
-        now: request.received_at,
-        ..service.verify_policy()
-    };
+    let policy = VerifyPolicy { now: request.received_at, ..service.verify_policy() };
     match selected {
         Selected::Individual(individual) => {
             let name = format!("the individual enrollment {}", individual.registration_id);
@@ -117,22 +103,14 @@ fn attest(
                 return Err(Cause::EnrollmentDisabled(name));
             }
             let IndividualAttestation::X509 { primary, secondary } = &individual.attestation;
-            let pins: Vec<Digest> = std::iter::once(primary)
-                .chain(secondary)
-                .map(|pin| pin.sha256)
-                .collect();
-            x509::verify_pinned(chain, &pins, &policy).map_err(|reason| Cause::Certificate {
-                enrollment: name,
-                reason,
-            })?;
+            let pins: Vec<Digest> = std::iter::once(primary).chain(secondary).map(|pin| pin.sha256).collect();
+            x509::verify_pinned(chain, &pins, &policy)
+                .map_err(|reason| Cause::Certificate { enrollment: name, reason })?;
             Ok(Enrolled {
                 enrollment: EnrollmentRef::Individual(individual.registration_id.clone()),
                 allocation: Arc::new(scope.bind(&individual.terms.allocation)),
                 device_id: individual.device_id.clone(),
-                credential: format!(
-                    "X.509, pinned certificate {}",
-                    chain.leaf().sha256().short()
-                ),
+                credential: format!("X.509, pinned certificate {}", chain.leaf().sha256().short()),
                 terms: Arc::new(individual.terms),
                 pinned: true,
             })
@@ -143,12 +121,8 @@ fn attest(
             if !group.terms.enabled {
                 return Err(Cause::EnrollmentDisabled(name));
             }
-            x509::verify_group(chain, &bound.anchors, &policy).map_err(|reason| {
-                Cause::Certificate {
-                    enrollment: name,
-                    reason,
-                }
-            })?;
+            x509::verify_group(chain, &bound.anchors, &policy)
+                .map_err(|reason| Cause::Certificate { enrollment: name, reason })?;
             Ok(Enrolled {
                 enrollment: EnrollmentRef::Group(group.id.clone()),
                 terms: Arc::clone(&bound.terms),
@@ -165,10 +139,7 @@ fn attest(
 fn named_so(request: &Request, chain: &PresentedChain) -> Result<(), Cause> {
     match chain.leaf().registration_id() {
         Ok(id) if id == request.registration_id => Ok(()),
-        Ok(id) => Err(Cause::OtherName {
-            cn: id.to_string(),
-            id: request.registration_id.clone(),
-        }),
+        Ok(id) => Err(Cause::OtherName { cn: id.to_string(), id: request.registration_id.clone() }),
         Err(reason) => Err(Cause::UnreadableCertificate(reason.to_string())),
     }
 }
@@ -194,21 +165,9 @@ async fn second_factor(
     let mut matched = Vec::new();
     let leaf = chain.leaf();
     let shown = [
-        (
-            "certificate",
-            record.evidence.certificate_sha256,
-            Some(leaf.sha256()),
-        ),
-        (
-            "public key",
-            record.evidence.public_key_sha256,
-            Some(leaf.spki_sha256()),
-        ),
-        (
-            "endorsement key",
-            record.evidence.endorsement_key_sha256,
-            None,
-        ),
+        ("certificate", record.evidence.certificate_sha256, Some(leaf.sha256())),
+        ("public key", record.evidence.public_key_sha256, Some(leaf.spki_sha256())),
+        ("endorsement key", record.evidence.endorsement_key_sha256, None),
     ];
     for (what, expected, shown) in shown {
         match (expected, shown) {
@@ -216,12 +175,7 @@ async fn second_factor(
             (Some(expected), Some(shown)) if expected == shown => matched.push(what.to_owned()),
             (Some(expected), shown) => {
                 let shown = shown.map_or_else(|| "none".to_owned(), |shown| shown.to_string());
-                return Err(Cause::EvidenceMismatch {
-                    what,
-                    expected,
-                    shown,
-                }
-                .into());
+                return Err(Cause::EvidenceMismatch { what, expected, shown }.into());
             }
         }
     }
@@ -242,11 +196,7 @@ fn bound_key(
     if bound == shown || enrolled.pinned || enrolled.terms.key_change == KeyChange::Allow {
         return Ok(());
     }
-    Err(Cause::KeyChanged {
-        id: request.registration_id.clone(),
-        bound,
-        shown,
-    })
+    Err(Cause::KeyChanged { id: request.registration_id.clone(), bound, shown })
 }
 
 impl From<SelectionError> for RegisterError {

@@ -21,10 +21,7 @@ use crate::service::Service;
 use crate::store::{CommitOutcome, RegistrationCommit};
 
 /// Asks the policies and commits what they wish.
-pub(super) async fn decide_and_commit(
-    service: &Service,
-    mut work: UnderWay,
-) -> Result<Progress, RegisterError> {
+pub(super) async fn decide_and_commit(service: &Service, mut work: UnderWay) -> Result<Progress, RegisterError> {
     let mut recounted = false;
     for attempt in 0..MAX_ATTEMPTS {
         let written = match decide::select(service, &mut work, attempt).await? {
@@ -34,12 +31,8 @@ pub(super) async fn decide_and_commit(
             Wish::Postpone(postponement) => return postpone(service, &work, postponement).await,
             // The copy of the counts may be behind: before a device is failed for it, the store is asked.
             Wish::NoRoom { .. } if !recounted => Written::NoRoom,
-            Wish::NoRoom { detail } => {
-                fail(service, &work, NO_HUB, Verdict::NoRoom { detail }).await?
-            }
-            Wish::Reject { code, detail } => {
-                fail(service, &work, REJECTED, Verdict::Rejected { code, detail }).await?
-            }
+            Wish::NoRoom { detail } => fail(service, &work, NO_HUB, Verdict::NoRoom { detail }).await?,
+            Wish::Reject { code, detail } => fail(service, &work, REJECTED, Verdict::Rejected { code, detail }).await?,
         };
         match written {
             Written::Done(progress) => return Ok(progress),
@@ -50,9 +43,7 @@ pub(super) async fn decide_and_commit(
             Written::Overtaken(now) => begin_from(&mut work, now)?,
         }
     }
-    let detail =
-        "each hub that the policy chose filled up, or another request was faster, every time"
-            .to_owned();
+    let detail = "each hub that the policy chose filled up, or another request was faster, every time".to_owned();
     postpone(service, &work, Postponement::soon("contended", detail)).await
 }
 
@@ -84,11 +75,7 @@ async fn take_first_with_room(
         };
         let assignment = placement::assignment(work, &linked.hub.name, device_id.clone(), placed)?;
         let (hub, device_id) = (assignment.hub.clone(), assignment.device_id.clone());
-        let verdict = Verdict::Assigned {
-            hub,
-            device_id,
-            group_path: assignment.group_path.clone(),
-        };
+        let verdict = Verdict::Assigned { hub, device_id, group_path: assignment.group_path.clone() };
         match write(service, work, Outcome::Assigned(assignment), verdict).await? {
             Written::NoRoom => {}
             done @ (Written::Done(_) | Written::Overtaken(_)) => {
@@ -108,16 +95,7 @@ async fn fail(
     (code, message): (u32, &str),
     verdict: Verdict,
 ) -> Result<Written, RegisterError> {
-    write(
-        service,
-        work,
-        Outcome::Failed {
-            code,
-            message: message.to_owned(),
-        },
-        verdict,
-    )
-    .await
+    write(service, work, Outcome::Failed { code, message: message.to_owned() }, verdict).await
 }
 
 /// The one transaction: the registration, what it does to the counts, and the decision that explains it.
@@ -138,10 +116,7 @@ async fn write(
     };
     match service.store.commit_registration(commit).await? {
         CommitOutcome::Committed(registration) => {
-            work.admitted
-                .scope
-                .hubs
-                .moved(from.as_ref(), registration.hub());
+            work.admitted.scope.hubs.moved(from.as_ref(), registration.hub());
             Ok(Written::Done(Progress::Finished(Arc::from(registration))))
         }
         CommitOutcome::NoRoom => Ok(Written::NoRoom),
@@ -150,38 +125,23 @@ async fn write(
 }
 
 /// The device waits; the operator can read why.
-async fn postpone(
-    service: &Service,
-    work: &UnderWay,
-    postponement: Postponement,
-) -> Result<Progress, RegisterError> {
+async fn postpone(service: &Service, work: &UnderWay, postponement: Postponement) -> Result<Progress, RegisterError> {
     let until = work.now().plus(postponement.retry_after);
     let Postponement { kind, detail, .. } = postponement;
     tracing::warn!(tracking_id = %work.request.tracking_id, kind, detail, "a registration waits");
-    let verdict = Verdict::Postponed {
-        until,
-        kind: kind.to_owned(),
-        detail,
-    };
+    let verdict = Verdict::Postponed { until, kind: kind.to_owned(), detail };
     service.store.record_entry(work.entry(verdict)).await?;
     Ok(Progress::Waiting { until })
 }
 
 fn begin_from(work: &mut UnderWay, now: Option<Registration>) -> Result<(), RegisterError> {
     let shown = work.admitted.factors.key_identity;
-    let bound = now
-        .as_ref()
-        .and_then(|registration| registration.key_identity);
+    let bound = now.as_ref().and_then(|registration| registration.key_identity);
     if let Some(bound) = bound.filter(|bound| *bound != shown)
         && work.admitted.terms.key_change == KeyChange::Refuse
         && !work.admitted.pinned
     {
-        return Err(Cause::KeyChanged {
-            id: work.request.registration_id.clone(),
-            bound,
-            shown,
-        }
-        .into());
+        return Err(Cause::KeyChanged { id: work.request.registration_id.clone(), bound, shown }.into());
     }
     work.overtaken_by(now);
     Ok(())
@@ -191,10 +151,7 @@ fn begin_from(work: &mut UnderWay, now: Option<Registration>) -> Result<(), Regi
 const MAX_ATTEMPTS: u32 = 4;
 
 /// DPS's code for an allocation policy that answered no, and what the device is told.
-const REJECTED: (u32, &str) = (
-    400_207,
-    "Custom allocation failed: the policy does not take this device",
-);
+const REJECTED: (u32, &str) = (400_207, "Custom allocation failed: the policy does not take this device");
 
 /// DPS's code for want of a hub, and what the device is told.
 const NO_HUB: (u32, &str) = (400_208, "No hub can take this device");

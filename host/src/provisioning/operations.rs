@@ -100,11 +100,7 @@ pub struct Operations {
 impl Operations {
     /// None yet. `key` makes the operation ids of this installation.
     pub fn new(key: &[u8; 32], max_operations: usize) -> Self {
-        Self {
-            running: Mutex::default(),
-            key: hmac::Key::new(hmac::HMAC_SHA256, key),
-            max_operations,
-        }
+        Self { running: Mutex::default(), key: hmac::Key::new(hmac::HMAC_SHA256, key), max_operations }
     }
 
     /// The id of the operation that a request begins: `4.CODE.REQUEST`, of the shape that DPS's ids have.
@@ -113,16 +109,9 @@ impl Operations {
     }
 
     /// When the operation began, if this installation made its id for this device.
-    pub fn begun_at(
-        &self,
-        operation: &OperationId,
-        scope: &IdScope,
-        id: &RegistrationId,
-    ) -> Option<Timestamp> {
+    pub fn begun_at(&self, operation: &OperationId, scope: &IdScope, id: &RegistrationId) -> Option<Timestamp> {
         let (code, request) = operation.as_str().strip_prefix("4.")?.split_once('.')?;
-        (code == self.code(scope, id, request))
-            .then(|| request.parse::<TrackingId>().ok())?
-            .map(TrackingId::made_at)
+        (code == self.code(scope, id, request)).then(|| request.parse::<TrackingId>().ok())?.map(TrackingId::made_at)
     }
 
     /// Finds the claimant's operation, or begins one.
@@ -143,37 +132,24 @@ impl Operations {
         if running.len() >= self.max_operations && !make_room(&mut running) {
             return Found::Full;
         }
-        let operation = Operation {
-            id: new_id,
-            progress: watch::Sender::new(Progress::Running),
-        };
+        let operation = Operation { id: new_id, progress: watch::Sender::new(Progress::Running) };
         running.insert(claimant.clone(), operation.clone());
         Found::Mine(operation)
     }
 
     /// The claimant's operation, if it is known.
     pub fn find(&self, claimant: &Claimant) -> Option<Operation> {
-        self.running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(claimant)
-            .cloned()
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).get(claimant).cloned()
     }
 
     /// Forgets an operation whose result is in the store.
     pub fn end(&self, claimant: &Claimant) {
-        self.running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(claimant);
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(claimant);
     }
 
     /// How many are known.
     pub fn len(&self) -> usize {
-        self.running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Whether none is known.
@@ -184,10 +160,7 @@ impl Operations {
     /// 64 bits are enough: a guess only begins the guesser's own registration, which it may do anyway.
     fn code(&self, scope: &IdScope, id: &RegistrationId, nonce: &str) -> String {
         let text = format!("operation\0{scope}\0{}\0{nonce}", id.key());
-        hex(hmac::sign(&self.key, text.as_bytes())
-            .as_ref()
-            .get(..8)
-            .unwrap_or_default())
+        hex(hmac::sign(&self.key, text.as_bytes()).as_ref().get(..8).unwrap_or_default())
     }
 }
 
@@ -207,44 +180,28 @@ mod tests {
     use super::*;
 
     fn claimant(id: &str) -> Claimant {
-        Claimant {
-            scope: "s1".parse().unwrap(),
-            id: id.parse().unwrap(),
-            key: Digest::of(b"k"),
-        }
+        Claimant { scope: "s1".parse().unwrap(), id: id.parse().unwrap(), key: Digest::of(b"k") }
     }
 
     fn begin(operations: &Operations, id: &str, now: u64) -> Found {
         let who = claimant(id);
-        let new = operations.new_id(
-            &who.scope,
-            &who.id,
-            TrackingId::new(Timestamp::from_millis(now), [7; 10]),
-        );
+        let new = operations.new_id(&who.scope, &who.id, TrackingId::new(Timestamp::from_millis(now), [7; 10]));
         operations.begin(&who, new, Timestamp::from_millis(now))
     }
 
     #[test]
     fn two_requests_meet_the_same_operation() {
         let operations = Operations::new(&[1; 32], 10);
-        let Found::Mine(first) = begin(&operations, "a", 0) else {
-            panic!("not mine")
-        };
-        let Found::Theirs(second) = begin(&operations, "A", 0) else {
-            panic!("not theirs")
-        };
+        let Found::Mine(first) = begin(&operations, "a", 0) else { panic!("not mine") };
+        let Found::Theirs(second) = begin(&operations, "A", 0) else { panic!("not theirs") };
         assert_eq!(first.id, second.id);
     }
 
     #[test]
     fn a_waiting_operation_is_taken_up_again_when_its_time_has_come() {
         let operations = Operations::new(&[1; 32], 10);
-        let Found::Mine(first) = begin(&operations, "a", 0) else {
-            panic!("not mine")
-        };
-        first.set(Progress::Waiting {
-            until: Timestamp::from_millis(50),
-        });
+        let Found::Mine(first) = begin(&operations, "a", 0) else { panic!("not mine") };
+        first.set(Progress::Waiting { until: Timestamp::from_millis(50) });
         assert!(matches!(begin(&operations, "a", 49), Found::Theirs(_)));
         assert!(matches!(begin(&operations, "a", 50), Found::Mine(_)));
         assert!(matches!(begin(&operations, "a", 50), Found::Theirs(_)));
@@ -253,16 +210,10 @@ mod tests {
     #[test]
     fn a_full_table_forgets_what_waits_and_never_what_runs() {
         let operations = Operations::new(&[1; 32], 2);
-        let Found::Mine(a) = begin(&operations, "a", 0) else {
-            panic!("not mine")
-        };
-        let Found::Mine(_) = begin(&operations, "b", 0) else {
-            panic!("not mine")
-        };
+        let Found::Mine(a) = begin(&operations, "a", 0) else { panic!("not mine") };
+        let Found::Mine(_) = begin(&operations, "b", 0) else { panic!("not mine") };
         assert!(matches!(begin(&operations, "c", 0), Found::Full));
-        a.set(Progress::Waiting {
-            until: Timestamp::from_millis(50),
-        });
+        a.set(Progress::Waiting { until: Timestamp::from_millis(50) });
         assert!(matches!(begin(&operations, "c", 0), Found::Mine(_)));
         assert!(operations.find(&claimant("b")).is_some());
     }
@@ -276,9 +227,6 @@ mod tests {
         assert_eq!(ours.begun_at(&id, &who.scope, &who.id), Some(now));
         assert_eq!(theirs.begun_at(&id, &who.scope, &who.id), None);
         assert_eq!(ours.begun_at(&id, &who.scope, &claimant("b").id), None);
-        assert_eq!(
-            ours.begun_at(&"4.x".parse().unwrap(), &who.scope, &who.id),
-            None
-        );
+        assert_eq!(ours.begun_at(&"4.x".parse().unwrap(), &who.scope, &who.id), None);
     }
 }

@@ -20,11 +20,7 @@ pub(super) fn registration(work: &UnderWay, outcome: Outcome) -> Registration {
     };
     Registration {
         // The id keeps the writing that it was first registered in.
-        registration_id: before
-            .map_or(&work.request.registration_id, |before| {
-                &before.registration_id
-            })
-            .clone(),
+        registration_id: before.map_or(&work.request.registration_id, |before| &before.registration_id).clone(),
         enrollment: work.admitted.factors.enrollment.clone(),
         key_identity: Some(work.admitted.factors.key_identity),
         operation: work.operation.clone(),
@@ -66,12 +62,7 @@ pub(super) fn assignment(
     let own_id = work.admitted.device_id.clone().or(device_id);
     let device_id = match own_id {
         Some(id) => id,
-        None => work
-            .request
-            .registration_id
-            .as_str()
-            .parse()
-            .map_err(RegisterError::Name)?,
+        None => work.request.registration_id.as_str().parse().map_err(RegisterError::Name)?,
     };
     Ok(Assignment {
         hub: hub.clone(),
@@ -110,9 +101,7 @@ fn substatus(before: Option<&Registration>, hub: &HubName, policy: ReprovisionPo
     match registration.assignment() {
         None => Substatus::InitialAssignment,
         Some(assignment) if assignment.hub == *hub => assignment.substatus,
-        Some(_) if registration.initial_hub.as_ref() == Some(hub) => {
-            Substatus::ReprovisionedToInitialAssignment
-        }
+        Some(_) if registration.initial_hub.as_ref() == Some(hub) => Substatus::ReprovisionedToInitialAssignment,
         Some(_) if policy.migrate_device_data => Substatus::DeviceDataMigrated,
         Some(_) => Substatus::DeviceDataReset,
     }
@@ -162,29 +151,13 @@ mod tests {
 
     #[test]
     fn a_move_is_told_by_where_it_goes_and_what_moves_with_it() {
-        let (migrate, reset) = (
-            ReprovisionPolicy::default(),
-            ReprovisionPolicy {
-                migrate_device_data: false,
-                ..Default::default()
-            },
-        );
-        let to = |before: Option<&Registration>, hub: &str, policy| {
-            substatus(before, &hub.parse().unwrap(), policy)
-        };
+        let (migrate, reset) =
+            (ReprovisionPolicy::default(), ReprovisionPolicy { migrate_device_data: false, ..Default::default() });
+        let to = |before: Option<&Registration>, hub: &str, policy| substatus(before, &hub.parse().unwrap(), policy);
         assert_eq!(to(None, "a.example", migrate), Substatus::InitialAssignment);
-        assert_eq!(
-            to(Some(&on("a.example", "a.example")), "a.example", migrate),
-            Substatus::InitialAssignment
-        );
-        assert_eq!(
-            to(Some(&on("a.example", "a.example")), "b.example", migrate),
-            Substatus::DeviceDataMigrated
-        );
-        assert_eq!(
-            to(Some(&on("a.example", "a.example")), "b.example", reset),
-            Substatus::DeviceDataReset
-        );
+        assert_eq!(to(Some(&on("a.example", "a.example")), "a.example", migrate), Substatus::InitialAssignment);
+        assert_eq!(to(Some(&on("a.example", "a.example")), "b.example", migrate), Substatus::DeviceDataMigrated);
+        assert_eq!(to(Some(&on("a.example", "a.example")), "b.example", reset), Substatus::DeviceDataReset);
         assert_eq!(
             to(Some(&on("b.example", "a.example")), "a.example", reset),
             Substatus::ReprovisionedToInitialAssignment
@@ -194,23 +167,7 @@ mod tests {
     #[test]
     fn a_device_that_stays_keeps_its_date() {
         let now = Timestamp::from_millis(9);
-        assert_eq!(
-            since(
-                Some(&on("a.example", "a.example")),
-                &"a.example".parse().unwrap(),
-                now
-            )
-            .as_millis(),
-            5
-        );
-        assert_eq!(
-            since(
-                Some(&on("a.example", "a.example")),
-                &"b.example".parse().unwrap(),
-                now
-            )
-            .as_millis(),
-            9
-        );
+        assert_eq!(since(Some(&on("a.example", "a.example")), &"a.example".parse().unwrap(), now).as_millis(), 5);
+        assert_eq!(since(Some(&on("a.example", "a.example")), &"b.example".parse().unwrap(), now).as_millis(), 9);
     }
 }

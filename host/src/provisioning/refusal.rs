@@ -31,9 +31,7 @@ pub enum Cause {
         id: RegistrationId,
     },
     /// Nothing here admits the device.
-    #[error(
-        "no individual enrollment for {0}, and no group's certificate authority is on its certificate's chain"
-    )]
+    #[error("no individual enrollment for {0}, and no group's certificate authority is on its certificate's chain")]
     NotEnrolled(RegistrationId),
     /// The enrollment that counts is disabled.
     #[error("{0} is disabled")]
@@ -124,14 +122,8 @@ pub(super) fn report(service: &Arc<Service>, request: &Request, cause: &Cause) {
     let Ok(permit) = Arc::clone(&service.refusals_being_kept).try_acquire_owned() else {
         return;
     };
-    let kind = EntryKind::Refused {
-        cause: cause.code().to_owned(),
-        detail: cause.to_string(),
-    };
-    let entry = Entry {
-        kind,
-        ..under_way::entry_of(request)
-    };
+    let kind = EntryKind::Refused { cause: cause.code().to_owned(), detail: cause.to_string() };
+    let entry = Entry { kind, ..under_way::entry_of(request) };
     let service = Arc::clone(service);
     tokio::spawn(async move {
         if let Err(error) = service.store.record_entry(entry).await {

@@ -27,24 +27,11 @@ pub(super) struct UnderWay {
 }
 
 impl UnderWay {
-    pub(super) fn new(
-        service: &Service,
-        request: Request,
-        admitted: Admitted,
-        operation: OperationId,
-    ) -> Self {
+    pub(super) fn new(service: &Service, request: Request, admitted: Admitted, operation: OperationId) -> Self {
         let device = Arc::new(device(&request, &admitted));
         let seed = u64::from_le_bytes(service.ambient.random());
         let engine = service.policies.fingerprint();
-        Self {
-            request,
-            admitted,
-            operation,
-            device,
-            seed,
-            calls: Vec::new(),
-            engine,
-        }
+        Self { request, admitted, operation, device, seed, calls: Vec::new(), engine }
     }
 
     /// What is ambient to a call. Every call of a decision has the same clock; the seed differs by the attempt, so
@@ -71,15 +58,7 @@ impl UnderWay {
     ) {
         let (plugin, settings) = (policy.plugin.clone(), policy.settings_digest);
         let revision = image.revision().digest();
-        self.calls.push(PolicyCall {
-            step,
-            plugin,
-            revision,
-            settings,
-            call,
-            candidates,
-            report,
-        });
+        self.calls.push(PolicyCall { step, plugin, revision, settings, call, candidates, report });
     }
 
     /// A hub's position in the list that the decision names.
@@ -106,10 +85,7 @@ impl UnderWay {
             calls: self.calls.clone(),
             verdict,
         };
-        Entry {
-            kind: EntryKind::Decided(Box::new(decision)),
-            ..entry_of(&self.request)
-        }
+        Entry { kind: EntryKind::Decided(Box::new(decision)), ..entry_of(&self.request) }
     }
 
     /// The moment of this registration.
@@ -126,10 +102,7 @@ pub(super) fn entry_of(request: &Request) -> Entry {
         scope: Some(request.scope.clone()),
         registration_id: request.registration_id.to_string(),
         source: request.source.to_string(),
-        kind: EntryKind::Refused {
-            cause: String::new(),
-            detail: String::new(),
-        },
+        kind: EntryKind::Refused { cause: String::new(), detail: String::new() },
     }
 }
 
@@ -146,32 +119,14 @@ fn device(request: &Request, admitted: &Admitted) -> Device {
         attestation: Attestation::X509,
         enrollment,
         enrollment_id,
-        facts: facts
-            .map(|(key, value)| Label {
-                key: key.clone(),
-                value: value.clone(),
-            })
-            .collect(),
+        facts: facts.map(|(key, value)| Label { key: key.clone(), value: value.clone() }).collect(),
         claims: admitted.claims.clone(),
-        tags: tags
-            .iter()
-            .map(|(key, value)| Label {
-                key: key.clone(),
-                value: value.to_string(),
-            })
-            .collect(),
-        payload: request
-            .payload
-            .as_ref()
-            .map(|payload| payload.as_str().to_owned()),
-        prior: admitted
-            .before
-            .as_ref()
-            .and_then(Registration::assignment)
-            .map(|assignment| Prior {
-                hub: assignment.hub.to_string(),
-                group_path: assignment.group_path.clone(),
-                since: assignment.since.as_millis(),
-            }),
+        tags: tags.iter().map(|(key, value)| Label { key: key.clone(), value: value.to_string() }).collect(),
+        payload: request.payload.as_ref().map(|payload| payload.as_str().to_owned()),
+        prior: admitted.before.as_ref().and_then(Registration::assignment).map(|assignment| Prior {
+            hub: assignment.hub.to_string(),
+            group_path: assignment.group_path.clone(),
+            since: assignment.since.as_millis(),
+        }),
     }
 }
