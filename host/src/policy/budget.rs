@@ -6,14 +6,14 @@
 //! | limit | catches | misses |
 //! | --- | --- | --- |
 //! | fuel | work, counted the same on every machine | a host call that takes long |
-//! | deadline | time on this machine | work that fits in it |
+//! | deadline | CPU time on this machine | work that fits in it |
 //! | memory, tables | growth of the guest | growth of the host on the guest's behalf |
 //! | host-call bytes, output, log, transcript | that growth | many small calls |
 //! | host calls | many small calls | - |
 //!
 //! Fuel is what makes a budget portable: it is the same number wherever the same engine runs, so an author can
-//! test against it. The deadline is the backstop, in epoch ticks of one millisecond; a call that ends by it would
-//! perhaps not have on a faster machine, which is why a replay compares fuel and not time.
+//! test against it. The deadline is the backstop: CPU time, checked at ticks of one millisecond. A call that ends by it
+//! would perhaps not have on a faster machine, which is why a replay compares fuel and not time.
 //!
 //! Loading and configuring have a budget of their own (`init`), far larger: an interpreter that starts in a second
 //! is fine once, and a deadline that suits a call would turn it away.
@@ -30,7 +30,7 @@ pub struct Budget {
     /// Units of fuel, about one a Wasm instruction. Default 50,000,000 (a Rust policy over 64 hubs takes 60,000; an
     /// interpreted one, 20,000,000).
     pub fuel: u64,
-    /// Milliseconds of wall-clock time, in epoch ticks of one millisecond. Default 25.
+    /// Milliseconds of CPU time; ten times as long by the clock on the wall. Default 25.
     pub deadline_ms: u32,
     /// Bytes of each linear memory. Default 16 MiB, at most 64 MiB.
     pub memory_bytes: usize,
@@ -68,7 +68,7 @@ pub struct Budgets {
 pub struct InitBudget {
     /// Units of fuel. Default 5,000,000,000.
     pub fuel: u64,
-    /// Milliseconds of wall-clock time. Default 10,000.
+    /// Milliseconds of CPU time; ten times as long by the clock on the wall. Default 10,000.
     pub deadline_ms: u32,
 }
 

@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn guests_are_made_of_exactly_these_features() {
         let engine = PolicyEngine::start(4).unwrap();
-        let enabled: Vec<_> = engine.wasm().config().get_wasm_features().iter_names().map(|(name, _)| name).collect();
+        let enabled: Vec<_> = engine.wasm().get_wasm_features().iter_names().map(|(name, _)| name).collect();
         let expected: Vec<_> = FEATURES.iter_names().map(|(name, _)| name).collect();
         assert_eq!(enabled, expected);
     }

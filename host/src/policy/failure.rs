@@ -57,7 +57,7 @@ pub enum Breakage {
     /// It took longer than its deadline.
     #[error("it took longer than its deadline of {deadline_ms} ms")]
     Timeout {
-        /// The deadline.
+        /// The deadline, in CPU time.
         deadline_ms: u32,
     },
     /// It did more work than its fuel allows.
@@ -197,7 +197,9 @@ pub(super) fn of_error(error: &wasmtime::Error, panic: Option<PanicNote>, budget
             None => Breakage::Trap { cause: trap.to_string(), frames: frames() },
         },
         // No trap and none of ours: the engine refused what it was to copy out of the guest.
-        None => Breakage::Output { detail: error.root_cause().to_string() },
+        None => Breakage::Output {
+            detail: format!("at most {} bytes are copied out of it at once: {}", budget.host_call_bytes, error.root_cause()),
+        },
     })
 }
 
