@@ -1,0 +1,7 @@
+//! Builds the policies that are embedded in the binary.
+
+fn main() {
+    landfall_guest_build::Guests::default()
+        .libraries("../Cargo.toml", &["landfall-fixed", "landfall-weighted"])
+        .build("shipped.rs");
+}

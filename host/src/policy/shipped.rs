@@ -1,0 +1,36 @@
+//! The policies that come with Landfall, embedded in the binary.
+//!
+//! They are ordinary plugins: loaded, checked, metered and replaceable like anybody's.
+
+include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
+
+/// The component of a shipped policy, by its plugin name.
+pub fn component(name: &str) -> Option<&'static [u8]> {
+    names_and_components().find(|(shipped, _)| *shipped == name).map(|(_, component)| component)
+}
+
+/// Every shipped policy's name and component, sorted by name.
+pub fn names_and_components() -> impl Iterator<Item = (&'static str, &'static [u8])> {
+    ALL.iter().copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shipped_policy_is_a_component() {
+        let names: Vec<_> = names_and_components().map(|(name, _)| name).collect();
+        assert_eq!(names, ["fixed", "table", "weighted"]);
+        for (name, component) in names_and_components() {
+            // A component, and not a core module: layer 1 in the second half of the version.
+            assert_eq!(component.get(..8), Some(b"\0asm\x0d\0\x01\0".as_slice()), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_policy_that_is_not_shipped_is_not_found() {
+        assert_eq!(component("nearest-of-all"), None);
+        assert_eq!(component("weighted"), Some(WEIGHTED));
+    }
+}
