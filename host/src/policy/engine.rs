@@ -19,7 +19,8 @@ use std::hash::{Hash, Hasher};
 use std::num::NonZeroUsize;
 
 use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmFeatures,
+    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
+    WasmFeatures,
 };
 
 use super::budget::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES};
@@ -41,7 +42,9 @@ pub enum EngineError {
     #[error("the Wasm engine cannot start: {0}")]
     Wasm(String),
     /// The thread that counts milliseconds could not be started.
-    #[error("cannot start the thread that times policies: {0}; the process may have reached its limit of threads")]
+    #[error(
+        "cannot start the thread that times policies: {0}; the process may have reached its limit of threads"
+    )]
     Ticker(std::io::Error),
 }
 
@@ -63,12 +66,21 @@ impl PolicyEngine {
                      nothing, which is several times slower; raise the limit on virtual memory (ulimit -v unlimited)"
                 );
                 config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
-                (Engine::new(&config).map_err(|error| EngineError::Wasm(format!("{error:#}")))?, false)
+                (
+                    Engine::new(&config)
+                        .map_err(|error| EngineError::Wasm(format!("{error:#}")))?,
+                    false,
+                )
             }
         };
         let ticker = Ticker::start(wasm.weak()).map_err(EngineError::Ticker)?;
         let fingerprint = digest_of(&wasm.precompile_compatibility_hash());
-        Ok(Self { wasm, fingerprint, pooled, ticker })
+        Ok(Self {
+            wasm,
+            fingerprint,
+            pooled,
+            ticker,
+        })
     }
 
     pub(super) fn wasm(&self) -> &Engine {
@@ -111,7 +123,9 @@ fn settings() -> Config {
         .wasm_backtrace_max_frames(NonZeroUsize::new(32))
         // Nothing outside the engine unwinds guest frames.
         .native_unwind_info(false);
-    config.wasm_features(WasmFeatures::all(), false).wasm_features(FEATURES, true);
+    config
+        .wasm_features(WasmFeatures::all(), false)
+        .wasm_features(FEATURES, true);
     config
 }
 
@@ -197,9 +211,25 @@ mod tests {
     #[test]
     fn guests_are_made_of_exactly_these_features() {
         let engine = PolicyEngine::start(4).unwrap();
-        let enabled: Vec<_> = engine.wasm().get_wasm_features().iter_names().map(|(name, _)| name).collect();
-        let expected: Vec<_> = FEATURES.iter_names().map(|(name, _)| name).collect();
-        assert_eq!(enabled, expected);
+        let enabled = engine.wasm().get_wasm_features();
+        let names: Vec<_> = enabled.iter_names().map(|(name, _)| name).collect();
+        let expected = [
+            "MUTABLE_GLOBAL",
+            "SATURATING_FLOAT_TO_INT",
+            "SIGN_EXTENSION",
+            "REFERENCE_TYPES",
+            "MULTI_VALUE",
+            "BULK_MEMORY",
+            "SIMD",
+            "FLOATS",
+            "EXTENDED_CONST",
+            "COMPONENT_MODEL",
+            "GC_TYPES",
+            "CALL_INDIRECT_OVERLONG",
+            "BULK_MEMORY_OPT",
+        ];
+        assert_eq!(names, expected);
+        assert_eq!(enabled.bits(), FEATURES.bits());
     }
 
     #[test]

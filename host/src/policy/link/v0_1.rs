@@ -9,7 +9,8 @@ mod convert;
 
 use wasmtime::Store;
 use wasmtime::component::{
-    Component, ComponentExportIndex, ComponentNamedList, HasSelf, Instance, InstancePre, Lift, Linker, Lower, TypedFunc,
+    Component, ComponentExportIndex, ComponentNamedList, HasSelf, Instance, InstancePre, Lift,
+    Linker, Lower, TypedFunc,
 };
 
 use super::{CallState, LinkError, Linked, wasi};
@@ -21,7 +22,12 @@ use bindings::exports::landfall::policy::{control, grouping, hub_selection};
 use bindings::landfall::policy::{catalog, log, types};
 
 mod bindings {
-    #![allow(missing_docs, unreachable_pub, clippy::all, reason = "generated from the WIT, which has the documentation")]
+    #![allow(
+        missing_docs,
+        unreachable_pub,
+        clippy::all,
+        reason = "generated from the WIT, which has the documentation"
+    )]
     wasmtime::component::bindgen!({
         path: "../wit/v0_1",
         world: "policy",
@@ -44,12 +50,20 @@ type SelectHub<'a> = (
     (types::Call<'a>, types::Device<'a>, &'a [types::Hub<'a>]),
     (Result<hub_selection::Outcome, types::Fault>,),
 );
-type Place<'a> =
-    ((types::Call<'a>, types::Device<'a>, types::Hub<'a>), (Result<grouping::Placement, types::Fault>,));
+type Place<'a> = (
+    (types::Call<'a>, types::Device<'a>, types::Hub<'a>),
+    (Result<grouping::Placement, types::Fault>,),
+);
 
 /// Connects a component and compares its types with the contract's.
-pub(super) fn link(engine: &PolicyEngine, component: &Component) -> Result<Box<dyn Linked>, LinkError> {
-    let import = |error: wasmtime::Error| LinkError::Import { version: VERSION, detail: format!("{error:#}") };
+pub(super) fn link(
+    engine: &PolicyEngine,
+    component: &Component,
+) -> Result<Box<dyn Linked>, LinkError> {
+    let import = |error: wasmtime::Error| LinkError::Import {
+        version: VERSION,
+        detail: format!("{error:#}"),
+    };
     let mut linker = Linker::new(engine.wasm());
     log::add_to_linker::<_, HasSelf<CallState>>(&mut linker, |state| state).map_err(import)?;
     catalog::add_to_linker::<_, HasSelf<CallState>>(&mut linker, |state| state).map_err(import)?;
@@ -62,8 +76,12 @@ pub(super) fn link(engine: &PolicyEngine, component: &Component) -> Result<Box<d
     Ok(Box::new(Component0_1 {
         describe: exports.function("control", "describe")?,
         configure: exports.function("control", "configure")?,
-        select_hub: selects.then(|| exports.function("hub-selection", "select-hub")).transpose()?,
-        place: places.then(|| exports.function("grouping", "place")).transpose()?,
+        select_hub: selects
+            .then(|| exports.function("hub-selection", "select-hub"))
+            .transpose()?,
+        place: places
+            .then(|| exports.function("grouping", "place"))
+            .transpose()?,
         pre,
     }))
 }
@@ -81,19 +99,36 @@ impl Linked for Component0_1 {
                 detail: format!("{error:#}"),
             })
         };
-        differs("control/describe", typed::<Describe>(instance, &mut *store, &self.describe).map(drop))?;
-        differs("control/configure", typed::<Configure<'_>>(instance, &mut *store, &self.configure).map(drop))?;
+        differs(
+            "control/describe",
+            typed::<Describe>(instance, &mut *store, &self.describe).map(drop),
+        )?;
+        differs(
+            "control/configure",
+            typed::<Configure<'_>>(instance, &mut *store, &self.configure).map(drop),
+        )?;
         if let Some(index) = &self.select_hub {
-            differs("hub-selection/select-hub", typed::<SelectHub<'_>>(instance, &mut *store, index).map(drop))?;
+            differs(
+                "hub-selection/select-hub",
+                typed::<SelectHub<'_>>(instance, &mut *store, index).map(drop),
+            )?;
         }
         if let Some(index) = &self.place {
-            differs("grouping/place", typed::<Place<'_>>(instance, &mut *store, index).map(drop))?;
+            differs(
+                "grouping/place",
+                typed::<Place<'_>>(instance, &mut *store, index).map(drop),
+            )?;
         }
         Ok(())
     }
 
-    fn describe(&self, store: &mut Store<CallState>, instance: &Instance) -> wasmtime::Result<Description> {
-        let (description,) = typed::<Describe>(instance, &mut *store, &self.describe)?.call(store, ())?;
+    fn describe(
+        &self,
+        store: &mut Store<CallState>,
+        instance: &Instance,
+    ) -> wasmtime::Result<Description> {
+        let (description,) =
+            typed::<Describe>(instance, &mut *store, &self.describe)?.call(store, ())?;
         Ok(convert::description(description))
     }
 
@@ -118,7 +153,8 @@ impl Linked for Component0_1 {
         let select_hub = typed::<SelectHub<'_>>(instance, &mut *store, index)?;
         let lent = convert::LentDevice::new(&input.device);
         let hubs: Vec<_> = (0_u32..).zip(&input.candidates).map(convert::hub).collect();
-        let (answer,) = select_hub.call(store, (convert::call(&input.call), lent.device(), &hubs))?;
+        let (answer,) =
+            select_hub.call(store, (convert::call(&input.call), lent.device(), &hubs))?;
         Ok(answer.map(convert::outcome).map_err(convert::fault))
     }
 
@@ -145,12 +181,22 @@ impl log::Host for CallState {
         Ok(convert::level(level) >= LOWEST_LEVEL)
     }
 
-    fn emit(&mut self, level: log::Level, message: String, fields: Vec<types::LabelResult>) -> wasmtime::Result<()> {
+    fn emit(
+        &mut self,
+        level: log::Level,
+        message: String,
+        fields: Vec<types::LabelResult>,
+    ) -> wasmtime::Result<()> {
         self.host_call()?;
         let level = convert::level(level);
         if level >= LOWEST_LEVEL {
             let fields = fields.into_iter().map(convert::label).collect();
-            self.recorder.line(LogLine { source: LogSource::Log, level, message, fields });
+            self.recorder.line(LogLine {
+                source: LogSource::Log,
+                level,
+                message,
+                fields,
+            });
         }
         Ok(())
     }
@@ -159,13 +205,20 @@ impl log::Host for CallState {
 impl catalog::Host for CallState {
     fn hub_labels(&mut self, hub: u32) -> wasmtime::Result<Vec<types::LabelResult>> {
         self.host_call()?;
-        Ok(self.hub_labels(HubHandle(hub))?.iter().map(convert::label_out).collect())
+        Ok(self
+            .hub_labels(HubHandle(hub))?
+            .iter()
+            .map(convert::label_out)
+            .collect())
     }
 
     fn hub_label(&mut self, hub: u32, key: String) -> wasmtime::Result<Option<String>> {
         self.host_call()?;
         let labels = self.hub_labels(HubHandle(hub))?;
-        Ok(labels.iter().find(|label| label.key == key).map(|label| label.value.clone()))
+        Ok(labels
+            .iter()
+            .find(|label| label.key == key)
+            .map(|label| label.value.clone()))
     }
 
     fn group_count(&mut self, path: Vec<String>) -> wasmtime::Result<u64> {
@@ -209,11 +262,14 @@ impl Exports<'_> {
             detail: "it is not exported".into(),
         };
         let interface = self.index(interface).ok_or_else(missing)?;
-        self.component.get_export_index(Some(&interface), function).ok_or_else(missing)
+        self.component
+            .get_export_index(Some(&interface), function)
+            .ok_or_else(missing)
     }
 
     fn index(&self, interface: &str) -> Option<ComponentExportIndex> {
-        self.component.get_export_index(None, &format!("landfall:policy/{interface}@{FULL_VERSION}"))
+        self.component
+            .get_export_index(None, format!("landfall:policy/{interface}@{FULL_VERSION}"))
     }
 }
 
