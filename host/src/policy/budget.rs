@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use wasmtime::ResourceLimiter;
 
 use super::engine::{MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS};
+use super::log::LogLevel;
 
 /// What one call into a plugin may use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +43,9 @@ pub struct Budget {
     pub log_bytes: usize,
     /// Log lines kept with the decision. Default 64.
     pub log_lines: usize,
+    /// Log lines below this level are not kept, and a plugin that asks is told so. Default `info`. Part of what a
+    /// decision depends on, as everything here: a tool that explains sets it lower, a replay leaves it as it was.
+    pub log_level: LogLevel,
     /// Calls from the plugin into the host, WASI's included. Default 10,000.
     pub host_calls: u32,
     /// Units of fuel that each call into the host costs beyond the instructions around it. Default 1,000.
@@ -159,6 +163,7 @@ impl Default for Budget {
             output_bytes: 64 << 10,
             log_bytes: 8 << 10,
             log_lines: 64,
+            log_level: LogLevel::Info,
             host_calls: 10_000,
             host_call_fuel: 1_000,
             host_call_bytes: 1 << 20,

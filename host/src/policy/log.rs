@@ -66,6 +66,7 @@ pub(super) struct PanicNote {
 /// Collects the lines of one call.
 pub(super) struct Recorder {
     log: Log,
+    lowest: LogLevel,
     lines_left: usize,
     bytes_left: usize,
     stdout: Vec<u8>,
@@ -77,6 +78,7 @@ impl Recorder {
     pub(super) fn new(budget: &Budget) -> Self {
         Self {
             log: Log::default(),
+            lowest: budget.log_level,
             lines_left: budget.log_lines,
             bytes_left: budget.log_bytes,
             stdout: Vec::new(),
@@ -85,8 +87,16 @@ impl Recorder {
         }
     }
 
-    /// Keeps a line if the budget allows.
+    /// Whether lines of this level are kept.
+    pub(super) fn keeps(&self, level: LogLevel) -> bool {
+        level >= self.lowest
+    }
+
+    /// Keeps a line if its level and the budget allow.
     pub(super) fn line(&mut self, line: LogLine) {
+        if !self.keeps(line.level) {
+            return;
+        }
         if line.level == LogLevel::Error && line.source == LogSource::Log {
             self.panic = panic_in_fields(&line).or(self.panic.take());
         }

@@ -17,7 +17,7 @@ use super::{CallState, LinkError, Linked, wasi};
 use crate::policy::call::{Fault, HubHandle, Outcome, PlaceInput, Placement, SelectInput};
 use crate::policy::engine::PolicyEngine;
 use crate::policy::image::{Description, Problem};
-use crate::policy::log::{LogLevel, LogLine, LogSource};
+use crate::policy::log::{LogLine, LogSource};
 use bindings::exports::landfall::policy::{control, grouping, hub_selection};
 use bindings::landfall::policy::{catalog, log, types};
 
@@ -178,7 +178,7 @@ impl types::Host for CallState {}
 impl log::Host for CallState {
     fn enabled(&mut self, level: log::Level) -> wasmtime::Result<bool> {
         self.host_call()?;
-        Ok(convert::level(level) >= LOWEST_LEVEL)
+        Ok(self.recorder.keeps(convert::level(level)))
     }
 
     fn emit(
@@ -188,16 +188,12 @@ impl log::Host for CallState {
         fields: Vec<types::LabelResult>,
     ) -> wasmtime::Result<()> {
         self.host_call()?;
-        let level = convert::level(level);
-        if level >= LOWEST_LEVEL {
-            let fields = fields.into_iter().map(convert::label).collect();
-            self.recorder.line(LogLine {
-                source: LogSource::Log,
-                level,
-                message,
-                fields,
-            });
-        }
+        self.recorder.line(LogLine {
+            source: LogSource::Log,
+            level: convert::level(level),
+            message,
+            fields: fields.into_iter().map(convert::label).collect(),
+        });
         Ok(())
     }
 }
@@ -280,5 +276,3 @@ pub(super) struct NotExported;
 
 const VERSION: &str = "0.1";
 const FULL_VERSION: &str = "0.1.0";
-/// Lines below this level are not kept.
-const LOWEST_LEVEL: LogLevel = LogLevel::Debug;
