@@ -44,17 +44,14 @@ use std::time::Duration;
 pub use self::budget::{Budget, BudgetError, Budgets, InitBudget};
 pub use self::cache::{CacheError, KeyError};
 pub use self::call::{
-    Attestation, Call, CallReport, Choice, Deferral, Device, EnrollmentKind, Fault, Hub, HubHandle,
-    Label, Location, Outcome, PlaceInput, Placement, Prior, Reason, SelectInput, Usage,
+    Attestation, Call, CallReport, Choice, Deferral, Device, EnrollmentKind, Fault, Hub, HubHandle, Label, Location,
+    Outcome, PlaceInput, Placement, Prior, Reason, SelectInput, Usage,
 };
-pub use self::catalogue::{
-    Catalogue, GroupCounts, LiveCatalogue, NotRecorded, RecordedCatalogue, Transcript,
-};
+pub use self::catalogue::{Catalogue, GroupCounts, LiveCatalogue, NotRecorded, RecordedCatalogue, Transcript};
 pub use self::engine::EngineError;
 pub use self::failure::{Breakage, CallFailure, HostFailure};
 pub use self::image::{
-    Card, ConfigureError, Configured, Description, Image, LoadError, Problem, Revision, Tier,
-    Worlds,
+    Card, ConfigureError, Configured, Description, Image, LoadError, Problem, Revision, Tier, Worlds,
 };
 pub use self::link::{LinkError, WitVersion};
 pub use self::log::{Log, LogLevel, LogLine, LogSource};
@@ -118,9 +115,7 @@ pub enum StartError {
     #[error(transparent)]
     Budget(#[from] BudgetError),
     /// The executor's threads could not be started.
-    #[error(
-        "cannot start {workers} threads for policies: {source}; the process may have reached its limit of threads"
-    )]
+    #[error("cannot start {workers} threads for policies: {source}; the process may have reached its limit of threads")]
     Threads {
         /// How many were wanted.
         workers: usize,
@@ -136,22 +131,14 @@ impl PolicyHost {
     ///
     /// A [`StartError`] says which of them failed and what to do.
     pub fn start(settings: PolicySettings) -> Result<Self, StartError> {
-        let PolicySettings {
-            cache_dir,
-            workers,
-            queue,
-            budgets,
-            max_component_bytes,
-        } = settings;
+        let PolicySettings { cache_dir, workers, queue, budgets, max_component_bytes } = settings;
         budgets.call.check()?;
         let workers = workers.max(1);
-        let slots = u32::try_from(workers.saturating_mul(2).saturating_add(EXTRA_SLOTS))
-            .unwrap_or(u32::MAX);
+        let slots = u32::try_from(workers.saturating_mul(2).saturating_add(EXTRA_SLOTS)).unwrap_or(u32::MAX);
         Ok(Self {
             engine: Arc::new(PolicyEngine::start(slots)?),
             cache: Cache::open(&cache_dir)?,
-            executor: Executor::start(workers, queue)
-                .map_err(|source| StartError::Threads { workers, source })?,
+            executor: Executor::start(workers, queue).map_err(|source| StartError::Threads { workers, source })?,
             budgets,
             max_component_bytes,
             loaded: Mutex::default(),
@@ -172,14 +159,8 @@ impl PolicyHost {
         if let Some(revision) = self.loaded(digest) {
             return Ok(revision);
         }
-        let revision = image::load::load(
-            &self.engine,
-            &self.cache,
-            &self.budgets,
-            bytes,
-            digest,
-            self.max_component_bytes,
-        )?;
+        let revision =
+            image::load::load(&self.engine, &self.cache, &self.budgets, bytes, digest, self.max_component_bytes)?;
         let revision = Arc::new(revision);
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         loaded.retain(|_, revision| revision.strong_count() > 0);
@@ -192,11 +173,7 @@ impl PolicyHost {
     /// # Errors
     ///
     /// A [`ConfigureError`]; problems that the plugin finds carry JSON pointers.
-    pub fn configure(
-        &self,
-        revision: &Arc<Revision>,
-        settings: &str,
-    ) -> Result<Arc<Image>, ConfigureError> {
+    pub fn configure(&self, revision: &Arc<Revision>, settings: &str) -> Result<Arc<Image>, ConfigureError> {
         self.configure_within(revision, settings, self.budgets.clone())
     }
 
@@ -211,8 +188,7 @@ impl PolicyHost {
         settings: &str,
         budgets: Budgets,
     ) -> Result<Arc<Image>, ConfigureError> {
-        image::configure::configure(&self.engine, &self.cache, budgets, revision, settings)
-            .map(Arc::new)
+        image::configure::configure(&self.engine, &self.cache, budgets, revision, settings).map(Arc::new)
     }
 
     /// Asks for a hub, on a worker.
@@ -223,8 +199,7 @@ impl PolicyHost {
         catalogue: Arc<dyn Catalogue>,
     ) -> CallReport<Outcome> {
         let image = Arc::clone(image);
-        self.submit(move || image.select_hub_now(&input, catalogue))
-            .await
+        self.submit(move || image.select_hub_now(&input, catalogue)).await
     }
 
     /// Asks where a device belongs, on a worker.
@@ -235,8 +210,7 @@ impl PolicyHost {
         catalogue: Arc<dyn Catalogue>,
     ) -> CallReport<Placement> {
         let image = Arc::clone(image);
-        self.submit(move || image.place_now(&input, catalogue))
-            .await
+        self.submit(move || image.place_now(&input, catalogue)).await
     }
 
     /// Names the engine's version and settings. Counts of fuel and compiled code belong to one fingerprint.
@@ -262,25 +236,17 @@ impl PolicyHost {
         self.executor.close();
     }
 
-    async fn submit<T: Send + 'static>(
-        &self,
-        call: impl FnOnce() -> CallReport<T> + Send + 'static,
-    ) -> CallReport<T> {
+    async fn submit<T: Send + 'static>(&self, call: impl FnOnce() -> CallReport<T> + Send + 'static) -> CallReport<T> {
         let ran = self.executor.run(move |waited: Duration| {
             let mut report = call();
             report.usage.queue_us = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
             report
         });
-        ran.await
-            .unwrap_or_else(|failure| CallReport::never_began(CallFailure::Host(failure)))
+        ran.await.unwrap_or_else(|failure| CallReport::never_began(CallFailure::Host(failure)))
     }
 
     fn loaded(&self, digest: Digest) -> Option<Arc<Revision>> {
-        self.loaded
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&digest)?
-            .upgrade()
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(&digest)?.upgrade()
     }
 }
 
@@ -288,22 +254,14 @@ impl Image {
     /// Asks for a hub on the thread of the caller: for tools, replay and benchmarks. Never on a thread that serves
     /// connections.
     #[must_use]
-    pub fn select_hub_now(
-        &self,
-        input: &SelectInput,
-        catalogue: Arc<dyn Catalogue>,
-    ) -> CallReport<Outcome> {
+    pub fn select_hub_now(&self, input: &SelectInput, catalogue: Arc<dyn Catalogue>) -> CallReport<Outcome> {
         if !self.revision.card.worlds.selects() {
             return not_exported("hub-selection");
         }
-        let report = run(
-            &*self.linked,
-            self.surroundings(&input.call, catalogue),
-            |store, instance| {
-                self.prepare(store, instance)?;
-                self.linked.select_hub(store, instance, input)
-            },
-        );
+        let report = run(&*self.linked, self.surroundings(&input.call, catalogue), |store, instance| {
+            self.prepare(store, instance)?;
+            self.linked.select_hub(store, instance, input)
+        });
         report.and_then(|outcome| {
             self.sized(verdict::size_of_outcome(&outcome))?;
             verdict::outcome(outcome, input.candidates.len()).map_err(invalid)
@@ -312,22 +270,14 @@ impl Image {
 
     /// Asks where a device belongs on the thread of the caller, as [`Image::select_hub_now`] does.
     #[must_use]
-    pub fn place_now(
-        &self,
-        input: &PlaceInput,
-        catalogue: Arc<dyn Catalogue>,
-    ) -> CallReport<Placement> {
+    pub fn place_now(&self, input: &PlaceInput, catalogue: Arc<dyn Catalogue>) -> CallReport<Placement> {
         if !self.revision.card.worlds.places() {
             return not_exported("grouping");
         }
-        let report = run(
-            &*self.linked,
-            self.surroundings(&input.call, catalogue),
-            |store, instance| {
-                self.prepare(store, instance)?;
-                self.linked.place(store, instance, input)
-            },
-        );
+        let report = run(&*self.linked, self.surroundings(&input.call, catalogue), |store, instance| {
+            self.prepare(store, instance)?;
+            self.linked.place(store, instance, input)
+        });
         report.and_then(|placement| {
             self.sized(verdict::size_of_placement(&placement))?;
             verdict::placement(placement).map_err(invalid)
@@ -336,13 +286,7 @@ impl Image {
 
     fn surroundings(&self, call: &Call, catalogue: Arc<dyn Catalogue>) -> Surroundings<'_> {
         let budget = &self.budgets.call;
-        Surroundings {
-            engine: &self.engine,
-            budget,
-            now: call.now,
-            seed: call.seed,
-            catalogue,
-        }
+        Surroundings { engine: &self.engine, budget, now: call.now, seed: call.seed, catalogue }
     }
 
     /// An image that is not baked is configured before each call. It took these settings once, so it takes them again.
@@ -374,9 +318,7 @@ fn invalid(violation: Violation) -> CallFailure {
 }
 
 fn not_exported<T>(interface: &str) -> CallReport<T> {
-    CallReport::never_began(CallFailure::Host(HostFailure::NotExported {
-        interface: interface.into(),
-    }))
+    CallReport::never_began(CallFailure::Host(HostFailure::NotExported { interface: interface.into() }))
 }
 
 /// Calls that may wait for each worker: at 50 µs a call, a wait of 6 ms.

@@ -33,11 +33,7 @@ pub struct BenchPlan {
 
 impl Default for BenchPlan {
     fn default() -> Self {
-        Self {
-            hubs: vec![8, 64, 512],
-            threads: vec![1, 2],
-            span: Duration::from_secs(2),
-        }
+        Self { hubs: vec![8, 64, 512], threads: vec![1, 2], span: Duration::from_secs(2) }
     }
 }
 
@@ -89,11 +85,7 @@ pub fn measure(image: &Arc<Image>, plan: &BenchPlan) -> Result<BenchReport, Call
         let input = made_up(hubs);
         for &threads in &plan.threads {
             let mut row = measure_input(image, &input, threads, plan.span)?;
-            let one = if threads == 1 {
-                Some(&row)
-            } else {
-                rows.iter().find(|r| r.hubs == hubs && r.threads == 1)
-            };
+            let one = if threads == 1 { Some(&row) } else { rows.iter().find(|r| r.hubs == hubs && r.threads == 1) };
             row.scaling = one.map(|one| row.per_second / one.per_second);
             rows.push(row);
         }
@@ -124,13 +116,8 @@ pub fn measure_input(
     let stop = AtomicBool::new(false);
     let started = clock::instant();
     let tallies: Vec<_> = std::thread::scope(|scope| {
-        let running: Vec<_> = (0..threads)
-            .map(|_| scope.spawn(|| worker(image, input, &stop, span)))
-            .collect();
-        running
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or(Ok(Tally::default())))
-            .collect()
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(|| worker(image, input, &stop, span))).collect();
+        running.into_iter().map(|thread| thread.join().unwrap_or(Ok(Tally::default()))).collect()
     });
     let seconds = started.elapsed().as_secs_f64();
 
@@ -163,12 +150,7 @@ struct Tally {
     peak_memory_bytes: u64,
 }
 
-fn worker(
-    image: &Image,
-    input: &SelectInput,
-    stop: &AtomicBool,
-    span: Duration,
-) -> Result<Tally, CallFailure> {
+fn worker(image: &Image, input: &SelectInput, stop: &AtomicBool, span: Duration) -> Result<Tally, CallFailure> {
     let catalogue: Arc<dyn Catalogue> = Arc::new(EmptyCatalogue);
     let mut tally = Tally::default();
     let (started, cpu) = (clock::instant(), cpu_time());
@@ -190,10 +172,7 @@ fn worker(
 
 /// A device and hubs as they are in the field: host names of usual length, uneven weights, some labels.
 fn made_up(hubs: usize) -> SelectInput {
-    let label = |key: &str, value: &str| Label {
-        key: key.into(),
-        value: value.into(),
-    };
+    let label = |key: &str, value: &str| Label { key: key.into(), value: value.into() };
     let hub = |(n, number): (u64, usize)| Hub {
         name: format!("hub-{number:04}.region-{}.example.net", number % 7).into(),
         weight: u32::try_from(1 + n % 10).unwrap_or(1),
@@ -216,15 +195,8 @@ fn made_up(hubs: usize) -> SelectInput {
             attestation: Attestation::X509,
             enrollment: EnrollmentKind::Group,
             enrollment_id: "pumps".into(),
-            facts: vec![
-                label("model", "px-200"),
-                label("site", "north"),
-                label("year", "2026"),
-            ],
-            claims: vec![
-                label("issuer", "CN=Factory CA 3"),
-                label("subject", "CN=pump-7f3a-000123"),
-            ],
+            facts: vec![label("model", "px-200"), label("site", "north"), label("year", "2026")],
+            claims: vec![label("issuer", "CN=Factory CA 3"), label("subject", "CN=pump-7f3a-000123")],
             tags: Vec::new(),
             payload: None,
             prior: None,

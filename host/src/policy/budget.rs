@@ -101,41 +101,18 @@ impl Budget {
         let ranges = [
             ("fuel", self.fuel, 1, u64::MAX / 2),
             ("deadline_ms", self.deadline_ms.into(), 1, 60_000),
-            (
-                "memory_bytes",
-                wide(self.memory_bytes),
-                64 << 10,
-                wide(MAX_MEMORY_BYTES),
-            ),
-            (
-                "table_elements",
-                wide(self.table_elements),
-                1,
-                wide(MAX_TABLE_ELEMENTS),
-            ),
+            ("memory_bytes", wide(self.memory_bytes), 64 << 10, wide(MAX_MEMORY_BYTES)),
+            ("table_elements", wide(self.table_elements), 1, wide(MAX_TABLE_ELEMENTS)),
             ("output_bytes", wide(self.output_bytes), 1, 1 << 20),
             ("log_bytes", wide(self.log_bytes), 0, 1 << 20),
             ("log_lines", wide(self.log_lines), 0, 10_000),
             ("host_calls", self.host_calls.into(), 1, 1_000_000),
             ("host_call_fuel", self.host_call_fuel, 0, 1_000_000),
-            (
-                "host_call_bytes",
-                wide(self.host_call_bytes),
-                1 << 10,
-                16 << 20,
-            ),
+            ("host_call_bytes", wide(self.host_call_bytes), 1 << 10, 16 << 20),
             ("transcript_bytes", wide(self.transcript_bytes), 0, 1 << 20),
         ];
-        match ranges
-            .into_iter()
-            .find(|(_, value, lowest, highest)| value < lowest || value > highest)
-        {
-            Some((limit, value, lowest, highest)) => Err(BudgetError {
-                limit,
-                value,
-                lowest,
-                highest,
-            }),
+        match ranges.into_iter().find(|(_, value, lowest, highest)| value < lowest || value > highest) {
+            Some((limit, value, lowest, highest)) => Err(BudgetError { limit, value, lowest, highest }),
             None => Ok(()),
         }
     }
@@ -174,10 +151,7 @@ impl Default for Budget {
 
 impl Default for InitBudget {
     fn default() -> Self {
-        Self {
-            fuel: 5_000_000_000,
-            deadline_ms: 10_000,
-        }
+        Self { fuel: 5_000_000_000, deadline_ms: 10_000 }
     }
 }
 
@@ -203,11 +177,7 @@ pub(super) struct OverBudget {
 
 impl Meter {
     pub(super) fn new(budget: &Budget) -> Self {
-        Self {
-            memory_bytes: budget.memory_bytes,
-            table_elements: budget.table_elements,
-            peak_memory_bytes: 0,
-        }
+        Self { memory_bytes: budget.memory_bytes, table_elements: budget.table_elements, peak_memory_bytes: 0 }
     }
 
     pub(super) fn peak_memory_bytes(&self) -> u64 {
@@ -216,23 +186,13 @@ impl Meter {
 }
 
 impl ResourceLimiter for Meter {
-    fn memory_growing(
-        &mut self,
-        _: usize,
-        desired: usize,
-        _: Option<usize>,
-    ) -> wasmtime::Result<bool> {
+    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         over("bytes of memory", desired, self.memory_bytes)?;
         self.peak_memory_bytes = self.peak_memory_bytes.max(desired);
         Ok(true)
     }
 
-    fn table_growing(
-        &mut self,
-        _: usize,
-        desired: usize,
-        _: Option<usize>,
-    ) -> wasmtime::Result<bool> {
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         over("table elements", desired, self.table_elements)?;
         Ok(true)
     }
@@ -255,11 +215,7 @@ fn over(unit: &'static str, desired: usize, limit: usize) -> Result<(), OverBudg
         return Ok(());
     }
     let wide = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
-    Err(OverBudget {
-        unit,
-        wanted: wide(desired),
-        limit: wide(limit),
-    })
+    Err(OverBudget { unit, wanted: wide(desired), limit: wide(limit) })
 }
 
 /// Core instances in one store. A Python component alone has 38.
@@ -277,70 +233,34 @@ mod tests {
     fn the_defaults_are_what_the_documentation_says() {
         let budget = Budget::default();
         assert_eq!((budget.fuel, budget.deadline_ms), (50_000_000, 25));
-        assert_eq!(
-            (budget.memory_bytes, budget.table_elements),
-            (16 * 1024 * 1024, 20_000)
-        );
-        assert_eq!(
-            (budget.output_bytes, budget.log_bytes, budget.log_lines),
-            (65_536, 8_192, 64)
-        );
+        assert_eq!((budget.memory_bytes, budget.table_elements), (16 * 1024 * 1024, 20_000));
+        assert_eq!((budget.output_bytes, budget.log_bytes, budget.log_lines), (65_536, 8_192, 64));
         assert_eq!((budget.host_calls, budget.host_call_fuel), (10_000, 1_000));
-        assert_eq!(
-            (budget.host_call_bytes, budget.transcript_bytes),
-            (1_048_576, 65_536)
-        );
+        assert_eq!((budget.host_call_bytes, budget.transcript_bytes), (1_048_576, 65_536));
         assert_eq!(budget.check(), Ok(()));
     }
 
     #[test]
     fn a_limit_that_the_engine_cannot_hold_is_named() {
-        let error = Budget {
-            memory_bytes: 1 << 30,
-            ..Budget::default()
-        }
-        .check()
-        .unwrap_err();
+        let error = Budget { memory_bytes: 1 << 30, ..Budget::default() }.check().unwrap_err();
         assert_eq!(error.limit, "memory_bytes");
         assert_eq!(error.highest, 64 * 1024 * 1024);
-        assert_eq!(
-            Budget {
-                fuel: 0,
-                ..Budget::default()
-            }
-            .check()
-            .unwrap_err()
-            .limit,
-            "fuel"
-        );
+        assert_eq!(Budget { fuel: 0, ..Budget::default() }.check().unwrap_err().limit, "fuel");
     }
 
     #[test]
     fn an_unknown_limit_is_an_error() {
         assert!(serde_json::from_str::<Budget>(r#"{"feul": 1}"#).is_err());
-        assert_eq!(
-            serde_json::from_str::<Budget>(r#"{"fuel": 7}"#)
-                .unwrap()
-                .fuel,
-            7
-        );
+        assert_eq!(serde_json::from_str::<Budget>(r#"{"fuel": 7}"#).unwrap().fuel, 7);
     }
 
     #[test]
     fn growth_over_the_budget_is_refused_and_the_peak_is_kept() {
-        let mut meter = Meter::new(&Budget {
-            memory_bytes: 1000,
-            ..Budget::default()
-        });
+        let mut meter = Meter::new(&Budget { memory_bytes: 1000, ..Budget::default() });
         assert!(meter.memory_growing(0, 900, None).unwrap());
         assert!(meter.memory_growing(900, 500, None).unwrap());
         let error = meter.memory_growing(900, 1001, None).unwrap_err();
-        assert_eq!(
-            error
-                .downcast_ref::<OverBudget>()
-                .map(|over| (over.wanted, over.limit)),
-            Some((1001, 1000))
-        );
+        assert_eq!(error.downcast_ref::<OverBudget>().map(|over| (over.wanted, over.limit)), Some((1001, 1000)));
         assert_eq!(meter.peak_memory_bytes(), 900);
     }
 }

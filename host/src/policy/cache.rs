@@ -63,19 +63,11 @@ struct Authentic<'a>(&'a [u8]);
 
 impl Key {
     pub(super) fn component(engine: &PolicyEngine, component: Digest) -> Self {
-        Self {
-            engine: engine.fingerprint(),
-            component,
-            settings: None,
-        }
+        Self { engine: engine.fingerprint(), component, settings: None }
     }
 
     pub(super) fn baked(engine: &PolicyEngine, component: Digest, settings: Digest) -> Self {
-        Self {
-            engine: engine.fingerprint(),
-            component,
-            settings: Some(settings),
-        }
+        Self { engine: engine.fingerprint(), component, settings: Some(settings) }
     }
 
     fn file_name(&self) -> String {
@@ -95,14 +87,9 @@ impl fmt::Display for Key {
 impl Cache {
     /// The cache in `directory`, which is made if it is not there.
     pub(super) fn open(directory: &Path) -> Result<Self, CacheError> {
-        private_directory(directory).map_err(|source| CacheError::Directory {
-            path: directory.display().to_string(),
-            source,
-        })?;
-        Ok(Self {
-            directory: directory.to_owned(),
-            secret: key::open(directory)?,
-        })
+        private_directory(directory)
+            .map_err(|source| CacheError::Directory { path: directory.display().to_string(), source })?;
+        Ok(Self { directory: directory.to_owned(), secret: key::open(directory)? })
     }
 
     /// The compiled component, if it is there and is what this host wrote.
@@ -156,17 +143,12 @@ impl Cache {
     }
 
     fn path(&self, key: &Key) -> PathBuf {
-        self.directory
-            .join(key.engine.to_string())
-            .join(key.file_name())
+        self.directory.join(key.engine.to_string()).join(key.file_name())
     }
 }
 
 fn private_directory(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Writes a file that is whole or not there: under a temporary name, flushed, renamed.
@@ -174,13 +156,7 @@ fn write_whole(path: &Path, parts: &[&[u8]], mode: u32) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let temporary = tempfile::Builder::new()
         .prefix(".new-")
-        .make_in(directory, |path| {
-            OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(mode)
-                .open(path)
-        })?;
+        .make_in(directory, |path| OpenOptions::new().write(true).create_new(true).mode(mode).open(path))?;
     let mut file = temporary.as_file();
     parts.iter().try_for_each(|part| file.write_all(part))?;
     file.sync_all()?;
@@ -214,47 +190,25 @@ mod tests {
         let cache = Cache::open(&home.path().join("compiled")).unwrap();
         let engine = PolicyEngine::start(2).unwrap();
         let key = Key::component(&engine, Digest::of(EMPTY));
-        let code = Component::from_binary(engine.wasm(), EMPTY)
-            .unwrap()
-            .serialize()
-            .unwrap();
+        let code = Component::from_binary(engine.wasm(), EMPTY).unwrap().serialize().unwrap();
         cache.put(&key, &code).unwrap();
         let path = cache.path(&key);
-        Fixture {
-            _home: home,
-            cache,
-            engine,
-            key,
-            path,
-        }
+        Fixture { _home: home, cache, engine, key, path }
     }
 
     #[test]
     fn what_was_put_is_there_for_the_next_process() {
-        let Fixture {
-            _home: home,
-            cache,
-            engine,
-            key,
-            path,
-        } = fixture();
+        let Fixture { _home: home, cache, engine, key, path } = fixture();
         assert!(cache.get(&engine, &key).is_some());
         let again = Cache::open(&home.path().join("compiled")).unwrap();
         assert!(again.get(&engine, &key).is_some());
-        let mode =
-            std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path).unwrap().permissions());
+        let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path).unwrap().permissions());
         assert_eq!(mode & 0o777, 0o400);
     }
 
     #[test]
     fn an_edited_entry_is_a_miss_wherever_it_was_edited() {
-        let Fixture {
-            _home,
-            cache,
-            engine,
-            key,
-            path,
-        } = fixture();
+        let Fixture { _home, cache, engine, key, path } = fixture();
         let good = fs::read(&path).unwrap();
         let step = (good.len() / 200).max(1);
         for at in (0..good.len()).step_by(step).chain([good.len() - 1]) {
@@ -262,10 +216,7 @@ mod tests {
             bad[at] ^= 1;
             fs::remove_file(&path).unwrap();
             fs::write(&path, &bad).unwrap();
-            assert!(
-                cache.get(&engine, &key).is_none(),
-                "a flipped bit in byte {at}"
-            );
+            assert!(cache.get(&engine, &key).is_none(), "a flipped bit in byte {at}");
         }
         fs::write(&path, &good[..good.len() - 1]).unwrap();
         assert!(cache.get(&engine, &key).is_none(), "cut off");
@@ -277,13 +228,7 @@ mod tests {
 
     #[test]
     fn an_entry_under_another_name_is_a_miss() {
-        let Fixture {
-            _home,
-            cache,
-            engine,
-            key,
-            path,
-        } = fixture();
+        let Fixture { _home, cache, engine, key, path } = fixture();
         let other = Key::baked(&engine, key.component, Digest::of(b"{}"));
         fs::copy(path, cache.path(&other)).unwrap();
         assert!(cache.get(&engine, &other).is_none());

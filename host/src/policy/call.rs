@@ -77,10 +77,7 @@ pub struct Device {
 /// How a device proved its credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[expect(
-    missing_docs,
-    reason = "the names are those of the attestation mechanisms"
-)]
+#[expect(missing_docs, reason = "the names are those of the attestation mechanisms")]
 pub enum Attestation {
     X509,
     Tpm,
@@ -245,31 +242,13 @@ pub struct Usage {
 
 impl<T> CallReport<T> {
     /// The same report with its result changed.
-    pub(super) fn and_then<U>(
-        self,
-        check: impl FnOnce(T) -> Result<U, CallFailure>,
-    ) -> CallReport<U> {
-        let Self {
-            result,
-            usage,
-            transcript,
-            log,
-        } = self;
-        CallReport {
-            result: result.and_then(check),
-            usage,
-            transcript,
-            log,
-        }
+    pub(super) fn and_then<U>(self, check: impl FnOnce(T) -> Result<U, CallFailure>) -> CallReport<U> {
+        let Self { result, usage, transcript, log } = self;
+        CallReport { result: result.and_then(check), usage, transcript, log }
     }
 
     /// A report of a call that never began.
     pub(super) fn never_began(failure: CallFailure) -> Self {
-        Self {
-            result: Err(failure),
-            usage: Usage::default(),
-            transcript: Transcript::default(),
-            log: Log::default(),
-        }
+        Self { result: Err(failure), usage: Usage::default(), transcript: Transcript::default(), log: Log::default() }
     }
 }

@@ -53,21 +53,13 @@ impl LiveCatalogue {
     /// Labels from the candidates, counts from `counts`.
     #[must_use]
     pub fn new(candidates: &[Hub], counts: Arc<dyn GroupCounts>) -> Self {
-        Self {
-            labels: candidates
-                .iter()
-                .map(|hub| Arc::clone(&hub.labels))
-                .collect(),
-            counts,
-        }
+        Self { labels: candidates.iter().map(|hub| Arc::clone(&hub.labels)).collect(), counts }
     }
 }
 
 impl Catalogue for LiveCatalogue {
     fn hub_labels(&self, hub: HubHandle) -> Result<Arc<[Label]>, NotRecorded> {
-        let hub = usize::try_from(hub.0)
-            .ok()
-            .and_then(|at| self.labels.get(at));
+        let hub = usize::try_from(hub.0).ok().and_then(|at| self.labels.get(at));
         Ok(hub.cloned().unwrap_or_default())
     }
 
@@ -93,9 +85,7 @@ impl Catalogue for RecordedCatalogue {
     fn hub_labels(&self, hub: HubHandle) -> Result<Arc<[Label]>, NotRecorded> {
         match self.transcript.answer(&Question::HubLabels(hub)) {
             Some(Answer::Labels(labels)) => Ok(Arc::clone(labels)),
-            _ => Err(NotRecorded {
-                question: Question::HubLabels(hub),
-            }),
+            _ => Err(NotRecorded { question: Question::HubLabels(hub) }),
         }
     }
 
@@ -176,8 +166,7 @@ impl Transcript {
     }
 
     fn position(&self, question: &Question) -> Result<usize, usize> {
-        self.exchanges
-            .binary_search_by(|exchange| exchange.question.cmp(question))
+        self.exchanges.binary_search_by(|exchange| exchange.question.cmp(question))
     }
 }
 
@@ -189,10 +178,7 @@ impl Exchange {
             Question::GroupCount(path) => path.iter().map(|segment| segment.len() + 1).sum(),
         };
         let answer = match answer {
-            Answer::Labels(labels) => labels
-                .iter()
-                .map(|label| label.key.len() + label.value.len() + 2)
-                .sum(),
+            Answer::Labels(labels) => labels.iter().map(|label| label.key.len() + label.value.len() + 2).sum(),
             Answer::Count(_) => 0,
         };
         EXCHANGE_BYTES + question + answer
@@ -218,15 +204,9 @@ mod tests {
     #[test]
     fn a_recorded_catalogue_answers_what_was_asked_and_nothing_else() {
         let mut transcript = Transcript::default();
-        let labels: Arc<[Label]> = Arc::new([Label {
-            key: "region".into(),
-            value: "eu".into(),
-        }]);
+        let labels: Arc<[Label]> = Arc::new([Label { key: "region".into(), value: "eu".into() }]);
         transcript.record(Question::GroupCount(vec!["b".into()]), Answer::Count(2));
-        transcript.record(
-            Question::HubLabels(HubHandle(3)),
-            Answer::Labels(Arc::clone(&labels)),
-        );
+        transcript.record(Question::HubLabels(HubHandle(3)), Answer::Labels(Arc::clone(&labels)));
         transcript.record(Question::GroupCount(vec!["a".into()]), Answer::Count(1));
         transcript.record(Question::GroupCount(vec!["a".into()]), Answer::Count(9));
 
@@ -236,10 +216,7 @@ mod tests {
         assert_eq!(catalogue.group_count(&["b".into()]), Ok(2));
         assert_eq!(catalogue.hub_labels(HubHandle(3)), Ok(labels));
         let error = catalogue.group_count(&["c".into()]).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "the record has no answer to the count of group c"
-        );
+        assert_eq!(error.to_string(), "the record has no answer to the count of group c");
         assert!(catalogue.hub_labels(HubHandle(0)).is_err());
     }
 }

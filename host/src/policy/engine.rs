@@ -18,10 +18,7 @@ pub(super) mod ticker;
 use std::hash::{Hash, Hasher};
 use std::num::NonZeroUsize;
 
-use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
-    WasmFeatures,
-};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmFeatures};
 
 use super::budget::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES};
 use crate::names::Digest;
@@ -42,9 +39,7 @@ pub enum EngineError {
     #[error("the Wasm engine cannot start: {0}")]
     Wasm(String),
     /// The thread that counts milliseconds could not be started.
-    #[error(
-        "cannot start the thread that times policies: {0}; the process may have reached its limit of threads"
-    )]
+    #[error("cannot start the thread that times policies: {0}; the process may have reached its limit of threads")]
     Ticker(std::io::Error),
 }
 
@@ -66,21 +61,12 @@ impl PolicyEngine {
                      nothing, which is several times slower; raise the limit on virtual memory (ulimit -v unlimited)"
                 );
                 config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
-                (
-                    Engine::new(&config)
-                        .map_err(|error| EngineError::Wasm(format!("{error:#}")))?,
-                    false,
-                )
+                (Engine::new(&config).map_err(|error| EngineError::Wasm(format!("{error:#}")))?, false)
             }
         };
         let ticker = Ticker::start(wasm.weak()).map_err(EngineError::Ticker)?;
         let fingerprint = digest_of(&wasm.precompile_compatibility_hash());
-        Ok(Self {
-            wasm,
-            fingerprint,
-            pooled,
-            ticker,
-        })
+        Ok(Self { wasm, fingerprint, pooled, ticker })
     }
 
     pub(super) fn wasm(&self) -> &Engine {
@@ -123,9 +109,7 @@ fn settings() -> Config {
         .wasm_backtrace_max_frames(NonZeroUsize::new(32))
         // Nothing outside the engine unwinds guest frames.
         .native_unwind_info(false);
-    config
-        .wasm_features(WasmFeatures::all(), false)
-        .wasm_features(FEATURES, true);
+    config.wasm_features(WasmFeatures::all(), false).wasm_features(FEATURES, true);
     config
 }
 

@@ -46,19 +46,14 @@ impl Executor {
     pub(super) fn start(workers: usize, queue: usize) -> std::io::Result<Self> {
         let limit = workers.saturating_add(queue).min(Semaphore::MAX_PERMITS);
         let mut executor = Self {
-            shared: Arc::new(Shared {
-                queue: Mutex::default(),
-                wake: Condvar::new(),
-            }),
+            shared: Arc::new(Shared { queue: Mutex::default(), wake: Condvar::new() }),
             permits: Arc::new(Semaphore::new(limit)),
             limit,
             workers: Vec::with_capacity(workers),
         };
         for number in 0..workers {
             let shared = Arc::clone(&executor.shared);
-            let thread = thread::Builder::new()
-                .name(format!("policy-{number}"))
-                .stack_size(WORKER_STACK_BYTES);
+            let thread = thread::Builder::new().name(format!("policy-{number}")).stack_size(WORKER_STACK_BYTES);
             executor.workers.push(thread.spawn(move || shared.work())?);
         }
         Ok(executor)
@@ -71,19 +66,14 @@ impl Executor {
         call: impl FnOnce(Duration) -> R + Send + 'static,
     ) -> Result<R, HostFailure> {
         let permit = Arc::clone(&self.permits);
-        let permit = permit
-            .try_acquire_owned()
-            .map_err(|_| HostFailure::QueueFull { limit: self.limit })?;
+        let permit = permit.try_acquire_owned().map_err(|_| HostFailure::QueueFull { limit: self.limit })?;
         let (reply, answer) = oneshot::channel();
         let submitted = clock::instant();
         let run = Box::new(move || {
             // A caller that has gone does not want the answer; the work is done either way.
             let _ = reply.send(call(submitted.elapsed()));
         });
-        self.shared.push(Job {
-            run,
-            _permit: permit,
-        })?;
+        self.shared.push(Job { run, _permit: permit })?;
         match answer.await {
             Ok(answer) => Ok(answer),
             Err(_) if self.shared.lock().closed => Err(HostFailure::ShuttingDown),
@@ -134,9 +124,7 @@ impl Shared {
         while let Some(Job { run, _permit }) = self.next() {
             // A panic here is a bug of the host; its caller is told by the dropped reply, and the worker goes on.
             if catch_unwind(AssertUnwindSafe(run)).is_err() {
-                tracing::error!(
-                    "a policy worker panicked; this is a bug in Landfall, please report it"
-                );
+                tracing::error!("a policy worker panicked; this is a bug in Landfall, please report it");
             }
         }
     }
@@ -150,10 +138,7 @@ impl Shared {
             if queue.closed {
                 return None;
             }
-            queue = self
-                .wake
-                .wait(queue)
-                .unwrap_or_else(PoisonError::into_inner);
+            queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -172,11 +157,7 @@ mod tests {
     use std::sync::mpsc;
 
     fn runtime() -> tokio::runtime::Runtime {
-        tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_time()
-            .build()
-            .unwrap()
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap()
     }
 
     #[test]
@@ -196,10 +177,7 @@ mod tests {
             while executor.in_flight() < 2 {
                 tokio::task::yield_now().await;
             }
-            assert_eq!(
-                executor.run(|_| 3).await,
-                Err(HostFailure::QueueFull { limit: 2 })
-            );
+            assert_eq!(executor.run(|_| 3).await, Err(HostFailure::QueueFull { limit: 2 }));
             release.send(()).unwrap();
             assert!(running.await.unwrap().unwrap().is_ok());
             assert_eq!(waiting.await.unwrap(), Ok(2));
@@ -216,15 +194,9 @@ mod tests {
         let (release, wait) = mpsc::channel::<()>();
         let wait = Mutex::new(wait);
         runtime().block_on(async {
-            let gone = tokio::time::timeout(
-                Duration::ZERO,
-                executor.run(move |_| wait.lock().unwrap().recv()),
-            );
+            let gone = tokio::time::timeout(Duration::ZERO, executor.run(move |_| wait.lock().unwrap().recv()));
             assert!(gone.await.is_err());
-            assert_eq!(
-                executor.run(|_| ()).await,
-                Err(HostFailure::QueueFull { limit: 1 })
-            );
+            assert_eq!(executor.run(|_| ()).await, Err(HostFailure::QueueFull { limit: 1 }));
             release.send(()).unwrap();
             while executor.in_flight() > 0 {
                 tokio::task::yield_now().await;
@@ -237,10 +209,7 @@ mod tests {
     fn a_worker_outlives_a_panic() {
         let executor = Executor::start(1, 1).unwrap();
         runtime().block_on(async {
-            assert_eq!(
-                executor.run(|_| -> u8 { panic!("on purpose") }).await,
-                Err(HostFailure::Crashed)
-            );
+            assert_eq!(executor.run(|_| -> u8 { panic!("on purpose") }).await, Err(HostFailure::Crashed));
             assert_eq!(executor.run(|_| 1).await, Ok(1));
         });
     }
@@ -249,9 +218,6 @@ mod tests {
     fn a_closed_executor_says_so() {
         let executor = Executor::start(1, 1).unwrap();
         executor.close();
-        assert_eq!(
-            runtime().block_on(executor.run(|_| ())),
-            Err(HostFailure::ShuttingDown)
-        );
+        assert_eq!(runtime().block_on(executor.run(|_| ())), Err(HostFailure::ShuttingDown));
     }
 }

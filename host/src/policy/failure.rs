@@ -113,9 +113,7 @@ pub enum HostFailure {
     #[error("all instances of the pool are in use; try again later")]
     NoInstance,
     /// A replay was asked for something that the recorded call did not ask.
-    #[error(
-        "the record has no answer to {question}; the decision cannot be replayed with this policy"
-    )]
+    #[error("the record has no answer to {question}; the decision cannot be replayed with this policy")]
     NotRecorded {
         /// What was asked.
         question: String,
@@ -169,68 +167,34 @@ impl Breakage {
 }
 
 /// Reads what ended a call from the engine's error.
-pub(super) fn of_error(
-    error: &wasmtime::Error,
-    panic: Option<PanicNote>,
-    budget: &Budget,
-) -> CallFailure {
+pub(super) fn of_error(error: &wasmtime::Error, panic: Option<PanicNote>, budget: &Budget) -> CallFailure {
     if let Some(over) = error.downcast_ref::<OverBudget>() {
-        let OverBudget {
-            unit,
-            wanted,
-            limit,
-        } = *over;
-        return CallFailure::Broke(Breakage::Memory {
-            unit: unit.into(),
-            wanted,
-            limit,
-        });
+        let OverBudget { unit, wanted, limit } = *over;
+        return CallFailure::Broke(Breakage::Memory { unit: unit.into(), wanted, limit });
     }
     if let Some(limit) = error.downcast_ref::<TooManyHostCalls>() {
-        return CallFailure::Broke(Breakage::HostCalls {
-            detail: limit.to_string(),
-        });
+        return CallFailure::Broke(Breakage::HostCalls { detail: limit.to_string() });
     }
     if let Some(limit) = error.downcast_ref::<TranscriptFull>() {
-        return CallFailure::Broke(Breakage::HostCalls {
-            detail: limit.to_string(),
-        });
+        return CallFailure::Broke(Breakage::HostCalls { detail: limit.to_string() });
     }
     if let Some(NotRecorded { question }) = error.downcast_ref::<NotRecorded>() {
-        return CallFailure::Host(HostFailure::NotRecorded {
-            question: question.to_string(),
-        });
+        return CallFailure::Host(HostFailure::NotRecorded { question: question.to_string() });
     }
     if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
         return CallFailure::Host(HostFailure::NoInstance);
     }
     let frames = || frames_of(error);
     if let Some(exit) = error.downcast_ref::<GuestExit>() {
-        return CallFailure::Broke(Breakage::Trap {
-            cause: exit.to_string(),
-            frames: frames(),
-        });
+        return CallFailure::Broke(Breakage::Trap { cause: exit.to_string(), frames: frames() });
     }
     CallFailure::Broke(match error.downcast_ref::<Trap>() {
-        Some(Trap::Interrupt) => Breakage::Timeout {
-            deadline_ms: budget.deadline_ms,
-        },
+        Some(Trap::Interrupt) => Breakage::Timeout { deadline_ms: budget.deadline_ms },
         Some(Trap::OutOfFuel) => Breakage::OutOfFuel { fuel: budget.fuel },
         Some(Trap::StackOverflow) => Breakage::StackOverflow,
         Some(trap) => match panic {
-            Some(PanicNote {
-                message,
-                file,
-                line,
-            }) => Breakage::Panic {
-                message,
-                file,
-                line,
-            },
-            None => Breakage::Trap {
-                cause: trap.to_string(),
-                frames: frames(),
-            },
+            Some(PanicNote { message, file, line }) => Breakage::Panic { message, file, line },
+            None => Breakage::Trap { cause: trap.to_string(), frames: frames() },
         },
         // No trap and none of ours: the engine refused what it was to copy out of the guest.
         None => Breakage::Output {
@@ -251,20 +215,11 @@ fn frames_of(error: &wasmtime::Error) -> Vec<String> {
         Some(name) => name.to_owned(),
         None => format!("function {}", frame.func_index()),
     };
-    backtrace
-        .frames()
-        .iter()
-        .take(MAX_FRAMES)
-        .map(name)
-        .collect()
+    backtrace.frames().iter().take(MAX_FRAMES).map(name).collect()
 }
 
 fn in_frames(frames: &[String]) -> String {
-    if frames.is_empty() {
-        String::new()
-    } else {
-        format!(" (in {})", frames.join(", called by "))
-    }
+    if frames.is_empty() { String::new() } else { format!(" (in {})", frames.join(", called by ")) }
 }
 
 /// Frames of a trap that are kept.

@@ -199,21 +199,14 @@ impl Image {
 
 impl fmt::Debug for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Revision")
-            .field("digest", &self.digest)
-            .field("card", &self.card)
-            .finish_non_exhaustive()
+        f.debug_struct("Revision").field("digest", &self.digest).field("card", &self.card).finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for Image {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut image = f.debug_struct("Image");
-        image
-            .field("revision", &self.revision.digest)
-            .field("settings", &self.settings_digest);
-        image
-            .field("configured", &self.configured)
-            .finish_non_exhaustive()
+        image.field("revision", &self.revision.digest).field("settings", &self.settings_digest);
+        image.field("configured", &self.configured).finish_non_exhaustive()
     }
 }

@@ -44,11 +44,7 @@ impl WitVersion {
     }
 
     /// Connects a compiled component to its imports.
-    pub(super) fn link(
-        self,
-        engine: &PolicyEngine,
-        component: &Component,
-    ) -> Result<Box<dyn Linked>, LinkError> {
+    pub(super) fn link(self, engine: &PolicyEngine, component: &Component) -> Result<Box<dyn Linked>, LinkError> {
         match self {
             Self::V0_1 => v0_1::link(engine, component),
         }
@@ -62,11 +58,7 @@ pub(super) trait Linked: Send + Sync {
     /// Compares the types of the exports with the contract's. Some differences only show in an instance.
     fn check(&self, store: &mut Store<CallState>, instance: &Instance) -> Result<(), LinkError>;
 
-    fn describe(
-        &self,
-        store: &mut Store<CallState>,
-        instance: &Instance,
-    ) -> wasmtime::Result<Description>;
+    fn describe(&self, store: &mut Store<CallState>, instance: &Instance) -> wasmtime::Result<Description>;
 
     fn configure(
         &self,
@@ -94,9 +86,7 @@ pub(super) trait Linked: Send + Sync {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
     /// An import is there by name and differs in type.
-    #[error(
-        "an import differs from landfall:policy@{version}: {detail}; build the plugin against this host's WIT"
-    )]
+    #[error("an import differs from landfall:policy@{version}: {detail}; build the plugin against this host's WIT")]
     Import {
         /// The version that the component names.
         version: &'static str,
@@ -104,9 +94,7 @@ pub enum LinkError {
         detail: String,
     },
     /// An export is missing or differs in type.
-    #[error(
-        "`{function}` differs from landfall:policy@{version}: {detail}; build the plugin against this host's WIT"
-    )]
+    #[error("`{function}` differs from landfall:policy@{version}: {detail}; build the plugin against this host's WIT")]
     Export {
         /// The version that the component names.
         version: &'static str,
@@ -187,17 +175,13 @@ impl CallState {
     fn host_call(&mut self) -> Result<(), TooManyHostCalls> {
         self.host_calls = self.host_calls.saturating_add(1);
         if self.host_calls > self.host_call_limit {
-            return Err(TooManyHostCalls {
-                limit: self.host_call_limit,
-            });
+            return Err(TooManyHostCalls { limit: self.host_call_limit });
         }
         Ok(())
     }
 
     fn hub_labels(&mut self, hub: HubHandle) -> wasmtime::Result<Arc<[Label]>> {
-        let answer = self.ask(Question::HubLabels(hub), |catalogue| {
-            catalogue.hub_labels(hub).map(Answer::Labels)
-        })?;
+        let answer = self.ask(Question::HubLabels(hub), |catalogue| catalogue.hub_labels(hub).map(Answer::Labels))?;
         match answer {
             Answer::Labels(labels) => Ok(labels),
             Answer::Count(_) => Ok(Arc::default()),
@@ -222,12 +206,8 @@ impl CallState {
         }
         let answer = ask(&*self.catalogue)?;
         let size = Exchange::size(&question, &answer);
-        self.transcript_left = self
-            .transcript_left
-            .checked_sub(size)
-            .ok_or(TranscriptFull {
-                limit: self.transcript_limit,
-            })?;
+        self.transcript_left =
+            self.transcript_left.checked_sub(size).ok_or(TranscriptFull { limit: self.transcript_limit })?;
         self.transcript.record(question, answer.clone());
         Ok(answer)
     }

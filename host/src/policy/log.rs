@@ -100,11 +100,7 @@ impl Recorder {
         if line.level == LogLevel::Error && line.source == LogSource::Log {
             self.panic = panic_in_fields(&line).or(self.panic.take());
         }
-        let fields: usize = line
-            .fields
-            .iter()
-            .map(|field| field.key.len() + field.value.len())
-            .sum();
+        let fields: usize = line.fields.iter().map(|field| field.key.len() + field.value.len()).sum();
         let bytes = line.message.len() + fields;
         if self.lines_left == 0 || bytes > self.bytes_left {
             self.log.dropped = self.log.dropped.saturating_add(1);
@@ -147,66 +143,29 @@ impl Recorder {
         if bytes.is_empty() {
             return;
         }
-        let level = if source == LogSource::Stderr {
-            LogLevel::Warn
-        } else {
-            LogLevel::Info
-        };
+        let level = if source == LogSource::Stderr { LogLevel::Warn } else { LogLevel::Info };
         let message = String::from_utf8_lossy(&bytes).into_owned();
-        self.line(LogLine {
-            source,
-            level,
-            message,
-            fields: Vec::new(),
-        });
+        self.line(LogLine { source, level, message, fields: Vec::new() });
     }
 
     fn buffer_of(&mut self, source: LogSource) -> &mut Vec<u8> {
-        if source == LogSource::Stderr {
-            &mut self.stderr
-        } else {
-            &mut self.stdout
-        }
+        if source == LogSource::Stderr { &mut self.stderr } else { &mut self.stdout }
     }
 }
 
 /// The SDK's panic hook logs the error `panicked at FILE:LINE:COLUMN: MESSAGE`, with the fields `file` and `line`.
 fn panic_in_fields(line: &LogLine) -> Option<PanicNote> {
-    let field = |key| {
-        line.fields
-            .iter()
-            .find(|field| field.key == key)
-            .map(|field| field.value.as_str())
-    };
+    let field = |key| line.fields.iter().find(|field| field.key == key).map(|field| field.value.as_str());
     let (file, number) = (field("file")?, field("line")?);
-    let rest = line
-        .message
-        .strip_prefix("panicked at ")?
-        .strip_prefix(file)?
-        .strip_prefix(':')?;
-    let (_column, message) = rest
-        .strip_prefix(number)?
-        .strip_prefix(':')?
-        .split_once(": ")?;
-    Some(PanicNote {
-        message: clipped(message),
-        file: clipped(file),
-        line: number.parse().ok()?,
-    })
+    let rest = line.message.strip_prefix("panicked at ")?.strip_prefix(file)?.strip_prefix(':')?;
+    let (_column, message) = rest.strip_prefix(number)?.strip_prefix(':')?.split_once(": ")?;
+    Some(PanicNote { message: clipped(message), file: clipped(file), line: number.parse().ok()? })
 }
 
 /// Rust's own hook writes `thread 'main' panicked at src/lib.rs:7:5:` and the message on the next line.
 fn panic_in_stderr(log: &Log) -> Option<PanicNote> {
-    let mut lines = log
-        .lines
-        .iter()
-        .filter(|line| line.source == LogSource::Stderr)
-        .map(|line| &*line.message);
-    let place = lines.find_map(|line| {
-        line.strip_prefix("thread ")?
-            .split_once(" panicked at ")
-            .map(|(_, at)| at)
-    })?;
+    let mut lines = log.lines.iter().filter(|line| line.source == LogSource::Stderr).map(|line| &*line.message);
+    let place = lines.find_map(|line| line.strip_prefix("thread ")?.split_once(" panicked at ").map(|(_, at)| at))?;
     let mut parts = place.trim_end_matches(':').rsplitn(3, ':');
     let (_column, line, file) = (parts.next()?, parts.next()?, parts.next()?);
     Some(PanicNote {
@@ -217,10 +176,7 @@ fn panic_in_stderr(log: &Log) -> Option<PanicNote> {
 }
 
 fn clipped(text: &str) -> String {
-    text.char_indices()
-        .take_while(|(at, _)| *at < MAX_PANIC_BYTES)
-        .map(|(_, c)| c)
-        .collect()
+    text.char_indices().take_while(|(at, _)| *at < MAX_PANIC_BYTES).map(|(_, c)| c).collect()
 }
 
 /// Bytes kept of one line of standard output or error.
@@ -233,21 +189,12 @@ mod tests {
     use super::*;
 
     fn line(message: &str) -> LogLine {
-        LogLine {
-            source: LogSource::Log,
-            level: LogLevel::Info,
-            message: message.into(),
-            fields: Vec::new(),
-        }
+        LogLine { source: LogSource::Log, level: LogLevel::Info, message: message.into(), fields: Vec::new() }
     }
 
     #[test]
     fn lines_over_the_budget_are_counted_and_dropped() {
-        let mut recorder = Recorder::new(&Budget {
-            log_lines: 2,
-            log_bytes: 10,
-            ..Budget::default()
-        });
+        let mut recorder = Recorder::new(&Budget { log_lines: 2, log_bytes: 10, ..Budget::default() });
         for message in ["12345678901", "1234", "1234567", "123456", "1"] {
             recorder.line(line(message));
         }
@@ -263,45 +210,19 @@ mod tests {
         recorder.write(LogSource::Stderr, b"bad\xff\n");
         recorder.write(LogSource::Stdout, b"o\n\nthree");
         let (log, panic) = recorder.finish();
-        let kept: Vec<_> = log
-            .lines
-            .iter()
-            .map(|line| (line.level, &*line.message))
-            .collect();
+        let kept: Vec<_> = log.lines.iter().map(|line| (line.level, &*line.message)).collect();
         let info = LogLevel::Info;
-        assert_eq!(
-            kept,
-            [
-                (info, "one"),
-                (LogLevel::Warn, "bad\u{fffd}"),
-                (info, "two"),
-                (info, "three")
-            ]
-        );
+        assert_eq!(kept, [(info, "one"), (LogLevel::Warn, "bad\u{fffd}"), (info, "two"), (info, "three")]);
         assert_eq!(panic, None);
     }
 
     #[test]
     fn a_panic_is_known_even_when_the_log_is_full() {
-        let mut recorder = Recorder::new(&Budget {
-            log_lines: 0,
-            ..Budget::default()
-        });
-        let label = |key: &str, value: &str| Label {
-            key: key.into(),
-            value: value.into(),
-        };
+        let mut recorder = Recorder::new(&Budget { log_lines: 0, ..Budget::default() });
+        let label = |key: &str, value: &str| Label { key: key.into(), value: value.into() };
         let fields = vec![label("file", "src/lib.rs"), label("line", "7")];
-        recorder.line(LogLine {
-            level: LogLevel::Error,
-            fields,
-            ..line("panicked at src/lib.rs:7:5: no such hub")
-        });
-        let note = PanicNote {
-            message: "no such hub".into(),
-            file: "src/lib.rs".into(),
-            line: 7,
-        };
+        recorder.line(LogLine { level: LogLevel::Error, fields, ..line("panicked at src/lib.rs:7:5: no such hub") });
+        let note = PanicNote { message: "no such hub".into(), file: "src/lib.rs".into(), line: 7 };
         assert_eq!(recorder.finish().1, Some(note));
     }
 
@@ -312,11 +233,7 @@ mod tests {
             LogSource::Stderr,
             b"\nthread '<unnamed>' panicked at src/deep/lib.rs:12:9:\nno such hub\nnote: x\n",
         );
-        let note = PanicNote {
-            message: "no such hub".into(),
-            file: "src/deep/lib.rs".into(),
-            line: 12,
-        };
+        let note = PanicNote { message: "no such hub".into(), file: "src/deep/lib.rs".into(), line: 12 };
         assert_eq!(recorder.finish().1, Some(note));
     }
 }

@@ -34,13 +34,7 @@ pub(super) fn run<R>(
     surroundings: Surroundings<'_>,
     body: impl FnOnce(&mut Store<CallState>, &Instance) -> wasmtime::Result<Result<R, Fault>>,
 ) -> CallReport<R> {
-    let Surroundings {
-        engine,
-        budget,
-        now,
-        seed,
-        catalogue,
-    } = surroundings;
+    let Surroundings { engine, budget, now, seed, catalogue } = surroundings;
     let _in_flight = engine.ticker.enter();
     let started = clock::instant();
     let mut store = store(engine, budget, CallState::new(budget, now, seed, catalogue));
@@ -52,17 +46,14 @@ pub(super) fn run<R>(
     let ended = clock::instant();
 
     // A store that cannot say how much fuel is left does not exist: metering is on for the whole engine.
-    let fuel = budget.fuel - store.get_fuel().unwrap_or_default().min(budget.fuel)
-        + store.data().host_fuel();
+    let fuel = budget.fuel - store.get_fuel().unwrap_or_default().min(budget.fuel) + store.data().host_fuel();
     let peak_memory_bytes = store.data().meter.peak_memory_bytes();
     let (recorder, transcript) = store.into_data().into_parts();
     let (log, panic) = recorder.finish();
     let result = match result {
         Err(error) => Err(failure::of_error(&error, panic, budget)),
         // Calls into the host are paid for at the end: what they may cost is bounded by their number.
-        Ok(_) if fuel > budget.fuel => Err(CallFailure::Broke(failure::Breakage::OutOfFuel {
-            fuel: budget.fuel,
-        })),
+        Ok(_) if fuel > budget.fuel => Err(CallFailure::Broke(failure::Breakage::OutOfFuel { fuel: budget.fuel })),
         Ok(Err(fault)) => Err(CallFailure::Fault(clipped(fault))),
         Ok(Ok(answer)) => Ok(answer),
     };
@@ -74,12 +65,7 @@ pub(super) fn run<R>(
         instantiate_us: microseconds(instantiated - started),
         guest_us: microseconds(ended - instantiated),
     };
-    CallReport {
-        result,
-        usage,
-        transcript,
-        log,
-    }
+    CallReport { result, usage, transcript, log }
 }
 
 /// A store that is held to its budget.
@@ -104,10 +90,7 @@ fn hold_to_deadline(store: &mut Store<CallState>, deadline_ms: u32) {
         if left.is_zero() || ticks_left == 0 {
             return Ok(UpdateDeadline::Interrupt);
         }
-        let grant = u64::try_from(left.as_millis())
-            .unwrap_or(u64::MAX)
-            .saturating_add(1)
-            .min(ticks_left);
+        let grant = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).saturating_add(1).min(ticks_left);
         ticks_left -= grant;
         Ok(UpdateDeadline::Continue(grant))
     });
@@ -117,8 +100,7 @@ fn hold_to_deadline(store: &mut Store<CallState>, deadline_ms: u32) {
 pub(super) fn cpu_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
-    Duration::from_secs(seconds)
-        + Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap_or_default())
+    Duration::from_secs(seconds) + Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 fn clipped(fault: Fault) -> Fault {

@@ -6,9 +6,7 @@ include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
 
 /// The component of a shipped policy, by its plugin name.
 pub fn component(name: &str) -> Option<&'static [u8]> {
-    names_and_components()
-        .find(|(shipped, _)| *shipped == name)
-        .map(|(_, component)| component)
+    names_and_components().find(|(shipped, _)| *shipped == name).map(|(_, component)| component)
 }
 
 /// Every shipped policy's name and component, sorted by name.
@@ -26,11 +24,7 @@ mod tests {
         assert_eq!(names, ["fixed", "table", "weighted"]);
         for (name, component) in names_and_components() {
             // A component, and not a core module: layer 1 in the second half of the version.
-            assert_eq!(
-                component.get(..8),
-                Some(b"\0asm\x0d\0\x01\0".as_slice()),
-                "{name}"
-            );
+            assert_eq!(component.get(..8), Some(b"\0asm\x0d\0\x01\0".as_slice()), "{name}");
         }
     }
 

@@ -83,10 +83,7 @@ impl Rule {
 
     /// A violation of this rule.
     fn broken(self, detail: impl Into<String>) -> Violation {
-        Violation {
-            rule: self,
-            detail: detail.into(),
-        }
+        Violation { rule: self, detail: detail.into() }
     }
 }
 
@@ -111,28 +108,18 @@ pub(super) fn size_of_outcome(outcome: &Outcome) -> usize {
 /// Bytes of all texts of a placement.
 pub(super) fn size_of_placement(placement: &Placement) -> usize {
     let path: usize = placement.group_path.iter().map(String::len).sum();
-    let tags: usize = placement
-        .tags
-        .iter()
-        .map(|tag| tag.key.len() + tag.value.len())
-        .sum();
+    let tags: usize = placement.tags.iter().map(|tag| tag.key.len() + tag.value.len()).sum();
     let json = [&placement.desired, &placement.reply].into_iter().flatten();
     path + tags + json.map(String::len).sum::<usize>() + size_of_reasons(&placement.reasons)
 }
 
 fn size_of_reasons(reasons: &[Reason]) -> usize {
-    reasons
-        .iter()
-        .map(|reason| reason.code.len() + reason.detail.len())
-        .sum()
+    reasons.iter().map(|reason| reason.code.len() + reason.detail.len()).sum()
 }
 
 fn reasons(reasons: &[Reason]) -> Result<(), Violation> {
     if reasons.len() > MAX_REASONS {
-        return Err(Rule::Reasons.broken(format!(
-            "{} reasons; at most {MAX_REASONS} are kept",
-            reasons.len()
-        )));
+        return Err(Rule::Reasons.broken(format!("{} reasons; at most {MAX_REASONS} are kept", reasons.len())));
     }
     reasons.iter().try_for_each(reason)
 }
@@ -144,9 +131,7 @@ fn reason(reason: &Reason) -> Result<(), Violation> {
         return Err(Rule::Reasons.broken(format!("the code {}", quoted(code))));
     }
     if detail.len() > MAX_DETAIL_BYTES {
-        return Err(
-            Rule::Reasons.broken(format!("the detail of {code:?} has {} bytes", detail.len()))
-        );
+        return Err(Rule::Reasons.broken(format!("the detail of {code:?} has {} bytes", detail.len())));
     }
     Ok(())
 }
@@ -154,11 +139,7 @@ fn reason(reason: &Reason) -> Result<(), Violation> {
 /// A hostile text, as far as a log line should go.
 fn quoted(text: &str) -> String {
     let start: String = text.chars().take(80).collect();
-    if start.len() < text.len() {
-        format!("{start:?}...")
-    } else {
-        format!("{start:?}")
-    }
+    if start.len() < text.len() { format!("{start:?}...") } else { format!("{start:?}") }
 }
 
 /// Reasons in one answer.

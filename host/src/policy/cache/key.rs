@@ -39,10 +39,7 @@ pub enum KeyError {
 pub(super) fn open(directory: &Path) -> Result<hmac::Key, KeyError> {
     let path = beside(directory);
     let name = || path.display().to_string();
-    let failed = |source| KeyError::Io {
-        path: name(),
-        source,
-    };
+    let failed = |source| KeyError::Io { path: name(), source };
     if !path.try_exists().map_err(failed)? {
         make(&path).map_err(failed)?;
     }
@@ -70,9 +67,7 @@ fn make(path: &Path) -> io::Result<()> {
     let mut key = [0; KEY_BYTES];
     rand::fill(&mut key).map_err(|_| io::Error::other("the system has no randomness"))?;
     let directory = path.parent().unwrap_or(Path::new("."));
-    let mut temporary = tempfile::Builder::new()
-        .prefix(".new-")
-        .tempfile_in(directory)?;
+    let mut temporary = tempfile::Builder::new().prefix(".new-").tempfile_in(directory)?;
     io::Write::write_all(&mut temporary, &key)?;
     temporary.as_file().sync_all()?;
     match temporary.persist_noclobber(path) {

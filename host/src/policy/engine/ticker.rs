@@ -38,14 +38,8 @@ impl Ticker {
     pub(super) fn start(engine: EngineWeak) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
-        let handle = thread::Builder::new()
-            .name("policy-ticker".into())
-            .spawn(move || tick(&engine, &theirs))?;
-        Ok(Self {
-            shared,
-            thread: handle.thread().clone(),
-            handle: Some(handle),
-        })
+        let handle = thread::Builder::new().name("policy-ticker".into()).spawn(move || tick(&engine, &theirs))?;
+        Ok(Self { shared, thread: handle.thread().clone(), handle: Some(handle) })
     }
 
     /// Announces a call.
@@ -83,11 +77,7 @@ fn tick(engine: &EngineWeak, shared: &Shared) {
         };
         engine.increment_epoch();
         drop(engine);
-        idle = if shared.in_flight.load(SeqCst) == 0 {
-            idle + 1
-        } else {
-            0
-        };
+        idle = if shared.in_flight.load(SeqCst) == 0 { idle + 1 } else { 0 };
         if idle > LINGER_TICKS {
             park(shared);
             idle = 0;
@@ -139,11 +129,7 @@ mod tests {
         let ticker = Ticker::start(engine.weak()).unwrap();
         let in_flight = ticker.enter();
         drop(engine);
-        while ticker
-            .handle
-            .as_ref()
-            .is_some_and(|handle| !handle.is_finished())
-        {
+        while ticker.handle.as_ref().is_some_and(|handle| !handle.is_finished()) {
             thread::sleep(TICK);
         }
         drop(in_flight);

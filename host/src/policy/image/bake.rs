@@ -42,15 +42,8 @@ pub(super) enum Baked {
     Impossible(String),
 }
 
-pub(super) fn bake(
-    engine: &PolicyEngine,
-    budgets: &Budgets,
-    revision: &Revision,
-    settings: &str,
-) -> Baked {
-    let guarded = catch_unwind(AssertUnwindSafe(|| {
-        try_bake(engine, budgets, revision, settings)
-    }));
+pub(super) fn bake(engine: &PolicyEngine, budgets: &Budgets, revision: &Revision, settings: &str) -> Baked {
+    let guarded = catch_unwind(AssertUnwindSafe(|| try_bake(engine, budgets, revision, settings)));
     guarded.unwrap_or_else(|_| Baked::Impossible("the component cannot be rewritten".into()))
 }
 
@@ -60,12 +53,7 @@ pub(super) fn clipped(mut problems: Vec<Problem>) -> Vec<Problem> {
     problems
 }
 
-fn try_bake(
-    engine: &PolicyEngine,
-    budgets: &Budgets,
-    revision: &Revision,
-    settings: &str,
-) -> Baked {
+fn try_bake(engine: &PolicyEngine, budgets: &Budgets, revision: &Revision, settings: &str) -> Baked {
     let wizer = Wizer::new();
     let (context, instrumented) = match wizer.instrument_component(&revision.bytes) {
         Ok(instrumented) => instrumented,
@@ -73,13 +61,7 @@ fn try_bake(
     };
     let linked = Component::from_binary(engine.wasm(), &instrumented)
         .map_err(|error| format!("{error:#}"))
-        .and_then(|component| {
-            revision
-                .card
-                .wit
-                .link(engine, &component)
-                .map_err(|error| error.to_string())
-        });
+        .and_then(|component| revision.card.wit.link(engine, &component).map_err(|error| error.to_string()));
     let linked = match linked {
         Ok(linked) => linked,
         Err(because) => return Baked::Impossible(because),
@@ -87,30 +69,16 @@ fn try_bake(
 
     let mut budget = budgets.for_init();
     // The memory is copied out whole, in one call.
-    budget.host_call_bytes = budget
-        .host_call_bytes
-        .max(budget.memory_bytes.saturating_mul(2));
-    let surroundings = Surroundings {
-        engine,
-        budget: &budget,
-        now: 0,
-        seed: 0,
-        catalogue: Arc::new(EmptyCatalogue),
-    };
+    budget.host_call_bytes = budget.host_call_bytes.max(budget.memory_bytes.saturating_mul(2));
+    let surroundings = Surroundings { engine, budget: &budget, now: 0, seed: 0, catalogue: Arc::new(EmptyCatalogue) };
     let CallReport { result, log, .. } = run(&*linked, surroundings, |store, instance| {
         if let Err(problems) = linked.configure(store, instance, settings)? {
             return Ok(Ok(Baked::Refused(clipped(problems))));
         }
         if store.data().holds_handles() {
-            return Ok(Ok(Baked::Impossible(
-                "it holds a stream or a timer after `configure`".into(),
-            )));
+            return Ok(Ok(Baked::Impossible("it holds a stream or a timer after `configure`".into())));
         }
-        let mut snapshot = Snapshot {
-            store,
-            instance: *instance,
-            error: None,
-        };
+        let mut snapshot = Snapshot { store, instance: *instance, error: None };
         let written = at_once(wizer.snapshot_component(&context, &mut snapshot));
         Ok(Ok(match (written, snapshot.error) {
             (Some(Ok(bytes)), None) => Baked::Component(bytes),
@@ -130,27 +98,16 @@ struct Snapshot<'a> {
 }
 
 impl Snapshot<'_> {
-    fn function<R: Lift + 'static>(
-        &mut self,
-        instance: &str,
-        function: &str,
-    ) -> wasmtime::Result<TypedFunc<(), (R,)>> {
+    fn function<R: Lift + 'static>(&mut self, instance: &str, function: &str) -> wasmtime::Result<TypedFunc<(), (R,)>> {
         let missing = || wasmtime::Error::msg("the rewritten component lacks an accessor");
-        let (_, interface) = self
-            .instance
-            .get_export(&mut *self.store, None, instance)
-            .ok_or_else(missing)?;
-        let (_, function) = self
-            .instance
-            .get_export(&mut *self.store, Some(&interface), function)
-            .ok_or_else(missing)?;
+        let (_, interface) = self.instance.get_export(&mut *self.store, None, instance).ok_or_else(missing)?;
+        let (_, function) =
+            self.instance.get_export(&mut *self.store, Some(&interface), function).ok_or_else(missing)?;
         self.instance.get_typed_func(&mut *self.store, function)
     }
 
     fn read<R: Lift + 'static>(&mut self, instance: &str, function: &str) -> Option<R> {
-        let value = self
-            .function(instance, function)
-            .and_then(|function| function.call(&mut *self.store, ()));
+        let value = self.function(instance, function).and_then(|function| function.call(&mut *self.store, ()));
         match value {
             Ok((value,)) => Some(value),
             Err(error) => {
@@ -162,12 +119,7 @@ impl Snapshot<'_> {
 }
 
 impl ComponentInstanceState for Snapshot<'_> {
-    async fn call_func_ret_list_u8(
-        &mut self,
-        instance: &str,
-        func: &str,
-        contents: impl FnOnce(&[u8]) + Send,
-    ) {
+    async fn call_func_ret_list_u8(&mut self, instance: &str, func: &str, contents: impl FnOnce(&[u8]) + Send) {
         match self.read::<WasmList<u8>>(instance, func) {
             Some(list) => contents(list.as_le_slice(&*self.store)),
             None => contents(&[]),
@@ -183,15 +135,11 @@ impl ComponentInstanceState for Snapshot<'_> {
     }
 
     async fn call_func_ret_f32(&mut self, instance: &str, func: &str) -> u32 {
-        self.read::<f32>(instance, func)
-            .unwrap_or_default()
-            .to_bits()
+        self.read::<f32>(instance, func).unwrap_or_default().to_bits()
     }
 
     async fn call_func_ret_f64(&mut self, instance: &str, func: &str) -> u64 {
-        self.read::<f64>(instance, func)
-            .unwrap_or_default()
-            .to_bits()
+        self.read::<f64>(instance, func).unwrap_or_default().to_bits()
     }
 }
 

@@ -17,17 +17,12 @@ pub enum ClassifyError {
     #[error(
         "the component has {size_bytes} bytes; at most {limit_bytes} are taken (strip debug information, optimise for size)"
     )]
-    TooLarge {
-        size_bytes: usize,
-        limit_bytes: usize,
-    },
+    TooLarge { size_bytes: usize, limit_bytes: usize },
     /// Not Wasm at all.
     #[error("this is no WebAssembly component: it does not begin with `\\0asm`")]
     NotWasm,
     /// A core module.
-    #[error(
-        "this is a core WebAssembly module and not a component; build for the target wasm32-wasip2"
-    )]
+    #[error("this is a core WebAssembly module and not a component; build for the target wasm32-wasip2")]
     CoreModule,
     /// Damaged or cut off.
     #[error("the component is damaged at byte {offset}: {message}")]
@@ -39,19 +34,10 @@ pub enum ClassifyError {
     #[error("the component imports what is not granted to a policy: {}; remove what uses it", imports.join(", "))]
     NotGranted { imports: Vec<String> },
     /// No `control`, or neither half of a decision.
-    #[error(
-        "the component does not export {missing} of landfall:policy; it exports {}",
-        listed(exports)
-    )]
-    NoWorld {
-        missing: &'static str,
-        exports: Vec<String>,
-    },
+    #[error("the component does not export {missing} of landfall:policy; it exports {}", listed(exports))]
+    NoWorld { missing: &'static str, exports: Vec<String> },
     /// Built against a contract that this host does not know.
-    #[error(
-        "the component is built against landfall:policy@{found}; this host speaks {}",
-        known()
-    )]
+    #[error("the component is built against landfall:policy@{found}; this host speaks {}", known())]
     Version { found: String },
     /// Built against two contracts at once.
     #[error("the component names two versions of landfall:policy, {one} and {other}")]
@@ -61,64 +47,35 @@ pub enum ClassifyError {
 /// Reads what a component imports, exports and consists of.
 pub(in crate::policy) fn classify(bytes: &[u8], limit_bytes: usize) -> Result<Card, ClassifyError> {
     if bytes.len() > limit_bytes {
-        return Err(ClassifyError::TooLarge {
-            size_bytes: bytes.len(),
-            limit_bytes,
-        });
+        return Err(ClassifyError::TooLarge { size_bytes: bytes.len(), limit_bytes });
     }
-    let Outline {
-        mut imports,
-        mut exports,
-    } = outline(bytes)?;
+    let Outline { mut imports, mut exports } = outline(bytes)?;
     imports.sort_unstable();
     exports.sort_unstable();
 
-    let not_granted: Vec<_> = imports
-        .iter()
-        .filter(|name| !is_granted(name))
-        .cloned()
-        .collect();
+    let not_granted: Vec<_> = imports.iter().filter(|name| !is_granted(name)).cloned().collect();
     if !not_granted.is_empty() {
-        return Err(ClassifyError::NotGranted {
-            imports: not_granted,
-        });
+        return Err(ClassifyError::NotGranted { imports: not_granted });
     }
     let wit = version(imports.iter().chain(&exports))?;
     let has = |interface: &str| {
-        exports
-            .iter()
-            .any(|name| Name::parse(name).is_some_and(|n| n.is_ours() && n.interface == interface))
+        exports.iter().any(|name| Name::parse(name).is_some_and(|n| n.is_ours() && n.interface == interface))
     };
     let worlds = match (has("control"), has("hub-selection"), has("grouping")) {
         (true, true, true) => Worlds::Policy,
         (true, true, false) => Worlds::Selector,
         (true, false, true) => Worlds::Grouper,
         (true, false, false) => {
-            return Err(ClassifyError::NoWorld {
-                missing: "`hub-selection` or `grouping`",
-                exports,
-            });
+            return Err(ClassifyError::NoWorld { missing: "`hub-selection` or `grouping`", exports });
         }
         (false, ..) => {
-            return Err(ClassifyError::NoWorld {
-                missing: "`control`",
-                exports,
-            });
+            return Err(ClassifyError::NoWorld { missing: "`control`", exports });
         }
     };
     let size_bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     // Every import of the one tier is deterministic; what is not was refused above.
-    let wit = wit.ok_or(ClassifyError::NoWorld {
-        missing: "anything",
-        exports,
-    })?;
-    Ok(Card {
-        tier: Tier::Pure,
-        wit,
-        worlds,
-        imports,
-        size_bytes,
-    })
+    let wit = wit.ok_or(ClassifyError::NoWorld { missing: "anything", exports })?;
+    Ok(Card { tier: Tier::Pure, wit, worlds, imports, size_bytes })
 }
 
 struct Outline {
@@ -134,18 +91,12 @@ fn outline(bytes: &[u8]) -> Result<Outline, ClassifyError> {
     if !bytes.starts_with(b"\0asm") {
         return Err(ClassifyError::NotWasm);
     }
-    let mut outline = Outline {
-        imports: Vec::new(),
-        exports: Vec::new(),
-    };
+    let mut outline = Outline { imports: Vec::new(), exports: Vec::new() };
     let mut counts = Counts::default();
     let mut depth = 0_u32;
     for payload in Parser::new(0).parse_all(bytes) {
         match payload.map_err(malformed)? {
-            Payload::Version {
-                encoding: Encoding::Module,
-                ..
-            } if depth == 0 => {
+            Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
                 return Err(ClassifyError::CoreModule);
             }
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => {
@@ -157,10 +108,7 @@ fn outline(bytes: &[u8]) -> Result<Outline, ClassifyError> {
             Payload::CodeSectionEntry(body) => {
                 let size = u32::try_from(body.range().len()).unwrap_or(u32::MAX);
                 if size > MAX_FUNCTION_BYTES {
-                    return Err(ClassifyError::TooComplex {
-                        what: "bytes in one function",
-                        limit: MAX_FUNCTION_BYTES,
-                    });
+                    return Err(ClassifyError::TooComplex { what: "bytes in one function", limit: MAX_FUNCTION_BYTES });
                 }
             }
             Payload::DataSection(section) => counts.segments.add(section.count())?,
@@ -169,16 +117,12 @@ fn outline(bytes: &[u8]) -> Result<Outline, ClassifyError> {
             Payload::TypeSection(section) => counts.types.add(section.count())?,
             Payload::ComponentImportSection(section) if depth == 0 => {
                 for import in section {
-                    outline
-                        .imports
-                        .push(import.map_err(malformed)?.name.name.to_owned());
+                    outline.imports.push(import.map_err(malformed)?.name.name.to_owned());
                 }
             }
             Payload::ComponentExportSection(section) if depth == 0 => {
                 for export in section {
-                    outline
-                        .exports
-                        .push(export.map_err(malformed)?.name.name.to_owned());
+                    outline.exports.push(export.map_err(malformed)?.name.name.to_owned());
                 }
             }
             _ => {}
@@ -202,11 +146,7 @@ struct Count {
 
 impl Default for Counts {
     fn default() -> Self {
-        let count = |what, limit| Count {
-            what,
-            so_far: 0,
-            limit,
-        };
+        let count = |what, limit| Count { what, so_far: 0, limit };
         // A Python interpreter has about 30,000 functions and 40 modules; nothing known has half of these.
         Self {
             functions: count("functions", 100_000),
@@ -221,10 +161,7 @@ impl Count {
     fn add(&mut self, more: u32) -> Result<(), ClassifyError> {
         self.so_far = self.so_far.saturating_add(more);
         if self.so_far > self.limit {
-            return Err(ClassifyError::TooComplex {
-                what: self.what,
-                limit: self.limit,
-            });
+            return Err(ClassifyError::TooComplex { what: self.what, limit: self.limit });
         }
         Ok(())
     }
@@ -241,11 +178,7 @@ impl<'a> Name<'a> {
     fn parse(text: &'a str) -> Option<Self> {
         let (package, rest) = text.split_once('/')?;
         let (interface, version) = rest.split_once('@')?;
-        Some(Self {
-            package,
-            interface,
-            version,
-        })
+        Some(Self { package, interface, version })
     }
 
     fn is_ours(&self) -> bool {
@@ -277,20 +210,12 @@ fn is_granted(import: &str) -> bool {
     granted.contains(&name.interface) && name.track() == Some("0.2")
 }
 
-fn version<'a>(
-    names: impl Iterator<Item = &'a String>,
-) -> Result<Option<WitVersion>, ClassifyError> {
+fn version<'a>(names: impl Iterator<Item = &'a String>) -> Result<Option<WitVersion>, ClassifyError> {
     let mut found: Option<&str> = None;
-    for name in names
-        .filter_map(|name| Name::parse(name))
-        .filter(Name::is_ours)
-    {
+    for name in names.filter_map(|name| Name::parse(name)).filter(Name::is_ours) {
         match found {
             Some(one) if one != name.version => {
-                return Err(ClassifyError::MixedVersions {
-                    one: one.to_owned(),
-                    other: name.version.to_owned(),
-                });
+                return Err(ClassifyError::MixedVersions { one: one.to_owned(), other: name.version.to_owned() });
             }
             _ => found = Some(name.version),
         }
@@ -300,32 +225,18 @@ fn version<'a>(
         found
             .strip_prefix(known.as_str())
             .and_then(|patch| patch.strip_prefix('.'))
-            .is_some_and(|patch| {
-                !patch.is_empty() && patch.bytes().all(|byte| byte.is_ascii_digit())
-            })
+            .is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|byte| byte.is_ascii_digit()))
     });
-    known
-        .copied()
-        .map(Some)
-        .ok_or_else(|| ClassifyError::Version {
-            found: found.to_owned(),
-        })
+    known.copied().map(Some).ok_or_else(|| ClassifyError::Version { found: found.to_owned() })
 }
 
 fn known() -> String {
-    let known: Vec<_> = WitVersion::KNOWN
-        .iter()
-        .map(|known| known.as_str())
-        .collect();
+    let known: Vec<_> = WitVersion::KNOWN.iter().map(|known| known.as_str()).collect();
     known.join(", ")
 }
 
 fn listed(exports: &[String]) -> String {
-    if exports.is_empty() {
-        "nothing".into()
-    } else {
-        exports.join(", ")
-    }
+    if exports.is_empty() { "nothing".into() } else { exports.join(", ") }
 }
 
 const OUR_IMPORTS: &[&str] = &["types", "log", "catalog"];
@@ -353,35 +264,19 @@ mod tests {
     #[test]
     fn what_is_no_component_is_told_apart() {
         assert_eq!(classify(b"#!/bin/sh", LIMIT), Err(ClassifyError::NotWasm));
-        assert_eq!(
-            classify(b"\0asm\x01\0\0\0", LIMIT),
-            Err(ClassifyError::CoreModule)
-        );
-        assert!(matches!(
-            classify(b"\0asm\x0d\0\x01\0\x07", LIMIT),
-            Err(ClassifyError::Malformed { .. })
-        ));
+        assert_eq!(classify(b"\0asm\x01\0\0\0", LIMIT), Err(ClassifyError::CoreModule));
+        assert!(matches!(classify(b"\0asm\x0d\0\x01\0\x07", LIMIT), Err(ClassifyError::Malformed { .. })));
         let nothing = classify(b"\0asm\x0d\0\x01\0", LIMIT).unwrap_err();
         assert_eq!(
             nothing.to_string(),
             "the component does not export `control` of landfall:policy; it exports nothing"
         );
-        assert!(matches!(
-            classify(&[0; 9], 8),
-            Err(ClassifyError::TooLarge {
-                size_bytes: 9,
-                limit_bytes: 8
-            })
-        ));
+        assert!(matches!(classify(&[0; 9], 8), Err(ClassifyError::TooLarge { size_bytes: 9, limit_bytes: 8 })));
     }
 
     #[test]
     fn only_what_is_bound_to_the_call_is_granted() {
-        for granted in [
-            "landfall:policy/log@0.1.0",
-            "wasi:io/streams@0.2.6",
-            "wasi:cli/stderr@0.2.0",
-        ] {
+        for granted in ["landfall:policy/log@0.1.0", "wasi:io/streams@0.2.6", "wasi:cli/stderr@0.2.0"] {
             assert!(is_granted(granted), "{granted}");
         }
         for refused in [
@@ -403,12 +298,7 @@ mod tests {
         assert_eq!(version_of("0.1.0"), Ok(Some(WitVersion::V0_1)));
         assert_eq!(version_of("0.1.7"), Ok(Some(WitVersion::V0_1)));
         for other in ["0.2.0", "0.10.0", "0.1.0-rc1", "1.1.0"] {
-            assert_eq!(
-                version_of(other),
-                Err(ClassifyError::Version {
-                    found: other.into()
-                })
-            );
+            assert_eq!(version_of(other), Err(ClassifyError::Version { found: other.into() }));
         }
     }
 }

@@ -23,15 +23,9 @@ pub(in crate::policy) fn compile(
     if let Some(component) = cache.get(engine, key) {
         return Ok(component);
     }
-    let failed = |error: wasmtime::Error| CompileError {
-        detail: format!("{error:#}"),
-    };
+    let failed = |error: wasmtime::Error| CompileError { detail: format!("{error:#}") };
     let component = Component::from_binary(engine.wasm(), bytes).map_err(failed)?;
-    if let Err(error) = component
-        .serialize()
-        .map_err(std::io::Error::other)
-        .and_then(|code| cache.put(key, &code))
-    {
+    if let Err(error) = component.serialize().map_err(std::io::Error::other).and_then(|code| cache.put(key, &code)) {
         tracing::warn!(%key, %error, "a compiled policy cannot be cached; it will be compiled again at the next start");
     }
     Ok(component)

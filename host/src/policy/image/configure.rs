@@ -65,10 +65,7 @@ pub(in crate::policy) fn configure(
                 because,
                 "this policy's settings cannot be baked; it is configured before each call"
             );
-            (
-                Arc::clone(&revision.linked),
-                Configured::EachCall { because },
-            )
+            (Arc::clone(&revision.linked), Configured::EachCall { because })
         }
     };
     Ok(Image {
@@ -109,18 +106,12 @@ fn bake(
         Baked::Broke(failure, log) => return Err(ConfigureError::Broke { failure, log }),
         Baked::Impossible(because) => return Ok(Err(because)),
     };
-    let linked = compile(engine, cache, key, &bytes)
-        .map_err(|error| error.to_string())
-        .and_then(|component| {
-            let linked: Arc<dyn Linked> = revision
-                .card
-                .wit
-                .link(engine, &component)
-                .map_err(|error| error.to_string())?
-                .into();
-            trial(engine, budgets, &*linked).map_err(|error| error.to_string())?;
-            Ok(linked)
-        });
+    let linked = compile(engine, cache, key, &bytes).map_err(|error| error.to_string()).and_then(|component| {
+        let linked: Arc<dyn Linked> =
+            revision.card.wit.link(engine, &component).map_err(|error| error.to_string())?.into();
+        trial(engine, budgets, &*linked).map_err(|error| error.to_string())?;
+        Ok(linked)
+    });
     Ok(linked.map_err(|error| format!("what was baked does not load: {error}")))
 }
 
@@ -133,25 +124,12 @@ fn accepts(
 ) -> Result<(), ConfigureError> {
     let budget = budgets.for_init();
     let linked = &*revision.linked;
-    let surroundings = Surroundings {
-        engine,
-        budget: &budget,
-        now: 0,
-        seed: 0,
-        catalogue: Arc::new(EmptyCatalogue),
-    };
-    let report = run(linked, surroundings, |store, instance| {
-        linked.configure(store, instance, settings).map(Ok)
-    });
+    let surroundings = Surroundings { engine, budget: &budget, now: 0, seed: 0, catalogue: Arc::new(EmptyCatalogue) };
+    let report = run(linked, surroundings, |store, instance| linked.configure(store, instance, settings).map(Ok));
     match report.result {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(problems)) => Err(ConfigureError::Refused {
-            problems: bake::clipped(problems),
-        }),
-        Err(failure) => Err(ConfigureError::Broke {
-            failure,
-            log: report.log,
-        }),
+        Ok(Err(problems)) => Err(ConfigureError::Refused { problems: bake::clipped(problems) }),
+        Err(failure) => Err(ConfigureError::Broke { failure, log: report.log }),
     }
 }
 
@@ -161,21 +139,11 @@ fn describe(error: &JsonError) -> String {
 
 fn listed(problems: &[Problem]) -> String {
     let place = |pointer: &str| {
-        if pointer.is_empty() {
-            "the whole".to_owned()
-        } else {
-            pointer.to_owned()
-        }
+        if pointer.is_empty() { "the whole".to_owned() } else { pointer.to_owned() }
     };
-    let lines: Vec<_> = problems
-        .iter()
-        .map(|problem| format!("{}: {}", place(&problem.pointer), problem.message))
-        .collect();
-    if lines.is_empty() {
-        "it does not say why".into()
-    } else {
-        lines.join("; ")
-    }
+    let lines: Vec<_> =
+        problems.iter().map(|problem| format!("{}: {}", place(&problem.pointer), problem.message)).collect();
+    if lines.is_empty() { "it does not say why".into() } else { lines.join("; ") }
 }
 
 /// Bytes of settings.

@@ -9,8 +9,7 @@ mod convert;
 
 use wasmtime::Store;
 use wasmtime::component::{
-    Component, ComponentExportIndex, ComponentNamedList, HasSelf, Instance, InstancePre, Lift,
-    Linker, Lower, TypedFunc,
+    Component, ComponentExportIndex, ComponentNamedList, HasSelf, Instance, InstancePre, Lift, Linker, Lower, TypedFunc,
 };
 
 use super::{CallState, LinkError, Linked, wasi};
@@ -46,24 +45,13 @@ struct Component0_1 {
 
 type Describe = ((), (control::Description,));
 type Configure<'a> = ((&'a str,), (Result<(), Vec<control::Problem>>,));
-type SelectHub<'a> = (
-    (types::Call<'a>, types::Device<'a>, &'a [types::Hub<'a>]),
-    (Result<hub_selection::Outcome, types::Fault>,),
-);
-type Place<'a> = (
-    (types::Call<'a>, types::Device<'a>, types::Hub<'a>),
-    (Result<grouping::Placement, types::Fault>,),
-);
+type SelectHub<'a> =
+    ((types::Call<'a>, types::Device<'a>, &'a [types::Hub<'a>]), (Result<hub_selection::Outcome, types::Fault>,));
+type Place<'a> = ((types::Call<'a>, types::Device<'a>, types::Hub<'a>), (Result<grouping::Placement, types::Fault>,));
 
 /// Connects a component and compares its types with the contract's.
-pub(super) fn link(
-    engine: &PolicyEngine,
-    component: &Component,
-) -> Result<Box<dyn Linked>, LinkError> {
-    let import = |error: wasmtime::Error| LinkError::Import {
-        version: VERSION,
-        detail: format!("{error:#}"),
-    };
+pub(super) fn link(engine: &PolicyEngine, component: &Component) -> Result<Box<dyn Linked>, LinkError> {
+    let import = |error: wasmtime::Error| LinkError::Import { version: VERSION, detail: format!("{error:#}") };
     let mut linker = Linker::new(engine.wasm());
     log::add_to_linker::<_, HasSelf<CallState>>(&mut linker, |state| state).map_err(import)?;
     catalog::add_to_linker::<_, HasSelf<CallState>>(&mut linker, |state| state).map_err(import)?;
@@ -76,12 +64,8 @@ pub(super) fn link(
     Ok(Box::new(Component0_1 {
         describe: exports.function("control", "describe")?,
         configure: exports.function("control", "configure")?,
-        select_hub: selects
-            .then(|| exports.function("hub-selection", "select-hub"))
-            .transpose()?,
-        place: places
-            .then(|| exports.function("grouping", "place"))
-            .transpose()?,
+        select_hub: selects.then(|| exports.function("hub-selection", "select-hub")).transpose()?,
+        place: places.then(|| exports.function("grouping", "place")).transpose()?,
         pre,
     }))
 }
@@ -99,36 +83,19 @@ impl Linked for Component0_1 {
                 detail: format!("{error:#}"),
             })
         };
-        differs(
-            "control/describe",
-            typed::<Describe>(instance, &mut *store, &self.describe).map(drop),
-        )?;
-        differs(
-            "control/configure",
-            typed::<Configure<'_>>(instance, &mut *store, &self.configure).map(drop),
-        )?;
+        differs("control/describe", typed::<Describe>(instance, &mut *store, &self.describe).map(drop))?;
+        differs("control/configure", typed::<Configure<'_>>(instance, &mut *store, &self.configure).map(drop))?;
         if let Some(index) = &self.select_hub {
-            differs(
-                "hub-selection/select-hub",
-                typed::<SelectHub<'_>>(instance, &mut *store, index).map(drop),
-            )?;
+            differs("hub-selection/select-hub", typed::<SelectHub<'_>>(instance, &mut *store, index).map(drop))?;
         }
         if let Some(index) = &self.place {
-            differs(
-                "grouping/place",
-                typed::<Place<'_>>(instance, &mut *store, index).map(drop),
-            )?;
+            differs("grouping/place", typed::<Place<'_>>(instance, &mut *store, index).map(drop))?;
         }
         Ok(())
     }
 
-    fn describe(
-        &self,
-        store: &mut Store<CallState>,
-        instance: &Instance,
-    ) -> wasmtime::Result<Description> {
-        let (description,) =
-            typed::<Describe>(instance, &mut *store, &self.describe)?.call(store, ())?;
+    fn describe(&self, store: &mut Store<CallState>, instance: &Instance) -> wasmtime::Result<Description> {
+        let (description,) = typed::<Describe>(instance, &mut *store, &self.describe)?.call(store, ())?;
         Ok(convert::description(description))
     }
 
@@ -153,8 +120,7 @@ impl Linked for Component0_1 {
         let select_hub = typed::<SelectHub<'_>>(instance, &mut *store, index)?;
         let lent = convert::LentDevice::new(&input.device);
         let hubs: Vec<_> = (0_u32..).zip(&input.candidates).map(convert::hub).collect();
-        let (answer,) =
-            select_hub.call(store, (convert::call(&input.call), lent.device(), &hubs))?;
+        let (answer,) = select_hub.call(store, (convert::call(&input.call), lent.device(), &hubs))?;
         Ok(answer.map(convert::outcome).map_err(convert::fault))
     }
 
@@ -181,12 +147,7 @@ impl log::Host for CallState {
         Ok(self.recorder.keeps(convert::level(level)))
     }
 
-    fn emit(
-        &mut self,
-        level: log::Level,
-        message: String,
-        fields: Vec<types::LabelResult>,
-    ) -> wasmtime::Result<()> {
+    fn emit(&mut self, level: log::Level, message: String, fields: Vec<types::LabelResult>) -> wasmtime::Result<()> {
         self.host_call()?;
         self.recorder.line(LogLine {
             source: LogSource::Log,
@@ -201,20 +162,13 @@ impl log::Host for CallState {
 impl catalog::Host for CallState {
     fn hub_labels(&mut self, hub: u32) -> wasmtime::Result<Vec<types::LabelResult>> {
         self.host_call()?;
-        Ok(self
-            .hub_labels(HubHandle(hub))?
-            .iter()
-            .map(convert::label_out)
-            .collect())
+        Ok(self.hub_labels(HubHandle(hub))?.iter().map(convert::label_out).collect())
     }
 
     fn hub_label(&mut self, hub: u32, key: String) -> wasmtime::Result<Option<String>> {
         self.host_call()?;
         let labels = self.hub_labels(HubHandle(hub))?;
-        Ok(labels
-            .iter()
-            .find(|label| label.key == key)
-            .map(|label| label.value.clone()))
+        Ok(labels.iter().find(|label| label.key == key).map(|label| label.value.clone()))
     }
 
     fn group_count(&mut self, path: Vec<String>) -> wasmtime::Result<u64> {
@@ -258,14 +212,11 @@ impl Exports<'_> {
             detail: "it is not exported".into(),
         };
         let interface = self.index(interface).ok_or_else(missing)?;
-        self.component
-            .get_export_index(Some(&interface), function)
-            .ok_or_else(missing)
+        self.component.get_export_index(Some(&interface), function).ok_or_else(missing)
     }
 
     fn index(&self, interface: &str) -> Option<ComponentExportIndex> {
-        self.component
-            .get_export_index(None, format!("landfall:policy/{interface}@{FULL_VERSION}"))
+        self.component.get_export_index(None, format!("landfall:policy/{interface}@{FULL_VERSION}"))
     }
 }
 

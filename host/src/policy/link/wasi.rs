@@ -18,9 +18,7 @@ use std::fmt;
 use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemCtx, WasiFilesystemCtxView};
 use wasmtime_wasi::p2::bindings::sync::{cli, clocks, filesystem, io, random};
-use wasmtime_wasi::p2::{
-    DynInputStream, DynOutputStream, DynPollable, IoError, StreamError, StreamResult,
-};
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, IoError, StreamError, StreamResult};
 
 use super::{CallState, GuestExit};
 use crate::policy::log::LogSource;
@@ -37,14 +35,7 @@ pub(super) struct SealedWasi {
 
 impl SealedWasi {
     pub(super) fn new(now_ms: u64, seed: u64) -> Self {
-        Self {
-            wall_ms: now_ms,
-            monotonic_ns: 0,
-            random: SplitMix64(seed),
-            seed,
-            handles: 0,
-            filesystem: None,
-        }
+        Self { wall_ms: now_ms, monotonic_ns: 0, random: SplitMix64(seed), seed, handles: 0, filesystem: None }
     }
 
     pub(super) fn holds_handles(&self) -> bool {
@@ -101,25 +92,16 @@ impl CallState {
 
     fn printed(&mut self, stream: &Resource<DynOutputStream>, bytes: &[u8]) -> StreamResult<()> {
         self.host_call().map_err(trapped)?;
-        let source = if stream.rep() == STDERR {
-            LogSource::Stderr
-        } else {
-            LogSource::Stdout
-        };
+        let source = if stream.rep() == STDERR { LogSource::Stderr } else { LogSource::Stdout };
         self.recorder.write(source, bytes);
         Ok(())
     }
 
     fn random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
         self.host_call()?;
-        let len = usize::try_from(len)
-            .ok()
-            .filter(|len| *len <= MAX_RANDOM_BYTES)
-            .ok_or(TooMuchRandom { len })?;
+        let len = usize::try_from(len).ok().filter(|len| *len <= MAX_RANDOM_BYTES).ok_or(TooMuchRandom { len })?;
         let words = len.div_ceil(8);
-        let mut bytes: Vec<u8> = (0..words)
-            .flat_map(|_| self.wasi.random.next().to_le_bytes())
-            .collect();
+        let mut bytes: Vec<u8> = (0..words).flat_map(|_| self.wasi.random.next().to_le_bytes()).collect();
         bytes.truncate(len);
         Ok(bytes)
     }
@@ -149,10 +131,7 @@ impl cli::environment::Host for CallState {
 
 impl cli::exit::Host for CallState {
     fn exit(&mut self, status: Result<(), ()>) -> wasmtime::Result<()> {
-        Err(GuestExit {
-            code: status.is_err().into(),
-        }
-        .into())
+        Err(GuestExit { code: status.is_err().into() }.into())
     }
 
     fn exit_with_code(&mut self, code: u8) -> wasmtime::Result<()> {
@@ -195,27 +174,21 @@ impl cli::terminal_output::HostTerminalOutput for CallState {
 }
 
 impl cli::terminal_stdin::Host for CallState {
-    fn get_terminal_stdin(
-        &mut self,
-    ) -> wasmtime::Result<Option<Resource<cli::terminal_input::TerminalInput>>> {
+    fn get_terminal_stdin(&mut self) -> wasmtime::Result<Option<Resource<cli::terminal_input::TerminalInput>>> {
         self.host_call()?;
         Ok(None)
     }
 }
 
 impl cli::terminal_stdout::Host for CallState {
-    fn get_terminal_stdout(
-        &mut self,
-    ) -> wasmtime::Result<Option<Resource<cli::terminal_output::TerminalOutput>>> {
+    fn get_terminal_stdout(&mut self) -> wasmtime::Result<Option<Resource<cli::terminal_output::TerminalOutput>>> {
         self.host_call()?;
         Ok(None)
     }
 }
 
 impl cli::terminal_stderr::Host for CallState {
-    fn get_terminal_stderr(
-        &mut self,
-    ) -> wasmtime::Result<Option<Resource<cli::terminal_output::TerminalOutput>>> {
+    fn get_terminal_stderr(&mut self) -> wasmtime::Result<Option<Resource<cli::terminal_output::TerminalOutput>>> {
         self.host_call()?;
         Ok(None)
     }
@@ -226,18 +199,12 @@ impl clocks::wall_clock::Host for CallState {
         self.host_call()?;
         let (seconds, ms) = (self.wasi.wall_ms / 1000, self.wasi.wall_ms % 1000);
         let nanoseconds = u32::try_from(ms * NANOS_PER_MILLI)?;
-        Ok(clocks::wall_clock::Datetime {
-            seconds,
-            nanoseconds,
-        })
+        Ok(clocks::wall_clock::Datetime { seconds, nanoseconds })
     }
 
     fn resolution(&mut self) -> wasmtime::Result<clocks::wall_clock::Datetime> {
         self.host_call()?;
-        Ok(clocks::wall_clock::Datetime {
-            seconds: 0,
-            nanoseconds: u32::try_from(NANOS_PER_MILLI)?,
-        })
+        Ok(clocks::wall_clock::Datetime { seconds: 0, nanoseconds: u32::try_from(NANOS_PER_MILLI)? })
     }
 }
 
@@ -258,8 +225,7 @@ impl clocks::monotonic_clock::Host for CallState {
     }
 
     fn subscribe_duration(&mut self, span: u64) -> wasmtime::Result<Resource<DynPollable>> {
-        self.wasi
-            .sleep_until(self.wasi.monotonic_ns.saturating_add(span));
+        self.wasi.sleep_until(self.wasi.monotonic_ns.saturating_add(span));
         self.opened(POLLABLE)
     }
 }
@@ -330,16 +296,11 @@ impl io::poll::HostPollable for CallState {
 }
 
 impl io::streams::Host for CallState {
-    fn convert_stream_error(
-        &mut self,
-        error: StreamError,
-    ) -> wasmtime::Result<io::streams::StreamError> {
+    fn convert_stream_error(&mut self, error: StreamError) -> wasmtime::Result<io::streams::StreamError> {
         match error {
             StreamError::Trap(error) => Err(error),
             // Nothing here fails halfway: a stream is open or it is closed.
-            StreamError::Closed | StreamError::LastOperationFailed(_) => {
-                Ok(io::streams::StreamError::Closed)
-            }
+            StreamError::Closed | StreamError::LastOperationFailed(_) => Ok(io::streams::StreamError::Closed),
         }
     }
 }
@@ -350,11 +311,7 @@ impl io::streams::HostInputStream for CallState {
         Err(StreamError::Closed)
     }
 
-    fn blocking_read(
-        &mut self,
-        stream: Resource<DynInputStream>,
-        len: u64,
-    ) -> StreamResult<Vec<u8>> {
+    fn blocking_read(&mut self, stream: Resource<DynInputStream>, len: u64) -> StreamResult<Vec<u8>> {
         io::streams::HostInputStream::read(self, stream, len)
     }
 
@@ -367,10 +324,7 @@ impl io::streams::HostInputStream for CallState {
         io::streams::HostInputStream::skip(self, stream, len)
     }
 
-    fn subscribe(
-        &mut self,
-        _: Resource<DynInputStream>,
-    ) -> wasmtime::Result<Resource<DynPollable>> {
+    fn subscribe(&mut self, _: Resource<DynInputStream>) -> wasmtime::Result<Resource<DynPollable>> {
         self.opened(POLLABLE)
     }
 
@@ -389,11 +343,7 @@ impl io::streams::HostOutputStream for CallState {
         self.printed(&stream, &bytes)
     }
 
-    fn blocking_write_and_flush(
-        &mut self,
-        stream: Resource<DynOutputStream>,
-        bytes: Vec<u8>,
-    ) -> StreamResult<()> {
+    fn blocking_write_and_flush(&mut self, stream: Resource<DynOutputStream>, bytes: Vec<u8>) -> StreamResult<()> {
         self.printed(&stream, &bytes)
     }
 
@@ -405,10 +355,7 @@ impl io::streams::HostOutputStream for CallState {
         self.printed(&stream, &[])
     }
 
-    fn subscribe(
-        &mut self,
-        _: Resource<DynOutputStream>,
-    ) -> wasmtime::Result<Resource<DynPollable>> {
+    fn subscribe(&mut self, _: Resource<DynOutputStream>) -> wasmtime::Result<Resource<DynPollable>> {
         self.opened(POLLABLE)
     }
 
@@ -417,21 +364,12 @@ impl io::streams::HostOutputStream for CallState {
         self.printed(&stream, &[])
     }
 
-    fn blocking_write_zeroes_and_flush(
-        &mut self,
-        stream: Resource<DynOutputStream>,
-        _: u64,
-    ) -> StreamResult<()> {
+    fn blocking_write_zeroes_and_flush(&mut self, stream: Resource<DynOutputStream>, _: u64) -> StreamResult<()> {
         self.printed(&stream, &[])
     }
 
     /// The only input is standard input, which is closed.
-    fn splice(
-        &mut self,
-        _: Resource<DynOutputStream>,
-        input: Resource<DynInputStream>,
-        len: u64,
-    ) -> StreamResult<u64> {
+    fn splice(&mut self, _: Resource<DynOutputStream>, input: Resource<DynInputStream>, len: u64) -> StreamResult<u64> {
         io::streams::HostInputStream::skip(self, input, len)
     }
 
@@ -461,11 +399,7 @@ struct TooMuchRandom {
 
 impl fmt::Display for TooMuchRandom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "it asked for {} random bytes at once; at most {MAX_RANDOM_BYTES} are given",
-            self.len
-        )
+        write!(f, "it asked for {} random bytes at once; at most {MAX_RANDOM_BYTES} are given", self.len)
     }
 }
 
@@ -503,9 +437,6 @@ mod tests {
     #[test]
     fn randomness_is_that_of_the_published_generator() {
         let mut random = SplitMix64(1_234_567);
-        assert_eq!(
-            [random.next(), random.next()],
-            [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]
-        );
+        assert_eq!([random.next(), random.next()], [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
     }
 }

@@ -6,18 +6,11 @@ use super::{Rule, Violation, quoted};
 use crate::json::{JsonError, JsonText};
 
 /// Parses text that must fit in `max_bytes`; `size` is the rule that says so, `what` names the place.
-pub(super) fn parse(
-    text: &str,
-    size: Rule,
-    max_bytes: usize,
-    what: &str,
-) -> Result<Value, Violation> {
+pub(super) fn parse(text: &str, size: Rule, max_bytes: usize, what: &str) -> Result<Value, Violation> {
     match JsonText::parse(text, max_bytes, MAX_DEPTH) {
         Ok(parsed) => Ok(parsed.value()),
         Err(error @ JsonError::Size { .. }) => Err(size.broken(format!("{what} is {error}"))),
-        Err(error @ JsonError::Depth { .. }) => {
-            Err(Rule::JsonDepth.broken(format!("{what} is {error}")))
-        }
+        Err(error @ JsonError::Depth { .. }) => Err(Rule::JsonDepth.broken(format!("{what} is {error}"))),
         Err(error @ JsonError::Syntax(_)) => Err(Rule::Json.broken(format!("{what} is {error}"))),
     }
 }

@@ -58,18 +58,11 @@ pub fn merge(answers: &[(&str, Placement)]) -> Result<Placement, MergeConflict> 
         tags: labels(join(answers, "tags", |placement| Some(tags(placement)))?),
         desired: join(answers, "desired", desired)?.map(|value| value.to_string()),
         reply: join(answers, "reply", reply)?.map(|value| value.to_string()),
-        reasons: answers
-            .iter()
-            .flat_map(|(_, answer)| answer.reasons.iter().take(REASONS_EACH))
-            .cloned()
-            .collect(),
+        reasons: answers.iter().flat_map(|(_, answer)| answer.reasons.iter().take(REASONS_EACH)).cloned().collect(),
     };
     placement(joined).map_err(|violation| {
         let plugins: Vec<_> = answers.iter().map(|(plugin, _)| *plugin).collect();
-        MergeConflict::Together {
-            plugins: plugins.join(", "),
-            violation,
-        }
+        MergeConflict::Together { plugins: plugins.join(", "), violation }
     })
 }
 
@@ -86,11 +79,7 @@ fn join(
             first: first.to_owned(),
             second: (*plugin).to_owned(),
             part,
-            pointer: if pointer.is_empty() {
-                "the whole".into()
-            } else {
-                pointer
-            },
+            pointer: if pointer.is_empty() { "the whole".into() } else { pointer },
         };
         match &mut joined {
             None => {
@@ -131,51 +120,29 @@ fn add<'a>(
             Ok(())
         }
         (into, value) if *into == value => Ok(()),
-        _ => Err(Disagreement {
-            first: owners.get(&pointer).copied().unwrap_or_default(),
-            pointer,
-        }),
+        _ => Err(Disagreement { first: owners.get(&pointer).copied().unwrap_or_default(), pointer }),
     }
 }
 
 /// Remembers who gave a value, so that whoever disagrees can be told with whom.
-fn own<'a>(
-    owners: &mut BTreeMap<String, &'a str>,
-    plugin: &'a str,
-    pointer: String,
-    value: &Value,
-) {
+fn own<'a>(owners: &mut BTreeMap<String, &'a str>, plugin: &'a str, pointer: String, value: &Value) {
     if let Value::Object(members) = value {
         for (key, value) in members {
-            own(
-                owners,
-                plugin,
-                format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")),
-                value,
-            );
+            own(owners, plugin, format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")), value);
         }
     }
     owners.insert(pointer, plugin);
 }
 
 fn tags(placement: &Placement) -> Value {
-    Value::Object(
-        placement
-            .tags
-            .iter()
-            .map(|tag| (tag.key.clone(), value(&tag.value)))
-            .collect(),
-    )
+    Value::Object(placement.tags.iter().map(|tag| (tag.key.clone(), value(&tag.value))).collect())
 }
 
 fn labels(tags: Option<Value>) -> Vec<Label> {
     let Some(Value::Object(tags)) = tags else {
         return Vec::new();
     };
-    let label = |(key, value): (String, Value)| Label {
-        key,
-        value: value.to_string(),
-    };
+    let label = |(key, value): (String, Value)| Label { key, value: value.to_string() };
     let tags: Map<_, _> = tags;
     tags.into_iter().map(label).collect()
 }
@@ -194,10 +161,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn desired(value: &Value) -> Placement {
-        Placement {
-            desired: Some(value.to_string()),
-            ..Placement::default()
-        }
+        Placement { desired: Some(value.to_string()), ..Placement::default() }
     }
 
     #[test]
@@ -216,10 +180,7 @@ mod tests {
         let two = desired(&serde_json::json!({"a": {"y": 2, "same": [1]}}));
         let joined = merge(&[("one", one), ("two", two)]).unwrap();
         let value: Value = serde_json::from_str(&joined.desired.unwrap()).unwrap();
-        assert_eq!(
-            value,
-            serde_json::json!({"a": {"x": 1, "y": 2, "same": [1]}, "only": true})
-        );
+        assert_eq!(value, serde_json::json!({"a": {"x": 1, "y": 2, "same": [1]}, "only": true}));
     }
 
     #[test]
@@ -230,57 +191,32 @@ mod tests {
             ("two", desired(&serde_json::json!({"a": {"b/c": 2}}))),
         ];
         let conflict = merge(&answers).unwrap_err();
-        assert_eq!(
-            conflict.to_string(),
-            r#"the plugins "one" and "two" give two values for /a/b~1c of desired"#
-        );
+        assert_eq!(conflict.to_string(), r#"the plugins "one" and "two" give two values for /a/b~1c of desired"#);
     }
 
     #[test]
     fn tags_conflict_like_desired_properties() {
         let tagged = |value: &str| Placement {
-            tags: vec![Label {
-                key: "site".into(),
-                value: value.into(),
-            }],
+            tags: vec![Label { key: "site".into(), value: value.into() }],
             ..Placement::default()
         };
-        assert_eq!(
-            merge(&[("a", tagged("1")), ("b", tagged(" 1 "))])
-                .unwrap()
-                .tags
-                .len(),
-            1
-        );
+        assert_eq!(merge(&[("a", tagged("1")), ("b", tagged(" 1 "))]).unwrap().tags.len(), 1);
         let conflict = merge(&[("a", tagged("1")), ("b", tagged("2"))]).unwrap_err();
-        assert!(
-            matches!(conflict, MergeConflict::TwoValues { part: "tags", pointer, .. } if pointer == "/site")
-        );
+        assert!(matches!(conflict, MergeConflict::TwoValues { part: "tags", pointer, .. } if pointer == "/site"));
     }
 
     #[test]
     fn answers_that_are_too_much_together_are_refused() {
         let many = |from: usize| Placement {
-            tags: (from..from + 40)
-                .map(|n| Label {
-                    key: format!("t{n}"),
-                    value: "1".into(),
-                })
-                .collect(),
+            tags: (from..from + 40).map(|n| Label { key: format!("t{n}"), value: "1".into() }).collect(),
             ..Placement::default()
         };
         let conflict = merge(&[("a", many(0)), ("b", many(40))]).unwrap_err();
-        assert!(
-            matches!(conflict, MergeConflict::Together { .. }),
-            "{conflict}"
-        );
+        assert!(matches!(conflict, MergeConflict::Together { .. }), "{conflict}");
     }
 
     fn objects() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![
-            any::<bool>().prop_map(Value::from),
-            (0_u8..3).prop_map(Value::from)
-        ];
+        let leaf = prop_oneof![any::<bool>().prop_map(Value::from), (0_u8..3).prop_map(Value::from)];
         leaf.prop_recursive(3, 12, 3, |inner| {
             proptest::collection::btree_map("[abc]", inner, 0..3)
                 .prop_map(|members| Value::Object(members.into_iter().collect()))

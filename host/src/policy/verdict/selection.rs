@@ -7,10 +7,7 @@ use crate::names::DeviceId;
 use crate::policy::call::{Choice, Deferral, HubHandle, Outcome};
 
 /// Passes an outcome that keeps every rule, for a call that showed `candidates` hubs.
-pub(in crate::policy) fn outcome(
-    outcome: Outcome,
-    candidates: usize,
-) -> Result<Outcome, Violation> {
+pub(in crate::policy) fn outcome(outcome: Outcome, candidates: usize) -> Result<Outcome, Violation> {
     match &outcome {
         Outcome::Assign(choice) => assignment(choice, candidates)?,
         Outcome::Defer(deferral) => waiting(deferral)?,
@@ -20,12 +17,7 @@ pub(in crate::policy) fn outcome(
 }
 
 fn assignment(choice: &Choice, candidates: usize) -> Result<(), Violation> {
-    let Choice {
-        hub,
-        alternates,
-        device_id,
-        reasons: why,
-    } = choice;
+    let Choice { hub, alternates, device_id, reasons: why } = choice;
     let shown = |handle: HubHandle| usize::try_from(handle.0).is_ok_and(|at| at < candidates);
     if !shown(*hub) {
         return Err(Rule::HubShown.broken(format!("hub {}; {candidates} hubs were shown", hub.0)));
@@ -33,16 +25,14 @@ fn assignment(choice: &Choice, candidates: usize) -> Result<(), Violation> {
     let mut seen = HashSet::from([*hub]);
     for alternate in alternates {
         if !shown(*alternate) {
-            return Err(Rule::Alternates
-                .broken(format!("hub {}; {candidates} hubs were shown", alternate.0)));
+            return Err(Rule::Alternates.broken(format!("hub {}; {candidates} hubs were shown", alternate.0)));
         }
         if !seen.insert(*alternate) {
             return Err(Rule::Alternates.broken(format!("hub {} is named twice", alternate.0)));
         }
     }
     if let Some(id) = device_id {
-        id.parse::<DeviceId>()
-            .map_err(|_| Rule::DeviceId.broken(quoted(id)))?;
+        id.parse::<DeviceId>().map_err(|_| Rule::DeviceId.broken(quoted(id)))?;
     }
     reasons(why)
 }
@@ -66,10 +56,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn why(code: &str) -> Reason {
-        Reason {
-            code: code.into(),
-            detail: "because".into(),
-        }
+        Reason { code: code.into(), detail: "because".into() }
     }
 
     fn choice() -> Choice {
@@ -87,98 +74,49 @@ mod tests {
 
     #[test]
     fn a_choice_that_keeps_the_rules_passes_unchanged() {
-        assert_eq!(
-            outcome(Outcome::Assign(choice()), 3),
-            Ok(Outcome::Assign(choice()))
-        );
+        assert_eq!(outcome(Outcome::Assign(choice()), 3), Ok(Outcome::Assign(choice())));
     }
 
     #[test]
     fn a_hub_that_was_not_shown_is_refused() {
-        assert_eq!(
-            rule(Outcome::Assign(Choice {
-                hub: HubHandle(3),
-                ..choice()
-            })),
-            Some(Rule::HubShown)
-        );
-        assert_eq!(
-            rule(Outcome::Assign(Choice {
-                hub: HubHandle(u32::MAX),
-                ..choice()
-            })),
-            Some(Rule::HubShown)
-        );
+        assert_eq!(rule(Outcome::Assign(Choice { hub: HubHandle(3), ..choice() })), Some(Rule::HubShown));
+        assert_eq!(rule(Outcome::Assign(Choice { hub: HubHandle(u32::MAX), ..choice() })), Some(Rule::HubShown));
     }
 
     #[test]
     fn alternates_are_shown_distinct_and_not_the_choice() {
         for alternates in [vec![3], vec![0, 0], vec![1]] {
             let alternates = alternates.into_iter().map(HubHandle).collect();
-            assert_eq!(
-                rule(Outcome::Assign(Choice {
-                    alternates,
-                    ..choice()
-                })),
-                Some(Rule::Alternates)
-            );
+            assert_eq!(rule(Outcome::Assign(Choice { alternates, ..choice() })), Some(Rule::Alternates));
         }
     }
 
     #[test]
     fn a_device_id_that_no_hub_takes_is_refused() {
         for id in ["", "a b", "a/b", "å", "a\n", &"x".repeat(129)] {
-            let answer = Outcome::Assign(Choice {
-                device_id: Some(id.into()),
-                ..choice()
-            });
+            let answer = Outcome::Assign(Choice { device_id: Some(id.into()), ..choice() });
             assert_eq!(rule(answer), Some(Rule::DeviceId), "{id:?}");
         }
     }
 
     #[test]
     fn a_deferral_is_neither_nothing_nor_for_ever() {
-        for (retry_after_ms, good) in [
-            (0, false),
-            (999, false),
-            (1_000, true),
-            (86_400_000, true),
-            (86_400_001, false),
-        ] {
-            let answer = Outcome::Defer(Deferral {
-                retry_after_ms,
-                reason: why("wait"),
-            });
-            assert_eq!(
-                rule(answer),
-                (!good).then_some(Rule::RetryAfter),
-                "{retry_after_ms}"
-            );
+        for (retry_after_ms, good) in [(0, false), (999, false), (1_000, true), (86_400_000, true), (86_400_001, false)]
+        {
+            let answer = Outcome::Defer(Deferral { retry_after_ms, reason: why("wait") });
+            assert_eq!(rule(answer), (!good).then_some(Rule::RetryAfter), "{retry_after_ms}");
         }
     }
 
     #[test]
     fn a_reason_has_a_code_for_programs_and_a_short_detail() {
         for code in ["", "No", "a_b", "a b", &"x".repeat(65)] {
-            assert_eq!(
-                rule(Outcome::Reject(why(code))),
-                Some(Rule::Reasons),
-                "{code:?}"
-            );
+            assert_eq!(rule(Outcome::Reject(why(code))), Some(Rule::Reasons), "{code:?}");
         }
-        let long = Reason {
-            code: "long".into(),
-            detail: "x".repeat(1025),
-        };
+        let long = Reason { code: "long".into(), detail: "x".repeat(1025) };
         assert_eq!(rule(Outcome::Abstain(long)), Some(Rule::Reasons));
         let many = vec![why("again"); 17];
-        assert_eq!(
-            rule(Outcome::Assign(Choice {
-                reasons: many,
-                ..choice()
-            })),
-            Some(Rule::Reasons)
-        );
+        assert_eq!(rule(Outcome::Assign(Choice { reasons: many, ..choice() })), Some(Rule::Reasons));
     }
 
     proptest! {

@@ -3,8 +3,8 @@
 use super::bindings::exports::landfall::policy::{control, grouping, hub_selection};
 use super::bindings::landfall::policy::{log, types};
 use crate::policy::call::{
-    Attestation, Call, Choice, Deferral, Device, EnrollmentKind, Fault, Hub, HubHandle, Label,
-    Outcome, Placement, Reason,
+    Attestation, Call, Choice, Deferral, Device, EnrollmentKind, Fault, Hub, HubHandle, Label, Outcome, Placement,
+    Reason,
 };
 use crate::policy::image::{Description, Problem};
 use crate::policy::log::LogLevel;
@@ -27,10 +27,7 @@ pub(super) fn hub((handle, hub): (u32, &Hub)) -> types::Hub<'_> {
         capacity: hub.capacity,
         assigned: hub.assigned,
         pending: hub.pending,
-        location: hub.location.map(|at| types::Location {
-            latitude: at.latitude,
-            longitude: at.longitude,
-        }),
+        location: hub.location.map(|at| types::Location { latitude: at.latitude, longitude: at.longitude }),
     }
 }
 
@@ -45,11 +42,7 @@ pub(super) struct LentDevice<'a> {
 
 impl<'a> LentDevice<'a> {
     pub(super) fn new(device: &'a Device) -> Self {
-        let path = device
-            .prior
-            .as_ref()
-            .map(|prior| prior.group_path.as_slice())
-            .unwrap_or_default();
+        let path = device.prior.as_ref().map(|prior| prior.group_path.as_slice()).unwrap_or_default();
         Self {
             device,
             facts: lent(&device.facts),
@@ -88,13 +81,7 @@ impl<'a> LentDevice<'a> {
 }
 
 fn lent(labels: &[Label]) -> Vec<types::LabelParam<'_>> {
-    labels
-        .iter()
-        .map(|label| types::LabelParam {
-            key: &label.key,
-            value: &label.value,
-        })
-        .collect()
+    labels.iter().map(|label| types::LabelParam { key: &label.key, value: &label.value }).collect()
 }
 
 pub(super) fn outcome(outcome: hub_selection::Outcome) -> Outcome {
@@ -105,10 +92,9 @@ pub(super) fn outcome(outcome: hub_selection::Outcome) -> Outcome {
             device_id: choice.device_id,
             reasons: choice.reasons.into_iter().map(reason).collect(),
         }),
-        hub_selection::Outcome::Defer(deferral) => Outcome::Defer(Deferral {
-            retry_after_ms: deferral.retry_after_ms,
-            reason: reason(deferral.reason),
-        }),
+        hub_selection::Outcome::Defer(deferral) => {
+            Outcome::Defer(Deferral { retry_after_ms: deferral.retry_after_ms, reason: reason(deferral.reason) })
+        }
         hub_selection::Outcome::Reject(why) => Outcome::Reject(reason(why)),
         hub_selection::Outcome::Abstain(why) => Outcome::Abstain(reason(why)),
     }
@@ -133,39 +119,20 @@ pub(super) fn fault(fault: types::Fault) -> Fault {
 }
 
 pub(super) fn description(description: control::Description) -> Description {
-    let control::Description {
-        name,
-        version,
-        summary,
-        settings_schema,
-    } = description;
-    Description {
-        name,
-        version,
-        summary,
-        settings_schema,
-    }
+    let control::Description { name, version, summary, settings_schema } = description;
+    Description { name, version, summary, settings_schema }
 }
 
 pub(super) fn problem(problem: control::Problem) -> Problem {
-    Problem {
-        pointer: problem.pointer,
-        message: problem.message,
-    }
+    Problem { pointer: problem.pointer, message: problem.message }
 }
 
 pub(super) fn label(label: types::LabelResult) -> Label {
-    Label {
-        key: label.key,
-        value: label.value,
-    }
+    Label { key: label.key, value: label.value }
 }
 
 pub(super) fn label_out(label: &Label) -> types::LabelResult {
-    types::LabelResult {
-        key: label.key.clone(),
-        value: label.value.clone(),
-    }
+    types::LabelResult { key: label.key.clone(), value: label.value.clone() }
 }
 
 pub(super) fn level(level: log::Level) -> LogLevel {
@@ -179,8 +146,5 @@ pub(super) fn level(level: log::Level) -> LogLevel {
 }
 
 fn reason(reason: types::Reason) -> Reason {
-    Reason {
-        code: reason.code,
-        detail: reason.detail,
-    }
+    Reason { code: reason.code, detail: reason.detail }
 }
