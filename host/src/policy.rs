@@ -9,9 +9,9 @@
 //! ```
 //!
 //! - [`image`]: everything that can be wrong with a plugin is found when it is loaded and configured;
-//! - [`engine`], [`budget`]: what guests are made of, and what a call may use;
-//! - [`executor`]: threads of their own, behind a bounded queue;
-//! - [`link`]: a component's imports are its authority; clock and randomness come from the call;
+//! - `engine`, [`budget`]: what guests are made of, and what a call may use;
+//! - `executor`: threads of their own, behind a bounded queue;
+//! - `link`: a component's imports are its authority; clock and randomness come from the call;
 //! - [`verdict`]: every answer is checked before anything is done with it;
 //! - [`failure`]: the policy said no, the policy could not, the policy broke: three things, kept apart.
 //!
@@ -132,7 +132,7 @@ impl PolicyHost {
     /// A [`StartError`] says which of them failed and what to do.
     pub fn start(settings: PolicySettings) -> Result<Self, StartError> {
         let PolicySettings { cache_dir, workers, queue, budgets, max_component_bytes } = settings;
-        budgets.call.check()?;
+        budgets.check()?;
         let workers = workers.max(1);
         let slots = u32::try_from(workers.saturating_mul(2).saturating_add(EXTRA_SLOTS)).unwrap_or(u32::MAX);
         Ok(Self {

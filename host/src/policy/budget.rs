@@ -111,14 +111,22 @@ impl Budget {
             ("host_call_bytes", wide(self.host_call_bytes), 1 << 10, 16 << 20),
             ("transcript_bytes", wide(self.transcript_bytes), 0, 1 << 20),
         ];
-        match ranges.into_iter().find(|(_, value, lowest, highest)| value < lowest || value > highest) {
-            Some((limit, value, lowest, highest)) => Err(BudgetError { limit, value, lowest, highest }),
-            None => Ok(()),
-        }
+        ranges.into_iter().try_for_each(|(limit, value, lowest, highest)| in_range(limit, value, lowest, highest))
     }
 }
 
 impl Budgets {
+    /// Refuses what the engine cannot hold, for calls and for loading.
+    ///
+    /// # Errors
+    ///
+    /// The first limit that is out of its range.
+    pub fn check(&self) -> Result<(), BudgetError> {
+        self.call.check()?;
+        in_range("init.fuel", self.init.fuel, 1, u64::MAX / 2)?;
+        in_range("init.deadline_ms", self.init.deadline_ms.into(), 1, 600_000)
+    }
+
     /// The init budget as a whole budget.
     pub(super) fn for_init(&self) -> Budget {
         Budget {
@@ -208,6 +216,10 @@ impl ResourceLimiter for Meter {
     fn memories(&self) -> usize {
         MAX_MEMORIES
     }
+}
+
+fn in_range(limit: &'static str, value: u64, lowest: u64, highest: u64) -> Result<(), BudgetError> {
+    if (lowest..=highest).contains(&value) { Ok(()) } else { Err(BudgetError { limit, value, lowest, highest }) }
 }
 
 fn over(unit: &'static str, desired: usize, limit: usize) -> Result<(), OverBudget> {

@@ -192,19 +192,26 @@ pub(super) fn of_error(error: &wasmtime::Error, panic: Option<PanicNote>, budget
         Some(Trap::Interrupt) => Breakage::Timeout { deadline_ms: budget.deadline_ms },
         Some(Trap::OutOfFuel) => Breakage::OutOfFuel { fuel: budget.fuel },
         Some(Trap::StackOverflow) => Breakage::StackOverflow,
+        Some(trap) if is_of_output(*trap) => Breakage::Output { detail: trap.to_string() },
         Some(trap) => match panic {
             Some(PanicNote { message, file, line }) => Breakage::Panic { message, file, line },
             None => Breakage::Trap { cause: trap.to_string(), frames: frames() },
         },
         // No trap and none of ours: the engine refused what it was to copy out of the guest.
-        None => Breakage::Output {
-            detail: format!(
-                "at most {} bytes are copied out of it at once: {}",
-                budget.host_call_bytes,
-                error.root_cause()
-            ),
-        },
+        None => Breakage::Output { detail: error.root_cause().to_string() },
     })
+}
+
+/// Traps of the engine's own code that reads what the guest answers.
+fn is_of_output(trap: Trap) -> bool {
+    matches!(
+        trap,
+        Trap::InvalidChar
+            | Trap::StringOutOfBounds
+            | Trap::ListOutOfBounds
+            | Trap::InvalidDiscriminant
+            | Trap::UnalignedPointer
+    )
 }
 
 fn frames_of(error: &wasmtime::Error) -> Vec<String> {

@@ -212,3 +212,6 @@ impl CallState {
         Ok(answer)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -80,7 +80,7 @@ impl Linked for Component0_1 {
             result.map_err(|error| LinkError::Export {
                 version: VERSION,
                 function: function.to_owned(),
-                detail: format!("{error:#}"),
+                detail: difference(&error),
             })
         };
         differs("control/describe", typed::<Describe>(instance, &mut *store, &self.describe).map(drop))?;
@@ -184,6 +184,13 @@ fn typed<F: Signature>(
     index: &ComponentExportIndex,
 ) -> wasmtime::Result<TypedFunc<F::Params, F::Results>> {
     instance.get_typed_func(store, index)
+}
+
+/// The engine's words without its first, which only say that a function was looked up.
+fn difference(error: &wasmtime::Error) -> String {
+    let causes: Vec<_> = error.chain().map(ToString::to_string).collect();
+    let rest = causes.get(1..).filter(|rest| !rest.is_empty()).unwrap_or(&causes);
+    rest.join(": ")
 }
 
 trait Signature {
