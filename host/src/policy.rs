@@ -67,6 +67,9 @@ use run::{Surroundings, run};
 pub struct PolicySettings {
     /// Where compiled components are kept. Made if it is not there; the key to it is kept beside it.
     pub cache_dir: PathBuf,
+    /// Bytes that compiled components may take there. Default 1 GiB; a Rust plugin takes a quarter of a megabyte for
+    /// each of its settings, an interpreter 40.
+    pub cache_bytes: u64,
     /// Threads that run policies. As many as the machine has cores.
     pub workers: usize,
     /// Calls that may wait for a worker. More are refused at once.
@@ -84,6 +87,7 @@ impl PolicySettings {
         let workers = std::thread::available_parallelism().map_or(2, usize::from);
         Self {
             cache_dir: cache_dir.into(),
+            cache_bytes: 1 << 30,
             workers,
             queue: workers.saturating_mul(QUEUE_PER_WORKER),
             budgets: Budgets::default(),
@@ -131,13 +135,13 @@ impl PolicyHost {
     ///
     /// A [`StartError`] says which of them failed and what to do.
     pub fn start(settings: PolicySettings) -> Result<Self, StartError> {
-        let PolicySettings { cache_dir, workers, queue, budgets, max_component_bytes } = settings;
+        let PolicySettings { cache_dir, cache_bytes, workers, queue, budgets, max_component_bytes } = settings;
         budgets.check()?;
         let workers = workers.max(1);
         let slots = u32::try_from(workers.saturating_mul(2).saturating_add(EXTRA_SLOTS)).unwrap_or(u32::MAX);
         Ok(Self {
             engine: Arc::new(PolicyEngine::start(slots)?),
-            cache: Cache::open(&cache_dir)?,
+            cache: Cache::open(&cache_dir, cache_bytes)?,
             executor: Executor::start(workers, queue).map_err(|source| StartError::Threads { workers, source })?,
             budgets,
             max_component_bytes,

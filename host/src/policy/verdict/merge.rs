@@ -3,7 +3,7 @@
 //! They run in the order in which the enrollment names them. The first path that is not empty wins, because a device is
 //! in one place. Tags, desired properties and the reply are merged member by member, at any depth; where two plugins
 //! give one member two values, no order would be right, so it is a conflict that names both plugins and the member.
-//! Equal values are no conflict. Reasons follow one another.
+//! Equal values are no conflict. Reasons follow one another, the first few of each.
 
 use std::collections::BTreeMap;
 
