@@ -263,8 +263,10 @@ impl Image {
             return not_exported("hub-selection");
         }
         let report = run(&*self.linked, self.surroundings(&input.call, catalogue), |store, instance| {
-            self.prepare(store, instance)?;
-            self.linked.select_hub(store, instance, input)
+            match self.prepare(store, instance)? {
+                Ok(()) => self.linked.select_hub(store, instance, input),
+                Err(fault) => Ok(Err(fault)),
+            }
         });
         report.and_then(|outcome| {
             self.sized(verdict::size_of_outcome(&outcome))?;
@@ -279,8 +281,10 @@ impl Image {
             return not_exported("grouping");
         }
         let report = run(&*self.linked, self.surroundings(&input.call, catalogue), |store, instance| {
-            self.prepare(store, instance)?;
-            self.linked.place(store, instance, input)
+            match self.prepare(store, instance)? {
+                Ok(()) => self.linked.place(store, instance, input),
+                Err(fault) => Ok(Err(fault)),
+            }
         });
         report.and_then(|placement| {
             self.sized(verdict::size_of_placement(&placement))?;
@@ -293,18 +297,20 @@ impl Image {
         Surroundings { engine: &self.engine, budget, now: call.now, seed: call.seed, catalogue }
     }
 
-    /// An image that is not baked is configured before each call. It took these settings once, so it takes them again.
+    /// An image that is not baked is configured before each call, without clock, randomness and catalogue, as it would
+    /// have been when it was baked.
     fn prepare(
         &self,
         store: &mut wasmtime::Store<link::CallState>,
         instance: &wasmtime::component::Instance,
-    ) -> wasmtime::Result<()> {
-        if let Configured::EachCall { .. } = self.configured {
-            // A plugin that now finds problems depends on something that it was not given; its answer is checked
-            // like any other, and it has not kept its settings.
-            let _ = self.linked.configure(store, instance, &self.settings)?;
+    ) -> wasmtime::Result<Result<(), Fault>> {
+        if self.configured == Configured::Baked {
+            return Ok(Ok(()));
         }
-        Ok(())
+        let call = store.data_mut().set_aside();
+        let configured = self.linked.configure(store, instance, &self.settings)?;
+        store.data_mut().take_up(call);
+        Ok(configured.map_err(|_| Fault::Internal("it refuses settings that it accepted before".into())))
     }
 
     fn sized(&self, bytes: usize) -> Result<(), CallFailure> {

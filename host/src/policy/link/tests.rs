@@ -59,3 +59,13 @@ fn a_hub_that_is_not_a_candidate_has_no_labels() {
     let mut state = call(&Budget::default(), live());
     assert!(state.hub_labels(HubHandle(9)).unwrap().is_empty());
 }
+
+#[test]
+fn configure_sees_nothing_of_the_call_and_leaves_nothing_in_its_record() {
+    let mut state = call(&Budget::default(), live());
+    let aside = state.set_aside();
+    assert_eq!(state.group_count(vec!["a".into()]).unwrap(), 0);
+    state.take_up(aside);
+    assert_eq!(state.group_count(vec!["a".into()]).unwrap(), 40);
+    assert_eq!(state.into_parts().1.exchanges().len(), 1);
+}
