@@ -9,9 +9,9 @@
 //! ```
 //!
 //! - [`image`]: everything that can be wrong with a plugin is found when it is loaded and configured;
-//! - [`engine`], [`budget`]: what guests are made of, and what a call may use;
-//! - [`executor`]: threads of their own, behind a bounded queue;
-//! - [`link`]: a component's imports are its authority; clock and randomness come from the call;
+//! - `engine`, [`budget`]: what guests are made of, and what a call may use;
+//! - `executor`: threads of their own, behind a bounded queue;
+//! - `link`: a component's imports are its authority; clock and randomness come from the call;
 //! - [`verdict`]: every answer is checked before anything is done with it;
 //! - [`failure`]: the policy said no, the policy could not, the policy broke: three things, kept apart.
 //!
@@ -19,6 +19,7 @@
 //! with a [`RecordedCatalogue`] of its transcript it gives the same bytes. The tools for authors and the replay use
 //! this module as the server does; there is no second implementation.
 
+pub mod bench;
 pub mod budget;
 mod cache;
 pub mod call;
@@ -31,6 +32,9 @@ mod link;
 pub mod live;
 pub mod log;
 mod run;
+pub mod shipped;
+#[cfg(test)]
+mod tests;
 pub mod verdict;
 
 use std::collections::HashMap;
@@ -64,6 +68,9 @@ use run::{Surroundings, run};
 pub struct PolicySettings {
     /// Where compiled components are kept. Made if it is not there; the key to it is kept beside it.
     pub cache_dir: PathBuf,
+    /// Bytes that compiled components may take there. Default 1 GiB; a Rust plugin takes a quarter of a megabyte for
+    /// each of its settings, an interpreter 40.
+    pub cache_bytes: u64,
     /// Threads that run policies. As many as the machine has cores.
     pub workers: usize,
     /// Calls that may wait for a worker. More are refused at once.
@@ -81,6 +88,7 @@ impl PolicySettings {
         let workers = std::thread::available_parallelism().map_or(2, usize::from);
         Self {
             cache_dir: cache_dir.into(),
+            cache_bytes: 1 << 30,
             workers,
             queue: workers.saturating_mul(QUEUE_PER_WORKER),
             budgets: Budgets::default(),
@@ -128,13 +136,13 @@ impl PolicyHost {
     ///
     /// A [`StartError`] says which of them failed and what to do.
     pub fn start(settings: PolicySettings) -> Result<Self, StartError> {
-        let PolicySettings { cache_dir, workers, queue, budgets, max_component_bytes } = settings;
-        budgets.call.check()?;
+        let PolicySettings { cache_dir, cache_bytes, workers, queue, budgets, max_component_bytes } = settings;
+        budgets.check()?;
         let workers = workers.max(1);
         let slots = u32::try_from(workers.saturating_mul(2).saturating_add(EXTRA_SLOTS)).unwrap_or(u32::MAX);
         Ok(Self {
             engine: Arc::new(PolicyEngine::start(slots)?),
-            cache: Cache::open(&cache_dir)?,
+            cache: Cache::open(&cache_dir, cache_bytes)?,
             executor: Executor::start(workers, queue).map_err(|source| StartError::Threads { workers, source })?,
             budgets,
             max_component_bytes,
@@ -233,10 +241,7 @@ impl PolicyHost {
         self.executor.close();
     }
 
-    async fn submit<T: Send + 'static>(
-        &self,
-        call: impl FnOnce() -> CallReport<T> + Send + 'static,
-    ) -> CallReport<T> {
+    async fn submit<T: Send + 'static>(&self, call: impl FnOnce() -> CallReport<T> + Send + 'static) -> CallReport<T> {
         let ran = self.executor.run(move |waited: Duration| {
             let mut report = call();
             report.usage.queue_us = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
@@ -259,8 +264,10 @@ impl Image {
             return not_exported("hub-selection");
         }
         let report = run(&*self.linked, self.surroundings(&input.call, catalogue), |store, instance| {
-            self.prepare(store, instance)?;
-            self.linked.select_hub(store, instance, input)
+            match self.prepare(store, instance)? {
+                Ok(()) => self.linked.select_hub(store, instance, input),
+                Err(fault) => Ok(Err(fault)),
+            }
         });
         report.and_then(|outcome| {
             self.sized(verdict::size_of_outcome(&outcome))?;
@@ -275,8 +282,10 @@ impl Image {
             return not_exported("grouping");
         }
         let report = run(&*self.linked, self.surroundings(&input.call, catalogue), |store, instance| {
-            self.prepare(store, instance)?;
-            self.linked.place(store, instance, input)
+            match self.prepare(store, instance)? {
+                Ok(()) => self.linked.place(store, instance, input),
+                Err(fault) => Ok(Err(fault)),
+            }
         });
         report.and_then(|placement| {
             self.sized(verdict::size_of_placement(&placement))?;
@@ -289,18 +298,20 @@ impl Image {
         Surroundings { engine: &self.engine, budget, now: call.now, seed: call.seed, catalogue }
     }
 
-    /// An image that is not baked is configured before each call. It took these settings once, so it takes them again.
+    /// An image that is not baked is configured before each call, without clock, randomness and catalogue, as it would
+    /// have been when it was baked.
     fn prepare(
         &self,
         store: &mut wasmtime::Store<link::CallState>,
         instance: &wasmtime::component::Instance,
-    ) -> wasmtime::Result<()> {
-        if let Configured::EachCall { .. } = self.configured {
-            // A plugin that now finds problems depends on something that it was not given; its answer is checked
-            // like any other, and it has not kept its settings.
-            let _ = self.linked.configure(store, instance, &self.settings)?;
+    ) -> wasmtime::Result<Result<(), Fault>> {
+        if self.configured == Configured::Baked {
+            return Ok(Ok(()));
         }
-        Ok(())
+        let call = store.data_mut().set_aside();
+        let configured = self.linked.configure(store, instance, &self.settings)?;
+        store.data_mut().take_up(call);
+        Ok(configured.map_err(|_| Fault::Internal("it refuses settings that it accepted before".into())))
     }
 
     fn sized(&self, bytes: usize) -> Result<(), CallFailure> {

@@ -6,14 +6,14 @@
 //! | limit | catches | misses |
 //! | --- | --- | --- |
 //! | fuel | work, counted the same on every machine | a host call that takes long |
-//! | deadline | time on this machine | work that fits in it |
+//! | deadline | CPU time on this machine | work that fits in it |
 //! | memory, tables | growth of the guest | growth of the host on the guest's behalf |
 //! | host-call bytes, output, log, transcript | that growth | many small calls |
 //! | host calls | many small calls | - |
 //!
 //! Fuel is what makes a budget portable: it is the same number wherever the same engine runs, so an author can
-//! test against it. The deadline is the backstop, in epoch ticks of one millisecond; a call that ends by it would
-//! perhaps not have on a faster machine, which is why a replay compares fuel and not time.
+//! test against it. The deadline is the backstop: CPU time, checked at ticks of one millisecond. A call that ends by it
+//! would perhaps not have on a faster machine, which is why a replay compares fuel and not time.
 //!
 //! Loading and configuring have a budget of their own (`init`), far larger: an interpreter that starts in a second
 //! is fine once, and a deadline that suits a call would turn it away.
@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use wasmtime::ResourceLimiter;
 
 use super::engine::{MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS};
+use super::log::LogLevel;
 
 /// What one call into a plugin may use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +31,7 @@ pub struct Budget {
     /// Units of fuel, about one a Wasm instruction. Default 50,000,000 (a Rust policy over 64 hubs takes 60,000; an
     /// interpreted one, 20,000,000).
     pub fuel: u64,
-    /// Milliseconds of wall-clock time, in epoch ticks of one millisecond. Default 25.
+    /// Milliseconds of CPU time; ten times as long by the clock on the wall. Default 25.
     pub deadline_ms: u32,
     /// Bytes of each linear memory. Default 16 MiB, at most 64 MiB.
     pub memory_bytes: usize,
@@ -42,6 +43,9 @@ pub struct Budget {
     pub log_bytes: usize,
     /// Log lines kept with the decision. Default 64.
     pub log_lines: usize,
+    /// Log lines below this level are not kept, and a plugin that asks is told so. Default `info`. Part of what a
+    /// decision depends on, as everything here: a tool that explains sets it lower, a replay leaves it as it was.
+    pub log_level: LogLevel,
     /// Calls from the plugin into the host, WASI's included. Default 10,000.
     pub host_calls: u32,
     /// Units of fuel that each call into the host costs beyond the instructions around it. Default 1,000.
@@ -68,7 +72,7 @@ pub struct Budgets {
 pub struct InitBudget {
     /// Units of fuel. Default 5,000,000,000.
     pub fuel: u64,
-    /// Milliseconds of wall-clock time. Default 10,000.
+    /// Milliseconds of CPU time; ten times as long by the clock on the wall. Default 10,000.
     pub deadline_ms: u32,
 }
 
@@ -107,14 +111,22 @@ impl Budget {
             ("host_call_bytes", wide(self.host_call_bytes), 1 << 10, 16 << 20),
             ("transcript_bytes", wide(self.transcript_bytes), 0, 1 << 20),
         ];
-        match ranges.into_iter().find(|(_, value, lowest, highest)| value < lowest || value > highest) {
-            Some((limit, value, lowest, highest)) => Err(BudgetError { limit, value, lowest, highest }),
-            None => Ok(()),
-        }
+        ranges.into_iter().try_for_each(|(limit, value, lowest, highest)| in_range(limit, value, lowest, highest))
     }
 }
 
 impl Budgets {
+    /// Refuses what the engine cannot hold, for calls and for loading.
+    ///
+    /// # Errors
+    ///
+    /// The first limit that is out of its range.
+    pub fn check(&self) -> Result<(), BudgetError> {
+        self.call.check()?;
+        in_range("init.fuel", self.init.fuel, 1, u64::MAX / 2)?;
+        in_range("init.deadline_ms", self.init.deadline_ms.into(), 1, 600_000)
+    }
+
     /// The init budget as a whole budget.
     pub(super) fn for_init(&self) -> Budget {
         Budget {
@@ -136,6 +148,7 @@ impl Default for Budget {
             output_bytes: 64 << 10,
             log_bytes: 8 << 10,
             log_lines: 64,
+            log_level: LogLevel::Info,
             host_calls: 10_000,
             host_call_fuel: 1_000,
             host_call_bytes: 1 << 20,
@@ -203,6 +216,10 @@ impl ResourceLimiter for Meter {
     fn memories(&self) -> usize {
         MAX_MEMORIES
     }
+}
+
+fn in_range(limit: &'static str, value: u64, lowest: u64, highest: u64) -> Result<(), BudgetError> {
+    if (lowest..=highest).contains(&value) { Ok(()) } else { Err(BudgetError { limit, value, lowest, highest }) }
 }
 
 fn over(unit: &'static str, desired: usize, limit: usize) -> Result<(), OverBudget> {

@@ -8,16 +8,18 @@
 //! - an entry carries an HMAC-SHA-256 over its name and its code, under a key that only this host's user can read. An
 //!   entry that was edited, cut off, or moved under another name is a miss;
 //! - an entry is written under a temporary name, flushed, and renamed, so that it is whole or not there;
-//! - any failure to read is a miss and never an error: the compiler always knows the answer.
+//! - any failure to read is a miss and never an error: the compiler always knows the answer;
+//! - all entries together stay within a limit; what was not used for longest goes.
 //!
 //! The key lies beside the cache directory and not in it, so that wiping or restoring the cache does not touch it.
 
 mod key;
 mod native;
+mod room;
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -27,11 +29,13 @@ use wasmtime::component::Component;
 pub use self::key::KeyError;
 use super::engine::PolicyEngine;
 use crate::names::Digest;
+use room::Room;
 
 /// Compiled components of one host.
 pub(super) struct Cache {
     directory: PathBuf,
     secret: hmac::Key,
+    room: Room,
 }
 
 /// What compiled code is made from; nothing else decides its bytes.
@@ -85,18 +89,22 @@ impl fmt::Display for Key {
 }
 
 impl Cache {
-    /// The cache in `directory`, which is made if it is not there.
-    pub(super) fn open(directory: &Path) -> Result<Self, CacheError> {
+    /// The cache in `directory`, which is made if it is not there, of at most `limit_bytes`.
+    pub(super) fn open(directory: &Path, limit_bytes: u64) -> Result<Self, CacheError> {
         private_directory(directory)
             .map_err(|source| CacheError::Directory { path: directory.display().to_string(), source })?;
-        Ok(Self { directory: directory.to_owned(), secret: key::open(directory)? })
+        Ok(Self {
+            directory: directory.to_owned(),
+            secret: key::open(directory)?,
+            room: Room::measure(directory, limit_bytes),
+        })
     }
 
     /// The compiled component, if it is there and is what this host wrote.
     pub(super) fn get(&self, engine: &PolicyEngine, key: &Key) -> Option<Component> {
         let path = self.path(key);
-        let entry = match fs::read(&path) {
-            Ok(entry) => entry,
+        let (file, entry) = match read(&path) {
+            Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "a compiled policy cannot be read; compiling again");
@@ -108,7 +116,10 @@ impl Cache {
             return None;
         };
         match native::load(engine, code) {
-            Ok(component) => Some(component),
+            Ok(component) => {
+                self.room.used(&file);
+                Some(component)
+            }
             Err(error) => {
                 let error = format!("{error:#}");
                 tracing::warn!(path = %path.display(), error, "a compiled policy does not load; compiling again");
@@ -123,7 +134,8 @@ impl Cache {
         let directory = path.parent().unwrap_or(&self.directory);
         private_directory(directory)?;
         write_whole(&path, &[MAGIC, self.tag(key, code).as_ref(), code], 0o400)?;
-        File::open(directory)?.sync_all()
+        File::open(directory)?.sync_all()?;
+        self.room.written(&self.directory, code.len())
     }
 
     fn authentic<'a>(&self, key: &Key, entry: &'a [u8]) -> Option<Authentic<'a>> {
@@ -147,6 +159,13 @@ impl Cache {
     }
 }
 
+fn read(path: &Path) -> io::Result<(File, Vec<u8>)> {
+    let mut file = File::open(path)?;
+    let mut entry = Vec::new();
+    file.read_to_end(&mut entry)?;
+    Ok((file, entry))
+}
+
 fn private_directory(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
@@ -154,9 +173,9 @@ fn private_directory(path: &Path) -> io::Result<()> {
 /// Writes a file that is whole or not there: under a temporary name, flushed, renamed.
 fn write_whole(path: &Path, parts: &[&[u8]], mode: u32) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
-    let temporary = tempfile::Builder::new().prefix(".new-").make_in(directory, |path| {
-        OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
-    })?;
+    let temporary = tempfile::Builder::new()
+        .prefix(".new-")
+        .make_in(directory, |path| OpenOptions::new().write(true).create_new(true).mode(mode).open(path))?;
     let mut file = temporary.as_file();
     parts.iter().try_for_each(|part| file.write_all(part))?;
     file.sync_all()?;
@@ -187,7 +206,7 @@ mod tests {
 
     fn fixture() -> Fixture {
         let home = tempfile::tempdir().unwrap();
-        let cache = Cache::open(&home.path().join("compiled")).unwrap();
+        let cache = Cache::open(&home.path().join("compiled"), u64::MAX).unwrap();
         let engine = PolicyEngine::start(2).unwrap();
         let key = Key::component(&engine, Digest::of(EMPTY));
         let code = Component::from_binary(engine.wasm(), EMPTY).unwrap().serialize().unwrap();
@@ -200,7 +219,7 @@ mod tests {
     fn what_was_put_is_there_for_the_next_process() {
         let Fixture { _home: home, cache, engine, key, path } = fixture();
         assert!(cache.get(&engine, &key).is_some());
-        let again = Cache::open(&home.path().join("compiled")).unwrap();
+        let again = Cache::open(&home.path().join("compiled"), u64::MAX).unwrap();
         assert!(again.get(&engine, &key).is_some());
         let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path).unwrap().permissions());
         assert_eq!(mode & 0o777, 0o400);

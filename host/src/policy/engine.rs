@@ -18,9 +18,7 @@ pub(super) mod ticker;
 use std::hash::{Hash, Hasher};
 use std::num::NonZeroUsize;
 
-use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmFeatures,
-};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmFeatures};
 
 use super::budget::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES};
 use crate::names::Digest;
@@ -62,7 +60,7 @@ impl PolicyEngine {
                     "no address space for the pool of policy instances: every decision makes its instance from \
                      nothing, which is several times slower; raise the limit on virtual memory (ulimit -v unlimited)"
                 );
-                config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+                on_demand(&mut config);
                 (Engine::new(&config).map_err(|error| EngineError::Wasm(format!("{error:#}")))?, false)
             }
         };
@@ -113,6 +111,17 @@ fn settings() -> Config {
         .native_unwind_info(false);
     config.wasm_features(WasmFeatures::all(), false).wasm_features(FEATURES, true);
     config
+}
+
+/// Instances made from nothing, each within little more address space than its memory may have. Guests then check their
+/// bounds themselves, which is slower again, but 4 GiB for each is what there was no room for.
+fn on_demand(config: &mut Config) {
+    config
+        .allocation_strategy(InstanceAllocationStrategy::OnDemand)
+        .memory_reservation(u64::try_from(MAX_MEMORY_BYTES).unwrap_or(u64::MAX))
+        .memory_reservation_for_growth(0)
+        .memory_guard_size(64 << 10)
+        .guard_before_linear_memory(false);
 }
 
 fn pool(slots: u32) -> PoolingAllocationConfig {
@@ -197,9 +206,33 @@ mod tests {
     #[test]
     fn guests_are_made_of_exactly_these_features() {
         let engine = PolicyEngine::start(4).unwrap();
-        let enabled: Vec<_> = engine.wasm().config().get_wasm_features().iter_names().map(|(name, _)| name).collect();
-        let expected: Vec<_> = FEATURES.iter_names().map(|(name, _)| name).collect();
-        assert_eq!(enabled, expected);
+        let enabled = engine.wasm().get_wasm_features();
+        let names: Vec<_> = enabled.iter_names().map(|(name, _)| name).collect();
+        let expected = [
+            "MUTABLE_GLOBAL",
+            "SATURATING_FLOAT_TO_INT",
+            "SIGN_EXTENSION",
+            "REFERENCE_TYPES",
+            "MULTI_VALUE",
+            "BULK_MEMORY",
+            "SIMD",
+            "FLOATS",
+            "EXTENDED_CONST",
+            "COMPONENT_MODEL",
+            "GC_TYPES",
+        ];
+        assert_eq!(names, expected);
+        // Some names stand for several; the bits are the whole truth.
+        assert_eq!(enabled.bits(), FEATURES.bits());
+    }
+
+    #[test]
+    fn without_address_space_for_the_pool_instances_are_made_on_demand() {
+        // A million slots want more than any processor can address.
+        let engine = PolicyEngine::start(1_000_000).unwrap();
+        assert!(!engine.pooled());
+        assert_ne!(engine.fingerprint(), PolicyEngine::start(4).unwrap().fingerprint());
+        assert!(PolicyEngine::start(4).unwrap().pooled());
     }
 
     #[test]

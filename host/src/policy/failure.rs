@@ -57,7 +57,7 @@ pub enum Breakage {
     /// It took longer than its deadline.
     #[error("it took longer than its deadline of {deadline_ms} ms")]
     Timeout {
-        /// The deadline.
+        /// The deadline, in CPU time.
         deadline_ms: u32,
     },
     /// It did more work than its fuel allows.
@@ -192,6 +192,7 @@ pub(super) fn of_error(error: &wasmtime::Error, panic: Option<PanicNote>, budget
         Some(Trap::Interrupt) => Breakage::Timeout { deadline_ms: budget.deadline_ms },
         Some(Trap::OutOfFuel) => Breakage::OutOfFuel { fuel: budget.fuel },
         Some(Trap::StackOverflow) => Breakage::StackOverflow,
+        Some(trap) if is_of_output(*trap) => Breakage::Output { detail: trap.to_string() },
         Some(trap) => match panic {
             Some(PanicNote { message, file, line }) => Breakage::Panic { message, file, line },
             None => Breakage::Trap { cause: trap.to_string(), frames: frames() },
@@ -201,8 +202,22 @@ pub(super) fn of_error(error: &wasmtime::Error, panic: Option<PanicNote>, budget
     })
 }
 
+/// Traps of the engine's own code that reads what the guest answers.
+fn is_of_output(trap: Trap) -> bool {
+    matches!(
+        trap,
+        Trap::InvalidChar
+            | Trap::StringOutOfBounds
+            | Trap::ListOutOfBounds
+            | Trap::InvalidDiscriminant
+            | Trap::UnalignedPointer
+    )
+}
+
 fn frames_of(error: &wasmtime::Error) -> Vec<String> {
-    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
+    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else {
+        return Vec::new();
+    };
     let name = |frame: &wasmtime::FrameInfo| match frame.func_name() {
         Some(name) => name.to_owned(),
         None => format!("function {}", frame.func_index()),

@@ -2,11 +2,11 @@
 //!
 //! | stage | refuses | makes |
 //! | --- | --- | --- |
-//! | [`classify`] | too large, no component, imports that are not granted, no known world | the [`Card`] |
-//! | [`compile`] | what the engine cannot compile | machine code, through the cache |
+//! | classify | too large, no component, imports that are not granted, no known world | the [`Card`] |
+//! | compile | what the engine cannot compile | machine code, through the cache |
 //! | link | functions and types that differ from the WIT | imports connected |
 //! | trial | what breaks when it is instantiated or describes itself | a [`Revision`] |
-//! | [`configure`] | settings that the plugin refuses, with JSON pointers | an [`Image`] |
+//! | configure | settings that the plugin refuses, with JSON pointers | an [`Image`] |
 //!
 //! Everything that can be wrong with a plugin is found here, while an operator looks on, and not when a device waits.
 //! The trial is not a formality: some differences of type only show when an instance is made.

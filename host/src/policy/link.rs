@@ -17,7 +17,7 @@ use wasmtime::component::{Component, Instance};
 
 use super::budget::{Budget, Meter};
 use super::call::{Fault, HubHandle, Label, Outcome, PlaceInput, Placement, SelectInput};
-use super::catalogue::{Answer, Catalogue, Exchange, Question, Transcript};
+use super::catalogue::{Answer, Catalogue, EmptyCatalogue, Exchange, Question, Transcript};
 use super::engine::PolicyEngine;
 use super::image::{Description, Problem};
 use super::log::Recorder;
@@ -119,6 +119,12 @@ pub(super) struct CallState {
     host_call_fuel: u64,
 }
 
+/// What belongs to a call while its plugin is configured.
+pub(super) struct SetAside {
+    wasi: SealedWasi,
+    catalogue: Arc<dyn Catalogue>,
+}
+
 /// The plugin called the host more often than its budget allows.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("it called the host more than {limit} times")]
@@ -155,6 +161,22 @@ impl CallState {
             host_call_limit: budget.host_calls,
             host_call_fuel: budget.host_call_fuel,
         }
+    }
+
+    /// Replaces what belongs to the call by what `configure` may see: the moment 0, the seed 0, an empty catalogue.
+    pub(super) fn set_aside(&mut self) -> SetAside {
+        SetAside {
+            wasi: std::mem::replace(&mut self.wasi, SealedWasi::new(0, 0)),
+            catalogue: std::mem::replace(&mut self.catalogue, Arc::new(EmptyCatalogue)),
+        }
+    }
+
+    /// Puts back what was set aside. What `configure` was told of the catalogue is no part of the call's record.
+    pub(super) fn take_up(&mut self, SetAside { wasi, catalogue }: SetAside) {
+        self.wasi = wasi;
+        self.catalogue = catalogue;
+        self.transcript = Transcript::default();
+        self.transcript_left = self.transcript_limit;
     }
 
     /// Fuel that the calls into the host have cost.
@@ -212,3 +234,6 @@ impl CallState {
         Ok(answer)
     }
 }
+
+#[cfg(test)]
+mod tests;

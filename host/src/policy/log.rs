@@ -66,6 +66,7 @@ pub(super) struct PanicNote {
 /// Collects the lines of one call.
 pub(super) struct Recorder {
     log: Log,
+    lowest: LogLevel,
     lines_left: usize,
     bytes_left: usize,
     stdout: Vec<u8>,
@@ -77,6 +78,7 @@ impl Recorder {
     pub(super) fn new(budget: &Budget) -> Self {
         Self {
             log: Log::default(),
+            lowest: budget.log_level,
             lines_left: budget.log_lines,
             bytes_left: budget.log_bytes,
             stdout: Vec::new(),
@@ -85,8 +87,16 @@ impl Recorder {
         }
     }
 
-    /// Keeps a line if the budget allows.
+    /// Whether lines of this level are kept.
+    pub(super) fn keeps(&self, level: LogLevel) -> bool {
+        level >= self.lowest
+    }
+
+    /// Keeps a line if its level and the budget allow.
     pub(super) fn line(&mut self, line: LogLine) {
+        if !self.keeps(line.level) {
+            return;
+        }
         if line.level == LogLevel::Error && line.source == LogSource::Log {
             self.panic = panic_in_fields(&line).or(self.panic.take());
         }
@@ -143,15 +153,13 @@ impl Recorder {
     }
 }
 
-/// The SDK's panic hook logs an error with the fields `panic-file` and `panic-line`.
+/// The SDK's panic hook logs the error `panicked at FILE:LINE:COLUMN: MESSAGE`, with the fields `file` and `line`.
 fn panic_in_fields(line: &LogLine) -> Option<PanicNote> {
     let field = |key| line.fields.iter().find(|field| field.key == key).map(|field| field.value.as_str());
-    let note = PanicNote {
-        message: clipped(&line.message),
-        file: clipped(field(PANIC_FILE)?),
-        line: field(PANIC_LINE)?.parse().ok()?,
-    };
-    Some(note)
+    let (file, number) = (field("file")?, field("line")?);
+    let rest = line.message.strip_prefix("panicked at ")?.strip_prefix(file)?.strip_prefix(':')?;
+    let (_column, message) = rest.strip_prefix(number)?.strip_prefix(':')?.split_once(": ")?;
+    Some(PanicNote { message: clipped(message), file: clipped(file), line: number.parse().ok()? })
 }
 
 /// Rust's own hook writes `thread 'main' panicked at src/lib.rs:7:5:` and the message on the next line.
@@ -171,10 +179,6 @@ fn clipped(text: &str) -> String {
     text.char_indices().take_while(|(at, _)| *at < MAX_PANIC_BYTES).map(|(_, c)| c).collect()
 }
 
-/// The field that names the file of a panic.
-pub(super) const PANIC_FILE: &str = "panic-file";
-/// The field that names the line of a panic.
-pub(super) const PANIC_LINE: &str = "panic-line";
 /// Bytes kept of one line of standard output or error.
 const MAX_STREAM_LINE_BYTES: usize = 1 << 10;
 /// Bytes kept of a panic's message.
@@ -216,8 +220,8 @@ mod tests {
     fn a_panic_is_known_even_when_the_log_is_full() {
         let mut recorder = Recorder::new(&Budget { log_lines: 0, ..Budget::default() });
         let label = |key: &str, value: &str| Label { key: key.into(), value: value.into() };
-        let fields = vec![label(PANIC_FILE, "src/lib.rs"), label(PANIC_LINE, "7")];
-        recorder.line(LogLine { level: LogLevel::Error, fields, ..line("no such hub") });
+        let fields = vec![label("file", "src/lib.rs"), label("line", "7")];
+        recorder.line(LogLine { level: LogLevel::Error, fields, ..line("panicked at src/lib.rs:7:5: no such hub") });
         let note = PanicNote { message: "no such hub".into(), file: "src/lib.rs".into(), line: 7 };
         assert_eq!(recorder.finish().1, Some(note));
     }
@@ -225,7 +229,10 @@ mod tests {
     #[test]
     fn a_panic_is_read_from_standard_error() {
         let mut recorder = Recorder::new(&Budget::default());
-        recorder.write(LogSource::Stderr, b"\nthread '<unnamed>' panicked at src/deep/lib.rs:12:9:\nno such hub\nnote: x\n");
+        recorder.write(
+            LogSource::Stderr,
+            b"\nthread '<unnamed>' panicked at src/deep/lib.rs:12:9:\nno such hub\nnote: x\n",
+        );
         let note = PanicNote { message: "no such hub".into(), file: "src/deep/lib.rs".into(), line: 12 };
         assert_eq!(recorder.finish().1, Some(note));
     }

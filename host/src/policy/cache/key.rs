@@ -66,7 +66,8 @@ fn beside(directory: &Path) -> PathBuf {
 fn make(path: &Path) -> io::Result<()> {
     let mut key = [0; KEY_BYTES];
     rand::fill(&mut key).map_err(|_| io::Error::other("the system has no randomness"))?;
-    let directory = path.parent().unwrap_or(Path::new("."));
+    // A name without a folder has the parent ``, which no system call takes.
+    let directory = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut temporary = tempfile::Builder::new().prefix(".new-").tempfile_in(directory)?;
     io::Write::write_all(&mut temporary, &key)?;
     temporary.as_file().sync_all()?;

@@ -72,7 +72,9 @@ impl Drop for Ticker {
 fn tick(engine: &EngineWeak, shared: &Shared) {
     let mut idle = 0;
     while !shared.stopped.load(SeqCst) {
-        let Some(engine) = engine.upgrade() else { return };
+        let Some(engine) = engine.upgrade() else {
+            return;
+        };
         engine.increment_epoch();
         drop(engine);
         idle = if shared.in_flight.load(SeqCst) == 0 { idle + 1 } else { 0 };

@@ -14,7 +14,9 @@ use crate::policy::link::WitVersion;
 #[expect(missing_docs, reason = "the messages say what the fields are")]
 pub enum ClassifyError {
     /// More bytes than are taken.
-    #[error("the component has {size_bytes} bytes; at most {limit_bytes} are taken (strip debug information, optimise for size)")]
+    #[error(
+        "the component has {size_bytes} bytes; at most {limit_bytes} are taken (strip debug information, optimise for size)"
+    )]
     TooLarge { size_bytes: usize, limit_bytes: usize },
     /// Not Wasm at all.
     #[error("this is no WebAssembly component: it does not begin with `\\0asm`")]
@@ -66,7 +68,9 @@ pub(in crate::policy) fn classify(bytes: &[u8], limit_bytes: usize) -> Result<Ca
         (true, false, false) => {
             return Err(ClassifyError::NoWorld { missing: "`hub-selection` or `grouping`", exports });
         }
-        (false, ..) => return Err(ClassifyError::NoWorld { missing: "`control`", exports }),
+        (false, ..) => {
+            return Err(ClassifyError::NoWorld { missing: "`control`", exports });
+        }
     };
     let size_bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     // Every import of the one tier is deterministic; what is not was refused above.
@@ -188,10 +192,14 @@ impl<'a> Name<'a> {
 }
 
 fn is_granted(import: &str) -> bool {
-    let Some(name) = Name::parse(import) else { return false };
+    let Some(name) = Name::parse(import) else {
+        return false;
+    };
     let granted = match name.package {
         // Of a version that is not known, the version is the problem to report, not the interface.
-        "landfall:policy" => return name.track() != Some("0.1") || OUR_IMPORTS.contains(&name.interface),
+        "landfall:policy" => {
+            return name.track() != Some("0.1") || OUR_IMPORTS.contains(&name.interface);
+        }
         "wasi:cli" => CLI,
         "wasi:clocks" => &["monotonic-clock", "wall-clock"],
         "wasi:filesystem" => &["preopens", "types"],
@@ -214,9 +222,10 @@ fn version<'a>(names: impl Iterator<Item = &'a String>) -> Result<Option<WitVers
     }
     let Some(found) = found else { return Ok(None) };
     let known = WitVersion::KNOWN.iter().find(|known| {
-        found.strip_prefix(known.as_str()).and_then(|patch| patch.strip_prefix('.')).is_some_and(|patch| {
-            !patch.is_empty() && patch.bytes().all(|byte| byte.is_ascii_digit())
-        })
+        found
+            .strip_prefix(known.as_str())
+            .and_then(|patch| patch.strip_prefix('.'))
+            .is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|byte| byte.is_ascii_digit()))
     });
     known.copied().map(Some).ok_or_else(|| ClassifyError::Version { found: found.to_owned() })
 }

@@ -60,7 +60,11 @@ pub(in crate::policy) fn configure(
         Err(because) => {
             accepts(engine, &budgets, revision, settings)?;
             let plugin = &revision.description.name;
-            tracing::warn!(plugin, because, "this policy's settings cannot be baked; it is configured before each call");
+            tracing::warn!(
+                plugin,
+                because,
+                "this policy's settings cannot be baked; it is configured before each call"
+            );
             (Arc::clone(&revision.linked), Configured::EachCall { because })
         }
     };
@@ -134,7 +138,9 @@ fn describe(error: &JsonError) -> String {
 }
 
 fn listed(problems: &[Problem]) -> String {
-    let place = |pointer: &str| if pointer.is_empty() { "the whole".to_owned() } else { pointer.to_owned() };
+    let place = |pointer: &str| {
+        if pointer.is_empty() { "the whole".to_owned() } else { pointer.to_owned() }
+    };
     let lines: Vec<_> =
         problems.iter().map(|problem| format!("{}: {}", place(&problem.pointer), problem.message)).collect();
     if lines.is_empty() { "it does not say why".into() } else { lines.join("; ") }

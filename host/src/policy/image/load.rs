@@ -91,7 +91,9 @@ fn check(description: &Description) -> Result<(), String> {
     if summary.chars().count() > MAX_SUMMARY_CHARS {
         return Err(format!("the summary is longer than {MAX_SUMMARY_CHARS} characters"));
     }
-    let Some(schema) = settings_schema else { return Ok(()) };
+    let Some(schema) = settings_schema else {
+        return Ok(());
+    };
     if schema.len() > MAX_SCHEMA_BYTES {
         return Err(format!("the schema of its settings is larger than {MAX_SCHEMA_BYTES} bytes"));
     }

@@ -16,12 +16,17 @@ use super::{CallState, LinkError, Linked, wasi};
 use crate::policy::call::{Fault, HubHandle, Outcome, PlaceInput, Placement, SelectInput};
 use crate::policy::engine::PolicyEngine;
 use crate::policy::image::{Description, Problem};
-use crate::policy::log::{LogLevel, LogLine, LogSource};
+use crate::policy::log::{LogLine, LogSource};
 use bindings::exports::landfall::policy::{control, grouping, hub_selection};
 use bindings::landfall::policy::{catalog, log, types};
 
 mod bindings {
-    #![allow(missing_docs, unreachable_pub, clippy::all, reason = "generated from the WIT, which has the documentation")]
+    #![allow(
+        missing_docs,
+        unreachable_pub,
+        clippy::all,
+        reason = "generated from the WIT, which has the documentation"
+    )]
     wasmtime::component::bindgen!({
         path: "../wit/v0_1",
         world: "policy",
@@ -40,12 +45,9 @@ struct Component0_1 {
 
 type Describe = ((), (control::Description,));
 type Configure<'a> = ((&'a str,), (Result<(), Vec<control::Problem>>,));
-type SelectHub<'a> = (
-    (types::Call<'a>, types::Device<'a>, &'a [types::Hub<'a>]),
-    (Result<hub_selection::Outcome, types::Fault>,),
-);
-type Place<'a> =
-    ((types::Call<'a>, types::Device<'a>, types::Hub<'a>), (Result<grouping::Placement, types::Fault>,));
+type SelectHub<'a> =
+    ((types::Call<'a>, types::Device<'a>, &'a [types::Hub<'a>]), (Result<hub_selection::Outcome, types::Fault>,));
+type Place<'a> = ((types::Call<'a>, types::Device<'a>, types::Hub<'a>), (Result<grouping::Placement, types::Fault>,));
 
 /// Connects a component and compares its types with the contract's.
 pub(super) fn link(engine: &PolicyEngine, component: &Component) -> Result<Box<dyn Linked>, LinkError> {
@@ -78,7 +80,7 @@ impl Linked for Component0_1 {
             result.map_err(|error| LinkError::Export {
                 version: VERSION,
                 function: function.to_owned(),
-                detail: format!("{error:#}"),
+                detail: difference(&error),
             })
         };
         differs("control/describe", typed::<Describe>(instance, &mut *store, &self.describe).map(drop))?;
@@ -142,16 +144,17 @@ impl types::Host for CallState {}
 impl log::Host for CallState {
     fn enabled(&mut self, level: log::Level) -> wasmtime::Result<bool> {
         self.host_call()?;
-        Ok(convert::level(level) >= LOWEST_LEVEL)
+        Ok(self.recorder.keeps(convert::level(level)))
     }
 
     fn emit(&mut self, level: log::Level, message: String, fields: Vec<types::LabelResult>) -> wasmtime::Result<()> {
         self.host_call()?;
-        let level = convert::level(level);
-        if level >= LOWEST_LEVEL {
-            let fields = fields.into_iter().map(convert::label).collect();
-            self.recorder.line(LogLine { source: LogSource::Log, level, message, fields });
-        }
+        self.recorder.line(LogLine {
+            source: LogSource::Log,
+            level: convert::level(level),
+            message,
+            fields: fields.into_iter().map(convert::label).collect(),
+        });
         Ok(())
     }
 }
@@ -181,6 +184,13 @@ fn typed<F: Signature>(
     index: &ComponentExportIndex,
 ) -> wasmtime::Result<TypedFunc<F::Params, F::Results>> {
     instance.get_typed_func(store, index)
+}
+
+/// The engine's words without its first, which only say that a function was looked up.
+fn difference(error: &wasmtime::Error) -> String {
+    let causes: Vec<_> = error.chain().map(ToString::to_string).collect();
+    let rest = causes.get(1..).filter(|rest| !rest.is_empty()).unwrap_or(&causes);
+    rest.join(": ")
 }
 
 trait Signature {
@@ -213,7 +223,7 @@ impl Exports<'_> {
     }
 
     fn index(&self, interface: &str) -> Option<ComponentExportIndex> {
-        self.component.get_export_index(None, &format!("landfall:policy/{interface}@{FULL_VERSION}"))
+        self.component.get_export_index(None, format!("landfall:policy/{interface}@{FULL_VERSION}"))
     }
 }
 
@@ -224,5 +234,3 @@ pub(super) struct NotExported;
 
 const VERSION: &str = "0.1";
 const FULL_VERSION: &str = "0.1.0";
-/// Lines below this level are not kept.
-const LOWEST_LEVEL: LogLevel = LogLevel::Debug;

@@ -3,7 +3,7 @@
 //! They run in the order in which the enrollment names them. The first path that is not empty wins, because a device is
 //! in one place. Tags, desired properties and the reply are merged member by member, at any depth; where two plugins
 //! give one member two values, no order would be right, so it is a conflict that names both plugins and the member.
-//! Equal values are no conflict. Reasons follow one another.
+//! Equal values are no conflict. Reasons follow one another, the first few of each.
 
 use std::collections::BTreeMap;
 
@@ -49,7 +49,12 @@ pub fn merge(answers: &[(&str, Placement)]) -> Result<Placement, MergeConflict> 
     let desired = |placement: &Placement| placement.desired.as_deref().map(value);
     let reply = |placement: &Placement| placement.reply.as_deref().map(value);
     let joined = Placement {
-        group_path: answers.iter().map(|(_, a)| &a.group_path).find(|path| !path.is_empty()).cloned().unwrap_or_default(),
+        group_path: answers
+            .iter()
+            .map(|(_, a)| &a.group_path)
+            .find(|path| !path.is_empty())
+            .cloned()
+            .unwrap_or_default(),
         tags: labels(join(answers, "tags", |placement| Some(tags(placement)))?),
         desired: join(answers, "desired", desired)?.map(|value| value.to_string()),
         reply: join(answers, "reply", reply)?.map(|value| value.to_string()),
@@ -134,7 +139,9 @@ fn tags(placement: &Placement) -> Value {
 }
 
 fn labels(tags: Option<Value>) -> Vec<Label> {
-    let Some(Value::Object(tags)) = tags else { return Vec::new() };
+    let Some(Value::Object(tags)) = tags else {
+        return Vec::new();
+    };
     let label = |(key, value): (String, Value)| Label { key, value: value.to_string() };
     let tags: Map<_, _> = tags;
     tags.into_iter().map(label).collect()
@@ -184,10 +191,7 @@ mod tests {
             ("two", desired(&serde_json::json!({"a": {"b/c": 2}}))),
         ];
         let conflict = merge(&answers).unwrap_err();
-        assert_eq!(
-            conflict.to_string(),
-            r#"the plugins "one" and "two" give two values for /a/b~1c of desired"#
-        );
+        assert_eq!(conflict.to_string(), r#"the plugins "one" and "two" give two values for /a/b~1c of desired"#);
     }
 
     #[test]
