@@ -100,7 +100,7 @@ impl Profile {
         match self {
             Self::Shipped => &[
                 "inherits=\"release\"",
-                "opt-level=\"s\"",
+                "opt-level=3",
                 "lto=\"fat\"",
                 "codegen-units=1",
                 "panic=\"abort\"",
