@@ -233,10 +233,7 @@ impl PolicyHost {
         self.executor.close();
     }
 
-    async fn submit<T: Send + 'static>(
-        &self,
-        call: impl FnOnce() -> CallReport<T> + Send + 'static,
-    ) -> CallReport<T> {
+    async fn submit<T: Send + 'static>(&self, call: impl FnOnce() -> CallReport<T> + Send + 'static) -> CallReport<T> {
         let ran = self.executor.run(move |waited: Duration| {
             let mut report = call();
             report.usage.queue_us = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);

@@ -154,9 +154,9 @@ fn private_directory(path: &Path) -> io::Result<()> {
 /// Writes a file that is whole or not there: under a temporary name, flushed, renamed.
 fn write_whole(path: &Path, parts: &[&[u8]], mode: u32) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
-    let temporary = tempfile::Builder::new().prefix(".new-").make_in(directory, |path| {
-        OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
-    })?;
+    let temporary = tempfile::Builder::new()
+        .prefix(".new-")
+        .make_in(directory, |path| OpenOptions::new().write(true).create_new(true).mode(mode).open(path))?;
     let mut file = temporary.as_file();
     parts.iter().try_for_each(|part| file.write_all(part))?;
     file.sync_all()?;

@@ -249,11 +249,6 @@ impl<T> CallReport<T> {
 
     /// A report of a call that never began.
     pub(super) fn never_began(failure: CallFailure) -> Self {
-        Self {
-            result: Err(failure),
-            usage: Usage::default(),
-            transcript: Transcript::default(),
-            log: Log::default(),
-        }
+        Self { result: Err(failure), usage: Usage::default(), transcript: Transcript::default(), log: Log::default() }
     }
 }

@@ -18,9 +18,7 @@ pub(super) mod ticker;
 use std::hash::{Hash, Hasher};
 use std::num::NonZeroUsize;
 
-use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmFeatures,
-};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmFeatures};
 
 use super::budget::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES};
 use crate::names::Digest;

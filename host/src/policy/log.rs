@@ -225,7 +225,10 @@ mod tests {
     #[test]
     fn a_panic_is_read_from_standard_error() {
         let mut recorder = Recorder::new(&Budget::default());
-        recorder.write(LogSource::Stderr, b"\nthread '<unnamed>' panicked at src/deep/lib.rs:12:9:\nno such hub\nnote: x\n");
+        recorder.write(
+            LogSource::Stderr,
+            b"\nthread '<unnamed>' panicked at src/deep/lib.rs:12:9:\nno such hub\nnote: x\n",
+        );
         let note = PanicNote { message: "no such hub".into(), file: "src/deep/lib.rs".into(), line: 12 };
         assert_eq!(recorder.finish().1, Some(note));
     }

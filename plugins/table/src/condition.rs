@@ -35,11 +35,7 @@ enum Test {
 
 impl Condition {
     /// `None` when something is wrong with it, which is then among the problems.
-    pub(crate) fn parse(
-        settings: &ConditionSettings,
-        place: &Pointer,
-        problems: &mut Vec<Problem>,
-    ) -> Option<Self> {
+    pub(crate) fn parse(settings: &ConditionSettings, place: &Pointer, problems: &mut Vec<Problem>) -> Option<Self> {
         let source = Source::parse(settings, place).map_err(|problem| problems.push(problem)).ok();
         let test = Test::parse(settings, place).map_err(|problem| problems.push(problem)).ok();
         Some(Self { source: source?, test: test?, negated: settings.not })

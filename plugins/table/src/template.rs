@@ -97,8 +97,7 @@ fn tag(device: &Device, key: &str) -> Result<String, Fault> {
     }
 }
 
-const KNOWN: &str =
-    "`{fact.KEY}`, `{claim.KEY}`, `{tag.KEY}`, `{registration-id}`, `{enrollment-id}` and, where devices are placed, `{hub}`";
+const KNOWN: &str = "`{fact.KEY}`, `{claim.KEY}`, `{tag.KEY}`, `{registration-id}`, `{enrollment-id}` and, where devices are placed, `{hub}`";
 
 #[cfg(test)]
 mod tests {

@@ -101,7 +101,8 @@ impl Snapshot<'_> {
     fn function<R: Lift + 'static>(&mut self, instance: &str, function: &str) -> wasmtime::Result<TypedFunc<(), (R,)>> {
         let missing = || wasmtime::Error::msg("the rewritten component lacks an accessor");
         let (_, interface) = self.instance.get_export(&mut *self.store, None, instance).ok_or_else(missing)?;
-        let (_, function) = self.instance.get_export(&mut *self.store, Some(&interface), function).ok_or_else(missing)?;
+        let (_, function) =
+            self.instance.get_export(&mut *self.store, Some(&interface), function).ok_or_else(missing)?;
         self.instance.get_typed_func(&mut *self.store, function)
     }
 

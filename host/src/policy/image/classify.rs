@@ -14,7 +14,9 @@ use crate::policy::link::WitVersion;
 #[expect(missing_docs, reason = "the messages say what the fields are")]
 pub enum ClassifyError {
     /// More bytes than are taken.
-    #[error("the component has {size_bytes} bytes; at most {limit_bytes} are taken (strip debug information, optimise for size)")]
+    #[error(
+        "the component has {size_bytes} bytes; at most {limit_bytes} are taken (strip debug information, optimise for size)"
+    )]
     TooLarge { size_bytes: usize, limit_bytes: usize },
     /// Not Wasm at all.
     #[error("this is no WebAssembly component: it does not begin with `\\0asm`")]
@@ -214,9 +216,10 @@ fn version<'a>(names: impl Iterator<Item = &'a String>) -> Result<Option<WitVers
     }
     let Some(found) = found else { return Ok(None) };
     let known = WitVersion::KNOWN.iter().find(|known| {
-        found.strip_prefix(known.as_str()).and_then(|patch| patch.strip_prefix('.')).is_some_and(|patch| {
-            !patch.is_empty() && patch.bytes().all(|byte| byte.is_ascii_digit())
-        })
+        found
+            .strip_prefix(known.as_str())
+            .and_then(|patch| patch.strip_prefix('.'))
+            .is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|byte| byte.is_ascii_digit()))
     });
     known.copied().map(Some).ok_or_else(|| ClassifyError::Version { found: found.to_owned() })
 }

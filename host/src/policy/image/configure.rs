@@ -60,7 +60,11 @@ pub(in crate::policy) fn configure(
         Err(because) => {
             accepts(engine, &budgets, revision, settings)?;
             let plugin = &revision.description.name;
-            tracing::warn!(plugin, because, "this policy's settings cannot be baked; it is configured before each call");
+            tracing::warn!(
+                plugin,
+                because,
+                "this policy's settings cannot be baked; it is configured before each call"
+            );
             (Arc::clone(&revision.linked), Configured::EachCall { because })
         }
     };

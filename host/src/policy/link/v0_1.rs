@@ -21,7 +21,12 @@ use bindings::exports::landfall::policy::{control, grouping, hub_selection};
 use bindings::landfall::policy::{catalog, log, types};
 
 mod bindings {
-    #![allow(missing_docs, unreachable_pub, clippy::all, reason = "generated from the WIT, which has the documentation")]
+    #![allow(
+        missing_docs,
+        unreachable_pub,
+        clippy::all,
+        reason = "generated from the WIT, which has the documentation"
+    )]
     wasmtime::component::bindgen!({
         path: "../wit/v0_1",
         world: "policy",
@@ -40,12 +45,9 @@ struct Component0_1 {
 
 type Describe = ((), (control::Description,));
 type Configure<'a> = ((&'a str,), (Result<(), Vec<control::Problem>>,));
-type SelectHub<'a> = (
-    (types::Call<'a>, types::Device<'a>, &'a [types::Hub<'a>]),
-    (Result<hub_selection::Outcome, types::Fault>,),
-);
-type Place<'a> =
-    ((types::Call<'a>, types::Device<'a>, types::Hub<'a>), (Result<grouping::Placement, types::Fault>,));
+type SelectHub<'a> =
+    ((types::Call<'a>, types::Device<'a>, &'a [types::Hub<'a>]), (Result<hub_selection::Outcome, types::Fault>,));
+type Place<'a> = ((types::Call<'a>, types::Device<'a>, types::Hub<'a>), (Result<grouping::Placement, types::Fault>,));
 
 /// Connects a component and compares its types with the contract's.
 pub(super) fn link(engine: &PolicyEngine, component: &Component) -> Result<Box<dyn Linked>, LinkError> {

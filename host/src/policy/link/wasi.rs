@@ -369,12 +369,7 @@ impl io::streams::HostOutputStream for CallState {
     }
 
     /// The only input is standard input, which is closed.
-    fn splice(
-        &mut self,
-        _: Resource<DynOutputStream>,
-        input: Resource<DynInputStream>,
-        len: u64,
-    ) -> StreamResult<u64> {
+    fn splice(&mut self, _: Resource<DynOutputStream>, input: Resource<DynInputStream>, len: u64) -> StreamResult<u64> {
         io::streams::HostInputStream::skip(self, input, len)
     }
 

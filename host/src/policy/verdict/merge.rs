@@ -49,7 +49,12 @@ pub fn merge(answers: &[(&str, Placement)]) -> Result<Placement, MergeConflict> 
     let desired = |placement: &Placement| placement.desired.as_deref().map(value);
     let reply = |placement: &Placement| placement.reply.as_deref().map(value);
     let joined = Placement {
-        group_path: answers.iter().map(|(_, a)| &a.group_path).find(|path| !path.is_empty()).cloned().unwrap_or_default(),
+        group_path: answers
+            .iter()
+            .map(|(_, a)| &a.group_path)
+            .find(|path| !path.is_empty())
+            .cloned()
+            .unwrap_or_default(),
         tags: labels(join(answers, "tags", |placement| Some(tags(placement)))?),
         desired: join(answers, "desired", desired)?.map(|value| value.to_string()),
         reply: join(answers, "reply", reply)?.map(|value| value.to_string()),
@@ -184,10 +189,7 @@ mod tests {
             ("two", desired(&serde_json::json!({"a": {"b/c": 2}}))),
         ];
         let conflict = merge(&answers).unwrap_err();
-        assert_eq!(
-            conflict.to_string(),
-            r#"the plugins "one" and "two" give two values for /a/b~1c of desired"#
-        );
+        assert_eq!(conflict.to_string(), r#"the plugins "one" and "two" give two values for /a/b~1c of desired"#);
     }
 
     #[test]

@@ -101,7 +101,8 @@ mod tests {
 
     #[test]
     fn a_deferral_is_neither_nothing_nor_for_ever() {
-        for (retry_after_ms, good) in [(0, false), (999, false), (1_000, true), (86_400_000, true), (86_400_001, false)] {
+        for (retry_after_ms, good) in [(0, false), (999, false), (1_000, true), (86_400_000, true), (86_400_001, false)]
+        {
             let answer = Outcome::Defer(Deferral { retry_after_ms, reason: why("wait") });
             assert_eq!(rule(answer), (!good).then_some(Rule::RetryAfter), "{retry_after_ms}");
         }

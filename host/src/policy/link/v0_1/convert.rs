@@ -92,10 +92,9 @@ pub(super) fn outcome(outcome: hub_selection::Outcome) -> Outcome {
             device_id: choice.device_id,
             reasons: choice.reasons.into_iter().map(reason).collect(),
         }),
-        hub_selection::Outcome::Defer(deferral) => Outcome::Defer(Deferral {
-            retry_after_ms: deferral.retry_after_ms,
-            reason: reason(deferral.reason),
-        }),
+        hub_selection::Outcome::Defer(deferral) => {
+            Outcome::Defer(Deferral { retry_after_ms: deferral.retry_after_ms, reason: reason(deferral.reason) })
+        }
         hub_selection::Outcome::Reject(why) => Outcome::Reject(reason(why)),
         hub_selection::Outcome::Abstain(why) => Outcome::Abstain(reason(why)),
     }
