@@ -17,7 +17,6 @@ pub(crate) enum Target {
 impl Target {
     /// `None` when the rule names no hubs, or names them wrongly, which is then among the problems.
     pub(crate) fn parse(settings: &RuleSettings, place: &Pointer, problems: &mut Vec<Problem>) -> Option<Self> {
-        let mut one_only = |problem: &str| problems.push(place.problem(problem));
         match (&settings.hub, &settings.hubs, &settings.hub_labels) {
             (None, None, None) => None,
             (Some(hub), None, None) => Self::named(std::slice::from_ref(hub), |_| place.key("hub"), problems),
@@ -28,13 +27,14 @@ impl Target {
                     problems.push(place.problem("name at least one label"));
                 }
                 let parsed = labels.iter().filter_map(|(key, value)| {
-                    let value = Template::parse(value).map_err(|why| problems.push(place.key(key).problem(why)));
+                    let value = Template::parse(value).and_then(Template::without_hub);
+                    let value = value.map_err(|why| problems.push(place.key(key).problem(why)));
                     Some((key.clone(), value.ok()?))
                 });
                 Some(Self::Labelled(parsed.collect()))
             }
             _ => {
-                one_only("name the hubs in one way: by `hub`, by `hubs` or by `hub-labels`");
+                problems.push(place.problem("name the hubs in one way: by `hub`, by `hubs` or by `hub-labels`"));
                 None
             }
         }

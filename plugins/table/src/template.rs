@@ -50,6 +50,14 @@ impl Template {
         Ok(Self(pieces))
     }
 
+    /// For texts that are needed before there is a hub.
+    pub(crate) fn without_hub(self) -> Result<Self, String> {
+        if self.0.contains(&Piece::Hub) {
+            return Err("`{hub}` is known only when devices are placed, not when their hub is chosen".into());
+        }
+        Ok(self)
+    }
+
     /// The text for a device. The hub is known only when devices are placed.
     pub(crate) fn fill(&self, device: &Device, hub: Option<&Hub>) -> Result<String, Fault> {
         let mut filled = String::new();

@@ -160,6 +160,7 @@ fn all_mistakes_are_told_at_once_each_with_its_place() {
         {"name": "empty"},
         {"hubs": ["a.example", "A.example", ""]},
         {"when": [{"fact": "a", "min": 3, "max": 2}, {"payload": "model", "present": true}], "reply": {"a/b": "}"}},
+        {"hub-labels": {"region": "{hub}"}},
     ]));
     let places: Vec<_> = found.iter().map(|(pointer, _)| pointer.as_str()).collect();
     assert_eq!(
@@ -178,6 +179,7 @@ fn all_mistakes_are_told_at_once_each_with_its_place() {
             "/rules/5/when/0/max",
             "/rules/5/when/1/payload",
             "/rules/5/reply/a~1b",
+            "/rules/6/hub-labels/region",
         ]
     );
 }
