@@ -4,7 +4,6 @@ pub mod entry;
 pub mod selection;
 
 pub use entry::{
-    Allocation, CertificateAuthority, CertificatePin, EnrollmentRef, Group, GroupAttestation,
-    Individual, IndividualAttestation, InitialTwin, KeyChange, Manufacturing, PolicyBinding,
-    ReprovisionPolicy, Terms,
+    Allocation, CertificateAuthority, CertificatePin, EnrollmentRef, Group, GroupAttestation, Individual,
+    IndividualAttestation, InitialTwin, KeyChange, Manufacturing, PolicyBinding, ReprovisionPolicy, Terms,
 };
