@@ -30,3 +30,5 @@ impl Config {
         crate::attestation::x509::VerifyPolicy { now }
     }
 }
+
+pub struct ListenerLimits { pub handshake_seconds: u64, pub handshakes_per_core: usize, pub header_seconds: u64, pub header_bytes: usize, pub headers: usize, pub idle_seconds: u64, pub requests_per_connection: usize, pub connection_minutes: u64, pub connections_per_prefix: usize, pub connections: usize, pub drain_seconds: u64 }

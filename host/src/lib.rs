@@ -20,4 +20,5 @@ pub mod registration;
 pub mod registry;
 pub mod service;
 pub mod store;
+pub mod tls;
 pub mod token;

@@ -1,8 +1,143 @@
-//! stub
-#![allow(missing_docs)]
-use crate::attestation::x509::*;
+//! Our own accept loop.
+//!
+//! A device meets this before anything else, and so does everybody who is no device. The servers that frameworks bring
+//! along bound too little of it: no time for the handshake, none for the head of a request, no count of connections
+//! from one place. Here each has a limit with a name ([`ListenerLimits`]):
+//!
+//! - **before the handshake**: connections in all and from one network (an IPv4 /24, an IPv6 /56); handshakes at once,
+//!   since they are what costs CPU. Who comes when the queue for them is long is closed unanswered: that costs less
+//!   than any answer;
+//! - **the handshake and the head of a request** have a time, with a timer that really runs;
+//! - **a connection** has an idle time, a number of requests and an age, so that no device keeps an admission
+//!   longer than the operator would think.
+//!
+//! Stopping is graceful: no new connections, requests under way are finished, and what is left after the drain time
+//! is cut.
+
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use rustls::{ProtocolVersion, ServerConfig};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use crate::attestation::x509::{ChainError, PresentedChain};
+use crate::config::ListenerLimits;
+
+mod connection;
+mod crowd;
+
+use crowd::Crowd;
+
+/// What is known of the connection that a request came on. Every request carries it as an extension.
+#[derive(Debug)]
 pub struct ConnectionInfo {
-    pub peer_addr: std::net::SocketAddr,
+    /// Where it came from.
+    pub peer_addr: SocketAddr,
+    /// The version of TLS.
+    pub tls_version: Option<ProtocolVersion>,
+    /// The certificate whose key was proven in the handshake, if one was shown: parsed, or why it cannot be.
     pub presented: Option<Result<Arc<PresentedChain>, ChainError>>,
 }
+
+/// What a listener has seen. Counts only go up.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Connections taken.
+    pub accepted: AtomicU64,
+    /// Connections closed at once, because there were too many.
+    pub shed: AtomicU64,
+    /// Handshakes that failed or took too long.
+    pub failed_handshakes: AtomicU64,
+    /// Handshakes that came to an end.
+    pub handshakes: AtomicU64,
+}
+
+/// A socket that is served.
+pub struct Listener {
+    socket: TcpListener,
+    tls: TlsAcceptor,
+    router: Router,
+    limits: ListenerLimits,
+    counts: Arc<Counts>,
+}
+
+impl Listener {
+    /// A listener on a bound socket.
+    pub fn new(socket: TcpListener, tls: Arc<ServerConfig>, router: Router, limits: ListenerLimits) -> Self {
+        Self { socket, tls: TlsAcceptor::from(tls), router, limits, counts: Arc::default() }
+    }
+
+    /// What it has seen.
+    pub fn counts(&self) -> Arc<Counts> {
+        Arc::clone(&self.counts)
+    }
+
+    /// Serves until `stop` turns true, then drains.
+    pub async fn serve(self, mut stop: watch::Receiver<bool>) {
+        let crowd = Arc::new(Crowd::new(self.limits.connections, self.limits.connections_per_prefix));
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let at_once = self.limits.handshakes_per_core.saturating_mul(cores);
+        let shared = Arc::new(connection::Shared {
+            tls: self.tls,
+            router: self.router,
+            handshakes: Semaphore::new(at_once),
+            waiting: Semaphore::new(at_once.saturating_mul(HANDSHAKES_WAITING)),
+            counts: self.counts,
+            stop: stop.clone(),
+            limits: self.limits,
+        });
+        let mut connections = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => break,
+                accepted = self.socket.accept() => accepted,
+                Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+            };
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of file descriptors, most likely; those of ended connections come back by themselves.
+                    tracing::warn!(%error, "cannot accept connections");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let Some(place) = crowd.enter(peer.ip()) else {
+                shared.counts.shed.fetch_add(1, Ordering::Relaxed);
+                continue;
+            };
+            shared.counts.accepted.fetch_add(1, Ordering::Relaxed);
+            prepare(&stream);
+            let shared = Arc::clone(&shared);
+            connections.spawn(async move {
+                connection::serve(&shared, stream, peer).await;
+                drop(place);
+            });
+        }
+        drop(self.socket);
+        let drained = async { while connections.join_next().await.is_some() {} };
+        let seconds = shared.limits.drain_seconds;
+        if tokio::time::timeout(Duration::from_secs(seconds), drained).await.is_err() {
+            tracing::warn!(seconds, open = connections.len(), "connections were cut after the drain time");
+        }
+    }
+}
+
+fn prepare(stream: &TcpStream) {
+    // Answers are small and complete; waiting to fill a packet would only add a round trip.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot turn off the delay of small packets");
+    }
+}
+
+/// How many connections may wait for a handshake, for each that is at one.
+const HANDSHAKES_WAITING: usize = 8;
+
+/// How long nothing is accepted after accepting failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

@@ -1,0 +1,106 @@
+//! One connection, from its handshake to its end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tower::ServiceExt as _;
+
+use super::{ConnectionInfo, Counts};
+use crate::attestation::x509::PresentedChain;
+use crate::config::ListenerLimits;
+
+/// What all connections of a listener share.
+pub(super) struct Shared {
+    pub(super) tls: TlsAcceptor,
+    pub(super) router: Router,
+    pub(super) handshakes: Semaphore,
+    pub(super) waiting: Semaphore,
+    pub(super) counts: Arc<Counts>,
+    pub(super) stop: watch::Receiver<bool>,
+    pub(super) limits: ListenerLimits,
+}
+
+/// Serves a connection to its end. Errors of a connection are its peer's own affair: they are counted, not told.
+pub(super) async fn serve(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
+    let Some(stream) = handshake(shared, stream).await else { return };
+    let info = Arc::new(describe(&stream, peer));
+    let limits = &shared.limits;
+    let left = AtomicUsize::new(limits.requests_per_connection);
+    let service = hyper::service::service_fn(|request: Request<Incoming>| {
+        // The last request that the connection may carry is told so in its answer.
+        let last = left.fetch_sub(1, Ordering::Relaxed) <= 1;
+        answer(shared.router.clone(), request, Arc::clone(&info), last)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        // Also the idle time: hyper counts it from the end of one request to the head of the next.
+        .header_read_timeout(Duration::from_secs(limits.header_seconds))
+        .max_buf_size(limits.header_bytes)
+        .max_headers(limits.headers)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let age = tokio::time::sleep(Duration::from_secs(limits.connection_minutes.saturating_mul(60)));
+    let mut stop = shared.stop.clone();
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = age => {}
+        _ = stop.wait_for(|stop| *stop) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    // What is under way may end; who never reads its answer is cut.
+    let _ = tokio::time::timeout(Duration::from_secs(limits.drain_seconds), connection).await;
+}
+
+async fn handshake(shared: &Shared, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+    let seconds = shared.limits.handshake_seconds;
+    let Ok(waiting) = shared.waiting.try_acquire() else {
+        shared.counts.shed.fetch_add(1, Ordering::Relaxed);
+        return None;
+    };
+    let shaking = async {
+        let turn = shared.handshakes.acquire().await.ok()?;
+        drop(waiting);
+        let stream = shared.tls.accept(stream).await.ok();
+        drop(turn);
+        stream
+    };
+    let stream = tokio::time::timeout(Duration::from_secs(seconds), shaking).await.ok().flatten();
+    let count = if stream.is_some() { &shared.counts.handshakes } else { &shared.counts.failed_handshakes };
+    count.fetch_add(1, Ordering::Relaxed);
+    stream
+}
+
+/// The certificate is parsed once a connection.
+fn describe(stream: &TlsStream<TcpStream>, peer_addr: SocketAddr) -> ConnectionInfo {
+    let (_, tls) = stream.get_ref();
+    let presented = tls.peer_certificates().map(|chain| PresentedChain::parse(chain).map(Arc::new));
+    ConnectionInfo { peer_addr, tls_version: tls.protocol_version(), presented }
+}
+
+async fn answer(
+    router: Router,
+    request: Request<Incoming>,
+    info: Arc<ConnectionInfo>,
+    last: bool,
+) -> Result<Response<Body>, std::convert::Infallible> {
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(info);
+    let mut answer = router.oneshot(request).await?;
+    if last {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(answer)
+}

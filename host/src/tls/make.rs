@@ -1,0 +1,119 @@
+//! Certificates of our own: the CA and the server certificate of a data folder, and a factory for the demo.
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType,
+};
+use rustls_pki_types::PrivateKeyDer;
+use time::{Duration, OffsetDateTime};
+
+use super::{Identity, TlsError};
+use crate::clock::Timestamp;
+
+/// A certificate authority whose key is at hand. Keys are P-256.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    /// Its certificate, PEM.
+    pub certificate_pem: String,
+    /// Its certificate, DER.
+    pub certificate_der: Vec<u8>,
+}
+
+/// A certificate and its key, both PEM.
+pub struct Issued {
+    /// The certificate, PEM.
+    pub certificate_pem: String,
+    /// The certificate, DER.
+    pub certificate_der: Vec<u8>,
+    /// The key, PKCS#8 PEM.
+    pub key_pem: String,
+    /// The key, PKCS#8 DER.
+    pub key_der: Vec<u8>,
+}
+
+impl Authority {
+    /// A root that signs itself, good for `days` from an hour ago.
+    pub fn root(name: &str, now: Timestamp, days: i64) -> Result<Self, TlsError> {
+        let key = KeyPair::generate()?;
+        let params = authority_params(name, now, days)?;
+        let certificate = params.self_signed(&key)?;
+        Ok(Self {
+            certificate_pem: certificate.pem(),
+            certificate_der: certificate.der().to_vec(),
+            issuer: Issuer::new(params, key),
+        })
+    }
+
+    /// An authority below this one.
+    pub fn intermediate(&self, name: &str, now: Timestamp, days: i64) -> Result<Self, TlsError> {
+        let key = KeyPair::generate()?;
+        let params = authority_params(name, now, days)?;
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        Ok(Self {
+            certificate_pem: certificate.pem(),
+            certificate_der: certificate.der().to_vec(),
+            issuer: Issuer::new(params, key),
+        })
+    }
+
+    /// The certificate of a device: CN = its registration id.
+    pub fn device(&self, name: &str, now: Timestamp, days: i64) -> Result<Issued, TlsError> {
+        let mut params = params(name, now, days)?;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.issue(params)
+    }
+
+    /// The certificate of a server, for host names and addresses.
+    pub fn server(&self, names: &[String], now: Timestamp, days: i64) -> Result<Issued, TlsError> {
+        let mut params = params(names.first().map_or("localhost", String::as_str), now, days)?;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        for name in names {
+            params.subject_alt_names.push(match name.parse() {
+                Ok(address) => SanType::IpAddress(address),
+                Err(_) => SanType::DnsName(name.as_str().try_into()?),
+            });
+        }
+        self.issue(params)
+    }
+
+    fn issue(&self, mut params: CertificateParams) -> Result<Issued, TlsError> {
+        let key = KeyPair::generate()?;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.use_authority_key_identifier_extension = true;
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        Ok(Issued {
+            certificate_pem: certificate.pem(),
+            certificate_der: certificate.der().to_vec(),
+            key_pem: key.serialize_pem(),
+            key_der: key.serialize_der(),
+        })
+    }
+}
+
+impl Issued {
+    /// As the identity of a server.
+    pub fn identity(&self) -> Identity {
+        Identity {
+            chain: vec![self.certificate_der.clone().into()],
+            key: PrivateKeyDer::Pkcs8(self.key_der.clone().into()),
+        }
+    }
+}
+
+fn authority_params(name: &str, now: Timestamp, days: i64) -> Result<CertificateParams, TlsError> {
+    let mut params = params(name, now, days)?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    Ok(params)
+}
+
+fn params(name: &str, now: Timestamp, days: i64) -> Result<CertificateParams, TlsError> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    let seconds = i64::try_from(now.as_secs()).unwrap_or_default();
+    let now = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    params.not_before = now - Duration::HOUR;
+    params.not_after = now + Duration::days(days);
+    Ok(params)
+}
