@@ -5,6 +5,12 @@
 //! disk, and an error means that nothing of it is there, except for [`StoreError::Outcome`], after which the process
 //! must end: whether the write is there is known only once the database has been opened again.
 
+pub mod redb;
+pub mod writer;
+
+#[cfg(test)]
+pub(crate) mod suite;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -12,10 +18,7 @@ use crate::clock::Timestamp;
 use crate::enrollment::{CertificateAuthority, Group, Individual};
 use crate::hub::{Hub, HubLoad};
 use crate::ledger::Entry;
-use crate::names::{
-    CaName, Digest, GroupId, HubName, IdScope, ManufacturerId, PluginName, RegistrationId,
-    TrackingId,
-};
+use crate::names::{CaName, Digest, GroupId, HubName, IdScope, ManufacturerId, PluginName, RegistrationId, TrackingId};
 use crate::registration::Registration;
 use crate::registry::{ManufacturingRecord, RecordState};
 use crate::token::TokenRecord;
@@ -26,11 +29,7 @@ pub trait Store: Send + Sync + 'static {
     // Registrations and the ledger.
 
     /// The registration of an id.
-    async fn registration(
-        &self,
-        scope: &IdScope,
-        id: &RegistrationId,
-    ) -> Result<Option<Registration>, StoreError>;
+    async fn registration(&self, scope: &IdScope, id: &RegistrationId) -> Result<Option<Registration>, StoreError>;
 
     /// Registrations in the order of their ids.
     async fn registrations(
@@ -42,10 +41,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Writes a registration, its hub's count, its group's counts and its ledger entry, if all of
     /// [`RegistrationCommit`]'s conditions hold.
-    async fn commit_registration(
-        &self,
-        commit: RegistrationCommit,
-    ) -> Result<CommitOutcome, StoreError>;
+    async fn commit_registration(&self, commit: RegistrationCommit) -> Result<CommitOutcome, StoreError>;
 
     /// Removes a registration, gives its place in its hub and groups back, and answers it.
     async fn delete_registration(
@@ -55,11 +51,7 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Option<Registration>, StoreError>;
 
     /// Lets the id be claimed by another key; answers whether there was such a registration.
-    async fn release_registration(
-        &self,
-        scope: &IdScope,
-        id: &RegistrationId,
-    ) -> Result<bool, StoreError>;
+    async fn release_registration(&self, scope: &IdScope, id: &RegistrationId) -> Result<bool, StoreError>;
 
     /// Devices placed at a group path or below it.
     async fn group_count(&self, scope: &IdScope, path: &[String]) -> Result<u64, StoreError>;
@@ -81,11 +73,7 @@ pub trait Store: Send + Sync + 'static {
     // Manufacturing records.
 
     /// The record of a device.
-    async fn record(
-        &self,
-        scope: &IdScope,
-        id: &RegistrationId,
-    ) -> Result<Option<ManufacturingRecord>, StoreError>;
+    async fn record(&self, scope: &IdScope, id: &RegistrationId) -> Result<Option<ManufacturingRecord>, StoreError>;
 
     /// Records in the order of their ids. A page may hold fewer than asked for when the filter passes few.
     async fn records(
@@ -108,27 +96,15 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Option<ManufacturingRecord>, StoreError>;
 
     /// How many records a manufacturer has.
-    async fn record_count(
-        &self,
-        scope: &IdScope,
-        manufacturer: &ManufacturerId,
-    ) -> Result<u64, StoreError>;
+    async fn record_count(&self, scope: &IdScope, manufacturer: &ManufacturerId) -> Result<u64, StoreError>;
 
     // Individual enrollments: many, so looked up one by one.
 
     /// The individual enrollment of an id.
-    async fn individual(
-        &self,
-        scope: &IdScope,
-        id: &RegistrationId,
-    ) -> Result<Option<Individual>, StoreError>;
+    async fn individual(&self, scope: &IdScope, id: &RegistrationId) -> Result<Option<Individual>, StoreError>;
 
     /// Individual enrollments in the order of their ids.
-    async fn individuals(
-        &self,
-        scope: &IdScope,
-        page: Page,
-    ) -> Result<Listing<Individual>, StoreError>;
+    async fn individuals(&self, scope: &IdScope, page: Page) -> Result<Listing<Individual>, StoreError>;
 
     /// Makes or replaces an individual enrollment. A certificate that another enrollment names is a conflict.
     async fn put_individual(
@@ -162,12 +138,7 @@ pub trait Store: Send + Sync + 'static {
     async fn create_scope(&self, scope: IdScope) -> Result<bool, StoreError>;
 
     /// Makes or replaces a group. A certificate that another enrollment names is a conflict.
-    async fn put_group(
-        &self,
-        scope: &IdScope,
-        group: Group,
-        when: Precondition,
-    ) -> Result<PutOutcome, StoreError>;
+    async fn put_group(&self, scope: &IdScope, group: Group, when: Precondition) -> Result<PutOutcome, StoreError>;
 
     /// Removes a group. Its devices' registrations stay.
     async fn delete_group(
@@ -186,26 +157,13 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<PutOutcome, StoreError>;
 
     /// Removes an authority.
-    async fn delete_authority(
-        &self,
-        scope: &IdScope,
-        name: &CaName,
-    ) -> Result<DeleteOutcome, StoreError>;
+    async fn delete_authority(&self, scope: &IdScope, name: &CaName) -> Result<DeleteOutcome, StoreError>;
 
     /// Links a hub or changes it; its count stays.
-    async fn put_hub(
-        &self,
-        scope: &IdScope,
-        hub: Hub,
-        when: Precondition,
-    ) -> Result<PutOutcome, StoreError>;
+    async fn put_hub(&self, scope: &IdScope, hub: Hub, when: Precondition) -> Result<PutOutcome, StoreError>;
 
     /// Unlinks a hub. Registrations that name it stay, and no new one can.
-    async fn delete_hub(
-        &self,
-        scope: &IdScope,
-        name: &HubName,
-    ) -> Result<DeleteOutcome, StoreError>;
+    async fn delete_hub(&self, scope: &IdScope, name: &HubName) -> Result<DeleteOutcome, StoreError>;
 
     /// Keeps a revision's bytes and makes it the live one of its name.
     async fn publish_plugin(
@@ -216,11 +174,7 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<PutOutcome, StoreError>;
 
     /// Removes a plugin's name; the bytes stay for replay.
-    async fn delete_plugin(
-        &self,
-        scope: &IdScope,
-        name: &PluginName,
-    ) -> Result<DeleteOutcome, StoreError>;
+    async fn delete_plugin(&self, scope: &IdScope, name: &PluginName) -> Result<DeleteOutcome, StoreError>;
 
     // Tokens.
 
@@ -340,17 +294,63 @@ pub enum RowOutcome {
     NotTaken,
 }
 
+impl RowOutcome {
+    /// Whether the row is taken, be it that nothing had to change.
+    pub fn is_good(self) -> bool {
+        matches!(self, Self::Added | Self::Updated | Self::Unchanged)
+    }
+}
+
 /// On what condition something is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Precondition {
     /// Only if there is none yet.
     New,
-    /// Only if there is one, and its entity tag is this one.
+    /// Only if there is one, and its entity tag is this one: that of its [`Terms`](crate::enrollment::Terms), or
+    /// [`entity_tag`].
     Match(String),
     /// Only if there is one.
     Exists,
     /// Whatever is there.
     Any,
+}
+
+impl Precondition {
+    /// Whether something may be written where a thing with this entity tag stands, or where none does.
+    ///
+    /// # Errors
+    ///
+    /// What came of the write that may not be.
+    pub fn judge(&self, stands: Option<&str>) -> Result<PutOutcome, PutOutcome> {
+        match (self, stands) {
+            (Self::New | Self::Any, None) => Ok(PutOutcome::Created),
+            (Self::New, Some(_)) => Err(PutOutcome::AlreadyThere),
+            (Self::Match(_) | Self::Exists, None) => Err(PutOutcome::Missing),
+            (Self::Match(tag), Some(stands)) if tag != stands => Err(PutOutcome::Changed),
+            (Self::Match(_) | Self::Exists | Self::Any, Some(_)) => Ok(PutOutcome::Replaced),
+        }
+    }
+
+    /// The same for a removal: what came of it when the thing may not be removed.
+    ///
+    /// # Errors
+    ///
+    /// [`DeleteOutcome::Missing`] or [`DeleteOutcome::Changed`].
+    pub fn judge_removal(&self, stands: Option<&str>) -> Result<(), DeleteOutcome> {
+        match (self, stands) {
+            (_, None) => Err(DeleteOutcome::Missing),
+            (Self::New, Some(_)) => Err(DeleteOutcome::Changed),
+            (Self::Match(tag), Some(stands)) if tag != stands => Err(DeleteOutcome::Changed),
+            (Self::Match(_) | Self::Exists | Self::Any, Some(_)) => Ok(()),
+        }
+    }
+}
+
+/// The entity tag of a thing that carries none of its own (a hub, a certificate authority): changes with its content.
+pub fn entity_tag<T: Serialize>(thing: &T) -> String {
+    // What cannot be encoded cannot be stored either, so that the tag of nothing is never compared.
+    let encoded = serde_json::to_vec(thing).unwrap_or_default();
+    Digest::of(&encoded).to_string().chars().take(32).collect()
 }
 
 /// What came of a write under a precondition.
@@ -423,7 +423,7 @@ pub struct PublishedPlugin {
 }
 
 /// Why a store could not do as asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// The database cannot be opened.
     #[error("cannot open the database {path}: {reason}")]
@@ -436,10 +436,11 @@ pub enum StoreError {
     /// A read failed.
     #[error("the database cannot be read: {0}")]
     Read(String),
+    /// A write failed before its commit; nothing of it is there.
+    #[error("the database cannot be written: {0}; nothing was changed")]
+    Write(String),
     /// What stands there is not what was written.
-    #[error(
-        "the database holds a {what} that cannot be understood: {reason}; restore it from a backup"
-    )]
+    #[error("the database holds a {what} that cannot be understood: {reason}; restore it from a backup")]
     Damaged {
         /// The kind of thing.
         what: &'static str,
