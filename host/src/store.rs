@@ -5,6 +5,12 @@
 //! disk, and an error means that nothing of it is there, except for [`StoreError::Outcome`], after which the process
 //! must end: whether the write is there is known only once the database has been opened again.
 
+pub mod redb;
+pub mod writer;
+
+#[cfg(test)]
+pub(crate) mod suite;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -288,17 +294,63 @@ pub enum RowOutcome {
     NotTaken,
 }
 
+impl RowOutcome {
+    /// Whether the row is taken, be it that nothing had to change.
+    pub fn is_good(self) -> bool {
+        matches!(self, Self::Added | Self::Updated | Self::Unchanged)
+    }
+}
+
 /// On what condition something is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Precondition {
     /// Only if there is none yet.
     New,
-    /// Only if there is one, and its entity tag is this one.
+    /// Only if there is one, and its entity tag is this one: that of its [`Terms`](crate::enrollment::Terms), or
+    /// [`entity_tag`].
     Match(String),
     /// Only if there is one.
     Exists,
     /// Whatever is there.
     Any,
+}
+
+impl Precondition {
+    /// Whether something may be written where a thing with this entity tag stands, or where none does.
+    ///
+    /// # Errors
+    ///
+    /// What came of the write that may not be.
+    pub fn judge(&self, stands: Option<&str>) -> Result<PutOutcome, PutOutcome> {
+        match (self, stands) {
+            (Self::New | Self::Any, None) => Ok(PutOutcome::Created),
+            (Self::New, Some(_)) => Err(PutOutcome::AlreadyThere),
+            (Self::Match(_) | Self::Exists, None) => Err(PutOutcome::Missing),
+            (Self::Match(tag), Some(stands)) if tag != stands => Err(PutOutcome::Changed),
+            (Self::Match(_) | Self::Exists | Self::Any, Some(_)) => Ok(PutOutcome::Replaced),
+        }
+    }
+
+    /// The same for a removal: what came of it when the thing may not be removed.
+    ///
+    /// # Errors
+    ///
+    /// [`DeleteOutcome::Missing`] or [`DeleteOutcome::Changed`].
+    pub fn judge_removal(&self, stands: Option<&str>) -> Result<(), DeleteOutcome> {
+        match (self, stands) {
+            (_, None) => Err(DeleteOutcome::Missing),
+            (Self::New, Some(_)) => Err(DeleteOutcome::Changed),
+            (Self::Match(tag), Some(stands)) if tag != stands => Err(DeleteOutcome::Changed),
+            (Self::Match(_) | Self::Exists | Self::Any, Some(_)) => Ok(()),
+        }
+    }
+}
+
+/// The entity tag of a thing that carries none of its own (a hub, a certificate authority): changes with its content.
+pub fn entity_tag<T: Serialize>(thing: &T) -> String {
+    // What cannot be encoded cannot be stored either, so that the tag of nothing is never compared.
+    let encoded = serde_json::to_vec(thing).unwrap_or_default();
+    Digest::of(&encoded).to_string().chars().take(32).collect()
 }
 
 /// What came of a write under a precondition.
@@ -371,7 +423,7 @@ pub struct PublishedPlugin {
 }
 
 /// Why a store could not do as asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// The database cannot be opened.
     #[error("cannot open the database {path}: {reason}")]
@@ -384,6 +436,9 @@ pub enum StoreError {
     /// A read failed.
     #[error("the database cannot be read: {0}")]
     Read(String),
+    /// A write failed before its commit; nothing of it is there.
+    #[error("the database cannot be written: {0}; nothing was changed")]
+    Write(String),
     /// What stands there is not what was written.
     #[error("the database holds a {what} that cannot be understood: {reason}; restore it from a backup")]
     Damaged {

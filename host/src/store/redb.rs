@@ -1,0 +1,446 @@
+//! The store on redb: one file, nothing else to run.
+//!
+//! - *Reads* begin a read transaction each, look, and end it, on the caller's thread; none stays open across an await
+//!   (an open reader holds freed pages back, and the file grows). What looks through many rows runs on a blocking
+//!   thread, and looks at a bounded number of them.
+//! - *Writes* are small structs that say in `apply` what they check and change; [`writer`](crate::store::writer)
+//!   runs them, many in one transaction.
+//! - *Every commit* is durable, in two phases and with quick repair. Two phases because the values are chosen by
+//!   strangers and redb's page checksums are no cryptography; quick repair because a file that was not closed then
+//!   opens at once instead of being read as a whole.
+//! - *The file* carries its format's version; one of a newer landfall is refused, never rewritten.
+
+mod catalogue;
+mod codec;
+mod engine;
+mod enrollments;
+mod ledger;
+mod listing;
+mod open;
+mod records;
+mod registrations;
+mod tables;
+mod tokens;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwapOption;
+use async_trait::async_trait;
+use redb::{Database, ReadOnlyTable, ReadableDatabase, StorageBackend};
+use tokio::sync::oneshot;
+
+use self::engine::{RedbEngine, RedbJob, Write};
+use self::ledger::KnownContent;
+use self::tables::Definition;
+use crate::clock::Timestamp;
+use crate::enrollment::{CertificateAuthority, EnrollmentRef, Group, Individual};
+use crate::hub::Hub;
+use crate::ledger::Entry;
+use crate::names::{CaName, Digest, GroupId, HubName, IdScope, ManufacturerId, PluginName, RegistrationId, TrackingId};
+use crate::registration::Registration;
+use crate::registry::{ManufacturingRecord, RecordState};
+use crate::store::writer::{Bounds, Lane, OnFatal, Queue, Writer};
+use crate::store::{
+    CatalogueRecords, CommitOutcome, DeleteOutcome, ImportBatch, Listing, Page, Precondition, PublishedPlugin,
+    PutOutcome, RecordFilter, RegistrationCommit, RegistrationFilter, RowOutcome, Store, StoreError,
+};
+use crate::token::TokenRecord;
+
+/// How a [`RedbStore`] behaves. The defaults suit one machine.
+#[derive(Clone)]
+pub struct StoreSettings {
+    /// How much of the file is held in memory, in bytes.
+    pub cache_bytes: usize,
+    /// How many entries that led to no registration the ledger keeps.
+    pub entries_kept: u64,
+    /// How many writes of devices and people may wait.
+    pub device_queue: usize,
+    /// How many import batches may wait.
+    pub bulk_queue: usize,
+    /// How many writes go into one transaction.
+    pub batch_writes: usize,
+    /// About how many bytes go into one transaction.
+    pub batch_bytes: usize,
+    /// What ends the process when the file takes no more: a commit that failed must not be tried again.
+    pub on_fatal: OnFatal,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 128 * 1024 * 1024,
+            entries_kept: 100_000,
+            device_queue: 4096,
+            bulk_queue: 64,
+            batch_writes: 512,
+            batch_bytes: 256 * 1024,
+            on_fatal: Arc::new(end_process),
+        }
+    }
+}
+
+/// The store on redb.
+pub struct RedbStore {
+    database: ArcSwapOption<Database>,
+    queue: Arc<Queue<RedbEngine>>,
+    known_content: KnownContent,
+    /// The writer's thread, until it has been waited for; none when the caller takes the writer's turns.
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+}
+
+/// The writer of a store that was opened without a thread for it.
+pub struct Turns(Writer<RedbEngine>);
+
+impl Turns {
+    /// Writes, in one transaction, what waits now; answers whether there was anything. Whoever waits is answered
+    /// before this returns.
+    pub fn take(&mut self) -> bool {
+        self.0.turn()
+    }
+}
+
+impl RedbStore {
+    /// Opens the file, or makes it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Open`] when another process has it open, when it is of a newer format, when it is damaged, or
+    /// when the file system says no.
+    pub fn open(path: &Path, settings: StoreSettings) -> Result<Self, StoreError> {
+        let database = open::file(path, settings.cache_bytes)?;
+        let (store, Turns(writer)) = Self::assemble(database, settings);
+        let thread =
+            std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.run()).map_err(|e| {
+                StoreError::Open {
+                    path: path.display().to_string(),
+                    reason: format!("its writer's thread cannot start: {e}"),
+                }
+            })?;
+        *store.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        Ok(store)
+    }
+
+    /// Opens a database that is kept elsewhere than in a file. The caller takes the writer's turns, so that a test
+    /// decides what is written together, and when.
+    ///
+    /// # Errors
+    ///
+    /// As [`RedbStore::open`].
+    pub fn open_with_backend(
+        backend: impl StorageBackend,
+        settings: StoreSettings,
+    ) -> Result<(Self, Turns), StoreError> {
+        let database = open::backend(backend, settings.cache_bytes)?;
+        Ok(Self::assemble(database, settings))
+    }
+
+    fn assemble(database: Database, settings: StoreSettings) -> (Self, Turns) {
+        let database = Arc::new(database);
+        let queue = Arc::new(Queue::new(Bounds {
+            device_queue: settings.device_queue,
+            bulk_queue: settings.bulk_queue,
+            batch_jobs: settings.batch_writes,
+            batch_bytes: settings.batch_bytes,
+        }));
+        let engine = RedbEngine::new(Arc::clone(&database), settings.entries_kept);
+        let store = Self {
+            database: ArcSwapOption::new(Some(database)),
+            queue: Arc::clone(&queue),
+            known_content: KnownContent::default(),
+            thread: Mutex::new(None),
+        };
+        (store, Turns(Writer::new(engine, queue, settings.on_fatal)))
+    }
+
+    /// A look at the last finished transaction.
+    fn view(&self) -> Result<View, StoreError> {
+        let database = self.database.load();
+        let database = database.as_ref().ok_or(StoreError::Closed)?;
+        database.begin_read().map(View).map_err(unreadable)
+    }
+
+    /// A look that may take long, on a thread that may.
+    async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&View) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let view = self.view()?;
+        tokio::task::spawn_blocking(move || look(&view))
+            .await
+            .map_err(|e| StoreError::Read(format!("the reading ended early: {e}")))?
+    }
+
+    /// Has a write done, and waits until it is on disk.
+    async fn write<W: Write>(&self, lane: Lane, write: W) -> Result<W::Answer, StoreError> {
+        let (sender, answer) = oneshot::channel();
+        self.queue.push(lane, Box::new(RedbJob::new(write, sender)))?;
+        // The writer drops a job unanswered only when it ends before taking it.
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+impl Drop for RedbStore {
+    /// What is queued is still written; nobody waits for it.
+    fn drop(&mut self) {
+        self.queue.finish();
+    }
+}
+
+/// A read transaction.
+struct View(redb::ReadTransaction);
+
+impl View {
+    fn table(&self, definition: Definition) -> Result<ReadOnlyTable<&'static [u8], &'static [u8]>, StoreError> {
+        self.0.open_table(definition).map_err(unreadable)
+    }
+}
+
+#[async_trait]
+impl Store for RedbStore {
+    async fn registration(&self, scope: &IdScope, id: &RegistrationId) -> Result<Option<Registration>, StoreError> {
+        registrations::get(&self.view()?, scope, id)
+    }
+
+    async fn registrations(
+        &self,
+        scope: &IdScope,
+        page: Page,
+        filter: RegistrationFilter,
+    ) -> Result<Listing<Registration>, StoreError> {
+        let scope = scope.clone();
+        self.look(move |view| registrations::list(view, &scope, &page, &filter)).await
+    }
+
+    async fn commit_registration(&self, commit: RegistrationCommit) -> Result<CommitOutcome, StoreError> {
+        let commit = registrations::Commit::new(commit)?;
+        self.write(Lane::Device, commit).await
+    }
+
+    async fn delete_registration(
+        &self,
+        scope: &IdScope,
+        id: &RegistrationId,
+    ) -> Result<Option<Registration>, StoreError> {
+        let delete = registrations::Delete::new(scope, id);
+        self.write(Lane::Device, delete).await
+    }
+
+    async fn release_registration(&self, scope: &IdScope, id: &RegistrationId) -> Result<bool, StoreError> {
+        let release = registrations::Release::new(scope, id);
+        self.write(Lane::Device, release).await
+    }
+
+    async fn group_count(&self, scope: &IdScope, path: &[String]) -> Result<u64, StoreError> {
+        registrations::group_count(&self.view()?, scope, path)
+    }
+
+    async fn record_entry(&self, entry: Entry) -> Result<(), StoreError> {
+        self.write(Lane::Device, ledger::KeepEntry::new(&entry)?).await
+    }
+
+    async fn ledger_entry(&self, id: TrackingId) -> Result<Option<Entry>, StoreError> {
+        ledger::get(&self.view()?, id)
+    }
+
+    async fn keep_content(&self, content: Vec<u8>) -> Result<Digest, StoreError> {
+        let digest = Digest::of(&content);
+        if !self.known_content.has(digest) {
+            if !ledger::has_content(&self.view()?, digest)? {
+                let keep = ledger::KeepContent::new(digest, content);
+                self.write(Lane::Device, keep).await?;
+            }
+            self.known_content.add(digest);
+        }
+        Ok(digest)
+    }
+
+    async fn content(&self, digest: Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        ledger::content(&self.view()?, digest)
+    }
+
+    async fn record(&self, scope: &IdScope, id: &RegistrationId) -> Result<Option<ManufacturingRecord>, StoreError> {
+        records::get(&self.view()?, scope, id)
+    }
+
+    async fn records(
+        &self,
+        scope: &IdScope,
+        page: Page,
+        filter: RecordFilter,
+    ) -> Result<Listing<ManufacturingRecord>, StoreError> {
+        let scope = scope.clone();
+        self.look(move |view| records::list(view, &scope, &page, &filter)).await
+    }
+
+    async fn import_batch(&self, batch: ImportBatch) -> Result<Vec<RowOutcome>, StoreError> {
+        self.write(Lane::Bulk, records::Import::new(batch)?).await
+    }
+
+    async fn set_record_state(
+        &self,
+        scope: &IdScope,
+        id: &RegistrationId,
+        state: RecordState,
+        now: Timestamp,
+    ) -> Result<Option<ManufacturingRecord>, StoreError> {
+        let set = records::SetState::new(scope, id, state, now);
+        self.write(Lane::Device, set).await
+    }
+
+    async fn record_count(&self, scope: &IdScope, manufacturer: &ManufacturerId) -> Result<u64, StoreError> {
+        records::count(&self.view()?, scope, manufacturer)
+    }
+
+    async fn individual(&self, scope: &IdScope, id: &RegistrationId) -> Result<Option<Individual>, StoreError> {
+        enrollments::individual(&self.view()?, scope, id)
+    }
+
+    async fn individuals(&self, scope: &IdScope, page: Page) -> Result<Listing<Individual>, StoreError> {
+        let scope = scope.clone();
+        self.look(move |view| enrollments::individuals(view, &scope, &page)).await
+    }
+
+    async fn put_individual(
+        &self,
+        scope: &IdScope,
+        entry: Individual,
+        when: Precondition,
+    ) -> Result<PutOutcome, StoreError> {
+        let put = enrollments::PutIndividual::new(scope, entry, when);
+        self.write(Lane::Device, put).await
+    }
+
+    async fn delete_individual(
+        &self,
+        scope: &IdScope,
+        id: &RegistrationId,
+        when: Precondition,
+    ) -> Result<DeleteOutcome, StoreError> {
+        let delete = enrollments::DeleteIndividual::new(scope, id, when);
+        self.write(Lane::Device, delete).await
+    }
+
+    async fn enrollment_of_certificate(
+        &self,
+        scope: &IdScope,
+        certificate: Digest,
+    ) -> Result<Option<EnrollmentRef>, StoreError> {
+        enrollments::of_certificate(&self.view()?, scope, certificate)
+    }
+
+    async fn load_catalogue(&self) -> Result<CatalogueRecords, StoreError> {
+        self.look(catalogue::load).await
+    }
+
+    async fn create_scope(&self, scope: IdScope) -> Result<bool, StoreError> {
+        self.write(Lane::Device, catalogue::CreateScope::new(&scope)).await
+    }
+
+    async fn put_group(&self, scope: &IdScope, group: Group, when: Precondition) -> Result<PutOutcome, StoreError> {
+        let put = enrollments::PutGroup::new(scope, group, when);
+        self.write(Lane::Device, put).await
+    }
+
+    async fn delete_group(
+        &self,
+        scope: &IdScope,
+        id: &GroupId,
+        when: Precondition,
+    ) -> Result<DeleteOutcome, StoreError> {
+        let delete = enrollments::DeleteGroup::new(scope, id, when);
+        self.write(Lane::Device, delete).await
+    }
+
+    async fn put_authority(
+        &self,
+        scope: &IdScope,
+        authority: CertificateAuthority,
+        when: Precondition,
+    ) -> Result<PutOutcome, StoreError> {
+        let put = catalogue::PutAuthority::new(scope, authority, when);
+        self.write(Lane::Device, put).await
+    }
+
+    async fn delete_authority(&self, scope: &IdScope, name: &CaName) -> Result<DeleteOutcome, StoreError> {
+        let delete = catalogue::DeleteAuthority::new(scope, name);
+        self.write(Lane::Device, delete).await
+    }
+
+    async fn put_hub(&self, scope: &IdScope, hub: Hub, when: Precondition) -> Result<PutOutcome, StoreError> {
+        let put = catalogue::PutHub::new(scope, hub, when);
+        self.write(Lane::Device, put).await
+    }
+
+    async fn delete_hub(&self, scope: &IdScope, name: &HubName) -> Result<DeleteOutcome, StoreError> {
+        let delete = catalogue::DeleteHub::new(scope, name);
+        self.write(Lane::Device, delete).await
+    }
+
+    async fn publish_plugin(
+        &self,
+        scope: &IdScope,
+        plugin: PublishedPlugin,
+        bytes: Vec<u8>,
+    ) -> Result<PutOutcome, StoreError> {
+        let publish = catalogue::Publish::new(scope, plugin, bytes);
+        self.write(Lane::Device, publish).await
+    }
+
+    async fn delete_plugin(&self, scope: &IdScope, name: &PluginName) -> Result<DeleteOutcome, StoreError> {
+        let delete = catalogue::DeletePlugin::new(scope, name);
+        self.write(Lane::Device, delete).await
+    }
+
+    async fn put_token(&self, token: TokenRecord) -> Result<(), StoreError> {
+        self.write(Lane::Device, tokens::Put(token)).await
+    }
+
+    async fn token(&self, secret_sha256: Digest) -> Result<Option<TokenRecord>, StoreError> {
+        tokens::get(&self.view()?, secret_sha256)
+    }
+
+    async fn tokens(&self) -> Result<Vec<TokenRecord>, StoreError> {
+        self.look(tokens::all).await
+    }
+
+    async fn delete_token(&self, id: &str) -> Result<bool, StoreError> {
+        self.write(Lane::Device, tokens::Delete(id.to_owned())).await
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.queue.finish();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let ended = tokio::task::spawn_blocking(move || thread.join()).await;
+            if !matches!(ended, Ok(Ok(()))) {
+                tracing::error!("the store's writer ended by a panic");
+            }
+        }
+        // The file closes with the last read that is still going on.
+        match self.database.swap(None).map(Arc::try_unwrap) {
+            Some(Ok(database)) => database.close().map_err(|e| StoreError::Write(format!("closing failed: {e}"))),
+            Some(Err(_)) | None => Ok(()),
+        }
+    }
+}
+
+/// Ends the process: what is in memory may differ from what is on disk, and only opening the file again tells. The
+/// answers that have just been given get a moment to leave.
+fn end_process(error: &StoreError) {
+    tracing::error!(%error, "the database takes no more writes: the process ends; start it again");
+    std::thread::sleep(FAREWELL);
+    std::process::exit(EXIT_IO_ERROR);
+}
+
+fn unreadable(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Read(error.to_string())
+}
+
+/// Long enough for answers that are ready to reach the network.
+const FAREWELL: std::time::Duration = std::time::Duration::from_millis(100);
+/// `EX_IOERR` of sysexits.h.
+const EXIT_IO_ERROR: i32 = 74;

@@ -1,0 +1,302 @@
+//! The catalogue: id scopes, hubs, certificate authorities and plugins. Few, and read as a whole.
+
+use std::collections::BTreeMap;
+
+use redb::ReadableTable;
+use serde::de::DeserializeOwned;
+
+use super::codec::{self, key, pair};
+use super::engine::Write;
+use super::enrollments::{authority_key, name_of};
+use super::tables::{AUTHORITIES, Definition, GROUPS, HUB_LOADS, HUBS, PLUGINS, SCOPES, Tables};
+use super::{View, unreadable};
+use crate::enrollment::{CertificateAuthority, EnrollmentRef, Group};
+use crate::hub::{Hub, HubLoad};
+use crate::names::{CaName, Digest, HubName, IdScope, PluginName};
+use crate::store::{
+    CatalogueRecords, DeleteOutcome, Precondition, PublishedPlugin, PutOutcome, ScopeRecords, StoreError, entity_tag,
+};
+
+/// Everything of all scopes.
+pub(super) fn load(view: &View) -> Result<CatalogueRecords, StoreError> {
+    let mut scopes = BTreeMap::new();
+    for row in view.table(SCOPES)?.iter().map_err(unreadable)? {
+        let (key, value) = row.map_err(unreadable)?;
+        let (scope, _) = codec::parts("id scope", key.value())?;
+        let records = ScopeRecords {
+            scope: scope.clone(),
+            revision: codec::decode("id scope", value.value())?,
+            hubs: Vec::new(),
+            groups: Vec::new(),
+            authorities: Vec::new(),
+            plugins: Vec::new(),
+        };
+        scopes.insert(scope, records);
+    }
+    let loads: BTreeMap<(IdScope, String), u64> = all(view, HUB_LOADS, "count of a hub")?.into_iter().collect();
+    for ((scope, name), hub) in all::<Hub>(view, HUBS, "linked hub")? {
+        let assigned = loads.get(&(scope.clone(), name)).copied().unwrap_or(0);
+        if let Some(records) = scopes.get_mut(&scope) {
+            records.hubs.push((hub, HubLoad { assigned }));
+        }
+    }
+    for ((scope, _), group) in all::<Group>(view, GROUPS, "enrollment group")? {
+        scopes.entry(scope).and_modify(|records| records.groups.push(group));
+    }
+    for ((scope, _), authority) in all(view, AUTHORITIES, "certificate authority")? {
+        scopes.entry(scope).and_modify(|records| records.authorities.push(authority));
+    }
+    for ((scope, _), plugin) in all(view, PLUGINS, "published plugin")? {
+        scopes.entry(scope).and_modify(|records| records.plugins.push(plugin));
+    }
+    Ok(CatalogueRecords { scopes: scopes.into_values().collect() })
+}
+
+/// All rows of a table whose names are texts, by scope and name.
+pub(super) fn all<T: DeserializeOwned>(
+    view: &View,
+    definition: Definition,
+    what: &'static str,
+) -> Result<Vec<((IdScope, String), T)>, StoreError> {
+    let mut found = Vec::new();
+    for row in view.table(definition)?.iter().map_err(unreadable)? {
+        let (key, value) = row.map_err(unreadable)?;
+        found.push((codec::parts(what, key.value())?, codec::decode(what, value.value())?));
+    }
+    Ok(found)
+}
+
+/// Counts a scope's revision up, and makes the scope when it is not there.
+pub(super) fn bump(tables: &mut Tables<'_>, scope: &IdScope) -> Result<(), StoreError> {
+    let key = key(scope, "");
+    let revision: u64 = tables.scopes.get(&key)?.unwrap_or(0);
+    tables.scopes.put(&key, &revision.saturating_add(1))
+}
+
+/// [`bump`], and then the outcome of the change that was the reason.
+pub(super) fn revised<T>(tables: &mut Tables<'_>, scope: &IdScope, outcome: T) -> Result<T, StoreError> {
+    bump(tables, scope)?;
+    Ok(outcome)
+}
+
+/// Makes an id scope.
+pub(super) struct CreateScope(IdScope);
+
+impl CreateScope {
+    pub(super) fn new(scope: &IdScope) -> Self {
+        Self(scope.clone())
+    }
+}
+
+impl Write for CreateScope {
+    type Answer = bool;
+
+    fn apply(&self, tables: &mut Tables<'_>) -> Result<bool, StoreError> {
+        let new = !tables.scopes.has(&key(&self.0, ""))?;
+        if new {
+            bump(tables, &self.0)?;
+        }
+        Ok(new)
+    }
+}
+
+/// Links a hub or changes it. Its count is a row of its own, and stays also while it is unlinked.
+pub(super) struct PutHub {
+    scope: IdScope,
+    hub: Hub,
+    when: Precondition,
+}
+
+impl PutHub {
+    pub(super) fn new(scope: &IdScope, hub: Hub, when: Precondition) -> Self {
+        Self { scope: scope.clone(), hub, when }
+    }
+}
+
+impl Write for PutHub {
+    type Answer = PutOutcome;
+
+    fn apply(&self, tables: &mut Tables<'_>) -> Result<PutOutcome, StoreError> {
+        let key = key(&self.scope, self.hub.name.as_str());
+        let tag = tables.hubs.get::<Hub>(&key)?.map(|hub| entity_tag(&hub));
+        let outcome = match self.when.judge(tag.as_deref()) {
+            Ok(outcome) => outcome,
+            Err(refused) => return Ok(refused),
+        };
+        tables.hubs.put(&key, &self.hub)?;
+        revised(tables, &self.scope, outcome)
+    }
+}
+
+/// Unlinks a hub.
+pub(super) struct DeleteHub {
+    scope: IdScope,
+    name: HubName,
+}
+
+impl DeleteHub {
+    pub(super) fn new(scope: &IdScope, name: &HubName) -> Self {
+        Self { scope: scope.clone(), name: name.clone() }
+    }
+}
+
+impl Write for DeleteHub {
+    type Answer = DeleteOutcome;
+
+    fn apply(&self, tables: &mut Tables<'_>) -> Result<DeleteOutcome, StoreError> {
+        let key = key(&self.scope, self.name.as_str());
+        if !tables.hubs.has(&key)? {
+            return Ok(DeleteOutcome::Missing);
+        }
+        tables.hubs.remove(&key)?;
+        revised(tables, &self.scope, DeleteOutcome::Deleted)
+    }
+}
+
+/// Makes or replaces a certificate authority.
+pub(super) struct PutAuthority {
+    scope: IdScope,
+    authority: CertificateAuthority,
+    when: Precondition,
+}
+
+impl PutAuthority {
+    pub(super) fn new(scope: &IdScope, authority: CertificateAuthority, when: Precondition) -> Self {
+        Self { scope: scope.clone(), authority, when }
+    }
+}
+
+impl Write for PutAuthority {
+    type Answer = PutOutcome;
+
+    fn apply(&self, tables: &mut Tables<'_>) -> Result<PutOutcome, StoreError> {
+        let key = key(&self.scope, self.authority.name.as_str());
+        let stands: Option<CertificateAuthority> = tables.authorities.get(&key)?;
+        let outcome = match self.when.judge(stands.as_ref().map(entity_tag).as_deref()) {
+            Ok(outcome) => outcome,
+            Err(refused) => return Ok(refused),
+        };
+        // Under two names, one certificate could lead to two groups. Authorities are few.
+        let scope_start = codec::key(&self.scope, "");
+        let others: Vec<(_, CertificateAuthority)> =
+            tables.authorities.range(&scope_start, &codec::end_of(&self.scope))?;
+        let same =
+            others.iter().find(|(_, other)| other.der == self.authority.der && other.name != self.authority.name);
+        if let Some((_, other)) = same {
+            return Ok(PutOutcome::Conflict(format!("the same certificate is uploaded as {}", other.name)));
+        }
+        tables.authorities.put(&key, &self.authority)?;
+        revised(tables, &self.scope, outcome)
+    }
+}
+
+/// Removes a certificate authority that no group names.
+pub(super) struct DeleteAuthority {
+    scope: IdScope,
+    name: CaName,
+}
+
+impl DeleteAuthority {
+    pub(super) fn new(scope: &IdScope, name: &CaName) -> Self {
+        Self { scope: scope.clone(), name: name.clone() }
+    }
+}
+
+impl Write for DeleteAuthority {
+    type Answer = DeleteOutcome;
+
+    fn apply(&self, tables: &mut Tables<'_>) -> Result<DeleteOutcome, StoreError> {
+        let key = key(&self.scope, self.name.as_str());
+        if !tables.authorities.has(&key)? {
+            return Ok(DeleteOutcome::Missing);
+        }
+        let claim = authority_key(&self.scope, self.name.as_str());
+        if let Some(user) = tables.certificates.get::<EnrollmentRef>(&claim)? {
+            return Ok(DeleteOutcome::InUse(format!("{} names it", name_of(&user))));
+        }
+        tables.authorities.remove(&key)?;
+        revised(tables, &self.scope, DeleteOutcome::Deleted)
+    }
+}
+
+/// Publishes a revision of a plugin.
+pub(super) struct Publish {
+    scope: IdScope,
+    plugin: PublishedPlugin,
+    bytes: Vec<u8>,
+    digest: Digest,
+}
+
+impl Publish {
+    pub(super) fn new(scope: &IdScope, plugin: PublishedPlugin, bytes: Vec<u8>) -> Self {
+        Self { scope: scope.clone(), plugin, digest: Digest::of(&bytes), bytes }
+    }
+}
+
+impl Write for Publish {
+    type Answer = PutOutcome;
+
+    fn apply(&self, tables: &mut Tables<'_>) -> Result<PutOutcome, StoreError> {
+        if self.digest != self.plugin.live {
+            return Ok(PutOutcome::Conflict(format!(
+                "the component's SHA-256 is {}, not {}",
+                self.digest, self.plugin.live
+            )));
+        }
+        let key = key(&self.scope, self.plugin.name.as_str());
+        let stands: Option<PublishedPlugin> = tables.plugins.get(&key)?;
+        let outcome = match &stands {
+            Some(_) => PutOutcome::Replaced,
+            None => PutOutcome::Created,
+        };
+        let mut plugin = self.plugin.clone();
+        plugin.previous = stands.map_or_else(Vec::new, |before| {
+            let mut previous = vec![before.live];
+            previous.extend(before.previous);
+            previous.retain(|revision| *revision != plugin.live);
+            previous.truncate(MOST_PREVIOUS);
+            previous
+        });
+        tables.plugins.put(&key, &plugin)?;
+        if !tables.content.has(self.digest.as_bytes())? {
+            tables.content.put_encoded(self.digest.as_bytes(), &self.bytes)?;
+        }
+        revised(tables, &self.scope, outcome)
+    }
+
+    fn size(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+/// Removes the name of a plugin that no enrollment uses.
+pub(super) struct DeletePlugin {
+    scope: IdScope,
+    name: PluginName,
+}
+
+impl DeletePlugin {
+    pub(super) fn new(scope: &IdScope, name: &PluginName) -> Self {
+        Self { scope: scope.clone(), name: name.clone() }
+    }
+}
+
+impl Write for DeletePlugin {
+    type Answer = DeleteOutcome;
+
+    fn apply(&self, tables: &mut Tables<'_>) -> Result<DeleteOutcome, StoreError> {
+        let key = key(&self.scope, self.name.as_str());
+        if !tables.plugins.has(&key)? {
+            return Ok(DeleteOutcome::Missing);
+        }
+        let first = pair(&self.scope, self.name.as_str(), "");
+        if let Some(user) = tables.plugin_uses.first_of::<EnrollmentRef>(&first)? {
+            return Ok(DeleteOutcome::InUse(format!("{} uses it", name_of(&user))));
+        }
+        tables.plugins.remove(&key)?;
+        revised(tables, &self.scope, DeleteOutcome::Deleted)
+    }
+}
+
+/// How many earlier revisions a plugin's record names. The bytes of older ones stay.
+const MOST_PREVIOUS: usize = 100;

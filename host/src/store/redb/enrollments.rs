@@ -1,0 +1,275 @@
+//! Enrollments, individual and groups, and what may belong to one of them only.
+//!
+//! A certificate names one enrollment, so that a device's certificate leads to one decision about it: each pinned
+//! certificate and each named authority is a row of its own that says whose it is. Which plugins an enrollment uses
+//! is kept the same way, so that none is removed under it.
+
+use super::View;
+use super::catalogue::{bump, revised};
+use super::codec::{key, pair};
+use super::engine::Write;
+use super::listing;
+use super::tables::{self, CERTIFICATES, INDIVIDUALS, Tables};
+use crate::enrollment::{
+    Allocation, CertificatePin, EnrollmentRef, Group, GroupAttestation, Individual, IndividualAttestation,
+};
+use crate::names::{Digest, GroupId, IdScope, RegistrationId};
+use crate::store::{DeleteOutcome, Listing, Page, Precondition, PutOutcome, StoreError};
+
+/// The individual enrollment of an id.
+pub(super) fn individual(view: &View, scope: &IdScope, id: &RegistrationId) -> Result<Option<Individual>, StoreError> {
+    let table = view.table(INDIVIDUALS)?;
+    tables::get(&table, "individual enrollment", &key(scope, id.key()))
+}
+
+/// A page of individual enrollments.
+pub(super) fn individuals(view: &View, scope: &IdScope, page: &Page) -> Result<Listing<Individual>, StoreError> {
+    let table = view.table(INDIVIDUALS)?;
+    listing::page(&table, "individual enrollment", scope, page, "", |_| true)
+}
+
+/// The enrollment that pins a certificate.
+pub(super) fn of_certificate(
+    view: &View,
+    scope: &IdScope,
+    certificate: Digest,
+) -> Result<Option<EnrollmentRef>, StoreError> {
+    let table = view.table(CERTIFICATES)?;
+    let key = key(scope, certificate.to_string());
+    tables::get(&table, "use of a certificate", &key)
+}
+
+/// Makes or replaces an individual enrollment.
+pub(super) struct PutIndividual {
+    scope: IdScope,
+    entry: Individual,
+    when: Precondition,
+}
+
+impl PutIndividual {
+    pub(super) fn new(scope: &IdScope, entry: Individual, when: Precondition) -> Self {
+        Self { scope: scope.clone(), entry, when }
+    }
+}
+
+impl Write for PutIndividual {
+    type Answer = PutOutcome;
+
+    fn apply(&self, tables: &mut Tables<'_>) -> Result<PutOutcome, StoreError> {
+        let key = key(&self.scope, self.entry.registration_id.key());
+        let stands: Option<Individual> = tables.individuals.get(&key)?;
+        let outcome = match self.when.judge(stands.as_ref().map(|i| i.terms.etag.as_str())) {
+            Ok(outcome) => outcome,
+            Err(refused) => return Ok(refused),
+        };
+        let claims = stands.as_ref().map(|i| Claims::of_individual(&self.scope, i));
+        if let Err(conflict) = Claims::of_individual(&self.scope, &self.entry).replace(tables, claims)? {
+            return Ok(conflict);
+        }
+        tables.individuals.put(&key, &self.entry)?;
+        Ok(outcome)
+    }
+}
+
+/// Removes an individual enrollment.
+pub(super) struct DeleteIndividual {
+    scope: IdScope,
+    id: RegistrationId,
+    when: Precondition,
+}
+
+impl DeleteIndividual {
+    pub(super) fn new(scope: &IdScope, id: &RegistrationId, when: Precondition) -> Self {
+        Self { scope: scope.clone(), id: id.clone(), when }
+    }
+}
+
+impl Write for DeleteIndividual {
+    type Answer = DeleteOutcome;
+
+    fn apply(&self, tables: &mut Tables<'_>) -> Result<DeleteOutcome, StoreError> {
+        let key = key(&self.scope, self.id.key());
+        let stands: Option<Individual> = tables.individuals.get(&key)?;
+        let tag = stands.as_ref().map(|i| i.terms.etag.as_str());
+        if let Err(refused) = self.when.judge_removal(tag) {
+            return Ok(refused);
+        }
+        if let Some(stands) = &stands {
+            Claims::of_individual(&self.scope, stands).give_back(tables)?;
+            tables.individuals.remove(&key)?;
+        }
+        Ok(DeleteOutcome::Deleted)
+    }
+}
+
+/// Makes or replaces a group.
+pub(super) struct PutGroup {
+    scope: IdScope,
+    group: Group,
+    when: Precondition,
+}
+
+impl PutGroup {
+    pub(super) fn new(scope: &IdScope, group: Group, when: Precondition) -> Self {
+        Self { scope: scope.clone(), group, when }
+    }
+}
+
+impl Write for PutGroup {
+    type Answer = PutOutcome;
+
+    fn apply(&self, tables: &mut Tables<'_>) -> Result<PutOutcome, StoreError> {
+        let key = key(&self.scope, self.group.id.as_str());
+        let stands: Option<Group> = tables.groups.get(&key)?;
+        let outcome = match self.when.judge(stands.as_ref().map(|g| g.terms.etag.as_str())) {
+            Ok(outcome) => outcome,
+            Err(refused) => return Ok(refused),
+        };
+        let claims = stands.as_ref().map(|g| Claims::of_group(&self.scope, g));
+        if let Err(conflict) = Claims::of_group(&self.scope, &self.group).replace(tables, claims)? {
+            return Ok(conflict);
+        }
+        tables.groups.put(&key, &self.group)?;
+        revised(tables, &self.scope, outcome)
+    }
+}
+
+/// Removes a group.
+pub(super) struct DeleteGroup {
+    scope: IdScope,
+    id: GroupId,
+    when: Precondition,
+}
+
+impl DeleteGroup {
+    pub(super) fn new(scope: &IdScope, id: &GroupId, when: Precondition) -> Self {
+        Self { scope: scope.clone(), id: id.clone(), when }
+    }
+}
+
+impl Write for DeleteGroup {
+    type Answer = DeleteOutcome;
+
+    fn apply(&self, tables: &mut Tables<'_>) -> Result<DeleteOutcome, StoreError> {
+        let key = key(&self.scope, self.id.as_str());
+        let stands: Option<Group> = tables.groups.get(&key)?;
+        let tag = stands.as_ref().map(|g| g.terms.etag.as_str());
+        if let Err(refused) = self.when.judge_removal(tag) {
+            return Ok(refused);
+        }
+        if let Some(stands) = &stands {
+            Claims::of_group(&self.scope, stands).give_back(tables)?;
+            tables.groups.remove(&key)?;
+            bump(tables, &self.scope)?;
+        }
+        Ok(DeleteOutcome::Deleted)
+    }
+}
+
+/// What an enrollment holds besides itself.
+pub(super) struct Claims {
+    owner: EnrollmentRef,
+    /// Certificates: keys of rows, and how each is called in a conflict.
+    certificates: Vec<(Vec<u8>, String)>,
+    /// Keys of rows that say that it uses a plugin.
+    plugins: Vec<Vec<u8>>,
+}
+
+impl Claims {
+    pub(super) fn of_individual(scope: &IdScope, entry: &Individual) -> Self {
+        let IndividualAttestation::X509 { primary, secondary } = &entry.attestation;
+        let owner = EnrollmentRef::Individual(entry.registration_id.clone());
+        Self {
+            certificates: pinned(scope, primary, secondary.as_ref()),
+            plugins: plugins(scope, &owner, &entry.terms.allocation),
+            owner,
+        }
+    }
+
+    pub(super) fn of_group(scope: &IdScope, group: &Group) -> Self {
+        let owner = EnrollmentRef::Group(group.id.clone());
+        let certificates = match &group.attestation {
+            GroupAttestation::X509Authorities { primary, secondary } => {
+                let names = std::iter::once(primary).chain(secondary);
+                names
+                    .map(|name| {
+                        let called = format!("the certificate authority {name}");
+                        (authority_key(scope, name.as_str()), called)
+                    })
+                    .collect()
+            }
+            GroupAttestation::X509Intermediates { primary, secondary } => pinned(scope, primary, secondary.as_ref()),
+        };
+        Self { certificates, plugins: plugins(scope, &owner, &group.terms.allocation), owner }
+    }
+
+    /// Takes these in place of what the same enrollment held before, if no other holds any of them.
+    fn replace(&self, tables: &mut Tables<'_>, before: Option<Self>) -> Result<Result<(), PutOutcome>, StoreError> {
+        for (key, called) in &self.certificates {
+            match tables.certificates.get::<EnrollmentRef>(key)? {
+                Some(other) if other != self.owner => {
+                    return Ok(Err(PutOutcome::Conflict(format!(
+                        "{called} belongs to {}; one certificate can be in one enrollment only",
+                        name_of(&other)
+                    ))));
+                }
+                _ => {}
+            }
+        }
+        if let Some(before) = before {
+            before.give_back(tables)?;
+        }
+        for (key, _) in &self.certificates {
+            tables.certificates.put(key, &self.owner)?;
+        }
+        for key in &self.plugins {
+            tables.plugin_uses.put(key, &self.owner)?;
+        }
+        Ok(Ok(()))
+    }
+
+    fn give_back(&self, tables: &mut Tables<'_>) -> Result<(), StoreError> {
+        for (key, _) in &self.certificates {
+            tables.certificates.remove(key)?;
+        }
+        for key in &self.plugins {
+            tables.plugin_uses.remove(key)?;
+        }
+        Ok(())
+    }
+}
+
+/// The row that says which group names an authority. A digest holds no such prefix.
+pub(super) fn authority_key(scope: &IdScope, name: &str) -> Vec<u8> {
+    key(scope, format!("authority {name}"))
+}
+
+/// What an enrollment is called in a text for people.
+pub(super) fn name_of(enrollment: &EnrollmentRef) -> String {
+    match enrollment {
+        EnrollmentRef::Individual(id) => format!("the individual enrollment {id}"),
+        EnrollmentRef::Group(id) => format!("the enrollment group {id}"),
+    }
+}
+
+fn pinned(scope: &IdScope, primary: &CertificatePin, secondary: Option<&CertificatePin>) -> Vec<(Vec<u8>, String)> {
+    std::iter::once(primary)
+        .chain(secondary)
+        .map(|pin| {
+            let called = format!("the certificate with SHA-256 {}", pin.sha256);
+            (key(scope, pin.sha256.to_string()), called)
+        })
+        .collect()
+}
+
+fn plugins(scope: &IdScope, owner: &EnrollmentRef, allocation: &Allocation) -> Vec<Vec<u8>> {
+    let owner = match owner {
+        EnrollmentRef::Individual(id) => format!("individual {}", id.key()),
+        EnrollmentRef::Group(id) => format!("group {id}"),
+    };
+    std::iter::once(&allocation.selection)
+        .chain(&allocation.fallback)
+        .chain(&allocation.grouping)
+        .map(|binding| pair(scope, binding.plugin.as_str(), &owner))
+        .collect()
+}

@@ -1,0 +1,117 @@
+//! Opening the file: whether it is ours, of a format that we know, and whole.
+
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use redb::backends::FileBackend;
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageBackend, TableHandle};
+
+use super::engine::story;
+use super::tables::{self, META, Tables};
+use crate::store::StoreError;
+
+/// Opens a file, or makes it so that it is still there after a power failure, readable by its owner only.
+pub(super) fn file(path: &Path, cache_bytes: usize) -> Result<Database, StoreError> {
+    let refused = |reason: String| StoreError::Open { path: path.display().to_string(), reason };
+    let file = create(path).map_err(|e| refused(e.to_string()))?;
+    let backend = FileBackend::new(file).map_err(|e| refused(explain(&e)))?;
+    whole(backend, cache_bytes).map_err(refused)
+}
+
+/// Opens what is kept elsewhere.
+pub(super) fn backend(backend: impl StorageBackend, cache_bytes: usize) -> Result<Database, StoreError> {
+    whole(backend, cache_bytes).map_err(|reason| StoreError::Open { path: "(not a file)".to_owned(), reason })
+}
+
+/// Opens a backend. A disk that claimed to have written what it had not can make redb panic here.
+fn whole(backend: impl StorageBackend, cache_bytes: usize) -> Result<Database, String> {
+    let opened = catch_unwind(AssertUnwindSafe(|| {
+        let database =
+            Builder::new().set_cache_size(cache_bytes).create_with_backend(backend).map_err(|e| explain(&e))?;
+        prepare(&database)?;
+        Ok(database)
+    }));
+    opened.unwrap_or_else(|panic| {
+        Err(format!("the file is damaged ({}); restore it from a backup", story(panic.as_ref())))
+    })
+}
+
+/// Checks the format, and makes the tables in a new file.
+fn prepare(database: &Database) -> Result<(), String> {
+    match format(database)? {
+        Some(FORMAT) => return Ok(()),
+        Some(format) if format > FORMAT => {
+            return Err(format!(
+                "the file has format {format}, and this version of landfall knows formats up to {FORMAT}; start the \
+                 newer version that wrote it, or restore a backup from before the upgrade"
+            ));
+        }
+        Some(format) => return Err(format!("the file has the unknown format {format}")),
+        None => {}
+    }
+    let mut transaction = database.begin_write().map_err(|e| e.to_string())?;
+    transaction.set_two_phase_commit(true);
+    transaction.set_quick_repair(true);
+    Tables::open(&transaction, 0)
+        .and_then(|mut tables| tables.meta.put(FORMAT_KEY, &FORMAT))
+        .map_err(|e| e.to_string())?;
+    transaction.commit().map_err(|e| e.to_string())
+}
+
+/// The file's format; none when it is new.
+fn format(database: &Database) -> Result<Option<u32>, String> {
+    let view = database.begin_read().map_err(|e| e.to_string())?;
+    let names: Vec<_> = view.list_tables().map_err(|e| e.to_string())?.map(|table| table.name().to_owned()).collect();
+    if names.is_empty() {
+        return Ok(None);
+    }
+    let foreign = "the file is a redb database of another program; name another data folder";
+    if !names.iter().any(|name| name == META.name()) {
+        return Err(foreign.to_owned());
+    }
+    let meta = view.open_table(META).map_err(|e| e.to_string())?;
+    let format = tables::get(&meta, "file property", FORMAT_KEY).map_err(|e| e.to_string())?;
+    format.map(Some).ok_or_else(|| foreign.to_owned())
+}
+
+fn explain(error: &DatabaseError) -> String {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
+            "another landfall process uses it; stop that one first, or name another data folder".to_owned()
+        }
+        DatabaseError::UpgradeRequired(version) => {
+            format!("its redb file format {version} is older than any that landfall wrote; name another data folder")
+        }
+        other => format!("{other}; if this stays so, restore the file from a backup"),
+    }
+}
+
+fn create(path: &Path) -> std::io::Result<File> {
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(path)?;
+    sync_folder(path)?;
+    Ok(file)
+}
+
+/// A new file's name is on disk only once its folder is.
+#[cfg(unix)]
+fn sync_folder(path: &Path) -> std::io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// The format that this version writes, and the newest that it reads.
+const FORMAT: u32 = 1;
+const FORMAT_KEY: &[u8] = b"format";

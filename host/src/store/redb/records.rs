@@ -1,0 +1,241 @@
+//! Manufacturing records, and their import.
+//!
+//! An import is mostly new rows, many of them, so that each is handled as little as can be: encoded before it queues,
+//! looked up and inserted in the order of the keys (neighbours share pages), and decoded only when there is already
+//! a record to compare with. A batch is judged as a whole before anything is written, so that a dry run and an
+//! all-or-nothing refusal are the same judgement without the writing.
+
+use std::borrow::Cow;
+
+use super::View;
+use super::codec::{self, key};
+use super::engine::Write;
+use super::listing;
+use super::tables::{self, RECORD_COUNTS, RECORDS, Tables};
+use crate::clock::Timestamp;
+use crate::names::{IdScope, ManufacturerId, RegistrationId};
+use crate::registry::{ManufacturingRecord, RecordState};
+use crate::store::{ImportBatch, Listing, Page, RecordFilter, RowOutcome, StoreError};
+
+/// The record of a device.
+pub(super) fn get(
+    view: &View,
+    scope: &IdScope,
+    id: &RegistrationId,
+) -> Result<Option<ManufacturingRecord>, StoreError> {
+    tables::get(&view.table(RECORDS)?, WHAT, &key(scope, id.key()))
+}
+
+/// How many records a manufacturer has.
+pub(super) fn count(view: &View, scope: &IdScope, manufacturer: &ManufacturerId) -> Result<u64, StoreError> {
+    let table = view.table(RECORD_COUNTS)?;
+    let key = key(scope, manufacturer.as_str());
+    Ok(tables::get(&table, "count of a manufacturer", &key)?.unwrap_or(0))
+}
+
+/// A page of records.
+pub(super) fn list(
+    view: &View,
+    scope: &IdScope,
+    page: &Page,
+    filter: &RecordFilter,
+) -> Result<Listing<ManufacturingRecord>, StoreError> {
+    let prefix = filter.prefix.as_deref().unwrap_or_default().to_ascii_lowercase();
+    let table = view.table(RECORDS)?;
+    listing::page(&table, WHAT, scope, page, &prefix, |record: &ManufacturingRecord| {
+        let manufacturer = filter.manufacturer.as_ref();
+        manufacturer.is_none_or(|m| *m == record.manufacturer) && filter.state.is_none_or(|state| state == record.state)
+    })
+}
+
+/// A batch, ready to be judged.
+pub(super) struct Import {
+    batch: ImportBatch,
+    /// Sorted by key; rows of one device in the order in which they came.
+    rows: Vec<Row>,
+    bytes: usize,
+}
+
+struct Row {
+    key: Vec<u8>,
+    /// Its place in the batch.
+    place: usize,
+    /// The record as it is written when it is new.
+    encoded: Vec<u8>,
+}
+
+impl Import {
+    pub(super) fn new(batch: ImportBatch) -> Result<Self, StoreError> {
+        let mut rows = Vec::with_capacity(batch.rows.len());
+        let mut bytes = 0_usize;
+        for (place, record) in batch.rows.iter().enumerate() {
+            let row =
+                Row { key: key(&batch.scope, record.registration_id.key()), place, encoded: codec::encode(record)? };
+            bytes = bytes.saturating_add(row.key.len() + row.encoded.len());
+            rows.push(row);
+        }
+        rows.sort_unstable_by(|a, b| (&a.key, a.place).cmp(&(&b.key, b.place)));
+        Ok(Self { batch, rows, bytes })
+    }
+}
+
+impl Write for Import {
+    type Answer = Vec<RowOutcome>;
+
+    fn apply(&self, tables: &mut Tables<'_>) -> Result<Vec<RowOutcome>, StoreError> {
+        let count_key = key(&self.batch.scope, self.batch.manufacturer.as_str());
+        let count = tables.record_counts.count(&count_key)?;
+        let mut judged = self.judge(tables)?;
+        self.hold_to_quota(&mut judged, count);
+        if self.batch.all_or_nothing && judged.iter().any(|j| !j.outcome.is_good()) {
+            for row in judged.iter_mut().filter(|j| j.outcome.is_good()) {
+                row.outcome = RowOutcome::NotTaken;
+            }
+        } else if !self.batch.dry_run {
+            let added = self.write(tables, &judged)?;
+            if added > 0 {
+                tables.record_counts.set_count(&count_key, count.saturating_add(added))?;
+            }
+        }
+        // Back into the order in which the rows came.
+        judged.sort_unstable_by_key(|j| j.place);
+        Ok(judged.into_iter().map(|j| j.outcome).collect())
+    }
+
+    fn size(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// What is made of one row.
+struct Judged {
+    place: usize,
+    outcome: RowOutcome,
+    /// What an update leaves there; a new row is written as it came.
+    updated: Option<ManufacturingRecord>,
+    /// Whether it is of the same device as the row before it.
+    again: bool,
+}
+
+impl Import {
+    /// Judges every row but for the quota, in the order of the keys.
+    fn judge(&self, tables: &Tables<'_>) -> Result<Vec<Judged>, StoreError> {
+        let mut judged: Vec<Judged> = Vec::with_capacity(self.rows.len());
+        let mut before: Option<(&[u8], Option<Cow<'_, ManufacturingRecord>>)> = None;
+        for row in &self.rows {
+            let Some(new) = self.batch.rows.get(row.place) else {
+                continue;
+            };
+            let (again, stands) = match before.take() {
+                Some((key, stands)) if key == row.key => (true, stands),
+                _ => (false, tables.records.get(&row.key)?.map(Cow::Owned)),
+            };
+            let outcome = self.compare(stands.as_deref(), new);
+            let (updated, stands) = match (outcome, stands) {
+                (RowOutcome::Added, _) => (None, Some(Cow::Borrowed(new))),
+                (RowOutcome::Updated, Some(old)) => {
+                    let updated = ManufacturingRecord { state: old.state, imported_at: old.imported_at, ..new.clone() };
+                    (Some(updated.clone()), Some(Cow::Owned(updated)))
+                }
+                (_, stands) => (None, stands),
+            };
+            before = Some((&row.key, stands));
+            judged.push(Judged { place: row.place, outcome, updated, again });
+        }
+        Ok(judged)
+    }
+
+    fn compare(&self, stands: Option<&ManufacturingRecord>, new: &ManufacturingRecord) -> RowOutcome {
+        let Some(old) = stands else {
+            return if new.manufacturer == self.batch.manufacturer {
+                RowOutcome::Added
+            } else {
+                RowOutcome::OtherManufacturer
+            };
+        };
+        // In this order: another's device is never told apart by its state, and a repeated import changes nothing.
+        if old.manufacturer != self.batch.manufacturer || new.manufacturer != self.batch.manufacturer {
+            RowOutcome::OtherManufacturer
+        } else if old.says_the_same_as(new) {
+            RowOutcome::Unchanged
+        } else if old.state == RecordState::Retired {
+            RowOutcome::Retired
+        } else {
+            RowOutcome::Updated
+        }
+    }
+
+    /// Refuses what is beyond the quota: the last to come, not the last in the order of keys.
+    fn hold_to_quota(&self, judged: &mut [Judged], count: u64) {
+        let Some(quota) = self.batch.quota else {
+            return;
+        };
+        let mut places: Vec<usize> =
+            judged.iter().filter(|j| j.outcome == RowOutcome::Added).map(|j| j.place).collect();
+        let room = usize::try_from(quota.saturating_sub(count)).unwrap_or(usize::MAX);
+        if places.len() <= room {
+            return;
+        }
+        places.sort_unstable();
+        let Some(&first_refused) = places.get(room) else {
+            return;
+        };
+        let mut device_refused = false;
+        for row in judged {
+            if !row.again {
+                device_refused = row.outcome == RowOutcome::Added && row.place >= first_refused;
+            }
+            // Further rows of a device that was not added have nothing to update.
+            if device_refused && row.outcome.is_good() {
+                row.outcome = RowOutcome::OverQuota;
+            }
+        }
+    }
+
+    /// Writes what was judged good; answers how many records are new.
+    fn write(&self, tables: &mut Tables<'_>, judged: &[Judged]) -> Result<u64, StoreError> {
+        let mut added = 0;
+        for (row, judged) in self.rows.iter().zip(judged) {
+            match (judged.outcome, &judged.updated) {
+                (RowOutcome::Added, _) => {
+                    tables.records.put_encoded(&row.key, &row.encoded)?;
+                    added += 1;
+                }
+                (RowOutcome::Updated, Some(record)) => tables.records.put(&row.key, record)?,
+                _ => {}
+            }
+        }
+        Ok(added)
+    }
+}
+
+/// Changes a record's state.
+pub(super) struct SetState {
+    key: Vec<u8>,
+    state: RecordState,
+    now: Timestamp,
+}
+
+impl SetState {
+    pub(super) fn new(scope: &IdScope, id: &RegistrationId, state: RecordState, now: Timestamp) -> Self {
+        Self { key: key(scope, id.key()), state, now }
+    }
+}
+
+impl Write for SetState {
+    type Answer = Option<ManufacturingRecord>;
+
+    fn apply(&self, tables: &mut Tables<'_>) -> Result<Self::Answer, StoreError> {
+        let Some(mut record) = tables.records.get::<ManufacturingRecord>(&self.key)? else {
+            return Ok(None);
+        };
+        if record.state != self.state && record.state != RecordState::Retired {
+            record.state = self.state;
+            record.updated_at = self.now;
+            tables.records.put(&self.key, &record)?;
+        }
+        Ok(Some(record))
+    }
+}
+
+const WHAT: &str = "manufacturing record";

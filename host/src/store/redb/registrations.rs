@@ -1,0 +1,207 @@
+//! Registrations, and the counts that are kept with them.
+//!
+//! A hub's count and a group's are rows that change in the transaction that changes the registration they count, so
+//! that they are right after every crash and never have to be counted again.
+
+use super::View;
+use super::codec::{self, group_keys, key};
+use super::engine::Write;
+use super::listing;
+use super::tables::{self, GROUP_COUNTS, REGISTRATIONS, Rows, Tables};
+use crate::enrollment::EnrollmentRef;
+use crate::hub::{Hub, HubState};
+use crate::names::{HubName, IdScope, RegistrationId, TrackingId};
+use crate::registration::Registration;
+use crate::store::{CommitOutcome, Listing, Page, RegistrationCommit, RegistrationFilter, StoreError};
+
+/// The registration of an id.
+pub(super) fn get(view: &View, scope: &IdScope, id: &RegistrationId) -> Result<Option<Registration>, StoreError> {
+    tables::get(&view.table(REGISTRATIONS)?, WHAT, &key(scope, id.key()))
+}
+
+/// A page of registrations.
+pub(super) fn list(
+    view: &View,
+    scope: &IdScope,
+    page: &Page,
+    filter: &RegistrationFilter,
+) -> Result<Listing<Registration>, StoreError> {
+    let table = view.table(REGISTRATIONS)?;
+    listing::page(&table, WHAT, scope, page, "", |registration: &Registration| {
+        let hub = filter.hub.as_ref();
+        let group = filter.group.as_ref();
+        hub.is_none_or(|hub| registration.hub() == Some(hub))
+            && group.is_none_or(|group| matches!(&registration.enrollment, EnrollmentRef::Group(id) if id == group))
+    })
+}
+
+/// How many devices are placed at a path or below it.
+pub(super) fn group_count(view: &View, scope: &IdScope, path: &[String]) -> Result<u64, StoreError> {
+    let table = view.table(GROUP_COUNTS)?;
+    let keys = group_keys(scope, path);
+    let key = keys.last().map_or(&[] as &[u8], Vec::as_slice);
+    Ok(tables::get(&table, "count of a group", key)?.unwrap_or(0))
+}
+
+/// Writes a registration with all that belongs to it.
+pub(super) struct Commit {
+    scope: IdScope,
+    registration: Registration,
+    expected_generation: u64,
+    decision: TrackingId,
+    /// Encoded before the job queues: an entry is large, and the writer has more to do.
+    entry: Vec<u8>,
+}
+
+impl Commit {
+    pub(super) fn new(commit: RegistrationCommit) -> Result<Self, StoreError> {
+        Ok(Self {
+            scope: commit.scope,
+            registration: commit.registration,
+            expected_generation: commit.expected_generation,
+            decision: commit.entry.tracking_id,
+            entry: codec::encode(&commit.entry)?,
+        })
+    }
+}
+
+impl Write for Commit {
+    type Answer = CommitOutcome;
+
+    fn apply(&self, tables: &mut Tables<'_>) -> Result<CommitOutcome, StoreError> {
+        let key = key(&self.scope, self.registration.registration_id.key());
+        let current: Option<Registration> = tables.registrations.get(&key)?;
+        if current.as_ref().map_or(0, |r| r.generation) != self.expected_generation {
+            return Ok(CommitOutcome::Overtaken(current.map(Box::new)));
+        }
+        let mut next = self.registration.clone();
+        next.generation = self.expected_generation.saturating_add(1);
+        next.initial_hub = current.as_ref().and_then(|r| r.initial_hub.clone());
+        if let Some(current) = &current {
+            next.registration_id = current.registration_id.clone();
+        }
+        if let Some(hub) = self.registration.hub() {
+            if !self.may_be_on(hub, current.as_ref(), tables)? {
+                return Ok(CommitOutcome::NoRoom);
+            }
+            next.initial_hub.get_or_insert_with(|| hub.clone());
+        }
+        recount(tables, &self.scope, current.as_ref(), Some(&next))?;
+        tables.registrations.put(&key, &next)?;
+        tables.decisions.put_encoded(self.decision.as_bytes(), &self.entry)?;
+        Ok(CommitOutcome::Committed(Box::new(next)))
+    }
+
+    fn size(&self) -> usize {
+        self.entry.len().saturating_add(USUAL_SIZE)
+    }
+}
+
+impl Commit {
+    /// Whether the hub takes the device: one that it is on already does, be it draining or full.
+    fn may_be_on(
+        &self,
+        hub: &HubName,
+        current: Option<&Registration>,
+        tables: &Tables<'_>,
+    ) -> Result<bool, StoreError> {
+        let key = key(&self.scope, hub.as_str());
+        let Some(linked) = tables.hubs.get::<Hub>(&key)? else {
+            return Ok(false);
+        };
+        if current.and_then(Registration::hub) == Some(hub) {
+            return Ok(true);
+        }
+        Ok(linked.state == HubState::Active && tables.hub_loads.count(&key)? < linked.capacity)
+    }
+}
+
+/// Removes a registration.
+pub(super) struct Delete {
+    scope: IdScope,
+    id: RegistrationId,
+}
+
+impl Delete {
+    pub(super) fn new(scope: &IdScope, id: &RegistrationId) -> Self {
+        Self { scope: scope.clone(), id: id.clone() }
+    }
+}
+
+impl Write for Delete {
+    type Answer = Option<Registration>;
+
+    fn apply(&self, tables: &mut Tables<'_>) -> Result<Option<Registration>, StoreError> {
+        let key = key(&self.scope, self.id.key());
+        let current: Option<Registration> = tables.registrations.get(&key)?;
+        if current.is_some() {
+            recount(tables, &self.scope, current.as_ref(), None)?;
+            tables.registrations.remove(&key)?;
+        }
+        Ok(current)
+    }
+}
+
+/// Unbinds a registration from its key. Its generation goes up, so that a decision that was made for the old key and
+/// is still on its way does not bind it again.
+pub(super) struct Release {
+    scope: IdScope,
+    id: RegistrationId,
+}
+
+impl Release {
+    pub(super) fn new(scope: &IdScope, id: &RegistrationId) -> Self {
+        Self { scope: scope.clone(), id: id.clone() }
+    }
+}
+
+impl Write for Release {
+    type Answer = bool;
+
+    fn apply(&self, tables: &mut Tables<'_>) -> Result<bool, StoreError> {
+        let key = key(&self.scope, self.id.key());
+        let Some(mut registration) = tables.registrations.get::<Registration>(&key)? else {
+            return Ok(false);
+        };
+        registration.key_identity = None;
+        registration.generation = registration.generation.saturating_add(1);
+        tables.registrations.put(&key, &registration)?;
+        Ok(true)
+    }
+}
+
+/// Moves the counts from where a registration was to where it will be.
+fn recount(
+    tables: &mut Tables<'_>,
+    scope: &IdScope,
+    before: Option<&Registration>,
+    after: Option<&Registration>,
+) -> Result<(), StoreError> {
+    let hub = |r: Option<&Registration>| -> Vec<Vec<u8>> {
+        let hub = r.and_then(Registration::hub);
+        hub.map(|hub| key(scope, hub.as_str())).into_iter().collect()
+    };
+    shift(&mut tables.hub_loads, &hub(before), &hub(after))?;
+    let groups = |r: Option<&Registration>| -> Vec<Vec<u8>> {
+        let assignment = r.and_then(Registration::assignment);
+        assignment.map_or_else(Vec::new, |a| group_keys(scope, &a.group_path))
+    };
+    shift(&mut tables.group_counts, &groups(before), &groups(after))
+}
+
+/// Takes one from each of `before`, gives one to each of `after`, and leaves those alone that are in both.
+fn shift(counts: &mut Rows<'_>, before: &[Vec<u8>], after: &[Vec<u8>]) -> Result<(), StoreError> {
+    for key in before.iter().filter(|key| !after.contains(key)) {
+        let count = counts.count(key)?;
+        counts.set_count(key, count.saturating_sub(1))?;
+    }
+    for key in after.iter().filter(|key| !before.contains(key)) {
+        let count = counts.count(key)?;
+        counts.set_count(key, count.saturating_add(1))?;
+    }
+    Ok(())
+}
+
+const WHAT: &str = "registration";
+/// What a commit writes besides its entry, in bytes.
+const USUAL_SIZE: usize = 1024;

@@ -1,0 +1,183 @@
+//! The tables, and a transaction that has all of them open.
+
+use redb::{ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::codec;
+use crate::store::StoreError;
+
+type Bytes = &'static [u8];
+/// Where one kind of thing is kept.
+pub(super) type Definition = TableDefinition<'static, Bytes, Bytes>;
+
+/// One table within a write transaction.
+pub(crate) struct Rows<'t> {
+    table: Table<'t, Bytes, Bytes>,
+    what: &'static str,
+    changed: bool,
+}
+
+impl Rows<'_> {
+    /// What stands under a key.
+    pub(super) fn get<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, StoreError> {
+        get(&self.table, self.what, key)
+    }
+
+    /// Whether anything stands under a key.
+    pub(super) fn has(&self, key: &[u8]) -> Result<bool, StoreError> {
+        Ok(self.table.get(key).map_err(failed)?.is_some())
+    }
+
+    /// A count; 0 when there is none.
+    pub(super) fn count(&self, key: &[u8]) -> Result<u64, StoreError> {
+        Ok(self.get(key)?.unwrap_or(0))
+    }
+
+    /// Writes a value.
+    pub(super) fn put<T: Serialize>(&mut self, key: &[u8], value: &T) -> Result<(), StoreError> {
+        self.put_encoded(key, &codec::encode(value)?)
+    }
+
+    /// Writes a value that is encoded already, or bytes that are kept as they are.
+    pub(super) fn put_encoded(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.changed = true;
+        self.table.insert(key, value).map_err(failed)?;
+        Ok(())
+    }
+
+    /// Sets a count. None is kept of nothing, so that what is gone leaves no rows behind.
+    pub(super) fn set_count(&mut self, key: &[u8], count: u64) -> Result<(), StoreError> {
+        if count == 0 { self.remove(key) } else { self.put(key, &count) }
+    }
+
+    /// Removes what stands under a key, if anything does.
+    pub(super) fn remove(&mut self, key: &[u8]) -> Result<(), StoreError> {
+        self.changed = true;
+        self.table.remove(key).map_err(failed)?;
+        Ok(())
+    }
+
+    /// Removes the first rows until at most `most` are left.
+    pub(super) fn keep_last(&mut self, most: u64) -> Result<(), StoreError> {
+        while self.table.len().map_err(failed)? > most {
+            if self.table.pop_first().map_err(failed)?.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The first value whose key begins so.
+    pub(super) fn first_of<T: DeserializeOwned>(&self, prefix: &[u8]) -> Result<Option<T>, StoreError> {
+        let mut rows = self.table.range(prefix..).map_err(failed)?;
+        match rows.next().transpose().map_err(failed)? {
+            Some((key, value)) if key.value().starts_with(prefix) => codec::decode(self.what, value.value()).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// All that stands from `first` on and before `end`.
+    pub(super) fn range<T: DeserializeOwned>(&self, first: &[u8], end: &[u8]) -> Result<Vec<(Vec<u8>, T)>, StoreError> {
+        let mut found = Vec::new();
+        for row in self.table.range(first..end).map_err(failed)? {
+            let (key, value) = row.map_err(failed)?;
+            found.push((key.value().to_vec(), codec::decode(self.what, value.value())?));
+        }
+        Ok(found)
+    }
+}
+
+/// What stands under a key of any table.
+pub(super) fn get<T: DeserializeOwned>(
+    table: &impl ReadableTable<Bytes, Bytes>,
+    what: &'static str,
+    key: &[u8],
+) -> Result<Option<T>, StoreError> {
+    match table.get(key).map_err(|e| StoreError::Read(e.to_string()))? {
+        Some(row) => codec::decode(what, row.value()).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn failed(error: redb::StorageError) -> StoreError {
+    StoreError::Write(error.to_string())
+}
+
+/// Declares the tables: the definitions, and [`Tables`] with one open table for each.
+macro_rules! tables {
+    ($($(#[$doc:meta])* $constant:ident $field:ident $what:literal;)*) => {
+        $($(#[$doc])* pub(super) const $constant: Definition = TableDefinition::new(stringify!($field));)*
+
+        /// A write transaction with all its tables open.
+        pub(crate) struct Tables<'t> {
+            $($(#[$doc])* pub(super) $field: Rows<'t>,)*
+            /// How many of [`Tables::others`] are kept.
+            pub(super) entries_kept: u64,
+        }
+
+        impl<'t> Tables<'t> {
+            /// Opens all tables, and makes those that are not there yet.
+            pub(super) fn open(
+                transaction: &'t WriteTransaction,
+                entries_kept: u64,
+            ) -> Result<Self, StoreError> {
+                Ok(Self {
+                    $($field: Rows {
+                        table: transaction
+                            .open_table($constant)
+                            .map_err(|e| StoreError::Write(e.to_string()))?,
+                        what: $what,
+                        changed: false,
+                    },)*
+                    entries_kept,
+                })
+            }
+
+            /// Whether anything was written.
+            pub(super) fn changed(&self) -> bool {
+                [$(self.$field.changed),*].contains(&true)
+            }
+        }
+    };
+}
+
+tables! {
+    /// What the file itself is, by name.
+    META meta "file property";
+    /// Id scope → revision of its catalogue.
+    SCOPES scopes "id scope";
+    /// Scope, registration id → registration.
+    REGISTRATIONS registrations "registration";
+    /// Scope, hub → how many registrations name it, be it linked or not.
+    HUB_LOADS hub_loads "count of a hub";
+    /// Scope, group path → how many devices are there or below.
+    GROUP_COUNTS group_counts "count of a group";
+    /// Tracking id → what explains a registration. Not by scope: a tracking id is all that an operator has.
+    DECISIONS decisions "ledger entry";
+    /// Tracking id → what led to no registration, such as a refusal. Apart, so that making room among them can never
+    /// touch what explains a registration.
+    OTHERS others "ledger entry";
+    /// SHA-256 → the very bytes, without a version: the digest says what they are.
+    CONTENT content "content";
+    /// Scope, registration id → manufacturing record.
+    RECORDS records "manufacturing record";
+    /// Scope, manufacturer → how many records it has.
+    RECORD_COUNTS record_counts "count of a manufacturer";
+    /// Scope, registration id → individual enrollment.
+    INDIVIDUALS individuals "individual enrollment";
+    /// Scope, group id → enrollment group.
+    GROUPS groups "enrollment group";
+    /// Scope, what a certificate is named by → the one enrollment that names it.
+    CERTIFICATES certificates "use of a certificate";
+    /// Scope, plugin, enrollment → nothing: which enrollments a plugin decides for.
+    PLUGIN_USES plugin_uses "use of a plugin";
+    /// Scope, name → certificate authority.
+    AUTHORITIES authorities "certificate authority";
+    /// Scope, name → linked hub.
+    HUBS hubs "linked hub";
+    /// Scope, name → published plugin.
+    PLUGINS plugins "published plugin";
+    /// SHA-256 of the secret → token. Tokens may be good for all scopes.
+    TOKENS tokens "token";
+}

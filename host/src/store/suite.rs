@@ -1,0 +1,77 @@
+//! What every store must do, whatever it is made of: one test for each promise, run on each implementation by
+//! [`store_suite`].
+
+pub(crate) mod catalogue;
+pub(crate) mod concurrency;
+pub(crate) mod enrollments;
+pub(crate) mod ledger;
+pub(crate) mod make;
+pub(crate) mod records;
+pub(crate) mod registrations;
+
+/// Makes a test of every promise. `$open` is an expression that gives a fresh store and what keeps its place alive.
+macro_rules! store_suite {
+    ($open:expr; $($module:ident: $($promise:ident)+;)+) => {
+        $(mod $module {
+            #[allow(unused_imports)]
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $promise() {
+                let (store, _place) = $open;
+                crate::store::suite::$module::$promise(std::sync::Arc::new(store)).await;
+            })+
+        })+
+    };
+    ($open:expr) => {
+        crate::store::suite::store_suite! { $open;
+            registrations:
+                a_registration_is_read_as_it_was_written
+                only_the_first_of_two_writers_of_a_generation_writes
+                a_full_draining_or_unlinked_hub_takes_nobody
+                a_device_stays_on_its_hub_though_it_is_full_or_draining
+                moving_a_device_moves_the_counts
+                a_failed_registration_gives_its_place_back
+                deleting_gives_the_place_back
+                releasing_unbinds_the_key_and_overtakes_what_is_under_way
+                a_hub_linked_again_has_its_count
+                pages_follow_each_other_without_gaps
+                a_listing_shows_one_hub_or_one_group
+                ids_are_found_in_any_writing_and_keep_the_first
+                scopes_do_not_see_each_other;
+            ledger:
+                an_entry_is_found_by_its_tracking_id
+                the_oldest_refusals_make_room_and_decisions_stay
+                content_is_kept_once_under_its_digest;
+            records:
+                an_import_says_what_came_of_each_row
+                importing_the_same_again_changes_nothing
+                an_update_keeps_the_state_and_the_first_import
+                another_manufacturers_device_is_refused
+                a_retired_device_is_not_changed
+                the_last_rows_to_come_are_beyond_the_quota
+                one_bad_row_refuses_an_all_or_nothing_batch
+                a_dry_run_writes_nothing
+                one_device_twice_in_a_batch_is_added_and_updated
+                retired_is_final
+                records_are_listed_by_prefix_state_and_manufacturer;
+            enrollments:
+                a_precondition_decides_what_is_written
+                a_certificate_belongs_to_one_enrollment
+                a_removed_enrollment_gives_its_certificates_back
+                an_authority_belongs_to_one_group
+                individuals_are_listed_in_pages;
+            catalogue:
+                the_catalogue_is_loaded_as_it_was_put
+                every_change_counts_the_revision_up
+                an_authority_or_plugin_in_use_stays
+                a_plugins_earlier_revisions_are_remembered
+                the_entity_tag_of_a_hub_guards_it
+                revoking_a_token_leaves_none_of_its_id;
+            concurrency:
+                of_many_who_register_one_id_exactly_one_commits
+                a_hub_never_holds_more_than_its_capacity
+                what_is_queued_is_written_before_closing;
+        }
+    };
+}
+pub(crate) use store_suite;

@@ -1,0 +1,155 @@
+//! Scopes, hubs, authorities, plugins and tokens.
+
+use super::make::{Shared, group, hub, link, place, scope};
+use crate::clock::Timestamp;
+use crate::enrollment::{CertificateAuthority, GroupAttestation};
+use crate::hub::HubLoad;
+use crate::names::Digest;
+use crate::store::{DeleteOutcome, Precondition, PublishedPlugin, PutOutcome, ScopeRecords, entity_tag};
+use crate::token::{Role, TokenRecord};
+
+pub(crate) async fn the_catalogue_is_loaded_as_it_was_put(store: Shared) {
+    assert!(store.create_scope(scope()).await.unwrap());
+    assert!(!store.create_scope(scope()).await.unwrap());
+    assert!(store.create_scope("another".parse().unwrap()).await.unwrap());
+    link(&store, &[("b.example", 2), ("a.example", 1)]).await;
+    place(&store, "pump-1", "b.example", &[]).await;
+    store.put_authority(&scope(), authority("root", "der"), Precondition::New).await.unwrap();
+    store.put_group(&scope(), named("pumps", "root"), Precondition::New).await.unwrap();
+    publish(&store, "weighted", b"v1").await;
+    let loaded = store.load_catalogue().await.unwrap();
+    assert_eq!(loaded.scopes.len(), 2);
+    let records = records(&store).await;
+    let load = |assigned| HubLoad { assigned };
+    assert_eq!(records.hubs, [(hub("a.example", 1), load(0)), (hub("b.example", 2), load(1))]);
+    assert_eq!(records.groups, [named("pumps", "root")]);
+    assert_eq!(records.authorities, [authority("root", "der")]);
+    assert_eq!(records.plugins.len(), 1);
+}
+
+pub(crate) async fn every_change_counts_the_revision_up(store: Shared) {
+    store.create_scope(scope()).await.unwrap();
+    let mut last = records(&store).await.revision;
+    let mut grew = async |store: &Shared, what: &str, expected: bool| {
+        let now = records(store).await.revision;
+        assert_eq!(now > last, expected, "{what}");
+        last = now;
+    };
+    link(&store, &[("a.example", 1)]).await;
+    grew(&store, "linking a hub", true).await;
+    store.put_authority(&scope(), authority("root", "der"), Precondition::New).await.unwrap();
+    grew(&store, "an authority", true).await;
+    store.put_group(&scope(), named("pumps", "root"), Precondition::New).await.unwrap();
+    grew(&store, "a group", true).await;
+    publish(&store, "weighted", b"v1").await;
+    grew(&store, "a plugin", true).await;
+    store.put_group(&scope(), named("pumps", "root"), Precondition::New).await.unwrap();
+    grew(&store, "what was refused", false).await;
+    place(&store, "pump-1", "a.example", &[]).await;
+    grew(&store, "a registration", false).await;
+    store.delete_group(&scope(), &"pumps".parse().unwrap(), Precondition::Any).await.unwrap();
+    grew(&store, "removing a group", true).await;
+    store.delete_authority(&scope(), &"root".parse().unwrap()).await.unwrap();
+    grew(&store, "removing an authority", true).await;
+    store.delete_plugin(&scope(), &"weighted".parse().unwrap()).await.unwrap();
+    grew(&store, "removing a plugin", true).await;
+    store.delete_hub(&scope(), &"a.example".parse().unwrap()).await.unwrap();
+    grew(&store, "unlinking a hub", true).await;
+}
+
+pub(crate) async fn an_authority_or_plugin_in_use_stays(store: Shared) {
+    store.put_authority(&scope(), authority("root", "der"), Precondition::New).await.unwrap();
+    let twin = store.put_authority(&scope(), authority("twin", "der"), Precondition::New).await.unwrap();
+    assert!(matches!(twin, PutOutcome::Conflict(text) if text.contains("root")));
+    publish(&store, "weighted", b"v1").await;
+    publish(&store, "weighted-2", b"v2").await;
+    store.put_group(&scope(), named("pumps", "root"), Precondition::New).await.unwrap();
+    let (root, weighted) = ("root".parse().unwrap(), "weighted".parse().unwrap());
+    let kept = store.delete_authority(&scope(), &root).await.unwrap();
+    assert!(matches!(kept, DeleteOutcome::InUse(text) if text.contains("group pumps")));
+    let kept = store.delete_plugin(&scope(), &weighted).await.unwrap();
+    assert!(matches!(kept, DeleteOutcome::InUse(text) if text.contains("group pumps")));
+    let other = store.delete_plugin(&scope(), &"weighted-2".parse().unwrap()).await.unwrap();
+    assert_eq!(other, DeleteOutcome::Deleted);
+    store.delete_group(&scope(), &"pumps".parse().unwrap(), Precondition::Any).await.unwrap();
+    assert_eq!(store.delete_authority(&scope(), &root).await.unwrap(), DeleteOutcome::Deleted);
+    assert_eq!(store.delete_authority(&scope(), &root).await.unwrap(), DeleteOutcome::Missing);
+    assert_eq!(store.delete_plugin(&scope(), &weighted).await.unwrap(), DeleteOutcome::Deleted);
+    assert!(store.content(Digest::of(b"v1")).await.unwrap().is_some(), "the bytes stay for replay");
+}
+
+pub(crate) async fn a_plugins_earlier_revisions_are_remembered(store: Shared) {
+    assert_eq!(publish(&store, "weighted", b"v1").await, PutOutcome::Created);
+    assert_eq!(publish(&store, "weighted", b"v2").await, PutOutcome::Replaced);
+    publish(&store, "weighted", b"v3").await;
+    publish(&store, "weighted", b"v1").await;
+    let plugin = records(&store).await.plugins.remove(0);
+    assert_eq!(plugin.live, Digest::of(b"v1"));
+    assert_eq!(plugin.previous, [Digest::of(b"v3"), Digest::of(b"v2")]);
+    assert_eq!(store.content(Digest::of(b"v2")).await.unwrap().unwrap(), b"v2");
+    let forged = store.publish_plugin(&scope(), plugin, b"other".to_vec()).await.unwrap();
+    assert!(matches!(forged, PutOutcome::Conflict(_)));
+}
+
+pub(crate) async fn the_entity_tag_of_a_hub_guards_it(store: Shared) {
+    link(&store, &[("a.example", 1)]).await;
+    let tag = entity_tag(&hub("a.example", 1));
+    let put = async |capacity, tag: &str| {
+        let when = Precondition::Match(tag.to_owned());
+        store.put_hub(&scope(), hub("a.example", capacity), when).await.unwrap()
+    };
+    assert_eq!(put(2, &tag).await, PutOutcome::Replaced);
+    assert_eq!(put(3, &tag).await, PutOutcome::Changed);
+}
+
+pub(crate) async fn revoking_a_token_leaves_none_of_its_id(store: Shared) {
+    let token = |id: &str, secret: &str| TokenRecord {
+        id: id.to_owned(),
+        secret_sha256: Digest::of(secret.as_bytes()),
+        note: String::new(),
+        role: Role::Manufacturer { manufacturer: "acme".parse().unwrap(), quota: Some(7) },
+        scope: Some(scope()),
+        created_at: Timestamp::from_millis(1),
+        expires_at: None,
+    };
+    for (id, secret) in [("t1", "s1"), ("t1", "s2"), ("t2", "s3")] {
+        store.put_token(token(id, secret)).await.unwrap();
+    }
+    assert_eq!(store.token(Digest::of(b"s2")).await.unwrap(), Some(token("t1", "s2")));
+    assert_eq!(store.tokens().await.unwrap().len(), 3);
+    assert!(store.delete_token("t1").await.unwrap());
+    assert!(!store.delete_token("t1").await.unwrap());
+    assert_eq!(store.tokens().await.unwrap(), [token("t2", "s3")]);
+    assert_eq!(store.token(Digest::of(b"s2")).await.unwrap(), None);
+}
+
+async fn records(store: &Shared) -> ScopeRecords {
+    let catalogue = store.load_catalogue().await.unwrap();
+    catalogue.scopes.into_iter().find(|s| s.scope == scope()).unwrap()
+}
+
+async fn publish(store: &Shared, name: &str, bytes: &[u8]) -> PutOutcome {
+    let plugin = PublishedPlugin {
+        name: name.parse().unwrap(),
+        live: Digest::of(bytes),
+        previous: Vec::new(),
+        published_at: Timestamp::from_millis(1),
+        published_by: "t1".to_owned(),
+    };
+    store.publish_plugin(&scope(), plugin, bytes.to_vec()).await.unwrap()
+}
+
+fn authority(name: &str, der: &str) -> CertificateAuthority {
+    CertificateAuthority {
+        name: name.parse().unwrap(),
+        der: der.as_bytes().to_vec(),
+        verified: true,
+        verification_code: None,
+        created_at: Timestamp::from_millis(1),
+        updated_at: Timestamp::from_millis(1),
+    }
+}
+
+fn named(id: &str, authority: &str) -> crate::enrollment::Group {
+    group(id, GroupAttestation::X509Authorities { primary: authority.parse().unwrap(), secondary: None })
+}

@@ -1,0 +1,87 @@
+//! Enrollments and what may be in one of them only.
+
+use super::make::{Shared, group, individual, pin, scope};
+use crate::enrollment::{EnrollmentRef, GroupAttestation};
+use crate::names::Digest;
+use crate::store::{DeleteOutcome, Page, Precondition, PutOutcome};
+
+pub(crate) async fn a_precondition_decides_what_is_written(store: Shared) {
+    let tag = |text: &str| Precondition::Match(text.to_owned());
+    let put = async |etag: &str, when: Precondition| {
+        store.put_individual(&scope(), individual("a", etag, "c1", None), when).await.unwrap()
+    };
+    assert_eq!(put("1", Precondition::Exists).await, PutOutcome::Missing);
+    assert_eq!(put("1", tag("1")).await, PutOutcome::Missing);
+    assert_eq!(put("1", Precondition::New).await, PutOutcome::Created);
+    assert_eq!(put("2", Precondition::New).await, PutOutcome::AlreadyThere);
+    assert_eq!(put("2", tag("1")).await, PutOutcome::Replaced);
+    assert_eq!(put("3", tag("1")).await, PutOutcome::Changed);
+    assert_eq!(put("3", Precondition::Any).await, PutOutcome::Replaced);
+    let id = "A".parse().unwrap();
+    assert_eq!(store.individual(&scope(), &id).await.unwrap(), Some(individual("a", "3", "c1", None)));
+    let delete = async |when| store.delete_individual(&scope(), &id, when).await.unwrap();
+    assert_eq!(delete(tag("2")).await, DeleteOutcome::Changed);
+    assert_eq!(delete(tag("3")).await, DeleteOutcome::Deleted);
+    assert_eq!(delete(Precondition::Any).await, DeleteOutcome::Missing);
+}
+
+pub(crate) async fn a_certificate_belongs_to_one_enrollment(store: Shared) {
+    let any = Precondition::Any;
+    store.put_individual(&scope(), individual("a", "1", "c1", Some("c2")), any.clone()).await.unwrap();
+    for taken in ["c1", "c2"] {
+        let other = individual("b", "1", "c9", Some(taken));
+        let outcome = store.put_individual(&scope(), other, any.clone()).await.unwrap();
+        assert!(matches!(outcome, PutOutcome::Conflict(text) if text.contains("individual enrollment a")));
+        let other = GroupAttestation::X509Intermediates { primary: pin(taken), secondary: None };
+        let outcome = store.put_group(&scope(), group("pumps", other), any.clone()).await.unwrap();
+        assert!(matches!(outcome, PutOutcome::Conflict(_)));
+    }
+    assert_eq!(store.individual(&scope(), &"b".parse().unwrap()).await.unwrap(), None);
+    assert_eq!(owner(&store, "c9").await, None);
+    assert_eq!(owner(&store, "c2").await, Some(EnrollmentRef::Individual("a".parse().unwrap())));
+    // Rolling over within one enrollment is no conflict, and frees what it no longer names.
+    let rolled = individual("a", "2", "c2", Some("c3"));
+    assert_eq!(store.put_individual(&scope(), rolled, any.clone()).await.unwrap(), PutOutcome::Replaced);
+    assert_eq!(owner(&store, "c1").await, None);
+    let elsewhere = "other".parse().unwrap();
+    let outcome = store.put_individual(&elsewhere, individual("z", "1", "c2", None), any).await.unwrap();
+    assert_eq!(outcome, PutOutcome::Created, "another tenant may know the same certificate");
+}
+
+pub(crate) async fn a_removed_enrollment_gives_its_certificates_back(store: Shared) {
+    let any = Precondition::Any;
+    let pins = GroupAttestation::X509Intermediates { primary: pin("c1"), secondary: Some(pin("c1")) };
+    store.put_group(&scope(), group("pumps", pins), any.clone()).await.unwrap();
+    assert_eq!(owner(&store, "c1").await, Some(EnrollmentRef::Group("pumps".parse().unwrap())));
+    store.delete_group(&scope(), &"pumps".parse().unwrap(), any.clone()).await.unwrap();
+    let outcome = store.put_individual(&scope(), individual("a", "1", "c1", None), any).await.unwrap();
+    assert_eq!(outcome, PutOutcome::Created);
+}
+
+pub(crate) async fn an_authority_belongs_to_one_group(store: Shared) {
+    let named = |primary: &str, secondary: Option<&str>| GroupAttestation::X509Authorities {
+        primary: primary.parse().unwrap(),
+        secondary: secondary.map(|name| name.parse().unwrap()),
+    };
+    let put = async |id: &str, attestation| {
+        store.put_group(&scope(), group(id, attestation), Precondition::Any).await.unwrap()
+    };
+    assert_eq!(put("pumps", named("root-1", Some("root-2"))).await, PutOutcome::Created);
+    let outcome = put("valves", named("root-2", None)).await;
+    assert!(matches!(outcome, PutOutcome::Conflict(text) if text.contains("group pumps")));
+    assert_eq!(put("pumps", named("root-1", None)).await, PutOutcome::Replaced);
+    assert_eq!(put("valves", named("root-2", None)).await, PutOutcome::Created);
+}
+
+pub(crate) async fn individuals_are_listed_in_pages(store: Shared) {
+    for id in ["c", "a", "b"] {
+        store.put_individual(&scope(), individual(id, "1", id, None), Precondition::New).await.unwrap();
+    }
+    let page = Page { after: Some("A".to_owned()), limit: 1 };
+    let listing = store.individuals(&scope(), page).await.unwrap();
+    assert_eq!((listing.items, listing.next.as_deref()), (vec![individual("b", "1", "b", None)], Some("b")));
+}
+
+async fn owner(store: &Shared, certificate: &str) -> Option<EnrollmentRef> {
+    store.enrollment_of_certificate(&scope(), Digest::of(certificate.as_bytes())).await.unwrap()
+}

@@ -1,0 +1,185 @@
+//! Things to put into stores.
+
+use std::sync::Arc;
+
+use crate::clock::Timestamp;
+use crate::enrollment::{
+    Allocation, CertificatePin, EnrollmentRef, Group, GroupAttestation, Individual, IndividualAttestation, InitialTwin,
+    KeyChange, Manufacturing, PolicyBinding, ReprovisionPolicy, Terms,
+};
+use crate::hub::{Connector, Hub, HubState};
+use crate::json::JsonText;
+use crate::ledger::{Entry, EntryKind};
+use crate::names::{Digest, IdScope, TrackingId};
+use crate::registration::{Assignment, Outcome, Registration, Substatus};
+use crate::registry::{Evidence, ManufacturingRecord, RecordState};
+use crate::store::{CommitOutcome, ImportBatch, Precondition, PutOutcome, RegistrationCommit, Store};
+
+pub(crate) type Shared = Arc<dyn Store>;
+
+pub(crate) fn scope() -> IdScope {
+    "0ne00000001".parse().unwrap()
+}
+
+pub(crate) fn hub(name: &str, capacity: u64) -> Hub {
+    Hub {
+        name: name.parse().unwrap(),
+        weight: 1,
+        capacity,
+        location: None,
+        labels: [("region".to_owned(), "eu".to_owned())].into(),
+        state: HubState::Active,
+        connector: Connector::None,
+    }
+}
+
+/// Links hubs.
+pub(crate) async fn link(store: &Shared, hubs: &[(&str, u64)]) {
+    for (name, capacity) in hubs {
+        let put = store.put_hub(&scope(), hub(name, *capacity), Precondition::Any).await;
+        assert!(matches!(put, Ok(PutOutcome::Created | PutOutcome::Replaced)));
+    }
+}
+
+/// How many devices a hub has.
+pub(crate) async fn assigned(store: &Shared, name: &str) -> u64 {
+    let catalogue = store.load_catalogue().await.unwrap();
+    let records = catalogue.scopes.iter().find(|s| s.scope == scope()).unwrap();
+    let (_, load) = records.hubs.iter().find(|(hub, _)| hub.name.as_str() == name).unwrap();
+    load.assigned
+}
+
+pub(crate) fn tracking(number: u64) -> TrackingId {
+    let mut random = [0; 10];
+    random[2..].copy_from_slice(&number.to_be_bytes());
+    TrackingId::new(Timestamp::from_millis(number), random)
+}
+
+pub(crate) fn refusal(number: u64) -> Entry {
+    Entry {
+        tracking_id: tracking(number),
+        at: Timestamp::from_millis(number),
+        scope: Some(scope()),
+        registration_id: format!("device-{number}"),
+        source: "192.0.2.7".to_owned(),
+        kind: EntryKind::Refused { cause: "unknown-device".to_owned(), detail: "no manufacturing record".to_owned() },
+    }
+}
+
+/// A registration of a device on a hub, or a failed one.
+pub(crate) fn registration(id: &str, hub: Option<&str>, path: &[&str]) -> Registration {
+    let outcome = match hub {
+        Some(hub) => Outcome::Assigned(Assignment {
+            hub: hub.parse().unwrap(),
+            device_id: id.parse().unwrap(),
+            since: Timestamp::from_millis(2),
+            substatus: Substatus::InitialAssignment,
+            group_path: path.iter().map(|part| (*part).to_owned()).collect(),
+            tags: JsonText::parse("{\"a\":1.0}", 100, 4).unwrap(),
+            desired: JsonText::parse("{}", 100, 4).unwrap(),
+            payload: None,
+        }),
+        None => Outcome::Failed { code: 400_207, message: "no".to_owned() },
+    };
+    Registration {
+        registration_id: id.parse().unwrap(),
+        enrollment: EnrollmentRef::Group("pumps".parse().unwrap()),
+        key_identity: Some(Digest::of(id.as_bytes())),
+        operation: format!("4.{id}").replace(['_', ':'], "-").parse().unwrap(),
+        decision: tracking(1),
+        outcome,
+        initial_hub: hub.map(|hub| hub.parse().unwrap()),
+        created_at: Timestamp::from_millis(1),
+        updated_at: Timestamp::from_millis(2),
+        generation: 1,
+    }
+}
+
+/// A commit over the generation that was read.
+pub(crate) fn commit_of(registration: Registration, expected_generation: u64) -> RegistrationCommit {
+    let mut entry = refusal(1);
+    entry.tracking_id = registration.decision;
+    entry.registration_id = registration.registration_id.to_string();
+    RegistrationCommit { scope: scope(), registration, expected_generation, entry }
+}
+
+/// Puts a device on a hub, whatever was there before; it must succeed.
+pub(crate) async fn place(store: &Shared, id: &str, hub: &str, path: &[&str]) -> Registration {
+    match try_place(store, id, Some(hub), path).await {
+        CommitOutcome::Committed(registration) => *registration,
+        other => panic!("{id} was not placed: {other:?}"),
+    }
+}
+
+pub(crate) async fn try_place(store: &Shared, id: &str, hub: Option<&str>, path: &[&str]) -> CommitOutcome {
+    let before = store.registration(&scope(), &id.parse().unwrap()).await.unwrap();
+    let generation = before.map_or(0, |r| r.generation);
+    store.commit_registration(commit_of(registration(id, hub, path), generation)).await.unwrap()
+}
+
+pub(crate) async fn group_count(store: &Shared, path: &[&str]) -> u64 {
+    let path: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();
+    store.group_count(&scope(), &path).await.unwrap()
+}
+
+pub(crate) fn record(id: &str, manufacturer: &str, model: &str) -> ManufacturingRecord {
+    ManufacturingRecord {
+        registration_id: id.parse().unwrap(),
+        manufacturer: manufacturer.parse().unwrap(),
+        state: RecordState::Active,
+        evidence: Evidence { certificate_sha256: Some(Digest::of(id.as_bytes())), ..Evidence::default() },
+        facts: [("model".to_owned(), model.to_owned())].into(),
+        imported_at: Timestamp::from_millis(10),
+        updated_at: Timestamp::from_millis(10),
+    }
+}
+
+pub(crate) fn batch(rows: Vec<ManufacturingRecord>) -> ImportBatch {
+    ImportBatch {
+        scope: scope(),
+        manufacturer: "acme".parse().unwrap(),
+        quota: None,
+        rows,
+        all_or_nothing: false,
+        dry_run: false,
+    }
+}
+
+pub(crate) fn pin(text: &str) -> CertificatePin {
+    CertificatePin { sha256: Digest::of(text.as_bytes()), der: Some(text.as_bytes().to_vec()) }
+}
+
+pub(crate) fn terms(etag: &str, plugin: &str) -> Terms {
+    let binding = |name: &str| PolicyBinding {
+        plugin: name.parse().unwrap(),
+        revision: None,
+        settings: JsonText::parse("{}", 9, 1).unwrap(),
+    };
+    let mut initial_twin = InitialTwin::default();
+    initial_twin.tags.insert("depth".to_owned(), serde_json::json!({"nested": [1, 2.5, null, "x"]}));
+    Terms {
+        enabled: true,
+        manufacturing: Manufacturing::Required,
+        key_change: KeyChange::Refuse,
+        reprovision: ReprovisionPolicy::default(),
+        hubs: None,
+        allocation: Allocation { selection: binding(plugin), fallback: None, grouping: vec![binding("table")] },
+        initial_twin,
+        created_at: Timestamp::from_millis(1),
+        updated_at: Timestamp::from_millis(1),
+        etag: etag.to_owned(),
+    }
+}
+
+pub(crate) fn individual(id: &str, etag: &str, primary: &str, secondary: Option<&str>) -> Individual {
+    Individual {
+        registration_id: id.parse().unwrap(),
+        device_id: None,
+        attestation: IndividualAttestation::X509 { primary: pin(primary), secondary: secondary.map(pin) },
+        terms: terms(etag, "weighted"),
+    }
+}
+
+pub(crate) fn group(id: &str, attestation: GroupAttestation) -> Group {
+    Group { id: id.parse().unwrap(), attestation, terms: terms("g1", "weighted") }
+}

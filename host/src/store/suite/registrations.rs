@@ -1,0 +1,192 @@
+//! Registrations and the counts that are kept with them.
+
+use std::collections::BTreeSet;
+
+use super::make::{
+    Shared, assigned, commit_of, group_count, hub, link, place, registration, scope, tracking, try_place,
+};
+use crate::hub::HubState;
+use crate::store::{CommitOutcome, Page, Precondition, RegistrationFilter};
+
+pub(crate) async fn a_registration_is_read_as_it_was_written(store: Shared) {
+    link(&store, &[("a.example", 9)]).await;
+    let mut wanted = registration("pump-1", Some("a.example"), &["eu", "site 7"]);
+    wanted.decision = tracking(77);
+    let commit = commit_of(wanted.clone(), 0);
+    let done = store.commit_registration(commit.clone()).await.unwrap();
+    assert_eq!(done, CommitOutcome::Committed(Box::new(wanted.clone())));
+    let id = "pump-1".parse().unwrap();
+    assert_eq!(store.registration(&scope(), &id).await.unwrap(), Some(wanted));
+    assert_eq!(store.ledger_entry(tracking(77)).await.unwrap(), Some(commit.entry));
+    assert_eq!(assigned(&store, "a.example").await, 1);
+}
+
+pub(crate) async fn only_the_first_of_two_writers_of_a_generation_writes(store: Shared) {
+    link(&store, &[("a.example", 9), ("b.example", 9)]).await;
+    let first = place(&store, "pump-1", "a.example", &[]).await;
+    assert_eq!(first.generation, 1);
+    let mut second = commit_of(registration("pump-1", Some("b.example"), &[]), 0);
+    second.entry.tracking_id = tracking(5);
+    let outcome = store.commit_registration(second.clone()).await.unwrap();
+    assert_eq!(outcome, CommitOutcome::Overtaken(Some(Box::new(first))));
+    assert_eq!(store.ledger_entry(tracking(5)).await.unwrap(), None);
+    assert_eq!((assigned(&store, "a.example").await, assigned(&store, "b.example").await), (1, 0));
+    second.expected_generation = 1;
+    let outcome = store.commit_registration(second.clone()).await.unwrap();
+    assert!(matches!(outcome, CommitOutcome::Committed(r) if r.generation == 2));
+    let none = commit_of(registration("pump-2", Some("b.example"), &[]), 1);
+    assert_eq!(store.commit_registration(none).await.unwrap(), CommitOutcome::Overtaken(None));
+}
+
+pub(crate) async fn a_full_draining_or_unlinked_hub_takes_nobody(store: Shared) {
+    link(&store, &[("full.example", 1), ("none.example", 0)]).await;
+    let draining = crate::hub::Hub { state: HubState::Draining, ..hub("draining.example", 9) };
+    store.put_hub(&scope(), draining, Precondition::Any).await.unwrap();
+    place(&store, "pump-1", "full.example", &["x"]).await;
+    for name in ["full.example", "none.example", "draining.example", "unlinked.example"] {
+        let outcome = try_place(&store, "pump-2", Some(name), &["x"]).await;
+        assert_eq!(outcome, CommitOutcome::NoRoom, "{name}");
+    }
+    assert_eq!(store.registration(&scope(), &"pump-2".parse().unwrap()).await.unwrap(), None);
+    assert_eq!(group_count(&store, &["x"]).await, 1);
+}
+
+pub(crate) async fn a_device_stays_on_its_hub_though_it_is_full_or_draining(store: Shared) {
+    link(&store, &[("a.example", 1)]).await;
+    place(&store, "pump-1", "a.example", &[]).await;
+    place(&store, "pump-1", "a.example", &[]).await;
+    let draining = crate::hub::Hub { state: HubState::Draining, ..hub("a.example", 0) };
+    store.put_hub(&scope(), draining, Precondition::Exists).await.unwrap();
+    assert_eq!(place(&store, "pump-1", "a.example", &[]).await.generation, 3);
+    assert_eq!(assigned(&store, "a.example").await, 1);
+    store.delete_hub(&scope(), &"a.example".parse().unwrap()).await.unwrap();
+    assert_eq!(try_place(&store, "pump-1", Some("a.example"), &[]).await, CommitOutcome::NoRoom);
+}
+
+pub(crate) async fn moving_a_device_moves_the_counts(store: Shared) {
+    link(&store, &[("a.example", 9), ("b.example", 9)]).await;
+    place(&store, "pump-1", "a.example", &["eu", "north", "hall"]).await;
+    place(&store, "pump-2", "a.example", &["eu"]).await;
+    place(&store, "pump-3", "a.example", &[]).await;
+    let moved = place(&store, "pump-1", "b.example", &["eu", "south"]).await;
+    assert_eq!(moved.initial_hub.unwrap().as_str(), "a.example");
+    assert_eq!((assigned(&store, "a.example").await, assigned(&store, "b.example").await), (2, 1));
+    for (path, count) in [
+        (&[] as &[&str], 3),
+        (&["eu"], 2),
+        (&["eu", "north"], 0),
+        (&["eu", "north", "hall"], 0),
+        (&["eu", "south"], 1),
+        (&["south"], 0),
+        (&["eusouth"], 0),
+    ] {
+        assert_eq!(group_count(&store, path).await, count, "{path:?}");
+    }
+}
+
+pub(crate) async fn a_failed_registration_gives_its_place_back(store: Shared) {
+    link(&store, &[("a.example", 1)]).await;
+    place(&store, "pump-1", "a.example", &["eu"]).await;
+    let outcome = try_place(&store, "pump-1", None, &[]).await;
+    let CommitOutcome::Committed(failed) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(failed.initial_hub.unwrap().as_str(), "a.example");
+    assert_eq!((assigned(&store, "a.example").await, group_count(&store, &["eu"]).await), (0, 0));
+    place(&store, "pump-2", "a.example", &["eu"]).await;
+}
+
+pub(crate) async fn deleting_gives_the_place_back(store: Shared) {
+    link(&store, &[("a.example", 1)]).await;
+    let placed = place(&store, "pump-1", "a.example", &["eu"]).await;
+    let id = "PUMP-1".parse().unwrap();
+    assert_eq!(store.delete_registration(&scope(), &id).await.unwrap(), Some(placed));
+    assert_eq!(store.delete_registration(&scope(), &id).await.unwrap(), None);
+    assert_eq!((assigned(&store, "a.example").await, group_count(&store, &["eu"]).await), (0, 0));
+    assert_eq!(store.registration(&scope(), &id).await.unwrap(), None);
+    assert!(store.ledger_entry(tracking(1)).await.unwrap().is_some(), "what explains it stays");
+}
+
+pub(crate) async fn releasing_unbinds_the_key_and_overtakes_what_is_under_way(store: Shared) {
+    link(&store, &[("a.example", 9)]).await;
+    let placed = place(&store, "pump-1", "a.example", &[]).await;
+    assert!(store.release_registration(&scope(), &placed.registration_id).await.unwrap());
+    let released = store.registration(&scope(), &placed.registration_id).await.unwrap().unwrap();
+    assert_eq!((released.key_identity, released.outcome.clone()), (None, placed.outcome.clone()));
+    let late = store.commit_registration(commit_of(placed.clone(), placed.generation)).await.unwrap();
+    assert_eq!(late, CommitOutcome::Overtaken(Some(Box::new(released))));
+    assert!(!store.release_registration(&scope(), &"pump-2".parse().unwrap()).await.unwrap());
+}
+
+pub(crate) async fn a_hub_linked_again_has_its_count(store: Shared) {
+    link(&store, &[("a.example", 1)]).await;
+    place(&store, "pump-1", "a.example", &[]).await;
+    store.delete_hub(&scope(), &"a.example".parse().unwrap()).await.unwrap();
+    link(&store, &[("a.example", 1)]).await;
+    assert_eq!(assigned(&store, "a.example").await, 1);
+    assert_eq!(try_place(&store, "pump-2", Some("a.example"), &[]).await, CommitOutcome::NoRoom);
+}
+
+pub(crate) async fn pages_follow_each_other_without_gaps(store: Shared) {
+    link(&store, &[("a.example", 99)]).await;
+    let ids: BTreeSet<String> = (0..23).map(|n| format!("pump-{n}")).collect();
+    for id in &ids {
+        place(&store, id, "a.example", &[]).await;
+    }
+    let mut page = Page { after: None, limit: 5 };
+    let mut seen = Vec::new();
+    loop {
+        let listing = store.registrations(&scope(), page.clone(), RegistrationFilter::default()).await.unwrap();
+        assert!(listing.items.len() <= 5 && !listing.items.is_empty());
+        seen.extend(listing.items.into_iter().map(|r| r.registration_id.to_string()));
+        match listing.next {
+            Some(next) => page.after = Some(next),
+            None => break,
+        }
+    }
+    assert!(seen.iter().eq(&ids));
+}
+
+pub(crate) async fn a_listing_shows_one_hub_or_one_group(store: Shared) {
+    link(&store, &[("a.example", 9), ("b.example", 9)]).await;
+    place(&store, "pump-1", "a.example", &[]).await;
+    place(&store, "pump-2", "b.example", &[]).await;
+    let mut other = registration("pump-3", Some("b.example"), &[]);
+    other.enrollment = crate::enrollment::EnrollmentRef::Group("valves".parse().unwrap());
+    store.commit_registration(commit_of(other, 0)).await.unwrap();
+    let page = Page { after: None, limit: 10 };
+    let list = async |hub: Option<&str>, group: Option<&str>| {
+        let filter =
+            RegistrationFilter { hub: hub.map(|h| h.parse().unwrap()), group: group.map(|g| g.parse().unwrap()) };
+        let listing = store.registrations(&scope(), page.clone(), filter).await.unwrap();
+        listing.items.iter().map(|r| r.registration_id.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(list(Some("b.example"), None).await, ["pump-2", "pump-3"]);
+    assert_eq!(list(None, Some("valves")).await, ["pump-3"]);
+    assert_eq!(list(Some("a.example"), Some("valves")).await, [""; 0]);
+}
+
+pub(crate) async fn ids_are_found_in_any_writing_and_keep_the_first(store: Shared) {
+    link(&store, &[("a.example", 9)]).await;
+    place(&store, "Pump-1", "a.example", &[]).await;
+    let again = place(&store, "PUMP-1", "a.example", &[]).await;
+    assert_eq!((again.registration_id.as_str(), again.generation), ("Pump-1", 2));
+    assert_eq!(assigned(&store, "a.example").await, 1);
+}
+
+pub(crate) async fn scopes_do_not_see_each_other(store: Shared) {
+    link(&store, &[("a.example", 9)]).await;
+    place(&store, "pump-1", "a.example", &["eu"]).await;
+    // One name begins the other, and characters that sort around the separator.
+    for other in ["0ne00000001-", "0ne0000000", "0ne000000010"] {
+        let other = other.parse().unwrap();
+        assert_eq!(store.registration(&other, &"pump-1".parse().unwrap()).await.unwrap(), None);
+        let page = Page { after: None, limit: 9 };
+        let listing = store.registrations(&other, page, RegistrationFilter::default()).await.unwrap();
+        assert_eq!((listing.items.len(), listing.next), (0, None));
+        assert_eq!(store.group_count(&other, &["eu".to_owned()]).await.unwrap(), 0);
+        let elsewhere = crate::store::RegistrationCommit {
+            scope: other,
+            ..commit_of(registration("pump-1", Some("a.example"), &[]), 0)
+        };
+        assert_eq!(store.commit_registration(elsewhere).await.unwrap(), CommitOutcome::NoRoom);
+    }
+}
