@@ -71,6 +71,13 @@ pub struct BoundAllocation {
     pub grouping: Vec<Bound>,
 }
 
+impl BoundAllocation {
+    /// All of them.
+    pub fn policies(&self) -> impl Iterator<Item = &Bound> {
+        std::iter::once(&self.selection).chain(&self.fallback).chain(&self.grouping)
+    }
+}
+
 /// A policy bound to one revision.
 #[derive(Clone, Debug)]
 pub struct Bound {
@@ -133,6 +140,11 @@ impl ScopeCatalogue {
     /// One group.
     pub fn group(&self, id: &GroupId) -> Option<&Arc<BoundGroup>> {
         self.groups.get(id)
+    }
+
+    /// All groups.
+    pub fn groups(&self) -> impl Iterator<Item = &Arc<BoundGroup>> {
+        self.groups.values()
     }
 
     /// Which groups' certificates stand on chains.

@@ -1,6 +1,7 @@
 //! What a running Landfall consists of.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
@@ -90,6 +91,34 @@ impl Service {
             scope.hubs.set_assigned(&hub.name, load.assigned);
         }
         Ok(())
+    }
+
+    /// Makes the images of all groups, so that the first device does not wait for a compiler. One that cannot be made
+    /// is told to the operator; its devices wait.
+    pub async fn warm_up(&self) {
+        for scope in self.catalogue().scopes() {
+            for group in scope.groups() {
+                for policy in group.allocation.policies() {
+                    if let Err(error) = self.images.get(policy).await {
+                        let group = &group.group.id;
+                        tracing::error!(scope = %scope.scope, %group, plugin = %policy.plugin, %error, "a policy cannot be run");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits until the registrations under way have ended, at most as long as connections may drain.
+    pub async fn finish(&self) {
+        let drain = Duration::from_secs(self.config.limits.listener.drain_seconds);
+        let ended = async {
+            while self.operations.running() > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if tokio::time::timeout(drain, ended).await.is_err() {
+            tracing::warn!("registrations under way were left; their devices ask again");
+        }
     }
 
     /// How strictly certificates are judged.

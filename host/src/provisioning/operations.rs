@@ -147,14 +147,10 @@ impl Operations {
         self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(claimant);
     }
 
-    /// How many are known.
-    pub fn len(&self) -> usize {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-
-    /// Whether none is known.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    /// How many are being worked on.
+    pub fn running(&self) -> usize {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.values().filter(|operation| matches!(operation.progress(), Progress::Running)).count()
     }
 
     /// 64 bits are enough: a guess only begins the guesser's own registration, which it may do anyway.

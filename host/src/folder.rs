@@ -1,0 +1,72 @@
+//! The data folder: everything that one Landfall has.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// A data folder and the names within it.
+#[derive(Clone, Debug)]
+pub struct DataFolder {
+    root: PathBuf,
+}
+
+impl DataFolder {
+    /// The folder at a path. Nothing is read or made.
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> PathBuf {
+        self.root.join("landfall.toml")
+    }
+
+    /// The database.
+    pub fn database(&self) -> PathBuf {
+        self.root.join("landfall.redb")
+    }
+
+    /// Compiled policies: can be deleted at any time, and is filled again.
+    pub fn cache(&self) -> PathBuf {
+        self.root.join("cache").join("policies")
+    }
+
+    /// The certificate of the CA that signed the server's own: what clients trust.
+    pub fn ca_certificate(&self) -> PathBuf {
+        self.root.join("tls").join("ca.pem")
+    }
+
+    /// The server's certificate.
+    pub fn server_certificate(&self) -> PathBuf {
+        self.root.join("tls").join("server.pem")
+    }
+
+    /// The server's key.
+    pub fn server_key(&self) -> PathBuf {
+        self.root.join("tls").join("server.key")
+    }
+
+    /// The first operator's token, by which the command line says who it is.
+    pub fn operator_token(&self) -> PathBuf {
+        self.root.join("operator.token")
+    }
+
+    /// Makes a folder of this folder's that only its owner may enter.
+    pub fn make(path: &Path) -> std::io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+    }
+
+    /// Writes a new file, and never over one that is there. A secret one only its owner may read.
+    pub fn write_new(path: &Path, content: &[u8], secret: bool) -> std::io::Result<()> {
+        let mode = if secret { 0o600 } else { 0o644 };
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+        file.write_all(content)?;
+        file.sync_all()
+    }
+}
