@@ -65,7 +65,7 @@ fn answers_that_break_a_rule_name_the_rule() {
         ("bad-device-id", Rule::DeviceId),
         ("defers-for-ever", Rule::RetryAfter),
         ("bad-path", Rule::GroupPath),
-        ("deep-json", Rule::JsonDepth),
+        ("deep-json", Rule::Desired),
         ("invalid-json", Rule::Json),
     ] {
         ends(&zoo, guest, |failure| matches!(failure, Breakage::InvalidVerdict(broken) if broken.rule == rule));
@@ -74,8 +74,12 @@ fn answers_that_break_a_rule_name_the_rule() {
 
 #[test]
 fn an_answer_that_is_too_large_is_not_taken_over() {
-    let zoo = Zoo::new();
-    ends(&zoo, "huge-output", |failure| matches!(failure, Breakage::Output { .. } | Breakage::Memory { .. }));
+    // Room and fuel enough to make it, so that it is the answer that is refused.
+    let zoo = Zoo::within(Budgets {
+        call: Budget { fuel: 10_000_000_000, memory_bytes: 64 << 20, ..budgets().call },
+        ..budgets()
+    });
+    ends(&zoo, "huge-output", |failure| matches!(failure, Breakage::Output { .. }));
     ends(&zoo, "bad-reason", |failure| matches!(failure, Breakage::Output { .. }));
 }
 
