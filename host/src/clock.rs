@@ -13,9 +13,7 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 /// A moment of wall-clock time: milliseconds since 1970-01-01 UTC.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(u64);
 
@@ -38,10 +36,7 @@ impl Timestamp {
     /// The moment that much later.
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)),
-        )
+        Self(self.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
     }
 
     /// How long this moment is after another; zero when it is before.
@@ -53,9 +48,7 @@ impl Timestamp {
 impl fmt::Display for Timestamp {
     /// RFC 3339 in UTC with seven fractional digits, as DPS writes it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let format = format_description!(
-            "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:7]Z"
-        );
+        let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:7]Z");
         let nanos = i128::from(self.0) * 1_000_000;
         let moment = OffsetDateTime::from_unix_timestamp_nanos(nanos).map_err(|_| fmt::Error)?;
         f.write_str(&moment.format(format).map_err(|_| fmt::Error)?)
@@ -86,10 +79,7 @@ pub struct Ambient {
 impl Ambient {
     /// The machine's clock and the cryptographic library's generator.
     pub fn system() -> Self {
-        Self {
-            clock: Arc::new(SystemClock),
-            entropy: Arc::new(SystemEntropy),
-        }
+        Self { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy) }
     }
 
     /// The moment now.
@@ -118,9 +108,7 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     #[allow(clippy::disallowed_methods, reason = "this is the one place")]
     fn now(&self) -> Timestamp {
-        let since_epoch = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Timestamp::default().plus(since_epoch)
     }
 }
@@ -166,9 +154,6 @@ mod tests {
 
     #[test]
     fn a_moment_is_written_as_dps_writes_it() {
-        assert_eq!(
-            Timestamp::from_millis(1_661_983_370_516).to_string(),
-            "2022-08-31T22:02:50.5160000Z"
-        );
+        assert_eq!(Timestamp::from_millis(1_661_983_370_516).to_string(), "2022-08-31T22:02:50.5160000Z");
     }
 }

@@ -1,9 +1,9 @@
 //! Enrollments: how devices prove themselves, and what becomes of them.
 
 pub mod entry;
+pub mod selection;
 
 pub use entry::{
-    Allocation, CertificateAuthority, CertificatePin, EnrollmentRef, Group, GroupAttestation,
-    Individual, IndividualAttestation, InitialTwin, KeyChange, Manufacturing, PolicyBinding,
-    ReprovisionPolicy, Terms,
+    Allocation, CertificateAuthority, CertificatePin, EnrollmentRef, Group, GroupAttestation, Individual,
+    IndividualAttestation, InitialTwin, KeyChange, Manufacturing, PolicyBinding, ReprovisionPolicy, Terms,
 };

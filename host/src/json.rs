@@ -33,23 +33,15 @@ pub enum JsonError {
 
 impl JsonText {
     /// Takes a text when it is JSON of at most `max_bytes` and `max_depth`.
-    pub fn parse(
-        text: impl Into<String>,
-        max_bytes: usize,
-        max_depth: usize,
-    ) -> Result<Self, JsonError> {
+    pub fn parse(text: impl Into<String>, max_bytes: usize, max_depth: usize) -> Result<Self, JsonError> {
         let text = text.into();
         if text.len() > max_bytes {
-            return Err(JsonError::Size {
-                len: text.len(),
-                max: max_bytes,
-            });
+            return Err(JsonError::Size { len: text.len(), max: max_bytes });
         }
         if depth(&text) > max_depth {
             return Err(JsonError::Depth { max: max_depth });
         }
-        serde_json::from_str::<serde::de::IgnoredAny>(&text)
-            .map_err(|e| JsonError::Syntax(e.to_string()))?;
+        serde_json::from_str::<serde::de::IgnoredAny>(&text).map_err(|e| JsonError::Syntax(e.to_string()))?;
         Ok(Self(text))
     }
 
@@ -103,17 +95,8 @@ mod tests {
     #[test]
     fn brackets_within_strings_are_no_depth() {
         assert!(JsonText::parse(r#"["[[[[\"[[["]"#, 100, 1).is_ok());
-        assert_eq!(
-            JsonText::parse("[[1]]", 100, 1),
-            Err(JsonError::Depth { max: 1 })
-        );
-        assert!(matches!(
-            JsonText::parse("[1", 100, 9),
-            Err(JsonError::Syntax(_))
-        ));
-        assert_eq!(
-            JsonText::parse("[1]", 2, 9),
-            Err(JsonError::Size { len: 3, max: 2 })
-        );
+        assert_eq!(JsonText::parse("[[1]]", 100, 1), Err(JsonError::Depth { max: 1 }));
+        assert!(matches!(JsonText::parse("[1", 100, 9), Err(JsonError::Syntax(_))));
+        assert_eq!(JsonText::parse("[1]", 2, 9), Err(JsonError::Size { len: 3, max: 2 }));
     }
 }

@@ -1,5 +1,7 @@
 //! The ledger: what was decided or refused, with everything that it was decided from.
 
+pub mod decision;
 pub mod entry;
 
+pub use decision::{Answer, Candidate, Decision, Factors, PolicyCall, Step, Verdict};
 pub use entry::{Entry, EntryKind};

@@ -3,14 +3,21 @@
 //! The way one registration goes is told by [`provisioning`]; every other module does one step of it and knows
 //! nothing of the others. `docs/architecture.md` has the map.
 
+pub mod attestation;
+pub mod catalogue;
 pub mod clock;
+pub mod config;
+pub mod device_api;
 pub mod enrollment;
 pub mod hub;
 pub mod json;
 pub mod ledger;
+pub mod listener;
 pub mod names;
 pub mod policy;
+pub mod provisioning;
 pub mod registration;
 pub mod registry;
+pub mod service;
 pub mod store;
 pub mod token;

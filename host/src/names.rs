@@ -54,14 +54,12 @@ impl FromStr for RegistrationId {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        const RULE: &str =
-            "1 to 128 letters, digits or any of - . _ : and a letter, digit or dash at the end";
+        const RULE: &str = "1 to 128 letters, digits or any of - . _ : and a letter, digit or dash at the end";
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b':');
         let last_allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
         let bytes = text.as_bytes();
-        let good = bytes.len() <= 128
-            && bytes.iter().all(|b| allowed(*b))
-            && bytes.last().is_some_and(|b| last_allowed(*b));
+        let good =
+            bytes.len() <= 128 && bytes.iter().all(|b| allowed(*b)) && bytes.last().is_some_and(|b| last_allowed(*b));
         if !good {
             return Err(NameError::new("registration id", text, RULE));
         }
@@ -207,6 +205,13 @@ names! {
         "1 to 64 letters, digits, dashes or dots";
 }
 
+impl OperationId {
+    /// `4.CODE.REQUEST`: the shape of DPS's own ids, which some clients may look at.
+    pub(crate) fn of_parts(code: &str, request: TrackingId) -> Self {
+        Self(format!("4.{code}.{request}").into())
+    }
+}
+
 /// A SHA-256 digest: of a certificate's DER, of a public key's SubjectPublicKeyInfo, of a plugin's bytes, ...
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -245,10 +250,7 @@ impl FromStr for Digest {
         const RULE: &str = "64 hexadecimal digits (SHA-256), colons between the bytes allowed";
         let error = || NameError::new("SHA-256 digest", text, RULE);
         let digits = text.strip_prefix("sha256:").unwrap_or(text);
-        let mut nibbles = digits
-            .bytes()
-            .filter(|b| *b != b':')
-            .map(|b| char::from(b).to_digit(16));
+        let mut nibbles = digits.bytes().filter(|b| *b != b':').map(|b| char::from(b).to_digit(16));
         let mut out = [0_u8; 32];
         for byte in &mut out {
             let (Some(Some(high)), Some(Some(low))) = (nibbles.next(), nibbles.next()) else {
@@ -296,6 +298,12 @@ impl TrackingId {
         Self(uuid::Builder::from_unix_timestamp_millis(now.as_millis(), &random).into_uuid())
     }
 
+    /// The moment that it was made for.
+    pub fn made_at(self) -> crate::clock::Timestamp {
+        let millis = self.0.as_bytes().iter().take(6).fold(0, |millis, byte| millis << 8 | u64::from(*byte));
+        crate::clock::Timestamp::from_millis(millis)
+    }
+
     /// The 16 bytes, whose order is the order of time.
     pub fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()
@@ -311,9 +319,7 @@ impl FromStr for TrackingId {
     type Err = NameError;
     fn from_str(text: &str) -> Result<Self, NameError> {
         let rule = "a UUID such as 0197c5c1-0000-7000-8000-000000000000";
-        Uuid::try_parse(text)
-            .map(Self)
-            .map_err(|_| NameError::new("tracking id", text, rule))
+        Uuid::try_parse(text).map(Self).map_err(|_| NameError::new("tracking id", text, rule))
     }
 }
 impl fmt::Display for TrackingId {
@@ -340,20 +346,7 @@ mod tests {
     #[test]
     fn look_alikes_and_odd_ends_are_no_registration_ids() {
         let long = "a".repeat(129);
-        for bad in [
-            "",
-            " a",
-            "a ",
-            "a.",
-            "a_",
-            "a:",
-            "a%2e",
-            "a/b",
-            "a\0",
-            "аbc",
-            "a\u{200b}",
-            &long,
-        ] {
+        for bad in ["", " a", "a ", "a.", "a_", "a:", "a%2e", "a/b", "a\0", "аbc", "a\u{200b}", &long] {
             assert!(bad.parse::<RegistrationId>().is_err(), "{bad:?} was taken");
         }
         assert!("a".repeat(128).parse::<RegistrationId>().is_ok());
@@ -363,16 +356,9 @@ mod tests {
     #[test]
     fn a_digest_is_read_as_tools_write_it() {
         let digest = Digest::of(b"x");
-        let colons: Vec<String> = digest
-            .as_bytes()
-            .iter()
-            .map(|b| format!("{b:02X}"))
-            .collect();
+        let colons: Vec<String> = digest.as_bytes().iter().map(|b| format!("{b:02X}")).collect();
         assert_eq!(colons.join(":").parse::<Digest>().unwrap(), digest);
-        assert_eq!(
-            format!("sha256:{digest}").parse::<Digest>().unwrap(),
-            digest
-        );
+        assert_eq!(format!("sha256:{digest}").parse::<Digest>().unwrap(), digest);
         assert!(format!("{digest}0").parse::<Digest>().is_err());
         assert!("zz".repeat(32).parse::<Digest>().is_err());
     }

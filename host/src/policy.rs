@@ -29,6 +29,7 @@ mod executor;
 pub mod failure;
 pub mod image;
 mod link;
+pub mod live;
 pub mod log;
 mod run;
 pub mod shipped;

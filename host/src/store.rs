@@ -12,10 +12,7 @@ use crate::clock::Timestamp;
 use crate::enrollment::{CertificateAuthority, Group, Individual};
 use crate::hub::{Hub, HubLoad};
 use crate::ledger::Entry;
-use crate::names::{
-    CaName, Digest, GroupId, HubName, IdScope, ManufacturerId, PluginName, RegistrationId,
-    TrackingId,
-};
+use crate::names::{CaName, Digest, GroupId, HubName, IdScope, ManufacturerId, PluginName, RegistrationId, TrackingId};
 use crate::registration::Registration;
 use crate::registry::{ManufacturingRecord, RecordState};
 use crate::token::TokenRecord;
@@ -26,11 +23,7 @@ pub trait Store: Send + Sync + 'static {
     // Registrations and the ledger.
 
     /// The registration of an id.
-    async fn registration(
-        &self,
-        scope: &IdScope,
-        id: &RegistrationId,
-    ) -> Result<Option<Registration>, StoreError>;
+    async fn registration(&self, scope: &IdScope, id: &RegistrationId) -> Result<Option<Registration>, StoreError>;
 
     /// Registrations in the order of their ids.
     async fn registrations(
@@ -42,10 +35,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Writes a registration, its hub's count, its group's counts and its ledger entry, if all of
     /// [`RegistrationCommit`]'s conditions hold.
-    async fn commit_registration(
-        &self,
-        commit: RegistrationCommit,
-    ) -> Result<CommitOutcome, StoreError>;
+    async fn commit_registration(&self, commit: RegistrationCommit) -> Result<CommitOutcome, StoreError>;
 
     /// Removes a registration, gives its place in its hub and groups back, and answers it.
     async fn delete_registration(
@@ -55,18 +45,14 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Option<Registration>, StoreError>;
 
     /// Lets the id be claimed by another key; answers whether there was such a registration.
-    async fn release_registration(
-        &self,
-        scope: &IdScope,
-        id: &RegistrationId,
-    ) -> Result<bool, StoreError>;
+    async fn release_registration(&self, scope: &IdScope, id: &RegistrationId) -> Result<bool, StoreError>;
 
     /// Devices placed at a group path or below it.
     async fn group_count(&self, scope: &IdScope, path: &[String]) -> Result<u64, StoreError>;
 
-    /// Adds an entry that belongs to no registration. The oldest refusals make room for new ones, so that nobody can
-    /// fill the disk by being refused.
-    async fn record_refusal(&self, entry: Entry) -> Result<(), StoreError>;
+    /// Adds an entry that led to no registration (a refusal, a postponement). The oldest of these make room for new
+    /// ones, so that nobody can fill the disk by being refused.
+    async fn record_entry(&self, entry: Entry) -> Result<(), StoreError>;
 
     /// One ledger entry.
     async fn ledger_entry(&self, id: TrackingId) -> Result<Option<Entry>, StoreError>;
@@ -81,11 +67,7 @@ pub trait Store: Send + Sync + 'static {
     // Manufacturing records.
 
     /// The record of a device.
-    async fn record(
-        &self,
-        scope: &IdScope,
-        id: &RegistrationId,
-    ) -> Result<Option<ManufacturingRecord>, StoreError>;
+    async fn record(&self, scope: &IdScope, id: &RegistrationId) -> Result<Option<ManufacturingRecord>, StoreError>;
 
     /// Records in the order of their ids. A page may hold fewer than asked for when the filter passes few.
     async fn records(
@@ -108,27 +90,15 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Option<ManufacturingRecord>, StoreError>;
 
     /// How many records a manufacturer has.
-    async fn record_count(
-        &self,
-        scope: &IdScope,
-        manufacturer: &ManufacturerId,
-    ) -> Result<u64, StoreError>;
+    async fn record_count(&self, scope: &IdScope, manufacturer: &ManufacturerId) -> Result<u64, StoreError>;
 
     // Individual enrollments: many, so looked up one by one.
 
     /// The individual enrollment of an id.
-    async fn individual(
-        &self,
-        scope: &IdScope,
-        id: &RegistrationId,
-    ) -> Result<Option<Individual>, StoreError>;
+    async fn individual(&self, scope: &IdScope, id: &RegistrationId) -> Result<Option<Individual>, StoreError>;
 
     /// Individual enrollments in the order of their ids.
-    async fn individuals(
-        &self,
-        scope: &IdScope,
-        page: Page,
-    ) -> Result<Listing<Individual>, StoreError>;
+    async fn individuals(&self, scope: &IdScope, page: Page) -> Result<Listing<Individual>, StoreError>;
 
     /// Makes or replaces an individual enrollment. A certificate that another enrollment names is a conflict.
     async fn put_individual(
@@ -162,12 +132,7 @@ pub trait Store: Send + Sync + 'static {
     async fn create_scope(&self, scope: IdScope) -> Result<bool, StoreError>;
 
     /// Makes or replaces a group. A certificate that another enrollment names is a conflict.
-    async fn put_group(
-        &self,
-        scope: &IdScope,
-        group: Group,
-        when: Precondition,
-    ) -> Result<PutOutcome, StoreError>;
+    async fn put_group(&self, scope: &IdScope, group: Group, when: Precondition) -> Result<PutOutcome, StoreError>;
 
     /// Removes a group. Its devices' registrations stay.
     async fn delete_group(
@@ -186,26 +151,13 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<PutOutcome, StoreError>;
 
     /// Removes an authority.
-    async fn delete_authority(
-        &self,
-        scope: &IdScope,
-        name: &CaName,
-    ) -> Result<DeleteOutcome, StoreError>;
+    async fn delete_authority(&self, scope: &IdScope, name: &CaName) -> Result<DeleteOutcome, StoreError>;
 
     /// Links a hub or changes it; its count stays.
-    async fn put_hub(
-        &self,
-        scope: &IdScope,
-        hub: Hub,
-        when: Precondition,
-    ) -> Result<PutOutcome, StoreError>;
+    async fn put_hub(&self, scope: &IdScope, hub: Hub, when: Precondition) -> Result<PutOutcome, StoreError>;
 
     /// Unlinks a hub. Registrations that name it stay, and no new one can.
-    async fn delete_hub(
-        &self,
-        scope: &IdScope,
-        name: &HubName,
-    ) -> Result<DeleteOutcome, StoreError>;
+    async fn delete_hub(&self, scope: &IdScope, name: &HubName) -> Result<DeleteOutcome, StoreError>;
 
     /// Keeps a revision's bytes and makes it the live one of its name.
     async fn publish_plugin(
@@ -216,11 +168,7 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<PutOutcome, StoreError>;
 
     /// Removes a plugin's name; the bytes stay for replay.
-    async fn delete_plugin(
-        &self,
-        scope: &IdScope,
-        name: &PluginName,
-    ) -> Result<DeleteOutcome, StoreError>;
+    async fn delete_plugin(&self, scope: &IdScope, name: &PluginName) -> Result<DeleteOutcome, StoreError>;
 
     // Tokens.
 
@@ -245,10 +193,9 @@ pub trait Store: Send + Sync + 'static {
 pub struct RegistrationCommit {
     /// Its tenant.
     pub scope: IdScope,
-    /// What to write. When it is assigned, its hub is the first of `hubs`; the store puts in the one that had room.
+    /// What to write. The hub of an assigned one must be linked, active and have room; the hub that the device is on
+    /// already need only be linked.
     pub registration: Registration,
-    /// The hubs to try in order, the wish first; empty for one that failed.
-    pub hubs: Vec<HubName>,
     /// The generation that was read when the decision was made; 0 when there was no registration.
     pub expected_generation: u64,
     /// What explains it.
@@ -260,7 +207,7 @@ pub struct RegistrationCommit {
 pub enum CommitOutcome {
     /// It is on disk; this is what was written.
     Committed(Box<Registration>),
-    /// None of the hubs is linked, active and with room; nothing was written.
+    /// The hub is not linked, not active or full; nothing was written.
     NoRoom,
     /// Another request wrote this registration since it was read; this is what stands there. Nothing was written.
     Overtaken(Option<Box<Registration>>),
@@ -438,9 +385,7 @@ pub enum StoreError {
     #[error("the database cannot be read: {0}")]
     Read(String),
     /// What stands there is not what was written.
-    #[error(
-        "the database holds a {what} that cannot be understood: {reason}; restore it from a backup"
-    )]
+    #[error("the database holds a {what} that cannot be understood: {reason}; restore it from a backup")]
     Damaged {
         /// The kind of thing.
         what: &'static str,

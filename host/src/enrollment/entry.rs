@@ -172,10 +172,7 @@ pub struct ReprovisionPolicy {
 
 impl Default for ReprovisionPolicy {
     fn default() -> Self {
-        Self {
-            update_hub_assignment: true,
-            migrate_device_data: true,
-        }
+        Self { update_hub_assignment: true, migrate_device_data: true }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::decision::Decision;
 use crate::clock::Timestamp;
 use crate::names::{IdScope, TrackingId};
 
@@ -33,4 +34,6 @@ pub enum EntryKind {
         /// The whole story, for the operator.
         detail: String,
     },
+    /// Policies were asked, or would have been.
+    Decided(Box<Decision>),
 }

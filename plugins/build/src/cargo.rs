@@ -49,7 +49,10 @@ impl Cargo {
         let output = command.output().map_err(|error| format!("cargo could not be started: {error}"))?;
         if !output.status.success() {
             eprintln!("{}", String::from_utf8_lossy(&output.stderr));
-            return Err(format!("the guest components of {} do not build; cargo's words are below", manifest.display()));
+            return Err(format!(
+                "the guest components of {} do not build; cargo's words are below",
+                manifest.display()
+            ));
         }
         self.components(build, &manifest)
     }
@@ -100,7 +103,7 @@ impl Profile {
         match self {
             Self::Shipped => &[
                 "inherits=\"release\"",
-                "opt-level=\"s\"",
+                "opt-level=3",
                 "lto=\"fat\"",
                 "codegen-units=1",
                 "panic=\"abort\"",
@@ -122,7 +125,8 @@ impl Profile {
 
 fn belongs_to_the_outer_build(variable: &str) -> bool {
     let passed_on = ["CARGO_HOME", "CARGO_NET_", "CARGO_HTTP_", "CARGO_REGISTR", "CARGO_SOURCE_", "CARGO_MAKEFLAGS"];
-    let flags = ["RUSTFLAGS", "RUSTDOCFLAGS", "RUSTC_WORKSPACE_WRAPPER", "CLIPPY_ARGS", "CLIPPY_CONF_DIR", "LLVM_PROFILE_FILE"];
+    let flags =
+        ["RUSTFLAGS", "RUSTDOCFLAGS", "RUSTC_WORKSPACE_WRAPPER", "CLIPPY_ARGS", "CLIPPY_CONF_DIR", "LLVM_PROFILE_FILE"];
     flags.contains(&variable)
         || ["CARGO_", "DEP_", "__CARGO"].iter().any(|prefix| variable.starts_with(prefix))
             && !passed_on.iter().any(|prefix| variable.starts_with(prefix))
@@ -134,7 +138,13 @@ fn require_target(rustc: &OsString) -> Result<(), String> {
         let folder = String::from_utf8_lossy(&answer.stdout);
         answer.status.success() && Path::new(folder.trim()).is_dir()
     });
-    if there { Ok(()) } else { Err(format!("Landfall's policies are WebAssembly components, and this toolchain cannot build them yet: type `rustup target add {TARGET}`")) }
+    if there {
+        Ok(())
+    } else {
+        Err(format!(
+            "Landfall's policies are WebAssembly components, and this toolchain cannot build them yet: type `rustup target add {TARGET}`"
+        ))
+    }
 }
 
 /// `guests` in the outer build's target folder, which is the one that cargo has marked as a cache.
@@ -155,14 +165,28 @@ mod tests {
 
     #[test]
     fn compilers_and_flags_of_the_outer_build_are_not_passed_on() {
-        for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET", "CARGO_TARGET_DIR", "CARGO_PROFILE_RELEASE_LTO"] {
+        for variable in [
+            "RUSTFLAGS",
+            "CARGO_ENCODED_RUSTFLAGS",
+            "RUSTC_WORKSPACE_WRAPPER",
+            "CARGO_BUILD_TARGET",
+            "CARGO_TARGET_DIR",
+            "CARGO_PROFILE_RELEASE_LTO",
+        ] {
             assert!(belongs_to_the_outer_build(variable), "{variable}");
         }
     }
 
     #[test]
     fn where_packages_come_from_is_passed_on() {
-        for variable in ["CARGO_HOME", "CARGO_NET_OFFLINE", "CARGO_REGISTRIES_MIRROR_INDEX", "CARGO_MAKEFLAGS", "PATH", "RUSTUP_TOOLCHAIN"] {
+        for variable in [
+            "CARGO_HOME",
+            "CARGO_NET_OFFLINE",
+            "CARGO_REGISTRIES_MIRROR_INDEX",
+            "CARGO_MAKEFLAGS",
+            "PATH",
+            "RUSTUP_TOOLCHAIN",
+        ] {
             assert!(!belongs_to_the_outer_build(variable), "{variable}");
         }
     }

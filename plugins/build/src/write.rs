@@ -28,7 +28,8 @@ fn source(components: &[(&str, PathBuf)]) -> String {
         let constant = constant(name);
         let path = path.display().to_string();
         // Writing into a String does not fail.
-        let _ = writeln!(source, "/// The component `{name}`.\npub const {constant}: &[u8] = include_bytes!({path:?});");
+        let _ =
+            writeln!(source, "/// The component `{name}`.\npub const {constant}: &[u8] = include_bytes!({path:?});");
         let _ = writeln!(all, "    ({name:?}, {constant}),");
     }
     let _ = write!(source, "/// Every component with its name.\npub const ALL: &[(&str, &[u8])] = &[\n{all}];\n");

@@ -125,7 +125,10 @@ impl Plugin {
         let (summary, span) = said_or_package(self.summary.as_ref(), "CARGO_PKG_DESCRIPTION");
         if summary.trim().is_empty() {
             let advice = "say in one sentence what the plugin does";
-            return Err(Error::new(span, format!("{advice}: `description` in Cargo.toml, or `summary = \"...\"` here")));
+            return Err(Error::new(
+                span,
+                format!("{advice}: `description` in Cargo.toml, or `summary = \"...\"` here"),
+            ));
         }
         Ok(summary)
     }

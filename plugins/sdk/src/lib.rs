@@ -51,15 +51,15 @@
 
 extern crate self as landfall_plugin;
 
+#[doc(hidden)]
+#[path = "export.rs"]
+pub mod __export;
 mod answer;
 #[doc(hidden)]
 pub mod bindings;
 mod catalog;
 mod device;
 mod hub;
-#[doc(hidden)]
-#[path = "export.rs"]
-pub mod __export;
 pub mod log;
 mod policy;
 mod random;
@@ -79,6 +79,8 @@ pub use policy::{NoSettings, Place, Policy, SelectHub};
 pub use random::{Random, fraction, stable_hash};
 pub use settings::Pointer;
 
+/// Implements [`Policy`](trait@Policy) for a type that is its own settings.
+pub use landfall_plugin_macros::Policy;
 /// Makes the crate a plugin: `export!(Type: world)`.
 ///
 /// The world is `selector` (the type is [`SelectHub`]), `grouper` ([`Place`]) or `policy` (both). The plugin's name,
@@ -87,5 +89,3 @@ pub use settings::Pointer;
 ///
 /// Off WebAssembly it checks that the type keeps the promise, and exports nothing.
 pub use landfall_plugin_macros::export;
-/// Implements [`Policy`](trait@Policy) for a type that is its own settings.
-pub use landfall_plugin_macros::Policy;

@@ -33,7 +33,7 @@ use serde_json::Value;
 
 use crate::log::Level;
 use crate::{
-    Attestation, Call, Device, EnrollmentKind, Fault, Hub, Label, Location, Outcome, Policy, Prior, Problem, __export,
+    __export, Attestation, Call, Device, EnrollmentKind, Fault, Hub, Label, Location, Outcome, Policy, Prior, Problem,
 };
 
 /// Makes a policy from settings, exactly as `configure` of the component does.
@@ -68,15 +68,7 @@ pub fn device(registration_id: &str) -> DeviceBuilder {
 /// A hub of weight 1 that takes 1000 devices and has none.
 pub fn hub(name: &str) -> HubBuilder {
     HubBuilder {
-        hub: Hub {
-            handle: 0,
-            name: name.into(),
-            weight: 1,
-            capacity: 1000,
-            assigned: 0,
-            pending: 0,
-            location: None,
-        },
+        hub: Hub { handle: 0, name: name.into(), weight: 1, capacity: 1000, assigned: 0, pending: 0, location: None },
         labels: Vec::new(),
     }
 }

@@ -56,7 +56,10 @@ impl SelectHub for Weighted {
 
         let weights: u64 = candidates.iter().map(|hub| u64::from(hub.weight)).sum();
         let share = format!("weight {} of {weights} over {} hubs", winner.weight, candidates.len());
-        Ok(Choice::of(winner).or_else(ranking.iter().skip(1).map(|ranked| ranked.hub)).because("weighted", share).into())
+        Ok(Choice::of(winner)
+            .or_else(ranking.iter().skip(1).map(|ranked| ranked.hub))
+            .because("weighted", share)
+            .into())
     }
 }
 

@@ -92,7 +92,9 @@ fn devices_are_spread_in_proportion_to_the_weights() {
         *counts.entry(hub_of(&format!("device-{n}"), &hubs)).or_insert(0_u32) += 1;
     }
     // Five standard deviations of a binomial of 20,000 draws.
-    for (name, expected, deviation) in [("hub-0.example", 2000, 42), ("hub-1.example", 4000, 57), ("hub-2.example", 14_000, 65)] {
+    for (name, expected, deviation) in
+        [("hub-0.example", 2000, 42), ("hub-1.example", 4000, 57), ("hub-2.example", 14_000, 65)]
+    {
         let apart = counts[name].abs_diff(expected);
         assert!(apart < 5 * deviation, "{name} got {}", counts[name]);
     }

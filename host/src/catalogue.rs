@@ -1,0 +1,207 @@
+//! What every decision reads, held in memory: id scopes with their hubs, groups, authorities and plugins.
+//!
+//! There are few of these and they change seldom, so a change reads all of them anew and puts the new catalogue in
+//! the old one's place; a request works on the one that it began with. What there are many of (individual
+//! enrollments, manufacturing records, registrations) is looked up in the store one by one.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::attestation::x509::{Anchor, AnchorIndex};
+use crate::enrollment::{
+    Allocation, CertificateAuthority, CertificatePin, Group, GroupAttestation, PolicyBinding, Terms,
+};
+use crate::hub::{Hub, Hubs};
+use crate::json::JsonText;
+use crate::names::{CaName, Digest, GroupId, IdScope, PluginName};
+use crate::store::{CatalogueRecords, PublishedPlugin, ScopeRecords};
+
+/// All id scopes.
+#[derive(Default)]
+pub struct Catalogue {
+    scopes: HashMap<IdScope, Arc<ScopeCatalogue>>,
+}
+
+/// One id scope.
+pub struct ScopeCatalogue {
+    /// The id scope.
+    pub scope: IdScope,
+    /// Counts up with every change.
+    pub revision: u64,
+    /// Its linked hubs.
+    pub hubs: Hubs,
+    /// Its hubs as decisions name them: a JSON list in the order of [`Hubs::iter`].
+    pub hubs_text: String,
+    /// The SHA-256 of that text.
+    pub hubs_digest: Digest,
+    groups: BTreeMap<GroupId, Arc<BoundGroup>>,
+    anchors: AnchorIndex<AnchorOwner>,
+    plugins: BTreeMap<PluginName, PublishedPlugin>,
+}
+
+/// A group with what its devices need at hand.
+pub struct BoundGroup {
+    /// The group.
+    pub group: Group,
+    /// What becomes of its devices.
+    pub terms: Arc<Terms>,
+    /// Its policies.
+    pub allocation: Arc<BoundAllocation>,
+    /// The certificates up to which its devices' chains are verified.
+    pub anchors: Vec<Anchor>,
+}
+
+/// Whose a certificate on a chain is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnchorOwner {
+    /// The group.
+    pub group: GroupId,
+    /// The authority that the group rests on, when its key has not been proven.
+    pub unproven: Option<CaName>,
+}
+
+/// An enrollment's policies, each bound to one revision.
+#[derive(Clone, Debug)]
+pub struct BoundAllocation {
+    /// Chooses the hub.
+    pub selection: Bound,
+    /// Chooses when the first abstains.
+    pub fallback: Option<Bound>,
+    /// Place the device.
+    pub grouping: Vec<Bound>,
+}
+
+/// A policy bound to one revision.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    /// The plugin's name.
+    pub plugin: PluginName,
+    /// Its revision. A plugin that is not published (any more) has none, and its devices wait.
+    pub revision: Option<Digest>,
+    /// The settings.
+    pub settings: JsonText,
+    /// SHA-256 of the settings' text.
+    pub settings_digest: Digest,
+}
+
+impl Catalogue {
+    /// The catalogue of what the store holds. Hubs keep the counters that they have in `before`.
+    pub fn new(records: CatalogueRecords, before: &Self) -> Self {
+        let scopes = records.scopes.into_iter().map(|records| {
+            let known = before.scope(&records.scope);
+            (records.scope.clone(), Arc::new(ScopeCatalogue::new(records, known.map(|scope| &scope.hubs))))
+        });
+        Self { scopes: scopes.collect() }
+    }
+
+    /// One id scope.
+    pub fn scope(&self, scope: &IdScope) -> Option<&Arc<ScopeCatalogue>> {
+        self.scopes.get(scope)
+    }
+
+    /// All of them.
+    pub fn scopes(&self) -> impl Iterator<Item = &Arc<ScopeCatalogue>> {
+        self.scopes.values()
+    }
+}
+
+impl ScopeCatalogue {
+    fn new(records: ScopeRecords, hubs_before: Option<&Hubs>) -> Self {
+        let ScopeRecords { scope, revision, hubs, groups, authorities, plugins } = records;
+        let mut told: Vec<&Hub> = hubs.iter().map(|(hub, _)| hub).collect();
+        told.sort_by(|a, b| a.name.cmp(&b.name));
+        let hubs_text = serde_json::to_string(&told).unwrap_or_default();
+        let plugins = plugins.into_iter().map(|plugin| (plugin.name.clone(), plugin)).collect();
+        let authorities: BTreeMap<_, _> = authorities.into_iter().map(|ca| (ca.name.clone(), ca)).collect();
+        let mut anchors = AnchorIndex::default();
+        let groups = groups
+            .into_iter()
+            .map(|group| (group.id.clone(), Arc::new(bind_group(group, &authorities, &plugins, &mut anchors))));
+        let groups = groups.collect();
+        Self {
+            hubs_digest: Digest::of(hubs_text.as_bytes()),
+            hubs_text,
+            hubs: Hubs::new(hubs.into_iter().map(|(hub, load)| (hub, load.assigned)), hubs_before),
+            scope,
+            revision,
+            groups,
+            anchors,
+            plugins,
+        }
+    }
+
+    /// One group.
+    pub fn group(&self, id: &GroupId) -> Option<&Arc<BoundGroup>> {
+        self.groups.get(id)
+    }
+
+    /// Which groups' certificates stand on chains.
+    pub fn anchors(&self) -> &AnchorIndex<AnchorOwner> {
+        &self.anchors
+    }
+
+    /// One published plugin.
+    pub fn plugin(&self, name: &PluginName) -> Option<&PublishedPlugin> {
+        self.plugins.get(name)
+    }
+
+    /// Binds an enrollment's policies to revisions.
+    pub fn bind(&self, allocation: &Allocation) -> BoundAllocation {
+        bind_allocation(allocation, &self.plugins)
+    }
+
+    /// Binds one policy.
+    pub fn bind_one(&self, binding: &PolicyBinding) -> Bound {
+        bind(binding, &self.plugins)
+    }
+}
+
+fn bind_group(
+    group: Group,
+    authorities: &BTreeMap<CaName, CertificateAuthority>,
+    plugins: &BTreeMap<PluginName, PublishedPlugin>,
+    index: &mut AnchorIndex<AnchorOwner>,
+) -> BoundGroup {
+    let mut anchors = Vec::new();
+    let mut add = |der: &[u8], unproven: Option<CaName>| {
+        // What does not parse was refused when it was uploaded; a newer, stricter version may refuse it now.
+        let Ok(anchor) = Anchor::parse(der) else {
+            tracing::error!(group = %group.id, "a certificate of this group is not acceptable any more: its devices are refused");
+            return;
+        };
+        index.insert(&anchor, AnchorOwner { group: group.id.clone(), unproven });
+        anchors.push(anchor);
+    };
+    match &group.attestation {
+        GroupAttestation::X509Authorities { primary, secondary } => {
+            for authority in std::iter::once(primary).chain(secondary).filter_map(|name| authorities.get(name)) {
+                add(&authority.der, (!authority.verified).then(|| authority.name.clone()));
+            }
+        }
+        GroupAttestation::X509Intermediates { primary, secondary } => {
+            let pins = std::iter::once(primary).chain(secondary);
+            for der in pins.filter_map(|CertificatePin { der, .. }| der.as_deref()) {
+                add(der, None);
+            }
+        }
+    }
+    let allocation = Arc::new(bind_allocation(&group.terms.allocation, plugins));
+    BoundGroup { terms: Arc::new(group.terms.clone()), group, allocation, anchors }
+}
+
+fn bind_allocation(allocation: &Allocation, plugins: &BTreeMap<PluginName, PublishedPlugin>) -> BoundAllocation {
+    BoundAllocation {
+        selection: bind(&allocation.selection, plugins),
+        fallback: allocation.fallback.as_ref().map(|binding| bind(binding, plugins)),
+        grouping: allocation.grouping.iter().map(|binding| bind(binding, plugins)).collect(),
+    }
+}
+
+fn bind(binding: &PolicyBinding, plugins: &BTreeMap<PluginName, PublishedPlugin>) -> Bound {
+    Bound {
+        plugin: binding.plugin.clone(),
+        revision: binding.revision.or_else(|| plugins.get(&binding.plugin).map(|plugin| plugin.live)),
+        settings: binding.settings.clone(),
+        settings_digest: Digest::of(binding.settings.as_str().as_bytes()),
+    }
+}

@@ -1,0 +1,92 @@
+//! The errors that a device may know (DPS's codes; the status is a code's first three digits).
+
+use http::StatusCode;
+use serde::Serialize;
+
+use crate::clock::Timestamp;
+use crate::names::TrackingId;
+
+/// An answer that is an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceError {
+    /// The request is not one that DPS's protocol knows; the text says what is wrong with it.
+    BadRequest(&'static str),
+    /// Every refusal, whatever its cause.
+    Unauthorized,
+    /// There is no such operation, registration or path.
+    NotFound,
+    /// The path is known, the method is not one of its.
+    MethodNotAllowed,
+    /// The body is over the limit.
+    TooLarge,
+    /// The body did not come in time.
+    TooSlow,
+    /// Too much is under way; the device asks again after the time given.
+    Busy,
+    /// Something is broken here.
+    Internal,
+}
+
+impl DeviceError {
+    /// The HTTP status.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// DPS's code. Those that DPS has not made public end in 001.
+    pub fn code(self) -> u32 {
+        match self {
+            Self::BadRequest(_) => 400_004,
+            Self::Unauthorized => 401_002,
+            Self::NotFound => 404_202,
+            Self::MethodNotAllowed => 405_001,
+            Self::TooLarge => 413_001,
+            Self::TooSlow => 408_001,
+            Self::Busy => 503_001,
+            Self::Internal => 500_001,
+        }
+    }
+
+    /// What the device is told.
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::BadRequest(what) => what,
+            Self::Unauthorized => "Unauthorized",
+            Self::NotFound => "Not found",
+            Self::MethodNotAllowed => "Method not allowed",
+            Self::TooLarge => "The message is too large",
+            Self::TooSlow => "The message did not come in time",
+            Self::Busy => "The service is busy",
+            Self::Internal => "Internal error",
+        }
+    }
+
+    /// The body.
+    pub fn body(self, tracking_id: TrackingId, now: Timestamp) -> ErrorBody {
+        ErrorBody {
+            error_code: self.code(),
+            tracking_id: tracking_id.to_string(),
+            message: self.message(),
+            timestamp_utc: now.to_string(),
+        }
+    }
+}
+
+/// The body of an error.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ErrorBody {
+    error_code: u32,
+    tracking_id: String,
+    message: &'static str,
+    timestamp_utc: String,
+}

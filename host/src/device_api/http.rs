@@ -1,0 +1,283 @@
+//! The device API over HTTPS: requests in, answers out.
+//!
+//! Every answer carries the tracking id of its request, and every answer with a body says that it is UTF-8 JSON:
+//! clients in the field fail without either. Ids arrive percent-encoded and are decoded once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use axum::routing::{get, post, put};
+use http::header::{CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER, STRICT_TRANSPORT_SECURITY};
+use http::{HeaderName, StatusCode};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde::{Deserialize, Serialize};
+
+use super::error::DeviceError;
+use super::prefer;
+use super::wire::{self, OperationStatus, RegistrationState};
+use crate::clock::Timestamp;
+use crate::listener::ConnectionInfo;
+use crate::names::{OperationId, TrackingId};
+use crate::provisioning::{self, Credential, RegisterError, Status};
+use crate::service::Service;
+
+/// The routes. Paths that are not here answer 404 with a body, like everything else.
+pub fn router(service: Arc<Service>) -> Router {
+    Router::new()
+        .route("/{scope}/registrations/{id}/register", put(register))
+        .route("/{scope}/registrations/{id}/operations/{operation}", get(poll))
+        .route("/{scope}/registrations/{id}", post(look_up))
+        .fallback(
+            |State(service): State<Arc<Service>>| async move { Call::begin(&service).fail(DeviceError::NotFound) },
+        )
+        .method_not_allowed_fallback(|State(service): State<Arc<Service>>| async move {
+            Call::begin(&service).fail(DeviceError::MethodNotAllowed)
+        })
+        .with_state(service)
+}
+
+/// `PUT /{idScope}/registrations/{registrationId}/register`
+async fn register(State(service): State<Arc<Service>>, Path(path): Path<DevicePath>, request: Request) -> Response {
+    let call = Call::begin(&service);
+    let wait = prefer::wait(request.headers());
+    let asked = match call.read(&path, request).await {
+        Ok(asked) => asked,
+        Err(error) => return call.fail(error),
+    };
+    let credential = asked.credential.clone();
+    match provisioning::register(&service, asked, call.bounded(wait)).await {
+        // A client that did not ask to wait is told 202 even when the result is there: some refuse anything else.
+        Ok((operation, status)) if wait.is_some() => call.status(&operation, &path, &status, &credential),
+        Ok((operation, status)) => {
+            let seconds = match status {
+                Status::Assigning { retry_after } => retry_after,
+                Status::Finished(_) => service.config.limits.device.poll_seconds,
+            };
+            let mut answer = call.answer(StatusCode::ACCEPTED, &OperationStatus::accepted(&operation));
+            set(&mut answer, RETRY_AFTER, &seconds.to_string());
+            set(&mut answer, LOCATION, &path.location(&service.config.server.hostname));
+            answer
+        }
+        Err(error) => call.refuse(error),
+    }
+}
+
+/// `GET /{idScope}/registrations/{registrationId}/operations/{operationId}`
+async fn poll(State(service): State<Arc<Service>>, Path(path): Path<OperationPath>, request: Request) -> Response {
+    let call = Call::begin(&service);
+    let wait = prefer::wait(request.headers());
+    let OperationPath { scope, id, operation } = path;
+    let path = DevicePath { scope, id };
+    // A poll's body is whatever the client's library put there; what counts is what the registration said.
+    let asked = match call.read(&path, request.map(|_| Body::empty())).await {
+        Ok(asked) => asked,
+        Err(error) => return call.fail(error),
+    };
+    let Ok(operation) = operation.parse::<OperationId>() else {
+        return call.fail(DeviceError::NotFound);
+    };
+    let credential = asked.credential.clone();
+    match provisioning::poll(&service, asked, operation, call.bounded(wait)).await {
+        Ok((operation, status)) => call.status(&operation, &path, &status, &credential),
+        Err(error) => call.refuse(error),
+    }
+}
+
+/// `POST /{idScope}/registrations/{registrationId}`
+async fn look_up(State(service): State<Arc<Service>>, Path(path): Path<DevicePath>, request: Request) -> Response {
+    let call = Call::begin(&service);
+    let asked = match call.read(&path, request).await {
+        Ok(asked) => asked,
+        Err(error) => return call.fail(error),
+    };
+    let credential = asked.credential.clone();
+    match provisioning::look_up(&service, asked).await {
+        Ok(registration) => {
+            let state = RegistrationState::of(&registration, credential.certificate());
+            call.answer(StatusCode::OK, &state)
+        }
+        Err(error) => call.refuse(error),
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct DevicePath {
+    scope: String,
+    id: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct OperationPath {
+    scope: String,
+    id: String,
+    operation: String,
+}
+
+impl DevicePath {
+    /// DPS names the register URL itself; no client reads it.
+    fn location(&self, hostname: &str) -> String {
+        format!("https://{hostname}/{}/registrations/{}/register", self.scope, self.id)
+    }
+}
+
+/// One request being answered.
+struct Call {
+    service: Arc<Service>,
+    tracking_id: TrackingId,
+    now: Timestamp,
+}
+
+impl Call {
+    fn begin(service: &Arc<Service>) -> Self {
+        let now = service.ambient.now();
+        Self { service: Arc::clone(service), tracking_id: TrackingId::new(now, service.ambient.random()), now }
+    }
+
+    /// From bytes to a request of the domain.
+    async fn read(&self, path: &DevicePath, request: Request) -> Result<provisioning::Request, DeviceError> {
+        let (head, body) = request.into_parts();
+        check_api_version(head.uri.query().unwrap_or_default())?;
+        // A scope that cannot exist is refused like one that does not.
+        let scope = path.scope.parse().map_err(|_| DeviceError::Unauthorized)?;
+        let registration_id = path.id.parse().map_err(|_| DeviceError::BadRequest("Invalid RegistrationId"))?;
+        let limits = &self.service.config.limits.device;
+        let said = wire::read_body(&read_all(body, limits).await?, &registration_id, limits.json_depth)?;
+        let connection = head.extensions.get::<Arc<ConnectionInfo>>().ok_or(DeviceError::Internal)?;
+        Ok(provisioning::Request {
+            tracking_id: self.tracking_id,
+            received_at: self.now,
+            source: connection.peer_addr.ip(),
+            scope,
+            registration_id,
+            credential: credential(connection),
+            payload: said.payload,
+        })
+    }
+
+    /// How long the device is kept waiting: as long as it would wait, within the limit.
+    fn bounded(&self, wait: Option<Duration>) -> Duration {
+        wait.unwrap_or_default().min(Duration::from_secs(self.service.config.limits.device.max_wait_seconds))
+    }
+
+    /// How far the operation is.
+    fn status(&self, operation: &OperationId, path: &DevicePath, status: &Status, credential: &Credential) -> Response {
+        // The path was parsed before the operation could be found.
+        let Ok(id) = path.id.parse() else {
+            return self.fail(DeviceError::NotFound);
+        };
+        let body = OperationStatus::polled(operation, &id, status, credential.certificate());
+        match status {
+            Status::Finished(_) => self.answer(StatusCode::OK, &body),
+            Status::Assigning { retry_after } => {
+                let mut answer = self.answer(StatusCode::ACCEPTED, &body);
+                set(&mut answer, RETRY_AFTER, &retry_after.to_string());
+                answer
+            }
+        }
+    }
+
+    /// The device is told that it is refused; the operator is told why.
+    fn refuse(&self, error: RegisterError) -> Response {
+        self.fail(match error {
+            RegisterError::Refused(_) => DeviceError::Unauthorized,
+            RegisterError::NotFound => DeviceError::NotFound,
+            RegisterError::Busy | RegisterError::Failed => DeviceError::Busy,
+            RegisterError::Name(_) => DeviceError::BadRequest("Invalid RegistrationId"),
+            RegisterError::Store(error) => {
+                tracing::error!(tracking_id = %self.tracking_id, %error, "the store failed");
+                DeviceError::Busy
+            }
+        })
+    }
+
+    fn fail(&self, error: DeviceError) -> Response {
+        let mut answer = self.answer(error.status(), &error.body(self.tracking_id, self.now));
+        if error == DeviceError::Busy {
+            set(&mut answer, RETRY_AFTER, BUSY_SECONDS);
+        }
+        set(&mut answer, ERROR_CODE, &error.code().to_string());
+        answer
+    }
+
+    fn answer(&self, status: StatusCode, body: &impl Serialize) -> Response {
+        let text = serde_json::to_vec(body).unwrap_or_default();
+        let mut answer = Response::new(Body::from(text));
+        *answer.status_mut() = status;
+        set(&mut answer, CONTENT_TYPE, "application/json; charset=utf-8");
+        set(&mut answer, STRICT_TRANSPORT_SECURITY, "max-age=31536000; includeSubDomains");
+        set(&mut answer, REQUEST_ID, &self.tracking_id.to_string());
+        answer
+    }
+}
+
+fn credential(connection: &ConnectionInfo) -> Credential {
+    match &connection.presented {
+        None => Credential::None,
+        Some(Ok(chain)) => Credential::X509(Arc::clone(chain)),
+        Some(Err(error)) => Credential::Unreadable(error.to_string()),
+    }
+}
+
+async fn read_all(body: Body, limits: &crate::config::DeviceLimits) -> Result<bytes::Bytes, DeviceError> {
+    let whole = Limited::new(body, limits.max_body_bytes).collect();
+    match tokio::time::timeout(Duration::from_secs(limits.body_seconds), whole).await {
+        Err(_) => Err(DeviceError::TooSlow),
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(DeviceError::TooLarge),
+        Ok(Err(_)) => Err(DeviceError::BadRequest("The body could not be read")),
+    }
+}
+
+/// Any well-formed version is taken: they do not differ in what is served here.
+fn check_api_version(query: &str) -> Result<(), DeviceError> {
+    let version = query.split('&').find_map(|pair| pair.strip_prefix("api-version="));
+    let date = version.map(|version| version.strip_suffix("-preview").unwrap_or(version).as_bytes());
+    match date {
+        Some([y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2])
+            if [y1, y2, y3, y4, m1, m2, d1, d2].iter().all(|digit| digit.is_ascii_digit()) =>
+        {
+            Ok(())
+        }
+        Some(_) => Err(DeviceError::BadRequest("The api-version is not of the form YYYY-MM-DD")),
+        None => Err(DeviceError::BadRequest("The api-version is missing from the query")),
+    }
+}
+
+/// Texts of our own making are always header values.
+fn set(answer: &mut Response, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        answer.headers_mut().insert(name, value);
+    }
+}
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
+const ERROR_CODE: HeaderName = HeaderName::from_static("x-ms-error-code");
+
+/// After how many seconds a device asks again when too much is under way.
+const BUSY_SECONDS: &str = "5";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_version_that_a_client_sends_is_taken() {
+        for good in ["2017-08-31-preview", "2019-03-31", "2021-06-01&forceRegistration=true", "2026-11-15-preview"] {
+            assert_eq!(check_api_version(&format!("api-version={good}")), Ok(()), "{good}");
+        }
+        for bad in [
+            "",
+            "api-version=",
+            "api-version=1",
+            "api-version=2019-3-31",
+            "api-version=2019-03-31x",
+            "version=2019-03-31",
+        ] {
+            assert!(check_api_version(bad).is_err(), "{bad}");
+        }
+    }
+}

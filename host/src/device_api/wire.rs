@@ -1,0 +1,211 @@
+//! The bodies that devices send and get (DPS, `DeviceRegistration` and `RegistrationOperationStatus`).
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::error::DeviceError;
+use crate::attestation::x509::CertificateInfo;
+use crate::enrollment::EnrollmentRef;
+use crate::json::JsonText;
+use crate::names::{OperationId, RegistrationId};
+use crate::provisioning::Status;
+use crate::registration::{Outcome, Registration, Substatus};
+
+/// A register or look-up body. Fields that are not known are ignored.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RegisterBody<'a> {
+    registration_id: Option<String>,
+    #[serde(borrow)]
+    payload: Option<&'a RawValue>,
+    csr: Option<serde::de::IgnoredAny>,
+}
+
+/// What a body says, apart from what the URL says already.
+#[derive(Debug, Default, PartialEq)]
+pub struct Said {
+    /// The device's own words.
+    pub payload: Option<JsonText>,
+}
+
+/// Reads a register or look-up body. An empty one counts as `{}`.
+pub fn read_body(bytes: &[u8], id: &RegistrationId, max_depth: usize) -> Result<Said, DeviceError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| DeviceError::BadRequest("The body is not UTF-8 text"))?;
+    if text.trim().is_empty() {
+        return Ok(Said::default());
+    }
+    JsonText::parse(text, usize::MAX, max_depth)
+        .map_err(|_| DeviceError::BadRequest("The body is not valid JSON or nested too deeply"))?;
+    let body: RegisterBody<'_> = serde_json::from_str(text)
+        .map_err(|_| DeviceError::BadRequest("The body is not a JSON object of the right shape"))?;
+    if body.registration_id.is_some_and(|given| !given.eq_ignore_ascii_case(id.as_str())) {
+        return Err(DeviceError::BadRequest("The registrationId of the body is not that of the URL"));
+    }
+    if body.csr.is_some() {
+        return Err(DeviceError::BadRequest("Certificates are not issued for this enrollment"));
+    }
+    let payload = match body.payload.map(RawValue::get) {
+        None | Some("null") => None,
+        Some(text) => JsonText::parse(text, usize::MAX, max_depth).ok(),
+    };
+    Ok(Said { payload })
+}
+
+/// The answer to register and poll.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OperationStatus<'a> {
+    operation_id: &'a OperationId,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registration_state: Option<RegistrationState<'a>>,
+}
+
+impl<'a> OperationStatus<'a> {
+    /// The answer to a register call that goes on.
+    pub fn accepted(operation_id: &'a OperationId) -> Self {
+        Self { operation_id, status: "assigning", registration_state: None }
+    }
+
+    /// The answer to a poll.
+    pub fn polled(
+        operation_id: &'a OperationId,
+        id: &'a RegistrationId,
+        status: &'a Status,
+        certificate: Option<&'a CertificateInfo>,
+    ) -> Self {
+        let state = match status {
+            Status::Assigning { .. } => RegistrationState::assigning(id),
+            Status::Finished(registration) => RegistrationState::of(registration, certificate),
+        };
+        Self { operation_id, status: state.status, registration_state: Some(state) }
+    }
+}
+
+/// A `DeviceRegistrationResult`. What does not apply is left out, never null.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RegistrationState<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    x509: Option<X509State<'a>>,
+    registration_id: &'a RegistrationId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_date_time_utc: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    assigned_hub: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_id: Option<&'a str>,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    substatus: Option<Substatus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_code: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_message: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_updated_date_time_utc: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    etag: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<Box<RawValue>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct X509State<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_info: Option<&'a CertificateInfo>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enrollment_group_id: Option<&'a str>,
+}
+
+impl<'a> RegistrationState<'a> {
+    /// The state of an operation that goes on.
+    pub fn assigning(registration_id: &'a RegistrationId) -> Self {
+        Self {
+            x509: None,
+            registration_id,
+            created_date_time_utc: None,
+            assigned_hub: None,
+            device_id: None,
+            status: "assigning",
+            substatus: None,
+            error_code: None,
+            error_message: None,
+            last_updated_date_time_utc: None,
+            etag: None,
+            payload: None,
+        }
+    }
+
+    /// The state that a registration is in.
+    pub fn of(registration: &'a Registration, certificate: Option<&'a CertificateInfo>) -> Self {
+        let group = match &registration.enrollment {
+            EnrollmentRef::Individual(_) => None,
+            EnrollmentRef::Group(id) => Some(id.as_str()),
+        };
+        let state = Self {
+            x509: certificate.map(|info| X509State { certificate_info: Some(info), enrollment_group_id: group }),
+            created_date_time_utc: Some(registration.created_at.to_string()),
+            last_updated_date_time_utc: Some(registration.updated_at.to_string()),
+            etag: Some(wire_etag(registration)),
+            ..Self::assigning(&registration.registration_id)
+        };
+        match &registration.outcome {
+            Outcome::Assigned(assignment) => Self {
+                status: "assigned",
+                substatus: Some(assignment.substatus),
+                assigned_hub: Some(assignment.hub.as_str()),
+                device_id: Some(assignment.device_id.as_str()),
+                payload: assignment
+                    .payload
+                    .as_ref()
+                    .and_then(|text| RawValue::from_string(text.as_str().to_owned()).ok()),
+                ..state
+            },
+            Outcome::Failed { code, message } => {
+                Self { status: "failed", error_code: Some(*code), error_message: Some(message), ..state }
+            }
+        }
+    }
+}
+
+/// DPS sends devices the base64 of an entity tag with its quotes.
+fn wire_etag(registration: &Registration) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(format!("\"{}\"", registration.etag()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Said, DeviceError> {
+        read_body(text.as_bytes(), &"Dev-1".parse().unwrap(), 8)
+    }
+
+    #[test]
+    fn bodies_as_real_clients_send_them_are_read() {
+        for empty in ["", " ", "{}", r#"{"registrationId":"dev-1"}"#, r#"{"payload": null, "registrationId": "DEV-1"}"#]
+        {
+            assert_eq!(read(empty), Ok(Said { payload: None }), "{empty}");
+        }
+        let said = read(r#"{"registrationId":"dev-1","payload":{"a": 1.0},"unknown":[]}"#).unwrap();
+        assert_eq!(said.payload.unwrap().as_str(), r#"{"a": 1.0}"#);
+    }
+
+    #[test]
+    fn bodies_that_are_not_a_registration_are_bad_requests() {
+        for bad in [
+            "[",
+            "[]",
+            "1",
+            r#"{"registrationId":"dev-2"}"#,
+            r#"{"registrationId":1}"#,
+            "{\"payload\":[[[[[[[[1]]]]]]]]}",
+        ] {
+            assert!(matches!(read(bad), Err(DeviceError::BadRequest(_))), "{bad}");
+        }
+        assert!(read_body(b"\xff", &"a".parse().unwrap(), 8).is_err());
+    }
+}

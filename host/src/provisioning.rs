@@ -1,0 +1,236 @@
+//! One registration, start to end.
+//!
+//! ```text
+//! 1 attest     evidence → who is this?                    admission
+//! 2 admit      is it known, allowed, enabled?             admission
+//! 3 decide     the policies: a hub, then a place          decide
+//! 4 commit     registration, count and decision at once   commit
+//! 5 announce   the hub learns of its device               hub
+//! ```
+//!
+//! The device is told an operation id as soon as it is admitted; steps 3 to 5 go on whether it waits, comes back or
+//! goes away. A policy that cannot answer makes the device wait; it never turns one away for good.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::attestation::x509::{CertificateInfo, PresentedChain};
+use crate::clock::Timestamp;
+use crate::json::JsonText;
+use crate::names::{IdScope, OperationId, RegistrationId, TrackingId};
+use crate::registration::Registration;
+use crate::service::Service;
+
+mod admission;
+mod commit;
+mod decide;
+mod operations;
+mod placement;
+mod refusal;
+mod under_way;
+
+pub use admission::Admitted;
+pub use operations::Operations;
+pub use refusal::{Cause, RegisterError};
+
+use operations::{Claimant, Found, Operation, Progress};
+use under_way::UnderWay;
+
+/// What a device asks, and how it proves that it may.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The request's own id.
+    pub tracking_id: TrackingId,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// Where it came from.
+    pub source: IpAddr,
+    /// The tenant that its URL names.
+    pub scope: IdScope,
+    /// The device that its URL names.
+    pub registration_id: RegistrationId,
+    /// What was proven on this connection.
+    pub credential: Credential,
+    /// What the device says of itself.
+    pub payload: Option<JsonText>,
+}
+
+/// What a device showed of itself on its connection.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// A certificate whose key it has, with the chain that it sent.
+    X509(Arc<PresentedChain>),
+    /// A certificate that does not parse or is over a limit.
+    Unreadable(String),
+    /// Nothing.
+    None,
+}
+
+impl Credential {
+    /// What is told of the certificate, if there is one.
+    pub fn certificate(&self) -> Option<&CertificateInfo> {
+        match self {
+            Self::X509(chain) => Some(chain.leaf().info()),
+            Self::Unreadable(_) | Self::None => None,
+        }
+    }
+}
+
+/// How far a registration is, as its device may know.
+#[derive(Clone, Debug)]
+pub enum Status {
+    /// It goes on; ask again after this many seconds.
+    Assigning {
+        /// Seconds.
+        retry_after: u64,
+    },
+    /// It is on disk.
+    Finished(Arc<Registration>),
+}
+
+/// Registers a device, and waits for the result at most so long.
+pub async fn register(
+    service: &Arc<Service>,
+    request: Request,
+    wait: Duration,
+) -> Result<(OperationId, Status), RegisterError> {
+    let admitted = let_in(service, &request).await?;
+    let operation = service.operations.new_id(
+        &request.scope,
+        &request.registration_id,
+        request.tracking_id,
+    );
+    go_on(service, request, admitted, operation, wait).await
+}
+
+/// Answers how far an operation is. One that is not known any more and whose result is not on disk is begun again.
+pub async fn poll(
+    service: &Arc<Service>,
+    request: Request,
+    operation: OperationId,
+    wait: Duration,
+) -> Result<(OperationId, Status), RegisterError> {
+    let admitted = let_in(service, &request).await?;
+    let begun = service
+        .operations
+        .begun_at(&operation, &request.scope, &request.registration_id);
+    let begun = begun.ok_or(RegisterError::NotFound)?;
+    if let Some(known) = service.operations.find(&claimant(&request, &admitted)) {
+        if !matches!(known.progress(), Progress::Waiting { .. }) {
+            return Ok((
+                operation,
+                status(service, &known.settled(wait).await, request.received_at)?,
+            ));
+        }
+    } else if let Some(registration) = admitted
+        .before
+        .as_ref()
+        .filter(|before| before.updated_at >= begun)
+    {
+        return Ok((operation, Status::Finished(Arc::new(registration.clone()))));
+    }
+    go_on(service, request, admitted, operation, wait).await
+}
+
+/// The device's registration as it is, without starting one.
+pub async fn look_up(
+    service: &Arc<Service>,
+    request: Request,
+) -> Result<Registration, RegisterError> {
+    let_in(service, &request)
+        .await?
+        .before
+        .ok_or(RegisterError::NotFound)
+}
+
+/// Steps 1 and 2. A refusal is written to the log at once and to the ledger when the store has time: the device is
+/// not kept waiting for it, so that it cannot tell one cause from another by the disk.
+async fn let_in(service: &Arc<Service>, request: &Request) -> Result<Admitted, RegisterError> {
+    let admitted = admission::admit(service, request).await;
+    if let Err(RegisterError::Refused(cause)) = &admitted {
+        refusal::report(service, request, cause);
+    }
+    admitted
+}
+
+/// Begins the operation, or joins the one that runs.
+async fn go_on(
+    service: &Arc<Service>,
+    request: Request,
+    admitted: Admitted,
+    new_id: OperationId,
+    wait: Duration,
+) -> Result<(OperationId, Status), RegisterError> {
+    let now = request.received_at;
+    let claimant = claimant(&request, &admitted);
+    let operation = match service.operations.begin(&claimant, new_id, now) {
+        Found::Mine(operation) => {
+            let work = UnderWay::new(service, request, admitted, operation.id.clone());
+            tokio::spawn(carry_out(
+                Arc::clone(service),
+                claimant,
+                work,
+                operation.clone(),
+            ));
+            operation
+        }
+        Found::Theirs(operation) => operation,
+        Found::Full => return Err(RegisterError::Busy),
+    };
+    let progress = operation.settled(wait).await;
+    Ok((operation.id.clone(), status(service, &progress, now)?))
+}
+
+/// Steps 3 to 5, whether or not the device still listens.
+async fn carry_out(
+    service: Arc<Service>,
+    claimant: Claimant,
+    work: UnderWay,
+    operation: Operation,
+) {
+    let request = work.request.clone();
+    let progress = match commit::decide_and_commit(&service, work).await {
+        Ok(progress) => progress,
+        Err(RegisterError::Refused(cause)) => {
+            refusal::report(&service, &request, &cause);
+            Progress::Refused(Arc::new(cause))
+        }
+        Err(error) => {
+            tracing::error!(tracking_id = %request.tracking_id, %error, "a registration failed here; its device may ask again");
+            Progress::Failed
+        }
+    };
+    // What waits is kept so that a poll finds its time; everything else is in the store or begins anew.
+    let waits = matches!(progress, Progress::Waiting { .. });
+    operation.set(progress);
+    if !waits {
+        service.operations.end(&claimant);
+    }
+}
+
+fn claimant(request: &Request, admitted: &Admitted) -> Claimant {
+    let (scope, id) = (request.scope.clone(), request.registration_id.clone());
+    Claimant {
+        scope,
+        id,
+        key: admitted.factors.key_identity,
+    }
+}
+
+fn status(service: &Service, progress: &Progress, now: Timestamp) -> Result<Status, RegisterError> {
+    match progress {
+        Progress::Running => Ok(Status::Assigning {
+            retry_after: service.config.limits.device.poll_seconds,
+        }),
+        Progress::Waiting { until } => {
+            let seconds = until.since(now).as_millis().div_ceil(1000);
+            Ok(Status::Assigning {
+                retry_after: u64::try_from(seconds).unwrap_or(u64::MAX).max(1),
+            })
+        }
+        Progress::Finished(registration) => Ok(Status::Finished(Arc::clone(registration))),
+        Progress::Refused(cause) => Err(RegisterError::Refused((**cause).clone())),
+        Progress::Failed => Err(RegisterError::Failed),
+    }
+}

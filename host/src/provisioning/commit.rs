@@ -1,0 +1,157 @@
+//! Steps 4 and 5: what was decided is written down, all of it in one transaction, and the hub is told.
+//!
+//! The policy's wish may have been overtaken: its hub is full or gone, or another request of the same device was
+//! faster. A full hub makes the next of the policy's alternates count, then the policy is asked again with fresh
+//! numbers, a few times, and then the device waits. Another request makes this one begin from what stands there
+//! now, unless the other one proved another key: then the id is taken.
+
+use std::sync::Arc;
+
+use super::decide::{self, Postponement, Wish};
+use super::operations::Progress;
+use super::placement;
+use super::refusal::{Cause, RegisterError};
+use super::under_way::UnderWay;
+use crate::enrollment::KeyChange;
+use crate::hub::Connector;
+use crate::ledger::Verdict;
+use crate::names::{DeviceId, HubName};
+use crate::registration::{Outcome, Registration};
+use crate::service::Service;
+use crate::store::{CommitOutcome, RegistrationCommit};
+
+/// Asks the policies and commits what they wish.
+pub(super) async fn decide_and_commit(service: &Service, mut work: UnderWay) -> Result<Progress, RegisterError> {
+    let mut recounted = false;
+    for attempt in 0..MAX_ATTEMPTS {
+        let written = match decide::select(service, &mut work, attempt).await? {
+            Wish::Hubs { hubs, device_id } => {
+                take_first_with_room(service, &mut work, &hubs, device_id, attempt).await?
+            }
+            Wish::Postpone(postponement) => return postpone(service, &work, postponement).await,
+            // The copy of the counts may be behind: before a device is failed for it, the store is asked.
+            Wish::NoRoom { .. } if !recounted => Written::NoRoom,
+            Wish::NoRoom { detail } => fail(service, &work, NO_HUB, Verdict::NoRoom { detail }).await?,
+            Wish::Reject { code, detail } => fail(service, &work, REJECTED, Verdict::Rejected { code, detail }).await?,
+        };
+        match written {
+            Written::Done(progress) => return Ok(progress),
+            Written::NoRoom => {
+                service.recount_hubs(&work.admitted.scope).await?;
+                recounted = true;
+            }
+            Written::Overtaken(now) => begin_from(&mut work, now)?,
+        }
+    }
+    let detail = "each hub that the policy chose filled up, or another request was faster, every time".to_owned();
+    postpone(service, &work, Postponement::soon("contended", detail)).await
+}
+
+/// What came of trying to write.
+enum Written {
+    /// The registration has come as far as it can now.
+    Done(Progress),
+    /// No hub that the policy wished had room.
+    NoRoom,
+    /// Another request wrote the registration; this stands there.
+    Overtaken(Option<Registration>),
+}
+
+async fn take_first_with_room(
+    service: &Service,
+    work: &mut UnderWay,
+    hubs: &[HubName],
+    device_id: Option<DeviceId>,
+    attempt: u32,
+) -> Result<Written, RegisterError> {
+    let scope = Arc::clone(&work.admitted.scope);
+    for linked in hubs.iter().filter_map(|name| scope.hubs.get(name)) {
+        let _pending = linked.pending();
+        let placed = match decide::place(service, work, linked, attempt).await? {
+            Ok(placed) => placed,
+            Err(postponement) => {
+                return Ok(Written::Done(postpone(service, work, postponement).await?));
+            }
+        };
+        let assignment = placement::assignment(work, &linked.hub.name, device_id.clone(), placed)?;
+        let (hub, device_id) = (assignment.hub.clone(), assignment.device_id.clone());
+        let verdict = Verdict::Assigned { hub, device_id, group_path: assignment.group_path.clone() };
+        match write(service, work, Outcome::Assigned(assignment), verdict).await? {
+            Written::NoRoom => {}
+            done @ (Written::Done(_) | Written::Overtaken(_)) => {
+                // Step 5. A hub that needs no telling has learned of the device when the device connects.
+                match linked.hub.connector {
+                    Connector::None => return Ok(done),
+                }
+            }
+        }
+    }
+    Ok(Written::NoRoom)
+}
+
+async fn fail(
+    service: &Service,
+    work: &UnderWay,
+    (code, message): (u32, &str),
+    verdict: Verdict,
+) -> Result<Written, RegisterError> {
+    write(service, work, Outcome::Failed { code, message: message.to_owned() }, verdict).await
+}
+
+/// The one transaction: the registration, what it does to the counts, and the decision that explains it.
+async fn write(
+    service: &Service,
+    work: &UnderWay,
+    outcome: Outcome,
+    verdict: Verdict,
+) -> Result<Written, RegisterError> {
+    let before = work.admitted.before.as_ref();
+    let registration = placement::registration(work, outcome);
+    let from = before.and_then(Registration::hub).cloned();
+    let commit = RegistrationCommit {
+        scope: work.request.scope.clone(),
+        expected_generation: before.map_or(0, |before| before.generation),
+        registration,
+        entry: work.entry(verdict),
+    };
+    match service.store.commit_registration(commit).await? {
+        CommitOutcome::Committed(registration) => {
+            work.admitted.scope.hubs.moved(from.as_ref(), registration.hub());
+            Ok(Written::Done(Progress::Finished(Arc::from(registration))))
+        }
+        CommitOutcome::NoRoom => Ok(Written::NoRoom),
+        CommitOutcome::Overtaken(now) => Ok(Written::Overtaken(now.map(|now| *now))),
+    }
+}
+
+/// The device waits; the operator can read why.
+async fn postpone(service: &Service, work: &UnderWay, postponement: Postponement) -> Result<Progress, RegisterError> {
+    let until = work.now().plus(postponement.retry_after);
+    let Postponement { kind, detail, .. } = postponement;
+    tracing::warn!(tracking_id = %work.request.tracking_id, kind, detail, "a registration waits");
+    let verdict = Verdict::Postponed { until, kind: kind.to_owned(), detail };
+    service.store.record_entry(work.entry(verdict)).await?;
+    Ok(Progress::Waiting { until })
+}
+
+fn begin_from(work: &mut UnderWay, now: Option<Registration>) -> Result<(), RegisterError> {
+    let shown = work.admitted.factors.key_identity;
+    let bound = now.as_ref().and_then(|registration| registration.key_identity);
+    if let Some(bound) = bound.filter(|bound| *bound != shown)
+        && work.admitted.terms.key_change == KeyChange::Refuse
+        && !work.admitted.pinned
+    {
+        return Err(Cause::KeyChanged { id: work.request.registration_id.clone(), bound, shown }.into());
+    }
+    work.overtaken_by(now);
+    Ok(())
+}
+
+/// How often the policy is asked before the device has to wait.
+const MAX_ATTEMPTS: u32 = 4;
+
+/// DPS's code for an allocation policy that answered no, and what the device is told.
+const REJECTED: (u32, &str) = (400_207, "Custom allocation failed: the policy does not take this device");
+
+/// DPS's code for want of a hub, and what the device is told.
+const NO_HUB: (u32, &str) = (400_208, "No hub can take this device");

@@ -1,0 +1,232 @@
+//! Registrations under way.
+//!
+//! A device registers, is told an operation id, and asks for the result later; a lost connection, a second request
+//! and a poll in between must all meet the same piece of work. This module keeps that piece of work, and nothing that
+//! matters: what is decided is in the store, and an operation that is not known here (the process was started
+//! again, or made room for others) is simply begun again under the same id when the device asks for it. To tell
+//! those from ids that were made up, an operation id carries a code that only this installation can make.
+//!
+//! Bounded by `max_operations`; past it the oldest that only wait for their device make room, and when there are
+//! none, a newcomer is told to come back.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use tokio::sync::watch;
+
+use super::refusal::Cause;
+use crate::clock::Timestamp;
+use crate::names::{Digest, IdScope, OperationId, RegistrationId, TrackingId};
+use crate::registration::Registration;
+
+/// Whose operation it is. Two keys that claim one id at once have an operation each; the store decides which wins.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Claimant {
+    /// The tenant.
+    pub scope: IdScope,
+    /// The device.
+    pub id: RegistrationId,
+    /// The key that was proven.
+    pub key: Digest,
+}
+
+/// How far an operation has come.
+#[derive(Clone, Debug)]
+pub enum Progress {
+    /// It is being worked on.
+    Running,
+    /// The policy could not decide, or asked for time. The next poll after the moment tries again.
+    Waiting {
+        /// When to try again.
+        until: Timestamp,
+    },
+    /// It is on disk.
+    Finished(Arc<Registration>),
+    /// The device was turned away after it had been admitted: another key was faster.
+    Refused(Arc<Cause>),
+    /// The store failed; the device may ask again.
+    Failed,
+}
+
+/// One operation.
+#[derive(Clone, Debug)]
+pub struct Operation {
+    /// Its id.
+    pub id: OperationId,
+    progress: watch::Sender<Progress>,
+}
+
+impl Operation {
+    /// How far it is.
+    pub fn progress(&self) -> Progress {
+        self.progress.borrow().clone()
+    }
+
+    /// Says how far it is.
+    pub fn set(&self, progress: Progress) {
+        self.progress.send_replace(progress);
+    }
+
+    /// Waits until it is no longer running, at most so long; answers how far it is then.
+    pub async fn settled(&self, at_most: Duration) -> Progress {
+        let mut watcher = self.progress.subscribe();
+        let settled = watcher.wait_for(|progress| !matches!(progress, Progress::Running));
+        match tokio::time::timeout(at_most, settled).await {
+            Ok(Ok(progress)) => progress.clone(),
+            Ok(Err(_)) | Err(_) => self.progress(),
+        }
+    }
+}
+
+/// What a request finds.
+pub enum Found {
+    /// Nobody works on it: the caller does, and says how far it is.
+    Mine(Operation),
+    /// Somebody does, or it waits.
+    Theirs(Operation),
+    /// There is no room.
+    Full,
+}
+
+/// The registrations under way.
+pub struct Operations {
+    running: Mutex<HashMap<Claimant, Operation>>,
+    key: hmac::Key,
+    max_operations: usize,
+}
+
+impl Operations {
+    /// None yet. `key` makes the operation ids of this installation.
+    pub fn new(key: &[u8; 32], max_operations: usize) -> Self {
+        Self { running: Mutex::default(), key: hmac::Key::new(hmac::HMAC_SHA256, key), max_operations }
+    }
+
+    /// The id of the operation that a request begins: `4.CODE.REQUEST`, of the shape that DPS's ids have.
+    pub fn new_id(&self, scope: &IdScope, id: &RegistrationId, request: TrackingId) -> OperationId {
+        OperationId::of_parts(&self.code(scope, id, &request.to_string()), request)
+    }
+
+    /// When the operation began, if this installation made its id for this device.
+    pub fn begun_at(&self, operation: &OperationId, scope: &IdScope, id: &RegistrationId) -> Option<Timestamp> {
+        let (code, request) = operation.as_str().strip_prefix("4.")?.split_once('.')?;
+        (code == self.code(scope, id, request)).then(|| request.parse::<TrackingId>().ok())?.map(TrackingId::made_at)
+    }
+
+    /// Finds the claimant's operation, or begins one.
+    pub fn begin(&self, claimant: &Claimant, new_id: OperationId, now: Timestamp) -> Found {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(operation) = running.get(claimant) {
+            let due = match operation.progress() {
+                Progress::Running => false,
+                Progress::Waiting { until } => until <= now,
+                Progress::Finished(_) | Progress::Refused(_) | Progress::Failed => true,
+            };
+            if !due {
+                return Found::Theirs(operation.clone());
+            }
+            operation.set(Progress::Running);
+            return Found::Mine(operation.clone());
+        }
+        if running.len() >= self.max_operations && !make_room(&mut running) {
+            return Found::Full;
+        }
+        let operation = Operation { id: new_id, progress: watch::Sender::new(Progress::Running) };
+        running.insert(claimant.clone(), operation.clone());
+        Found::Mine(operation)
+    }
+
+    /// The claimant's operation, if it is known.
+    pub fn find(&self, claimant: &Claimant) -> Option<Operation> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).get(claimant).cloned()
+    }
+
+    /// Forgets an operation whose result is in the store.
+    pub fn end(&self, claimant: &Claimant) {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(claimant);
+    }
+
+    /// How many are known.
+    pub fn len(&self) -> usize {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether none is known.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// 64 bits are enough: a guess only begins the guesser's own registration, which it may do anyway.
+    fn code(&self, scope: &IdScope, id: &RegistrationId, nonce: &str) -> String {
+        let text = format!("operation\0{scope}\0{}\0{nonce}", id.key());
+        hex(hmac::sign(&self.key, text.as_bytes()).as_ref().get(..8).unwrap_or_default())
+    }
+}
+
+/// Drops what only waits for its device: all that is not running. Waiting ones are begun again when polled.
+fn make_room(running: &mut HashMap<Claimant, Operation>) -> bool {
+    let before = running.len();
+    running.retain(|_, operation| matches!(operation.progress(), Progress::Running));
+    running.len() < before
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claimant(id: &str) -> Claimant {
+        Claimant { scope: "s1".parse().unwrap(), id: id.parse().unwrap(), key: Digest::of(b"k") }
+    }
+
+    fn begin(operations: &Operations, id: &str, now: u64) -> Found {
+        let who = claimant(id);
+        let new = operations.new_id(&who.scope, &who.id, TrackingId::new(Timestamp::from_millis(now), [7; 10]));
+        operations.begin(&who, new, Timestamp::from_millis(now))
+    }
+
+    #[test]
+    fn two_requests_meet_the_same_operation() {
+        let operations = Operations::new(&[1; 32], 10);
+        let Found::Mine(first) = begin(&operations, "a", 0) else { panic!("not mine") };
+        let Found::Theirs(second) = begin(&operations, "A", 0) else { panic!("not theirs") };
+        assert_eq!(first.id, second.id);
+    }
+
+    #[test]
+    fn a_waiting_operation_is_taken_up_again_when_its_time_has_come() {
+        let operations = Operations::new(&[1; 32], 10);
+        let Found::Mine(first) = begin(&operations, "a", 0) else { panic!("not mine") };
+        first.set(Progress::Waiting { until: Timestamp::from_millis(50) });
+        assert!(matches!(begin(&operations, "a", 49), Found::Theirs(_)));
+        assert!(matches!(begin(&operations, "a", 50), Found::Mine(_)));
+        assert!(matches!(begin(&operations, "a", 50), Found::Theirs(_)));
+    }
+
+    #[test]
+    fn a_full_table_forgets_what_waits_and_never_what_runs() {
+        let operations = Operations::new(&[1; 32], 2);
+        let Found::Mine(a) = begin(&operations, "a", 0) else { panic!("not mine") };
+        let Found::Mine(_) = begin(&operations, "b", 0) else { panic!("not mine") };
+        assert!(matches!(begin(&operations, "c", 0), Found::Full));
+        a.set(Progress::Waiting { until: Timestamp::from_millis(50) });
+        assert!(matches!(begin(&operations, "c", 0), Found::Mine(_)));
+        assert!(operations.find(&claimant("b")).is_some());
+    }
+
+    #[test]
+    fn an_operation_id_is_good_for_one_device_of_one_installation() {
+        let (ours, theirs) = (Operations::new(&[1; 32], 1), Operations::new(&[2; 32], 1));
+        let who = claimant("a");
+        let now = Timestamp::from_millis(1_700_000_000_123);
+        let id = ours.new_id(&who.scope, &who.id, TrackingId::new(now, [7; 10]));
+        assert_eq!(ours.begun_at(&id, &who.scope, &who.id), Some(now));
+        assert_eq!(theirs.begun_at(&id, &who.scope, &who.id), None);
+        assert_eq!(ours.begun_at(&id, &who.scope, &claimant("b").id), None);
+        assert_eq!(ours.begun_at(&"4.x".parse().unwrap(), &who.scope, &who.id), None);
+    }
+}

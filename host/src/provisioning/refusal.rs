@@ -1,0 +1,157 @@
+//! Why devices are refused. The device is told none of this: the wire knows one refusal. The operator is told all of
+//! it, under the tracking id that the device got.
+
+use std::sync::Arc;
+
+use super::{Request, under_way};
+use crate::attestation::x509::ChainError;
+use crate::ledger::{Entry, EntryKind};
+use crate::names::{Digest, GroupId, IdScope, NameError, RegistrationId};
+use crate::service::Service;
+use crate::store::StoreError;
+
+/// A refusal's cause. Exhaustive on purpose: each is told to the operator, and none may be forgotten.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Cause {
+    /// The tenant is unknown.
+    #[error("no id scope {0} exists here")]
+    UnknownScope(IdScope),
+    /// The device showed no credential at all.
+    #[error("the device showed no certificate and no token")]
+    NoCredential,
+    /// The certificate does not parse, or is over a limit.
+    #[error("the device's certificate cannot be used: {0}")]
+    UnreadableCertificate(String),
+    /// The certificate is another device's.
+    #[error("the certificate's CN is {cn:?}, and the device registers as {id}")]
+    OtherName {
+        /// The CN.
+        cn: String,
+        /// The id of the URL.
+        id: RegistrationId,
+    },
+    /// Nothing here admits the device.
+    #[error("no individual enrollment for {0}, and no group's certificate authority is on its certificate's chain")]
+    NotEnrolled(RegistrationId),
+    /// The enrollment that counts is disabled.
+    #[error("{0} is disabled")]
+    EnrollmentDisabled(String),
+    /// The certificate is pinned by a disabled enrollment.
+    #[error("the certificate is blocked: {0}, which is disabled, names it")]
+    CertificateBlocked(String),
+    /// The certificate does not satisfy the enrollment that counts.
+    #[error("{enrollment} does not accept the certificate: {reason}")]
+    Certificate {
+        /// The enrollment.
+        enrollment: String,
+        /// What is wrong.
+        reason: ChainError,
+    },
+    /// The group names an authority that is not proven, or not there.
+    #[error(
+        "group {group} rests on certificate authority {authority}, whose key has not been proven; run `landfall ca verify`"
+    )]
+    AuthorityUnproven {
+        /// The group.
+        group: GroupId,
+        /// The authority.
+        authority: String,
+    },
+    /// The second factor is missing.
+    #[error("no manufacturing record names {0}; have its manufacturer import it")]
+    NoRecord(RegistrationId),
+    /// The second factor holds the device back.
+    #[error("the manufacturing record of {0} is quarantined")]
+    Quarantined(RegistrationId),
+    /// The second factor ended the device.
+    #[error("the manufacturing record of {0} is retired")]
+    Retired(RegistrationId),
+    /// The second factor describes another credential.
+    #[error("the manufacturing record demands {what} {expected}, and the device showed {shown}")]
+    EvidenceMismatch {
+        /// Which evidence.
+        what: &'static str,
+        /// What the manufacturer said.
+        expected: Digest,
+        /// What the device showed; of a kind of credential that has no such thing, nothing.
+        shown: String,
+    },
+    /// The id is bound to another key.
+    #[error(
+        "{id} is bound to the key {bound}, and the device showed {shown}; if that is right, run `landfall registration release {id}`"
+    )]
+    KeyChanged {
+        /// The id.
+        id: RegistrationId,
+        /// The key that has it.
+        bound: Digest,
+        /// The key that was shown.
+        shown: Digest,
+    },
+}
+
+impl Cause {
+    /// A word for programs and metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownScope(_) => "unknown-scope",
+            Self::NoCredential => "no-credential",
+            Self::UnreadableCertificate(_) => "unreadable-certificate",
+            Self::OtherName { .. } => "other-name",
+            Self::NotEnrolled(_) => "not-enrolled",
+            Self::EnrollmentDisabled(_) => "enrollment-disabled",
+            Self::CertificateBlocked(_) => "certificate-blocked",
+            Self::Certificate { .. } => "certificate-not-accepted",
+            Self::AuthorityUnproven { .. } => "authority-unproven",
+            Self::NoRecord(_) => "no-manufacturing-record",
+            Self::Quarantined(_) => "record-quarantined",
+            Self::Retired(_) => "record-retired",
+            Self::EvidenceMismatch { .. } => "evidence-mismatch",
+            Self::KeyChanged { .. } => "key-changed",
+        }
+    }
+}
+
+/// Tells the operator why a device was refused: in the log now, in the ledger soon. A flood of refusals is logged in
+/// full and kept as far as the store keeps up with it.
+pub(super) fn report(service: &Arc<Service>, request: &Request, cause: &Cause) {
+    tracing::warn!(
+        tracking_id = %request.tracking_id, scope = %request.scope, registration_id = %request.registration_id,
+        source = %request.source, cause = cause.code(), "refused: {cause}"
+    );
+    let Ok(permit) = Arc::clone(&service.refusals_being_kept).try_acquire_owned() else {
+        return;
+    };
+    let kind = EntryKind::Refused { cause: cause.code().to_owned(), detail: cause.to_string() };
+    let entry = Entry { kind, ..under_way::entry_of(request) };
+    let service = Arc::clone(service);
+    tokio::spawn(async move {
+        if let Err(error) = service.store.record_entry(entry).await {
+            tracing::warn!(%error, "a refusal could not be kept");
+        }
+        drop(permit);
+    });
+}
+
+/// Why a request got no result.
+#[derive(Debug, thiserror::Error)]
+pub enum RegisterError {
+    /// The device is turned away.
+    #[error(transparent)]
+    Refused(#[from] Cause),
+    /// There is no such operation or registration.
+    #[error("no such operation")]
+    NotFound,
+    /// Too many registrations are under way.
+    #[error("too many registrations are under way")]
+    Busy,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The work on the registration failed; the log says why.
+    #[error("the registration could not be carried out")]
+    Failed,
+    /// The registration id is no device id.
+    #[error(transparent)]
+    Name(NameError),
+}

@@ -1,0 +1,132 @@
+//! One registration's working papers.
+
+use std::sync::Arc;
+
+use super::{Admitted, Request};
+use crate::catalogue::Bound;
+use crate::clock::Timestamp;
+use crate::enrollment::EnrollmentRef;
+use crate::hub::LinkedHub;
+use crate::ledger::{Answer, Candidate, Decision, Entry, EntryKind, PolicyCall, Step, Verdict};
+use crate::names::{Digest, OperationId};
+use crate::policy::call::{Attestation, Call, CallReport, Device, EnrollmentKind, Label, Prior};
+use crate::policy::image::Image;
+use crate::registration::Registration;
+use crate::service::Service;
+
+/// A registration between its admission and its commit.
+pub(super) struct UnderWay {
+    pub(super) request: Request,
+    pub(super) admitted: Admitted,
+    pub(super) operation: OperationId,
+    /// What the policies are told of the device.
+    pub(super) device: Arc<Device>,
+    seed: u64,
+    calls: Vec<PolicyCall>,
+    engine: Digest,
+}
+
+impl UnderWay {
+    pub(super) fn new(service: &Service, request: Request, admitted: Admitted, operation: OperationId) -> Self {
+        let device = Arc::new(device(&request, &admitted));
+        let seed = u64::from_le_bytes(service.ambient.random());
+        let engine = service.policies.fingerprint();
+        Self { request, admitted, operation, device, seed, calls: Vec::new(), engine }
+    }
+
+    /// What is ambient to a call. Every call of a decision has the same clock; the seed differs by the attempt, so
+    /// that a policy that draws lots does not draw the same one again.
+    pub(super) fn call(&self, attempt: u32) -> Call {
+        Call {
+            decision_id: self.request.tracking_id.to_string(),
+            now: self.request.received_at.as_millis(),
+            seed: self.seed.wrapping_add(u64::from(attempt)),
+            catalog_revision: self.admitted.scope.revision,
+            attempt,
+        }
+    }
+
+    /// Keeps a call for the ledger.
+    pub(super) fn keep(
+        &mut self,
+        policy: &Bound,
+        image: &Image,
+        step: Step,
+        call: Call,
+        candidates: Vec<Candidate>,
+        report: CallReport<Answer>,
+    ) {
+        let (plugin, settings) = (policy.plugin.clone(), policy.settings_digest);
+        let revision = image.revision().digest();
+        self.calls.push(PolicyCall { step, plugin, revision, settings, call, candidates, report });
+    }
+
+    /// A hub's position in the list that the decision names.
+    pub(super) fn position(&self, linked: &LinkedHub) -> u32 {
+        (0..)
+            .zip(self.admitted.scope.hubs.iter())
+            .find(|(_, known)| known.hub.name == linked.hub.name)
+            .map_or(u32::MAX, |(at, _)| at)
+    }
+
+    /// Another request wrote this registration first: goes on from what stands there now.
+    pub(super) fn overtaken_by(&mut self, now: Option<Registration>) {
+        self.admitted.before = now;
+        self.device = Arc::new(device(&self.request, &self.admitted));
+    }
+
+    /// The ledger entry of what has happened so far.
+    pub(super) fn entry(&self, verdict: Verdict) -> Entry {
+        let decision = Decision {
+            factors: self.admitted.factors.clone(),
+            device: Device::clone(&self.device),
+            hubs: self.admitted.scope.hubs_digest,
+            engine: self.engine,
+            calls: self.calls.clone(),
+            verdict,
+        };
+        Entry { kind: EntryKind::Decided(Box::new(decision)), ..entry_of(&self.request) }
+    }
+
+    /// The moment of this registration.
+    pub(super) fn now(&self) -> Timestamp {
+        self.request.received_at
+    }
+}
+
+/// A request's ledger entry, of which only the kind is missing.
+pub(super) fn entry_of(request: &Request) -> Entry {
+    Entry {
+        tracking_id: request.tracking_id,
+        at: request.received_at,
+        scope: Some(request.scope.clone()),
+        registration_id: request.registration_id.to_string(),
+        source: request.source.to_string(),
+        kind: EntryKind::Refused { cause: String::new(), detail: String::new() },
+    }
+}
+
+/// The device as a policy sees it. Texts are compared by their keys, so both lists are in order.
+fn device(request: &Request, admitted: &Admitted) -> Device {
+    let (enrollment, enrollment_id) = match &admitted.factors.enrollment {
+        EnrollmentRef::Individual(id) => (EnrollmentKind::Individual, id.to_string()),
+        EnrollmentRef::Group(id) => (EnrollmentKind::Group, id.to_string()),
+    };
+    let facts = admitted.record.iter().flat_map(|record| &record.facts);
+    let tags = &admitted.terms.initial_twin.tags;
+    Device {
+        registration_id: request.registration_id.to_string(),
+        attestation: Attestation::X509,
+        enrollment,
+        enrollment_id,
+        facts: facts.map(|(key, value)| Label { key: key.clone(), value: value.clone() }).collect(),
+        claims: admitted.claims.clone(),
+        tags: tags.iter().map(|(key, value)| Label { key: key.clone(), value: value.to_string() }).collect(),
+        payload: request.payload.as_ref().map(|payload| payload.as_str().to_owned()),
+        prior: admitted.before.as_ref().and_then(Registration::assignment).map(|assignment| Prior {
+            hub: assignment.hub.to_string(),
+            group_path: assignment.group_path.clone(),
+            since: assignment.since.as_millis(),
+        }),
+    }
+}

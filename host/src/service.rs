@@ -1,0 +1,124 @@
+//! What a running Landfall consists of.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
+
+use crate::attestation::x509::VerifyPolicy;
+use crate::catalogue::{Catalogue, ScopeCatalogue};
+use crate::clock::Ambient;
+use crate::config::Config;
+use crate::names::IdScope;
+use crate::policy::PolicyHost;
+use crate::policy::catalogue::GroupCounts;
+use crate::policy::live::Images;
+use crate::provisioning::Operations;
+use crate::store::{Store, StoreError};
+
+/// The parts that requests work with.
+pub struct Service {
+    /// Every limit and address.
+    pub config: Config,
+    /// Time and randomness.
+    pub ambient: Ambient,
+    /// What must not be lost.
+    pub store: Arc<dyn Store>,
+    /// Runs policies.
+    pub policies: Arc<PolicyHost>,
+    /// What it runs.
+    pub images: Images,
+    /// Bounds the refusals that wait to be written.
+    pub refusals_being_kept: Arc<Semaphore>,
+    /// Registrations under way.
+    pub operations: Operations,
+    catalogue: ArcSwap<Catalogue>,
+    changing: tokio::sync::Mutex<()>,
+}
+
+impl Service {
+    /// Puts the parts together and reads the catalogue.
+    pub async fn start(
+        config: Config,
+        ambient: Ambient,
+        store: Arc<dyn Store>,
+        policies: Arc<PolicyHost>,
+    ) -> Result<Arc<Self>, StoreError> {
+        let images = Images::new(Arc::clone(&policies), Arc::clone(&store), config.limits.policy.max_images);
+        let operations = Operations::new(&ambient.random(), config.limits.device.max_operations);
+        let service = Self {
+            config,
+            ambient,
+            store,
+            policies,
+            images,
+            operations,
+            refusals_being_kept: Arc::new(Semaphore::new(REFUSALS_BEING_KEPT)),
+            catalogue: ArcSwap::default(),
+            changing: tokio::sync::Mutex::default(),
+        };
+        service.reload().await?;
+        Ok(Arc::new(service))
+    }
+
+    /// One tenant, as it is now.
+    pub fn scope(&self, scope: &IdScope) -> Option<Arc<ScopeCatalogue>> {
+        self.catalogue.load().scope(scope).cloned()
+    }
+
+    /// The catalogue as it is now.
+    pub fn catalogue(&self) -> Arc<Catalogue> {
+        self.catalogue.load_full()
+    }
+
+    /// Reads the catalogue anew, after something in it was changed. What decisions will name by digest is kept first.
+    pub async fn reload(&self) -> Result<(), StoreError> {
+        let _one_at_a_time = self.changing.lock().await;
+        let records = self.store.load_catalogue().await?;
+        let catalogue = Catalogue::new(records, &self.catalogue.load());
+        for scope in catalogue.scopes() {
+            self.store.keep_content(scope.hubs_text.clone().into_bytes()).await?;
+        }
+        self.catalogue.store(Arc::new(catalogue));
+        Ok(())
+    }
+
+    /// Takes over the store's counts of devices, when the copy may be behind.
+    pub async fn recount_hubs(&self, scope: &ScopeCatalogue) -> Result<(), StoreError> {
+        let records = self.store.load_catalogue().await?;
+        for (hub, load) in records.scopes.iter().filter(|records| records.scope == scope.scope).flat_map(|r| &r.hubs) {
+            scope.hubs.set_assigned(&hub.name, load.assigned);
+        }
+        Ok(())
+    }
+
+    /// How strictly certificates are judged.
+    pub fn verify_policy(&self) -> VerifyPolicy {
+        self.config.verify_policy(self.ambient.now())
+    }
+
+    /// Counts the devices of a tenant's groups, for policies that ask.
+    pub fn group_counts(&self, scope: &IdScope) -> Arc<dyn GroupCounts> {
+        Arc::new(StoredCounts {
+            store: Arc::clone(&self.store),
+            scope: scope.clone(),
+            runtime: tokio::runtime::Handle::current(),
+        })
+    }
+}
+
+/// Asks the store from a policy's thread, which is none of the runtime's and so may wait.
+struct StoredCounts {
+    store: Arc<dyn Store>,
+    scope: IdScope,
+    runtime: tokio::runtime::Handle,
+}
+
+impl GroupCounts for StoredCounts {
+    fn group_count(&self, path: &[String]) -> u64 {
+        self.runtime.block_on(self.store.group_count(&self.scope, path)).unwrap_or(u64::MAX)
+    }
+}
+
+/// Refusals that may wait to be written. They are small, and past this the log alone has them.
+const REFUSALS_BEING_KEPT: usize = 256;
