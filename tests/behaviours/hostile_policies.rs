@@ -11,6 +11,7 @@ use landfall::policy::{
     EnrollmentKind, Fault, GroupCounts, Hub, Image, InitBudget, Label, LinkError, LiveCatalogue, LoadError, Outcome,
     PlaceInput, Placement, PolicyHost, PolicySettings, RecordedCatalogue, Rule, SelectInput, merge,
 };
+use landfall_tests::guests::component;
 
 #[test]
 fn a_policy_that_never_answers_is_out_of_fuel() {
@@ -284,11 +285,6 @@ impl Zoo {
 fn budgets() -> Budgets {
     let call = Budget { deadline_ms: 60_000, ..Budget::default() };
     Budgets { call, init: InitBudget { fuel: 200_000_000, deadline_ms: 600_000 } }
-}
-
-fn component(guest: &str) -> &'static [u8] {
-    let found = landfall_tests::guests::ALL.iter().find(|(name, _)| *name == guest);
-    found.map(|(_, component)| *component).expect(guest)
 }
 
 fn input() -> SelectInput {
