@@ -11,6 +11,7 @@ use landfall::policy::{
     EnrollmentKind, Fault, GroupCounts, Hub, Image, InitBudget, Label, LinkError, LiveCatalogue, LoadError, Outcome,
     PlaceInput, Placement, PolicyHost, PolicySettings, RecordedCatalogue, Rule, SelectInput, merge,
 };
+use landfall_tests::guests::component;
 
 #[test]
 fn a_policy_that_never_answers_is_out_of_fuel() {
@@ -65,7 +66,7 @@ fn answers_that_break_a_rule_name_the_rule() {
         ("bad-device-id", Rule::DeviceId),
         ("defers-for-ever", Rule::RetryAfter),
         ("bad-path", Rule::GroupPath),
-        ("deep-json", Rule::JsonDepth),
+        ("deep-json", Rule::Desired),
         ("invalid-json", Rule::Json),
     ] {
         ends(&zoo, guest, |failure| matches!(failure, Breakage::InvalidVerdict(broken) if broken.rule == rule));
@@ -74,8 +75,12 @@ fn answers_that_break_a_rule_name_the_rule() {
 
 #[test]
 fn an_answer_that_is_too_large_is_not_taken_over() {
-    let zoo = Zoo::new();
-    ends(&zoo, "huge-output", |failure| matches!(failure, Breakage::Output { .. } | Breakage::Memory { .. }));
+    // Room and fuel enough to make it, so that it is the answer that is refused.
+    let zoo = Zoo::within(Budgets {
+        call: Budget { fuel: 10_000_000_000, memory_bytes: 64 << 20, ..budgets().call },
+        ..budgets()
+    });
+    ends(&zoo, "huge-output", |failure| matches!(failure, Breakage::Output { .. }));
     ends(&zoo, "bad-reason", |failure| matches!(failure, Breakage::Output { .. }));
 }
 
@@ -280,11 +285,6 @@ impl Zoo {
 fn budgets() -> Budgets {
     let call = Budget { deadline_ms: 60_000, ..Budget::default() };
     Budgets { call, init: InitBudget { fuel: 200_000_000, deadline_ms: 600_000 } }
-}
-
-fn component(guest: &str) -> &'static [u8] {
-    let found = landfall_tests::guests::ALL.iter().find(|(name, _)| *name == guest);
-    found.map(|(_, component)| *component).expect(guest)
 }
 
 fn input() -> SelectInput {

@@ -9,9 +9,9 @@ use crate::json::{JsonError, JsonText};
 pub(super) fn parse(text: &str, size: Rule, max_bytes: usize, what: &str) -> Result<Value, Violation> {
     match JsonText::parse(text, max_bytes, MAX_DEPTH) {
         Ok(parsed) => Ok(parsed.value()),
-        Err(error @ JsonError::Size { .. }) => Err(size.broken(format!("{what} is {error}"))),
-        Err(error @ JsonError::Depth { .. }) => Err(Rule::JsonDepth.broken(format!("{what} is {error}"))),
-        Err(error @ JsonError::Syntax(_)) => Err(Rule::Json.broken(format!("{what} is {error}"))),
+        Err(error @ JsonError::Size { .. }) => Err(size.broken(format!("{what}: {error}"))),
+        Err(error @ JsonError::Depth { .. }) => Err(Rule::JsonDepth.broken(format!("{what}: {error}"))),
+        Err(error @ JsonError::Syntax(_)) => Err(Rule::Json.broken(format!("{what}: {error}"))),
     }
 }
 

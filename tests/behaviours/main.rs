@@ -1,0 +1,3 @@
+//! What Landfall does, seen from outside. One file a behaviour.
+
+mod hostile_policies;
