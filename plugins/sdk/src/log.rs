@@ -35,7 +35,7 @@ pub fn emit(level: Level, message: Arguments<'_>, fields: &[(&str, &dyn Display)
     crate::testing::asked::log_emit(level, message, fields);
 }
 
-/// Logs a line at a [`Level`](log::Level): `log!(level, "text {}", argument; field = value)`.
+/// Logs a line at a [`Level`](crate::log::Level): `log!(level, "text {}", argument; field = value)`.
 #[macro_export]
 macro_rules! log {
     ($level:expr, $text:literal $(, $argument:expr)* $(,)?) => {

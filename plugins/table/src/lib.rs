@@ -12,7 +12,7 @@
 //! - What the device says of itself counts only in conditions that ask for the `payload` by name, and never ends up in a
 //!   result: anybody who holds the device can make it say anything.
 //!
-//! Settings are parsed into [`Rule`](rule::Rule)s once, when they are given. Every mistake is found then, all at once,
+//! Settings are parsed into rules once, when they are given. Every mistake is found then, all at once,
 //! each with its JSON pointer: a decision can fail for what the device lacks, not for what the operator wrote.
 
 use std::time::Duration;

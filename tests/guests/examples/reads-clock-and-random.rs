@@ -1,6 +1,8 @@
 //! Reads the wall clock, the steady clock and the random state of the standard library. All of them must be what the
 //! call says, so that the same decision, made again, says the same.
 
+#![allow(clippy::disallowed_methods, reason = "that the standard library's clocks are the call's is what is tested")]
+
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};

@@ -10,6 +10,7 @@ landfall_guests::selector!("recurses", "Calls itself until the stack ends", |cal
     Ok(choice.into())
 });
 
+#[expect(unconditional_recursion, reason = "that is what this guest is for")]
 fn deeper(depth: u64) -> u64 {
     let frame = black_box([depth; 16]);
     // The addition afterwards keeps the compiler from making a loop of it.
