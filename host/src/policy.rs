@@ -48,7 +48,7 @@ pub use self::call::{
     Attestation, Call, CallReport, Choice, Deferral, Device, EnrollmentKind, Fault, Hub, HubHandle, Label, Location,
     Outcome, PlaceInput, Placement, Prior, Reason, SelectInput, Usage,
 };
-pub use self::catalogue::{Catalogue, GroupCounts, LiveCatalogue, NotRecorded, RecordedCatalogue, Transcript};
+pub use self::catalogue::{Catalogue, GroupCounts, LiveCatalogue, NoAnswer, RecordedCatalogue, Transcript};
 pub use self::engine::EngineError;
 pub use self::failure::{Breakage, CallFailure, HostFailure};
 pub use self::image::{

@@ -144,8 +144,8 @@ struct StoredCounts {
 }
 
 impl GroupCounts for StoredCounts {
-    fn group_count(&self, path: &[String]) -> u64 {
-        self.runtime.block_on(self.store.group_count(&self.scope, path)).unwrap_or(u64::MAX)
+    fn group_count(&self, path: &[String]) -> Result<u64, String> {
+        self.runtime.block_on(self.store.group_count(&self.scope, path)).map_err(|error| error.to_string())
     }
 }
 

@@ -317,8 +317,8 @@ fn input() -> SelectInput {
 fn catalogue() -> Arc<dyn Catalogue> {
     struct Counts;
     impl GroupCounts for Counts {
-        fn group_count(&self, path: &[String]) -> u64 {
-            u64::try_from(path.len()).unwrap_or_default()
+        fn group_count(&self, path: &[String]) -> Result<u64, String> {
+            Ok(u64::try_from(path.len()).unwrap_or_default())
         }
     }
     Arc::new(LiveCatalogue::new(&input().candidates, Arc::new(Counts)))

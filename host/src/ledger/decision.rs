@@ -13,6 +13,7 @@ use crate::policy::{Call, CallReport, Device, Outcome, Placement};
 
 /// What was decided about a device, and from what.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Decision {
     /// The two factors that admitted it.
     pub factors: Factors,
@@ -30,6 +31,7 @@ pub struct Decision {
 
 /// What admitted a device.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Factors {
     /// The enrollment.
     pub enrollment: EnrollmentRef,
@@ -45,6 +47,7 @@ pub struct Factors {
 
 /// One call of a policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PolicyCall {
     /// What for.
     pub step: Step,
@@ -76,6 +79,7 @@ pub enum Step {
 
 /// A hub as it was shown to a policy: its place in the kept list of hubs, and what changes from call to call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Candidate {
     /// Its position in the list.
     pub hub: u32,
@@ -97,7 +101,7 @@ pub enum Answer {
 
 /// What came of the calls.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Verdict {
     /// The device has a hub and a place.
     Assigned {

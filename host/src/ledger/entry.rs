@@ -8,6 +8,7 @@ use crate::names::{IdScope, TrackingId};
 
 /// What is kept under a tracking id.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Entry {
     /// The request.
     pub tracking_id: TrackingId,
@@ -25,7 +26,7 @@ pub struct Entry {
 
 /// What came of a request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "camelCase")]
 pub enum EntryKind {
     /// The device was turned away before any policy was asked.
     Refused {

@@ -16,6 +16,7 @@ pub use crate::hub::Location;
 
 /// All that hub selection is told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct SelectInput {
     /// What is ambient.
     pub call: Call,
@@ -27,6 +28,7 @@ pub struct SelectInput {
 
 /// All that grouping is told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PlaceInput {
     /// What is ambient.
     pub call: Call,
@@ -38,6 +40,7 @@ pub struct PlaceInput {
 
 /// Everything ambient that a decision may depend on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Call {
     /// The id under which the decision is kept.
     pub decision_id: String,
@@ -53,6 +56,7 @@ pub struct Call {
 
 /// The device that registers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Device {
     /// The registration id.
     pub registration_id: String,
@@ -104,6 +108,7 @@ pub struct Label {
 
 /// Where a device was before this registration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Prior {
     /// The hub's name; it may no longer be among the candidates.
     pub hub: String,
@@ -115,6 +120,7 @@ pub struct Prior {
 
 /// One hub that may be chosen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Hub {
     /// Its host name.
     pub name: Arc<str>,
@@ -153,6 +159,7 @@ pub enum Outcome {
 
 /// A hub for the device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Choice {
     /// The chosen hub.
     pub hub: HubHandle,
@@ -166,6 +173,7 @@ pub struct Choice {
 
 /// When the device is to ask again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Deferral {
     /// Milliseconds until the device asks again.
     pub retry_after_ms: u32,
@@ -184,6 +192,7 @@ pub struct Reason {
 
 /// Where a device belongs and what it starts with.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Placement {
     /// From the outermost group inwards; empty for no opinion.
     pub group_path: Vec<String>,
@@ -214,6 +223,7 @@ pub enum Fault {
 
 /// One call's result, and all that is to be known of how it came about.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct CallReport<T> {
     /// The checked answer, or why there is none.
     pub result: Result<T, CallFailure>,
@@ -227,6 +237,7 @@ pub struct CallReport<T> {
 
 /// What a call took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Usage {
     /// Units of fuel, calls into the host included.
     pub fuel: u64,

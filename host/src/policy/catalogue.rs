@@ -18,29 +18,44 @@ pub trait Catalogue: Send + Sync {
     ///
     /// # Errors
     ///
-    /// Only a recorded catalogue fails, when the recorded call never asked.
-    fn hub_labels(&self, hub: HubHandle) -> Result<Arc<[Label]>, NotRecorded>;
+    /// [`NoAnswer`]: the recorded call never asked, or the live state cannot be read.
+    fn hub_labels(&self, hub: HubHandle) -> Result<Arc<[Label]>, NoAnswer>;
 
     /// How many devices are placed at a path or below it.
     ///
     /// # Errors
     ///
     /// As above.
-    fn group_count(&self, path: &[String]) -> Result<u64, NotRecorded>;
+    fn group_count(&self, path: &[String]) -> Result<u64, NoAnswer>;
 }
 
 /// Counts devices by group; the live part of the catalogue.
 pub trait GroupCounts: Send + Sync {
     /// How many devices are placed at a path or below it.
-    fn group_count(&self, path: &[String]) -> u64;
+    ///
+    /// # Errors
+    ///
+    /// Why the number cannot be had. The call then ends without an answer: a wrong number could place devices wrongly.
+    fn group_count(&self, path: &[String]) -> Result<u64, String>;
 }
 
-/// A question to the catalogue that the record cannot answer.
+/// A question to the catalogue that has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the record has no answer to {question}")]
-pub struct NotRecorded {
-    /// What was asked.
-    pub question: Question,
+pub enum NoAnswer {
+    /// The recorded call did not ask it.
+    #[error("the record has no answer to {question}")]
+    NotRecorded {
+        /// What was asked.
+        question: Question,
+    },
+    /// The live state cannot be read.
+    #[error("{question} cannot be had: {reason}")]
+    Unavailable {
+        /// What was asked.
+        question: Question,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// The catalogue of a running host.
@@ -58,13 +73,14 @@ impl LiveCatalogue {
 }
 
 impl Catalogue for LiveCatalogue {
-    fn hub_labels(&self, hub: HubHandle) -> Result<Arc<[Label]>, NotRecorded> {
+    fn hub_labels(&self, hub: HubHandle) -> Result<Arc<[Label]>, NoAnswer> {
         let hub = usize::try_from(hub.0).ok().and_then(|at| self.labels.get(at));
         Ok(hub.cloned().unwrap_or_default())
     }
 
-    fn group_count(&self, path: &[String]) -> Result<u64, NotRecorded> {
-        Ok(self.counts.group_count(path))
+    fn group_count(&self, path: &[String]) -> Result<u64, NoAnswer> {
+        let unavailable = |reason| NoAnswer::Unavailable { question: Question::GroupCount(path.to_vec()), reason };
+        self.counts.group_count(path).map_err(unavailable)
     }
 }
 
@@ -82,18 +98,18 @@ impl RecordedCatalogue {
 }
 
 impl Catalogue for RecordedCatalogue {
-    fn hub_labels(&self, hub: HubHandle) -> Result<Arc<[Label]>, NotRecorded> {
+    fn hub_labels(&self, hub: HubHandle) -> Result<Arc<[Label]>, NoAnswer> {
         match self.transcript.answer(&Question::HubLabels(hub)) {
             Some(Answer::Labels(labels)) => Ok(Arc::clone(labels)),
-            _ => Err(NotRecorded { question: Question::HubLabels(hub) }),
+            _ => Err(NoAnswer::NotRecorded { question: Question::HubLabels(hub) }),
         }
     }
 
-    fn group_count(&self, path: &[String]) -> Result<u64, NotRecorded> {
+    fn group_count(&self, path: &[String]) -> Result<u64, NoAnswer> {
         let question = Question::GroupCount(path.to_vec());
         match self.transcript.answer(&question) {
             Some(Answer::Count(count)) => Ok(*count),
-            _ => Err(NotRecorded { question }),
+            _ => Err(NoAnswer::NotRecorded { question }),
         }
     }
 }
@@ -102,11 +118,11 @@ impl Catalogue for RecordedCatalogue {
 pub struct EmptyCatalogue;
 
 impl Catalogue for EmptyCatalogue {
-    fn hub_labels(&self, _: HubHandle) -> Result<Arc<[Label]>, NotRecorded> {
+    fn hub_labels(&self, _: HubHandle) -> Result<Arc<[Label]>, NoAnswer> {
         Ok(Arc::default())
     }
 
-    fn group_count(&self, _: &[String]) -> Result<u64, NotRecorded> {
+    fn group_count(&self, _: &[String]) -> Result<u64, NoAnswer> {
         Ok(0)
     }
 }

@@ -12,7 +12,7 @@ use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
 use super::budget::{Budget, OverBudget};
 use super::call::Fault;
-use super::catalogue::NotRecorded;
+use super::catalogue::NoAnswer;
 use super::link::{GuestExit, TooManyHostCalls, TranscriptFull};
 use super::log::PanicNote;
 use super::verdict::Violation;
@@ -118,6 +118,12 @@ pub enum HostFailure {
         /// What was asked.
         question: String,
     },
+    /// What the policy asked for could not be read from the store.
+    #[error("{detail}")]
+    NoCatalogue {
+        /// What, and why.
+        detail: String,
+    },
     /// The image does not have what was asked of it.
     #[error("the plugin does not export `{interface}`")]
     NotExported {
@@ -142,6 +148,7 @@ impl CallFailure {
             Self::Host(HostFailure::ShuttingDown) => "host-shutting-down",
             Self::Host(HostFailure::NoInstance) => "host-no-instance",
             Self::Host(HostFailure::NotRecorded { .. }) => "host-not-recorded",
+            Self::Host(HostFailure::NoCatalogue { .. }) => "host-no-catalogue",
             Self::Host(HostFailure::NotExported { .. }) => "host-not-exported",
             Self::Host(HostFailure::Crashed) => "host-crashed",
         }
@@ -178,8 +185,11 @@ pub(super) fn of_error(error: &wasmtime::Error, panic: Option<PanicNote>, budget
     if let Some(limit) = error.downcast_ref::<TranscriptFull>() {
         return CallFailure::Broke(Breakage::HostCalls { detail: limit.to_string() });
     }
-    if let Some(NotRecorded { question }) = error.downcast_ref::<NotRecorded>() {
-        return CallFailure::Host(HostFailure::NotRecorded { question: question.to_string() });
+    if let Some(no_answer) = error.downcast_ref::<NoAnswer>() {
+        return CallFailure::Host(match no_answer {
+            NoAnswer::NotRecorded { question } => HostFailure::NotRecorded { question: question.to_string() },
+            NoAnswer::Unavailable { .. } => HostFailure::NoCatalogue { detail: no_answer.to_string() },
+        });
     }
     if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
         return CallFailure::Host(HostFailure::NoInstance);

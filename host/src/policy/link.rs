@@ -221,7 +221,7 @@ impl CallState {
     fn ask(
         &mut self,
         question: Question,
-        ask: impl FnOnce(&dyn Catalogue) -> Result<Answer, super::catalogue::NotRecorded>,
+        ask: impl FnOnce(&dyn Catalogue) -> Result<Answer, super::catalogue::NoAnswer>,
     ) -> wasmtime::Result<Answer> {
         if let Some(answer) = self.transcript.answer(&question) {
             return Ok(answer.clone());

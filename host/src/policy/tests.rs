@@ -195,8 +195,8 @@ fn input(hubs: u32, seed: u64) -> SelectInput {
 fn counting() -> Arc<dyn Catalogue> {
     struct Counts(AtomicU64);
     impl GroupCounts for Counts {
-        fn group_count(&self, _: &[String]) -> u64 {
-            self.0.fetch_add(1, Ordering::SeqCst)
+        fn group_count(&self, _: &[String]) -> Result<u64, String> {
+            Ok(self.0.fetch_add(1, Ordering::SeqCst))
         }
     }
     Arc::new(LiveCatalogue::new(&[], Arc::new(Counts(AtomicU64::new(0)))))

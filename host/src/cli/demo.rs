@@ -1,0 +1,128 @@
+//! `landfall demo`: the main job, start to end, on this machine, with nothing set up and nothing mocked.
+//!
+//! A factory makes a CA and devices; a server is started in a temporary folder, as `init` and `serve` would; the
+//! manufacturer imports its records with its own token; an operator links hubs and makes a group; and the devices
+//! register over mutual TLS 1.3, each over its own connection, all at once. Then four that must not come in.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::CliError;
+use crate::clock::{self, Ambient};
+use crate::config::{Config, Server as Addresses};
+use crate::folder::DataFolder;
+use crate::init;
+use crate::server::Server;
+use crate::telemetry;
+
+mod device;
+mod factory;
+mod operator;
+mod print;
+
+use device::{Device, Told};
+use factory::Factory;
+use operator::Operator;
+
+/// Runs the demo.
+pub(super) async fn run() -> Result<(), CliError> {
+    // Refusals are part of the show and are printed in their place.
+    telemetry::start("off");
+    let began = clock::instant();
+    let ambient = Ambient::system();
+    let place = tempfile::tempdir().map_err(CliError::temporary_folder)?;
+    print::title();
+
+    let factory = Factory::build(ambient.now())?;
+    print::step("factory", &format!("a CA and {} devices with certificates of their own (P-256)", factory.devices.len()));
+
+    let scope = "0neDEMO".parse()?;
+    let any_port = ([127, 0, 0, 1], 0).into();
+    let addresses =
+        Addresses { hostname: "localhost".to_owned(), scope, device_listen: any_port, management_listen: any_port };
+    let made = init::init(&place.path().join("landfall-data"), &addresses, &ambient).await?;
+    let config = Config::read(&made.folder.config())?;
+    let server = Server::start(&made.folder, config, ambient).await?;
+    print::step("server", &format!("devices at https://{}, management at https://{}", server.device_addr, server.management_addr));
+
+    let shown = play(&factory, &made.folder, &made.operator_token, &server).await;
+    server.stop().await?;
+    shown?;
+    print::last(began.elapsed());
+    Ok(())
+}
+
+async fn play(factory: &Factory, folder: &DataFolder, token: &str, server: &Server) -> Result<(), CliError> {
+    let operator = Operator::of(folder, token, server)?;
+    let manufacturer = operator.manufacturer(MANUFACTURER).await?;
+
+    let imported = manufacturer.import(&factory.records()).await?;
+    operator.set_state(factory::QUARANTINED, "quarantined").await?;
+    print::step("records", &format!("{imported} manufacturing records, imported with the token of {MANUFACTURER}; one quarantined since"));
+
+    for (name, weight, capacity, region) in HUBS {
+        let hub = json!({ "weight": weight, "capacity": capacity, "labels": { "region": region } });
+        operator.put(&format!("hubs/{name}"), &hub).await?;
+    }
+    print::step("hubs", "eu-1 (weight 3, room for 6), us-1 (weight 2, room for 4), ap-1 (weight 1, room for 2)");
+
+    operator.upload_authority("factory", &factory.authority).await?;
+    operator.put("enrollment-groups/pumps", &group()).await?;
+    print::step("group", "pumps: certificates of the factory's CA; `weighted` chooses the hub, `table` the place");
+
+    let devices = Device::all(folder, server, &factory.devices)?;
+    let mut told = Vec::new();
+    for registering in devices.into_iter().map(|device| tokio::spawn(device.register())) {
+        told.push(registering.await.map_err(CliError::interrupted)??);
+    }
+    told.sort_by(|a: &Told, b: &Told| a.device.cmp(&b.device));
+    let mut rows = Vec::new();
+    for told in told {
+        let decision = operator.decision(&told.tracking_id).await?;
+        rows.push(print::Row::of(&told, &decision)?);
+    }
+    print::registered(&rows);
+
+    let mut refusals = Vec::new();
+    for (what, issued) in &factory.unwelcome {
+        let told = Device::one(folder, server, issued)?.register().await?;
+        let entry = operator.decision(&told.tracking_id).await?;
+        refusals.push(print::Refusal::of(what, &told, &entry)?);
+    }
+    print::refused(&refusals);
+    Ok(())
+}
+
+/// The group's enrollment, as an operator would send it.
+fn group() -> Value {
+    json!({
+        "x509": { "authorities": { "primary": "factory" } },
+        "allocation": {
+            "selection": { "plugin": "weighted", "settings": { "alternates": 2 } },
+            "grouping": [{ "plugin": "table", "settings": { "rules": [
+                {
+                    "name": "prototypes",
+                    "when": [{ "fact": "serial", "prefix": "X" }],
+                    "group": ["lab"],
+                    "desired": { "telemetry": { "seconds": 5 } }
+                },
+                {
+                    "name": "customers",
+                    "group": ["{fact.customer}", "{fact.site}"],
+                    "tags": { "model": "{fact.model}" },
+                    "desired": { "telemetry": { "seconds": 60 } }
+                }
+            ] } }]
+        }
+    })
+}
+
+/// Who makes the devices.
+const MANUFACTURER: &str = "acme";
+
+/// Name, weight, capacity, region. There is room for exactly the devices that are welcome.
+const HUBS: [(&str, u32, u64, &str); 3] =
+    [("eu-1.hubs.example", 3, 6, "eu"), ("us-1.hubs.example", 2, 4, "us"), ("ap-1.hubs.example", 1, 2, "ap")];
