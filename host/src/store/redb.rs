@@ -11,6 +11,7 @@
 //! - *The file* carries its format's version; one of a newer landfall is refused, never rewritten.
 
 mod catalogue;
+mod check;
 mod codec;
 mod engine;
 mod enrollments;
@@ -33,6 +34,7 @@ use async_trait::async_trait;
 use redb::{Database, ReadOnlyTable, ReadableDatabase, StorageBackend};
 use tokio::sync::oneshot;
 
+pub use self::check::Finding;
 use self::engine::{RedbEngine, RedbJob, Write};
 use self::ledger::KnownContent;
 use self::tables::Definition;
@@ -55,6 +57,8 @@ use crate::token::TokenRecord;
 pub struct StoreSettings {
     /// How much of the file is held in memory, in bytes.
     pub cache_bytes: usize,
+    /// Whether opening reads every page and compares its checksum: for a file that comes from elsewhere.
+    pub verify_on_open: bool,
     /// How many entries that led to no registration the ledger keeps.
     pub entries_kept: u64,
     /// How many writes of devices and people may wait.
@@ -73,6 +77,7 @@ impl Default for StoreSettings {
     fn default() -> Self {
         Self {
             cache_bytes: 128 * 1024 * 1024,
+            verify_on_open: false,
             entries_kept: 100_000,
             device_queue: 4096,
             bulk_queue: 64,
@@ -111,7 +116,7 @@ impl RedbStore {
     /// [`StoreError::Open`] when another process has it open, when it is of a newer format, when it is damaged, or
     /// when the file system says no.
     pub fn open(path: &Path, settings: StoreSettings) -> Result<Self, StoreError> {
-        let database = open::file(path, settings.cache_bytes)?;
+        let database = open::file(path, &settings)?;
         let (store, Turns(writer)) = Self::assemble(database, settings);
         let thread =
             std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.run()).map_err(|e| {
@@ -134,8 +139,17 @@ impl RedbStore {
         backend: impl StorageBackend,
         settings: StoreSettings,
     ) -> Result<(Self, Turns), StoreError> {
-        let database = open::backend(backend, settings.cache_bytes)?;
+        let database = open::backend(backend, &settings)?;
         Ok(Self::assemble(database, settings))
+    }
+
+    /// Makes every count and claim again from what it is made of, and names what differs. Reads the whole file.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, or holds what cannot be understood.
+    pub async fn check(&self) -> Result<Vec<Finding>, StoreError> {
+        self.look(check::check).await
     }
 
     fn assemble(database: Database, settings: StoreSettings) -> (Self, Turns) {

@@ -6,6 +6,7 @@ pub(crate) mod concurrency;
 pub(crate) mod enrollments;
 pub(crate) mod ledger;
 pub(crate) mod make;
+pub(crate) mod model;
 pub(crate) mod records;
 pub(crate) mod registrations;
 

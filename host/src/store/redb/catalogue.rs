@@ -52,12 +52,15 @@ pub(super) fn load(view: &View) -> Result<CatalogueRecords, StoreError> {
     Ok(CatalogueRecords { scopes: scopes.into_values().collect() })
 }
 
+/// A thing of an id scope, and its name.
+type Named<T> = ((IdScope, String), T);
+
 /// All rows of a table whose names are texts, by scope and name.
-pub(super) fn all<T: DeserializeOwned>(
+fn all<T: DeserializeOwned>(
     view: &View,
     definition: Definition,
     what: &'static str,
-) -> Result<Vec<((IdScope, String), T)>, StoreError> {
+) -> Result<Vec<Named<T>>, StoreError> {
     let mut found = Vec::new();
     for row in view.table(definition)?.iter().map_err(unreadable)? {
         let (key, value) = row.map_err(unreadable)?;

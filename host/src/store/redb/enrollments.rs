@@ -203,6 +203,12 @@ impl Claims {
         Self { certificates, plugins: plugins(scope, &owner, &group.terms.allocation), owner }
     }
 
+    /// The keys of the rows for certificates and for plugins, and whose they are.
+    pub(super) fn into_rows(self) -> (Vec<Vec<u8>>, Vec<Vec<u8>>, EnrollmentRef) {
+        let certificates = self.certificates.into_iter().map(|(key, _)| key);
+        (certificates.collect(), self.plugins, self.owner)
+    }
+
     /// Takes these in place of what the same enrollment held before, if no other holds any of them.
     fn replace(&self, tables: &mut Tables<'_>, before: Option<Self>) -> Result<Result<(), PutOutcome>, StoreError> {
         for (key, called) in &self.certificates {

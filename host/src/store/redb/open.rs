@@ -5,30 +5,34 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use redb::backends::FileBackend;
-use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageBackend, TableHandle};
+use redb::{Database, DatabaseError, ReadableDatabase, StorageBackend, TableHandle};
 
+use super::StoreSettings;
 use super::engine::story;
 use super::tables::{self, META, Tables};
 use crate::store::StoreError;
 
 /// Opens a file, or makes it so that it is still there after a power failure, readable by its owner only.
-pub(super) fn file(path: &Path, cache_bytes: usize) -> Result<Database, StoreError> {
+pub(super) fn file(path: &Path, settings: &StoreSettings) -> Result<Database, StoreError> {
     let refused = |reason: String| StoreError::Open { path: path.display().to_string(), reason };
     let file = create(path).map_err(|e| refused(e.to_string()))?;
     let backend = FileBackend::new(file).map_err(|e| refused(explain(&e)))?;
-    whole(backend, cache_bytes).map_err(refused)
+    whole(backend, settings).map_err(refused)
 }
 
 /// Opens what is kept elsewhere.
-pub(super) fn backend(backend: impl StorageBackend, cache_bytes: usize) -> Result<Database, StoreError> {
-    whole(backend, cache_bytes).map_err(|reason| StoreError::Open { path: "(not a file)".to_owned(), reason })
+pub(super) fn backend(backend: impl StorageBackend, settings: &StoreSettings) -> Result<Database, StoreError> {
+    whole(backend, settings).map_err(|reason| StoreError::Open { path: "(not a file)".to_owned(), reason })
 }
 
 /// Opens a backend. A disk that claimed to have written what it had not can make redb panic here.
-fn whole(backend: impl StorageBackend, cache_bytes: usize) -> Result<Database, String> {
+fn whole(backend: impl StorageBackend, settings: &StoreSettings) -> Result<Database, String> {
     let opened = catch_unwind(AssertUnwindSafe(|| {
-        let database =
-            Builder::new().set_cache_size(cache_bytes).create_with_backend(backend).map_err(|e| explain(&e))?;
+        let database = Database::builder()
+            .set_cache_size(settings.cache_bytes)
+            .set_check_integrity_on_open(settings.verify_on_open)
+            .create_with_backend(backend)
+            .map_err(|e| explain(&e))?;
         prepare(&database)?;
         Ok(database)
     }));

@@ -182,8 +182,10 @@ impl Import {
         };
         let mut device_refused = false;
         for row in judged {
-            if !row.again {
-                device_refused = row.outcome == RowOutcome::Added && row.place >= first_refused;
+            if row.outcome == RowOutcome::Added {
+                device_refused = row.place >= first_refused;
+            } else if !row.again {
+                device_refused = false;
             }
             // Further rows of a device that was not added have nothing to update.
             if device_refused && row.outcome.is_good() {

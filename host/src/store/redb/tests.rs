@@ -1,5 +1,5 @@
 use super::*;
-use crate::store::suite::store_suite;
+use crate::store::suite::{make, store_suite};
 
 pub(super) fn settings() -> StoreSettings {
     let on_fatal: OnFatal = Arc::new(|error| panic!("{error}"));
@@ -68,4 +68,66 @@ fn only_the_owner_may_read_the_file() {
     let (_store, folder) = open();
     let mode = std::fs::metadata(folder.path().join("landfall.redb")).unwrap().permissions().mode();
     assert_eq!(mode & 0o077, 0);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config { cases: 16, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn the_store_does_as_the_model_does(operations in crate::store::suite::model::operations()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let (store, folder) = open();
+            let path = folder.path().join("landfall.redb");
+            let reopen = async |store: make::Shared| {
+                store.close().await.unwrap();
+                let store = RedbStore::open(&path, settings()).unwrap();
+                assert_eq!(store.check().await.unwrap(), []);
+                let store: make::Shared = Arc::new(store);
+                store
+            };
+            crate::store::suite::model::compare(Arc::new(store), operations, reopen).await;
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_check_names_what_contradicts_itself() {
+    let (store, folder) = open();
+    let shared: make::Shared = Arc::new(store);
+    make::link(&shared, &[("a.example", 9)]).await;
+    make::place(&shared, "pump-1", "a.example", &["eu"]).await;
+    shared.import_batch(make::batch(vec![make::record("a", "acme", "x")])).await.unwrap();
+    let individual = make::individual("a", "1", "c1", None);
+    shared.put_individual(&make::scope(), individual, Precondition::New).await.unwrap();
+    shared.close().await.unwrap();
+    let path = folder.path().join("landfall.redb");
+    let reopened = RedbStore::open(&path, settings()).unwrap();
+    assert_eq!(reopened.check().await.unwrap(), []);
+    reopened.close().await.unwrap();
+    let database = Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    {
+        let mut tables = tables::Tables::open(&transaction, 0).unwrap();
+        let key = |name: &str| codec::key(&make::scope(), name);
+        tables.hub_loads.put(&key("a.example"), &2_u64).unwrap();
+        tables.group_counts.put(&key("other"), &1_u64).unwrap();
+        tables.record_counts.remove(&key("acme")).unwrap();
+        tables.decisions.remove(make::tracking(1).as_bytes()).unwrap();
+        tables.certificates.remove(&key(&Digest::of(b"c1").to_string())).unwrap();
+        tables.content.put_encoded(Digest::of(b"x").as_bytes(), b"y").unwrap();
+    }
+    transaction.commit().unwrap();
+    drop(database);
+    let findings = RedbStore::open(&path, settings()).unwrap().check().await.unwrap();
+    let found: Vec<_> = findings.iter().map(|finding| finding.what).collect();
+    let wanted = [
+        "registration",
+        "count of a hub",
+        "count of a group",
+        "count of a manufacturer",
+        "use of a certificate",
+        "content",
+    ];
+    assert_eq!(found, wanted, "{findings:?}");
 }
