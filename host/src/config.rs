@@ -27,7 +27,7 @@ impl Config {
         &self,
         now: crate::clock::Timestamp,
     ) -> crate::attestation::x509::VerifyPolicy {
-        crate::attestation::x509::VerifyPolicy { now }
+        crate::attestation::x509::VerifyPolicy::at(now)
     }
 }
 

@@ -1,69 +1,40 @@
-#![allow(missing_docs, clippy::all)]
-use crate::clock::Timestamp;
-use crate::names::*;
-use serde::Serialize;
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("x")]
-pub struct ChainError;
-#[derive(Clone, Debug, Serialize)]
-pub struct CertificateInfo;
-#[derive(Clone, Debug)]
-pub struct PresentedChain;
-#[derive(Clone, Debug)]
-pub struct Leaf;
-impl PresentedChain {
-    pub fn parse(_: &[rustls_pki_types::CertificateDer<'_>]) -> Result<Self, ChainError> {
-        todo!()
-    }
-    pub fn leaf(&self) -> &Leaf {
-        todo!()
-    }
-}
-impl Leaf {
-    pub fn sha256(&self) -> Digest {
-        todo!()
-    }
-    pub fn spki_sha256(&self) -> Digest {
-        todo!()
-    }
-    pub fn info(&self) -> &CertificateInfo {
-        todo!()
-    }
-    pub fn claims(&self) -> Vec<(String, String)> {
-        todo!()
-    }
-    pub fn issuer(&self) -> &str {
-        todo!()
-    }
-    pub fn registration_id(&self) -> Result<RegistrationId, ChainError> {
-        todo!()
-    }
-}
-#[derive(Clone)]
-pub struct Anchor;
-impl Anchor {
-    pub fn parse(_: &[u8]) -> Result<Self, ChainError> {
-        todo!()
-    }
-}
-pub struct AnchorIndex<T>(Vec<T>);
-impl<T> Default for AnchorIndex<T> {
-    fn default() -> Self {
-        Self(vec![])
-    }
-}
-impl<T> AnchorIndex<T> {
-    pub fn insert(&mut self, _: &Anchor, _: T) {}
-    pub fn nearest(&self, _: &PresentedChain) -> Option<&T> {
-        todo!()
-    }
-}
-pub struct VerifyPolicy {
-    pub now: Timestamp,
-}
-pub fn verify_pinned(_: &PresentedChain, _: &[Digest], _: &VerifyPolicy) -> Result<(), ChainError> {
-    todo!()
-}
-pub fn verify_group(_: &PresentedChain, _: &[Anchor], _: &VerifyPolicy) -> Result<(), ChainError> {
-    todo!()
-}
+//! X.509 client certificates: read once, judged by the enrollment that counts.
+//!
+//! The TLS layer takes any certificate whose key the device can use, for which enrollment counts is known only after
+//! the request is read. So there are three steps. [`PresentedChain::parse`] bounds what was sent and reads it into
+//! facts; nothing later looks at the bytes again. [`AnchorIndex::nearest`] finds whose certificate stands lowest on
+//! the chain. [`verify_pinned`] or [`verify_group`] then judges the chain as that enrollment says: a pinned
+//! certificate is compared, never path-built; a group's chain is verified up to that group's authorities alone, never
+//! to the union of all.
+//!
+//! Path building is rustls-webpki's. What it leaves out (an authority's own dates and constraints, key usage, key
+//! sizes, serial numbers) is in [`strict`](self), where each rule closes a case of the public path-validation suites
+//! that webpki alone lets through. Bounds: 4 certificates above the device's own and 16 KiB in all, checked before
+//! any is parsed, and at most 20 signatures to find an enrollment. Nothing that is named inside a certificate (a
+//! revocation list, an issuer's address) is ever fetched.
+
+mod anchor;
+mod certificate;
+mod chain;
+mod error;
+mod index;
+mod key;
+mod leaf;
+mod name;
+pub mod pem;
+pub mod possession;
+mod signature;
+mod strict;
+mod verify;
+
+pub use self::anchor::Anchor;
+pub use self::chain::{MAX_CHAIN_BYTES, MAX_INTERMEDIATES, PresentedChain};
+pub use self::error::{ChainError, Flaw, Which};
+pub use self::index::AnchorIndex;
+pub use self::key::KeyFlaw;
+pub use self::leaf::{CertificateInfo, Leaf};
+pub use self::name::CommonNameError;
+pub use self::verify::{DEFAULT_CLOCK_SKEW, VerifiedPath, VerifyPolicy, verify_group, verify_pinned};
+
+#[cfg(test)]
+mod tests;

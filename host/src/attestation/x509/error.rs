@@ -1,0 +1,180 @@
+//! Why a certificate or a chain is refused, in the words that the operator reads.
+
+use super::key::KeyFlaw;
+use super::name::CommonNameError;
+use crate::names::Digest;
+
+/// Why a chain is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChainError {
+    /// Nothing was sent.
+    #[error("the device sent no certificate")]
+    Empty,
+    /// Over the limit of certificates.
+    #[error(
+        "the device sent {sent} certificates above its own, and at most {max} are read; send only those up to the certificate authority that is uploaded here"
+    )]
+    TooManyIntermediates {
+        /// How many, exact duplicates not counted.
+        sent: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// Over the limit of bytes.
+    #[error("the device's certificates take {bytes} bytes, and at most {max} are read")]
+    TooLarge {
+        /// How many bytes.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// One of the certificates is not acceptable.
+    #[error("{which} {flaw}")]
+    Flawed {
+        /// Which one.
+        which: Which,
+        /// What is wrong with it.
+        flaw: Flaw,
+    },
+    /// The certificate names no device.
+    #[error("the device's certificate names no device: {0}")]
+    CommonName(#[from] CommonNameError),
+    /// Not the certificate that the enrollment names.
+    #[error("the enrollment names other certificates; the one shown has the SHA-256 {shown}")]
+    NotPinned {
+        /// The one that was shown.
+        shown: Digest,
+    },
+    /// The enrollment has nothing to verify up to.
+    #[error("the enrollment has no usable certificate authority")]
+    NoAnchors,
+    /// No issuer leads up to the enrollment's authorities.
+    #[error(
+        "no chain leads from the device's certificate up to the enrollment's certificate authorities; its issuer is {issuer:?}, and the device must send every certificate between"
+    )]
+    NoPath {
+        /// The issuer that the device's certificate names.
+        issuer: String,
+    },
+    /// An issuer of the right name did not sign.
+    #[error(
+        "a certificate on the chain was not signed by the key of the issuer that it names ({issuer:?} for the device's own)"
+    )]
+    BadSignature {
+        /// The issuer that the device's certificate names.
+        issuer: String,
+    },
+    /// More certificates than the enrollment allows.
+    #[error(
+        "{found} certificates stand between the device and the certificate authority, and the enrollment allows {max}"
+    )]
+    PathTooLong {
+        /// How many.
+        found: usize,
+        /// How many may.
+        max: usize,
+    },
+    /// Refused by the path builder for a reason that is not among ours.
+    #[error("the chain does not verify: {0}")]
+    Path(String),
+}
+
+impl ChainError {
+    pub(super) fn flawed(which: Which, flaw: Flaw) -> Self {
+        Self::Flawed { which, flaw }
+    }
+}
+
+/// Which certificate is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The device's own.
+    Leaf,
+    /// One that the device sent along, by its subject.
+    Intermediate(String),
+    /// A certificate authority of ours, by its subject.
+    Anchor(String),
+}
+
+impl std::fmt::Display for Which {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Leaf => f.write_str("the device's certificate"),
+            Self::Intermediate(subject) => write!(f, "the intermediate certificate {subject:?}"),
+            Self::Anchor(subject) => write!(f, "the certificate authority {subject:?}"),
+        }
+    }
+}
+
+/// What is wrong with one certificate; reads on after "the certificate".
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Flaw {
+    /// Not DER, or not a certificate.
+    #[error("cannot be read: {0}")]
+    Malformed(String),
+    /// Version 1 or 2.
+    #[error("has version {0}; only version 3 says what a certificate is for")]
+    Version(u32),
+    /// Begins later.
+    #[error("is not valid before {0}")]
+    NotYetValid(String),
+    /// Is over.
+    #[error("expired at {0}")]
+    Expired(String),
+    /// Ends before it begins.
+    #[error("ends before it begins")]
+    InvertedValidity,
+    /// The key is refused.
+    #[error("has a key that is not accepted: {0}")]
+    Key(#[from] KeyFlaw),
+    /// SHA-1 and the like.
+    #[error("is signed with the algorithm {0}; accepted are RSA, ECDSA and Ed25519 with SHA-256 or better")]
+    SignatureAlgorithm(String),
+    /// Says something that must be understood, and is not.
+    #[error("has the critical extension {0}, which is not understood here")]
+    UnknownCriticalExtension(String),
+    /// Says a thing twice.
+    #[error("has the extension {0} twice")]
+    DuplicateExtension(String),
+    /// The serial number is out of its bounds (RFC 5280, 4.1.2.2).
+    #[error("has a serial number that is not a positive number of 1 to 20 octets")]
+    Serial,
+    /// Nobody's.
+    #[error("has an empty subject")]
+    EmptySubject,
+    /// By nobody.
+    #[error("has an empty issuer")]
+    EmptyIssuer,
+    /// No basicConstraints cA.
+    #[error("is not a certificate authority's (basicConstraints has no cA)")]
+    NotAuthority,
+    /// keyUsage without keyCertSign.
+    #[error("may not sign certificates (keyUsage has no keyCertSign)")]
+    MayNotSign,
+    /// A leaf with basicConstraints cA.
+    #[error("is a certificate authority's, and no device may show one")]
+    LeafIsAuthority,
+    /// A leaf with keyCertSign.
+    #[error("may sign certificates (keyUsage has keyCertSign), and no device's may")]
+    LeafMaySign,
+    /// A leaf with nameConstraints.
+    #[error("has name constraints, which only a certificate authority's may have")]
+    LeafNameConstraints,
+    /// nameConstraints that some would ignore (RFC 5280, 4.2.1.10).
+    #[error("has name constraints that are not marked critical")]
+    NonCriticalNameConstraints,
+    /// Not meant for this.
+    #[error("is not for clients (extendedKeyUsage has no clientAuth)")]
+    NotForClients,
+    /// More certificates below than it allows.
+    #[error("allows {max} certificate authorities below itself, and {found} stand there")]
+    PathLength {
+        /// pathLenConstraint.
+        max: u32,
+        /// How many there are.
+        found: usize,
+    },
+    /// Authority and subject key identifiers of a link differ.
+    #[error("names another key of its issuer (authority key identifier) than its issuer has")]
+    KeyIdentifier,
+}

@@ -1,0 +1,70 @@
+//! Which enrollment's authority stands lowest on a chain.
+
+use std::collections::HashMap;
+
+use super::anchor::Anchor;
+use super::certificate::Certificate;
+use super::chain::PresentedChain;
+use super::signature::signed_by;
+use crate::names::Digest;
+
+/// Authorities and whose they are.
+///
+/// DPS walks the presented chain from the device's own certificate to the root and takes the first entry that refers
+/// to a certificate on it, so a group of a lower intermediate wins over one of a higher. The last link need not be
+/// sent: a certificate that an authority here has signed counts as if that authority's followed it.
+///
+/// Here only links with a true signature count, so that nobody steers the choice by sending certificates of others.
+/// That takes at most 10 signatures for the links, and one more for every authority here that has the name and key
+/// identifier of some certificate's issuer.
+#[derive(Debug)]
+pub struct AnchorIndex<T> {
+    owners: Vec<T>,
+    by_digest: HashMap<Digest, usize>,
+    /// By the DER of the subject.
+    by_subject: HashMap<Vec<u8>, Vec<(Anchor, usize)>>,
+}
+
+impl<T> Default for AnchorIndex<T> {
+    fn default() -> Self {
+        Self { owners: Vec::new(), by_digest: HashMap::new(), by_subject: HashMap::new() }
+    }
+}
+
+impl<T> AnchorIndex<T> {
+    /// Adds an authority. One certificate belongs to one owner: the first stays.
+    pub fn insert(&mut self, anchor: &Anchor, owner: T) {
+        if self.by_digest.contains_key(&anchor.sha256()) {
+            return;
+        }
+        let at = self.owners.len();
+        self.owners.push(owner);
+        self.by_digest.insert(anchor.sha256(), at);
+        self.by_subject.entry(anchor.certificate().subject.clone()).or_default().push((anchor.clone(), at));
+    }
+
+    /// Whose authority stands lowest on the chain.
+    pub fn nearest(&self, chain: &PresentedChain) -> Option<&T> {
+        let issued =
+            |issuer: &Certificate, child: &Certificate| child.names_issuer(issuer) && signed_by(child, &issuer.key);
+        let at = chain.levels(issued).find_map(|level| {
+            let itself = level.iter().find_map(|certificate| self.by_digest.get(&certificate.sha256)).copied();
+            itself.or_else(|| level.iter().find_map(|certificate| self.issuer_of(certificate, chain)))
+        })?;
+        self.owners.get(at)
+    }
+
+    fn issuer_of(&self, certificate: &Certificate, chain: &PresentedChain) -> Option<usize> {
+        let namesakes = self.by_subject.get(&certificate.issuer)?;
+        // An authority may have several certificates of one key; the one that was sent is the one that is meant.
+        let sent = |anchor: &Anchor| chain.above().iter().any(|certificate| certificate.sha256 == anchor.sha256());
+        let sent_first = namesakes
+            .iter()
+            .filter(|(anchor, _)| sent(anchor))
+            .chain(namesakes.iter().filter(|(anchor, _)| !sent(anchor)));
+        sent_first
+            .filter(|(anchor, _)| certificate.names_issuer(anchor.certificate()))
+            .find(|(anchor, _)| signed_by(certificate, &anchor.certificate().key))
+            .map(|(_, at)| *at)
+    }
+}

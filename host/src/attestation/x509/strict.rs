@@ -1,0 +1,122 @@
+//! What the path builder leaves out, one certificate at a time.
+//!
+//! webpki sees of an anchor only its name, key and name constraints; it looks at no key usage and no serial number,
+//! and takes keys of any size that it can compute with. Each rule here names, where there is one, the section of
+//! RFC 5280 that it comes from.
+
+use super::certificate::Certificate;
+use super::error::Flaw;
+use super::signature;
+use super::verify::VerifyPolicy;
+
+/// What every certificate must be, a pinned one too.
+pub(super) fn any(certificate: &Certificate) -> Result<(), Flaw> {
+    if certificate.version != 3 {
+        return Err(Flaw::Version(certificate.version));
+    }
+    if let Some(extension) = &certificate.extensions.unknown_critical {
+        return Err(Flaw::UnknownCriticalExtension(extension.clone()));
+    }
+    certificate.key.flaw.clone().map_or(Ok(()), |flaw| Err(Flaw::Key(flaw)))
+}
+
+/// A device's certificate that is verified by its issuers.
+pub(super) fn issued_leaf(certificate: &Certificate) -> Result<(), Flaw> {
+    any(certificate)?;
+    issued(certificate)?;
+    let extensions = &certificate.extensions;
+    if extensions.ca {
+        return Err(Flaw::LeafIsAuthority);
+    }
+    if extensions.may_sign == Some(true) {
+        return Err(Flaw::LeafMaySign);
+    }
+    if extensions.name_constraints.is_some() {
+        return Err(Flaw::LeafNameConstraints);
+    }
+    signature_algorithm(certificate)
+}
+
+/// A certificate between the device's and the anchor.
+pub(super) fn intermediate(certificate: &Certificate) -> Result<(), Flaw> {
+    any(certificate)?;
+    issued(certificate)?;
+    authority(certificate)?;
+    signature_algorithm(certificate)
+}
+
+/// An uploaded authority's certificate. Its signature is not looked at, so neither is the signature's algorithm.
+pub(super) fn anchor(certificate: &Certificate) -> Result<(), Flaw> {
+    any(certificate)?;
+    issued(certificate)?;
+    authority(certificate)?;
+    if certificate.not_after < certificate.not_before {
+        return Err(Flaw::InvertedValidity);
+    }
+    // 4.2.1.10: whoever does not know name constraints must stumble over them.
+    if certificate.extensions.name_constraints == Some(false) {
+        return Err(Flaw::NonCriticalNameConstraints);
+    }
+    Ok(())
+}
+
+/// A certificate that proves possession of its issuer's key, and does nothing else. Tools make it in many ways (with
+/// cA, for servers), so little is asked of it.
+pub(super) fn proof(certificate: &Certificate) -> Result<(), Flaw> {
+    any(certificate)?;
+    signature_algorithm(certificate)
+}
+
+/// The dates. Clocks of factories run ahead, so a certificate may begin a little later; nothing may end earlier.
+pub(super) fn dates(certificate: &Certificate, policy: &VerifyPolicy, ignore_expiry: bool) -> Result<(), Flaw> {
+    if certificate.not_after < certificate.not_before {
+        return Err(Flaw::InvertedValidity);
+    }
+    if certificate.not_before > policy.latest_begin() {
+        return Err(Flaw::NotYetValid(super::certificate::moment(certificate.not_before)));
+    }
+    if certificate.not_after < policy.now_secs() && !ignore_expiry {
+        return Err(Flaw::Expired(super::certificate::moment(certificate.not_after)));
+    }
+    Ok(())
+}
+
+/// 4.1.2.2 and 4.1.2.4.
+fn issued(certificate: &Certificate) -> Result<(), Flaw> {
+    let serial = &certificate.serial;
+    let negative = serial.first().is_some_and(|first| first & 0x80 != 0);
+    if !(1..=20).contains(&serial.len()) || negative || serial.iter().all(|octet| *octet == 0) {
+        return Err(Flaw::Serial);
+    }
+    if certificate.issuer == EMPTY_NAME {
+        return Err(Flaw::EmptyIssuer);
+    }
+    if certificate.extensions.for_clients == Some(false) {
+        return Err(Flaw::NotForClients);
+    }
+    Ok(())
+}
+
+/// 4.1.2.6, 4.2.1.3 and 4.2.1.9.
+fn authority(certificate: &Certificate) -> Result<(), Flaw> {
+    if certificate.subject == EMPTY_NAME {
+        return Err(Flaw::EmptySubject);
+    }
+    if !certificate.extensions.ca {
+        return Err(Flaw::NotAuthority);
+    }
+    if certificate.extensions.may_sign == Some(false) {
+        return Err(Flaw::MayNotSign);
+    }
+    Ok(())
+}
+
+fn signature_algorithm(certificate: &Certificate) -> Result<(), Flaw> {
+    if signature::accepted(certificate) {
+        return Ok(());
+    }
+    Err(Flaw::SignatureAlgorithm(certificate.signature.algorithm_name.clone()))
+}
+
+/// DER of a name without parts.
+const EMPTY_NAME: [u8; 2] = [0x30, 0x00];
