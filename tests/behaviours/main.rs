@@ -1,3 +1,4 @@
 //! What Landfall does, seen from outside. One file a behaviour.
 
+mod durability;
 mod hostile_policies;

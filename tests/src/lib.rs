@@ -1,3 +1,6 @@
 //! What the tests share.
 
+pub mod chance;
+pub mod crash;
 pub mod guests;
+pub mod power;

@@ -31,7 +31,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
-use redb::{Database, ReadOnlyTable, ReadableDatabase, StorageBackend};
+pub use redb::StorageBackend;
+use redb::{Database, ReadOnlyTable, ReadableDatabase};
 use tokio::sync::oneshot;
 
 pub use self::check::Finding;

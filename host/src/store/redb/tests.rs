@@ -131,3 +131,29 @@ async fn a_check_names_what_contradicts_itself() {
     ];
     assert_eq!(found, wanted, "{findings:?}");
 }
+
+#[test]
+fn a_write_that_panics_is_undone_and_spoils_no_other() {
+    struct Panics;
+    impl Write for Panics {
+        type Answer = ();
+        fn apply(&self, tables: &mut tables::Tables<'_>) -> Result<(), StoreError> {
+            tables.hub_loads.put(b"left behind", &1_u64)?;
+            panic!("on purpose")
+        }
+    }
+    let (store, mut turns) = RedbStore::open_with_backend(redb::backends::InMemoryBackend::new(), settings()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let good = store.create_scope(make::scope());
+        let bad = store.write(Lane::Device, Panics);
+        let turn = async { while turns.take() {} };
+        let (good, bad, ()) = tokio::join!(good, bad, turn);
+        assert_eq!(good, Ok(true));
+        assert_eq!(bad, Err(StoreError::Write("the writer panicked: on purpose".to_owned())));
+        assert_eq!(store.check().await.unwrap(), []);
+        let next = store.create_scope("next".parse().unwrap());
+        let turn = async { while turns.take() {} };
+        assert_eq!(tokio::join!(next, turn).0, Ok(true));
+    });
+}

@@ -1,0 +1,25 @@
+//! What was acknowledged survives a power failure.
+
+use landfall_tests::power::{Plan, run};
+
+#[test]
+fn a_power_failure_loses_nothing_that_was_acknowledged() {
+    let report = run(&Plan { points: 150, seed: 1, lying: false, threads: 1 });
+    assert_eq!(report.violations, [""; 0]);
+    assert_eq!(report.points, 150);
+    assert!(report.acknowledged > 1_000 && report.second > 20, "{report:?}");
+    assert!(report.arrived > 0 && report.vanished > 0, "{report:?}");
+}
+
+#[test]
+fn a_disk_that_only_says_that_it_flushed_is_found_out() {
+    let report = run(&Plan { points: 80, seed: 1, lying: true, threads: 1 });
+    assert!(!report.violations.is_empty(), "{report:?}");
+}
+
+#[test]
+fn the_same_seed_is_the_same_history() {
+    let plan = Plan { points: 16, seed: 9, lying: false, threads: 1 };
+    let (one, other) = (run(&plan), run(&plan));
+    assert_eq!(format!("{one:?}"), format!("{other:?}"));
+}

@@ -1,0 +1,119 @@
+//! Proves what Landfall promises, at length.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use landfall_tests::{crash, power};
+
+/// Proves what Landfall promises, at length. Every run prints its seed, and the same seed runs the same.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    promise: Promise,
+}
+
+#[derive(Subcommand)]
+enum Promise {
+    /// Nothing that was acknowledged is lost when the power fails (simulated).
+    Power {
+        /// How many power failures.
+        #[arg(long, default_value_t = 10_000)]
+        points: u64,
+        /// What everything is drawn from.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Let the disk lie about flushing, which must be found out.
+        #[arg(long)]
+        lying: bool,
+        /// Histories at once.
+        #[arg(long, default_value_t = 2)]
+        threads: usize,
+    },
+    /// Nothing that was acknowledged is lost when the process that owns the database is killed.
+    KillChild {
+        /// How often it is killed.
+        #[arg(long, default_value_t = 200)]
+        cycles: u64,
+        /// When it is killed is drawn from this.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// The process that `kill-child` kills: registers devices and prints what was acknowledged.
+    #[command(hide = true)]
+    KillVictim {
+        /// Its data folder.
+        folder: PathBuf,
+        /// Which life of the database this is.
+        cycle: u64,
+    },
+}
+
+fn main() -> ExitCode {
+    let held = match Arguments::parse().promise {
+        Promise::Power { points, seed, lying, threads } => prove_power(&power::Plan { points, seed, lying, threads }),
+        Promise::KillChild { cycles, seed } => prove_kill(cycles, seed),
+        Promise::KillVictim { folder, cycle } => crash::victim::run(&folder, cycle),
+    };
+    match held {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(story) => {
+            eprintln!("{story}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn prove_power(plan: &power::Plan) -> Result<(), String> {
+    if plan.lying {
+        // A damaged database may make the store panic; that is caught and counted, and need not be told twice.
+        std::panic::set_hook(Box::new(|_| ()));
+    }
+    let begun = landfall::clock::instant();
+    let report = power::run(plan);
+    println!(
+        "{} power failures ({} with a second one during recovery) in {} histories from seed {}, {:.1} s",
+        report.points,
+        report.second,
+        report.histories,
+        plan.seed,
+        begun.elapsed().as_secs_f64(),
+    );
+    println!(
+        "{} writes acknowledged; of the transactions under way {} are there and {} are not; {} violations",
+        report.acknowledged,
+        report.arrived,
+        report.vanished,
+        report.violations.len(),
+    );
+    for violation in report.violations.iter().take(MOST_PRINTED) {
+        println!("  {violation}");
+    }
+    match (plan.lying, report.violations.is_empty()) {
+        (false, true) | (true, false) => Ok(()),
+        (false, false) => Err("acknowledged writes do not survive a power failure".to_owned()),
+        (true, true) => Err("the disk lied and nobody noticed: the harness proves nothing".to_owned()),
+    }
+}
+
+fn prove_kill(cycles: u64, seed: u64) -> Result<(), String> {
+    let begun = landfall::clock::instant();
+    let plan = crash::Plan { cycles, seed, shortest: Duration::from_millis(5), longest: Duration::from_millis(500) };
+    let report = crash::run(&plan, &mut crash::victim::Child::of_this_program()?)?;
+    println!(
+        "{} kills from seed {seed}, {} registrations acknowledged, slowest opening {} ms, {:.1} s; {} violations",
+        report.kills,
+        report.acknowledged,
+        report.slowest_opening.as_millis(),
+        begun.elapsed().as_secs_f64(),
+        report.violations.len(),
+    );
+    for violation in report.violations.iter().take(MOST_PRINTED) {
+        println!("  {violation}");
+    }
+    if report.violations.is_empty() { Ok(()) } else { Err("acknowledged writes do not survive a kill".to_owned()) }
+}
+
+/// One violation is reason enough; more help to find the cause.
+const MOST_PRINTED: usize = 20;
