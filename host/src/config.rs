@@ -1,34 +1,231 @@
-//! stub
-#![allow(missing_docs)]
+//! The configuration: one `landfall.toml` in the data folder.
+//!
+//! It holds who this Landfall is, where it listens, and every limit there is. A limit is declared once, in
+//! [`limits`], with its default, its range, what it bounds and what happens beyond it; the file that `landfall init`
+//! writes, the table that `landfall config` prints and the checks here are all made from that one declaration.
+//!
+//! A mistake in the file is never passed over: an unknown key is an error that names the nearest known one, because a
+//! misspelt limit that silently keeps its default is found only on the day when it was needed.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::attestation::x509::VerifyPolicy;
+use crate::clock::Timestamp;
+use crate::names::IdScope;
+use crate::policy::{Budget, Budgets, InitBudget, PolicySettings};
+use crate::store::redb::StoreSettings;
+
+mod check;
+mod file;
+mod limits;
+
+pub use limits::{
+    CertificateRules, DeviceLimits, Fact, Limits, ListenerLimits, ManagementLimits, PolicyLimits, StoreLimits,
+};
+
+/// Everything that is configured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Config {
-    pub limits: Limits,
+    /// Who this is and where it listens.
     pub server: Server,
+    /// How certificates are judged.
+    #[serde(default)]
+    pub certificates: CertificateRules,
+    /// What is bounded, and by how much.
+    #[serde(default)]
+    pub limits: Limits,
 }
+
+/// Who this Landfall is and where it listens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Server {
+    /// The host name that devices know.
     pub hostname: String,
+    /// The id scope that the command line means when it is told no other.
+    pub scope: IdScope,
+    /// Where devices are served.
+    #[serde(default = "Server::default_device_listen")]
+    pub device_listen: SocketAddr,
+    /// Where the management API is.
+    #[serde(default = "Server::default_management_listen")]
+    pub management_listen: SocketAddr,
 }
-pub struct Limits {
-    pub device: DeviceLimits,
-    pub policy: PolicyLimits,
+
+/// Why a configuration is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {source}; a data folder is made with: landfall init --data DIR --hostname NAME")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is not TOML, or a value is not of its kind.
+    #[error("{path}:{line}: {reason}")]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A key that nothing reads.
+    #[error("{path}:{line}: there is no setting {key:?}; {advice}")]
+    UnknownKey {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The key, with its table.
+        key: String,
+        /// What to write in its place.
+        advice: String,
+    },
+    /// A number outside of its range.
+    #[error("{path}:{line}: {key} is {value}; it must be from {lowest} to {highest} ({unit})")]
+    OutOfRange {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The key, with its table.
+        key: String,
+        /// What it is.
+        value: String,
+        /// The least that is taken.
+        lowest: u64,
+        /// The most that is taken.
+        highest: u64,
+        /// What is counted.
+        unit: &'static str,
+    },
 }
-pub struct PolicyLimits {
-    pub max_images: usize,
-}
-pub struct DeviceLimits {
-    pub max_operations: usize,
-    pub poll_seconds: u64,
-    pub max_wait_seconds: u64,
-    pub json_depth: usize,
-    pub max_body_bytes: usize,
-    pub body_seconds: u64,
-}
+
 impl Config {
-    pub fn verify_policy(
-        &self,
-        now: crate::clock::Timestamp,
-    ) -> crate::attestation::x509::VerifyPolicy {
-        crate::attestation::x509::VerifyPolicy::at(now)
+    /// The defaults for a server.
+    pub fn new(server: Server) -> Self {
+        Self { server, certificates: CertificateRules::default(), limits: Limits::default() }
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong with it, with its line.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Self::parse(&text, path)
+    }
+
+    /// Reads a text; `path` is what errors call it.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong with it, with its line.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        check::parse(text, path)
+    }
+
+    /// The text of a new `landfall.toml`: the server's settings, and every limit as a comment with its default.
+    pub fn file_text(server: &Server) -> String {
+        file::text(server)
+    }
+
+    /// Every limit with the value that is in force.
+    pub fn in_force(&self) -> Vec<(&'static Fact, u64)> {
+        let mut all = self.certificates.in_force();
+        all.extend(self.limits.in_force());
+        all
+    }
+
+    /// How strictly certificates are judged at a moment.
+    pub fn verify_policy(&self, now: Timestamp) -> VerifyPolicy {
+        VerifyPolicy { now }
+    }
+
+    /// How the store is set up.
+    pub fn store_settings(&self) -> StoreSettings {
+        let limits = &self.limits.store;
+        StoreSettings {
+            cache_bytes: limits.cache_mib.saturating_mul(MIB),
+            entries_kept: limits.refusals_kept,
+            device_queue: limits.device_queue,
+            bulk_queue: limits.bulk_queue,
+            batch_writes: limits.batch_writes,
+            batch_bytes: limits.batch_kib.saturating_mul(KIB),
+            ..StoreSettings::default()
+        }
+    }
+
+    /// How the policy host is set up, with compiled components in `cache_dir`.
+    pub fn policy_settings(&self, cache_dir: impl Into<PathBuf>) -> PolicySettings {
+        let limits = &self.limits.policy;
+        let by_machine = PolicySettings::new(cache_dir);
+        let workers = if limits.workers == 0 { by_machine.workers } else { limits.workers };
+        PolicySettings {
+            cache_bytes: limits.cache_mib.saturating_mul(1 << 20),
+            workers,
+            queue: workers.saturating_mul(limits.queue_per_worker),
+            budgets: limits.budgets(),
+            max_component_bytes: self.limits.management.component_bytes,
+            ..by_machine
+        }
     }
 }
 
-pub struct ListenerLimits { pub handshake_seconds: u64, pub handshakes_per_core: usize, pub header_seconds: u64, pub header_bytes: usize, pub headers: usize, pub idle_seconds: u64, pub requests_per_connection: usize, pub connection_minutes: u64, pub connections_per_prefix: usize, pub connections: usize, pub drain_seconds: u64 }
+impl Server {
+    /// A server with the usual addresses.
+    pub fn new(hostname: impl Into<String>, scope: IdScope) -> Self {
+        Self {
+            hostname: hostname.into(),
+            scope,
+            device_listen: Self::default_device_listen(),
+            management_listen: Self::default_management_listen(),
+        }
+    }
+
+    fn default_device_listen() -> SocketAddr {
+        SocketAddr::from(([0, 0, 0, 0], 8443))
+    }
+
+    fn default_management_listen() -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], 9443))
+    }
+}
+
+impl PolicyLimits {
+    /// What a plugin may use.
+    pub fn budgets(&self) -> Budgets {
+        let call = Budget {
+            fuel: self.fuel,
+            deadline_ms: self.deadline_ms,
+            memory_bytes: self.memory_mib.saturating_mul(MIB),
+            table_elements: self.table_elements,
+            output_bytes: self.output_kib.saturating_mul(KIB),
+            log_bytes: self.log_kib.saturating_mul(KIB),
+            log_lines: self.log_lines,
+            host_calls: self.host_calls,
+            host_call_fuel: self.host_call_fuel,
+            host_call_bytes: self.host_call_kib.saturating_mul(KIB),
+            transcript_bytes: self.transcript_kib.saturating_mul(KIB),
+            ..Budget::default()
+        };
+        let init = InitBudget { fuel: self.configure_fuel, deadline_ms: self.configure_deadline_ms };
+        Budgets { call, init }
+    }
+}
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests;

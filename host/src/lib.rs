@@ -5,11 +5,15 @@
 
 pub mod attestation;
 pub mod catalogue;
+pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod device_api;
 pub mod enrollment;
+pub mod folder;
 pub mod hub;
+pub mod init;
 pub mod json;
 pub mod ledger;
 pub mod listener;
@@ -18,6 +22,7 @@ pub mod policy;
 pub mod provisioning;
 pub mod registration;
 pub mod registry;
+pub mod secret;
 pub mod service;
 pub mod store;
 pub mod tls;

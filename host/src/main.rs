@@ -1,1 +1,5 @@
-fn main() {}
+//! The one binary. All of it is in the library.
+
+fn main() -> std::process::ExitCode {
+    landfall::cli::main()
+}

@@ -1,0 +1,354 @@
+//! The management API, as the command line calls it.
+//!
+//! A data folder says all that is needed: where the server listens, which CA signed its certificate, and the
+//! operator's token. Calls answer JSON; whatever the server refuses comes back as its problem document (RFC 9457).
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, StatusCode};
+use rustls::ClientConfig;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::tls::ClientTlsError;
+use super::{Answer, Client, ClientError, ClientLimits, RequestBody, tls};
+use crate::config::{Config, ConfigError};
+use crate::folder::DataFolder;
+use crate::secret::{Token, TokenError};
+
+/// A caller of the management API.
+pub struct ManagementClient {
+    folder: DataFolder,
+    address: SocketAddr,
+    server: String,
+    tls: Arc<ClientConfig>,
+    token: Token,
+    connection: Option<Client>,
+}
+
+/// Why a call gave nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ManagementError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A file of the folder.
+    #[error("cannot read {path}: {source}; {advice}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// The token's file holds no token.
+    #[error("{path} holds no token: {source}")]
+    Token {
+        /// The file.
+        path: PathBuf,
+        /// What one looks like.
+        source: TokenError,
+    },
+    /// The CA's file holds no certificate.
+    #[error("{path}: {source}")]
+    Tls {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: ClientTlsError,
+    },
+    /// Nobody is there.
+    #[error("nothing answers at {address}; start it with: landfall serve --data {folder}")]
+    NothingAnswers {
+        /// Where.
+        address: SocketAddr,
+        /// The data folder.
+        folder: PathBuf,
+    },
+    /// The exchange failed.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The server said no.
+    #[error(transparent)]
+    Problem(#[from] Problem),
+}
+
+/// A problem document (RFC 9457).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Problem {
+    /// The status, again.
+    pub status: u16,
+    /// What kind of problem it is.
+    pub title: String,
+    /// What is wrong this time, and what to do.
+    pub detail: String,
+    /// The parts of the request that are wrong.
+    pub errors: Vec<ProblemPart>,
+}
+
+/// A part of a request that is wrong.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ProblemPart {
+    /// Where: a JSON pointer (RFC 6901) into the request's body.
+    pub pointer: String,
+    /// What is wrong there.
+    pub message: String,
+}
+
+impl std::error::Error for Problem {}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { status, title, detail, errors } = self;
+        match (title.is_empty(), detail.is_empty()) {
+            (_, false) => f.write_str(detail)?,
+            (false, true) => f.write_str(title)?,
+            (true, true) => write!(f, "the server answered {status}")?,
+        }
+        for ProblemPart { pointer, message } in errors {
+            let place = if pointer.is_empty() { "the whole" } else { pointer };
+            write!(f, "\n  {place}: {message}")?;
+        }
+        Ok(())
+    }
+}
+
+impl ManagementClient {
+    /// A caller for the server of a data folder, as the operator of the folder or as the holder of the token in
+    /// `token_file`. Nothing is called yet.
+    ///
+    /// # Errors
+    ///
+    /// When a file of the folder is not there or not what it should be.
+    pub fn open(root: &Path, token_file: Option<&Path>) -> Result<Self, ManagementError> {
+        let folder = DataFolder::at(root);
+        let config = Config::load(&folder.config())?;
+        Self::of_folder(folder, &config, token_file)
+    }
+
+    /// As [`ManagementClient::open`], with a configuration that was read already.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn of_folder(folder: DataFolder, config: &Config, token_file: Option<&Path>) -> Result<Self, ManagementError> {
+        let token_path = token_file.map_or_else(|| folder.operator_token(), Path::to_owned);
+        let read = |path: &Path, advice| {
+            std::fs::read(path).map_err(|source| ManagementError::Read { path: path.to_owned(), source, advice })
+        };
+        let text = read(&token_path, "--token-file FILE names another file with a token in it")?;
+        let token = std::str::from_utf8(&text).map_err(|_| TokenError).and_then(Token::parse);
+        let token = token.map_err(|source| ManagementError::Token { path: token_path, source })?;
+        let ca = folder.ca_certificate();
+        let pem = read(&ca, "it is the CA that signed the server's certificate; `landfall init` makes it")?;
+        let tls = tls::client(&pem, None).map_err(|source| ManagementError::Tls { path: ca, source })?;
+        Ok(Self {
+            folder,
+            address: reachable(config.server.management_listen),
+            server: config.server.hostname.clone(),
+            tls,
+            token,
+            connection: None,
+        })
+    }
+
+    /// Reads something.
+    ///
+    /// # Errors
+    ///
+    /// A [`ManagementError`], as for all calls.
+    pub async fn get(&mut self, path: &str) -> Result<Value, ManagementError> {
+        self.json(Method::GET, path, HeaderMap::new(), ()).await
+    }
+
+    /// Puts something in its place.
+    ///
+    /// # Errors
+    ///
+    /// As [`ManagementClient::get`].
+    pub async fn put(&mut self, path: &str, body: &Value) -> Result<Value, ManagementError> {
+        self.json(Method::PUT, path, of_type("application/json"), body.to_string()).await
+    }
+
+    /// Asks for something to be done.
+    ///
+    /// # Errors
+    ///
+    /// As [`ManagementClient::get`].
+    pub async fn post(&mut self, path: &str, body: &Value) -> Result<Value, ManagementError> {
+        self.json(Method::POST, path, of_type("application/json"), body.to_string()).await
+    }
+
+    /// Takes something away.
+    ///
+    /// # Errors
+    ///
+    /// As [`ManagementClient::get`].
+    pub async fn delete(&mut self, path: &str) -> Result<Value, ManagementError> {
+        self.json(Method::DELETE, path, HeaderMap::new(), ()).await
+    }
+
+    /// Sends bytes or a file.
+    ///
+    /// # Errors
+    ///
+    /// As [`ManagementClient::get`].
+    pub async fn upload(
+        &mut self,
+        method: Method,
+        path: &str,
+        content_type: &'static str,
+        body: impl Into<RequestBody>,
+    ) -> Result<Value, ManagementError> {
+        self.json(method, path, of_type(content_type), body).await
+    }
+
+    /// The items of a list, page after page; `path` may have a query. At most `limit` items are read.
+    ///
+    /// # Errors
+    ///
+    /// As [`ManagementClient::get`].
+    pub async fn list(&mut self, path: &str, limit: usize) -> Result<Page, ManagementError> {
+        let mut items = Vec::new();
+        let mut next: Option<String> = None;
+        let joint = if path.contains('?') { '&' } else { '?' };
+        loop {
+            let left = limit.saturating_sub(items.len()).min(PAGE_ITEMS);
+            let after = next.as_deref().map(|next| format!("&after={}", escaped(next))).unwrap_or_default();
+            let page: PageJson = {
+                let answer = self.get(&format!("{path}{joint}limit={left}{after}")).await?;
+                serde_json::from_value(answer).map_err(|source| ClientError::Json { status: StatusCode::OK, source })?
+            };
+            let empty = page.items.is_empty();
+            items.extend(page.items);
+            next = page.next;
+            if next.is_none() || empty || items.len() >= limit {
+                items.truncate(limit);
+                return Ok(Page { items, more: next.is_some() });
+            }
+        }
+    }
+
+    async fn json(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: impl Into<RequestBody>,
+    ) -> Result<Value, ManagementError> {
+        let answer = self.call(method, path, headers, body).await?;
+        if !answer.status.is_success() {
+            return Err(problem(&answer).into());
+        }
+        if answer.bytes.is_empty() { Ok(Value::Null) } else { Ok(answer.json()?) }
+    }
+
+    /// A call with headers of one's own, and its answer of whatever status.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer.
+    pub async fn call(
+        &mut self,
+        method: Method,
+        path: &str,
+        mut headers: HeaderMap,
+        body: impl Into<RequestBody>,
+    ) -> Result<Answer, ManagementError> {
+        let bearer = format!("Bearer {}", self.token.expose());
+        if let Ok(mut bearer) = HeaderValue::from_str(&bearer) {
+            bearer.set_sensitive(true);
+            headers.insert(AUTHORIZATION, bearer);
+        }
+        let mut client = match self.connection.take().filter(|open| !open.is_closed()) {
+            Some(open) => open,
+            None => self.connect().await?,
+        };
+        let answer = client.send(method, &format!("{BASE}{path}"), headers, body).await?;
+        self.connection = Some(client);
+        Ok(answer)
+    }
+
+    async fn connect(&self) -> Result<Client, ManagementError> {
+        let limits = ClientLimits { silence: SILENCE, ..ClientLimits::default() };
+        let connected = Client::connect_within(self.address, &self.server, Arc::clone(&self.tls), limits).await;
+        connected.map_err(|error| match error {
+            ClientError::Connect { .. } => {
+                ManagementError::NothingAnswers { address: self.address, folder: self.folder.root().to_owned() }
+            }
+            other => other.into(),
+        })
+    }
+}
+
+/// What a list has.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// The items.
+    pub items: Vec<Value>,
+    /// Whether there are more.
+    pub more: bool,
+}
+
+#[derive(Deserialize)]
+struct PageJson {
+    items: Vec<Value>,
+    #[serde(default)]
+    next: Option<String>,
+}
+
+/// A text as one segment of a path or one value of a query (RFC 3986, section 2.3: the unreserved characters stay).
+pub fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+/// What the server says is wrong; when it is not a problem document, what can be said of it.
+fn problem(answer: &Answer) -> Problem {
+    let read = answer.json::<Problem>().ok().filter(|_| answer.says_json());
+    let mut problem = read.unwrap_or_else(|| {
+        let text = String::from_utf8_lossy(&answer.bytes);
+        let start: String = text.chars().filter(|c| !c.is_control()).take(200).collect();
+        Problem { detail: format!("the server answered {}: {start}", answer.status), ..Problem::default() }
+    });
+    problem.status = answer.status.as_u16();
+    problem
+}
+
+fn of_type(content_type: &'static str) -> HeaderMap {
+    let entry: (HeaderName, HeaderValue) = (CONTENT_TYPE, HeaderValue::from_static(content_type));
+    HeaderMap::from_iter([entry])
+}
+
+/// Where a server that listens on all addresses can be called from the same machine.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
+}
+
+const BASE: &str = "/api/v1";
+
+/// Items that are asked for at once.
+const PAGE_ITEMS: usize = 1_000;
+
+/// How long a call may seem to do nothing: compiling an interpreter, or committing a large import in one go.
+const SILENCE: Duration = Duration::from_secs(600);

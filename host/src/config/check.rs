@@ -1,0 +1,139 @@
+//! From text to [`Config`], with errors that a person can act on.
+//!
+//! The text is walked twice: first key by key against the declared limits, for an error that knows the line, the range
+//! and the nearest known key; then by serde, which also holds every value to its type.
+
+use std::ops::Range;
+use std::path::Path;
+
+use toml::de::{DeTable, DeValue};
+
+use super::limits::{Fact, TABLES};
+use super::{Config, ConfigError};
+
+pub(super) fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
+    let file = File { text, path };
+    let root = DeTable::parse(text).map_err(|error| file.of_toml(&error))?;
+    file.walk(root.get_ref(), "")?;
+    let config: Config = toml::from_str(text).map_err(|error| file.of_toml(&error))?;
+    let host = &config.server.hostname;
+    if !is_host(host) {
+        let reason = format!("server.hostname is {host:?}; it must be a host name or an IP address, without a port");
+        let at = text.find("hostname").unwrap_or_default();
+        return Err(ConfigError::Value { path: path.to_owned(), line: file.line(at), reason });
+    }
+    Ok(config)
+}
+
+struct File<'a> {
+    text: &'a str,
+    path: &'a Path,
+}
+
+impl File<'_> {
+    /// Every key of a table is known, and every limit within its range.
+    fn walk(&self, table: &DeTable<'_>, name: &str) -> Result<(), ConfigError> {
+        for (key, value) in table {
+            let full = joined(name, key.get_ref());
+            match value.get_ref() {
+                DeValue::Table(inner) if is_table(&full) => self.walk(inner, &full)?,
+                DeValue::Integer(number) => {
+                    let fact = fact_of(name, key.get_ref()).ok_or_else(|| self.unknown(name, &full, key.span()))?;
+                    let exact = i128::from_str_radix(&number.as_str().replace('_', ""), number.radix());
+                    if !exact.is_ok_and(|exact| (fact.lowest.into()..=fact.highest.into()).contains(&exact)) {
+                        return Err(self.out_of_range(fact, &full, number.as_str(), value.span()));
+                    }
+                }
+                _ if is_known(name, key.get_ref()) => {}
+                _ => return Err(self.unknown(name, &full, key.span())),
+            }
+        }
+        Ok(())
+    }
+
+    fn out_of_range(&self, fact: &Fact, key: &str, value: &str, span: Range<usize>) -> ConfigError {
+        let Fact { lowest, highest, unit, .. } = *fact;
+        let (path, line) = (self.path.to_owned(), self.line(span.start));
+        ConfigError::OutOfRange { path, line, key: key.to_owned(), value: value.to_owned(), lowest, highest, unit }
+    }
+
+    fn unknown(&self, table: &str, key: &str, span: Range<usize>) -> ConfigError {
+        let last = key.rsplit('.').next().unwrap_or(key);
+        let elsewhere = || known_keys().find(|known| known.rsplit('.').next() == Some(last));
+        let near = || nearest(key, known_keys().filter(|known| known.starts_with(table)));
+        let advice = match elsewhere().or_else(near) {
+            Some(known) => format!("did you mean {known}? `landfall config` lists all of them"),
+            None => "take it out; `landfall config` lists all that there are".to_owned(),
+        };
+        ConfigError::UnknownKey { path: self.path.to_owned(), line: self.line(span.start), key: key.to_owned(), advice }
+    }
+
+    fn of_toml(&self, error: &toml::de::Error) -> ConfigError {
+        let at = error.span().map_or(0, |span| span.start);
+        let reason = error.message().trim().replace('\n', "; ");
+        ConfigError::Value { path: self.path.to_owned(), line: self.line(at), reason }
+    }
+
+    /// The line of a byte, from 1.
+    fn line(&self, at: usize) -> usize {
+        self.text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
+    }
+}
+
+fn is_table(name: &str) -> bool {
+    name == "server" || TABLES.iter().any(|(table, ..)| *table == name || table.starts_with(&format!("{name}.")))
+}
+
+fn is_known(table: &str, key: &str) -> bool {
+    let full = joined(table, key);
+    is_table(&full) || known_keys().any(|known| known == full)
+}
+
+fn fact_of(table: &str, key: &str) -> Option<&'static Fact> {
+    TABLES.iter().filter(|(name, ..)| *name == table).flat_map(|(.., facts)| *facts).find(|fact| fact.key == key)
+}
+
+fn known_keys() -> impl Iterator<Item = String> {
+    let server = SERVER_KEYS.iter().map(|key| format!("server.{key}"));
+    let tables = TABLES.iter().map(|(table, ..)| (*table).to_owned());
+    let limits = TABLES.iter().flat_map(|(.., facts)| *facts).map(|fact| format!("{}.{}", fact.table, fact.key));
+    server.chain(limits).chain(tables)
+}
+
+fn joined(table: &str, key: &str) -> String {
+    if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") }
+}
+
+fn is_host(text: &str) -> bool {
+    let name = |text: &str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+        !text.is_empty() && text.len() <= 253 && text.bytes().all(plain)
+    };
+    text.parse::<std::net::IpAddr>().is_ok() || name(text)
+}
+
+/// The candidate with the fewest edits, when they are few enough for a slip.
+fn nearest(text: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
+    let most = (text.chars().count() / 3).max(2);
+    let measured = candidates.map(|candidate| (edits(text, &candidate), candidate));
+    measured.filter(|(edits, _)| *edits <= most).min().map(|(_, candidate)| candidate)
+}
+
+/// How many characters must be put in, taken out or changed (Levenshtein).
+fn edits(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(row.first_mut().unwrap_or(&mut 0), i + 1);
+        let mut left = i + 1;
+        for (cell, y) in row.iter_mut().skip(1).zip(&b) {
+            let changed = diagonal + usize::from(x != *y);
+            diagonal = *cell;
+            left = changed.min(diagonal + 1).min(left + 1);
+            *cell = left;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+const SERVER_KEYS: [&str; 4] = ["hostname", "scope", "device_listen", "management_listen"];

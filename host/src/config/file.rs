@@ -1,0 +1,50 @@
+//! The text of a new `landfall.toml`.
+//!
+//! Limits stand in it as comments with their defaults, so that a later release may change a default for everybody who
+//! has not chosen a value of their own.
+
+use super::Server;
+use super::limits::{Fact, TABLES};
+
+pub(super) fn text(server: &Server) -> String {
+    let mut text = String::from(HEAD);
+    let server_keys = [
+        ("hostname", quoted(&server.hostname), "The host name that devices know. It is in the server's certificate."),
+        ("scope", quoted(server.scope.as_str()), "The id scope that the command line means when it is told no other."),
+        ("device_listen", quoted(&server.device_listen.to_string()), "Where devices are served."),
+        (
+            "management_listen",
+            quoted(&server.management_listen.to_string()),
+            "Where the management API is. The command line calls it there; keep it away from devices.",
+        ),
+    ];
+    text.push_str("\n[server]\n");
+    for (key, value, about) in server_keys {
+        text.push_str(&format!("# {about}\n{key} = {value}\n"));
+    }
+    for (table, about, facts) in TABLES {
+        text.push_str(&format!("\n#{about}\n[{table}]\n"));
+        for fact in facts {
+            text.push_str(&described(fact));
+        }
+    }
+    text
+}
+
+fn described(fact: &Fact) -> String {
+    let Fact { key, default, lowest, highest, unit, bounds, beyond, .. } = fact;
+    let bounds = bounds.trim();
+    format!("#\n# {bounds} In {unit}, {lowest} to {highest}.\n# Beyond: {beyond}.\n# {key} = {default}\n")
+}
+
+/// A TOML string.
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+const HEAD: &str = "\
+# The configuration of this Landfall. It is read when `landfall serve` starts.
+#
+# A limit that is commented out has its default, which is what the comment shows. To change it, take the `#` away
+# and write another number. `landfall config` prints what is in force.
+";

@@ -1,0 +1,241 @@
+//! Every limit there is, declared once.
+//!
+//! A declaration says the limit's name and type, its default and range, its unit, what it bounds (the doc comment)
+//! and what happens beyond it. From it come the field, its default, and the [`Fact`] that the configuration file, the
+//! checks and `landfall config` are made from, so none of them can say something else than the others.
+
+use serde::{Deserialize, Serialize};
+
+/// What is known of one limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Fact {
+    /// The table of `landfall.toml` that it stands in.
+    pub table: &'static str,
+    /// Its key there.
+    pub key: &'static str,
+    /// Its default.
+    pub default: u64,
+    /// The least that is taken.
+    pub lowest: u64,
+    /// The most that is taken.
+    pub highest: u64,
+    /// What is counted.
+    pub unit: &'static str,
+    /// What it bounds.
+    pub bounds: &'static str,
+    /// What happens beyond it.
+    pub beyond: &'static str,
+}
+
+/// Declares tables of limits.
+macro_rules! limits {
+    ($(
+        $(#[doc = $about:literal])*
+        $name:ident in $table:literal {
+            $( $(#[doc = $bounds:literal])* $key:ident: $type:ty = $default:literal, $lowest:literal to $highest:literal,
+                $unit:literal, $beyond:literal; )*
+        }
+    )*) => {$(
+        $(#[doc = $about])*
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $name {
+            $( $(#[doc = $bounds])* pub $key: $type, )*
+        }
+
+        impl $name {
+            /// Its table in `landfall.toml`.
+            pub const TABLE: &'static str = $table;
+
+            /// What it is about.
+            pub const ABOUT: &'static str = concat!($($about),*);
+
+            /// Its limits, in the order of the file.
+            pub const FACTS: &'static [Fact] = &[$( Fact {
+                table: $table,
+                key: stringify!($key),
+                default: $default,
+                lowest: $lowest,
+                highest: $highest,
+                unit: $unit,
+                bounds: concat!($($bounds),*),
+                beyond: $beyond,
+            } ),*];
+
+            /// Its limits with the values that are in force.
+            pub fn in_force(&self) -> Vec<(&'static Fact, u64)> {
+                let values = [$( u64::try_from(self.$key).unwrap_or(u64::MAX) ),*];
+                Self::FACTS.iter().zip(values).collect()
+            }
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $( $key: $default ),* }
+            }
+        }
+    )*};
+}
+
+limits! {
+    /// How certificates are judged.
+    CertificateRules in "certificates" {
+        /// How far a device's certificate may lie in the future or in the past, for clocks that are not quite right.
+        clock_skew_minutes: u64 = 5, 0 to 1440, "minutes", "the device is refused: its certificate is not valid now";
+    }
+
+    /// The connections of each of the two listeners.
+    ListenerLimits in "limits.listener" {
+        /// The time for a TLS handshake.
+        handshake_seconds: u64 = 5, 1 to 300, "seconds", "the connection is closed";
+        /// Handshakes at once, for each core of the machine.
+        handshakes_per_core: usize = 64, 1 to 10_000, "handshakes",
+            "a short queue waits; past it connections are closed at once";
+        /// The time for the head of a request.
+        header_seconds: u64 = 5, 1 to 300, "seconds", "408, and the connection is closed";
+        /// The size of the head of a request.
+        header_bytes: usize = 32_768, 8_192 to 1_048_576, "bytes", "431, and the connection is closed";
+        /// The header lines of a request.
+        headers: usize = 64, 8 to 1_000, "lines", "431, and the connection is closed";
+        /// The time that a connection may be silent between two requests.
+        idle_seconds: u64 = 30, 1 to 3_600, "seconds", "the connection is closed";
+        /// The requests of one connection.
+        requests_per_connection: usize = 1_000, 1 to 1_000_000, "requests", "the connection is closed after the last";
+        /// The age of a connection.
+        connection_minutes: u64 = 10, 1 to 1_440, "minutes",
+            "the request under way is finished and the connection closed";
+        /// Connections from one network: an IPv4 /24 or an IPv6 /56.
+        connections_per_prefix: usize = 256, 1 to 1_000_000, "connections", "further ones are closed at once";
+        /// Connections in all.
+        connections: usize = 10_000, 1 to 1_000_000, "connections", "further ones are closed at once";
+        /// The time that requests under way have when the server stops.
+        drain_seconds: u64 = 10, 0 to 600, "seconds", "what is left is cut";
+    }
+
+    /// What devices may ask.
+    DeviceLimits in "limits.device" {
+        /// Registrations that are being decided.
+        max_operations: usize = 10_000, 1 to 1_000_000, "registrations", "429 with Retry-After";
+        /// How long a device is told to wait before it asks again.
+        poll_seconds: u64 = 2, 1 to 3_600, "seconds", "nothing; it is what Retry-After says";
+        /// How long a device that asks for it (`Prefer: wait`) is kept waiting for its result.
+        max_wait_seconds: u64 = 30, 0 to 300, "seconds", "202 with Retry-After, as if it had not asked";
+        /// Levels of arrays and objects in a body.
+        json_depth: usize = 32, 2 to 128, "levels", "400";
+        /// The size of a body.
+        max_body_bytes: usize = 65_536, 1_024 to 1_048_576, "bytes", "413";
+        /// The time for a body.
+        body_seconds: u64 = 10, 1 to 300, "seconds", "408, and the connection is closed";
+    }
+
+    /// What the management API takes.
+    ManagementLimits in "limits.management" {
+        /// The size of a body, imports and components apart.
+        body_bytes: usize = 1_048_576, 4_096 to 67_108_864, "bytes", "413";
+        /// The time for a body; for an import the time between two parts of it.
+        body_seconds: u64 = 30, 1 to 3_600, "seconds", "408, and the connection is closed";
+        /// The items of one page of a list.
+        page_items: usize = 1_000, 1 to 10_000, "items", "a page has this many, and `next` leads to the following";
+        /// The size of one row of an import.
+        import_row_bytes: usize = 4_096, 256 to 1_048_576, "bytes", "the row is refused, the others are taken";
+        /// The refused rows of an import that are listed in its answer.
+        import_errors_listed: usize = 1_000, 0 to 100_000, "rows", "further ones are counted in `errorsNotListed`";
+        /// The rows of an import that one transaction takes.
+        import_batch_rows: usize = 1_000, 1 to 100_000, "rows", "the next transaction takes the rest";
+        /// The size of an all-or-nothing import, which is kept on disk until its last row has been read.
+        import_staged_bytes: u64 = 1_073_741_824, 1_048_576 to 1_099_511_627_776, "bytes",
+            "413, and nothing is imported";
+        /// The size of a plugin's component.
+        component_bytes: usize = 16_777_216, 65_536 to 268_435_456, "bytes", "413";
+    }
+
+    /// The database.
+    StoreLimits in "limits.store" {
+        /// Writes of devices and people that wait for a transaction.
+        device_queue: usize = 4_096, 1 to 1_000_000, "writes", "503 with Retry-After";
+        /// Batches of imports that wait for a transaction.
+        bulk_queue: usize = 64, 1 to 10_000, "batches", "the import waits";
+        /// Writes that go into one transaction.
+        batch_writes: usize = 512, 1 to 100_000, "writes", "the next transaction takes the rest";
+        /// About how much goes into one transaction.
+        batch_kib: usize = 256, 16 to 65_536, "KiB", "the next transaction takes the rest";
+        /// Refusals that are kept in the ledger. Decisions that led to a registration are kept always.
+        refusals_kept: u64 = 100_000, 1_000 to 1_000_000_000, "entries", "the oldest ones are forgotten";
+        /// How much of the database is held in memory.
+        cache_mib: usize = 128, 8 to 1_048_576, "MiB", "the rest is read from disk";
+    }
+
+    /// What policies may use. A policy that goes beyond delays its device, and the operator is told why.
+    PolicyLimits in "limits.policy" {
+        /// Threads that run policies; 0 for as many as the machine has cores.
+        workers: usize = 0, 0 to 1_024, "threads", "further calls wait";
+        /// Calls that wait, for each thread.
+        queue_per_worker: usize = 128, 1 to 100_000, "calls", "the device waits and asks again";
+        /// Policies with their settings that are held ready.
+        max_images: usize = 256, 1 to 100_000, "images", "the one unused for longest is made anew when it is needed";
+        /// How much compiled policies take on disk.
+        cache_mib: u64 = 1_024, 16 to 1_048_576, "MiB", "the ones unused for longest are compiled anew when needed";
+        /// Work of one call: about one unit a Wasm instruction, the same on every machine.
+        fuel: u64 = 50_000_000, 1_000 to 1_000_000_000_000, "units", "the call ends with `out-of-fuel`";
+        /// CPU time of one call.
+        deadline_ms: u32 = 25, 1 to 60_000, "milliseconds", "the call ends with `timeout`";
+        /// Each linear memory of a policy.
+        memory_mib: usize = 16, 1 to 64, "MiB", "the call ends with `memory`";
+        /// Each table of a policy.
+        table_elements: usize = 20_000, 1 to 20_000, "elements", "the call ends with `memory`";
+        /// The texts of an answer.
+        output_kib: usize = 64, 1 to 1_024, "KiB", "the call ends with `output`";
+        /// The log of one call, in size.
+        log_kib: usize = 8, 0 to 1_024, "KiB", "further lines are counted and dropped";
+        /// The log of one call, in lines.
+        log_lines: usize = 64, 0 to 10_000, "lines", "further lines are counted and dropped";
+        /// Calls from a policy into the host, in one call of the policy.
+        host_calls: u32 = 10_000, 1 to 1_000_000, "calls", "the call ends with `host-calls`";
+        /// Fuel that each call into the host costs.
+        host_call_fuel: u64 = 1_000, 0 to 1_000_000, "units", "nothing; it is taken from `fuel`";
+        /// What the host copies out of a policy at once.
+        host_call_kib: usize = 1_024, 1 to 16_384, "KiB", "the call ends with `output`";
+        /// What the catalogue told a policy, kept with the decision.
+        transcript_kib: usize = 64, 0 to 1_024, "KiB", "the call ends with `host-calls`";
+        /// Work of loading a policy and giving it its settings.
+        configure_fuel: u64 = 5_000_000_000, 1_000 to 1_000_000_000_000, "units", "the plugin or its settings are refused";
+        /// CPU time of loading a policy and giving it its settings.
+        configure_deadline_ms: u32 = 10_000, 1 to 600_000, "milliseconds", "the plugin or its settings are refused";
+    }
+}
+
+/// All tables of limits.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// The connections of each of the two listeners.
+    pub listener: ListenerLimits,
+    /// What devices may ask.
+    pub device: DeviceLimits,
+    /// What the management API takes.
+    pub management: ManagementLimits,
+    /// The database.
+    pub store: StoreLimits,
+    /// What policies may use.
+    pub policy: PolicyLimits,
+}
+
+impl Limits {
+    /// Every limit with the value that is in force.
+    pub fn in_force(&self) -> Vec<(&'static Fact, u64)> {
+        let Self { listener, device, management, store, policy } = self;
+        let tables =
+            [listener.in_force(), device.in_force(), management.in_force(), store.in_force(), policy.in_force()];
+        tables.into_iter().flatten().collect()
+    }
+}
+
+/// The tables in the order of the file: name, what it is about, and its limits.
+pub(super) const TABLES: [(&str, &str, &[Fact]); 6] = [
+    (CertificateRules::TABLE, CertificateRules::ABOUT, CertificateRules::FACTS),
+    (ListenerLimits::TABLE, ListenerLimits::ABOUT, ListenerLimits::FACTS),
+    (DeviceLimits::TABLE, DeviceLimits::ABOUT, DeviceLimits::FACTS),
+    (ManagementLimits::TABLE, ManagementLimits::ABOUT, ManagementLimits::FACTS),
+    (StoreLimits::TABLE, StoreLimits::ABOUT, StoreLimits::FACTS),
+    (PolicyLimits::TABLE, PolicyLimits::ABOUT, PolicyLimits::FACTS),
+];
