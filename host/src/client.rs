@@ -235,6 +235,14 @@ impl Answer {
     }
 }
 
+/// Headers from texts of one's own; what cannot be a header is left out.
+pub fn headers(all: &[(&str, &str)]) -> HeaderMap {
+    let parsed = |(name, value): &(&str, &str)| {
+        Some((http::HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_str(value).ok()?))
+    };
+    all.iter().filter_map(parsed).collect()
+}
+
 impl Default for ClientLimits {
     fn default() -> Self {
         Self { connect: Duration::from_secs(10), silence: Duration::from_secs(60), answer_bytes: 16 << 20 }

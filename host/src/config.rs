@@ -9,6 +9,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -149,7 +150,8 @@ impl Config {
 
     /// How strictly certificates are judged at a moment.
     pub fn verify_policy(&self, now: Timestamp) -> VerifyPolicy {
-        VerifyPolicy { now }
+        let skew = Duration::from_secs(self.certificates.clock_skew_minutes.saturating_mul(60));
+        VerifyPolicy { clock_skew: skew, ..VerifyPolicy::at(now) }
     }
 
     /// How the store is set up.

@@ -3,6 +3,7 @@
 //! The way one registration goes is told by [`provisioning`]; every other module does one step of it and knows
 //! nothing of the others. `docs/architecture.md` has the map.
 
+pub mod admin_api;
 pub mod attestation;
 pub mod catalogue;
 pub mod cli;
@@ -27,3 +28,5 @@ pub mod service;
 pub mod store;
 pub mod tls;
 pub mod token;
+pub mod server;
+pub mod telemetry;

@@ -1,5 +1,4 @@
-//! The one binary. All of it is in the library.
-
+//! The one binary.
 fn main() -> std::process::ExitCode {
     landfall::cli::main()
 }

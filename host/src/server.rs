@@ -68,9 +68,6 @@ pub enum ServeError {
 impl Server {
     /// Opens a data folder and serves it.
     pub async fn start(folder: &DataFolder, config: Config, ambient: Ambient) -> Result<Self, ServeError> {
-        if !folder.config().exists() {
-            return Err(ServeError::NoFolder(folder.root().display().to_string()));
-        }
         let identity = Identity::load(&folder.server_certificate(), &folder.server_key())?;
         let store = Arc::new(RedbStore::open(&folder.database(), config.store_settings())?);
         // Ports are taken before anything costly is done, so that a second server says so at once.

@@ -58,7 +58,7 @@ impl World {
             management_listen: any_port,
         };
         let made = init::init(folder.root(), &addresses, &ambient).await.expect("a data folder");
-        let mut config = Config::read(&folder.config()).expect("the configuration that init wrote");
+        let mut config = Config::load(&folder.config()).expect("the configuration that init wrote");
         change(&mut config);
         let factory = Authority::root("Test Factory CA", ambient.now(), 30).expect("a CA");
         let server = Server::start(&folder, config.clone(), ambient).await.expect("a server");
@@ -122,12 +122,12 @@ impl World {
 
     /// Calls the management API as somebody.
     pub async fn manage_as(&self, token: &str, method: &str, path: &str, content_type: &str, body: &[u8]) -> Answer {
-        let tls = client::tls::trusting(&self.folder.ca_certificate(), None).expect("TLS");
+        let tls = self.tls(None);
         let mut client = Client::connect(self.server().management_addr, "localhost", tls).await.expect("a connection");
         let bearer = format!("Bearer {token}");
-        let headers = [("authorization", bearer.as_str()), ("content-type", content_type)];
+        let headers = client::headers(&[("authorization", bearer.as_str()), ("content-type", content_type)]);
         let method = method.parse::<http::Method>().expect("a method");
-        client.send(method, path, &headers, body.to_vec()).await.expect("an answer")
+        client.send(method, path, headers, body.to_vec()).await.expect("an answer")
     }
 
     /// The ledger entry of a request; a refusal's is written a moment after its answer.
@@ -163,13 +163,18 @@ impl World {
 
     /// A device that shows this, or nothing.
     pub fn shown(&self, id: &str, identity: Option<Identity>) -> Device {
-        let tls = client::tls::trusting(&self.folder.ca_certificate(), identity).expect("TLS");
+        let tls = self.tls(identity);
         Device { id: id.to_owned(), scope: self.scope.to_string(), address: self.server().device_addr, tls }
     }
 
     /// The same device, calling the server where it is now.
     pub fn shown_again(&self, device: &Device) -> Device {
         Device { address: self.server().device_addr, ..device.clone() }
+    }
+
+    fn tls(&self, identity: Option<Identity>) -> Arc<landfall::rustls::ClientConfig> {
+        let ca = std::fs::read(self.folder.ca_certificate()).expect("the server's CA");
+        client::tls::client(&ca, identity).expect("TLS")
     }
 
     /// Imports a record as the manufacturer `acme`.
@@ -266,13 +271,13 @@ impl Device {
         let path = format!("/{}/registrations/{}{what}?api-version=2021-06-01", self.scope, self.id);
         let mut all = vec![("content-type", "application/json; charset=utf-8")];
         all.extend_from_slice(headers);
-        client.send(method.parse().expect("a method"), &path, &all, body).await
+        client.send(method.parse().expect("a method"), &path, client::headers(&all), body).await
     }
 }
 
 /// The JSON of an answer.
 pub fn json_of(answer: &Answer) -> Value {
-    serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("no JSON ({error}): {answer:?}"))
+    serde_json::from_slice(&answer.bytes).unwrap_or_else(|error| panic!("no JSON ({error}): {answer:?}"))
 }
 
 /// The tracking id of an answer.

@@ -39,6 +39,9 @@ pub enum BenchError {
     /// A client.
     #[error(transparent)]
     Client(#[from] crate::client::ClientError),
+    /// A client's certificate.
+    #[error(transparent)]
+    ClientTls(#[from] crate::client::tls::ClientTlsError),
     /// A data folder.
     #[error(transparent)]
     Init(#[from] crate::init::InitError),

@@ -4,19 +4,20 @@
 //! manufacturer imports its records with its own token; an operator links hubs and makes a group; and the devices
 //! register over mutual TLS 1.3, each over its own connection, all at once. Then four that must not come in.
 
-use std::io::Write as _;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 
-use super::CliError;
 use crate::clock::{self, Ambient};
-use crate::config::{Config, Server as Addresses};
+use crate::client::ClientError;
+use crate::client::management::ManagementError;
+use crate::client::tls::ClientTlsError;
+use crate::config::{Config, ConfigError, Server as Addresses};
 use crate::folder::DataFolder;
 use crate::init;
-use crate::server::Server;
+use crate::names::NameError;
+use crate::server::{ServeError, Server};
+use crate::store::StoreError;
 use crate::telemetry;
+use crate::tls::TlsError;
 
 mod device;
 mod factory;
@@ -27,13 +28,60 @@ use device::{Device, Told};
 use factory::Factory;
 use operator::Operator;
 
+/// Why the demo did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// A file.
+    #[error("a file of the demo: {0}")]
+    Io(#[from] std::io::Error),
+    /// A data folder.
+    #[error(transparent)]
+    Init(#[from] init::InitError),
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The server.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// A certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A client.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// A client's certificate.
+    #[error(transparent)]
+    ClientTls(#[from] ClientTlsError),
+    /// The management API.
+    #[error(transparent)]
+    Management(#[from] ManagementError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A name of our own making.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A device's task ended.
+    #[error("a device's task ended: {0}")]
+    Interrupted(tokio::task::JoinError),
+    /// Something is not as the demo has it; this is a bug.
+    #[error("{0}; this is a bug in Landfall, please report it")]
+    Unexpected(String),
+}
+
+impl DemoError {
+    fn unexpected(what: &str, instead: &Value) -> Self {
+        Self::Unexpected(format!("no {what} in {instead}"))
+    }
+}
+
 /// Runs the demo.
-pub(super) async fn run() -> Result<(), CliError> {
+pub(super) async fn run() -> Result<(), DemoError> {
     // Refusals are part of the show and are printed in their place.
     telemetry::start("off");
     let began = clock::instant();
     let ambient = Ambient::system();
-    let place = tempfile::tempdir().map_err(CliError::temporary_folder)?;
+    let place = tempfile::tempdir().map_err(DemoError::Io)?;
     print::title();
 
     let factory = Factory::build(ambient.now())?;
@@ -44,23 +92,23 @@ pub(super) async fn run() -> Result<(), CliError> {
     let addresses =
         Addresses { hostname: "localhost".to_owned(), scope, device_listen: any_port, management_listen: any_port };
     let made = init::init(&place.path().join("landfall-data"), &addresses, &ambient).await?;
-    let config = Config::read(&made.folder.config())?;
+    let config = Config::load(&made.folder.config())?;
     let server = Server::start(&made.folder, config, ambient).await?;
     print::step("server", &format!("devices at https://{}, management at https://{}", server.device_addr, server.management_addr));
 
-    let shown = play(&factory, &made.folder, &made.operator_token, &server).await;
+    let shown = play(&factory, &made.folder, &server).await;
     server.stop().await?;
     shown?;
     print::last(began.elapsed());
     Ok(())
 }
 
-async fn play(factory: &Factory, folder: &DataFolder, token: &str, server: &Server) -> Result<(), CliError> {
-    let operator = Operator::of(folder, token, server)?;
-    let manufacturer = operator.manufacturer(MANUFACTURER).await?;
+async fn play(factory: &Factory, folder: &DataFolder, server: &Server) -> Result<(), DemoError> {
+    let mut operator = Operator::of(folder, server)?;
+    let mut manufacturer = operator.manufacturer(MANUFACTURER, &folder.root().join("acme.token")).await?;
 
-    let imported = manufacturer.import(&factory.records()).await?;
-    operator.set_state(factory::QUARANTINED, "quarantined").await?;
+    let imported = manufacturer.import(factory.records()).await?;
+    operator.put(&format!("records/{}/state", factory::QUARANTINED), &json!({ "state": "quarantined" })).await?;
     print::step("records", &format!("{imported} manufacturing records, imported with the token of {MANUFACTURER}; one quarantined since"));
 
     for (name, weight, capacity, region) in HUBS {
@@ -76,7 +124,7 @@ async fn play(factory: &Factory, folder: &DataFolder, token: &str, server: &Serv
     let devices = Device::all(folder, server, &factory.devices)?;
     let mut told = Vec::new();
     for registering in devices.into_iter().map(|device| tokio::spawn(device.register())) {
-        told.push(registering.await.map_err(CliError::interrupted)??);
+        told.push(registering.await.map_err(DemoError::Interrupted)??);
     }
     told.sort_by(|a: &Told, b: &Told| a.device.cmp(&b.device));
     let mut rows = Vec::new();

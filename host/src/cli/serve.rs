@@ -2,22 +2,42 @@
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::CliError;
 use crate::clock::{self, Ambient};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::enrollment::Manufacturing;
 use crate::folder::DataFolder;
-use crate::server::Server;
+use crate::server::{ServeError, Server};
+use crate::store::StoreError;
 use crate::telemetry;
 
+/// Why nothing is served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeCommandError {
+    /// The server.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The store, when it was closed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The system's signals.
+    #[error("the system's signals cannot be heard: {0}")]
+    Signals(#[from] std::io::Error),
+}
+
 /// Serves a data folder until the process is told to stop.
-pub(super) async fn run(folder: &DataFolder) -> Result<(), CliError> {
+pub(super) async fn run(folder: &DataFolder) -> Result<(), ServeCommandError> {
     telemetry::start("info");
     let began = clock::instant();
-    let config = Config::of_folder(folder)?;
+    if !folder.config().exists() {
+        return Err(ServeError::NoFolder(folder.root().display().to_string()).into());
+    }
+    let config = Config::load(&folder.config())?;
     // Before the sockets are there: a signal that comes early must not be lost.
-    let mut stop = signal(SignalKind::terminate()).map_err(CliError::signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::signals)?;
+    let mut stop = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
     let server = Server::start(folder, config, Ambient::system()).await?;
     warn_of_one_factor(&server);
     let ready_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -63,12 +63,13 @@ pub(super) async fn run(plan: &Path) -> Result<(), BenchError> {
 }
 
 async fn carry_out(plan: Arc<Plan>) -> Result<Seen, BenchError> {
+    let ca = std::fs::read(&plan.ca)?;
     let configs: Result<Vec<Arc<ClientConfig>>, _> = plan
         .devices
         .iter()
         .map(|(_, certificate, key)| {
             let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key.clone()).into();
-            client::tls::trusting(&plan.ca, Some(Identity { chain: vec![certificate.clone().into()], key }))
+            client::tls::client(&ca, Some(Identity { chain: vec![certificate.clone().into()], key }))
         })
         .collect();
     let (configs, next) = (Arc::new(configs?), Arc::new(AtomicUsize::new(plan.first)));
@@ -113,8 +114,8 @@ async fn work(plan: Arc<Plan>, configs: Arc<Vec<Arc<ClientConfig>>>, next: Arc<A
 async fn register(plan: &Plan, id: &str, tls: Arc<ClientConfig>) -> Result<u16, client::ClientError> {
     let mut client = Client::connect(plan.address, "localhost", tls).await?;
     let path = format!("/{}/registrations/{id}/register?api-version=2021-06-01", plan.scope);
-    let headers = [("content-type", "application/json; charset=utf-8"), ("prefer", "wait=10")];
+    let headers = client::headers(&[("content-type", "application/json; charset=utf-8"), ("prefer", "wait=10")]);
     let body = format!(r#"{{"registrationId":"{id}"}}"#);
-    let answer = client.send(Method::PUT, &path, &headers, body.into_bytes()).await?;
+    let answer = client.send(Method::PUT, &path, headers, body.into_bytes()).await?;
     Ok(answer.status.as_u16())
 }

@@ -11,7 +11,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use axum::Router;
 use clap::Args;
@@ -106,7 +105,7 @@ pub(super) async fn run(options: Options, json: bool) -> Result<(), BenchError> 
         management_listen: any_port,
     };
     init::init(folder.root(), &addresses, &ambient).await?;
-    let config = Config::read(&folder.config())?;
+    let config = Config::load(&folder.config())?;
     let factory = Authority::root("Bench Factory CA", ambient.now(), 30)?;
     let devices = make_devices(&factory, &ambient, options.devices)?;
     let server = Server::start(&folder, config.clone(), ambient.clone()).await?;

@@ -1,15 +1,14 @@
 //! The operator of the demo: everything goes through the management API, as it would from another machine.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::path::Path;
 
-use http::Method;
-use rustls::ClientConfig;
+use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Value, json};
 
-use crate::cli::CliError;
-use crate::client::{self, Client};
+use super::DemoError;
+use crate::client::management::{ManagementClient, ManagementError};
 use crate::clock::Timestamp;
+use crate::config::Config;
 use crate::folder::DataFolder;
 use crate::names::IdScope;
 use crate::server::Server;
@@ -17,85 +16,74 @@ use crate::tls::make::Authority;
 
 /// Somebody with a token.
 pub(super) struct Operator {
-    address: SocketAddr,
-    tls: Arc<ClientConfig>,
-    token: String,
+    client: ManagementClient,
+    folder: DataFolder,
+    config: Config,
     scope: IdScope,
     now: Timestamp,
 }
 
 impl Operator {
     /// The operator of a server that this process runs.
-    pub(super) fn of(folder: &DataFolder, token: &str, server: &Server) -> Result<Self, CliError> {
-        Ok(Self {
-            address: server.management_addr,
-            tls: client::tls::trusting(&folder.ca_certificate(), None)?,
-            token: token.to_owned(),
-            scope: server.service.config.server.scope.clone(),
-            now: server.service.ambient.now(),
-        })
+    pub(super) fn of(folder: &DataFolder, server: &Server) -> Result<Self, DemoError> {
+        let mut config = server.service.config.clone();
+        config.server.management_listen = server.management_addr;
+        let client = ManagementClient::of_folder(folder.clone(), &config, None)?;
+        let (scope, now) = (config.server.scope.clone(), server.service.ambient.now());
+        Ok(Self { client, folder: folder.clone(), config, scope, now })
     }
 
-    /// Somebody with a token that can only import one manufacturer's records.
-    pub(super) async fn manufacturer(&self, name: &str) -> Result<Self, CliError> {
+    /// Somebody with a token that can only import one manufacturer's records. It is handed over in a file.
+    pub(super) async fn manufacturer(&mut self, name: &str, file: &Path) -> Result<Self, DemoError> {
         let wish = json!({ "role": "manufacturer", "manufacturer": name, "scope": self.scope, "note": "demo" });
-        let answer = self.call(Method::POST, "/api/v1/tokens", "application/json", wish.to_string()).await?;
-        let token = text(&answer, "token")?;
-        Ok(Self { address: self.address, tls: Arc::clone(&self.tls), token, scope: self.scope.clone(), now: self.now })
+        let token = text(&self.client.post("/tokens", &wish).await?, "token")?;
+        DataFolder::write_new(file, token.as_bytes(), true)?;
+        let client = ManagementClient::of_folder(self.folder.clone(), &self.config, Some(file))?;
+        let (folder, config, scope) = (self.folder.clone(), self.config.clone(), self.scope.clone());
+        Ok(Self { client, folder, config, scope, now: self.now })
     }
 
     /// Imports records; answers how many are new.
-    pub(super) async fn import(&self, lines: &str) -> Result<u64, CliError> {
-        let path = format!("/api/v1/scopes/{}/records", self.scope);
-        let report = self.call(Method::POST, &path, "application/x-ndjson", lines.to_owned()).await?;
-        report.get("added").and_then(Value::as_u64).ok_or_else(|| CliError::unexpected("an import report", &report))
+    pub(super) async fn import(&mut self, lines: String) -> Result<u64, DemoError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+        let path = format!("/scopes/{}/records", self.scope);
+        let answer = self.client.call(Method::POST, &path, headers, lines.into_bytes()).await?;
+        let report: Value = answer.json()?;
+        report.get("added").and_then(Value::as_u64).ok_or_else(|| DemoError::unexpected("an import report", &report))
     }
 
     /// Makes or changes something of the scope.
-    pub(super) async fn put(&self, what: &str, content: &Value) -> Result<Value, CliError> {
-        let path = format!("/api/v1/scopes/{}/{what}", self.scope);
-        self.call(Method::PUT, &path, "application/json", content.to_string()).await
-    }
-
-    /// Changes the state of a record.
-    pub(super) async fn set_state(&self, id: &str, state: &str) -> Result<(), CliError> {
-        self.put(&format!("records/{id}/state"), &json!({ "state": state })).await.map(drop)
+    pub(super) async fn put(&mut self, what: &str, content: &Value) -> Result<Value, DemoError> {
+        Ok(self.client.put(&format!("/scopes/{}/{what}", self.scope), content).await?)
     }
 
     /// Uploads a CA and proves that its key is at hand.
-    pub(super) async fn upload_authority(&self, name: &str, authority: &Authority) -> Result<(), CliError> {
+    pub(super) async fn upload_authority(&mut self, name: &str, authority: &Authority) -> Result<(), DemoError> {
         self.put(&format!("authorities/{name}"), &json!({ "certificate": authority.certificate_pem })).await?;
-        let path = format!("/api/v1/scopes/{}/authorities/{name}", self.scope);
-        let code = self.call(Method::POST, &format!("{path}/verification-code"), "application/json", String::new()).await?;
+        let path = format!("/scopes/{}/authorities/{name}", self.scope);
+        let code = self.client.post(&format!("{path}/verification-code"), &json!({})).await?;
         let proof = authority.device(&text(&code, "verificationCode")?, self.now, 1)?;
-        let proof = json!({ "certificate": proof.certificate_pem });
-        self.call(Method::POST, &format!("{path}/verify"), "application/json", proof.to_string()).await.map(drop)
+        self.client.post(&format!("{path}/verify"), &json!({ "certificate": proof.certificate_pem })).await?;
+        Ok(())
     }
 
     /// The ledger entry of a request. A refusal is written a moment after its answer.
-    pub(super) async fn decision(&self, tracking_id: &str) -> Result<Value, CliError> {
-        let path = format!("/api/v1/decisions/{tracking_id}");
+    pub(super) async fn decision(&mut self, tracking_id: &str) -> Result<Value, DemoError> {
+        let path = format!("/decisions/{tracking_id}");
         for _ in 0..LEDGER_TRIES {
-            match self.call(Method::GET, &path, "application/json", String::new()).await {
-                Err(CliError::Problem { status: 404, .. }) => tokio::time::sleep(LEDGER_PAUSE).await,
-                answer => return answer,
+            match self.client.get(&path).await {
+                Err(ManagementError::Problem(problem)) if problem.status == 404 => tokio::time::sleep(LEDGER_PAUSE).await,
+                answer => return Ok(answer?),
             }
         }
-        self.call(Method::GET, &path, "application/json", String::new()).await
-    }
-
-    async fn call(&self, method: Method, path: &str, content_type: &str, body: String) -> Result<Value, CliError> {
-        let mut client = Client::connect(self.address, "localhost", Arc::clone(&self.tls)).await?;
-        let bearer = format!("Bearer {}", self.token);
-        let headers = [("authorization", bearer.as_str()), ("content-type", content_type)];
-        let answer = client.send(method, path, &headers, body.into_bytes()).await?;
-        CliError::of_answer(&answer)
+        Ok(self.client.get(&path).await?)
     }
 }
 
-fn text(answer: &Value, member: &str) -> Result<String, CliError> {
+fn text(answer: &Value, member: &str) -> Result<String, DemoError> {
     let found = answer.get(member).and_then(Value::as_str).map(str::to_owned);
-    found.ok_or_else(|| CliError::unexpected(member, answer))
+    found.ok_or_else(|| DemoError::unexpected(member, answer))
 }
 
 const LEDGER_TRIES: usize = 50;

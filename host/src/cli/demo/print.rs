@@ -6,8 +6,8 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, Table};
 use serde_json::Value;
 
+use super::DemoError;
 use super::device::Told;
-use crate::cli::CliError;
 use crate::ledger::{Answer, Entry, EntryKind, Verdict};
 use crate::policy::{Outcome, Reason};
 
@@ -23,13 +23,13 @@ pub(super) struct Row {
 
 impl Row {
     /// From what the device was told and what the ledger has.
-    pub(super) fn of(told: &Told, entry: &Value) -> Result<Self, CliError> {
+    pub(super) fn of(told: &Told, entry: &Value) -> Result<Self, DemoError> {
         let decision = match parse(entry)?.kind {
             EntryKind::Decided(decision) => decision,
-            EntryKind::Refused { detail, .. } => return Err(CliError::message(format!("{} was refused: {detail}", told.device))),
+            EntryKind::Refused { detail, .. } => return Err(DemoError::Unexpected(format!("{} was refused: {detail}", told.device))),
         };
         let Verdict::Assigned { hub, group_path, .. } = &decision.verdict else {
-            return Err(CliError::message(format!("{} got no hub: {:?}", told.device, decision.verdict)));
+            return Err(DemoError::Unexpected(format!("{} got no hub: {:?}", told.device, decision.verdict)));
         };
         let manufacturer = decision.factors.manufacturer.as_ref().map_or("none", |name| name.as_str());
         let evidence = decision.factors.evidence.join(", ");
@@ -56,12 +56,12 @@ pub(super) struct Refusal {
 
 impl Refusal {
     /// From what the device was told and what the ledger has.
-    pub(super) fn of(what: &'static str, told: &Told, entry: &Value) -> Result<Self, CliError> {
+    pub(super) fn of(what: &'static str, told: &Told, entry: &Value) -> Result<Self, DemoError> {
         let known = match parse(entry)?.kind {
             EntryKind::Refused { detail, .. } => detail,
             EntryKind::Decided(decision) => match decision.verdict {
                 Verdict::NoRoom { detail } => detail,
-                other => return Err(CliError::message(format!("{} should have been refused: {other:?}", told.device))),
+                other => return Err(DemoError::Unexpected(format!("{} should have been refused: {other:?}", told.device))),
             },
         };
         let state = told.body.get("registrationState").unwrap_or(&told.body);
@@ -129,8 +129,8 @@ fn table<const N: usize>(header: [&str; N]) -> Table {
     table
 }
 
-fn parse(entry: &Value) -> Result<Entry, CliError> {
-    serde_json::from_value(entry.clone()).map_err(|_| CliError::unexpected("a ledger entry", entry))
+fn parse(entry: &Value) -> Result<Entry, DemoError> {
+    serde_json::from_value(entry.clone()).map_err(|_| DemoError::unexpected("a ledger entry", entry))
 }
 
 fn why(answer: &Answer) -> String {
