@@ -31,7 +31,8 @@ pub trait Store: Send + Sync + 'static {
     /// The registration of an id.
     async fn registration(&self, scope: &IdScope, id: &RegistrationId) -> Result<Option<Registration>, StoreError>;
 
-    /// Registrations in the order of their ids.
+    /// Registrations in the order of their ids. A page may hold fewer than asked for, even none, when the filter
+    /// passes few: [`Listing::next`] says whether there is more.
     async fn registrations(
         &self,
         scope: &IdScope,
@@ -50,10 +51,11 @@ pub trait Store: Send + Sync + 'static {
         id: &RegistrationId,
     ) -> Result<Option<Registration>, StoreError>;
 
-    /// Lets the id be claimed by another key; answers whether there was such a registration.
+    /// Lets the id be claimed by another key; answers whether there was such a registration. Its generation goes up,
+    /// so that a decision under way for the old key is overtaken.
     async fn release_registration(&self, scope: &IdScope, id: &RegistrationId) -> Result<bool, StoreError>;
 
-    /// Devices placed at a group path or below it.
+    /// Devices placed at a group path or below it; all that have a hub for the empty path.
     async fn group_count(&self, scope: &IdScope, path: &[String]) -> Result<u64, StoreError>;
 
     /// Adds an entry that led to no registration (a refusal, a postponement). The oldest of these make room for new
@@ -86,7 +88,7 @@ pub trait Store: Send + Sync + 'static {
     /// Imports a batch in one transaction; answers one result for each row, in order.
     async fn import_batch(&self, batch: ImportBatch) -> Result<Vec<RowOutcome>, StoreError>;
 
-    /// Changes a record's state; answers the record as it is now.
+    /// Changes a record's state; answers the record as it is now. Retired is final: such a record stays as it is.
     async fn set_record_state(
         &self,
         scope: &IdScope,
@@ -137,7 +139,8 @@ pub trait Store: Send + Sync + 'static {
     /// Makes an id scope; answers whether it is new.
     async fn create_scope(&self, scope: IdScope) -> Result<bool, StoreError>;
 
-    /// Makes or replaces a group. A certificate that another enrollment names is a conflict.
+    /// Makes or replaces a group. A certificate that another enrollment names is a conflict, and so is an authority
+    /// that another group names: one certificate leads to one enrollment.
     async fn put_group(&self, scope: &IdScope, group: Group, when: Precondition) -> Result<PutOutcome, StoreError>;
 
     /// Removes a group. Its devices' registrations stay.
@@ -148,7 +151,7 @@ pub trait Store: Send + Sync + 'static {
         when: Precondition,
     ) -> Result<DeleteOutcome, StoreError>;
 
-    /// Makes or replaces an authority.
+    /// Makes or replaces an authority. A certificate that is uploaded under another name is a conflict.
     async fn put_authority(
         &self,
         scope: &IdScope,
@@ -156,16 +159,17 @@ pub trait Store: Send + Sync + 'static {
         when: Precondition,
     ) -> Result<PutOutcome, StoreError>;
 
-    /// Removes an authority.
+    /// Removes an authority, unless a group names it.
     async fn delete_authority(&self, scope: &IdScope, name: &CaName) -> Result<DeleteOutcome, StoreError>;
 
-    /// Links a hub or changes it; its count stays.
+    /// Links a hub or changes it; its count stays, also while it is unlinked.
     async fn put_hub(&self, scope: &IdScope, hub: Hub, when: Precondition) -> Result<PutOutcome, StoreError>;
 
     /// Unlinks a hub. Registrations that name it stay, and no new one can.
     async fn delete_hub(&self, scope: &IdScope, name: &HubName) -> Result<DeleteOutcome, StoreError>;
 
-    /// Keeps a revision's bytes and makes it the live one of its name.
+    /// Keeps a revision's bytes and makes it the live one of its name. The store keeps `previous` itself, so that two
+    /// who publish at once lose no revision; bytes of another digest are a conflict.
     async fn publish_plugin(
         &self,
         scope: &IdScope,
@@ -173,7 +177,7 @@ pub trait Store: Send + Sync + 'static {
         bytes: Vec<u8>,
     ) -> Result<PutOutcome, StoreError>;
 
-    /// Removes a plugin's name; the bytes stay for replay.
+    /// Removes a plugin's name, unless an enrollment uses it; the bytes stay for replay.
     async fn delete_plugin(&self, scope: &IdScope, name: &PluginName) -> Result<DeleteOutcome, StoreError>;
 
     // Tokens.
@@ -187,7 +191,7 @@ pub trait Store: Send + Sync + 'static {
     /// All tokens.
     async fn tokens(&self) -> Result<Vec<TokenRecord>, StoreError>;
 
-    /// Revokes a token by its public id; answers whether there was one.
+    /// Revokes every token of a public id; answers whether there was one.
     async fn delete_token(&self, id: &str) -> Result<bool, StoreError>;
 
     /// Finishes what is queued, refuses what comes after, and closes the files.
@@ -200,7 +204,8 @@ pub struct RegistrationCommit {
     /// Its tenant.
     pub scope: IdScope,
     /// What to write. The hub of an assigned one must be linked, active and have room; the hub that the device is on
-    /// already need only be linked.
+    /// already need only be linked. What follows from the state before it (the generation, the first hub, the id as
+    /// it was first written) is put in by the store.
     pub registration: Registration,
     /// The generation that was read when the decision was made; 0 when there was no registration.
     pub expected_generation: u64,
@@ -222,7 +227,7 @@ pub enum CommitOutcome {
 /// Part of a listing: so many after a key.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
-    /// The key after which it begins; the first page when absent.
+    /// The key after which it begins, in any case; the first page when absent.
     pub after: Option<String>,
     /// At most so many.
     pub limit: usize,
@@ -257,7 +262,8 @@ pub struct RecordFilter {
     pub prefix: Option<String>,
 }
 
-/// Rows to import.
+/// Rows to import: a thousand or some thousands, which hold up devices' writes for some milliseconds. A longer import
+/// is many batches, several of them on their way at once.
 #[derive(Clone, Debug)]
 pub struct ImportBatch {
     /// The tenant.
@@ -395,7 +401,8 @@ pub struct CatalogueRecords {
 pub struct ScopeRecords {
     /// The id scope.
     pub scope: IdScope,
-    /// Counts up with every change of what follows.
+    /// Counts up with every change of what follows, but for how full the hubs are. Writing into a scope that was not
+    /// made makes it.
     pub revision: u64,
     /// Linked hubs and how full they are, by name.
     pub hubs: Vec<(Hub, HubLoad)>,

@@ -47,6 +47,11 @@ impl Disk {
         })))
     }
 
+    /// All that was written.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.lock().live.clone()
+    }
+
     /// Whether the power has failed.
     pub fn is_dead(&self) -> bool {
         self.lock().left == 0

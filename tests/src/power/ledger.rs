@@ -149,10 +149,8 @@ impl Known {
                 self.entries.insert(commit.entry.tracking_id, commit.entry);
             }
             (write @ Write::Register(_), Answer::Registered(_)) => self.refused(&write),
-            (Write::Delete(id), Answer::Deleted(gone)) => {
-                if self.registrations.remove(&id).is_some() != gone {
-                    return Err(format!("the removal of {id} was answered wrongly"));
-                }
+            (Write::Delete(id), Answer::Deleted(gone)) if self.registrations.remove(&id).is_some() != gone => {
+                return Err(format!("the removal of {id} was answered wrongly"));
             }
             (Write::Refuse(entry), _) => {
                 self.entries.insert(entry.tracking_id, entry);

@@ -1,6 +1,7 @@
 //! Opening the file: whether it is ours, of a format that we know, and whole.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -12,12 +13,41 @@ use super::engine::story;
 use super::tables::{self, META, Tables};
 use crate::store::StoreError;
 
-/// Opens a file, or makes it so that it is still there after a power failure, readable by its owner only.
+/// Opens a file, or makes it, readable by its owner only.
+///
+/// A database is not made in one step, and one that was made in part cannot be opened. So it is made under another
+/// name, and gets its own only when it is whole and on disk; what a failure left under the other name is thrown away.
 pub(super) fn file(path: &Path, settings: &StoreSettings) -> Result<Database, StoreError> {
     let refused = |reason: String| StoreError::Open { path: path.display().to_string(), reason };
-    let file = create(path).map_err(|e| refused(e.to_string()))?;
-    let backend = FileBackend::new(file).map_err(|e| refused(explain(&e)))?;
-    whole(backend, settings).map_err(refused)
+    if !path.exists() {
+        make(path, settings).map_err(refused)?;
+    }
+    open(path, settings).map_err(refused)
+}
+
+fn make(path: &Path, settings: &StoreSettings) -> Result<(), String> {
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(".unfinished");
+    let unfinished = Path::new(&unfinished);
+    let io = |e: std::io::Error| e.to_string();
+    let file = owners_file(unfinished).map_err(io)?;
+    // Only after the lock is taken: another process may be making it at this moment.
+    let backend = FileBackend::new(file).map_err(|e| explain(&e))?;
+    backend.set_len(0).map_err(io)?;
+    let database = whole(backend, settings)?;
+    database.close().map_err(|e| explain(&e))?;
+    // Unlike a renamed file, a link does not replace a database that another process made meanwhile.
+    match std::fs::hard_link(unfinished, path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => std::fs::rename(unfinished, path).map_err(io)?,
+        _ => std::fs::remove_file(unfinished).map_err(io)?,
+    }
+    sync_folder(path).map_err(io)
+}
+
+fn open(path: &Path, settings: &StoreSettings) -> Result<Database, String> {
+    let file = owners_file(path).map_err(|e| e.to_string())?;
+    let backend = FileBackend::new(file).map_err(|e| explain(&e))?;
+    whole(backend, settings)
 }
 
 /// Opens what is kept elsewhere.
@@ -91,14 +121,12 @@ fn explain(error: &DatabaseError) -> String {
     }
 }
 
-fn create(path: &Path) -> std::io::Result<File> {
+fn owners_file(path: &Path) -> std::io::Result<File> {
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(path)?;
-    sync_folder(path)?;
-    Ok(file)
+    options.open(path)
 }
 
 /// A new file's name is on disk only once its folder is.

@@ -157,3 +157,13 @@ fn a_write_that_panics_is_undone_and_spoils_no_other() {
         assert_eq!(tokio::join!(next, turn).0, Ok(true));
     });
 }
+
+#[test]
+fn what_a_failure_left_of_a_half_made_file_is_thrown_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("landfall.redb");
+    std::fs::write(folder.path().join("landfall.redb.unfinished"), "x".repeat(100_000)).unwrap();
+    drop(RedbStore::open(&path, settings()).unwrap());
+    let names: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["landfall.redb"]);
+}
