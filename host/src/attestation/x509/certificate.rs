@@ -65,14 +65,23 @@ pub(super) struct Extensions {
     pub(super) path_length: Option<u32>,
     /// keyUsage: whether it has keyCertSign.
     pub(super) may_sign: Option<bool>,
-    /// extendedKeyUsage: whether it has clientAuth.
-    pub(super) for_clients: Option<bool>,
+    /// extendedKeyUsage.
+    pub(super) purposes: Option<Purposes>,
     /// nameConstraints: whether they are critical.
     pub(super) name_constraints: Option<bool>,
     pub(super) subject_key_id: Option<Vec<u8>>,
     pub(super) authority_key_id: Option<Vec<u8>>,
     /// The first critical one that is not understood.
     pub(super) unknown_critical: Option<String>,
+}
+
+/// What extendedKeyUsage allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Purposes {
+    pub(super) clients: bool,
+    /// The public suites of path validation ask for servers, nothing else does.
+    #[cfg_attr(not(test), expect(dead_code, reason = "only the public suites ask for servers"))]
+    pub(super) servers: bool,
 }
 
 impl Certificate {
@@ -168,7 +177,9 @@ fn read_extensions(parsed: &X509Certificate<'_>) -> Result<Extensions, Flaw> {
                 out.path_length = constraints.path_len_constraint;
             }
             ParsedExtension::KeyUsage(usage) => out.may_sign = Some(usage.key_cert_sign()),
-            ParsedExtension::ExtendedKeyUsage(usage) => out.for_clients = Some(usage.client_auth),
+            ParsedExtension::ExtendedKeyUsage(usage) => {
+                out.purposes = Some(Purposes { clients: usage.client_auth, servers: usage.server_auth })
+            }
             ParsedExtension::NameConstraints(_) => out.name_constraints = Some(extension.critical),
             ParsedExtension::SubjectKeyIdentifier(id) => out.subject_key_id = Some(id.0.to_vec()),
             ParsedExtension::AuthorityKeyIdentifier(id) => {

@@ -74,6 +74,12 @@ pub enum ChainError {
         /// How many may.
         max: usize,
     },
+    /// An authority on the path allows fewer below itself.
+    #[error("more certificate authorities stand on the chain than one of them allows below itself (pathLenConstraint)")]
+    PathLength,
+    /// An authority on the path may not issue for these names.
+    #[error("a certificate authority on the chain may not issue for the names of one below it (nameConstraints)")]
+    NameConstraints,
     /// Refused by the path builder for a reason that is not among ours.
     #[error("the chain does not verify: {0}")]
     Path(String),

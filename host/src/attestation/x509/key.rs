@@ -87,3 +87,94 @@ fn without_zeros(number: &[u8]) -> &[u8] {
 
 /// SEC 1, 2.3.3.
 const UNCOMPRESSED: u8 = 4;
+
+#[cfg(test)]
+mod tests {
+    use x509_parser::asn1_rs::FromDer as _;
+
+    use super::*;
+
+    fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(content.len()).unwrap().to_be_bytes();
+        let header = match content.len() {
+            ..0x80 => vec![tag, length[1]],
+            0x80..0x100 => vec![tag, 0x81, length[1]],
+            _ => vec![tag, 0x82, length[0], length[1]],
+        };
+        [header, content.to_vec()].concat()
+    }
+
+    fn verdict(algorithm: &[u8], bits: &[u8]) -> Result<(), KeyFlaw> {
+        let spki = tlv(0x30, &[tlv(0x30, algorithm), tlv(3, &[&[0], bits].concat())].concat());
+        check(&SubjectPublicKeyInfo::from_der(&spki).unwrap().1)
+    }
+
+    /// A number with its highest and lowest octet.
+    fn number(octets: usize, first: u8, last: u8) -> Vec<u8> {
+        let mut number = vec![0x55; octets];
+        number[0] = first;
+        number[octets - 1] = last;
+        if first >= 0x80 { [vec![0], number].concat() } else { number }
+    }
+
+    fn rsa(modulus: &[u8], exponent: &[u8]) -> Result<(), KeyFlaw> {
+        let algorithm = [tlv(6, &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1]), vec![5, 0]].concat();
+        verdict(&algorithm, &tlv(0x30, &[tlv(2, modulus), tlv(2, exponent)].concat()))
+    }
+
+    fn curve(oid: &[u8], point: &[u8]) -> Result<(), KeyFlaw> {
+        verdict(&[tlv(6, &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1]), tlv(6, oid)].concat(), point)
+    }
+
+    const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
+    const E: &[u8] = &[1, 0, 1];
+
+    #[test]
+    fn rsa_keys_have_2048_to_4096_bits_in_steps_of_8() {
+        for (octets, first, bits) in [(128, 0x80, 1024), (256, 0x7f, 2047), (257, 0x01, 2049), (513, 0x80, 4104)] {
+            assert_eq!(rsa(&number(octets, first, 1), E), Err(KeyFlaw::RsaSize { bits }));
+        }
+        for octets in [256, 257, 384, 512] {
+            assert_eq!(rsa(&number(octets, 0x80, 1), E), Ok(()));
+        }
+    }
+
+    #[test]
+    fn rsa_keys_are_odd_with_an_odd_exponent_of_moderate_size() {
+        let modulus = number(256, 0x80, 1);
+        assert_eq!(rsa(&number(256, 0x80, 2), E), Err(KeyFlaw::RsaModulus));
+        for exponent in [&[1][..], &[0], &[4], &[1, 0, 0], &[1, 0, 0, 0, 1], &[0x55; 9]] {
+            assert_eq!(rsa(&modulus, exponent), Err(KeyFlaw::RsaExponent), "{exponent:?}");
+        }
+        for exponent in [&[3][..], E, &[0, 0xff, 0xff, 0xff, 0xff]] {
+            assert_eq!(rsa(&modulus, exponent), Ok(()), "{exponent:?}");
+        }
+    }
+
+    #[test]
+    fn elliptic_points_are_uncompressed_and_of_their_curve() {
+        let point = |first, octets| [vec![first], vec![1; octets]].concat();
+        assert_eq!(curve(P256, &point(4, 64)), Ok(()));
+        assert_eq!(curve(&[0x2b, 0x81, 4, 0, 0x22], &point(4, 96)), Ok(()));
+        assert_eq!(curve(&[0x2b, 0x81, 4, 0, 0x23], &point(4, 132)), Ok(()));
+        assert_eq!(curve(P256, &point(2, 32)), Err(KeyFlaw::Point));
+        assert_eq!(curve(P256, &point(4, 96)), Err(KeyFlaw::Point));
+        // P-192
+        let p192 = [0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 1];
+        assert_eq!(curve(&p192, &point(4, 48)), Err(KeyFlaw::Curve("1.2.840.10045.3.1.1".to_owned())));
+        let explicit = [tlv(6, &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1]), tlv(0x30, &[2, 1, 1])].concat();
+        assert!(matches!(verdict(&explicit, &point(4, 64)), Err(KeyFlaw::Curve(_))));
+    }
+
+    #[test]
+    fn other_kinds_are_refused() {
+        // DSA, ML-DSA-44, Ed448
+        let dsa = [0x2a, 0x86, 0x48, 0xce, 0x38, 4, 1];
+        let ml_dsa = [0x60, 0x86, 0x48, 1, 0x65, 3, 4, 3, 0x11];
+        for oid in [&dsa[..], &ml_dsa, &[0x2b, 0x65, 0x71]] {
+            assert!(matches!(verdict(&tlv(6, oid), &[1; 64]), Err(KeyFlaw::Kind(_))));
+        }
+        assert_eq!(verdict(&tlv(6, &[0x2b, 0x65, 0x70]), &[1; 32]), Ok(()));
+        assert_eq!(verdict(&tlv(6, &[0x2b, 0x65, 0x70]), &[1; 31]), Err(KeyFlaw::Point));
+    }
+}

@@ -153,3 +153,104 @@ const SHORT_NAMES: [(&str, &str); 12] = [
     ("0.9.2342.19200300.100.1.1", "UID"),
     ("1.2.840.113549.1.9.1", "emailAddress"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use x509_parser::asn1_rs::FromDer as _;
+
+    use super::*;
+
+    const CN: &[u8] = &[0x55, 4, 3];
+    const O: &[u8] = &[0x55, 4, 10];
+    const UTF8: u8 = 12;
+
+    fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
+        let length = content.len();
+        let mut out = vec![tag];
+        match u8::try_from(length) {
+            Ok(short) if short < 0x80 => out.push(short),
+            Ok(long) => out.extend([0x81, long]),
+            Err(_) => out.extend([0x82, u8::try_from(length >> 8).unwrap(), u8::try_from(length & 0xff).unwrap()]),
+        }
+        out.extend(content);
+        out
+    }
+
+    /// DER of a name: relative names, each with attributes (type, tag, value).
+    fn name(rdns: &[&[(&[u8], u8, &[u8])]]) -> Vec<u8> {
+        let rdn = |attributes: &&[(&[u8], u8, &[u8])]| {
+            let attribute =
+                |(kind, tag, value): &(&[u8], u8, &[u8])| tlv(0x30, &[tlv(6, kind), tlv(*tag, value)].concat());
+            tlv(0x31, &attributes.iter().flat_map(attribute).collect::<Vec<_>>())
+        };
+        tlv(0x30, &rdns.iter().flat_map(rdn).collect::<Vec<_>>())
+    }
+
+    fn id_of(der: &[u8]) -> Result<String, CommonNameError> {
+        let (_, name) = X509Name::from_der(der).unwrap();
+        registration_id(&name).map(|id| id.to_string())
+    }
+
+    fn id_of_cn(tag: u8, value: &[u8]) -> Result<String, CommonNameError> {
+        id_of(&name(&[&[(CN, tag, value)]]))
+    }
+
+    #[test]
+    fn the_three_text_types_with_one_reading_are_taken() {
+        for tag in [UTF8, 19, 22] {
+            assert_eq!(id_of_cn(tag, b"Dev-1:a.b_c"), Ok("Dev-1:a.b_c".to_owned()));
+        }
+    }
+
+    #[test]
+    fn other_text_types_are_refused_whatever_they_say() {
+        // T61String, UniversalString, BMPString
+        for (tag, value) in [(20, &b"abc"[..]), (28, b"\0\0\0a"), (30, b"\0a\0b\0c")] {
+            assert_eq!(id_of_cn(tag, value), Err(CommonNameError::TextType(u32::from(tag))));
+        }
+    }
+
+    #[test]
+    fn a_subject_names_exactly_one_device() {
+        assert_eq!(id_of(&name(&[])), Err(CommonNameError::Count(0)));
+        assert_eq!(id_of(&name(&[&[(O, UTF8, b"Acme")]])), Err(CommonNameError::Count(0)));
+        let twice = name(&[&[(CN, UTF8, b"a")], &[(CN, UTF8, b"a")]]);
+        assert_eq!(id_of(&twice), Err(CommonNameError::Count(2)));
+        let together = name(&[&[(CN, UTF8, b"a"), (CN, UTF8, b"b")]]);
+        assert_eq!(id_of(&together), Err(CommonNameError::Count(2)));
+        let shared = name(&[&[(CN, UTF8, b"a"), (O, UTF8, b"Acme")]]);
+        assert_eq!(id_of(&shared), Err(CommonNameError::Shared));
+        let beside = name(&[&[(O, UTF8, b"Acme")], &[(CN, UTF8, b"a")]]);
+        assert_eq!(id_of(&beside), Ok("a".to_owned()));
+    }
+
+    #[test]
+    fn control_characters_edge_spaces_and_broken_text_are_refused() {
+        assert_eq!(id_of_cn(UTF8, b"dev\0.evil"), Err(CommonNameError::Control));
+        assert_eq!(id_of_cn(UTF8, b"dev\n"), Err(CommonNameError::Control));
+        assert_eq!(id_of_cn(UTF8, b" dev"), Err(CommonNameError::EdgeSpace));
+        assert_eq!(id_of_cn(UTF8, b"dev "), Err(CommonNameError::EdgeSpace));
+        assert_eq!(id_of_cn(UTF8, b"dev\xff"), Err(CommonNameError::NotText));
+        assert_eq!(id_of_cn(19, "d\u{e9}v".as_bytes()), Err(CommonNameError::NotText));
+    }
+
+    #[test]
+    fn what_is_no_registration_id_is_refused() {
+        for cn in ["", "d\u{435}v", "dev 1", "dev/1", "dev.", &"a".repeat(129)] {
+            assert!(matches!(id_of_cn(UTF8, cn.as_bytes()), Err(CommonNameError::Grammar(_))), "{cn:?}");
+        }
+        assert!(id_of_cn(UTF8, "a".repeat(128).as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn a_name_is_written_from_its_end_with_escapes() {
+        let der = name(&[
+            &[(&[0x55, 4, 6], 19, b"DE")],
+            &[(O, UTF8, b"Acme, \"Inc\" + Sons")],
+            &[(&[0x2a, 3], UTF8, b"#x "), (O, 30, b"\0a")],
+            &[(CN, UTF8, b"a\0b")],
+        ]);
+        let (_, name) = X509Name::from_der(&der).unwrap();
+        assert_eq!(text(&name), r#"CN=a\00b,1.2.3=\#x\ +O=#0061,O=Acme\, \"Inc\" \+ Sons,C=DE"#);
+    }
+}

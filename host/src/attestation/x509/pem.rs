@@ -69,14 +69,16 @@ fn is_pem(text: &[u8]) -> bool {
 }
 
 fn from_pem(text: &[u8]) -> Result<Vec<u8>, CertificateTextError> {
+    // Encrypted keys too, whose sections the PEM reader passes over.
+    if text.windows(PRIVATE_KEY.len()).any(|window| window == PRIVATE_KEY) {
+        return Err(CertificateTextError::PrivateKey);
+    }
     let mut certificates = Vec::new();
     for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(text) {
-        match section.map_err(|error| CertificateTextError::Pem(error.to_string()))? {
-            (SectionKind::Certificate, der) => certificates.push(der),
-            (SectionKind::PrivateKey | SectionKind::RsaPrivateKey | SectionKind::EcPrivateKey, _) => {
-                return Err(CertificateTextError::PrivateKey);
-            }
-            _ => {}
+        if let (SectionKind::Certificate, der) =
+            section.map_err(|error| CertificateTextError::Pem(error.to_string()))?
+        {
+            certificates.push(der);
         }
     }
     let count = certificates.len();
@@ -94,8 +96,65 @@ fn from_base64(text: &[u8]) -> Option<Vec<u8>> {
 /// Ten times what a certificate of a device or an authority has.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
 const PEM_BEGIN: &[u8] = b"-----BEGIN ";
+const PRIVATE_KEY: &[u8] = b"PRIVATE KEY-----";
 const DER_SEQUENCE: u8 = 0x30;
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
+
+#[cfg(test)]
+mod tests {
+    use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+
+    use super::super::tests::authority::self_signed;
+    use super::*;
+
+    fn pem_of(label: &str, der: &[u8]) -> String {
+        let lines: Vec<String> =
+            STANDARD.encode(der).as_bytes().chunks(64).map(|line| String::from_utf8(line.to_vec()).unwrap()).collect();
+        format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+    }
+
+    #[test]
+    fn every_form_that_clients_send_is_read() {
+        let der = self_signed("dev-1", |_| {}).to_vec();
+        let pem = pem_of("CERTIFICATE", &der);
+        let forms: Vec<Vec<u8>> = vec![
+            der.clone(),
+            pem.clone().into(),
+            format!("subject=CN = dev-1\r\n{}\n", pem.replace('\n', "\r\n")).into(),
+            STANDARD.encode(&der).into(),
+            STANDARD_NO_PAD.encode(&der).into(),
+            format!(" {}\n", STANDARD.encode(&der).replace('A', "A\n")).into(),
+            STANDARD.encode(&pem).into(),
+        ];
+        for form in forms {
+            assert_eq!(certificate_from(&form), Ok(der.clone()), "{}", String::from_utf8_lossy(&form));
+        }
+    }
+
+    #[test]
+    fn anything_but_exactly_one_certificate_is_refused() {
+        let der = self_signed("dev-1", |_| {}).to_vec();
+        let pem = pem_of("CERTIFICATE", &der);
+        let key = pem_of("PRIVATE KEY", b"secret");
+        assert_eq!(certificate_from(""), Err(CertificateTextError::Empty));
+        assert_eq!(certificate_from(" \n"), Err(CertificateTextError::Empty));
+        assert_eq!(certificate_from("a certificate!"), Err(CertificateTextError::Encoding));
+        assert_eq!(certificate_from(pem.repeat(2)), Err(CertificateTextError::Count(2)));
+        assert_eq!(certificate_from(pem_of("PUBLIC KEY", b"public")), Err(CertificateTextError::Count(0)));
+        assert_eq!(certificate_from(format!("{pem}{key}")), Err(CertificateTextError::PrivateKey));
+        assert_eq!(certificate_from(format!("{key}{pem}")), Err(CertificateTextError::PrivateKey));
+        let encrypted = pem_of("ENCRYPTED PRIVATE KEY", b"secret");
+        assert_eq!(certificate_from(format!("{pem}{encrypted}")), Err(CertificateTextError::PrivateKey));
+        let half = &pem[..pem.len() / 2];
+        assert!(matches!(certificate_from(half), Err(CertificateTextError::Pem(_) | CertificateTextError::Count(0))));
+        assert!(matches!(certificate_from(&der[1..]), Err(CertificateTextError::Encoding)));
+        let mut longer = der;
+        longer.push(0);
+        assert!(matches!(certificate_from(longer), Err(CertificateTextError::Certificate(Flaw::Malformed(_)))));
+        let large = "A".repeat(MAX_TEXT_BYTES + 1);
+        assert_eq!(certificate_from(large), Err(CertificateTextError::TooLarge { bytes: MAX_TEXT_BYTES + 1 }));
+    }
+}

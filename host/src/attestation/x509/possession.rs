@@ -83,3 +83,66 @@ pub fn verify_possession(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::date_time_ymd;
+
+    use super::super::tests::authority::{Made, NOW, self_signed};
+    use super::*;
+
+    const CODE: &str = "9F3C2A7B00D1";
+
+    #[test]
+    fn a_certificate_with_the_code_signed_by_the_authority_proves_possession() {
+        let root = Made::root("root");
+        assert_eq!(verify_possession(&root.der, CODE, &root.device(CODE), NOW), Ok(()));
+        let as_authority = root.intermediate(CODE).der;
+        assert_eq!(verify_possession(&root.der, CODE, &as_authority, NOW), Ok(()));
+        let line = root.intermediate("line");
+        assert_eq!(verify_possession(&line.der, CODE, &line.device(CODE), NOW), Ok(()));
+    }
+
+    #[test]
+    fn another_code_is_refused_even_in_another_case() {
+        let root = Made::root("root");
+        for shown in ["9f3c2a7b00d1", "9F3C2A7B00D", "9F3C2A7B00D11"] {
+            let got = verify_possession(&root.der, CODE, &root.device(shown), NOW);
+            assert_eq!(got, Err(PossessionError::OtherCode { shown: shown.to_owned(), code: CODE.to_owned() }));
+        }
+        let nobody = root.device_with(CODE, |params| params.distinguished_name = rcgen::DistinguishedName::new());
+        let got = verify_possession(&root.der, CODE, &nobody, NOW);
+        assert_eq!(got, Err(PossessionError::CommonName(CommonNameError::Count(0))));
+    }
+
+    #[test]
+    fn a_certificate_of_anybody_else_is_refused() {
+        let (root, other, namesake) = (Made::root("root"), Made::root("other"), Made::root("root"));
+        let other_issuer = |issuer: &str| {
+            Err(PossessionError::OtherIssuer { issuer: issuer.to_owned(), authority: "CN=root".to_owned() })
+        };
+        assert_eq!(verify_possession(&root.der, CODE, &other.device(CODE), NOW), other_issuer("CN=other"));
+        let own = self_signed(CODE, |_| {});
+        assert_eq!(verify_possession(&root.der, CODE, &own, NOW), other_issuer("CN=9F3C2A7B00D1"));
+        let anonymous = namesake.device_with(CODE, |params| params.use_authority_key_identifier_extension = false);
+        assert_eq!(verify_possession(&root.der, CODE, &anonymous, NOW), Err(PossessionError::NotSigned));
+    }
+
+    #[test]
+    fn dates_hold_for_both_certificates() {
+        let root = Made::root("root");
+        let expired = root.device_with(CODE, |params| params.not_after = date_time_ymd(2029, 1, 1));
+        let got = verify_possession(&root.der, CODE, &expired, NOW);
+        assert!(matches!(got, Err(PossessionError::Verification(Flaw::Expired(_)))), "{got:?}");
+        let old = Made::root_with("root", |params| params.not_after = date_time_ymd(2029, 1, 1));
+        let got = verify_possession(&old.der, CODE, &old.device(CODE), NOW);
+        assert!(matches!(got, Err(PossessionError::Authority(Flaw::Expired(_)))), "{got:?}");
+    }
+
+    #[test]
+    fn what_is_no_authority_cannot_be_proven() {
+        let device = self_signed("dev-1", |_| {});
+        let got = verify_possession(&device, CODE, &device, NOW);
+        assert_eq!(got, Err(PossessionError::Authority(Flaw::NotAuthority)));
+    }
+}

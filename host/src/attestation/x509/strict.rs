@@ -9,6 +9,16 @@ use super::error::Flaw;
 use super::signature;
 use super::verify::VerifyPolicy;
 
+/// What a certificate is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Usage {
+    /// A TLS client: all that a device ever is.
+    Client,
+    /// A TLS server: what the public suites of path validation ask for.
+    #[cfg(test)]
+    Server,
+}
+
 /// What every certificate must be, a pinned one too.
 pub(super) fn any(certificate: &Certificate) -> Result<(), Flaw> {
     if certificate.version != 3 {
@@ -21,9 +31,10 @@ pub(super) fn any(certificate: &Certificate) -> Result<(), Flaw> {
 }
 
 /// A device's certificate that is verified by its issuers.
-pub(super) fn issued_leaf(certificate: &Certificate) -> Result<(), Flaw> {
+pub(super) fn issued_leaf(certificate: &Certificate, usage: Usage) -> Result<(), Flaw> {
     any(certificate)?;
     issued(certificate)?;
+    usable(certificate, usage)?;
     let extensions = &certificate.extensions;
     if extensions.ca {
         return Err(Flaw::LeafIsAuthority);
@@ -38,9 +49,10 @@ pub(super) fn issued_leaf(certificate: &Certificate) -> Result<(), Flaw> {
 }
 
 /// A certificate between the device's and the anchor.
-pub(super) fn intermediate(certificate: &Certificate) -> Result<(), Flaw> {
+pub(super) fn intermediate(certificate: &Certificate, usage: Usage) -> Result<(), Flaw> {
     any(certificate)?;
     issued(certificate)?;
+    usable(certificate, usage)?;
     authority(certificate)?;
     signature_algorithm(certificate)
 }
@@ -49,6 +61,7 @@ pub(super) fn intermediate(certificate: &Certificate) -> Result<(), Flaw> {
 pub(super) fn anchor(certificate: &Certificate) -> Result<(), Flaw> {
     any(certificate)?;
     issued(certificate)?;
+    usable(certificate, Usage::Client)?;
     authority(certificate)?;
     if certificate.not_after < certificate.not_before {
         return Err(Flaw::InvertedValidity);
@@ -91,10 +104,17 @@ fn issued(certificate: &Certificate) -> Result<(), Flaw> {
     if certificate.issuer == EMPTY_NAME {
         return Err(Flaw::EmptyIssuer);
     }
-    if certificate.extensions.for_clients == Some(false) {
-        return Err(Flaw::NotForClients);
-    }
     Ok(())
+}
+
+/// 4.2.1.12. `anyExtendedKeyUsage` is not taken for clientAuth, nor is it by webpki.
+fn usable(certificate: &Certificate, usage: Usage) -> Result<(), Flaw> {
+    let usable = certificate.extensions.purposes.is_none_or(|purposes| match usage {
+        Usage::Client => purposes.clients,
+        #[cfg(test)]
+        Usage::Server => purposes.servers,
+    });
+    if usable { Ok(()) } else { Err(Flaw::NotForClients) }
 }
 
 /// 4.1.2.6, 4.2.1.3 and 4.2.1.9.

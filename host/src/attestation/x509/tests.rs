@@ -1,1 +1,9 @@
-//! tests
+//! The module through its front door: chains made for each case, and the public vectors.
+
+pub(super) mod authority;
+mod dates;
+mod groups;
+mod nearest;
+mod presented;
+mod refusals;
+mod vectors;

@@ -11,7 +11,7 @@ use super::anchor::Anchor;
 use super::certificate::Certificate;
 use super::chain::{MAX_INTERMEDIATES, PresentedChain};
 use super::error::{ChainError, Flaw, Which};
-use super::strict;
+use super::strict::{self, Usage};
 use crate::clock::Timestamp;
 use crate::names::Digest;
 
@@ -90,12 +90,21 @@ pub fn verify_group(
     anchors: &[Anchor],
     policy: &VerifyPolicy,
 ) -> Result<VerifiedPath, ChainError> {
+    verify_for(Usage::Client, chain, anchors, policy)
+}
+
+pub(super) fn verify_for(
+    usage: Usage,
+    chain: &PresentedChain,
+    anchors: &[Anchor],
+    policy: &VerifyPolicy,
+) -> Result<VerifiedPath, ChainError> {
     if anchors.is_empty() {
         return Err(ChainError::NoAnchors);
     }
     let leaf = &chain.leaf().certificate;
     let flawed = |flaw| ChainError::flawed(Which::Leaf, flaw);
-    strict::issued_leaf(leaf).map_err(flawed)?;
+    strict::issued_leaf(leaf, usage).map_err(flawed)?;
     strict::dates(leaf, policy, policy.ignore_expiry).map_err(flawed)?;
 
     let trust: Vec<TrustAnchor<'_>> = anchors.iter().map(|anchor| anchor.trust().clone()).collect();
@@ -115,7 +124,7 @@ pub fn verify_group(
         let (Some((_, anchor)), Some(between)) = (anchor, between) else {
             return Err(webpki::Error::CertDistrusted);
         };
-        match judge_path(leaf, &between, anchor, policy) {
+        match judge_path(usage, leaf, &between, anchor, policy) {
             Ok(path) => {
                 verified.replace(Some(path));
                 Ok(())
@@ -126,24 +135,30 @@ pub fn verify_group(
             }
         }
     };
+    let key_usage = match usage {
+        Usage::Client => KeyUsage::client_auth(),
+        #[cfg(test)]
+        Usage::Server => KeyUsage::server_auth(),
+    };
     let built = end_entity.verify_for_usage(
         webpki::ALL_VERIFICATION_ALGS,
         &trust,
         &above,
         building_time(chain, policy),
-        KeyUsage::client_auth(),
+        key_usage,
         None,
         Some(&judge),
     );
     match (built, verified.into_inner()) {
         (Ok(_), Some(path)) => Ok(path),
         (Ok(_), None) => Err(ChainError::Path("the path was not judged".to_owned())),
-        (Err(error), _) => Err(refused.into_inner().unwrap_or_else(|| explain(&error, chain, policy))),
+        (Err(error), _) => Err(refused.into_inner().unwrap_or_else(|| explain(usage, &error, chain, policy))),
     }
 }
 
 /// Judges a path whose names, signatures and constraints hold.
 fn judge_path(
+    usage: Usage,
     leaf: &Certificate,
     between: &[&Certificate],
     anchor: &Anchor,
@@ -153,7 +168,7 @@ fn judge_path(
         return Err(ChainError::PathTooLong { found: between.len(), max: policy.max_intermediates });
     }
     for certificate in between {
-        judge_intermediate(certificate, policy)?;
+        judge_intermediate(usage, certificate, policy)?;
     }
     let top = anchor.certificate();
     let of_anchor = |flaw| ChainError::flawed(Which::Anchor(top.subject_text.clone()), flaw);
@@ -178,8 +193,8 @@ fn judge_path(
     })
 }
 
-fn judge_intermediate(certificate: &Certificate, policy: &VerifyPolicy) -> Result<(), ChainError> {
-    strict::intermediate(certificate)
+fn judge_intermediate(usage: Usage, certificate: &Certificate, policy: &VerifyPolicy) -> Result<(), ChainError> {
+    strict::intermediate(certificate, usage)
         .and_then(|()| strict::dates(certificate, policy, false))
         .map_err(|flaw| ChainError::flawed(Which::Intermediate(certificate.subject_text.clone()), flaw))
 }
@@ -197,15 +212,17 @@ fn building_time(chain: &PresentedChain, policy: &VerifyPolicy) -> UnixTime {
 
 /// Why no path was found, as precisely as it can be said: the first flaw of a certificate that the names lead over,
 /// or else what the path builder says.
-fn explain(error: &webpki::Error, chain: &PresentedChain, policy: &VerifyPolicy) -> ChainError {
+fn explain(usage: Usage, error: &webpki::Error, chain: &PresentedChain, policy: &VerifyPolicy) -> ChainError {
     let named = chain.levels(|issuer, child| child.issuer == issuer.subject).skip(1).flatten();
-    if let Some(flaw) = named.filter_map(|certificate| judge_intermediate(certificate, policy).err()).next() {
+    if let Some(flaw) = named.filter_map(|certificate| judge_intermediate(usage, certificate, policy).err()).next() {
         return flaw;
     }
     let issuer = chain.leaf().issuer().to_owned();
     match error {
         webpki::Error::UnknownIssuer => ChainError::NoPath { issuer },
         webpki::Error::InvalidSignatureForPublicKey => ChainError::BadSignature { issuer },
+        webpki::Error::PathLenConstraintViolated => ChainError::PathLength,
+        webpki::Error::NameConstraintViolation => ChainError::NameConstraints,
         other => unbuildable(other),
     }
 }
