@@ -6,6 +6,7 @@
 //! to a [`RedbStore`] and say over a pipe what was acknowledged; load over the network is another one.
 
 pub mod acknowledged;
+pub mod server;
 pub mod victim;
 
 use std::collections::BTreeMap;

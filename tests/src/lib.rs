@@ -4,3 +4,5 @@ pub mod chance;
 pub mod crash;
 pub mod guests;
 pub mod power;
+pub mod setting;
+pub mod world;

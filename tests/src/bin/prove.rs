@@ -40,6 +40,18 @@ enum Promise {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Nothing that a device was told is lost when the real server is killed under load.
+    Kill {
+        /// How often it is killed.
+        #[arg(long, default_value_t = 200)]
+        cycles: u64,
+        /// When it is killed is drawn from this.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// The server; the `landfall` beside this program when absent.
+        #[arg(long)]
+        binary: Option<PathBuf>,
+    },
     /// The process that `kill-child` kills: registers devices and prints what was acknowledged.
     #[command(hide = true)]
     KillVictim {
@@ -53,6 +65,7 @@ enum Promise {
 fn main() -> ExitCode {
     let held = match Arguments::parse().promise {
         Promise::Power { points, seed, lying, threads } => prove_power(&power::Plan { points, seed, lying, threads }),
+        Promise::Kill { cycles, seed, binary } => prove_kill_server(cycles, seed, binary),
         Promise::KillChild { cycles, seed } => prove_kill(cycles, seed),
         Promise::KillVictim { folder, cycle } => crash::victim::run(&folder, cycle),
     };
