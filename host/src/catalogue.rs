@@ -7,7 +7,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::attestation::x509::{Anchor, AnchorIndex};
+use rustls_pki_types::CertificateDer;
+
+use crate::attestation::x509::{Anchor, AnchorIndex, PresentedChain};
 use crate::enrollment::{
     Allocation, CertificateAuthority, CertificatePin, Group, GroupAttestation, PolicyBinding, Terms,
 };
@@ -34,6 +36,7 @@ pub struct ScopeCatalogue {
     pub hubs_text: String,
     /// The SHA-256 of that text.
     pub hubs_digest: Digest,
+    authorities: BTreeMap<CaName, CertificateAuthority>,
     groups: BTreeMap<GroupId, Arc<BoundGroup>>,
     anchors: AnchorIndex<AnchorOwner>,
     plugins: BTreeMap<PluginName, PublishedPlugin>,
@@ -131,6 +134,7 @@ impl ScopeCatalogue {
             hubs: Hubs::new(hubs.into_iter().map(|(hub, load)| (hub, load.assigned)), hubs_before),
             scope,
             revision,
+            authorities,
             groups,
             anchors,
             plugins,
@@ -150,6 +154,37 @@ impl ScopeCatalogue {
     /// Which groups' certificates stand on chains.
     pub fn anchors(&self) -> &AnchorIndex<AnchorOwner> {
         &self.anchors
+    }
+
+    /// One certificate authority.
+    pub fn authority(&self, name: &CaName) -> Option<&CertificateAuthority> {
+        self.authorities.get(name)
+    }
+
+    /// All of them.
+    pub fn authorities(&self) -> impl Iterator<Item = &CertificateAuthority> {
+        self.authorities.values()
+    }
+
+    /// Whether an intermediate's certificate was issued by a proven authority of this tenant; if not, why.
+    pub fn vouches_for(&self, intermediate: &[u8]) -> Result<(), String> {
+        Anchor::parse(intermediate).map_err(|error| error.to_string())?;
+        let chain = PresentedChain::parse(&[CertificateDer::from(intermediate)]).map_err(|error| error.to_string())?;
+        let mut proven = AnchorIndex::default();
+        for authority in self.authorities.values().filter(|authority| authority.verified) {
+            if let Ok(anchor) = Anchor::parse(&authority.der) {
+                proven.insert(&anchor, ());
+            }
+        }
+        match proven.nearest(&chain) {
+            Some(()) => Ok(()),
+            None => Err("no uploaded, proven authority has issued this intermediate: landfall ca upload".to_owned()),
+        }
+    }
+
+    /// All published plugins.
+    pub fn plugins(&self) -> impl Iterator<Item = &PublishedPlugin> {
+        self.plugins.values()
     }
 
     /// One published plugin.

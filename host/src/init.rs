@@ -124,13 +124,7 @@ async fn fill(folder: &DataFolder, server: &Server, ambient: &Ambient) -> Result
         })
         .await?;
     for (name, component) in shipped::names_and_components() {
-        let plugin = PublishedPlugin {
-            name: name.parse()?,
-            live: Digest::of(component),
-            previous: Vec::new(),
-            published_at: now,
-            published_by: "landfall".to_owned(),
-        };
+        let plugin = PublishedPlugin::first(name.parse()?, component, now, "landfall");
         store.publish_plugin(&server.scope, plugin, component.to_vec()).await?;
     }
     store.close().await?;

@@ -19,6 +19,7 @@ pub mod json;
 pub mod ledger;
 pub mod listener;
 pub mod names;
+pub mod nearest;
 pub mod policy;
 pub mod provisioning;
 pub mod registration;

@@ -10,12 +10,13 @@ use crate::attestation::x509::VerifyPolicy;
 use crate::catalogue::{Catalogue, ScopeCatalogue};
 use crate::clock::Ambient;
 use crate::config::Config;
-use crate::names::IdScope;
-use crate::policy::PolicyHost;
+use crate::names::{GroupId, IdScope, PluginName};
 use crate::policy::catalogue::GroupCounts;
+use crate::policy::image::{ConfigureError, Revision};
 use crate::policy::live::Images;
+use crate::policy::{PolicyHost, shipped};
 use crate::provisioning::Operations;
-use crate::store::{Store, StoreError};
+use crate::store::{PublishedPlugin, Store, StoreError};
 
 /// The parts that requests work with.
 pub struct Service {
@@ -106,6 +107,42 @@ impl Service {
                 }
             }
         }
+    }
+
+    /// Whether a new revision of a plugin takes the settings of every group that uses its name; if not, the group and
+    /// why. A revision that cannot take over never becomes the live one.
+    pub async fn takes_over(
+        &self,
+        scope: &ScopeCatalogue,
+        name: &PluginName,
+        revision: &Arc<Revision>,
+    ) -> Result<(), (GroupId, ConfigureError)> {
+        for group in scope.groups() {
+            let follows = group.group.terms.allocation.bindings().filter(|binding| binding.plugin == *name && binding.revision.is_none());
+            for binding in follows {
+                let (policies, revision) = (Arc::clone(&self.policies), Arc::clone(revision));
+                let settings = binding.settings.as_str().to_owned();
+                let tried = tokio::task::spawn_blocking(move || policies.configure(&revision, &settings).map(drop)).await;
+                if let Ok(Err(error)) = tried {
+                    return Err((group.group.id.clone(), error));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes the policies that come with Landfall in a scope that does not have them.
+    pub async fn publish_shipped(&self, scope: &IdScope) -> Result<(), StoreError> {
+        let known = self.scope(scope);
+        for (name, component) in shipped::names_and_components() {
+            let Ok(name) = name.parse::<PluginName>() else { continue };
+            if known.as_ref().is_some_and(|scope| scope.plugin(&name).is_some()) {
+                continue;
+            }
+            let plugin = PublishedPlugin::first(name, component, self.ambient.now(), "landfall");
+            self.store.publish_plugin(scope, plugin, component.to_vec()).await?;
+        }
+        Ok(())
     }
 
     /// Waits until the registrations under way have ended, at most as long as connections may drain.

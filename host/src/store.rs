@@ -429,6 +429,14 @@ pub struct PublishedPlugin {
     pub published_by: String,
 }
 
+impl PublishedPlugin {
+    /// A plugin that is published for the first time.
+    pub fn first(name: PluginName, component: &[u8], now: Timestamp, by: &str) -> Self {
+        let live = Digest::of(component);
+        Self { name, live, previous: Vec::new(), published_at: now, published_by: by.to_owned() }
+    }
+}
+
 /// Why a store could not do as asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {

@@ -139,12 +139,20 @@ limits! {
         /// The size of one row of an import.
         import_row_bytes: usize = 4_096, 256 to 1_048_576, "bytes", "the row is refused, the others are taken";
         /// The refused rows of an import that are listed in its answer.
-        import_errors_listed: usize = 1_000, 0 to 100_000, "rows", "further ones are counted in `errorsNotListed`";
+        import_problems: usize = 1_000, 0 to 100_000, "rows", "further ones are counted in `errorsNotListed`";
         /// The rows of an import that one transaction takes.
-        import_batch_rows: usize = 1_000, 1 to 100_000, "rows", "the next transaction takes the rest";
+        import_batch_rows: usize = 5_000, 1 to 100_000, "rows", "the next transaction takes the rest";
         /// The size of an all-or-nothing import, which is kept on disk until its last row has been read.
         import_staged_bytes: u64 = 1_073_741_824, 1_048_576 to 1_099_511_627_776, "bytes",
             "413, and nothing is imported";
+        /// The rows of one import.
+        import_rows: u64 = 10_000_000, 1 to 1_000_000_000, "rows", "the import stops there and says so";
+        /// The facts of one manufacturing record.
+        facts: usize = 64, 0 to 1_024, "facts", "the row is refused, the others are taken";
+        /// The length of a fact's name.
+        fact_name_bytes: usize = 64, 1 to 256, "bytes", "the row is refused, the others are taken";
+        /// The length of a fact.
+        fact_bytes: usize = 512, 1 to 65_536, "bytes", "the row is refused, the others are taken";
         /// The size of a plugin's component.
         component_bytes: usize = 16_777_216, 65_536 to 268_435_456, "bytes", "413";
     }

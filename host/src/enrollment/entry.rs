@@ -127,6 +127,13 @@ pub struct Allocation {
     pub grouping: Vec<PolicyBinding>,
 }
 
+impl Allocation {
+    /// All policies.
+    pub fn bindings(&self) -> impl Iterator<Item = &PolicyBinding> {
+        std::iter::once(&self.selection).chain(&self.fallback).chain(&self.grouping)
+    }
+}
+
 /// A plugin and its settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyBinding {

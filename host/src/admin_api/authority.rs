@@ -1,0 +1,139 @@
+//! Certificate authorities and the proof that their keys are at hand.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, Request, State};
+use serde::{Deserialize, Serialize};
+
+use super::body::{self, Answer, PageQuery};
+use super::hub::known;
+use super::problem::Problem;
+use crate::attestation::x509::{Anchor, pem, possession};
+use crate::enrollment::CertificateAuthority;
+use crate::names::{CaName, IdScope};
+use crate::service::Service;
+use crate::store::Precondition;
+
+/// A certificate.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CertificateBody {
+    /// PEM, or base64 of DER.
+    certificate: String,
+}
+
+/// An authority as it is.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AuthorityView {
+    name: String,
+    /// Only a proven authority admits devices.
+    verified: bool,
+    subject: String,
+    /// SHA-256 of the DER.
+    sha256: String,
+    not_after: String,
+}
+
+pub(super) async fn list(
+    State(service): State<Arc<Service>>,
+    Path(scope): Path<String>,
+    Query(_): Query<PageQuery>,
+) -> Answer {
+    let scope = known(&service, &scope)?;
+    let items: Vec<_> = scope.authorities().map(view).collect();
+    body::ok(&serde_json::json!({ "items": items }))
+}
+
+pub(super) async fn show(State(service): State<Arc<Service>>, Path((scope, name)): Path<(String, String)>) -> Answer {
+    body::ok(&view(&find(&service, &scope, &name)?))
+}
+
+pub(super) async fn upload(
+    State(service): State<Arc<Service>>,
+    Path((scope, name)): Path<(String, String)>,
+    request: Request,
+) -> Answer {
+    let (scope, name): (IdScope, CaName) = (known(&service, &scope)?.scope.clone(), name.parse()?);
+    let when = body::precondition(request.headers());
+    let der = certificate(body::json(&service, request).await?)?;
+    Anchor::parse(&der).map_err(|error| Problem::at("/certificate", error.to_string()))?;
+    let now = service.ambient.now();
+    let before = known(&service, scope.as_str())?.authority(&name).cloned();
+    // The same certificate again changes nothing; another one begins unproven.
+    let authority = match before {
+        Some(known) if known.der == der => known,
+        _ => CertificateAuthority {
+            name: name.clone(),
+            der,
+            verified: false,
+            verification_code: None,
+            created_at: now,
+            updated_at: now,
+        },
+    };
+    let shown = view(&authority);
+    let outcome = service.store.put_authority(&scope, authority, when).await?;
+    service.reload().await?;
+    body::put(outcome, &format!("authority {name}"), None, &shown)
+}
+
+pub(super) async fn remove(State(service): State<Arc<Service>>, Path((scope, name)): Path<(String, String)>) -> Answer {
+    let outcome = service.store.delete_authority(&scope.parse()?, &name.parse()?).await?;
+    service.reload().await?;
+    body::deleted(outcome, &format!("authority {name}"))
+}
+
+pub(super) async fn code(State(service): State<Arc<Service>>, Path((scope, name)): Path<(String, String)>) -> Answer {
+    let mut authority = find(&service, &scope, &name)?;
+    let code: String = service.ambient.random::<24>().iter().map(|byte| format!("{byte:02X}")).collect();
+    authority.verification_code = Some(code.clone());
+    authority.updated_at = service.ambient.now();
+    service.store.put_authority(&scope.parse()?, authority, Precondition::Exists).await?;
+    service.reload().await?;
+    body::ok(&serde_json::json!({ "verificationCode": code }))
+}
+
+pub(super) async fn verify(
+    State(service): State<Arc<Service>>,
+    Path((scope, name)): Path<(String, String)>,
+    request: Request,
+) -> Answer {
+    let mut authority = find(&service, &scope, &name)?;
+    let proof = certificate(body::json(&service, request).await?)?;
+    let Some(code) = &authority.verification_code else {
+        return Err(Problem::new(409, "ask for a verification code first: POST .../verification-code"));
+    };
+    let now = service.ambient.now();
+    possession::verify_possession(&authority.der, code, &proof, now)
+        .map_err(|error| Problem::at("/certificate", error.to_string()))?;
+    authority.verified = true;
+    // A code proves once.
+    authority.verification_code = None;
+    authority.updated_at = now;
+    let shown = view(&authority);
+    service.store.put_authority(&scope.parse()?, authority, Precondition::Exists).await?;
+    service.reload().await?;
+    body::ok(&shown)
+}
+
+fn certificate(body: CertificateBody) -> Result<Vec<u8>, Problem> {
+    pem::certificate_from(body.certificate).map_err(|error| Problem::at("/certificate", error.to_string()))
+}
+
+fn find(service: &Service, scope: &str, name: &str) -> Result<CertificateAuthority, Problem> {
+    let scope = known(service, scope)?;
+    let missing = || Problem::not_found(format!("there is no certificate authority {name}"));
+    scope.authority(&name.parse()?).cloned().ok_or_else(missing)
+}
+
+fn view(authority: &CertificateAuthority) -> AuthorityView {
+    let anchor = Anchor::parse(&authority.der).ok();
+    AuthorityView {
+        name: authority.name.to_string(),
+        verified: authority.verified,
+        subject: anchor.as_ref().map(|anchor| anchor.subject().to_owned()).unwrap_or_default(),
+        sha256: crate::names::Digest::of(&authority.der).to_string(),
+        not_after: anchor.as_ref().map(Anchor::not_after).unwrap_or_default(),
+    }
+}

@@ -1,0 +1,169 @@
+//! Who may do what.
+//!
+//! Every endpoint has a [`Rule`], every token a [`Role`]. The one function that brings them together matches both
+//! exhaustively, and its first word is *no*: what no line allows is denied. A token that is bound to an id scope is
+//! good for the paths of that scope and for no others.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use http::header::AUTHORIZATION;
+
+use super::problem::Problem;
+use crate::names::{Digest, IdScope};
+use crate::service::Service;
+use crate::token::{Role, TokenRecord};
+
+/// Who may call an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// Whoever has a token.
+    AnyToken,
+    /// Operators.
+    Operate,
+    /// Operators and auditors.
+    Read,
+    /// Operators, and manufacturers for their own records.
+    Import,
+    /// Operators, auditors, and manufacturers for their own records.
+    ReadRecords,
+    /// Operators and publishers.
+    Publish,
+    /// Operators, auditors and publishers.
+    ReadPlugins,
+    /// Operators whose token is bound to no scope.
+    OperateAll,
+    /// Operators and auditors whose token is bound to no scope.
+    ReadAll,
+}
+
+/// Who called: the record of its token.
+#[derive(Clone, Debug)]
+pub(super) struct Caller(pub(super) Arc<TokenRecord>);
+
+/// What the rule says of the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Decision {
+    Allow,
+    Deny(&'static str),
+}
+
+/// Lets a request through, or answers it.
+pub(super) async fn authorize(
+    State((service, rule)): State<(Arc<Service>, Rule)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let token = match identify(&service, &request).await {
+        Ok(token) => token,
+        Err(problem) => return problem.into_response(),
+    };
+    match decide(rule, &token, scope_of(request.uri().path())) {
+        Decision::Deny(why) => Problem::new(403, why).into_response(),
+        Decision::Allow => {
+            request.extensions_mut().insert(Caller(Arc::new(token)));
+            next.run(request).await
+        }
+    }
+}
+
+/// The token of a request, if it is one of ours and has not ended. All that is wrong with one gets one answer.
+async fn identify(service: &Service, request: &Request) -> Result<TokenRecord, Problem> {
+    let unknown = || Problem::new(401, "a valid token is needed: Authorization: Bearer lf_...");
+    let mut headers = request.headers().get_all(AUTHORIZATION).iter();
+    let (Some(header), None) = (headers.next(), headers.next()) else { return Err(unknown()) };
+    let (kind, secret) = header.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(unknown)?;
+    if !kind.eq_ignore_ascii_case("bearer") {
+        return Err(unknown());
+    }
+    // Found by the digest of a secret of 256 bits: the time that this takes tells nothing about any secret.
+    let token = service.store.token(Digest::of(secret.trim().as_bytes())).await?.ok_or_else(unknown)?;
+    match token.expires_at {
+        Some(end) if end <= service.ambient.now() => Err(unknown()),
+        _ => Ok(token),
+    }
+}
+
+fn decide(rule: Rule, token: &TokenRecord, scope: Option<&str>) -> Decision {
+    const ROLE: Decision = Decision::Deny("the token's role may not do this");
+    const SCOPE: Decision = Decision::Deny("the token is bound to another id scope");
+    if let (Some(bound), Some(scope)) = (&token.scope, scope)
+        && bound.as_str() != scope
+    {
+        return SCOPE;
+    }
+    let by_role = match (rule, &token.role) {
+        (_, Role::Operator) | (Rule::AnyToken, _) => Decision::Allow,
+        (Rule::Read | Rule::ReadRecords | Rule::ReadPlugins | Rule::ReadAll, Role::Auditor) => Decision::Allow,
+        (Rule::Import | Rule::ReadRecords, Role::Manufacturer { .. }) => Decision::Allow,
+        (Rule::Publish | Rule::ReadPlugins, Role::Publisher) => Decision::Allow,
+        (Rule::Operate | Rule::Import | Rule::Publish | Rule::OperateAll, Role::Auditor) => ROLE,
+        (
+            Rule::Operate | Rule::Read | Rule::Publish | Rule::ReadPlugins | Rule::OperateAll | Rule::ReadAll,
+            Role::Manufacturer { .. },
+        ) => ROLE,
+        (
+            Rule::Operate | Rule::Read | Rule::Import | Rule::ReadRecords | Rule::OperateAll | Rule::ReadAll,
+            Role::Publisher,
+        ) => ROLE,
+    };
+    match (by_role, rule, &token.scope) {
+        (Decision::Allow, Rule::OperateAll | Rule::ReadAll, Some(_)) => SCOPE,
+        (by_role, ..) => by_role,
+    }
+}
+
+/// The scope that a path names. Ids are plain letters and digits, so that a path that needs decoding names none.
+fn scope_of(path: &str) -> Option<&str> {
+    path.strip_prefix("/api/v1/scopes/")?.split('/').next().filter(|scope| !scope.is_empty())
+}
+
+impl Caller {
+    /// The manufacturer that the caller is, if it is one.
+    pub(super) fn manufacturer(&self) -> Option<(&crate::names::ManufacturerId, Option<u64>)> {
+        match &self.0.role {
+            Role::Manufacturer { manufacturer, quota } => Some((manufacturer, *quota)),
+            Role::Operator | Role::Publisher | Role::Auditor => None,
+        }
+    }
+
+    /// Whether the caller sees a scope.
+    pub(super) fn sees(&self, scope: &IdScope) -> bool {
+        self.0.scope.as_ref().is_none_or(|bound| bound == scope)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+
+    fn token(role: Role, scope: Option<&str>) -> TokenRecord {
+        TokenRecord {
+            id: "t".to_owned(),
+            secret_sha256: Digest::of(b"t"),
+            note: String::new(),
+            role,
+            scope: scope.map(|scope| scope.parse().unwrap()),
+            created_at: Timestamp::default(),
+            expires_at: None,
+        }
+    }
+
+    #[test]
+    fn a_token_is_good_for_its_scope_and_its_role_only() {
+        let manufacturer = Role::Manufacturer { manufacturer: "acme".parse().unwrap(), quota: None };
+        let allowed = |rule, role: &Role, bound, scope| decide(rule, &token(role.clone(), bound), scope) == Decision::Allow;
+        assert!(allowed(Rule::Import, &manufacturer, Some("a"), Some("a")));
+        assert!(!allowed(Rule::Import, &manufacturer, Some("a"), Some("b")));
+        assert!(!allowed(Rule::Operate, &manufacturer, None, Some("a")));
+        assert!(allowed(Rule::Read, &Role::Auditor, None, None));
+        assert!(!allowed(Rule::Operate, &Role::Auditor, None, None));
+        assert!(allowed(Rule::Publish, &Role::Publisher, None, Some("a")));
+        assert!(!allowed(Rule::Import, &Role::Publisher, None, Some("a")));
+        assert!(allowed(Rule::OperateAll, &Role::Operator, None, None));
+        assert!(!allowed(Rule::OperateAll, &Role::Operator, Some("a"), None));
+    }
+}

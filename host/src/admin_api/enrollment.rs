@@ -1,0 +1,105 @@
+//! Enrollments, individual and groups.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, Request, State};
+
+use super::body::{self, Answer, PageQuery};
+use super::hub::known;
+use super::problem::Problem;
+use super::terms::{self, EnrollmentBody};
+use crate::enrollment::{Group, Individual};
+use crate::names::{GroupId, RegistrationId};
+use crate::service::Service;
+
+pub(super) async fn list_groups(State(service): State<Arc<Service>>, Path(scope): Path<String>) -> Answer {
+    let scope = known(&service, &scope)?;
+    let items: Vec<_> = scope.groups().map(|bound| terms::group_view(&bound.group)).collect();
+    body::ok(&serde_json::json!({ "items": items }))
+}
+
+pub(super) async fn show_group(State(service): State<Arc<Service>>, Path((scope, id)): Path<(String, String)>) -> Answer {
+    let scope = known(&service, &scope)?;
+    let bound = scope.group(&id.parse()?).ok_or_else(|| Problem::not_found(format!("there is no group {id}")))?;
+    body::tagged(body::ok(&terms::group_view(&bound.group))?, Some(&bound.terms.etag))
+}
+
+pub(super) async fn put_group(
+    State(service): State<Arc<Service>>,
+    Path((scope, id)): Path<(String, String)>,
+    request: Request,
+) -> Answer {
+    let (scope, id): (_, GroupId) = (known(&service, &scope)?, id.parse()?);
+    let when = body::precondition(request.headers());
+    let body: EnrollmentBody = body::json(&service, request).await?;
+    if body.device_id.is_some() {
+        return Err(Problem::at("/deviceId", "only an individual enrollment has one"));
+    }
+    let attestation = terms::group_attestation(&scope, &body.x509)?;
+    let before = scope.group(&id).map(|bound| Arc::clone(&bound.terms));
+    let terms = terms::terms(&service, &scope, &body, before.as_deref()).await?;
+    let group = Group { id: id.clone(), attestation, terms };
+    let (view, etag) = (terms::group_view(&group), group.terms.etag.clone());
+    let outcome = service.store.put_group(&scope.scope, group, when).await?;
+    service.reload().await?;
+    body::put(outcome, &format!("group {id}"), Some(&etag), &view)
+}
+
+pub(super) async fn delete_group(
+    State(service): State<Arc<Service>>,
+    Path((scope, id)): Path<(String, String)>,
+    request: Request,
+) -> Answer {
+    let when = body::precondition(request.headers());
+    let outcome = service.store.delete_group(&scope.parse()?, &id.parse()?, when).await?;
+    service.reload().await?;
+    body::deleted(outcome, &format!("group {id}"))
+}
+
+pub(super) async fn list_individuals(
+    State(service): State<Arc<Service>>,
+    Path(scope): Path<String>,
+    Query(page): Query<PageQuery>,
+) -> Answer {
+    let scope = known(&service, &scope)?;
+    let listing = service.store.individuals(&scope.scope, page.page(&service)).await?;
+    body::listing(listing, terms::individual_view)
+}
+
+pub(super) async fn show_individual(
+    State(service): State<Arc<Service>>,
+    Path((scope, id)): Path<(String, String)>,
+) -> Answer {
+    let found = service.store.individual(&scope.parse()?, &id.parse()?).await?;
+    let found = found.ok_or_else(|| Problem::not_found(format!("there is no individual enrollment for {id}")))?;
+    body::tagged(body::ok(&terms::individual_view(&found))?, Some(&found.terms.etag))
+}
+
+pub(super) async fn put_individual(
+    State(service): State<Arc<Service>>,
+    Path((scope, id)): Path<(String, String)>,
+    request: Request,
+) -> Answer {
+    let (scope, id): (_, RegistrationId) = (known(&service, &scope)?, id.parse()?);
+    let when = body::precondition(request.headers());
+    let body: EnrollmentBody = body::json(&service, request).await?;
+    let attestation = terms::individual_attestation(&body.x509)?;
+    let device_id = body.device_id.as_deref().map(str::parse).transpose();
+    let device_id = device_id.map_err(|error| Problem::at("/deviceId", format!("{error}")))?;
+    let before = service.store.individual(&scope.scope, &id).await?;
+    let terms = terms::terms(&service, &scope, &body, before.as_ref().map(|before| &before.terms)).await?;
+    let individual = Individual { registration_id: id.clone(), device_id, attestation, terms };
+    let (view, etag) = (terms::individual_view(&individual), individual.terms.etag.clone());
+    let outcome = service.store.put_individual(&scope.scope, individual, when).await?;
+    body::put(outcome, &format!("the enrollment {id}"), Some(&etag), &view)
+}
+
+pub(super) async fn delete_individual(
+    State(service): State<Arc<Service>>,
+    Path((scope, id)): Path<(String, String)>,
+    request: Request,
+) -> Answer {
+    let when = body::precondition(request.headers());
+    let outcome = service.store.delete_individual(&scope.parse()?, &id.parse()?, when).await?;
+    body::deleted(outcome, &format!("the enrollment {id}"))
+}

@@ -1,0 +1,184 @@
+//! Manufacturing records.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::extract::{Path, Query, Request, State};
+use http::header::CONTENT_TYPE;
+use http_body_util::BodyExt as _;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::authorize::Caller;
+use super::body::{self, Answer, PageQuery};
+use super::hub::known;
+use super::problem::Problem;
+use crate::names::ManufacturerId;
+use crate::registry::import::{self, Format, Import, ImportError};
+use crate::registry::{ManufacturingRecord, RecordState};
+use crate::service::Service;
+use crate::store::RecordFilter;
+
+/// Which records.
+#[derive(Debug, Deserialize)]
+pub(super) struct Filter {
+    manufacturer: Option<String>,
+    state: Option<RecordState>,
+    prefix: Option<String>,
+}
+
+/// How to import.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ImportQuery {
+    /// Whose records; a manufacturer's token says that by itself.
+    manufacturer: Option<String>,
+    #[serde(default)]
+    all_or_nothing: bool,
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// A record's state.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StateBody {
+    state: RecordState,
+}
+
+pub(super) async fn list(
+    State(service): State<Arc<Service>>,
+    Path(scope): Path<String>,
+    Extension(caller): Extension<Caller>,
+    Query(page): Query<PageQuery>,
+    Query(filter): Query<Filter>,
+) -> Answer {
+    let scope = known(&service, &scope)?;
+    let asked = filter.manufacturer.as_deref().map(str::parse::<ManufacturerId>).transpose()?;
+    let manufacturer = match caller.manufacturer() {
+        Some((own, _)) => Some(own.clone()),
+        None => asked,
+    };
+    let prefix = filter.prefix.map(|prefix| prefix.to_ascii_lowercase());
+    let filter = RecordFilter { manufacturer, state: filter.state, prefix };
+    let listing = service.store.records(&scope.scope, page.page(&service), filter).await?;
+    body::listing(listing, view)
+}
+
+pub(super) async fn show(
+    State(service): State<Arc<Service>>,
+    Path((scope, id)): Path<(String, String)>,
+    Extension(caller): Extension<Caller>,
+) -> Answer {
+    let found = service.store.record(&scope.parse()?, &id.parse()?).await?;
+    // Another manufacturer's record is as good as none.
+    let found = found.filter(|record| caller.manufacturer().is_none_or(|(own, _)| record.manufacturer == *own));
+    body::ok(&view(&found.ok_or_else(|| Problem::not_found(format!("no manufacturing record names {id}")))?))
+}
+
+pub(super) async fn set_state(
+    State(service): State<Arc<Service>>,
+    Path((scope, id)): Path<(String, String)>,
+    request: Request,
+) -> Answer {
+    let StateBody { state } = body::json(&service, request).await?;
+    let (scope, key) = (scope.parse()?, id.parse()?);
+    let now = service.ambient.now();
+    let changed = service.store.set_record_state(&scope, &key, state, now).await?;
+    let record = changed.ok_or_else(|| Problem::not_found(format!("no manufacturing record names {id}")))?;
+    if record.state != state {
+        return Err(Problem::new(409, format!("{id} is retired, and stays retired")));
+    }
+    body::ok(&view(&record))
+}
+
+pub(super) async fn import(
+    State(service): State<Arc<Service>>,
+    Path(scope): Path<String>,
+    Extension(caller): Extension<Caller>,
+    Query(query): Query<ImportQuery>,
+    request: Request,
+) -> Answer {
+    let scope = known(&service, &scope)?.scope.clone();
+    let asked = query.manufacturer.as_deref().map(str::parse::<ManufacturerId>).transpose()?;
+    let (manufacturer, quota) = match (caller.manufacturer(), asked) {
+        (Some((own, _)), Some(asked)) if *own != asked => {
+            return Err(Problem::new(403, format!("the token is bound to {own}, and the import is for {asked}")));
+        }
+        (Some((own, quota)), _) => (own.clone(), quota),
+        (None, Some(asked)) => (asked, None),
+        (None, None) => return Err(Problem::new(400, "say whose records these are: ?manufacturer=NAME")),
+    };
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let format = match kind.split(';').next().map(str::trim) {
+        Some("application/x-ndjson" | "application/jsonl") => Format::JsonLines,
+        Some("text/csv") => Format::Csv,
+        _ => return Err(Problem::new(415, "send application/x-ndjson (one JSON object a line) or text/csv")),
+    };
+    let import = Import {
+        scope,
+        manufacturer,
+        quota,
+        format,
+        all_or_nothing: query.all_or_nothing,
+        dry_run: query.dry_run,
+        now: service.ambient.now(),
+    };
+    let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
+    let silence = Duration::from_secs(service.config.limits.management.body_seconds);
+    tokio::spawn(feed(request, sender, silence));
+    match import::import(&service.store, &service.config.limits.management, import, pieces).await {
+        Ok(report) => body::ok(&report),
+        Err(error @ ImportError::TooLarge { .. }) => Err(Problem::new(413, error.to_string())),
+        Err(error) => {
+            tracing::error!(%error, "an import failed");
+            Err(Problem::new(503, error.to_string()))
+        }
+    }
+}
+
+/// Hands the body on as it comes. A body that stops coming ends the import with what was read until then.
+async fn feed(request: Request, pieces: mpsc::Sender<import::Piece>, silence: Duration) {
+    let mut body = request.into_body();
+    loop {
+        let piece = match tokio::time::timeout(silence, body.frame()).await {
+            Err(_) => Err(format!("nothing came for {} s", silence.as_secs())),
+            Ok(None) => return,
+            Ok(Some(Err(error))) => Err(error.to_string()),
+            Ok(Some(Ok(frame))) => match frame.into_data() {
+                Ok(data) => Ok(data),
+                Err(_) => continue,
+            },
+        };
+        let last = piece.is_err();
+        if pieces.send(piece).await.is_err() || last {
+            return;
+        }
+    }
+}
+
+fn view(record: &ManufacturingRecord) -> Value {
+    let ManufacturingRecord { registration_id, manufacturer, state, evidence, facts, imported_at, updated_at } = record;
+    let mut view = json!({
+        "registrationId": registration_id,
+        "manufacturer": manufacturer,
+        "state": state,
+        "facts": facts,
+        "importedAt": imported_at.to_string(),
+        "updatedAt": updated_at.to_string(),
+    });
+    let evidence = [
+        ("certificateSha256", evidence.certificate_sha256),
+        ("publicKeySha256", evidence.public_key_sha256),
+        ("endorsementKeySha256", evidence.endorsement_key_sha256),
+    ];
+    if let Some(members) = view.as_object_mut() {
+        members.extend(evidence.into_iter().filter_map(|(name, digest)| Some((name.to_owned(), json!(digest?)))));
+    }
+    view
+}
+
+/// Pieces of a body that may wait for the parser.
+const PIECES_AHEAD: usize = 16;

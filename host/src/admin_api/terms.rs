@@ -1,0 +1,342 @@
+//! What an enrollment's body says, read into the domain's types; what is wrong is told by JSON pointers.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::problem::{Problem, ProblemPart};
+use crate::attestation::x509::pem;
+use crate::catalogue::ScopeCatalogue;
+use crate::enrollment::{
+    Allocation, CertificatePin, Group, GroupAttestation, Individual, IndividualAttestation, InitialTwin, KeyChange,
+    Manufacturing, PolicyBinding, ReprovisionPolicy, Terms,
+};
+use crate::json::JsonText;
+use crate::names::{CaName, Digest, PluginName};
+use crate::policy::image::{ConfigureError, Worlds};
+use crate::policy::live::ImageError;
+use crate::service::Service;
+
+/// An enrollment, individual or group.
+#[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct EnrollmentBody {
+    /// The device's id in its hub; individual enrollments only.
+    pub(super) device_id: Option<String>,
+    /// How devices prove themselves.
+    pub(super) x509: X509Body,
+    #[serde(default = "yes")]
+    enabled: bool,
+    #[serde(default)]
+    manufacturing: Manufacturing,
+    #[serde(default)]
+    key_change: KeyChange,
+    #[serde(default)]
+    reprovision: ReprovisionPolicy,
+    /// The hubs that its devices may get; all linked ones when absent.
+    hubs: Option<Vec<String>>,
+    allocation: AllocationBody,
+    #[serde(default)]
+    initial_twin: TwinBody,
+}
+
+/// Exactly one of the three.
+#[derive(Clone, Debug, Default, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct X509Body {
+    /// Of an individual enrollment: the device's certificates.
+    certificates: Option<PairBody>,
+    /// Of a group: names of uploaded authorities.
+    authorities: Option<PairBody>,
+    /// Of a group: certificates of intermediates.
+    intermediates: Option<PairBody>,
+}
+
+/// One, and its successor while it is rolled over.
+#[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct PairBody {
+    /// PEM, `{"sha256": ...}`, or the name of an authority.
+    #[schema(value_type = Object)]
+    primary: Value,
+    /// The same.
+    #[schema(value_type = Option<Object>)]
+    secondary: Option<Value>,
+}
+
+#[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct AllocationBody {
+    selection: BindingBody,
+    fallback: Option<BindingBody>,
+    #[serde(default)]
+    grouping: Vec<BindingBody>,
+}
+
+#[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct BindingBody {
+    plugin: String,
+    /// SHA-256 of one exact revision; the live one when absent.
+    revision: Option<String>,
+    /// The plugin's settings.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    settings: Option<Value>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct TwinBody {
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    tags: Map<String, Value>,
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    desired: Map<String, Value>,
+}
+
+/// Reads the terms, and has every policy configured with its settings.
+pub(super) async fn terms(
+    service: &Service,
+    scope: &ScopeCatalogue,
+    body: &EnrollmentBody,
+    before: Option<&Terms>,
+) -> Result<Terms, Problem> {
+    let mut errors = Vec::new();
+    let mut hubs = Vec::new();
+    for (at, name) in body.hubs.iter().flatten().enumerate() {
+        match name.parse() {
+            Ok(hub) if scope.hubs.get(&hub).is_some() => hubs.push(hub),
+            Ok(hub) => errors.push(part(format!("/hubs/{at}"), format!("{hub} is not linked"))),
+            Err(error) => errors.push(part(format!("/hubs/{at}"), error.to_string())),
+        }
+    }
+    let AllocationBody { selection, fallback, grouping } = &body.allocation;
+    let selects = |at: &str| (format!("/allocation/{at}"), Wanted::Selection);
+    let mut bound = Bindings { service, scope, errors: &mut errors };
+    let selection = bound.read(selection, selects("selection")).await;
+    let fallback = match fallback {
+        Some(fallback) => bound.read(fallback, selects("fallback")).await,
+        // A policy that abstains leaves its devices to the shipped one, unless the operator says otherwise.
+        None => selection.as_ref().filter(|policy| policy.plugin.as_str() != DEFAULT_POLICY).and_then(|_| default_policy()),
+    };
+    let mut places = Vec::new();
+    for (at, policy) in grouping.iter().enumerate() {
+        places.extend(bound.read(policy, (format!("/allocation/grouping/{at}"), Wanted::Grouping)).await);
+    }
+    let twin = json!({ "tags": body.initial_twin.tags, "desired": body.initial_twin.desired });
+    if twin.to_string().len() > MAX_TWIN_BYTES {
+        errors.push(part("/initialTwin", format!("at most {MAX_TWIN_BYTES} bytes are taken")));
+    }
+    let (Some(selection), true) = (selection, errors.is_empty()) else { return Err(Problem::of(errors)) };
+    let now = service.ambient.now();
+    let etag: String = service.ambient.random::<8>().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Terms {
+        enabled: body.enabled,
+        manufacturing: body.manufacturing,
+        key_change: body.key_change,
+        reprovision: body.reprovision,
+        hubs: body.hubs.is_some().then_some(hubs),
+        allocation: Allocation { selection, fallback, grouping: places },
+        initial_twin: InitialTwin { tags: body.initial_twin.tags.clone(), desired: body.initial_twin.desired.clone() },
+        created_at: before.map_or(now, |before| before.created_at),
+        updated_at: now,
+        etag,
+    })
+}
+
+/// How the devices of a group prove themselves.
+pub(super) fn group_attestation(scope: &ScopeCatalogue, x509: &X509Body) -> Result<GroupAttestation, Problem> {
+    match x509 {
+        X509Body { certificates: None, authorities: Some(pair), intermediates: None } => {
+            let name = |value: &Value, at: &str| -> Result<CaName, Problem> {
+                let pointer = format!("/x509/authorities/{at}");
+                let text = value.as_str().ok_or_else(|| Problem::at(&pointer, "the name of an uploaded authority"))?;
+                let name: CaName = text.parse().map_err(|error| Problem::at(&pointer, format!("{error}")))?;
+                match scope.authority(&name) {
+                    Some(authority) if authority.verified => Ok(name),
+                    Some(_) => Err(Problem::at(pointer, format!("the key of {name} is not proven yet: landfall ca verify"))),
+                    None => Err(Problem::at(pointer, format!("no authority {name} is uploaded: landfall ca upload"))),
+                }
+            };
+            Ok(GroupAttestation::X509Authorities {
+                primary: name(&pair.primary, "primary")?,
+                secondary: pair.secondary.as_ref().map(|value| name(value, "secondary")).transpose()?,
+            })
+        }
+        X509Body { certificates: None, authorities: None, intermediates: Some(pair) } => {
+            let certificate = |value: &Value, at: &str| -> Result<CertificatePin, Problem> {
+                let pointer = format!("/x509/intermediates/{at}");
+                let pin = pin(value, &pointer)?;
+                let der = pin.der.as_deref().ok_or_else(|| Problem::at(&pointer, "the whole certificate is needed"))?;
+                scope.vouches_for(der).map_err(|why| Problem::at(pointer, why))?;
+                Ok(pin)
+            };
+            Ok(GroupAttestation::X509Intermediates {
+                primary: certificate(&pair.primary, "primary")?,
+                secondary: pair.secondary.as_ref().map(|value| certificate(value, "secondary")).transpose()?,
+            })
+        }
+        _ => Err(Problem::at("/x509", "a group has exactly one of authorities and intermediates")),
+    }
+}
+
+/// How the device of an individual enrollment proves itself.
+pub(super) fn individual_attestation(x509: &X509Body) -> Result<IndividualAttestation, Problem> {
+    let X509Body { certificates: Some(pair), authorities: None, intermediates: None } = x509 else {
+        return Err(Problem::at("/x509", "an individual enrollment has certificates, and nothing else"));
+    };
+    let secondary = pair.secondary.as_ref().map(|value| pin(value, "/x509/certificates/secondary")).transpose()?;
+    Ok(IndividualAttestation::X509 { primary: pin(&pair.primary, "/x509/certificates/primary")?, secondary })
+}
+
+/// A certificate, or its SHA-256.
+fn pin(value: &Value, pointer: &str) -> Result<CertificatePin, Problem> {
+    let wrong = |message: String| Problem::at(pointer, message);
+    if let Some(text) = value.as_str() {
+        let der = pem::certificate_from(text).map_err(|error| wrong(error.to_string()))?;
+        return Ok(CertificatePin { sha256: Digest::of(&der), der: Some(der) });
+    }
+    let digest = value.get("sha256").and_then(Value::as_str);
+    let digest = digest.ok_or_else(|| wrong("a certificate (PEM), or {\"sha256\": its digest}".to_owned()))?;
+    Ok(CertificatePin { sha256: digest.parse().map_err(|error| wrong(format!("{error}")))?, der: None })
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Wanted {
+    Selection,
+    Grouping,
+}
+
+struct Bindings<'a> {
+    service: &'a Service,
+    scope: &'a ScopeCatalogue,
+    errors: &'a mut Vec<ProblemPart>,
+}
+
+impl Bindings<'_> {
+    /// Reads a binding and makes its image, which is how a plugin checks its settings.
+    async fn read(&mut self, body: &BindingBody, (at, wanted): (String, Wanted)) -> Option<PolicyBinding> {
+        let plugin: PluginName = match body.plugin.parse() {
+            Ok(plugin) => plugin,
+            Err(error) => return self.wrong(format!("{at}/plugin"), error.to_string()),
+        };
+        let revision = match body.revision.as_deref().map(str::parse).transpose() {
+            Ok(revision) => revision,
+            Err(error) => return self.wrong(format!("{at}/revision"), format!("{error}")),
+        };
+        let settings = JsonText::of(body.settings.as_ref().unwrap_or(&json!({})));
+        let binding = PolicyBinding { plugin, revision, settings };
+        let image = match self.service.images.get(&self.scope.bind_one(&binding)).await {
+            Ok(image) => image,
+            Err(ImageError::Configure(ConfigureError::Refused { problems })) => {
+                let under = |pointer: &str| format!("{at}/settings{pointer}");
+                self.errors.extend(problems.iter().map(|problem| part(under(&problem.pointer), problem.message.clone())));
+                return None;
+            }
+            Err(error @ (ImageError::NotPublished(_) | ImageError::NoComponent(_))) => {
+                return self.wrong(format!("{at}/plugin"), error.to_string());
+            }
+            Err(error) => return self.wrong(at, error.to_string()),
+        };
+        let worlds: Worlds = image.revision().card().worlds;
+        match wanted {
+            Wanted::Selection if !worlds.selects() => self.wrong(format!("{at}/plugin"), "this plugin chooses no hubs"),
+            Wanted::Grouping if !worlds.places() => self.wrong(format!("{at}/plugin"), "this plugin places no devices"),
+            Wanted::Selection | Wanted::Grouping => Some(binding),
+        }
+    }
+
+    fn wrong<T>(&mut self, pointer: String, message: impl Into<String>) -> Option<T> {
+        self.errors.push(part(pointer, message));
+        None
+    }
+}
+
+fn part(pointer: impl Into<String>, message: impl Into<String>) -> ProblemPart {
+    ProblemPart { pointer: pointer.into(), message: message.into() }
+}
+
+fn default_policy() -> Option<PolicyBinding> {
+    Some(PolicyBinding { plugin: DEFAULT_POLICY.parse().ok()?, revision: None, settings: JsonText::of(&json!({})) })
+}
+
+/// A group as the API shows it.
+pub(super) fn group_view(group: &Group) -> Value {
+    let mut view = terms_view(&group.terms);
+    let x509 = match &group.attestation {
+        GroupAttestation::X509Authorities { primary, secondary } => {
+            json!({ "authorities": pair(primary, secondary.as_ref(), |name| json!(name)) })
+        }
+        GroupAttestation::X509Intermediates { primary, secondary } => {
+            json!({ "intermediates": pair(primary, secondary.as_ref(), |pin| json!({ "sha256": pin.sha256 })) })
+        }
+    };
+    add(&mut view, [("id", json!(group.id)), ("x509", x509)]);
+    view
+}
+
+/// An individual enrollment as the API shows it.
+pub(super) fn individual_view(individual: &Individual) -> Value {
+    let mut view = terms_view(&individual.terms);
+    let IndividualAttestation::X509 { primary, secondary } = &individual.attestation;
+    let x509 = json!({ "certificates": pair(primary, secondary.as_ref(), |pin| json!({ "sha256": pin.sha256 })) });
+    add(&mut view, [("registrationId", json!(individual.registration_id)), ("x509", x509)]);
+    if let Some(device_id) = &individual.device_id {
+        add(&mut view, [("deviceId", json!(device_id))]);
+    }
+    view
+}
+
+fn pair<T>(primary: &T, secondary: Option<&T>, show: impl Fn(&T) -> Value) -> Value {
+    match secondary {
+        Some(secondary) => json!({ "primary": show(primary), "secondary": show(secondary) }),
+        None => json!({ "primary": show(primary) }),
+    }
+}
+
+fn terms_view(terms: &Terms) -> Value {
+    #[derive(Serialize)]
+    struct Shown<'a> {
+        plugin: &'a PluginName,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        revision: Option<Digest>,
+        settings: Value,
+    }
+    let shown = |binding: &PolicyBinding| {
+        json!(Shown { plugin: &binding.plugin, revision: binding.revision, settings: binding.settings.value() })
+    };
+    let Allocation { selection, fallback, grouping } = &terms.allocation;
+    json!({
+        "enabled": terms.enabled,
+        "manufacturing": terms.manufacturing,
+        "keyChange": terms.key_change,
+        "reprovision": terms.reprovision,
+        "hubs": terms.hubs,
+        "allocation": {
+            "selection": shown(selection),
+            "fallback": fallback.as_ref().map(shown),
+            "grouping": grouping.iter().map(shown).collect::<Vec<_>>(),
+        },
+        "initialTwin": { "tags": terms.initial_twin.tags, "desired": terms.initial_twin.desired },
+        "createdAt": terms.created_at.to_string(),
+        "updatedAt": terms.updated_at.to_string(),
+        "etag": terms.etag,
+    })
+}
+
+fn add<const N: usize>(view: &mut Value, members: [(&str, Value); N]) {
+    if let Some(object) = view.as_object_mut() {
+        object.extend(members.map(|(key, value)| (key.to_owned(), value)));
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// The shipped policy that decides when another one abstains.
+const DEFAULT_POLICY: &str = "weighted";
+
+/// Bytes of an initial twin.
+const MAX_TWIN_BYTES: usize = 32 * 1024;

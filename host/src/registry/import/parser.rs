@@ -1,0 +1,193 @@
+//! From bytes to batches of records, on a thread that may wait.
+
+use std::io::{self, BufRead, Read as _};
+
+use tokio::sync::mpsc;
+
+use super::csv_rows::CsvRows;
+use super::pieces::Source;
+use super::report::ImportProblem;
+use super::row::RowLimits;
+use super::{Format, ImportError, json_lines};
+use crate::clock::Timestamp;
+use crate::names::ManufacturerId;
+use crate::registry::ManufacturingRecord;
+
+/// How to read a file.
+pub(super) struct Parser {
+    pub(super) limits: RowLimits,
+    pub(super) max_rows: u64,
+    pub(super) batch_rows: usize,
+    pub(super) manufacturer: ManufacturerId,
+    pub(super) format: Format,
+    pub(super) now: Timestamp,
+}
+
+/// Some rows of a file.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    /// Rows that were seen, the bad ones too.
+    pub(super) seen: u64,
+    /// The good ones.
+    pub(super) rows: Vec<Parsed>,
+    /// The others.
+    pub(super) problems: Vec<ImportProblem>,
+    /// Why nothing after them was read.
+    pub(super) stopped: Option<String>,
+}
+
+/// A good row.
+#[derive(Debug)]
+pub(super) struct Parsed {
+    pub(super) line: u64,
+    pub(super) record: ManufacturingRecord,
+}
+
+impl Parser {
+    /// Reads until the file ends or nobody wants more.
+    pub(super) fn run(&self, source: Source, batches: &mpsc::Sender<Batch>) -> Result<(), ImportError> {
+        let max_bytes = match &source {
+            Source::Staged(.., max_bytes) => Some(*max_bytes),
+            Source::Live(_) | Source::File(_) => None,
+        };
+        let mut out = Out { parser: self, batches, batch: Batch::default(), seen: 0, wanted: true };
+        let source = source.reader();
+        let ended = match self.format {
+            Format::JsonLines => self.json_lines(source, &mut out),
+            Format::Csv => self.csv(source, &mut out),
+        };
+        if let (Err(_), Some(max_bytes)) = (&ended, max_bytes)
+            && out.too_large(&ended)
+        {
+            return Err(ImportError::TooLarge { max_bytes });
+        }
+        out.batch.stopped = ended.err();
+        out.flush();
+        Ok(())
+    }
+
+    fn json_lines(&self, mut source: Box<dyn BufRead>, out: &mut Out<'_>) -> Result<(), String> {
+        let mut line = Vec::with_capacity(self.limits.row_bytes.saturating_add(2));
+        let mut number = 0;
+        while out.wanted() {
+            number += 1;
+            let whole = read_line(&mut source, self.limits.row_bytes, &mut line).map_err(|error| told(&error))?;
+            let Some(whole) = whole else { break };
+            let text = line.strip_prefix(BYTE_ORDER_MARK.as_slice()).filter(|_| number == 1).unwrap_or(&line);
+            if text.trim_ascii().is_empty() && whole {
+                continue;
+            }
+            out.room()?;
+            let row = if whole {
+                json_lines::draft(text, &self.limits, |draft| draft.record(&self.manufacturer, self.now))
+            } else {
+                Err(format!("it has more than {} bytes", self.limits.row_bytes))
+            };
+            out.row(number, row);
+        }
+        Ok(())
+    }
+
+    fn csv(&self, source: Box<dyn BufRead>, out: &mut Out<'_>) -> Result<(), String> {
+        let mut rows = CsvRows::begin(source, &self.limits)?;
+        while out.wanted() {
+            let next = rows.next(&self.limits, |draft| draft.record(&self.manufacturer, self.now));
+            let Some(next) = next else { break };
+            let (line, row) = next?;
+            out.room()?;
+            out.row(line, row);
+        }
+        Ok(())
+    }
+}
+
+/// Gathers rows into batches.
+struct Out<'a> {
+    parser: &'a Parser,
+    batches: &'a mpsc::Sender<Batch>,
+    batch: Batch,
+    seen: u64,
+    wanted: bool,
+}
+
+impl Out<'_> {
+    fn wanted(&self) -> bool {
+        self.wanted
+    }
+
+    fn room(&mut self) -> Result<(), String> {
+        let max = self.parser.max_rows;
+        if self.seen >= max {
+            return Err(format!("a file has at most {max} rows; nothing after them was read. Cut it in parts"));
+        }
+        self.seen += 1;
+        Ok(())
+    }
+
+    fn row(&mut self, line: u64, row: Result<ManufacturingRecord, String>) {
+        self.batch.seen += 1;
+        match row {
+            Ok(record) => self.batch.rows.push(Parsed { line, record }),
+            Err(reason) => self.batch.problems.push(ImportProblem { line, registration_id: None, reason }),
+        }
+        if self.batch.seen >= u64::try_from(self.parser.batch_rows).unwrap_or(u64::MAX) {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        let batch = std::mem::take(&mut self.batch);
+        if batch.seen > 0 || batch.stopped.is_some() {
+            self.wanted = self.batches.blocking_send(batch).is_ok();
+        }
+        self.batch.rows.reserve(self.parser.batch_rows);
+    }
+
+    fn too_large(&self, ended: &Result<(), String>) -> bool {
+        ended.as_ref().is_err_and(|reason| reason == TOO_LARGE)
+    }
+}
+
+/// Reads a line without its end; says whether it is whole, or too long to be. Nothing at the end of the file.
+fn read_line(source: &mut dyn BufRead, max: usize, line: &mut Vec<u8>) -> io::Result<Option<bool>> {
+    line.clear();
+    let with_end = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(2);
+    let read = source.take(with_end).read_until(b'\n', line)?;
+    if read == 0 {
+        return Ok(None);
+    }
+    let ended = line.pop_if(|byte| *byte == b'\n').is_some();
+    line.pop_if(|byte| *byte == b'\r');
+    if !ended && u64::try_from(read).unwrap_or_default() == with_end {
+        skip_line(source)?;
+        return Ok(Some(false));
+    }
+    Ok(Some(line.len() <= max))
+}
+
+fn skip_line(source: &mut dyn BufRead) -> io::Result<()> {
+    loop {
+        let buffer = source.fill_buf()?;
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        let (length, ended) = match buffer.iter().position(|byte| *byte == b'\n') {
+            Some(end) => (end + 1, true),
+            None => (buffer.len(), false),
+        };
+        source.consume(length);
+        if ended {
+            return Ok(());
+        }
+    }
+}
+
+fn told(error: &io::Error) -> String {
+    error.to_string()
+}
+
+/// Some tools begin a file with it.
+const BYTE_ORDER_MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
+
+/// How a file that is larger than may be kept is told from one that cannot be read.
+const TOO_LARGE: &str = "file too large";

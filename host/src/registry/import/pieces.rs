@@ -1,0 +1,88 @@
+//! The file as a blocking reader of the pieces in which it comes.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write as _};
+
+use bytes::{Buf as _, Bytes};
+use tokio::sync::mpsc;
+
+use super::Piece;
+
+/// Where the bytes come from.
+pub(super) enum Source {
+    /// From the network, once.
+    Live(Pieces),
+    /// From the network, and kept on disk up to so many bytes.
+    Staged(Pieces, File, u64),
+    /// From disk.
+    File(File),
+}
+
+impl Source {
+    pub(super) fn reader(self) -> Box<dyn BufRead> {
+        match self {
+            Self::Live(pieces) => Box::new(pieces),
+            Self::Staged(pieces, file, max_bytes) => {
+                Box::new(BufReader::with_capacity(STAGING_BYTES, Keeping { pieces, file, left: max_bytes }))
+            }
+            Self::File(file) => Box::new(BufReader::with_capacity(STAGING_BYTES, file)),
+        }
+    }
+}
+
+/// The pieces as they come. Waits on the thread of the caller.
+pub(super) struct Pieces {
+    pieces: mpsc::Receiver<Piece>,
+    current: Bytes,
+}
+
+impl Pieces {
+    pub(super) fn new(pieces: mpsc::Receiver<Piece>) -> Self {
+        Self { pieces, current: Bytes::new() }
+    }
+}
+
+impl BufRead for Pieces {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        while self.current.is_empty() {
+            match self.pieces.blocking_recv() {
+                None => break,
+                Some(Ok(piece)) => self.current = piece,
+                Some(Err(reason)) => return Err(io::Error::other(reason)),
+            }
+        }
+        Ok(&self.current)
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.current.advance(amount.min(self.current.len()));
+    }
+}
+
+impl Read for Pieces {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.fill_buf()?.read(out)?;
+        self.consume(read);
+        Ok(read)
+    }
+}
+
+/// Keeps what is read.
+struct Keeping {
+    pieces: Pieces,
+    file: File,
+    left: u64,
+}
+
+impl Read for Keeping {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.pieces.read(out)?;
+        let taken = u64::try_from(read).unwrap_or(u64::MAX);
+        self.left = self.left.checked_sub(taken).ok_or_else(|| io::Error::from(io::ErrorKind::FileTooLarge))?;
+        self.file.write_all(out.get(..read).unwrap_or_default())?;
+        Ok(read)
+    }
+}
+
+/// Bytes that are moved to or from the disk at once.
+const STAGING_BYTES: usize = 256 * 1024;

@@ -1,0 +1,96 @@
+//! What came of an import.
+
+use serde::{Deserialize, Serialize};
+
+use super::parser::Batch;
+use crate::names::RegistrationId;
+use crate::store::RowOutcome;
+
+/// What came of an import. Every row is counted once, in one of `added`, `updated`, `unchanged` and `refused`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ImportReport {
+    /// Whether anything may have been written: not by a dry run, and not when one row of an all-or-nothing import was
+    /// refused.
+    pub written: bool,
+    /// Rows, blank lines apart.
+    pub rows: u64,
+    /// New records.
+    pub added: u64,
+    /// Records that said something else before.
+    pub updated: u64,
+    /// Records that said the same.
+    pub unchanged: u64,
+    /// Rows that were not taken.
+    pub refused: u64,
+    /// The first of the refused rows, in the order of the file.
+    #[serde(rename = "errors")]
+    pub problems: Vec<ImportProblem>,
+    /// Refused rows that are not among them.
+    #[serde(rename = "errorsNotListed")]
+    pub problems_omitted: u64,
+    /// Why the file was not read to its end, when it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<String>,
+    #[serde(skip)]
+    max_problems: usize,
+    #[serde(skip)]
+    dry_run: bool,
+}
+
+/// A row that was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ImportProblem {
+    /// Its line in the file, counted from 1.
+    pub line: u64,
+    /// Its device, as far as it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registration_id: Option<String>,
+    /// Why.
+    pub reason: String,
+}
+
+impl ImportReport {
+    pub(super) fn new(max_problems: usize, dry_run: bool) -> Self {
+        Self { max_problems, dry_run, ..Self::default() }
+    }
+
+    pub(super) fn note_parsed(&mut self, batch: &Batch) {
+        self.rows = self.rows.saturating_add(batch.seen);
+        for problem in &batch.problems {
+            self.refuse(problem.clone());
+        }
+        if let Some(stopped) = &batch.stopped {
+            self.stopped = Some(stopped.clone());
+        }
+    }
+
+    pub(super) fn note(&mut self, line: u64, id: &RegistrationId, outcome: RowOutcome) {
+        let reason = match outcome {
+            RowOutcome::Added => return self.added += 1,
+            RowOutcome::Updated => return self.updated += 1,
+            RowOutcome::Unchanged => return self.unchanged += 1,
+            RowOutcome::OtherManufacturer => "another manufacturer has this device",
+            RowOutcome::Retired => "the device is retired; its record does not change any more",
+            RowOutcome::OverQuota => "the manufacturer's quota of records is used up",
+            RowOutcome::NotTaken => return,
+        };
+        self.refuse(ImportProblem { line, registration_id: Some(id.to_string()), reason: reason.to_owned() });
+    }
+
+    pub(super) fn done(mut self, written: bool) -> Self {
+        self.written = written && !self.dry_run;
+        self.problems.sort_by_key(|problem| problem.line);
+        self
+    }
+
+    fn refuse(&mut self, problem: ImportProblem) {
+        self.refused += 1;
+        if self.problems.len() < self.max_problems {
+            self.problems.push(problem);
+        } else {
+            self.problems_omitted += 1;
+        }
+    }
+}
