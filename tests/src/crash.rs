@@ -59,35 +59,51 @@ pub struct Report {
     pub violations: Vec<String>,
 }
 
-/// Kills the victim as often as planned, always on the same data folder, and checks it each time.
+/// Kills the victim as often as planned, and checks it each time. A data folder lives through [`LIVES`] kills, so that
+/// checking all that it holds stays quick.
 ///
 /// # Errors
 ///
 /// When the load or the file system failed; what did not hold is in the report.
 pub fn run(plan: &Plan, load: &mut impl Load) -> Result<Report, String> {
+    let mut chance = Chance::new(plan.seed);
+    let mut total = Report::default();
+    while total.kills < plan.cycles && total.violations.is_empty() {
+        let lives = LIVES.min(plan.cycles - total.kills);
+        run_folder(plan, lives, load, &mut chance, &mut total)?;
+    }
+    Ok(total)
+}
+
+fn run_folder(
+    plan: &Plan,
+    lives: u64,
+    load: &mut impl Load,
+    chance: &mut Chance,
+    total: &mut Report,
+) -> Result<(), String> {
     let place = tempfile::tempdir().map_err(|e| e.to_string())?;
     let (folder, log_path) = (place.path().join("data"), place.path().join("acknowledged"));
     std::fs::create_dir(&folder).map_err(|e| e.to_string())?;
     let mut log = Log::create(&log_path).map_err(|e| e.to_string())?;
-    let mut chance = Chance::new(plan.seed);
-    let mut total = Report::default();
-    for cycle in 0..plan.cycles {
-        let shortest = plan.shortest.as_micros().try_into().unwrap_or(0);
-        let longest = plan.longest.as_micros().try_into().unwrap_or(u64::MAX);
-        let after = Duration::from_micros(chance.between(shortest, longest));
-        load.work_and_kill(cycle, &folder, &mut log, after)?;
+    let shortest = plan.shortest.as_micros().try_into().unwrap_or(0);
+    let longest = plan.longest.as_micros().try_into().unwrap_or(u64::MAX);
+    let mut acknowledged = 0;
+    for life in 0..lives {
+        load.work_and_kill(life, &folder, &mut log, Duration::from_micros(chance.between(shortest, longest)))?;
         log.flush().map_err(|e| e.to_string())?;
         let report = verify(&folder, &log_path)?;
         total.kills += 1;
-        total.acknowledged = report.acknowledged;
+        acknowledged = report.acknowledged;
         total.slowest_opening = total.slowest_opening.max(report.slowest_opening);
-        let found = report.violations.into_iter().map(|violation| format!("cycle {cycle}: {violation}"));
+        let found = report.violations.into_iter().map(|violation| format!("kill {}: {violation}", total.kills));
         total.violations.extend(found);
         if !total.violations.is_empty() {
             break;
         }
     }
-    Ok(total)
+    total.acknowledged += acknowledged;
+    Ok(())
 }
 
 /// Opens a killed process's database and compares it with what was acknowledged.
@@ -165,3 +181,6 @@ async fn compare(store: &RedbStore, log: &[Acknowledged], violations: &mut Vec<S
     }
     Ok(())
 }
+
+/// How many kills a data folder lives through.
+const LIVES: u64 = 20;
