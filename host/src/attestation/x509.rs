@@ -8,10 +8,10 @@
 //! to the union of all.
 //!
 //! Path building is rustls-webpki's. What it leaves out (an authority's own dates and constraints, key usage, key
-//! sizes, serial numbers) is in [`strict`](self), where each rule closes a case of the public path-validation suites
-//! that webpki alone lets through. Bounds: 4 certificates above the device's own and 16 KiB in all, checked before
-//! any is parsed, and at most 20 signatures to find an enrollment. Nothing that is named inside a certificate (a
-//! revocation list, an issuer's address) is ever fetched.
+//! sizes, serial numbers) is in `strict`, where each rule closes a case of the public path-validation suites that
+//! webpki alone lets through. Bounds: 4 certificates above the device's own and 16 KiB in all, checked before any is
+//! read, which also bound the signatures that are checked. Nothing that is named inside a certificate (a revocation
+//! list, an issuer's address) is ever fetched.
 
 mod anchor;
 mod certificate;

@@ -79,8 +79,8 @@ pub(super) struct Extensions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Purposes {
     pub(super) clients: bool,
-    /// The public suites of path validation ask for servers, nothing else does.
-    #[cfg_attr(not(test), expect(dead_code, reason = "only the public suites ask for servers"))]
+    /// Only the public suites of path validation ask for servers.
+    #[cfg(test)]
     pub(super) servers: bool,
 }
 
@@ -178,7 +178,11 @@ fn read_extensions(parsed: &X509Certificate<'_>) -> Result<Extensions, Flaw> {
             }
             ParsedExtension::KeyUsage(usage) => out.may_sign = Some(usage.key_cert_sign()),
             ParsedExtension::ExtendedKeyUsage(usage) => {
-                out.purposes = Some(Purposes { clients: usage.client_auth, servers: usage.server_auth })
+                out.purposes = Some(Purposes {
+                    clients: usage.client_auth,
+                    #[cfg(test)]
+                    servers: usage.server_auth,
+                })
             }
             ParsedExtension::NameConstraints(_) => out.name_constraints = Some(extension.critical),
             ParsedExtension::SubjectKeyIdentifier(id) => out.subject_key_id = Some(id.0.to_vec()),

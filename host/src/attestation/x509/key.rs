@@ -66,15 +66,15 @@ fn check_rsa(key: &RSAPublicKey<'_>) -> Result<(), KeyFlaw> {
     let modulus = without_zeros(key.modulus);
     let bits =
         modulus.first().map_or(0, |first| modulus.len() * 8 - usize::try_from(first.leading_zeros()).unwrap_or(0));
-    if !(2048..=4096).contains(&bits) || bits % 8 != 0 {
+    if !(2048..=4096).contains(&bits) || !bits.is_multiple_of(8) {
         return Err(KeyFlaw::RsaSize { bits });
     }
-    if modulus.last().is_some_and(|last| last % 2 == 0) {
+    if modulus.last().is_some_and(|last| last.is_multiple_of(2)) {
         return Err(KeyFlaw::RsaModulus);
     }
     let exponent = without_zeros(key.exponent);
     let value = exponent.iter().take(8).fold(0_u64, |value, byte| (value << 8) | u64::from(*byte));
-    if exponent.len() > 8 || value < 3 || value > 1 << 32 || value % 2 == 0 {
+    if exponent.len() > 8 || !(3..=1 << 32).contains(&value) || value.is_multiple_of(2) {
         return Err(KeyFlaw::RsaExponent);
     }
     Ok(())

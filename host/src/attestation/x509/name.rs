@@ -176,11 +176,13 @@ mod tests {
         out
     }
 
-    /// DER of a name: relative names, each with attributes (type, tag, value).
-    fn name(rdns: &[&[(&[u8], u8, &[u8])]]) -> Vec<u8> {
-        let rdn = |attributes: &&[(&[u8], u8, &[u8])]| {
-            let attribute =
-                |(kind, tag, value): &(&[u8], u8, &[u8])| tlv(0x30, &[tlv(6, kind), tlv(*tag, value)].concat());
+    /// Type, tag and value.
+    type Attribute<'a> = (&'a [u8], u8, &'a [u8]);
+
+    /// DER of a name: relative names, each with attributes.
+    fn name(rdns: &[&[Attribute<'_>]]) -> Vec<u8> {
+        let rdn = |attributes: &&[Attribute<'_>]| {
+            let attribute = |(kind, tag, value): &Attribute<'_>| tlv(0x30, &[tlv(6, kind), tlv(*tag, value)].concat());
             tlv(0x31, &attributes.iter().flat_map(attribute).collect::<Vec<_>>())
         };
         tlv(0x30, &rdns.iter().flat_map(rdn).collect::<Vec<_>>())

@@ -60,7 +60,7 @@ pub(super) fn intermediate(certificate: &Certificate, usage: Usage) -> Result<()
 /// An uploaded authority's certificate. Its signature is not looked at, so neither is the signature's algorithm.
 pub(super) fn anchor(certificate: &Certificate) -> Result<(), Flaw> {
     any(certificate)?;
-    issued(certificate)?;
+    issued_or_uploaded(certificate)?;
     usable(certificate, Usage::Client)?;
     authority(certificate)?;
     if certificate.not_after < certificate.not_before {
@@ -96,9 +96,17 @@ pub(super) fn dates(certificate: &Certificate, policy: &VerifyPolicy, ignore_exp
 
 /// 4.1.2.2 and 4.1.2.4.
 fn issued(certificate: &Certificate) -> Result<(), Flaw> {
+    if certificate.serial.iter().all(|octet| *octet == 0) {
+        return Err(Flaw::Serial);
+    }
+    issued_or_uploaded(certificate)
+}
+
+/// An uploaded authority may have the serial number 0, as public roots have and older tools give: nothing finds an
+/// anchor by its number.
+fn issued_or_uploaded(certificate: &Certificate) -> Result<(), Flaw> {
     let serial = &certificate.serial;
-    let negative = serial.first().is_some_and(|first| first & 0x80 != 0);
-    if !(1..=20).contains(&serial.len()) || negative || serial.iter().all(|octet| *octet == 0) {
+    if !(1..=20).contains(&serial.len()) || serial.first().is_some_and(|first| first & 0x80 != 0) {
         return Err(Flaw::Serial);
     }
     if certificate.issuer == EMPTY_NAME {

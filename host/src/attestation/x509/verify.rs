@@ -175,10 +175,10 @@ fn judge_path(
     strict::dates(top, policy, false).map_err(of_anchor)?;
     // RFC 5280, 4.2.1.9: certificates that an authority issued to itself are not counted.
     let found = between.iter().filter(|certificate| certificate.subject != certificate.issuer).count();
-    if let Some(max) = top.extensions.path_length {
-        if usize::try_from(max).is_ok_and(|max| found > max) {
-            return Err(of_anchor(Flaw::PathLength { max, found }));
-        }
+    if let Some(max) = top.extensions.path_length
+        && usize::try_from(max).is_ok_and(|max| found > max)
+    {
+        return Err(of_anchor(Flaw::PathLength { max, found }));
     }
     let mut child = (Which::Leaf, leaf);
     for issuer in between.iter().copied().chain([top]) {

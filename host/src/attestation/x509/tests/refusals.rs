@@ -5,6 +5,8 @@ use rcgen::{
     IsCa, KeyIdMethod, KeyUsagePurpose, NameConstraints, SanType, SerialNumber,
 };
 
+use rustls_pki_types::CertificateDer;
+
 use super::super::{Anchor, ChainError, Flaw, KeyFlaw, VerifyPolicy, Which, verify_group, verify_pinned};
 use super::authority::{Made, chain, policy, self_signed};
 use crate::names::Digest;
@@ -81,9 +83,8 @@ fn an_intermediate_with_a_flaw_is_refused_for_that_flaw() {
 
 #[test]
 fn an_authority_with_a_flaw_cannot_be_uploaded() {
-    let cases: [(Change, Flaw); 8] = [
+    let cases: [(Change, Flaw); 7] = [
         (unknown_critical, unknown()),
-        (serial_zero, Flaw::Serial),
         (serial_long, Flaw::Serial),
         (for_servers, Flaw::NotForClients),
         (|params| params.is_ca = IsCa::NoCa, Flaw::NotAuthority),
@@ -105,6 +106,12 @@ fn an_authority_with_a_flaw_cannot_be_uploaded() {
 }
 
 #[test]
+fn an_authority_may_have_the_serial_number_zero_as_public_roots_have() {
+    let root = Made::root_with("root", serial_zero);
+    assert!(verify_group(&chain([&root.device("dev-1")]), &[root.anchor()], &policy()).is_ok());
+}
+
+#[test]
 fn an_authority_with_a_foreign_curve_cannot_be_uploaded() {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
     let root = Made::root("root");
@@ -117,6 +124,27 @@ fn an_authority_with_a_foreign_curve_cannot_be_uploaded() {
     let got = Anchor::parse(&changed).unwrap_err();
     let flaw = Flaw::Key(KeyFlaw::Curve("1.3.132.0.10".to_owned()));
     assert_eq!(got, ChainError::Flawed { which: Which::Anchor("CN=root".to_owned()), flaw });
+}
+
+#[test]
+fn a_signature_of_a_weak_algorithm_is_told_as_that() {
+    // ecdsa-with-SHA256 becomes ecdsa-with-SHA224 in both places.
+    let weakened = |der: &CertificateDer<'static>| {
+        let (sha256, sha224) = ([0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2], [0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 1]);
+        let mut der = der.to_vec();
+        while let Some(at) = der.windows(8).position(|window| window == sha256) {
+            der[at..at + 8].copy_from_slice(&sha224);
+        }
+        CertificateDer::from(der)
+    };
+    let flaw = Flaw::SignatureAlgorithm("1.2.840.10045.4.3.1".to_owned());
+    let root = Made::root("root");
+    let line = root.intermediate("line");
+    let device = line.device("dev-1");
+    let got = verify_group(&chain([&weakened(&device), &line.der]), &[root.anchor()], &policy());
+    assert_eq!(got, Err(ChainError::Flawed { which: Which::Leaf, flaw: flaw.clone() }));
+    let got = verify_group(&chain([&device, &weakened(&line.der)]), &[root.anchor()], &policy());
+    assert_eq!(got, Err(ChainError::Flawed { which: Which::Intermediate("CN=line".to_owned()), flaw }));
 }
 
 #[test]

@@ -1,16 +1,27 @@
 //! The verdicts over the certificates in `tests/vectors`.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
 use super::super::pem::certificate_from;
-use super::super::{ChainError, PresentedChain, VerifyPolicy, verify_group, verify_pinned};
+use super::super::strict::Usage;
+use super::super::verify::verify_for;
+use super::super::{Anchor, ChainError, PresentedChain, VerifyPolicy, verify_group, verify_pinned};
 use super::authority::Made;
 use crate::clock::Timestamp;
 
 /// 2026-12-01: within the dates of most.
 const NOW: Timestamp = Timestamp::from_millis(1_796_083_200_000);
 
-/// What is expected of one certificate: its name, its verdict when it is pinned, and when it is shown to a group
-/// (which none belongs to: the part of the text tells what is noticed first).
-const MATRIX: [(&str, Result<&str, &str>, Result<(), &str>, &str); 19] = [
+/// One certificate: its file, the device that it names, the verdict when it is pinned, and why a group refuses it
+/// (none belongs to that group, so the reason tells what is noticed first). Reasons are parts of the error's text.
+type Expected = (&'static str, Result<&'static str, &'static str>, Result<(), &'static str>, &'static str);
+
+const MATRIX: [Expected; 19] = [
     ("ca_true_p256", Ok("ca_true_p256"), Ok(()), "is a certificate authority's"),
     ("emptysubj", Err("0 common names"), Ok(()), "empty issuer"),
     ("expired", Ok("expired"), Err("expired at 2011-01-01"), "expired at 2011-01-01"),
@@ -57,6 +68,80 @@ fn an_expired_certificate_is_taken_where_its_expiry_is_waived_and_only_its_expir
     assert_eq!(verdict("expired"), Ok(()));
     agrees("future", verdict("future").as_ref(), Err("not valid before"));
     agrees("leaf_rsa1024", verdict("leaf_rsa1024").as_ref(), Err("RSA with 1024 bits"));
+}
+
+#[test]
+fn the_public_path_validation_cases_get_their_verdict_but_for_the_listed_deviations() {
+    let suite: Suite =
+        serde_json::from_str(include_str!("../../../../../tests/vectors/x509-limbo/limbo.json")).unwrap();
+    let deviations = include_str!("../../../../../tests/vectors/x509-limbo/deviations.tsv");
+    let listed: BTreeMap<&str, &str> = deviations
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| {
+            let mut fields = line.split('\t');
+            (fields.next().unwrap(), fields.next().unwrap())
+        })
+        .collect();
+    let mut found = BTreeMap::new();
+    for case in &suite.testcases {
+        let got = case.verdict();
+        match (&got, case.expected_result.as_str()) {
+            (Ok(()), "SUCCESS") | (Err(_), "FAILURE") => {}
+            (Ok(()), _) => drop(found.insert(case.id.as_str(), "accepted")),
+            (Err(_), _) => drop(found.insert(case.id.as_str(), "refused")),
+        }
+        println!("{}\t{}\t{}\t{got:?}", case.id, case.expected_result, found.contains_key(case.id.as_str()));
+    }
+    assert!(suite.testcases.len() > 100);
+    assert_eq!(found, listed, "what is found, and what deviations.tsv lists");
+}
+
+#[derive(Deserialize)]
+struct Suite {
+    testcases: Vec<Case>,
+}
+
+/// A case of x509-limbo, as far as it concerns a chain.
+#[derive(Deserialize)]
+struct Case {
+    id: String,
+    trusted_certs: Vec<String>,
+    untrusted_intermediates: Vec<String>,
+    peer_certificate: String,
+    validation_time: Option<String>,
+    extended_key_usage: Vec<String>,
+    expected_result: String,
+}
+
+impl Case {
+    /// Our verdict. An authority that could not be uploaded is not there.
+    fn verdict(&self) -> Result<(), String> {
+        let der = |pem: &String| certificate_from(pem).map_err(|error| error.to_string());
+        let mut refused = Vec::new();
+        let mut anchors = Vec::new();
+        for pem in &self.trusted_certs {
+            match der(pem).and_then(|der| Anchor::parse(&der).map_err(|error| error.to_string())) {
+                Ok(anchor) => anchors.push(anchor),
+                Err(error) => refused.push(error),
+            }
+        }
+        let presented = std::iter::once(&self.peer_certificate).chain(&self.untrusted_intermediates);
+        let presented = presented.map(|pem| der(pem).map(Into::into)).collect::<Result<Vec<_>, _>>()?;
+        let chain = PresentedChain::parse(&presented).map_err(|error| error.to_string())?;
+        let usage = if self.extended_key_usage.iter().any(|usage| usage == "clientAuth") {
+            Usage::Client
+        } else {
+            Usage::Server
+        };
+        let now = self.validation_time.as_ref().map_or(NOW, |text| {
+            let moment = OffsetDateTime::parse(text, &Rfc3339).unwrap().unix_timestamp();
+            Timestamp::from_millis(u64::try_from(moment).unwrap() * 1000)
+        });
+        let policy = VerifyPolicy { clock_skew: Duration::ZERO, ..VerifyPolicy::at(now) };
+        let verdict = verify_for(usage, &chain, &anchors, &policy);
+        verdict.map(|_| ()).map_err(|error| format!("{error} {refused:?}"))
+    }
 }
 
 fn matrix(file: &str) -> Vec<u8> {
