@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, HeaderMap};
 
 use super::problem::Problem;
 use crate::names::{Digest, IdScope};
@@ -56,7 +56,7 @@ pub(super) async fn authorize(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let token = match identify(&service, &request).await {
+    let token = match identify(&service, secret(request.headers())).await {
         Ok(token) => token,
         Err(problem) => return problem.into_response(),
     };
@@ -69,17 +69,19 @@ pub(super) async fn authorize(
     }
 }
 
-/// The token of a request, if it is one of ours and has not ended. All that is wrong with one gets one answer.
-async fn identify(service: &Service, request: &Request) -> Result<TokenRecord, Problem> {
+/// The SHA-256 of the one token that a request brings.
+fn secret(headers: &HeaderMap) -> Option<Digest> {
+    let mut headers = headers.get_all(AUTHORIZATION).iter();
+    let (Some(header), None) = (headers.next(), headers.next()) else { return None };
+    let (kind, secret) = header.to_str().ok()?.split_once(' ')?;
+    kind.eq_ignore_ascii_case("bearer").then(|| Digest::of(secret.trim().as_bytes()))
+}
+
+/// The token, if it is one of ours and has not ended. All that is wrong with one gets one answer. It is found by the
+/// digest of a secret of 256 bits: the time that this takes tells nothing about any secret.
+async fn identify(service: &Service, secret: Option<Digest>) -> Result<TokenRecord, Problem> {
     let unknown = || Problem::new(401, "a valid token is needed: Authorization: Bearer lf_...");
-    let mut headers = request.headers().get_all(AUTHORIZATION).iter();
-    let (Some(header), None) = (headers.next(), headers.next()) else { return Err(unknown()) };
-    let (kind, secret) = header.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(unknown)?;
-    if !kind.eq_ignore_ascii_case("bearer") {
-        return Err(unknown());
-    }
-    // Found by the digest of a secret of 256 bits: the time that this takes tells nothing about any secret.
-    let token = service.store.token(Digest::of(secret.trim().as_bytes())).await?.ok_or_else(unknown)?;
+    let token = service.store.token(secret.ok_or_else(unknown)?).await?.ok_or_else(unknown)?;
     match token.expires_at {
         Some(end) if end <= service.ambient.now() => Err(unknown()),
         _ => Ok(token),

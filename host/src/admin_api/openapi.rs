@@ -1,7 +1,6 @@
 //! The OpenAPI document, made from the table of endpoints and the types of the bodies.
 
 use serde_json::{Map, Value, json};
-use utoipa::PartialSchema as _;
 use utoipa::ToSchema;
 
 use super::authorize::Rule;

@@ -20,7 +20,8 @@ pub(super) async fn list(State(service): State<Arc<Service>>, Path(scope): Path<
     let scope = known(&service, &scope)?;
     let mut items = Vec::new();
     for plugin in scope.plugins() {
-        items.push(view(plugin, &service.images.revision(plugin.live).await.map_err(not_loaded)?));
+        let revision = service.images.revision(plugin.live).await.map_err(not_loaded)?;
+        items.push(view(plugin, &revision));
     }
     body::ok(&json!({ "items": items }))
 }
@@ -28,7 +29,8 @@ pub(super) async fn list(State(service): State<Arc<Service>>, Path(scope): Path<
 pub(super) async fn show(State(service): State<Arc<Service>>, Path((scope, name)): Path<(String, String)>) -> Answer {
     let scope = known(&service, &scope)?;
     let plugin = scope.plugin(&name.parse()?).ok_or_else(|| Problem::not_found(format!("there is no plugin {name}")))?;
-    body::ok(&view(plugin, &service.images.revision(plugin.live).await.map_err(not_loaded)?))
+    let revision = service.images.revision(plugin.live).await.map_err(not_loaded)?;
+    body::ok(&view(plugin, &revision))
 }
 
 pub(super) async fn publish(

@@ -57,7 +57,7 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 #[derive(Default)]
 struct Facts<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
-impl<'de> Deserialize<'de> for Facts<'de> {
+impl<'de: 'a, 'a> Deserialize<'de> for Facts<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Members;
         impl<'de> Visitor<'de> for Members {
