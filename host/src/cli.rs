@@ -69,6 +69,7 @@ struct Cli {
 
 /// What every command takes.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "General options")]
 pub struct Common {
     /// The data folder.
     #[arg(long, global = true, value_name = "DIR", env = "LANDFALL_DATA", default_value = "./landfall-data")]
@@ -199,8 +200,11 @@ impl Session {
 /// Commands that serve use all cores; the others make a few calls, one after the other.
 fn runtime(command: &Command) -> std::io::Result<tokio::runtime::Runtime> {
     let serves = matches!(command, Command::Serve | Command::Demo | Command::Bench(_));
-    let mut builder =
-        if serves { tokio::runtime::Builder::new_multi_thread() } else { tokio::runtime::Builder::new_current_thread() };
+    let mut builder = if serves {
+        tokio::runtime::Builder::new_multi_thread()
+    } else {
+        tokio::runtime::Builder::new_current_thread()
+    };
     builder.enable_all().build()
 }
 

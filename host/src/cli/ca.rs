@@ -114,5 +114,8 @@ pub(super) fn pem(file: &Path) -> Result<String, CliError> {
         return Ok(text);
     }
     let how = format!("openssl x509 -inform der -in {} -out certificate.pem", file.display());
-    Err(CliError::Failed(format!("{} holds no certificate in PEM form; DER is turned into it by: {how}", file.display())))
+    Err(CliError::Failed(format!(
+        "{} holds no certificate in PEM form; DER is turned into it by: {how}",
+        file.display()
+    )))
 }

@@ -6,22 +6,15 @@ use serde_json::{Value, json};
 use super::{CliError, Common};
 use crate::config::{Config, Fact};
 
-/// Prints what is in force. Without a data folder these are the defaults.
+/// Prints what is in force.
 pub(super) fn run(common: &Common) -> Result<(), CliError> {
     let path = common.folder().config();
     let out = common.output();
-    let config = if path.exists() {
-        Config::load(&path)?
-    } else {
-        let text = format!("there is no {}", path.display());
-        return Err(CliError::Failed(format!(
-            "{text}; a data folder is made with: landfall init --data {} --hostname NAME",
-            common.data.display()
-        )));
-    };
+    let config = Config::load(&path)?;
     let limits = config.in_force();
     if out.is_json() {
-        return out.value(&json!({ "server": config.server, "limits": limits.iter().map(as_json).collect::<Vec<_>>() }));
+        return out
+            .value(&json!({ "server": config.server, "limits": limits.iter().map(as_json).collect::<Vec<_>>() }));
     }
     let server = &config.server;
     out.say(format!(

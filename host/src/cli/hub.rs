@@ -55,9 +55,9 @@ pub(super) struct LinkArgs {
     /// How many devices it takes.
     #[arg(long, value_name = "N")]
     capacity: u64,
-    /// Its share of devices under the `weighted` policy.
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    weight: u32,
+    /// Its share of devices under the `weighted` policy, 1 to 1000; by default 1.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    weight: Option<u32>,
     /// Where it stands, in degrees: latitude, comma, longitude.
     #[arg(long, value_name = "LAT,LON", allow_hyphen_values = true, value_parser = location)]
     location: Option<Location>,
@@ -133,6 +133,7 @@ async fn set_state(common: &Common, name: &HubName, state: &str) -> Result<(), C
         "capacity": member("capacity"),
         "location": member("location"),
         "labels": member("labels"),
+        "connector": member("connector"),
         "state": state,
     });
     let answer = session.api.put(&path, &without_nulls(body)).await?;
@@ -150,9 +151,7 @@ fn body(args: &LinkArgs) -> Value {
 fn location(text: &str) -> Result<Location, String> {
     let parts = text.split_once(',').and_then(|(lat, lon)| Some((number(lat)?, number(lon)?)));
     match parts {
-        Some((latitude, longitude))
-            if (-90.0..=90.0).contains(&latitude) && (-180.0..=180.0).contains(&longitude) =>
-        {
+        Some((latitude, longitude)) if (-90.0..=90.0).contains(&latitude) && (-180.0..=180.0).contains(&longitude) => {
             Ok(Location { latitude, longitude })
         }
         _ => Err("it must be two numbers such as 52.4,4.9: latitude -90 to 90, longitude -180 to 180".to_owned()),

@@ -183,7 +183,9 @@ fn summary(answer: &Value, all_or_nothing: bool) -> String {
         count("refused")
     )];
     let errors = answer.get("errors").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    lines.extend(errors.iter().map(|error| format!("  line {}: {}", text(error.get("line")), text(error.get("reason")))));
+    lines.extend(
+        errors.iter().map(|error| format!("  line {}: {}", text(error.get("line")), text(error.get("reason")))),
+    );
     let left = answer.get("errorsNotListed").and_then(Value::as_u64).unwrap_or_default();
     if left > 0 {
         lines.push(format!("  and {left} more that are not listed"));

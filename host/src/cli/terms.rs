@@ -90,10 +90,13 @@ impl TermsArgs {
         body.insert("enabled".to_owned(), (!self.disabled).into());
         body.insert("manufacturing".to_owned(), self.manufacturing.as_str().into());
         body.insert("keyChange".to_owned(), self.key_change.as_str().into());
-        body.insert("reprovision".to_owned(), json!({
-            "updateHubAssignment": !self.keep_hub,
-            "migrateDeviceData": !self.reset_data,
-        }));
+        body.insert(
+            "reprovision".to_owned(),
+            json!({
+                "updateHubAssignment": !self.keep_hub,
+                "migrateDeviceData": !self.reset_data,
+            }),
+        );
         if !self.hubs.is_empty() {
             body.insert("hubs".to_owned(), json!(self.hubs));
         }

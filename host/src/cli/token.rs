@@ -116,7 +116,9 @@ async fn create(common: &Common, args: CreateArgs) -> Result<(), CliError> {
     };
     let written = DataFolder::write_new(&file, token.as_bytes(), true);
     written.map_err(|source| CliError::Write { path: file.clone(), source })?;
-    session.out.done(format!("Token {id} is in {}. Keep it secret.", file.display()), &json!({ "id": id, "file": file }))
+    session
+        .out
+        .done(format!("Token {id} is in {}. Keep it secret.", file.display()), &json!({ "id": id, "file": file }))
 }
 
 /// Members that were not given are not sent.

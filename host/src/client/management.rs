@@ -368,3 +368,6 @@ const PAGE_ITEMS: usize = 1_000;
 
 /// How long a call may seem to do nothing: compiling an interpreter, or committing a large import in one go.
 const SILENCE: Duration = Duration::from_secs(600);
+
+#[cfg(test)]
+mod tests;

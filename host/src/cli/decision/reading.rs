@@ -35,7 +35,9 @@ pub(super) fn number(value: &Value, name: &str) -> Option<u64> {
 pub(super) fn variant(value: &Value) -> Option<(&str, &Value)> {
     match value {
         Value::String(name) => Some((name, &Value::Null)),
-        Value::Object(members) if members.len() == 1 => members.iter().next().map(|(name, value)| (name.as_str(), value)),
+        Value::Object(members) if members.len() == 1 => {
+            members.iter().next().map(|(name, value)| (name.as_str(), value))
+        }
         _ => None,
     }
 }

@@ -69,15 +69,22 @@ impl Story {
         self.heading("Why it was admitted");
         self.fact("1 credential", said(factors, "credential"));
         let evidence = path(items(factors, "evidence")).replace(" / ", ", ");
-        let evidence = if evidence.is_empty() { String::new() } else { format!(", whose evidence matches: {evidence}") };
-        self.fact("2 record", Some(match said(factors, "manufacturer") {
-            Some(manufacturer) => format!("imported by {manufacturer}{evidence}"),
-            None => "none; the enrollment does not demand one".to_owned(),
-        }));
-        self.fact("enrollment", field(factors, "enrollment").map(|enrollment| match variant(enrollment) {
-            Some((kind, id)) if id.is_string() => format!("{} {}", cleaned(kind), text(Some(id))),
-            _ => text(Some(enrollment)),
-        }));
+        let evidence =
+            if evidence.is_empty() { String::new() } else { format!(", whose evidence matches: {evidence}") };
+        self.fact(
+            "2 record",
+            Some(match said(factors, "manufacturer") {
+                Some(manufacturer) => format!("imported by {manufacturer}{evidence}"),
+                None => "none; the enrollment does not demand one".to_owned(),
+            }),
+        );
+        self.fact(
+            "enrollment",
+            field(factors, "enrollment").map(|enrollment| match variant(enrollment) {
+                Some((kind, id)) if id.is_string() => format!("{} {}", cleaned(kind), text(Some(id))),
+                _ => text(Some(enrollment)),
+            }),
+        );
         self.fact("public key", said(factors, "keyIdentity").map(|digest| format!("SHA-256 {digest}")));
     }
 
@@ -88,12 +95,15 @@ impl Story {
         self.fact("claims", Some(labels(items(device, "claims"))));
         self.fact("tags", Some(labels(items(device, "tags"))));
         self.fact("it says itself", said(device, "payload"));
-        self.fact("was before", field(device, "prior").map(|prior| {
-            let hub = said(prior, "hub").unwrap_or_default();
-            let group = path(items(prior, "groupPath"));
-            let since = moment(field(prior, "since")).unwrap_or_default();
-            format!("on {hub}{} since {since}", in_group(&group))
-        }));
+        self.fact(
+            "was before",
+            field(device, "prior").map(|prior| {
+                let hub = said(prior, "hub").unwrap_or_default();
+                let group = path(items(prior, "groupPath"));
+                let since = moment(field(prior, "since")).unwrap_or_default();
+                format!("on {hub}{} since {since}", in_group(&group))
+            }),
+        );
     }
 
     fn call(&mut self, at: usize, call: &Value, decision: &Value) {
@@ -135,8 +145,7 @@ impl Story {
             "assign" => {
                 let hub = |handle: &Value| hub_of_handle(handle, call, decision);
                 let others: Vec<String> = items(answer, "alternates").iter().map(hub).collect();
-                let others =
-                    if others.is_empty() { String::new() } else { format!(", or else {}", others.join(", ")) };
+                let others = if others.is_empty() { String::new() } else { format!(", or else {}", others.join(", ")) };
                 self.fact("answer", field(answer, "hub").map(|handle| format!("{}{others}", hub(handle))));
                 self.fact("device id", said(answer, "deviceId"));
                 items(answer, "reasons")
