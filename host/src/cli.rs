@@ -1,15 +1,226 @@
-//! wip
-#![allow(missing_docs, dead_code)]
-use clap::Parser;
+//! The command line: `landfall COMMAND`.
+//!
+//! `init`, `serve`, `config`, `demo` and `bench` work by themselves. All other commands talk to a running server:
+//! the data folder says where it is and who is calling. Output is for people; `--json` prints what the API answered.
+//! It ends with 0 when all went well, 1 when something was refused or failed, 2 when the command was not understood.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::client::management::{ManagementClient, escaped};
+use crate::config::Config;
+use crate::folder::DataFolder;
+use crate::names::IdScope;
+
 mod bench;
+mod ca;
+mod config;
+mod decision;
 mod demo;
+mod enrollment;
+mod failure;
+mod group;
+mod hub;
+mod init;
+mod output;
+mod plugin;
+mod registration;
+mod registry;
 mod serve;
-#[derive(clap::Parser)]
-enum Wip { #[command(subcommand)] Bench(bench::Bench), Demo }
-pub fn main() -> std::process::ExitCode {
-    let rt = tokio::runtime::Runtime::new().unwrap();
-    rt.block_on(async { match Wip::parse() {
-      Wip::Demo => if let Err(e) = demo::run().await { eprintln!("{e}"); }
-      Wip::Bench(b) => if let Err(e) = b.run(false).await { eprintln!("{e}"); } } });
-    std::process::ExitCode::SUCCESS
+mod terms;
+mod token;
+
+pub use failure::CliError;
+pub use output::Output;
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    run(std::env::args_os())
 }
+
+/// Runs a command line, whose first word is the program's own name.
+pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(words) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are "errors" too; clap knows which of its texts goes where.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    match runtime(&cli.command).map_err(CliError::Runtime).and_then(|runtime| runtime.block_on(cli.run())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error.report(),
+    }
+}
+
+/// Zero-touch provisioning for IoT devices.
+#[derive(Debug, Parser)]
+#[command(name = "landfall", version, after_help = EXAMPLES, disable_help_subcommand = true, max_term_width = 110)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "General options")]
+pub struct Common {
+    /// The data folder.
+    #[arg(long, global = true, value_name = "DIR", env = "LANDFALL_DATA", default_value = "./landfall-data")]
+    pub data: PathBuf,
+    /// The id scope; by default the one that landfall.toml names.
+    #[arg(long, global = true, value_name = "SCOPE")]
+    pub scope: Option<IdScope>,
+    /// A file with the token to call the server with; by default operator.token in the data folder.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Print JSON for programs.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a data folder that is ready to serve.
+    Init(init::InitArgs),
+    /// Serve devices and the management API.
+    Serve,
+    /// See all of it work, in a temporary folder.
+    Demo,
+    /// Measure this machine.
+    #[command(subcommand)]
+    Bench(bench::Bench),
+    /// Print every limit with its value, its range and what it bounds.
+    Config,
+    /// Tokens for operators, manufacturers, publishers and auditors.
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Manufacturing records: import them, look them up, change their state.
+    #[command(subcommand)]
+    Registry(registry::RegistryCommand),
+    /// Certificate authorities, and the proof that their keys are at hand.
+    #[command(subcommand)]
+    Ca(ca::CaCommand),
+    /// Individual enrollments: one device each.
+    #[command(subcommand)]
+    Enrollment(enrollment::EnrollmentCommand),
+    /// Enrollment groups: many devices each.
+    #[command(subcommand)]
+    Group(group::GroupCommand),
+    /// Linked hubs.
+    #[command(subcommand)]
+    Hub(hub::HubCommand),
+    /// Policy plugins.
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
+    /// What became of devices.
+    #[command(subcommand)]
+    Registration(registration::RegistrationCommand),
+    /// Why something was decided.
+    #[command(subcommand)]
+    Decision(decision::DecisionCommand),
+}
+
+impl Cli {
+    async fn run(self) -> Result<(), CliError> {
+        let Self { common, command } = self;
+        match command {
+            Command::Init(args) => init::run(&common, args).await,
+            Command::Serve => Ok(serve::run(&common.folder()).await?),
+            Command::Demo => Ok(demo::run().await?),
+            Command::Bench(bench) => Ok(bench.run(common.json).await?),
+            Command::Config => config::run(&common),
+            Command::Token(command) => token::run(&common, command).await,
+            Command::Registry(command) => registry::run(&common, command).await,
+            Command::Ca(command) => ca::run(&common, command).await,
+            Command::Enrollment(command) => enrollment::run(&common, command).await,
+            Command::Group(command) => group::run(&common, command).await,
+            Command::Hub(command) => hub::run(&common, command).await,
+            Command::Plugin(command) => plugin::run(&common, command).await,
+            Command::Registration(command) => registration::run(&common, command).await,
+            Command::Decision(command) => decision::run(&common, command).await,
+        }
+    }
+}
+
+impl Common {
+    /// The data folder.
+    pub fn folder(&self) -> DataFolder {
+        DataFolder::at(&self.data)
+    }
+
+    /// The configuration in the data folder.
+    ///
+    /// # Errors
+    ///
+    /// When it is not there or not right.
+    pub fn config(&self) -> Result<Config, CliError> {
+        Ok(Config::load(&self.folder().config())?)
+    }
+
+    /// Where results are printed to.
+    pub fn output(&self) -> Output {
+        Output::new(self.json)
+    }
+
+    /// Everything that a command needs to talk to the running server.
+    fn session(&self) -> Result<Session, CliError> {
+        let config = self.config()?;
+        let scope = self.scope.clone().unwrap_or_else(|| config.server.scope.clone());
+        let api = ManagementClient::of_folder(self.folder(), &config, self.token_file.as_deref())?;
+        Ok(Session { api, scope, out: self.output() })
+    }
+}
+
+/// A command's talk with the server.
+struct Session {
+    api: ManagementClient,
+    scope: IdScope,
+    out: Output,
+}
+
+impl Session {
+    /// The path of something within the scope; every part is escaped.
+    fn path(&self, parts: &[&str]) -> String {
+        let mut path = format!("/scopes/{}", escaped(self.scope.as_str()));
+        for part in parts {
+            path.push('/');
+            path.push_str(&escaped(part));
+        }
+        path
+    }
+}
+
+/// Commands that serve use all cores; the others make a few calls, one after the other.
+fn runtime(command: &Command) -> std::io::Result<tokio::runtime::Runtime> {
+    let serves = matches!(command, Command::Serve | Command::Demo | Command::Bench(_));
+    let mut builder = if serves {
+        tokio::runtime::Builder::new_multi_thread()
+    } else {
+        tokio::runtime::Builder::new_current_thread()
+    };
+    builder.enable_all().build()
+}
+
+/// The exit code for a command that was not understood.
+const USAGE: u8 = 2;
+
+const EXAMPLES: &str = "\
+Examples:
+  landfall demo                                          see it work
+  landfall init --data ./dps --hostname dps.example.com  make a data folder
+  landfall serve --data ./dps                            serve it
+  landfall registry import records.jsonl --data ./dps    import manufacturing records
+  landfall decision show TRACKING-ID --data ./dps        why a device was refused, or got its hub
+
+LANDFALL_DATA in the environment does the same as --data.
+It ends with 0 when all went well, 1 when something was refused or failed, 2 when the command was not understood.";
+
+#[cfg(test)]
+mod tests;

@@ -61,7 +61,7 @@ pub struct Server {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read {path}: {source}; a data folder is made with: landfall init --data DIR --hostname NAME")]
+    #[error("cannot read {path}: {source}; a data folder is made with: landfall init --data {} --hostname NAME", folder(.path))]
     Read {
         /// The file.
         path: PathBuf,
@@ -224,6 +224,10 @@ impl PolicyLimits {
         let init = InitBudget { fuel: self.configure_fuel, deadline_ms: self.configure_deadline_ms };
         Budgets { call, init }
     }
+}
+
+fn folder(path: &Path) -> std::path::Display<'_> {
+    path.parent().unwrap_or(path).display()
 }
 
 const KIB: usize = 1 << 10;

@@ -152,14 +152,17 @@ impl From<FileUpload> for RequestBody {
 fn read_parts(mut file: std::io::Take<std::fs::File>, parts: &mpsc::Sender<std::io::Result<Bytes>>) {
     loop {
         let mut part = vec![0; PART_BYTES];
-        let read = file.read(&mut part).map(|len| {
-            part.truncate(len);
-            Bytes::from(part)
-        });
-        let last = read.as_ref().map_or(true, Bytes::is_empty);
-        let cut_short = last && read.is_ok() && file.limit() > 0;
-        let read = if cut_short { Err(std::io::ErrorKind::UnexpectedEof.into()) } else { read };
-        if (last && read.is_ok()) || parts.blocking_send(read).is_err() || last {
+        let read = match file.read(&mut part) {
+            Ok(0) if file.limit() == 0 => return,
+            Ok(0) => Err(std::io::ErrorKind::UnexpectedEof.into()),
+            Ok(len) => {
+                part.truncate(len);
+                Ok(Bytes::from(part))
+            }
+            Err(error) => Err(error),
+        };
+        let failed = read.is_err();
+        if parts.blocking_send(read).is_err() || failed {
             return;
         }
     }

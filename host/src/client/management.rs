@@ -99,7 +99,10 @@ pub struct Problem {
 pub struct ProblemPart {
     /// Where: a JSON pointer (RFC 6901) into the request's body.
     pub pointer: String,
+    /// Where, in a file of lines: the line, from 1.
+    pub line: Option<u64>,
     /// What is wrong there.
+    #[serde(alias = "reason")]
     pub message: String,
 }
 
@@ -113,9 +116,12 @@ impl fmt::Display for Problem {
             (false, true) => f.write_str(title)?,
             (true, true) => write!(f, "the server answered {status}")?,
         }
-        for ProblemPart { pointer, message } in errors {
-            let place = if pointer.is_empty() { "the whole" } else { pointer };
-            write!(f, "\n  {place}: {message}")?;
+        for ProblemPart { pointer, line, message } in errors {
+            match line {
+                Some(line) => write!(f, "\n  line {line}: {message}")?,
+                None if pointer.is_empty() => write!(f, "\n  {message}")?,
+                None => write!(f, "\n  {pointer}: {message}")?,
+            }
         }
         Ok(())
     }
@@ -176,6 +182,16 @@ impl ManagementClient {
     /// As [`ManagementClient::get`].
     pub async fn put(&mut self, path: &str, body: &Value) -> Result<Value, ManagementError> {
         self.json(Method::PUT, path, of_type("application/json"), body.to_string()).await
+    }
+
+    /// Puts something in its place, under preconditions in `headers` (`If-Match`, `If-None-Match`).
+    ///
+    /// # Errors
+    ///
+    /// As [`ManagementClient::get`].
+    pub async fn put_if(&mut self, path: &str, body: &Value, mut headers: HeaderMap) -> Result<Value, ManagementError> {
+        headers.extend(of_type("application/json"));
+        self.json(Method::PUT, path, headers, body.to_string()).await
     }
 
     /// Asks for something to be done.
@@ -352,3 +368,6 @@ const PAGE_ITEMS: usize = 1_000;
 
 /// How long a call may seem to do nothing: compiling an interpreter, or committing a large import in one go.
 const SILENCE: Duration = Duration::from_secs(600);
+
+#[cfg(test)]
+mod tests;

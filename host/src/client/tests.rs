@@ -75,15 +75,20 @@ async fn a_folder_is_no_file_to_send() {
     assert!(FileUpload::open(folder.path()).await.is_err());
 }
 
-/// Reads one request, whole, and answers with fixed bytes; with none it stays silent.
-struct Server {
-    address: SocketAddr,
-    ca_pem: String,
+/// Reads requests, whole, and answers them with fixed bytes, one after the other; with none it stays silent.
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
+    pub(super) ca_pem: String,
     seen: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Server {
     async fn start(answer: &'static [u8]) -> Self {
+        Self::answering(vec![answer.to_vec()]).await
+    }
+
+    /// A server for as many requests as there are answers, all on one connection.
+    pub(super) async fn answering(answers: Vec<Vec<u8>>) -> Self {
         let ca = Authority::root("test", now(), 1).unwrap();
         let identity = ca.server(&["localhost".to_owned()], now(), 1).unwrap().identity();
         let acceptor = TlsAcceptor::from(for_management(identity).unwrap());
@@ -95,15 +100,19 @@ impl Server {
             let (stream, _) = socket.accept().await.unwrap();
             let Ok(mut stream) = acceptor.accept(stream).await else { return };
             let mut part = vec![0; 65_536];
-            while !is_whole(&keep.lock().unwrap()) {
-                let len = stream.read(&mut part).await.unwrap_or_default();
-                if len == 0 {
-                    return;
+            for answer in answers {
+                let mut request = Vec::new();
+                while !is_whole(&request) {
+                    let len = stream.read(&mut part).await.unwrap_or_default();
+                    if len == 0 {
+                        return;
+                    }
+                    request.extend_from_slice(&part[..len]);
                 }
-                keep.lock().unwrap().extend_from_slice(&part[..len]);
+                keep.lock().unwrap().extend(request);
+                stream.write_all(&answer).await.unwrap();
+                stream.flush().await.unwrap();
             }
-            stream.write_all(answer).await.unwrap();
-            stream.flush().await.unwrap();
             // Open until the client goes.
             let _ = stream.read(&mut part).await;
         });
@@ -115,7 +124,7 @@ impl Server {
         Client::connect_within(self.address, "localhost", tls, limits).await
     }
 
-    fn seen(&self) -> String {
+    pub(super) fn seen(&self) -> String {
         String::from_utf8(self.seen.lock().unwrap().clone()).unwrap()
     }
 }

@@ -58,10 +58,9 @@ impl File<'_> {
     }
 
     fn unknown(&self, table: &str, key: &str, span: Range<usize>) -> ConfigError {
-        let last = key.rsplit('.').next().unwrap_or(key);
-        let elsewhere = || known_keys().find(|known| known.rsplit('.').next() == Some(last));
-        let near = || nearest(key, known_keys().filter(|known| known.starts_with(table)));
-        let advice = match elsewhere().or_else(near) {
+        let in_table = nearest(key, known_keys().filter(|known| known.starts_with(table)), |known| known);
+        let elsewhere = || nearest(last_part(key), known_keys(), last_part);
+        let advice = match in_table.or_else(elsewhere) {
             Some(known) => format!("did you mean {known}? `landfall config` lists all of them"),
             None => "take it out; `landfall config` lists all that there are".to_owned(),
         };
@@ -100,6 +99,10 @@ fn known_keys() -> impl Iterator<Item = String> {
     server.chain(limits).chain(tables)
 }
 
+fn last_part(key: &str) -> &str {
+    key.rsplit('.').next().unwrap_or(key)
+}
+
 fn joined(table: &str, key: &str) -> String {
     if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") }
 }
@@ -112,10 +115,11 @@ fn is_host(text: &str) -> bool {
     text.parse::<std::net::IpAddr>().is_ok() || name(text)
 }
 
-/// The candidate with the fewest edits, when they are few enough for a slip.
-fn nearest(text: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
-    let most = (text.chars().count() / 3).max(2);
-    let measured = candidates.map(|candidate| (edits(text, &candidate), candidate));
+/// The candidate whose compared `part` has the fewest edits, when they are few enough for a slip.
+fn nearest(text: &str, candidates: impl Iterator<Item = String>, part: fn(&str) -> &str) -> Option<String> {
+    let name = last_part(text).chars().count();
+    let most = (name / 4).max(1);
+    let measured = candidates.map(|candidate| (edits(text, part(&candidate)), candidate));
     measured.filter(|(edits, _)| *edits <= most).min().map(|(_, candidate)| candidate)
 }
 

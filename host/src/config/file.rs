@@ -34,7 +34,7 @@ pub(super) fn text(server: &Server) -> String {
 fn described(fact: &Fact) -> String {
     let Fact { key, default, lowest, highest, unit, bounds, beyond, .. } = fact;
     let bounds = bounds.trim();
-    format!("#\n# {bounds} In {unit}, {lowest} to {highest}.\n# Beyond: {beyond}.\n# {key} = {default}\n")
+    format!("#\n# {bounds}\n# {lowest} to {highest} {unit}. Beyond: {beyond}.\n# {key} = {default}\n")
 }
 
 /// A TOML string.

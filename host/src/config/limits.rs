@@ -92,7 +92,7 @@ limits! {
         handshakes_per_core: usize = 64, 1 to 10_000, "handshakes",
             "a short queue waits; past it connections are closed at once";
         /// The time for the head of a request.
-        header_seconds: u64 = 5, 1 to 300, "seconds", "408, and the connection is closed";
+        header_seconds: u64 = 5, 1 to 300, "seconds", "the connection is closed";
         /// The size of the head of a request.
         header_bytes: usize = 32_768, 8_192 to 1_048_576, "bytes", "431, and the connection is closed";
         /// The header lines of a request.
@@ -115,7 +115,7 @@ limits! {
     /// What devices may ask.
     DeviceLimits in "limits.device" {
         /// Registrations that are being decided.
-        max_operations: usize = 10_000, 1 to 1_000_000, "registrations", "429 with Retry-After";
+        max_operations: usize = 10_000, 1 to 1_000_000, "registrations", "503 with Retry-After";
         /// How long a device is told to wait before it asks again.
         poll_seconds: u64 = 2, 1 to 3_600, "seconds", "nothing; it is what Retry-After says";
         /// How long a device that asks for it (`Prefer: wait`) is kept waiting for its result.

@@ -71,6 +71,18 @@ fn a_key_in_the_wrong_table_is_answered_with_the_right_one() {
 }
 
 #[test]
+fn a_misspelt_key_in_the_wrong_table_is_answered_too() {
+    let error = parse(&format!("{HEAD}[limits.policy]\nmax_wait_second = 3\n")).unwrap_err().to_string();
+    assert!(error.contains("did you mean limits.device.max_wait_seconds?"), "{error}");
+}
+
+#[test]
+fn a_key_that_resembles_nothing_is_to_be_taken_out() {
+    let error = parse(&format!("{HEAD}[limits.policy]\nxyzzy = 3\n")).unwrap_err().to_string();
+    assert!(error.contains("take it out; `landfall config` lists all"), "{error}");
+}
+
+#[test]
 fn an_unknown_table_is_an_error() {
     let error = parse(&format!("{HEAD}[limit.store]\ncache_mib = 64\n")).unwrap_err().to_string();
     assert!(error.contains("there is no setting \"limit\""), "{error}");

@@ -1,0 +1,281 @@
+//! One decision, told from its end: what came of it first, then why, then everything that was known and asked.
+
+use serde_json::Value;
+
+use super::super::output::{cleaned, text};
+use super::reading::{failure, field, grouped, items, labels, moment, number, path, said, variant};
+
+/// The story of a ledger entry.
+pub(super) fn of(entry: &Value) -> String {
+    let mut story = Story::default();
+    let id = said(entry, "registrationId").unwrap_or_default();
+    match field(entry, "kind").and_then(variant) {
+        Some(("refused", refusal)) => {
+            story.line(format!("{id} was refused: {}", said(refusal, "cause").unwrap_or_default()));
+            story.line(said(refusal, "detail").unwrap_or_default());
+            story.request(entry);
+            story.line("");
+            story.line("The device was only told \"Unauthorized\" and the tracking id.");
+        }
+        Some(("decided", decision)) => {
+            story.line(format!("{id} {}", verdict(decision)));
+            story.request(entry);
+            story.admission(decision);
+            story.device(decision);
+            for (at, call) in items(decision, "calls").iter().enumerate() {
+                story.call(at + 1, call, decision);
+            }
+        }
+        _ => {
+            story.line(id);
+            story.request(entry);
+        }
+    }
+    story.0.trim_end().to_owned()
+}
+
+#[derive(Default)]
+struct Story(String);
+
+impl Story {
+    fn line(&mut self, line: impl AsRef<str>) {
+        self.0.push_str(line.as_ref());
+        self.0.push('\n');
+    }
+
+    fn heading(&mut self, text: impl AsRef<str>) {
+        self.line("");
+        self.line(text);
+    }
+
+    /// A line of a section, when there is something to say.
+    fn fact(&mut self, name: &str, value: Option<String>) {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            self.line(format!("  {name:13} {value}"));
+        }
+    }
+
+    fn request(&mut self, entry: &Value) {
+        self.heading("The request");
+        self.fact("tracking id", said(entry, "trackingId"));
+        self.fact("came at", moment(field(entry, "at")));
+        self.fact("from", said(entry, "source"));
+        self.fact("id scope", said(entry, "scope"));
+    }
+
+    /// The two factors.
+    fn admission(&mut self, decision: &Value) {
+        let Some(factors) = field(decision, "factors") else { return };
+        self.heading("Why it was admitted");
+        self.fact("1 credential", said(factors, "credential"));
+        let evidence = path(items(factors, "evidence")).replace(" / ", ", ");
+        let evidence =
+            if evidence.is_empty() { String::new() } else { format!(", whose evidence matches: {evidence}") };
+        self.fact(
+            "2 record",
+            Some(match said(factors, "manufacturer") {
+                Some(manufacturer) => format!("imported by {manufacturer}{evidence}"),
+                None => "none; the enrollment does not demand one".to_owned(),
+            }),
+        );
+        self.fact(
+            "enrollment",
+            field(factors, "enrollment").map(|enrollment| match variant(enrollment) {
+                Some((kind, id)) if id.is_string() => format!("{} {}", cleaned(kind), text(Some(id))),
+                _ => text(Some(enrollment)),
+            }),
+        );
+        self.fact("public key", said(factors, "keyIdentity").map(|digest| format!("SHA-256 {digest}")));
+    }
+
+    fn device(&mut self, decision: &Value) {
+        let Some(device) = field(decision, "device") else { return };
+        self.heading("What the policies were told of it");
+        self.fact("facts", Some(labels(items(device, "facts"))));
+        self.fact("claims", Some(labels(items(device, "claims"))));
+        self.fact("tags", Some(labels(items(device, "tags"))));
+        self.fact("it says itself", said(device, "payload"));
+        self.fact(
+            "was before",
+            field(device, "prior").map(|prior| {
+                let hub = said(prior, "hub").unwrap_or_default();
+                let group = path(items(prior, "groupPath"));
+                let since = moment(field(prior, "since")).unwrap_or_default();
+                format!("on {hub}{} since {since}", in_group(&group))
+            }),
+        );
+    }
+
+    fn call(&mut self, at: usize, call: &Value, decision: &Value) {
+        let step = match field(call, "step").and_then(variant) {
+            Some(("selection", _)) => "Choosing the hub",
+            Some(("fallback", _)) => "Choosing the hub, after the first policy had no opinion",
+            Some(("grouping", _)) => "Saying where it belongs",
+            _ => "Asking",
+        };
+        let plugin = said(call, "plugin").unwrap_or_default();
+        self.heading(format!("{at}. {step}: the policy {plugin}"));
+        let report = field(call, "report").unwrap_or(&Value::Null);
+        self.answer(report, call, decision);
+        self.candidates(call, decision);
+        self.told(report);
+        self.log(report);
+        self.fact("took", field(report, "usage").map(usage));
+        self.fact("revision", said(call, "revision"));
+        self.fact("settings", said(call, "settings"));
+        if let Some(call) = field(call, "call") {
+            self.fact("clock", moment(field(call, "now")));
+            self.fact("seed", said(call, "seed"));
+            self.fact("attempt", number(call, "attempt").filter(|n| *n > 0).map(|n| format!("{}", n + 1)));
+        }
+    }
+
+    fn answer(&mut self, report: &Value, call: &Value, decision: &Value) {
+        let result = field(report, "result").unwrap_or(report);
+        let ok = result.get("Ok").or_else(|| result.get("ok"));
+        let err = result.get("Err").or_else(|| result.get("err"));
+        if let Some(error) = err {
+            self.fact("no answer", Some(failure(error)));
+            return;
+        }
+        let Some((kind, answer)) = ok.and_then(variant) else { return };
+        let outcome = if kind == "placed" { Some(("placed", answer)) } else { variant(answer) };
+        let Some((name, answer)) = outcome else { return };
+        let reasons = match name {
+            "assign" => {
+                let hub = |handle: &Value| hub_of_handle(handle, call, decision);
+                let others: Vec<String> = items(answer, "alternates").iter().map(hub).collect();
+                let others = if others.is_empty() { String::new() } else { format!(", or else {}", others.join(", ")) };
+                self.fact("answer", field(answer, "hub").map(|handle| format!("{}{others}", hub(handle))));
+                self.fact("device id", said(answer, "deviceId"));
+                items(answer, "reasons")
+            }
+            "defer" => {
+                let millis = number(answer, "retryAfterMs").unwrap_or_default();
+                self.fact("answer", Some(format!("not now; ask again in {} ms", grouped(millis))));
+                field(answer, "reason").map(std::slice::from_ref).unwrap_or_default()
+            }
+            "placed" => {
+                let group = path(items(answer, "groupPath"));
+                self.fact("answer", Some(if group.is_empty() { "no opinion on its group".to_owned() } else { group }));
+                self.fact("tags", Some(labels(items(answer, "tags"))));
+                self.fact("desired", said(answer, "desired"));
+                self.fact("reply", said(answer, "reply"));
+                items(answer, "reasons")
+            }
+            other => {
+                let meaning = match other {
+                    "reject" => "never: the registration fails",
+                    "abstain" => "no opinion: the fallback policy decides",
+                    unknown => unknown,
+                };
+                self.fact("answer", Some(cleaned(meaning)));
+                std::slice::from_ref(answer)
+            }
+        };
+        for reason in reasons {
+            let detail = said(reason, "detail").unwrap_or_default();
+            self.fact("because", said(reason, "code").map(|code| format!("{code}: {detail}")));
+        }
+    }
+
+    fn candidates(&mut self, call: &Value, decision: &Value) {
+        let candidates = items(call, "candidates");
+        let named: Vec<(String, &Value)> =
+            candidates.iter().map(|candidate| (hub_name(candidate, decision), candidate)).collect();
+        let widest = named.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
+        for (at, (name, candidate)) in named.iter().enumerate() {
+            let label = if at == 0 { "was shown" } else { "" };
+            let count = |what: &str| number(candidate, what).map(grouped).unwrap_or_default();
+            let pending = number(candidate, "pending").filter(|n| *n > 0);
+            let pending = pending.map(|n| format!(", {} on their way", grouped(n))).unwrap_or_default();
+            self.line(format!("  {label:13} {name:widest$}  {} assigned{pending}", count("assigned")));
+        }
+    }
+
+    /// What the catalogue answered.
+    fn told(&mut self, report: &Value) {
+        let transcript = field(report, "transcript").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        for exchange in transcript {
+            let question = field(exchange, "question").map(|value| text(Some(value))).unwrap_or_default();
+            let answer = field(exchange, "answer").map(|value| text(Some(value))).unwrap_or_default();
+            self.fact("asked", Some(format!("{question}: {answer}")));
+        }
+    }
+
+    fn log(&mut self, report: &Value) {
+        let Some(log) = field(report, "log") else { return };
+        for line in items(log, "lines") {
+            let level = said(line, "level").unwrap_or_default();
+            let message = said(line, "message").unwrap_or_default();
+            let fields = labels(items(line, "fields"));
+            let gap = if fields.is_empty() { "" } else { "  " };
+            self.fact("logged", Some(format!("{level:5} {message}{gap}{fields}")));
+        }
+        let dropped = number(log, "dropped").filter(|dropped| *dropped > 0);
+        self.fact("logged", dropped.map(|n| format!("and {} lines more than are kept", grouped(n))));
+    }
+}
+
+/// What came of it, after the device's name.
+fn verdict(decision: &Value) -> String {
+    let Some((kind, what)) = field(decision, "verdict").and_then(variant) else {
+        return "was decided about".to_owned();
+    };
+    let of = |name: &str| said(what, name).unwrap_or_default();
+    match kind.to_ascii_lowercase().as_str() {
+        "assigned" => {
+            let group = path(items(what, "groupPath"));
+            format!("got the hub {} as {}{}", of("hub"), of("deviceId"), in_group(&group))
+        }
+        "rejected" => format!("was rejected by a policy ({}): {}", of("code"), of("detail")),
+        "noroom" => format!("found no hub with room: {}", of("detail")),
+        "postponed" => {
+            let until = moment(field(what, "until")).unwrap_or_default();
+            format!("has to wait until {until} ({}): {}", of("kind"), of("detail"))
+        }
+        _ => format!("{}: {}", cleaned(kind), text(Some(what))),
+    }
+}
+
+fn in_group(group: &str) -> String {
+    if group.is_empty() { String::new() } else { format!(", in the group {group}") }
+}
+
+/// The hub that a handle of a call means: the position among its candidates.
+fn hub_of_handle(handle: &Value, call: &Value, decision: &Value) -> String {
+    let position = handle.as_u64().and_then(|handle| usize::try_from(handle).ok());
+    match position.and_then(|position| items(call, "candidates").get(position)) {
+        Some(candidate) => hub_name(candidate, decision),
+        None => text(Some(handle)),
+    }
+}
+
+/// A candidate's name: it says it itself, or its position in the list of hubs that the decision was made from.
+fn hub_name(candidate: &Value, decision: &Value) -> String {
+    let Some(hub) = field(candidate, "hub") else {
+        return said(candidate, "name").unwrap_or_default();
+    };
+    let position = hub.as_u64().and_then(|position| usize::try_from(position).ok());
+    let kept = position.and_then(|position| items(decision, "hubs").get(position));
+    match kept {
+        Some(kept) => said(kept, "name").unwrap_or_else(|| text(Some(kept))),
+        None if hub.is_string() => text(Some(hub)),
+        None => format!("hub {}", text(Some(hub))),
+    }
+}
+
+fn usage(usage: &Value) -> String {
+    let of = |name: &str| number(usage, name).map(grouped).unwrap_or_else(|| "?".to_owned());
+    let memory = number(usage, "peakMemoryBytes").map(|bytes| grouped(bytes / 1024)).unwrap_or_default();
+    format!(
+        "{} units of fuel, {memory} KiB of memory; {} µs waiting, {} µs starting, {} µs running",
+        of("fuel"),
+        of("queueUs"),
+        of("instantiateUs"),
+        of("guestUs")
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+use serde_json::json;
+
+use super::*;
+use crate::clock::Timestamp;
+use crate::enrollment::EnrollmentRef;
+use crate::ledger::{Answer, Candidate, Decision, Entry, EntryKind, Factors, PolicyCall, Step, Verdict};
+use crate::names::{Digest, TrackingId};
+use crate::policy::{
+    Attestation, Breakage, Call, CallFailure, CallReport, Choice, Device, EnrollmentKind, HubHandle, Label, Log,
+    LogLevel, LogLine, LogSource, Outcome, Placement, Reason, Transcript, Usage,
+};
+
+#[test]
+fn a_refusal_is_told_with_its_cause() {
+    let kind = EntryKind::Refused { cause: "no-record".into(), detail: "nobody imported pump-7".into() };
+    for entry in both_spellings(&entry(kind)) {
+        let story = of(&entry);
+        assert!(story.starts_with("pump-7 was refused: no-record\nnobody imported pump-7\n"), "{story}");
+        assert!(story.contains("192.0.2.9") && story.contains("1970-01-01T00:00:01"), "{story}");
+    }
+}
+
+#[test]
+fn an_assignment_is_told_with_everything_that_led_to_it() {
+    let selected = Answer::Selected(Outcome::Assign(Choice {
+        hub: HubHandle(1),
+        alternates: vec![HubHandle(0)],
+        device_id: None,
+        reasons: vec![Reason { code: "weight".into(), detail: "its turn".into() }],
+    }));
+    let placed =
+        Answer::Placed(Placement { group_path: vec!["plant".into(), "line 3".into()], ..Placement::default() });
+    let calls = vec![call(Step::Selection, Ok(selected)), call(Step::Grouping(0), Ok(placed))];
+    let verdict = Verdict::Assigned {
+        hub: "hub-us".parse().unwrap(),
+        device_id: "pump-7".parse().unwrap(),
+        group_path: vec!["plant".into(), "line 3".into()],
+    };
+    for entry in both_spellings(&decided(calls, verdict)) {
+        let story = of(&entry);
+        assert!(story.starts_with("pump-7 got the hub hub-us as pump-7, in the group plant / line 3\n"), "{story}");
+        for wanted in [
+            "1 credential  a certificate that chains up to factory",
+            "2 record      imported by acme, whose evidence matches: certificate",
+            "enrollment    group pumps",
+            "facts         model=x2  region=us",
+            "1. Choosing the hub: the policy weighted",
+            "answer        hub-us, or else hub-eu",
+            "because       weight: its turn",
+            "was shown     hub-eu  1,200 assigned\n",
+            "              hub-us  3 assigned, 2 on their way",
+            "logged        warn  nearly full  hub=hub-eu",
+            "took          61,000 units of fuel, 1,024 KiB of memory; 5 µs waiting, 6 µs starting, 7 µs running",
+            "2. Saying where it belongs: the policy weighted",
+            "answer        plant / line 3",
+        ] {
+            assert!(story.contains(wanted), "{wanted:?} is missing in:\n{story}");
+        }
+    }
+}
+
+#[test]
+fn a_broken_policy_is_told_with_the_line_that_panicked() {
+    let broke = Breakage::Panic { message: "no such key".into(), file: "src/lib.rs".into(), line: 7 };
+    let calls = vec![call(Step::Selection, Err(CallFailure::Broke(broke)))];
+    let verdict = Verdict::Postponed {
+        until: Timestamp::from_millis(5_000),
+        kind: "panic".into(),
+        detail: "the policy broke".into(),
+    };
+    let entry = serde_json::to_value(decided(calls, verdict)).unwrap();
+    let story = of(&with_hubs(entry));
+    assert!(story.contains("no answer     the policy broke: it panicked at src/lib.rs:7: no such key"), "{story}");
+    assert!(story.starts_with("pump-7 has to wait until 1970-01-01T00:00:05"), "{story}");
+}
+
+#[test]
+fn an_entry_of_an_unknown_shape_is_still_told() {
+    let entry = json!({ "registrationId": "a\u{1b}b", "trackingId": "t", "kind": { "later": 1 } });
+    assert!(of(&entry).starts_with("a b\n"));
+    assert_eq!(of(&json!(null)).trim(), "The request");
+}
+
+fn call(step: Step, result: Result<Answer, CallFailure>) -> PolicyCall {
+    let line = LogLine {
+        source: LogSource::Log,
+        level: LogLevel::Warn,
+        message: "nearly full".into(),
+        fields: vec![label("hub", "hub-eu")],
+    };
+    PolicyCall {
+        step,
+        plugin: "weighted".parse().unwrap(),
+        revision: Digest::of(b"component"),
+        settings: Digest::of(b"{}"),
+        call: Call { decision_id: "d".into(), now: 1_000, seed: 9, catalog_revision: 1, attempt: 0 },
+        candidates: vec![
+            Candidate { hub: 0, assigned: 1_200, pending: 0 },
+            Candidate { hub: 1, assigned: 3, pending: 2 },
+        ],
+        report: CallReport {
+            result,
+            usage: Usage { fuel: 61_000, peak_memory_bytes: 1 << 20, queue_us: 5, instantiate_us: 6, guest_us: 7 },
+            transcript: Transcript::default(),
+            log: Log { lines: vec![line], dropped: 0 },
+        },
+    }
+}
+
+fn decided(calls: Vec<PolicyCall>, verdict: Verdict) -> Entry {
+    let device = Device {
+        registration_id: "pump-7".into(),
+        attestation: Attestation::X509,
+        enrollment: EnrollmentKind::Group,
+        enrollment_id: "pumps".into(),
+        facts: vec![label("model", "x2"), label("region", "us")],
+        claims: vec![],
+        tags: vec![],
+        payload: None,
+        prior: None,
+    };
+    let factors = Factors {
+        enrollment: EnrollmentRef::Group("pumps".parse().unwrap()),
+        credential: "a certificate that chains up to factory".into(),
+        key_identity: Digest::of(b"key"),
+        manufacturer: Some("acme".parse().unwrap()),
+        evidence: vec!["certificate".into()],
+    };
+    let (hubs, engine) = (Digest::of(b"hubs"), Digest::of(b"engine"));
+    entry(EntryKind::Decided(Box::new(Decision { factors, device, hubs, engine, calls, verdict })))
+}
+
+fn entry(kind: EntryKind) -> Entry {
+    let at = Timestamp::from_millis(1_000);
+    Entry {
+        tracking_id: TrackingId::new(at, [0; 10]),
+        at,
+        scope: Some("0neABC".parse().unwrap()),
+        registration_id: "pump-7".into(),
+        source: "192.0.2.9".into(),
+        kind,
+    }
+}
+
+/// As the record is kept, and with the names of the API.
+fn both_spellings(entry: &Entry) -> [Value; 2] {
+    let kept = with_hubs(serde_json::to_value(entry).unwrap());
+    [kept.clone(), camel(kept)]
+}
+
+/// The list that a decision names by digest, in its place.
+fn with_hubs(mut entry: Value) -> Value {
+    if let Some(hubs) = entry.pointer_mut("/kind/decided/hubs") {
+        *hubs = json!([{ "name": "hub-eu" }, { "name": "hub-us" }]);
+    }
+    entry
+}
+
+fn camel(value: Value) -> Value {
+    match value {
+        Value::Object(members) => members.into_iter().map(|(key, value)| (camel_name(&key), camel(value))).collect(),
+        Value::Array(items) => items.into_iter().map(camel).collect(),
+        plain => plain,
+    }
+}
+
+fn camel_name(name: &str) -> String {
+    let mut parts = name.split('_');
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        out.push_str(&part[..1].to_uppercase());
+        out.push_str(&part[1..]);
+    }
+    out
+}
+
+fn label(key: &str, value: &str) -> Label {
+    Label { key: key.into(), value: value.into() }
+}

@@ -1,0 +1,124 @@
+//! `landfall enrollment`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::ca::pem;
+use super::group::warning;
+use super::terms::{PreconditionArgs, TermsArgs, json_or_file};
+use super::{CliError, Common};
+use crate::names::{DeviceId, Digest, RegistrationId};
+
+/// What can be done with individual enrollments.
+#[derive(Debug, Subcommand)]
+pub(super) enum EnrollmentCommand {
+    /// Enroll a device, or change all that is said of an enrolled one.
+    Put(Box<PutArgs>),
+    /// Show an enrollment.
+    Show {
+        /// The registration id.
+        id: RegistrationId,
+    },
+    /// List enrollments.
+    List {
+        /// How many at most.
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+    },
+    /// Delete an enrollment. The device keeps its hub until it registers again.
+    Delete {
+        /// The registration id.
+        id: RegistrationId,
+    },
+}
+
+/// What `enrollment put` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  landfall enrollment put pump-7 --certificate pump-7.pem
+  landfall enrollment put pump-7 --certificate sha256:6F:9A:... --hub hub-eu.example.com
+  landfall enrollment put pump-7 --file enrollment.json --only-new")]
+pub(super) struct PutArgs {
+    /// The registration id.
+    id: RegistrationId,
+    /// The device's certificate: a PEM file, or sha256: and its digest.
+    #[arg(long, value_name = "FILE|sha256:HEX", required_unless_present = "file")]
+    certificate: Option<String>,
+    /// Its successor, while certificates are rolled over.
+    #[arg(long, value_name = "FILE|sha256:HEX", requires = "certificate")]
+    secondary: Option<String>,
+    /// The device's id in its hub; by default the registration id.
+    #[arg(long, value_name = "ID", conflicts_with = "file")]
+    device_id: Option<DeviceId>,
+    #[command(flatten)]
+    terms: TermsArgs,
+    /// The whole enrollment as JSON, in place of the words above.
+    #[arg(long, value_name = "JSON", conflicts_with_all = ["certificate", "secondary"])]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    precondition: PreconditionArgs,
+}
+
+/// Runs it.
+pub(super) async fn run(common: &Common, command: EnrollmentCommand) -> Result<(), CliError> {
+    let mut session = common.session()?;
+    let out = session.out;
+    match command {
+        EnrollmentCommand::Put(args) => {
+            let body = args.body()?;
+            let path = session.path(&["enrollments", args.id.as_str()]);
+            let answer = session.api.put_if(&path, &body, args.precondition.headers()?).await?;
+            out.done(format!("{} is enrolled.{}", args.id, warning(&body)), &answer)
+        }
+        EnrollmentCommand::Show { id } => {
+            let answer = session.api.get(&session.path(&["enrollments", id.as_str()])).await?;
+            out.details(&answer)
+        }
+        EnrollmentCommand::List { limit } => {
+            let page = session.api.list(&session.path(&["enrollments"]), limit).await?;
+            let columns = [
+                ("registration id", "/registrationId"),
+                ("enabled", "/enabled"),
+                ("manufacturing", "/manufacturing"),
+                ("allocation", "/allocation/selection/plugin"),
+                ("hubs", "/hubs"),
+                ("updated", "/updatedAt"),
+            ];
+            out.list(&page, &columns, "No device is enrolled by itself.")
+        }
+        EnrollmentCommand::Delete { id } => {
+            let answer = session.api.delete(&session.path(&["enrollments", id.as_str()])).await?;
+            out.done(format!("The enrollment of {id} is deleted."), &answer)
+        }
+    }
+}
+
+impl PutArgs {
+    fn body(&self) -> Result<Value, CliError> {
+        if let Some(file) = &self.file {
+            return json_or_file(&format!("@{}", file.display()), "");
+        }
+        let mut certificates = serde_json::Map::new();
+        for (key, given) in [("primary", &self.certificate), ("secondary", &self.secondary)] {
+            if let Some(given) = given {
+                certificates.insert(key.to_owned(), pin(given)?);
+            }
+        }
+        let mut body = self.terms.body(json!({ "certificates": certificates }))?;
+        if let Some(device_id) = &self.device_id {
+            body.insert("deviceId".to_owned(), json!(device_id));
+        }
+        Ok(body.into())
+    }
+}
+
+/// One exact certificate: its text, or its digest.
+fn pin(text: &str) -> Result<Value, CliError> {
+    match text.strip_prefix("sha256:") {
+        Some(digest) => Ok(json!({ "sha256": digest.parse::<Digest>()? })),
+        None => Ok(pem(text.as_ref())?.into()),
+    }
+}

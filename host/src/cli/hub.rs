@@ -1,0 +1,176 @@
+//! `landfall hub`.
+
+use std::str::FromStr;
+
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value, json};
+
+use super::output::text;
+use super::token::without_nulls;
+use super::{CliError, Common};
+use crate::hub::Location;
+use crate::names::HubName;
+
+/// What can be done with hubs.
+#[derive(Debug, Subcommand)]
+pub(super) enum HubCommand {
+    /// Link a hub, or change all that is said of a linked one.
+    Link(LinkArgs),
+    /// Unlink a hub. Its devices keep it until they register again.
+    Unlink {
+        /// Its host name.
+        name: HubName,
+    },
+    /// List the linked hubs and how full they are.
+    List {
+        /// How many at most.
+        #[arg(long, default_value_t = 1000)]
+        limit: usize,
+    },
+    /// Show one hub.
+    Show {
+        /// Its host name.
+        name: HubName,
+    },
+    /// Give a hub no new devices; it keeps those that it has.
+    Drain {
+        /// Its host name.
+        name: HubName,
+    },
+    /// Give a drained hub new devices again.
+    Activate {
+        /// Its host name.
+        name: HubName,
+    },
+}
+
+/// What `hub link` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  landfall hub link hub-eu.example.com --capacity 50000 --weight 200 --location 52.4,4.9 --label region=eu")]
+pub(super) struct LinkArgs {
+    /// Its host name, as devices get it.
+    name: HubName,
+    /// How many devices it takes.
+    #[arg(long, value_name = "N")]
+    capacity: u64,
+    /// Its share of devices under the `weighted` policy, 1 to 1000; by default 1.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    weight: Option<u32>,
+    /// Where it stands, in degrees: latitude, comma, longitude.
+    #[arg(long, value_name = "LAT,LON", allow_hyphen_values = true, value_parser = location)]
+    location: Option<Location>,
+    /// A label for policies; can be given several times.
+    #[arg(long = "label", value_name = "KEY=VALUE")]
+    labels: Vec<Pair>,
+}
+
+/// Two texts with an equals sign between them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pair {
+    /// Before the first equals sign.
+    pub(super) key: String,
+    /// After it.
+    pub(super) value: String,
+}
+
+impl FromStr for Pair {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((key, value)) if !key.is_empty() => Ok(Self { key: key.to_owned(), value: value.to_owned() }),
+            _ => Err("it must be KEY=VALUE".to_owned()),
+        }
+    }
+}
+
+/// Runs it.
+pub(super) async fn run(common: &Common, command: HubCommand) -> Result<(), CliError> {
+    let mut session = common.session()?;
+    let out = session.out;
+    match command {
+        HubCommand::Link(args) => {
+            let path = session.path(&["hubs", args.name.as_str()]);
+            let answer = session.api.put(&path, &body(&args)).await?;
+            out.done(format!("Hub {} is linked.", args.name), &answer)
+        }
+        HubCommand::Unlink { name } => {
+            let answer = session.api.delete(&session.path(&["hubs", name.as_str()])).await?;
+            out.done(format!("Hub {name} is unlinked."), &answer)
+        }
+        HubCommand::List { limit } => {
+            let page = session.api.list(&session.path(&["hubs"]), limit).await?;
+            let columns = [
+                ("hub", "/name"),
+                ("state", "/state"),
+                ("weight", "/weight"),
+                ("assigned", "/assigned"),
+                ("capacity", "/capacity"),
+                ("location", "/location"),
+                ("labels", "/labels"),
+            ];
+            out.list(&page, &columns, "No hub is linked; link one with: landfall hub link NAME --capacity N")
+        }
+        HubCommand::Show { name } => {
+            let answer = session.api.get(&session.path(&["hubs", name.as_str()])).await?;
+            out.details(&answer)
+        }
+        HubCommand::Drain { name } => set_state(common, &name, "draining").await,
+        HubCommand::Activate { name } => set_state(common, &name, "active").await,
+    }
+}
+
+/// Puts back what is there, with another state.
+async fn set_state(common: &Common, name: &HubName, state: &str) -> Result<(), CliError> {
+    let mut session = common.session()?;
+    let path = session.path(&["hubs", name.as_str()]);
+    let hub = session.api.get(&path).await?;
+    let member = |key: &str| hub.get(key).cloned().unwrap_or_default();
+    let body = json!({
+        "weight": member("weight"),
+        "capacity": member("capacity"),
+        "location": member("location"),
+        "labels": member("labels"),
+        "connector": member("connector"),
+        "state": state,
+    });
+    let answer = session.api.put(&path, &without_nulls(body)).await?;
+    let assigned = text(answer.get("assigned"));
+    session.out.done(format!("Hub {name} is {state}; {assigned} devices are on it."), &answer)
+}
+
+fn body(args: &LinkArgs) -> Value {
+    let labels: Map<String, Value> =
+        args.labels.iter().map(|pair| (pair.key.clone(), pair.value.clone().into())).collect();
+    let LinkArgs { weight, capacity, location, .. } = args;
+    without_nulls(json!({ "weight": weight, "capacity": capacity, "location": location, "labels": labels }))
+}
+
+fn location(text: &str) -> Result<Location, String> {
+    let parts = text.split_once(',').and_then(|(lat, lon)| Some((number(lat)?, number(lon)?)));
+    match parts {
+        Some((latitude, longitude)) if (-90.0..=90.0).contains(&latitude) && (-180.0..=180.0).contains(&longitude) => {
+            Ok(Location { latitude, longitude })
+        }
+        _ => Err("it must be two numbers such as 52.4,4.9: latitude -90 to 90, longitude -180 to 180".to_owned()),
+    }
+}
+
+fn number(text: &str) -> Option<f64> {
+    text.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_on_earth_is_read_and_no_other() {
+        assert_eq!(location("-33.9, 151.2").unwrap(), Location { latitude: -33.9, longitude: 151.2 });
+        for bad in ["", "1", "91,0", "0,181", "NaN,0", "a,b", "1,2,3"] {
+            assert!(location(bad).is_err(), "{bad} was taken");
+        }
+    }
+}

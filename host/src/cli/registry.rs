@@ -1,0 +1,238 @@
+//! `landfall registry`.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand, ValueEnum};
+use http::Method;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+
+use super::output::text;
+use super::{CliError, Common};
+use crate::client::FileUpload;
+use crate::client::management::escaped;
+use crate::names::{ManufacturerId, RegistrationId};
+
+/// What can be done with manufacturing records.
+#[derive(Debug, Subcommand)]
+pub(super) enum RegistryCommand {
+    /// Import records from a file of JSON Lines or CSV.
+    Import(ImportArgs),
+    /// Show the record of one device.
+    Show {
+        /// The registration id.
+        id: RegistrationId,
+    },
+    /// List records.
+    List(ListArgs),
+    /// Change the state of a record.
+    State {
+        /// The registration id.
+        id: RegistrationId,
+        /// The new state.
+        state: StateName,
+    },
+}
+
+/// What `registry import` takes.
+#[derive(Debug, Args)]
+#[command(after_help = r#"A line of JSON:
+  {"registrationId": "pump-7", "evidence": {"certificateSha256": "..."}, "facts": {"model": "x2"}}
+
+Examples:
+  landfall registry import records.jsonl --token-file acme.token
+  landfall registry import records.csv --manufacturer acme --all-or-nothing
+
+Importing a file twice changes nothing. It ends with 1 when a row was refused."#)]
+pub(super) struct ImportArgs {
+    /// The file.
+    file: PathBuf,
+    /// What the file is; by default as its name ends.
+    #[arg(long)]
+    format: Option<Format>,
+    /// Whose records they are; a manufacturer's own token says it already.
+    #[arg(long, value_name = "M")]
+    manufacturer: Option<ManufacturerId>,
+    /// Import nothing when any row is refused.
+    #[arg(long)]
+    all_or_nothing: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// One JSON object a line.
+    Jsonl,
+    /// Comma-separated values, the first line naming the columns.
+    Csv,
+}
+
+/// What `registry list` takes.
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// Only those in this state.
+    #[arg(long)]
+    state: Option<StateName>,
+    /// Only those of this manufacturer.
+    #[arg(long, value_name = "M")]
+    manufacturer: Option<ManufacturerId>,
+    /// Only those whose registration id begins so.
+    #[arg(long, value_name = "TEXT")]
+    prefix: Option<String>,
+    /// How many at most.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum StateName {
+    /// It may be provisioned.
+    Active,
+    /// Not while somebody looks into it.
+    Quarantined,
+    /// Never again.
+    Retired,
+}
+
+impl StateName {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Quarantined => "quarantined",
+            Self::Retired => "retired",
+        }
+    }
+}
+
+/// Runs it.
+pub(super) async fn run(common: &Common, command: RegistryCommand) -> Result<(), CliError> {
+    match command {
+        RegistryCommand::Import(args) => import(common, args).await,
+        RegistryCommand::List(args) => list(common, &args).await,
+        RegistryCommand::Show { id } => {
+            let mut session = common.session()?;
+            let answer = session.api.get(&session.path(&["records", id.as_str()])).await?;
+            session.out.details(&answer)
+        }
+        RegistryCommand::State { id, state } => {
+            let mut session = common.session()?;
+            let path = session.path(&["records", id.as_str(), "state"]);
+            let answer = session.api.put(&path, &json!({ "state": state.as_str() })).await?;
+            session.out.done(format!("{id} is {}.", state.as_str()), &answer)
+        }
+    }
+}
+
+async fn import(common: &Common, args: ImportArgs) -> Result<(), CliError> {
+    let ImportArgs { file, format, manufacturer, all_or_nothing } = args;
+    let content_type = match format.or_else(|| format_of(&file)) {
+        Some(Format::Jsonl) => "application/x-ndjson",
+        Some(Format::Csv) => "text/csv",
+        None => {
+            let text = format!("{} ends neither in .jsonl nor in .csv; add --format jsonl or csv", file.display());
+            return Err(CliError::Usage(text));
+        }
+    };
+    let mut session = common.session()?;
+    let out = session.out;
+    let upload = FileUpload::open(&file).await.map_err(|source| CliError::Read { path: file, source })?;
+    let bar = progress_bar(upload.left(), out.is_json());
+    let upload = upload.telling({
+        let bar = bar.clone();
+        move |bytes| bar.inc(bytes)
+    });
+    let whose = manufacturer.map(|m| format!("&manufacturer={}", escaped(m.as_str()))).unwrap_or_default();
+    let path = format!("{}?allOrNothing={all_or_nothing}{whose}", session.path(&["records"]));
+    let answer = session.api.upload(Method::POST, &path, content_type, upload).await;
+    bar.finish_and_clear();
+    let answer = answer?;
+    out.value(&answer)?;
+    out.say(summary(&answer, all_or_nothing))?;
+    if answer.get("refused").and_then(Value::as_u64).unwrap_or_default() > 0 { Err(CliError::Told) } else { Ok(()) }
+}
+
+async fn list(common: &Common, args: &ListArgs) -> Result<(), CliError> {
+    let mut session = common.session()?;
+    let filters = [
+        ("state", args.state.map(StateName::as_str)),
+        ("manufacturer", args.manufacturer.as_ref().map(ManufacturerId::as_str)),
+        ("prefix", args.prefix.as_deref()),
+    ];
+    let given = filters.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", escaped(value?))));
+    let query: Vec<String> = given.collect();
+    let mark = if query.is_empty() { "" } else { "?" };
+    let path = format!("{}{mark}{}", session.path(&["records"]), query.join("&"));
+    let page = session.api.list(&path, args.limit).await?;
+    let columns = [
+        ("registration id", "/registrationId"),
+        ("manufacturer", "/manufacturer"),
+        ("state", "/state"),
+        ("facts", "/facts"),
+        ("updated", "/updatedAt"),
+    ];
+    session.out.list(&page, &columns, "No record is there; import some with: landfall registry import FILE")
+}
+
+/// What an import did, and the rows that it refused.
+fn summary(answer: &Value, all_or_nothing: bool) -> String {
+    let count = |key: &str| text(answer.get(key));
+    let mut lines = vec![format!(
+        "{} added, {} updated, {} unchanged, {} refused",
+        count("added"),
+        count("updated"),
+        count("unchanged"),
+        count("refused")
+    )];
+    let errors = answer.get("errors").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    lines.extend(
+        errors.iter().map(|error| format!("  line {}: {}", text(error.get("line")), text(error.get("reason")))),
+    );
+    let left = answer.get("errorsNotListed").and_then(Value::as_u64).unwrap_or_default();
+    if left > 0 {
+        lines.push(format!("  and {left} more that are not listed"));
+    }
+    if all_or_nothing && !errors.is_empty() {
+        lines.push("Nothing was imported, because of --all-or-nothing.".to_owned());
+    }
+    lines.join("\n")
+}
+
+fn format_of(file: &Path) -> Option<Format> {
+    match file.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+        "jsonl" | "ndjson" => Some(Format::Jsonl),
+        "csv" => Some(Format::Csv),
+        _ => None,
+    }
+}
+
+/// Drawn on standard error, and only when that is a terminal.
+fn progress_bar(bytes: u64, hidden: bool) -> ProgressBar {
+    if hidden {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left");
+    ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_what_its_name_ends_in() {
+        assert_eq!(format_of(Path::new("a/b.JSONL")), Some(Format::Jsonl));
+        assert_eq!(format_of(Path::new("b.csv")), Some(Format::Csv));
+        assert_eq!(format_of(Path::new("csv")), None);
+        assert_eq!(format_of(Path::new("b.json")), None);
+    }
+
+    #[test]
+    fn refused_rows_are_told_with_their_lines() {
+        let answer = json!({
+            "added": 2, "updated": 0, "unchanged": 1, "refused": 3,
+            "errors": [{ "line": 4, "reason": "not JSON" }], "errorsNotListed": 2,
+        });
+        let wanted = "2 added, 0 updated, 1 unchanged, 3 refused\n  line 4: not JSON\n  and 2 more that are not listed";
+        assert_eq!(summary(&answer, false), wanted);
+        assert!(summary(&answer, true).ends_with("because of --all-or-nothing."));
+    }
+}
