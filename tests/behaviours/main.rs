@@ -1,4 +1,6 @@
 //! What Landfall does, seen from outside. One file a behaviour.
 
 mod durability;
+mod durability;
 mod hostile_policies;
+mod registration;

@@ -11,7 +11,7 @@ use landfall::names::{Digest, IdScope};
 use landfall::server::Server;
 use landfall::tls::Identity;
 use landfall::tls::make::{Authority, Issued};
-use landfall::{http, init};
+use landfall::init;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -172,7 +172,7 @@ impl World {
         Device { address: self.server().device_addr, ..device.clone() }
     }
 
-    fn tls(&self, identity: Option<Identity>) -> Arc<landfall::rustls::ClientConfig> {
+    fn tls(&self, identity: Option<Identity>) -> Arc<rustls::ClientConfig> {
         let ca = std::fs::read(self.folder.ca_certificate()).expect("the server's CA");
         client::tls::client(&ca, identity).expect("TLS")
     }
@@ -218,7 +218,7 @@ pub struct Device {
     /// The scope that it names.
     pub scope: String,
     address: std::net::SocketAddr,
-    tls: Arc<landfall::rustls::ClientConfig>,
+    tls: Arc<rustls::ClientConfig>,
 }
 
 impl Device {

@@ -128,5 +128,30 @@ fn prove_kill(cycles: u64, seed: u64) -> Result<(), String> {
     if report.violations.is_empty() { Ok(()) } else { Err("acknowledged writes do not survive a kill".to_owned()) }
 }
 
+fn prove_kill_server(cycles: u64, seed: u64, binary: Option<PathBuf>) -> Result<(), String> {
+    let beside = || std::env::current_exe().map(|program| program.with_file_name("landfall"));
+    let binary = binary.map_or_else(beside, Ok).map_err(|error| error.to_string())?;
+    let mut server = crash::server::RealServer::new(&binary, DEVICES)?;
+    let plan = crash::Plan { cycles, seed, shortest: Duration::from_millis(5), longest: Duration::from_millis(500) };
+    let begun = landfall::clock::instant();
+    let report = crash::run(&plan, &mut server)?;
+    println!(
+        "{} kills of {} under load from seed {seed}, {} registrations acknowledged, {:.1} s; {} violations",
+        report.kills,
+        binary.file_name().unwrap_or_default().display(),
+        report.acknowledged,
+        begun.elapsed().as_secs_f64(),
+        report.violations.len(),
+    );
+    println!("slowest first answer after a start: {} ms", server.slowest_first_answer.as_millis());
+    for violation in report.violations.iter().take(MOST_PRINTED) {
+        println!("  {violation}");
+    }
+    if report.violations.is_empty() { Ok(()) } else { Err("what devices were told does not survive a kill".to_owned()) }
+}
+
+/// Devices that register with the real server.
+const DEVICES: usize = 2_000;
+
 /// One violation is reason enough; more help to find the cause.
 const MOST_PRINTED: usize = 20;

@@ -15,7 +15,7 @@ use landfall::clock::{Ambient, instant};
 use landfall::config::Server as Addresses;
 use landfall::folder::DataFolder;
 use landfall::names::IdScope;
-use landfall::rustls::ClientConfig;
+use rustls::ClientConfig;
 use landfall::tls::make::{Authority, Issued};
 
 use super::Load;
