@@ -340,7 +340,8 @@ fn problem(answer: &Answer) -> Problem {
     let mut problem = read.unwrap_or_else(|| {
         let text = String::from_utf8_lossy(&answer.bytes);
         let start: String = text.chars().filter(|c| !c.is_control()).take(200).collect();
-        Problem { detail: format!("the server answered {}: {start}", answer.status), ..Problem::default() }
+        let gap = if start.is_empty() { "" } else { ": " };
+        Problem { detail: format!("the server answered {}{gap}{start}", answer.status), ..Problem::default() }
     });
     problem.status = answer.status.as_u16();
     problem
