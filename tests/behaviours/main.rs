@@ -1,6 +1,5 @@
 //! What Landfall does, seen from outside. One file a behaviour.
 
 mod durability;
-mod durability;
 mod hostile_policies;
 mod registration;
