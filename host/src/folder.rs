@@ -52,6 +52,11 @@ impl DataFolder {
         self.root.join("tls").join("server.key")
     }
 
+    /// The key that makes operation ids, so that one from before a restart is known again.
+    pub fn operations_key(&self) -> PathBuf {
+        self.root.join("operations.key")
+    }
+
     /// The first operator's token, by which the command line says who it is.
     pub fn operator_token(&self) -> PathBuf {
         self.root.join("operator.token")

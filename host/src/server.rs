@@ -45,6 +45,14 @@ pub enum ServeError {
     /// The certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The key of operation ids.
+    #[error("{path} cannot be used: {reason}; restore it, or write 32 random bytes there")]
+    Key {
+        /// The file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -69,13 +77,14 @@ impl Server {
     /// Opens a data folder and serves it.
     pub async fn start(folder: &DataFolder, config: Config, ambient: Ambient) -> Result<Self, ServeError> {
         let identity = Identity::load(&folder.server_certificate(), &folder.server_key())?;
+        let operations_key = operations_key(folder)?;
         let store = Arc::new(RedbStore::open(&folder.database(), config.store_settings())?);
         // Ports are taken before anything costly is done, so that a second server says so at once.
         let devices = listen(config.server.device_listen, "devices", "server.device_listen").await?;
         let management = listen(config.server.management_listen, "management", "server.management_listen").await?;
         let policies = Arc::new(PolicyHost::start(config.policy_settings(folder.cache()))?);
         let limits = config.limits.listener.clone();
-        let service = Service::start(config, ambient, store, policies).await?;
+        let service = Service::start(config, ambient, store, policies, &operations_key).await?;
         service.warm_up().await;
 
         let (stop, stopping) = watch::channel(false);
@@ -102,6 +111,14 @@ impl Server {
         self.service.policies.close();
         self.service.store.close().await
     }
+}
+
+/// 32 bytes that `init` has drawn.
+fn operations_key(folder: &DataFolder) -> Result<[u8; 32], ServeError> {
+    let path = folder.operations_key();
+    let unusable = |reason: String| ServeError::Key { path: path.display().to_string(), reason };
+    let bytes = std::fs::read(&path).map_err(|error| unusable(error.to_string()))?;
+    bytes.try_into().map_err(|_| unusable("it must have 32 bytes".to_owned()))
 }
 
 async fn listen(address: SocketAddr, whom: &'static str, setting: &'static str) -> Result<TcpListener, ServeError> {

@@ -45,9 +45,10 @@ impl Service {
         ambient: Ambient,
         store: Arc<dyn Store>,
         policies: Arc<PolicyHost>,
+        operations_key: &[u8; 32],
     ) -> Result<Arc<Self>, StoreError> {
         let images = Images::new(Arc::clone(&policies), Arc::clone(&store), config.limits.policy.max_images);
-        let operations = Operations::new(&ambient.random(), config.limits.device.max_operations);
+        let operations = Operations::new(operations_key, config.limits.device.max_operations);
         let service = Self {
             config,
             ambient,
