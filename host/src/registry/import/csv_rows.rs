@@ -30,7 +30,7 @@ enum Column {
 }
 
 /// A row's line, and what was made of it or why nothing was.
-type Read<T> = (u64, Result<T, String>);
+type RowRead<T> = (u64, Result<T, String>);
 
 impl CsvRows {
     /// Reads the names of the columns.
@@ -53,7 +53,7 @@ impl CsvRows {
         &mut self,
         limits: &RowLimits,
         with: impl FnOnce(Draft<'_>) -> Result<T, String>,
-    ) -> Option<Result<Read<T>, Stop>> {
+    ) -> Option<Result<RowRead<T>, Stop>> {
         let line = self.reader.position().line();
         let began = self.reader.position().byte();
         self.began_at.set(began);
