@@ -2,4 +2,5 @@
 
 mod durability;
 mod hostile_policies;
+mod management_api;
 mod registration;
