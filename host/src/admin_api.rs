@@ -1,6 +1,6 @@
 //! Landfall's own management API, `/api/v1`: for operators, manufacturers, publishers and auditors.
 //!
-//! One table ([`routes`]) has every endpoint with the rule that says who may call it, and what it takes and gives.
+//! One table (`routes`) has every endpoint with the rule that says who may call it, and what it takes and gives.
 //! The router, the authorisation and the OpenAPI document are all made from it, so that none of them can know of an
 //! endpoint that another does not. Errors are RFC 9457 problem documents whose `errors` name what is wrong by JSON
 //! pointers.

@@ -29,6 +29,9 @@ enum Column {
     Fact(String),
 }
 
+/// A row's line, and what was made of it or why nothing was.
+type RowRead<T> = (u64, Result<T, String>);
+
 impl CsvRows {
     /// Reads the names of the columns.
     pub(super) fn begin(source: Box<dyn BufRead>, limits: &RowLimits) -> Result<Self, Stop> {
@@ -50,7 +53,7 @@ impl CsvRows {
         &mut self,
         limits: &RowLimits,
         with: impl FnOnce(Draft<'_>) -> Result<T, String>,
-    ) -> Option<Result<(u64, Result<T, String>), Stop>> {
+    ) -> Option<Result<RowRead<T>, Stop>> {
         let line = self.reader.position().line();
         let began = self.reader.position().byte();
         self.began_at.set(began);
