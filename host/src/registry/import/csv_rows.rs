@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use csv::{ByteRecord, ReaderBuilder};
 
-use super::parser::Stop;
+use super::parser::{BYTE_ORDER_MARK, Stop};
 use super::row::{Draft, MEMBERS, RowLimits, add_fact, check_fact_name, digest, unknown};
 use crate::nearest::nearest;
 use crate::registry::Evidence;
@@ -158,17 +158,30 @@ struct Bounded {
 
 impl Read for Bounded {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if self.given.saturating_sub(self.began_at.get()) > self.max {
+        // Exactly so many bytes of a row, in whatever pieces the file comes.
+        let left = self.max.saturating_sub(self.given.saturating_sub(self.began_at.get()));
+        let room = out.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        if room == 0 {
             let text = "the row is far too long; is a quotation mark not closed? Nothing after it was read";
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
-        let read = self.source.read(out)?;
+        let out = out.get_mut(..room).unwrap_or_default();
+        let mut read = self.source.read(out)?;
+        // The CSV reader knows a byte order mark only when it gets all of it at once, and takes one that comes alone for
+        // the end of the file.
+        while self.given == 0 && read > 0 && read <= BYTE_ORDER_MARK.len() {
+            match self.source.read(out.get_mut(read..).unwrap_or_default())? {
+                0 => break,
+                more => read += more,
+            }
+        }
         self.given += u64::try_from(read).unwrap_or_default();
         Ok(read)
     }
 }
 
-/// The reader buffers this much on its own, so that a long row is told apart from a file without an end.
+/// A row that is merely too long is refused alone; one of more than this is a file without an end. The first 64 KiB are
+/// what the reader may have buffered of the rows behind it.
 fn ahead(limits: &RowLimits) -> u64 {
     u64::try_from(limits.row_bytes).unwrap_or(u64::MAX).saturating_mul(4).saturating_add(64 * 1024)
 }

@@ -198,4 +198,4 @@ fn skip_line(source: &mut dyn BufRead) -> io::Result<()> {
 }
 
 /// Some tools begin a file with it.
-const BYTE_ORDER_MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
+pub(super) const BYTE_ORDER_MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];

@@ -214,6 +214,73 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn where_a_file_is_cut_on_its_way_changes_nothing(
+        rows in prop::collection::vec(row_of_some_kind(), 0..24),
+        (csv, mark, last_line_ends) in any::<(bool, bool, bool)>(),
+        cuts in prop::collection::vec(prop_oneof![1_usize..4, 1_usize..60], 1..40),
+    ) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        runtime.block_on(async {
+            let format = if csv { Format::Csv } else { Format::JsonLines };
+            let mut file = if mark { "\u{feff}".to_owned() } else { String::new() };
+            if csv {
+                file.push_str("registrationId,model,certificateSha256\n");
+            }
+            file.extend(rows.iter().map(|(json, cells)| if csv { cells } else { json }.as_str()));
+            if !last_line_ends {
+                file.truncate(file.trim_end().len());
+            }
+            let whole = Place::new().await;
+            let at_once = whole.import_cut(format, file.as_bytes(), &[usize::MAX]).await;
+            let parts = Place::new().await;
+            let in_parts = parts.import_cut(format, file.as_bytes(), &cuts).await;
+            assert_eq!(at_once, in_parts);
+            assert_eq!(whole.all().await, parts.all().await);
+            assert!(at_once.stopped.is_none(), "{at_once:?}");
+        });
+    }
+}
+
+/// A row in both ways of writing; some are good, some are not.
+fn row_of_some_kind() -> impl Strategy<Value = (String, String)> {
+    let end = prop_oneof![Just("\n"), Just("\r\n"), Just("\n\n")];
+    let digest = prop_oneof![Just(""), Just(DIGEST), Just("9f86")];
+    ("[a-dA-D]{0,2}[.!]?[a-d0-9]?", "[a-z\u{e9}\u{4e16} ,\"\n]{0,9}", digest, end).prop_map(|(id, model, digest, end)| {
+        let json = serde_json::json!({ "registrationId": id, "certificateSha256": digest, "facts": { "model": model } });
+        (format!("{json}{end}"), format!("{id},\"{}\",{digest}{end}", model.replace('"', "\"\"")))
+    })
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_that_comes_in_parts_is_one() {
+    for cuts in [[1], [2], [3], [4]] {
+        let place = Place::new().await;
+        let report = place.import_cut(Format::Csv, "\u{feff}registrationId\na\n".as_bytes(), &cuts).await;
+        assert_eq!((report.added, report.stopped), (1, None), "{cuts:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_row_without_an_end_stops_the_file_at_the_same_row_however_it_comes() {
+    let max = 4 * 4096 + 64 * 1024;
+    for (length, stops) in [(max, false), (max + 1, true)] {
+        // The row's whole length, its identifier, its quotation marks and its end included.
+        let mut file = "registrationId,model\n".to_owned();
+        file.push_str(&format!("long,\"{}\"\n", "a".repeat(length - "long,\"\"\n".len())));
+        file.push_str("next,x\n");
+        for cuts in [&[usize::MAX][..], &[1], &[8191], &[8193, 7]] {
+            let place = Place::new().await;
+            let report = place.import_cut(Format::Csv, file.as_bytes(), cuts).await;
+            assert_eq!(report.stopped.is_some(), stops, "{length} {cuts:?}: {report:?}");
+            assert_eq!((report.added, report.refused), if stops { (0, 0) } else { (1, 1) }, "{report:?}");
+        }
+    }
+}
+
 /// A store in a folder of its own, and small limits.
 struct Place {
     store: Arc<dyn Store>,
@@ -270,6 +337,27 @@ impl Place {
             drop(sender);
         };
         tokio::join!(import(&self.store, &self.limits, wish, pieces), feeding).0
+    }
+
+    /// Imports a file in pieces of these lengths, over and over.
+    async fn import_cut(&self, format: Format, mut file: &[u8], cuts: &[usize]) -> ImportReport {
+        let (sender, pieces) = mpsc::channel(2);
+        let feeding = async {
+            for cut in cuts.iter().cycle() {
+                let (piece, rest) = file.split_at(file.len().min(*cut));
+                if piece.is_empty() || sender.send(Ok(Bytes::copy_from_slice(piece))).await.is_err() {
+                    break;
+                }
+                file = rest;
+            }
+            drop(sender);
+        };
+        tokio::join!(import(&self.store, &self.limits, self.wish(format), pieces), feeding).0.unwrap()
+    }
+
+    async fn all(&self) -> Vec<crate::registry::ManufacturingRecord> {
+        let page = crate::store::Page { after: None, limit: 1000 };
+        self.store.records(&"s".parse().unwrap(), page, crate::store::RecordFilter::default()).await.unwrap().items
     }
 
     async fn record(&self, id: &str) -> crate::registry::ManufacturingRecord {
