@@ -9,6 +9,9 @@
 //! reason, and counted when it cannot be named any more. *Importing again changes nothing*: the store compares what
 //! a row says with what stands there.
 //!
+//! *A device stands in a file once.* A second row of it is refused when both fall into one batch. Further apart, it is an
+//! import of its own like any later one: it changes the record if it says something else.
+//!
 //! **All or nothing** means: if one row is refused, none is written. A file that fits one batch is judged and written
 //! in one transaction. A longer one is kept on disk while all of it is judged without being written, and is written
 //! only if every row was good. Between the two, somebody else may change what it was judged against (another import of

@@ -1,5 +1,7 @@
 //! From bytes to batches of records, on a thread that may wait.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::{self, BufRead, Read as _};
 
 use tokio::sync::mpsc;
@@ -10,7 +12,7 @@ use super::report::ImportProblem;
 use super::row::RowLimits;
 use super::{Format, ImportError, json_lines};
 use crate::clock::Timestamp;
-use crate::names::ManufacturerId;
+use crate::names::{ManufacturerId, RegistrationId};
 use crate::registry::ManufacturingRecord;
 
 /// How to read a file.
@@ -47,7 +49,8 @@ impl Parser {
     /// Reads until the file ends or nobody wants more.
     pub(super) fn run(&self, source: Source, batches: &mpsc::Sender<Batch>) -> Result<(), ImportError> {
         let max_bytes = source.max_bytes();
-        let mut out = Out { parser: self, batches, batch: Batch::default(), seen: 0, wanted: true };
+        let mut out =
+            Out { parser: self, batches, batch: Batch::default(), named: HashMap::new(), seen: 0, wanted: true };
         let source = source.reader();
         let ended = match self.format {
             Format::JsonLines => self.json_lines(source, &mut out),
@@ -102,6 +105,8 @@ struct Out<'a> {
     parser: &'a Parser,
     batches: &'a mpsc::Sender<Batch>,
     batch: Batch,
+    /// The devices of the batch, and the lines that name them.
+    named: HashMap<RegistrationId, u64>,
     seen: u64,
     wanted: bool,
 }
@@ -122,7 +127,7 @@ impl Out<'_> {
 
     fn row(&mut self, line: u64, row: Result<ManufacturingRecord, String>) {
         self.batch.seen += 1;
-        match row {
+        match row.and_then(|record| self.first_of_its_device(line, record)) {
             Ok(record) => self.batch.rows.push(Parsed { line, record }),
             Err(reason) => self.batch.problems.push(ImportProblem { line, registration_id: None, reason }),
         }
@@ -131,7 +136,22 @@ impl Out<'_> {
         }
     }
 
+    /// A file that says two things of one device is not believed the second time. That is seen within a batch; to see
+    /// it in the whole file, all of its devices would have to be kept in memory.
+    fn first_of_its_device(&mut self, line: u64, record: ManufacturingRecord) -> Result<ManufacturingRecord, String> {
+        match self.named.entry(record.registration_id.clone()) {
+            Entry::Vacant(place) => {
+                place.insert(line);
+                Ok(record)
+            }
+            Entry::Occupied(first) => {
+                Err(format!("{} is named in line {} already", record.registration_id, first.get()))
+            }
+        }
+    }
+
     fn flush(&mut self) {
+        self.named.clear();
         let batch = std::mem::take(&mut self.batch);
         if batch.seen > 0 || batch.stopped.is_some() {
             self.wanted = self.batches.blocking_send(batch).is_ok();

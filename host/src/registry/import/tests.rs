@@ -48,6 +48,17 @@ async fn every_row_is_counted_once_and_every_bad_one_is_told_with_its_line() {
 }
 
 #[tokio::test]
+async fn a_device_that_stands_in_a_batch_twice_is_taken_once() {
+    let place = Place::new().await;
+    let file = b"registrationId,model\npump-1,x\npump-2,y\nPUMP-1,z\npump-2,y\n";
+    let report = place.import(Format::Csv, file).await;
+    assert_eq!((report.added, report.updated, report.refused), (2, 0, 2), "{report:?}");
+    assert_eq!(report.errors[0].line, 4);
+    assert_eq!(report.errors[0].reason, "PUMP-1 is named in line 2 already");
+    assert_eq!(place.record("pump-1").await.facts["model"], "x");
+}
+
+#[tokio::test]
 async fn numbers_and_truth_values_are_facts_as_they_are_written() {
     let place = Place::new().await;
     place.import(Format::JsonLines, br#"{"registrationId":"a","facts":{"n":1.50,"t":true}}"#).await;
@@ -249,10 +260,13 @@ proptest! {
 fn row_of_some_kind() -> impl Strategy<Value = (String, String)> {
     let end = prop_oneof![Just("\n"), Just("\r\n"), Just("\n\n")];
     let digest = prop_oneof![Just(""), Just(DIGEST), Just("9f86")];
-    ("[a-dA-D]{0,2}[.!]?[a-d0-9]?", "[a-z\u{e9}\u{4e16} ,\"\n]{0,9}", digest, end).prop_map(|(id, model, digest, end)| {
-        let json = serde_json::json!({ "registrationId": id, "certificateSha256": digest, "facts": { "model": model } });
-        (format!("{json}{end}"), format!("{id},\"{}\",{digest}{end}", model.replace('"', "\"\"")))
-    })
+    ("[a-dA-D]{0,2}[.!]?[a-d0-9]?", "[a-z\u{e9}\u{4e16} ,\"\n]{0,9}", digest, end).prop_map(
+        |(id, model, digest, end)| {
+            let json =
+                serde_json::json!({ "registrationId": id, "certificateSha256": digest, "facts": { "model": model } });
+            (format!("{json}{end}"), format!("{id},\"{}\",{digest}{end}", model.replace('"', "\"\"")))
+        },
+    )
 }
 
 #[tokio::test]
