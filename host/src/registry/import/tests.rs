@@ -89,6 +89,10 @@ async fn a_csv_header_that_cannot_be_meant_stops_before_the_first_row() {
         ("registrationId,state", "landfall registry state"),
         ("registrationId,model,model", "two columns `model`"),
         ("registrationId,fact.", "is no name of a fact"),
+        (
+            "registrationId,model number",
+            "\"model number\" is no name of a fact: 1 to 64 letters, digits or any of . _ -",
+        ),
     ] {
         let report = place.import(Format::Csv, format!("{header}\na,b,c\n").as_bytes()).await;
         assert_eq!(report.rows, 0, "{header}");
