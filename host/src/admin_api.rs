@@ -9,9 +9,10 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::middleware;
 use axum::response::Response;
+use axum::{Extension, Router};
+use tokio::sync::Semaphore;
 
 use crate::service::Service;
 
@@ -36,6 +37,7 @@ pub use problem::{Problem, ProblemPart};
 
 /// The whole API.
 pub fn router(service: Arc<Service>) -> Router {
+    let imports = Arc::new(record::Imports(Semaphore::new(service.config.limits.management.imports)));
     let mut router = Router::new();
     for endpoint in routes::all() {
         let rule = middleware::from_fn_with_state((Arc::clone(&service), endpoint.rule), authorize::authorize);
@@ -43,7 +45,10 @@ pub fn router(service: Arc<Service>) -> Router {
     }
     router
         .fallback(|| async { Problem::not_found("there is no such path; GET /api/v1/openapi.json lists all") })
-        .method_not_allowed_fallback(|| async { Problem::new(405, "the path is known, and this method is none of its") })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(405, "the path is known, and this method is none of its")
+        })
+        .layer(Extension(imports))
         .layer(middleware::map_response(with_security_headers))
         .with_state(service)
 }

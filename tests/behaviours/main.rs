@@ -4,3 +4,4 @@ mod durability;
 mod hostile_policies;
 mod management_api;
 mod registration;
+mod registry_import;

@@ -126,11 +126,14 @@ async fn what_is_wrong_in_a_body_is_told_with_its_place() {
         assert!(answer.status.is_client_error());
         json_of(&answer)
     };
-    let problem = put("hubs/a.example", json!({ "capacity": 5, "location": { "latitude": "north", "longitude": 0 } })).await;
+    let problem =
+        put("hubs/a.example", json!({ "capacity": 5, "location": { "latitude": "north", "longitude": 0 } })).await;
     assert_eq!(problem["errors"][0]["pointer"], "/location/latitude", "{problem}");
     let problem = put("hubs/a.example", json!({ "capacity": 5, "wieght": 3 })).await;
     assert!(problem["errors"][0]["message"].as_str().unwrap().contains("did you mean `weight`?"), "{problem}");
-    let problem = put("hubs/a.example", json!({ "capacity": 5, "weight": 0, "location": { "latitude": 91, "longitude": 0 } })).await;
+    let problem =
+        put("hubs/a.example", json!({ "capacity": 5, "weight": 0, "location": { "latitude": 91, "longitude": 0 } }))
+            .await;
     let pointers: Vec<_> = problem["errors"].as_array().unwrap().iter().map(|error| error["pointer"].clone()).collect();
     assert_eq!(pointers, ["/weight", "/location/latitude"], "{problem}");
 
@@ -138,7 +141,12 @@ async fn what_is_wrong_in_a_body_is_told_with_its_place() {
     wrong["hubs"] = json!(["nowhere.example"]);
     wrong["allocation"]["selection"]["settings"] = json!({ "alternates": "many" });
     let problem = put("enrollment-groups/g", wrong).await;
-    let pointers: Vec<_> = problem["errors"].as_array().unwrap().iter().map(|error| error["pointer"].as_str().unwrap().to_owned()).collect();
+    let pointers: Vec<_> = problem["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| error["pointer"].as_str().unwrap().to_owned())
+        .collect();
     assert!(pointers.contains(&"/hubs/0".to_owned()), "{problem}");
     assert!(pointers.iter().any(|pointer| pointer.starts_with("/allocation/selection/settings")), "{problem}");
 }

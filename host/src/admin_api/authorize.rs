@@ -157,7 +157,8 @@ mod tests {
     #[test]
     fn a_token_is_good_for_its_scope_and_its_role_only() {
         let manufacturer = Role::Manufacturer { manufacturer: "acme".parse().unwrap(), quota: None };
-        let allowed = |rule, role: &Role, bound, scope| decide(rule, &token(role.clone(), bound), scope) == Decision::Allow;
+        let allowed =
+            |rule, role: &Role, bound, scope| decide(rule, &token(role.clone(), bound), scope) == Decision::Allow;
         assert!(allowed(Rule::Import, &manufacturer, Some("a"), Some("a")));
         assert!(!allowed(Rule::Import, &manufacturer, Some("a"), Some("b")));
         assert!(!allowed(Rule::Operate, &manufacturer, None, Some("a")));

@@ -3,24 +3,27 @@
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::StatusCode;
 use serde_json::json;
 
 use super::authorize::Caller;
-use super::body::{self, Answer};
+use super::body::{self, Answer, Asked, At, PageQuery};
 use super::problem::Problem;
 use crate::names::IdScope;
 use crate::service::Service;
 
-pub(super) async fn scopes(State(service): State<Arc<Service>>, Extension(caller): Extension<Caller>) -> Answer {
+pub(super) async fn scopes(
+    State(service): State<Arc<Service>>,
+    Extension(caller): Extension<Caller>,
+    Asked(page): Asked<PageQuery>,
+) -> Answer {
     let catalogue = service.catalogue();
-    let mut seen: Vec<&IdScope> = catalogue.scopes().map(|scope| &scope.scope).filter(|scope| caller.sees(scope)).collect();
-    seen.sort();
-    body::ok(&json!({ "items": seen.iter().map(|scope| json!({ "scope": scope })).collect::<Vec<_>>() }))
+    let seen: Vec<&IdScope> = catalogue.scopes().map(|scope| &scope.scope).filter(|scope| caller.sees(scope)).collect();
+    body::listing(page.of(&service, seen, ToString::to_string), |scope| json!({ "scope": scope }))
 }
 
-pub(super) async fn create_scope(State(service): State<Arc<Service>>, Path(scope): Path<String>) -> Answer {
+pub(super) async fn create_scope(State(service): State<Arc<Service>>, At(scope): At<String>) -> Answer {
     let new: IdScope = scope.parse()?;
     let created = service.store.create_scope(new.clone()).await?;
     service.publish_shipped(&new).await?;
@@ -30,7 +33,7 @@ pub(super) async fn create_scope(State(service): State<Arc<Service>>, Path(scope
 
 pub(super) async fn decision(
     State(service): State<Arc<Service>>,
-    Path(id): Path<String>,
+    At(id): At<String>,
     Extension(caller): Extension<Caller>,
 ) -> Answer {
     let entry = service.store.ledger_entry(id.parse()?).await?;

@@ -19,7 +19,9 @@ pub fn document() -> Value {
     for endpoint in routes::all() {
         let mut responses = Map::new();
         let good = match endpoint.gives {
-            Some(schema) => json!({ "description": "Done", "content": { "application/json": { "schema": reference(schema) } } }),
+            Some(schema) => {
+                json!({ "description": "Done", "content": { "application/json": { "schema": reference(schema) } } })
+            }
             None => json!({ "description": "Done" }),
         };
         responses.insert("2XX".to_owned(), good);
@@ -94,7 +96,9 @@ fn who_may(rule: Rule) -> &'static str {
         Rule::AnyToken => "whoever has a token",
         Rule::Operate => "operators",
         Rule::Read => "operators and auditors",
-        Rule::Import | Rule::ReadRecords => "operators, manufacturers for their own records, and auditors where nothing changes",
+        Rule::Import | Rule::ReadRecords => {
+            "operators, manufacturers for their own records, and auditors where nothing changes"
+        }
         Rule::Publish => "operators and publishers",
         Rule::ReadPlugins => "operators, auditors and publishers",
         Rule::OperateAll => "operators whose token is bound to no id scope",

@@ -3,39 +3,45 @@
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use serde_json::{Value, json};
 
 use super::authorize::Caller;
-use super::body::{self, Answer};
+use super::body::{self, Answer, Asked, At, PageQuery};
 use super::hub::known;
 use super::problem::Problem;
 use crate::names::PluginName;
 use crate::policy::image::{Revision, Tier, Worlds};
 use crate::policy::live::ImageError;
 use crate::service::Service;
-use crate::store::PublishedPlugin;
+use crate::store::{Listing, PublishedPlugin};
 
-pub(super) async fn list(State(service): State<Arc<Service>>, Path(scope): Path<String>) -> Answer {
+pub(super) async fn list(
+    State(service): State<Arc<Service>>,
+    At(scope): At<String>,
+    Asked(page): Asked<PageQuery>,
+) -> Answer {
     let scope = known(&service, &scope)?;
+    let page = page.of(&service, scope.plugins().collect(), |plugin| plugin.name.to_string());
     let mut items = Vec::new();
-    for plugin in scope.plugins() {
+    for plugin in page.items {
         let revision = service.images.revision(plugin.live).await.map_err(not_loaded)?;
         items.push(view(plugin, &revision));
     }
-    body::ok(&json!({ "items": items }))
+    body::listing(Listing { items, next: page.next }, Value::clone)
 }
 
-pub(super) async fn show(State(service): State<Arc<Service>>, Path((scope, name)): Path<(String, String)>) -> Answer {
+pub(super) async fn show(State(service): State<Arc<Service>>, At((scope, name)): At<(String, String)>) -> Answer {
     let scope = known(&service, &scope)?;
-    let plugin = scope.plugin(&name.parse()?).ok_or_else(|| Problem::not_found(format!("there is no plugin {name}")))?;
+    let plugin =
+        scope.plugin(&name.parse()?).ok_or_else(|| Problem::not_found(format!("there is no plugin {name}")))?;
     let revision = service.images.revision(plugin.live).await.map_err(not_loaded)?;
     body::ok(&view(plugin, &revision))
 }
 
 pub(super) async fn publish(
     State(service): State<Arc<Service>>,
-    Path((scope, name)): Path<(String, String)>,
+    At((scope, name)): At<(String, String)>,
     Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Answer {
@@ -65,7 +71,7 @@ pub(super) async fn publish(
     body::put(outcome, &format!("plugin {name}"), None, &shown)
 }
 
-pub(super) async fn remove(State(service): State<Arc<Service>>, Path((scope, name)): Path<(String, String)>) -> Answer {
+pub(super) async fn remove(State(service): State<Arc<Service>>, At((scope, name)): At<(String, String)>) -> Answer {
     let outcome = service.store.delete_plugin(&scope.parse()?, &name.parse()?).await?;
     service.reload().await?;
     body::deleted(outcome, &format!("plugin {name}"))

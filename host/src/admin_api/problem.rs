@@ -47,6 +47,12 @@ impl Problem {
         Self::new(404, detail)
     }
 
+    /// The same problem, with something more to know.
+    pub(super) fn noting(mut self, more: &str) -> Self {
+        self.detail = format!("{}; {more}", self.detail);
+        self
+    }
+
     /// 400: what the body says cannot be taken, at one place.
     pub(super) fn at(pointer: impl Into<String>, message: impl Into<String>) -> Self {
         Self::of(vec![ProblemPart { pointer: pointer.into(), message: message.into() }])

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::body::{self, Answer, PageQuery};
+use super::body::{self, Answer, Asked, At, PageQuery};
 use super::hub::known;
 use super::problem::Problem;
 use crate::registration::{Outcome, Registration};
@@ -15,18 +15,21 @@ use crate::store::RegistrationFilter;
 
 /// Which registrations.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Filter {
     hub: Option<String>,
     group: Option<String>,
+    after: Option<String>,
+    limit: Option<usize>,
 }
 
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
-    Path(scope): Path<String>,
-    Query(page): Query<PageQuery>,
-    Query(filter): Query<Filter>,
+    At(scope): At<String>,
+    Asked(filter): Asked<Filter>,
 ) -> Answer {
     let scope = known(&service, &scope)?;
+    let page = PageQuery { after: filter.after, limit: filter.limit };
     let filter = RegistrationFilter {
         hub: filter.hub.as_deref().map(str::parse).transpose()?,
         group: filter.group.as_deref().map(str::parse).transpose()?,
@@ -34,13 +37,13 @@ pub(super) async fn list(
     body::listing(service.store.registrations(&scope.scope, page.page(&service), filter).await?, view)
 }
 
-pub(super) async fn show(State(service): State<Arc<Service>>, Path((scope, id)): Path<(String, String)>) -> Answer {
+pub(super) async fn show(State(service): State<Arc<Service>>, At((scope, id)): At<(String, String)>) -> Answer {
     let found = service.store.registration(&scope.parse()?, &id.parse()?).await?;
     let found = found.ok_or_else(|| missing(&id))?;
     body::tagged(body::ok(&view(&found))?, Some(&found.etag()))
 }
 
-pub(super) async fn remove(State(service): State<Arc<Service>>, Path((scope, id)): Path<(String, String)>) -> Answer {
+pub(super) async fn remove(State(service): State<Arc<Service>>, At((scope, id)): At<(String, String)>) -> Answer {
     let scope = known(&service, &scope)?;
     let removed = service.store.delete_registration(&scope.scope, &id.parse()?).await?;
     let removed = removed.ok_or_else(|| missing(&id))?;
@@ -48,7 +51,7 @@ pub(super) async fn remove(State(service): State<Arc<Service>>, Path((scope, id)
     body::no_content()
 }
 
-pub(super) async fn release(State(service): State<Arc<Service>>, Path((scope, id)): Path<(String, String)>) -> Answer {
+pub(super) async fn release(State(service): State<Arc<Service>>, At((scope, id)): At<(String, String)>) -> Answer {
     if service.store.release_registration(&scope.parse()?, &id.parse()?).await? {
         body::no_content()
     } else {

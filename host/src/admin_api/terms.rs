@@ -1,5 +1,6 @@
 //! What an enrollment's body says, read into the domain's types; what is wrong is told by JSON pointers.
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -37,6 +38,22 @@ pub(super) struct EnrollmentBody {
     allocation: AllocationBody,
     #[serde(default)]
     initial_twin: TwinBody,
+    /// What was read can be sent back: the members from here on are not looked at.
+    #[serde(default, rename = "id")]
+    #[schema(ignore)]
+    _id: Option<IgnoredAny>,
+    #[serde(default, rename = "registrationId")]
+    #[schema(ignore)]
+    _registration_id: Option<IgnoredAny>,
+    #[serde(default, rename = "createdAt")]
+    #[schema(ignore)]
+    _created_at: Option<IgnoredAny>,
+    #[serde(default, rename = "updatedAt")]
+    #[schema(ignore)]
+    _updated_at: Option<IgnoredAny>,
+    #[serde(default, rename = "etag")]
+    #[schema(ignore)]
+    _etag: Option<IgnoredAny>,
 }
 
 /// Exactly one of the three.
@@ -55,7 +72,7 @@ pub(super) struct X509Body {
 #[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct PairBody {
-    /// PEM, `{"sha256": ...}`, or the name of an authority.
+    /// PEM, `{"certificate": PEM, "sha256": ...}` with either or both, or the name of an authority.
     #[schema(value_type = Object)]
     primary: Value,
     /// The same.
@@ -118,7 +135,9 @@ pub(super) async fn terms(
     let fallback = match fallback {
         Some(fallback) => bound.read(fallback, selects("fallback")).await,
         // A policy that abstains leaves its devices to the shipped one, unless the operator says otherwise.
-        None => selection.as_ref().filter(|policy| policy.plugin.as_str() != DEFAULT_POLICY).and_then(|_| default_policy()),
+        None => {
+            selection.as_ref().filter(|policy| policy.plugin.as_str() != DEFAULT_POLICY).and_then(|_| default_policy())
+        }
     };
     let mut places = Vec::new();
     for (at, policy) in grouping.iter().enumerate() {
@@ -155,7 +174,9 @@ pub(super) fn group_attestation(scope: &ScopeCatalogue, x509: &X509Body) -> Resu
                 let name: CaName = text.parse().map_err(|error| Problem::at(&pointer, format!("{error}")))?;
                 match scope.authority(&name) {
                     Some(authority) if authority.verified => Ok(name),
-                    Some(_) => Err(Problem::at(pointer, format!("the key of {name} is not proven yet: landfall ca verify"))),
+                    Some(_) => {
+                        Err(Problem::at(pointer, format!("the key of {name} is not proven yet: landfall ca verify")))
+                    }
                     None => Err(Problem::at(pointer, format!("no authority {name} is uploaded: landfall ca upload"))),
                 }
             };
@@ -197,9 +218,31 @@ fn pin(value: &Value, pointer: &str) -> Result<CertificatePin, Problem> {
         let der = pem::certificate_from(text).map_err(|error| wrong(error.to_string()))?;
         return Ok(CertificatePin { sha256: Digest::of(&der), der: Some(der) });
     }
-    let digest = value.get("sha256").and_then(Value::as_str);
-    let digest = digest.ok_or_else(|| wrong("a certificate (PEM), or {\"sha256\": its digest}".to_owned()))?;
-    Ok(CertificatePin { sha256: digest.parse().map_err(|error| wrong(format!("{error}")))?, der: None })
+    let parts: PinBody = serde_json::from_value(value.clone()).map_err(|error| {
+        wrong(format!("a certificate (PEM), or {{\"certificate\": PEM, \"sha256\": its digest}}: {error}"))
+    })?;
+    match (parts.certificate, parts.sha256) {
+        (Some(text), given) => {
+            let der = pem::certificate_from(&text).map_err(|error| wrong(error.to_string()))?;
+            let sha256 = Digest::of(&der);
+            if given.is_some_and(|given| given != sha256) {
+                return Err(Problem::at(format!("{pointer}/sha256"), format!("the certificate's is {sha256}")));
+            }
+            Ok(CertificatePin { sha256, der: Some(der) })
+        }
+        (None, Some(sha256)) => Ok(CertificatePin { sha256, der: None }),
+        (None, None) => Err(wrong("give `certificate` or `sha256`".to_owned())),
+    }
+}
+
+/// A certificate in parts, as it is shown.
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct PinBody {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<Digest>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -231,7 +274,8 @@ impl Bindings<'_> {
             Ok(image) => image,
             Err(ImageError::Configure(ConfigureError::Refused { problems })) => {
                 let under = |pointer: &str| format!("{at}/settings{pointer}");
-                self.errors.extend(problems.iter().map(|problem| part(under(&problem.pointer), problem.message.clone())));
+                self.errors
+                    .extend(problems.iter().map(|problem| part(under(&problem.pointer), problem.message.clone())));
                 return None;
             }
             Err(error @ (ImageError::NotPublished(_) | ImageError::NoComponent(_))) => {
@@ -269,7 +313,7 @@ pub(super) fn group_view(group: &Group) -> Value {
             json!({ "authorities": pair(primary, secondary.as_ref(), |name| json!(name)) })
         }
         GroupAttestation::X509Intermediates { primary, secondary } => {
-            json!({ "intermediates": pair(primary, secondary.as_ref(), |pin| json!({ "sha256": pin.sha256 })) })
+            json!({ "intermediates": pair(primary, secondary.as_ref(), shown_pin) })
         }
     };
     add(&mut view, [("id", json!(group.id)), ("x509", x509)]);
@@ -280,12 +324,16 @@ pub(super) fn group_view(group: &Group) -> Value {
 pub(super) fn individual_view(individual: &Individual) -> Value {
     let mut view = terms_view(&individual.terms);
     let IndividualAttestation::X509 { primary, secondary } = &individual.attestation;
-    let x509 = json!({ "certificates": pair(primary, secondary.as_ref(), |pin| json!({ "sha256": pin.sha256 })) });
+    let x509 = json!({ "certificates": pair(primary, secondary.as_ref(), shown_pin) });
     add(&mut view, [("registrationId", json!(individual.registration_id)), ("x509", x509)]);
     if let Some(device_id) = &individual.device_id {
         add(&mut view, [("deviceId", json!(device_id))]);
     }
     view
+}
+
+fn shown_pin(pin: &CertificatePin) -> Value {
+    json!(PinBody { certificate: pin.der.as_deref().map(pem::text_of), sha256: Some(pin.sha256) })
 }
 
 fn pair<T>(primary: &T, secondary: Option<&T>, show: impl Fn(&T) -> Value) -> Value {

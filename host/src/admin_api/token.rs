@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::body::{self, Answer};
+use super::body::{self, Answer, Asked, At, PageQuery};
 use super::problem::Problem;
 use crate::secret::Token;
 use crate::service::Service;
@@ -33,9 +33,9 @@ pub(super) struct TokenWish {
     note: String,
 }
 
-pub(super) async fn list(State(service): State<Arc<Service>>) -> Answer {
-    let items: Vec<Value> = service.store.tokens().await?.iter().map(view).collect();
-    body::ok(&json!({ "items": items }))
+pub(super) async fn list(State(service): State<Arc<Service>>, Asked(page): Asked<PageQuery>) -> Answer {
+    let tokens = service.store.tokens().await?;
+    body::listing(page.of(&service, tokens, |token| token.id.clone()), view)
 }
 
 pub(super) async fn create(State(service): State<Arc<Service>>, request: Request) -> Answer {
@@ -56,10 +56,27 @@ pub(super) async fn create(State(service): State<Arc<Service>>, request: Request
     };
     let scope = match &wish.scope {
         None => None,
-        Some(scope) => Some(super::hub::known(&service, scope).map_err(|_| Problem::at("/scope", "there is no such id scope"))?.scope.clone()),
+        Some(scope) => Some(
+            super::hub::known(&service, scope)
+                .map_err(|_| Problem::at("/scope", "there is no such id scope"))?
+                .scope
+                .clone(),
+        ),
     };
-    if wish.note.len() > MAX_NOTE_BYTES {
-        return Err(Problem::at("/note", format!("at most {MAX_NOTE_BYTES} bytes")));
+    match (&role, &scope) {
+        (Role::Manufacturer { .. } | Role::Publisher, None) => {
+            return Err(Problem::at("/scope", "name one: only operators and auditors can be good for all id scopes"));
+        }
+        (Role::Manufacturer { .. } | Role::Publisher, Some(_)) | (Role::Operator | Role::Auditor, _) => {}
+    }
+    if wish.quota.is_some() && !matches!(role, Role::Manufacturer { .. }) {
+        return Err(Problem::at("/quota", "only a manufacturer's token has one"));
+    }
+    if wish.days.is_some_and(|days| !(1..=MAX_DAYS).contains(&days)) {
+        return Err(Problem::at("/days", format!("from 1 to {MAX_DAYS}")));
+    }
+    if wish.note.len() > MAX_NOTE_BYTES || wish.note.chars().any(char::is_control) {
+        return Err(Problem::at("/note", format!("at most {MAX_NOTE_BYTES} bytes, without control characters")));
     }
     let now = service.ambient.now();
     let token = Token::generate(service.ambient.random());
@@ -81,7 +98,19 @@ pub(super) async fn create(State(service): State<Arc<Service>>, request: Request
     body::answer(StatusCode::CREATED, &shown)
 }
 
-pub(super) async fn revoke(State(service): State<Arc<Service>>, Path(id): Path<String>) -> Answer {
+pub(super) async fn revoke(State(service): State<Arc<Service>>, At(id): At<String>) -> Answer {
+    let now = service.ambient.now();
+    let tokens = service.store.tokens().await?;
+    let rules = |token: &&TokenRecord| {
+        token.role == Role::Operator && token.scope.is_none() && token.expires_at.is_none_or(|end| end > now)
+    };
+    let mut operators = tokens.iter().filter(rules);
+    if let (Some(only), None) = (operators.next(), operators.next())
+        && only.id == id
+    {
+        let why = "this is the last operator's token that is good for all id scopes; make another before it is revoked";
+        return Err(Problem::new(409, why));
+    }
     if service.store.delete_token(&id).await? {
         body::no_content()
     } else {
@@ -96,7 +125,8 @@ fn view(token: &TokenRecord) -> Value {
         Role::Publisher => ("publisher", None, None),
         Role::Auditor => ("auditor", None, None),
     };
-    let mut view = json!({ "id": token.id, "role": role, "note": token.note, "createdAt": token.created_at.to_string() });
+    let mut view =
+        json!({ "id": token.id, "role": role, "note": token.note, "createdAt": token.created_at.to_string() });
     let more = [
         ("manufacturer", manufacturer.map(|name| json!(name))),
         ("quota", quota.map(|quota| json!(quota))),
@@ -110,3 +140,6 @@ fn view(token: &TokenRecord) -> Value {
 }
 
 const MAX_NOTE_BYTES: usize = 200;
+
+/// Ten years.
+const MAX_DAYS: u64 = 3653;
