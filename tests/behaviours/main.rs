@@ -1,6 +1,7 @@
 //! What Landfall does, seen from outside. One file a behaviour.
 
 mod durability;
+mod hostile_imports;
 mod hostile_policies;
 mod management_api;
 mod registration;

@@ -1,211 +1,122 @@
-//! The import of manufacturing records as manufacturers see it: over the network, file by file.
+//! Manufacturing records come in through the front door: streamed, reported row by row, and only as far as a token goes.
 
-use landfall::client::{self, Answer};
+use http::Method;
+use landfall::client::{self, Answer, Client, FileUpload};
 use landfall_tests::world::{World, json_of};
 use serde_json::{Value, json};
 
-const JSON_LINES: &str = "application/x-ndjson";
-const CSV: &str = "text/csv";
-
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_is_imported_once_however_often_it_is_sent() {
+async fn a_large_file_is_imported_as_it_comes_and_again_without_a_change() {
     let world = World::empty(|_| {}).await;
-    let file = "\u{feff}registrationId,model,certificateSha256\r\npump-1,x2,\r\npump-2,\"a, b\",\r\npump-3,,";
-    let first = import(&world, CSV, "", file).await;
-    assert_eq!(counts(&first), (3, 0, 0, 0), "{first}");
-    let before = records(&world).await;
-    assert_eq!(before[1]["facts"], json!({ "model": "a, b" }));
-    assert_eq!(before[2]["facts"], json!({}), "an empty cell says nothing");
-
-    let second = import(&world, CSV, "", file).await;
-    assert_eq!(counts(&second), (0, 0, 3, 0), "{second}");
-    let as_lines = "{\"registrationId\":\"pump-1\",\"facts\":{\"model\":\"x2\"}}\n";
-    assert_eq!(counts(&import(&world, JSON_LINES, "", as_lines).await), (0, 0, 1, 0), "the same in the other format");
-    assert_eq!(records(&world).await, before);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn of_ten_thousand_rows_every_bad_one_is_counted_and_the_first_are_listed() {
-    let world = World::empty(|config| {
-        config.limits.management.import_problems = 25;
-        config.limits.management.import_batch_rows = 640;
-    })
-    .await;
-    let bad = |line: u64| line.is_multiple_of(100);
-    let mut file = String::new();
-    for line in 1..=10_000_u64 {
-        file.push_str(&match bad(line) {
-            true => format!("{{\"registrationId\":\"pump-{line}\",\"facts\":[]}}\n"),
-            false => format!("{{\"registrationId\":\"pump-{line}\",\"facts\":{{\"line\":{line}}}}}\n"),
-        });
-    }
-    let report = import(&world, JSON_LINES, "", &file).await;
-    assert_eq!(counts(&report), (9_900, 0, 0, 100));
-    let lines: Vec<u64> = errors(&report).iter().map(|error| error["line"].as_u64().unwrap()).collect();
-    assert_eq!(lines, (1..=25).map(|n| n * 100).collect::<Vec<_>>());
-    assert_eq!(report["errorsNotListed"], 75);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn all_or_nothing_is_nothing_when_the_last_of_many_batches_has_a_bad_row() {
-    let world = World::empty(|config| config.limits.management.import_batch_rows = 10).await;
-    import(&world, JSON_LINES, "", "{\"registrationId\":\"gone\"}\n").await;
-    world.put("records/gone/state", &json!({ "state": "retired" })).await;
-    let good: String = (0..95).map(|n| format!("{{\"registrationId\":\"pump-{n}\"}}\n")).collect();
-    for bad in ["{\"registrationId\":\"pump 7\"}\n", "{\"registrationId\":\"gone\",\"facts\":{\"a\":\"b\"}}\n"] {
-        let report = import(&world, JSON_LINES, "&allOrNothing=true", &format!("{good}{bad}")).await;
-        assert_eq!((&report["refused"], &report["written"]), (&json!(1), &json!(false)), "{report}");
-        assert_eq!(errors(&report)[0]["line"], 96);
-        assert_eq!(records(&world).await.len(), 1, "something was written");
-    }
-    let report = import(&world, JSON_LINES, "&allOrNothing=true", &good).await;
-    assert_eq!((counts(&report), &report["written"]), ((95, 0, 0, 0), &json!(true)), "{report}");
-    assert_eq!(records(&world).await.len(), 96);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_upload_that_breaks_off_anywhere_is_finished_by_sending_it_again() {
-    let world = World::empty(|config| {
-        config.limits.management.import_batch_rows = 16;
-        // The server may not have noticed the end of the last ones when the next begins.
-        config.limits.management.imports = 64;
-    })
-    .await;
-    // A row of CSV that is cut short still looks like one.
-    let mut file = "registrationId,text\n".to_owned();
-    for number in 0..100 {
-        file.push_str(&format!("pump-{number},as long as it is sent whole {number}\n"));
-    }
-    for percent in (3..100).step_by(7) {
-        break_off(&world, &file.as_bytes()[..file.len() * percent / 100], file.len()).await;
-    }
-    let report = import(&world, CSV, "", &file).await;
-    assert_eq!(report["refused"], 0, "{report}");
-    assert_eq!(report["updated"], 0, "half a row was taken for a whole one: {report}");
-    let records = records(&world).await;
-    assert_eq!(records.len(), 100);
-    for record in records {
-        let number = record["registrationId"].as_str().unwrap().trim_start_matches("pump-").to_owned();
-        assert_eq!(record["facts"]["text"], format!("as long as it is sent whole {number}"));
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_others_have_and_what_is_retired_is_refused_by_line() {
-    let world = World::empty(|_| {}).await;
-    import(&world, JSON_LINES, "", "{\"registrationId\":\"a\"}\n{\"registrationId\":\"b\"}\n").await;
-    world.put("records/b/state", &json!({ "state": "retired" })).await;
-    let rows = "registrationId,model\na,stolen\nc,own\n";
-    let report = import_as(&world, CSV, "blue", rows).await;
-    assert_eq!(counts(&report), (1, 0, 0, 1), "{report}");
-    assert!(errors(&report)[0]["reason"].as_str().unwrap().contains("another manufacturer"), "{report}");
-    let report = import(&world, JSON_LINES, "", "{\"registrationId\":\"B\",\"facts\":{\"x\":\"y\"}}\n").await;
-    assert_eq!((counts(&report), &errors(&report)[0]["line"]), ((0, 0, 0, 1), &json!(1)), "{report}");
-    assert_eq!(world.get(&path(&world, "/b")).await["state"], "retired");
-    assert_eq!(world.get(&path(&world, "/a")).await["manufacturer"], "acme");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn naughty_strings_are_kept_as_they_are_or_refused_with_a_reason() {
-    let world = World::empty(|_| {}).await;
-    let naughty: Vec<String> = serde_json::from_str(include_str!("../vectors/blns/blns.json")).unwrap();
-    assert!(naughty.len() > 500, "the corpus is whole");
-    let control = |text: &str| text.chars().any(char::is_control);
-    let lines: String = naughty
-        .iter()
-        .enumerate()
-        .map(|(n, text)| {
-            format!("{}\n", json!({ "registrationId": format!("as-fact-{n}"), "facts": { "text": text } }))
-        })
-        .chain(naughty.iter().map(|text| format!("{}\n", json!({ "registrationId": text }))))
-        .chain(naughty.iter().map(|text| format!("{}\n", json!({ "registrationId": "x", "facts": { text: "1" } }))))
-        .chain(naughty.iter().map(|text| format!("{}\n", json!({ "registrationId": "x", "certificateSha256": text }))))
+    let rows: u64 = 60_000;
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("records.jsonl");
+    let lines: String = (0..rows)
+        .map(|n| format!("{}\n", json!({ "registrationId": format!("pump-{n}"), "facts": { "site": "oslo" } })))
         .collect();
-    let report = import(&world, JSON_LINES, "", &lines).await;
-    assert_eq!(report["rows"], 4 * naughty.len());
-    assert!(errors(&report).iter().all(|error| !error["reason"].as_str().unwrap().is_empty()));
-    for (n, text) in naughty.iter().enumerate() {
-        let answer = world.manage("GET", &path(&world, &format!("/as-fact-{n}")), b"").await;
-        if control(text) || text.len() > 512 {
-            assert_eq!(answer.status, 404, "{text:?} was taken");
-        } else {
-            assert_eq!(json_of(&answer)["facts"]["text"], **text, "line {}", n + 1);
-        }
-    }
-
-    // As cells of CSV, byte for byte: what a spreadsheet would run (= + - @) is data like any other.
-    let mut cells = "registrationId,text\n".to_owned();
-    for (n, text) in naughty.iter().enumerate() {
-        cells.push_str(&format!("as-cell-{n},\"{}\"\n", text.replace('"', "\"\"")));
-    }
-    let report = import(&world, CSV, "", &cells).await;
-    assert_eq!(report["rows"], naughty.len());
-    assert!(report["stopped"].is_null(), "{report}");
-    for (n, text) in naughty.iter().enumerate().filter(|(_, text)| !control(text) && (1..=512).contains(&text.len())) {
-        let record = world.get(&path(&world, &format!("/as-cell-{n}"))).await;
-        assert_eq!(record["facts"]["text"], **text, "{text:?}");
+    std::fs::write(&file, lines).unwrap();
+    for (added, unchanged) in [(rows, 0), (0, rows)] {
+        let upload = FileUpload::open(&file).await.unwrap();
+        let report = json_of(&import(&world, "?manufacturer=acme", "application/x-ndjson", upload.into()).await);
+        assert_eq!(
+            (report["added"].as_u64(), report["unchanged"].as_u64()),
+            (Some(added), Some(unchanged)),
+            "{report}"
+        );
+        assert_eq!(report["refused"], 0);
     }
 }
 
-async fn import(world: &World, format: &str, how: &str, file: &str) -> Value {
-    let path = format!("{}?manufacturer=acme{how}", path(world, ""));
-    report(world.manage_as(&world.operator_token, "POST", &path, format, file.as_bytes()).await)
-}
-
-async fn import_as(world: &World, format: &str, manufacturer: &str, file: &str) -> Value {
-    let path = format!("{}?manufacturer={manufacturer}", path(world, ""));
-    report(world.manage_as(&world.operator_token, "POST", &path, format, file.as_bytes()).await)
-}
-
-fn report(answer: Answer) -> Value {
-    assert_eq!(answer.status, 200, "{answer:?}");
-    let report = json_of(&answer);
-    let (added, updated, unchanged, refused) = counts(&report);
-    assert_eq!(report["rows"], added + updated + unchanged + refused, "every row is counted once: {report}");
-    report
-}
-
-fn counts(report: &Value) -> (u64, u64, u64, u64) {
-    let count = |what: &str| report[what].as_u64().unwrap_or_else(|| panic!("no {what}: {report}"));
-    (count("added"), count("updated"), count("unchanged"), count("refused"))
-}
-
-fn errors(report: &Value) -> &Vec<Value> {
-    report["errors"].as_array().expect("a list of errors")
-}
-
-fn path(world: &World, what: &str) -> String {
-    format!("/api/v1/scopes/{}/records{what}", world.scope)
-}
-
-async fn records(world: &World) -> Vec<Value> {
-    world.get(&path(world, "")).await["items"].as_array().expect("a list of records").clone()
-}
-
-/// Promises a whole file, sends the beginning and goes away.
-async fn break_off(world: &World, beginning: &[u8], whole: usize) {
-    use std::io::Write as _;
-    use std::sync::Arc;
-
-    let ca = std::fs::read(world.folder.ca_certificate()).expect("the server's CA");
-    let config = client::tls::client(&ca, None).expect("TLS");
-    let head = format!(
-        "POST {}?manufacturer=acme HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\
-         content-type: {CSV}\r\ncontent-length: {whole}\r\n\r\n",
-        path(world, ""),
-        world.operator_token
+#[tokio::test(flavor = "multi_thread")]
+async fn exactly_the_bad_rows_among_many_are_reported() {
+    let world = World::empty(|_| {}).await;
+    let line = |n: u64| if n.is_multiple_of(100) { format!("bad {n},x\n") } else { format!("pump-{n},x\n") };
+    let file: String = std::iter::once("registrationId,model\n".to_owned()).chain((1..=20_000).map(line)).collect();
+    let report = json_of(&import(&world, "?manufacturer=acme", "text/csv", file.into_bytes().into()).await);
+    assert_eq!(
+        (report["rows"].as_u64(), report["added"].as_u64(), report["refused"].as_u64()),
+        (Some(20_000), Some(19_800), Some(200))
     );
-    let (address, beginning) = (world.server().management_addr, beginning.to_owned());
-    let sent = tokio::task::spawn_blocking(move || {
-        let mut config = Arc::unwrap_or_clone(config);
-        config.alpn_protocols.clear();
-        let name = "localhost".try_into().expect("a name");
-        let mut tls = rustls::ClientConnection::new(Arc::new(config), name).expect("TLS");
-        let mut socket = std::net::TcpStream::connect(address).expect("a connection");
-        let mut stream = rustls::Stream::new(&mut tls, &mut socket);
-        stream.write_all(head.as_bytes())?;
-        stream.write_all(&beginning)?;
-        stream.flush()
-    });
-    sent.await.expect("no panic").expect("sent");
+    let lines: Vec<u64> =
+        report["errors"].as_array().unwrap().iter().map(|error| error["line"].as_u64().unwrap()).collect();
+    // The names of the columns are line 1.
+    assert_eq!(lines, (1..=200).map(|n| n * 100 + 1).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_or_nothing_leaves_nothing_behind() {
+    let world = World::empty(|_| {}).await;
+    let mut file: String = (0..12_000).map(|n| format!("{{\"registrationId\":\"pump-{n}\"}}\n")).collect();
+    file.push_str("{\"registrationId\":\"pump 12000\"}\n");
+    let query = "?manufacturer=acme&allOrNothing=true";
+    let report = json_of(&import(&world, query, "application/x-ndjson", file.clone().into_bytes().into()).await);
+    assert_eq!((&report["written"], &report["refused"]), (&json!(false), &json!(1)), "{report}");
+    assert_eq!(listed(&world).await, 0);
+    let good = file.replace("pump 12000", "pump-12000");
+    let report = json_of(&import(&world, query, "application/x-ndjson", good.into_bytes().into()).await);
+    assert_eq!((&report["written"], &report["added"]), (&json!(true), &json!(12_001)), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_survives_the_next_import_and_a_retired_device_stays_as_it_is() {
+    let world = World::empty(|_| {}).await;
+    world.record("pump-1", None).await;
+    world.put("records/pump-1/state", &json!({ "state": "quarantined" })).await;
+    let row = b"{\"registrationId\":\"pump-1\",\"facts\":{\"site\":\"bergen\"}}".to_vec();
+    let report = json_of(&import(&world, "?manufacturer=acme", "application/x-ndjson", row.into()).await);
+    assert_eq!(report["updated"], 1, "{report}");
+    let path = format!("/api/v1/scopes/{}/records/pump-1", world.scope);
+    assert_eq!(world.get(&path).await["state"], "quarantined");
+    world.put("records/pump-1/state", &json!({ "state": "retired" })).await;
+    let row = b"{\"registrationId\":\"pump-1\",\"facts\":{\"site\":\"lom\"}}".to_vec();
+    let report = json_of(&import(&world, "?manufacturer=acme", "application/x-ndjson", row.into()).await);
+    assert_eq!(report["refused"], 1, "{report}");
+    let back = world.manage("PUT", &format!("{path}/state"), b"{\"state\":\"active\"}").await;
+    assert_eq!(back.status, 409, "{back:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manufacturer_may_have_so_many_records_and_no_more() {
+    let world = World::empty(|_| {}).await;
+    let wish = json!({ "role": "manufacturer", "manufacturer": "blue", "scope": world.scope, "quota": 5 });
+    let made = json_of(&world.manage("POST", "/api/v1/tokens", wish.to_string().as_bytes()).await);
+    let token = made["token"].as_str().unwrap();
+    let path = format!("/api/v1/scopes/{}/records", world.scope);
+    let rows: String = (0..8).map(|n| format!("{{\"registrationId\":\"b-{n}\"}}\n")).collect();
+    for (added, unchanged) in [(5, 0), (0, 5)] {
+        let answer = world.manage_as(token, "POST", &path, "application/x-ndjson", rows.as_bytes()).await;
+        let report = json_of(&answer);
+        assert_eq!(
+            (&report["added"], &report["unchanged"], &report["refused"]),
+            (&json!(added), &json!(unchanged), &json!(3)),
+            "{report}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_be_read_on_is_answered_although_more_of_it_comes() {
+    let world = World::empty(|config| config.limits.management.import_rows = 10).await;
+    let file: String = (0..200_000).map(|n| format!("{{\"registrationId\":\"pump-{n}\"}}\n")).collect();
+    let answer = import(&world, "?manufacturer=acme", "application/x-ndjson", file.into_bytes().into()).await;
+    let report = json_of(&answer);
+    assert_eq!(report["added"], 10, "{report}");
+    assert!(report["stopped"].as_str().is_some_and(|reason| reason.contains("at most 10 rows")), "{report}");
+}
+
+async fn import(world: &World, query: &str, content_type: &str, body: client::RequestBody) -> Answer {
+    let ca = std::fs::read(world.folder.ca_certificate()).unwrap();
+    let tls = client::tls::client(&ca, None).unwrap();
+    let mut client = Client::connect(world.server().management_addr, "localhost", tls).await.unwrap();
+    let bearer = format!("Bearer {}", world.operator_token);
+    let headers = client::headers(&[("authorization", bearer.as_str()), ("content-type", content_type)]);
+    let path = format!("/api/v1/scopes/{}/records{query}", world.scope);
+    let answer = client.send(Method::POST, &path, headers, body).await.unwrap();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer
+}
+
+async fn listed(world: &World) -> usize {
+    let page: Value = world.get(&format!("/api/v1/scopes/{}/records", world.scope)).await;
+    page["items"].as_array().unwrap().len()
 }

@@ -58,6 +58,7 @@ impl World {
             management_listen: any_port,
         };
         let made = init::init(folder.root(), &addresses, &ambient).await.expect("a data folder");
+        share_cache(&folder);
         let mut config = Config::load(&folder.config()).expect("the configuration that init wrote");
         change(&mut config);
         let factory = Authority::root("Test Factory CA", ambient.now(), 30).expect("a CA");
@@ -197,6 +198,15 @@ impl World {
         let database = self.folder.database();
         (self._place, database)
     }
+}
+
+/// Compiled policies are shared by all tests of a machine, as they are by the servers of one: each is compiled once.
+fn share_cache(folder: &DataFolder) {
+    let shared = in_tests("../target/tmp/policy-cache");
+    std::fs::create_dir_all(shared.join("policies")).expect("a folder for compiled policies");
+    let own = folder.root().join("cache");
+    std::fs::remove_dir_all(&own).expect("init has made it");
+    std::os::unix::fs::symlink(shared, own).expect("a link to it");
 }
 
 /// A group's enrollment: an authority, `weighted`, `table`.

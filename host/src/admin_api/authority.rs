@@ -32,7 +32,18 @@ pub(super) struct AuthorityView {
     subject: String,
     /// SHA-256 of the DER.
     sha256: String,
+    /// When its certificate ends.
     not_after: String,
+    created_at: String,
+    updated_at: String,
+}
+
+/// A code to be signed.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CodeView {
+    /// What the CN of the verification certificate must be, exactly.
+    verification_code: String,
 }
 
 pub(super) async fn list(
@@ -92,7 +103,7 @@ pub(super) async fn code(State(service): State<Arc<Service>>, At((scope, name)):
     authority.updated_at = service.ambient.now();
     let outcome = service.store.put_authority(&scope.parse()?, authority, Precondition::Match(before)).await?;
     service.reload().await?;
-    body::put(outcome, &format!("authority {name}"), None, &serde_json::json!({ "verificationCode": code }))
+    body::put(outcome, &format!("authority {name}"), None, &CodeView { verification_code: code })
 }
 
 pub(super) async fn verify(
@@ -138,5 +149,7 @@ fn view(authority: &CertificateAuthority) -> AuthorityView {
         subject: anchor.as_ref().map(|anchor| anchor.subject().to_owned()).unwrap_or_default(),
         sha256: crate::names::Digest::of(&authority.der).to_string(),
         not_after: anchor.as_ref().map(Anchor::not_after).unwrap_or_default(),
+        created_at: authority.created_at.to_string(),
+        updated_at: authority.updated_at.to_string(),
     }
 }

@@ -131,6 +131,11 @@ impl Caller {
         }
     }
 
+    /// Whether the caller sees what belongs to a scope, or to none that is known.
+    pub(super) fn sees_of(&self, scope: Option<&IdScope>) -> bool {
+        self.0.scope.is_none() || self.0.scope.as_ref() == scope
+    }
+
     /// Whether the caller sees a scope.
     pub(super) fn sees(&self, scope: &IdScope) -> bool {
         self.0.scope.as_ref().is_none_or(|bound| bound == scope)

@@ -165,12 +165,12 @@ pub(super) fn precondition(headers: &HeaderMap) -> Precondition {
 }
 
 /// The part of a listing that a caller asks for.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PageQuery {
     /// The key after which it begins: `next` of the page before.
     pub(super) after: Option<String>,
-    /// At most so many.
+    /// At most so many; `limits.management.page_items` of the configuration is the most.
     pub(super) limit: Option<usize>,
 }
 

@@ -1,5 +1,6 @@
 //! Manufacturing records.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,39 +8,45 @@ use axum::Extension;
 use axum::extract::{Request, State};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http_body_util::BodyExt as _;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::authorize::Caller;
 use super::body::{self, Answer, Asked, At, PageQuery};
 use super::hub::known;
 use super::problem::Problem;
-use crate::names::ManufacturerId;
+use crate::names::{Digest, ManufacturerId};
 use crate::registry::import::{self, Format, Import, ImportError};
-use crate::registry::{ManufacturingRecord, RecordState};
+use crate::registry::{Evidence, ManufacturingRecord, RecordState};
 use crate::service::Service;
 use crate::store::RecordFilter;
 
 /// Which records.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Filter {
+    /// Only this manufacturer's.
     manufacturer: Option<String>,
+    /// Only those in this state.
     state: Option<RecordState>,
+    /// Only those whose registration id begins so.
     prefix: Option<String>,
+    /// The key after which the page begins: `next` of the page before.
     after: Option<String>,
+    /// At most so many.
     limit: Option<usize>,
 }
 
 /// How to import.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct ImportQuery {
     /// Whose records; a manufacturer's token says that by itself.
     manufacturer: Option<String>,
+    /// Whether one refused row refuses all.
     #[serde(default)]
     all_or_nothing: bool,
+    /// Whether to say only what would be done.
     #[serde(default)]
     dry_run: bool,
 }
@@ -48,6 +55,7 @@ pub(super) struct ImportQuery {
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StateBody {
+    /// Whether the device may be provisioned.
     state: RecordState,
 }
 
@@ -182,25 +190,44 @@ async fn feed(request: Request, pieces: mpsc::Sender<import::Piece>, silence: Du
     }
 }
 
-fn view(record: &ManufacturingRecord) -> Value {
-    let ManufacturingRecord { registration_id, manufacturer, state, evidence, facts, imported_at, updated_at } = record;
-    let mut view = json!({
-        "registrationId": registration_id,
-        "manufacturer": manufacturer,
-        "state": state,
-        "facts": facts,
-        "importedAt": imported_at.to_string(),
-        "updatedAt": updated_at.to_string(),
-    });
-    let evidence = [
-        ("certificateSha256", evidence.certificate_sha256),
-        ("publicKeySha256", evidence.public_key_sha256),
-        ("endorsementKeySha256", evidence.endorsement_key_sha256),
-    ];
-    if let Some(members) = view.as_object_mut() {
-        members.extend(evidence.into_iter().filter_map(|(name, digest)| Some((name.to_owned(), json!(digest?)))));
+/// A manufacturing record as it is.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RecordView {
+    registration_id: String,
+    /// Who made the device, and alone may change what is said of it.
+    manufacturer: String,
+    /// Whether it may be provisioned.
+    state: RecordState,
+    /// SHA-256 of its certificate's DER.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_sha256: Option<String>,
+    /// SHA-256 of its public key (SubjectPublicKeyInfo, DER).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_key_sha256: Option<String>,
+    /// SHA-256 of its TPM's endorsement key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endorsement_key_sha256: Option<String>,
+    /// What policies may use.
+    facts: BTreeMap<String, String>,
+    imported_at: String,
+    updated_at: String,
+}
+
+fn view(record: &ManufacturingRecord) -> RecordView {
+    let Evidence { certificate_sha256, public_key_sha256, endorsement_key_sha256 } = &record.evidence;
+    let text = |digest: &Option<Digest>| digest.map(|digest| digest.to_string());
+    RecordView {
+        registration_id: record.registration_id.to_string(),
+        manufacturer: record.manufacturer.to_string(),
+        state: record.state,
+        certificate_sha256: text(certificate_sha256),
+        public_key_sha256: text(public_key_sha256),
+        endorsement_key_sha256: text(endorsement_key_sha256),
+        facts: record.facts.clone(),
+        imported_at: record.imported_at.to_string(),
+        updated_at: record.updated_at.to_string(),
     }
-    view
 }
 
 /// Bounds the imports at once.

@@ -2,20 +2,25 @@
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::problem::{Problem, ProblemPart};
 use crate::attestation::x509::pem;
 use crate::catalogue::ScopeCatalogue;
 use crate::enrollment::{
-    Allocation, CertificatePin, Group, GroupAttestation, Individual, IndividualAttestation, InitialTwin, KeyChange,
-    Manufacturing, PolicyBinding, ReprovisionPolicy, Terms,
+    Allocation, CertificatePin, GroupAttestation, IndividualAttestation, InitialTwin, KeyChange, Manufacturing,
+    PolicyBinding, ReprovisionPolicy, Terms,
 };
 use crate::json::JsonText;
 use crate::names::{CaName, Digest, PluginName};
 use crate::policy::image::{ConfigureError, Worlds};
 use crate::policy::live::ImageError;
 use crate::service::Service;
+
+mod view;
+
+pub(super) use view::{GroupView, IndividualView, group_view, individual_view};
 
 /// An enrollment, individual or group.
 #[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
@@ -98,7 +103,7 @@ pub(super) struct BindingBody {
     /// The plugin's settings.
     #[serde(default)]
     #[schema(value_type = Object)]
-    settings: Option<Value>,
+    settings: Option<Box<RawValue>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, utoipa::ToSchema)]
@@ -236,12 +241,16 @@ fn pin(value: &Value, pointer: &str) -> Result<CertificatePin, Problem> {
 }
 
 /// A certificate in parts, as it is shown.
-#[derive(Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-struct PinBody {
+#[schema(as = PinnedCertificate)]
+pub(super) struct PinBody {
+    /// PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate: Option<String>,
+    /// SHA-256 of the DER.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     sha256: Option<Digest>,
 }
 
@@ -268,7 +277,12 @@ impl Bindings<'_> {
             Ok(revision) => revision,
             Err(error) => return self.wrong(format!("{at}/revision"), format!("{error}")),
         };
-        let settings = JsonText::of(body.settings.as_ref().unwrap_or(&json!({})));
+        // Kept as it is written, so that its digest is that of the author's text.
+        let settings = body.settings.as_deref().map_or("{}", RawValue::get);
+        let settings = match JsonText::parse(settings, MAX_SETTINGS_BYTES, MAX_SETTINGS_DEPTH) {
+            Ok(settings) => settings,
+            Err(error) => return self.wrong(format!("{at}/settings"), error.to_string()),
+        };
         let binding = PolicyBinding { plugin, revision, settings };
         let image = match self.service.images.get(&self.scope.bind_one(&binding)).await {
             Ok(image) => image,
@@ -305,80 +319,6 @@ fn default_policy() -> Option<PolicyBinding> {
     Some(PolicyBinding { plugin: DEFAULT_POLICY.parse().ok()?, revision: None, settings: JsonText::of(&json!({})) })
 }
 
-/// A group as the API shows it.
-pub(super) fn group_view(group: &Group) -> Value {
-    let mut view = terms_view(&group.terms);
-    let x509 = match &group.attestation {
-        GroupAttestation::X509Authorities { primary, secondary } => {
-            json!({ "authorities": pair(primary, secondary.as_ref(), |name| json!(name)) })
-        }
-        GroupAttestation::X509Intermediates { primary, secondary } => {
-            json!({ "intermediates": pair(primary, secondary.as_ref(), shown_pin) })
-        }
-    };
-    add(&mut view, [("id", json!(group.id)), ("x509", x509)]);
-    view
-}
-
-/// An individual enrollment as the API shows it.
-pub(super) fn individual_view(individual: &Individual) -> Value {
-    let mut view = terms_view(&individual.terms);
-    let IndividualAttestation::X509 { primary, secondary } = &individual.attestation;
-    let x509 = json!({ "certificates": pair(primary, secondary.as_ref(), shown_pin) });
-    add(&mut view, [("registrationId", json!(individual.registration_id)), ("x509", x509)]);
-    if let Some(device_id) = &individual.device_id {
-        add(&mut view, [("deviceId", json!(device_id))]);
-    }
-    view
-}
-
-fn shown_pin(pin: &CertificatePin) -> Value {
-    json!(PinBody { certificate: pin.der.as_deref().map(pem::text_of), sha256: Some(pin.sha256) })
-}
-
-fn pair<T>(primary: &T, secondary: Option<&T>, show: impl Fn(&T) -> Value) -> Value {
-    match secondary {
-        Some(secondary) => json!({ "primary": show(primary), "secondary": show(secondary) }),
-        None => json!({ "primary": show(primary) }),
-    }
-}
-
-fn terms_view(terms: &Terms) -> Value {
-    #[derive(Serialize)]
-    struct Shown<'a> {
-        plugin: &'a PluginName,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        revision: Option<Digest>,
-        settings: Value,
-    }
-    let shown = |binding: &PolicyBinding| {
-        json!(Shown { plugin: &binding.plugin, revision: binding.revision, settings: binding.settings.value() })
-    };
-    let Allocation { selection, fallback, grouping } = &terms.allocation;
-    json!({
-        "enabled": terms.enabled,
-        "manufacturing": terms.manufacturing,
-        "keyChange": terms.key_change,
-        "reprovision": terms.reprovision,
-        "hubs": terms.hubs,
-        "allocation": {
-            "selection": shown(selection),
-            "fallback": fallback.as_ref().map(shown),
-            "grouping": grouping.iter().map(shown).collect::<Vec<_>>(),
-        },
-        "initialTwin": { "tags": terms.initial_twin.tags, "desired": terms.initial_twin.desired },
-        "createdAt": terms.created_at.to_string(),
-        "updatedAt": terms.updated_at.to_string(),
-        "etag": terms.etag,
-    })
-}
-
-fn add<const N: usize>(view: &mut Value, members: [(&str, Value); N]) {
-    if let Some(object) = view.as_object_mut() {
-        object.extend(members.map(|(key, value)| (key.to_owned(), value)));
-    }
-}
-
 fn yes() -> bool {
     true
 }
@@ -388,3 +328,7 @@ const DEFAULT_POLICY: &str = "weighted";
 
 /// Bytes of an initial twin.
 const MAX_TWIN_BYTES: usize = 32 * 1024;
+
+/// What the policy host takes of settings.
+const MAX_SETTINGS_BYTES: usize = 1 << 20;
+const MAX_SETTINGS_DEPTH: usize = 64;

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use axum::extract::{Request, State};
 use http::StatusCode;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
 use super::body::{self, Answer, Asked, At, PageQuery};
 use super::problem::Problem;
@@ -90,10 +89,7 @@ pub(super) async fn create(State(service): State<Arc<Service>>, request: Request
         created_at: now,
         expires_at: wish.days.map(|days| now.plus(Duration::from_secs(days.saturating_mul(86_400)))),
     };
-    let mut shown = view(&record);
-    if let Some(members) = shown.as_object_mut() {
-        members.insert("token".to_owned(), token.expose().into());
-    }
+    let shown = NewTokenView { token: token.expose().to_owned(), about: view(&record) };
     service.store.put_token(record).await?;
     body::answer(StatusCode::CREATED, &shown)
 }
@@ -118,25 +114,58 @@ pub(super) async fn revoke(State(service): State<Arc<Service>>, At(id): At<Strin
     }
 }
 
-fn view(token: &TokenRecord) -> Value {
+/// A token, without itself.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TokenView {
+    /// By which it is revoked.
+    id: String,
+    /// `operator`, `manufacturer`, `publisher` or `auditor`.
+    role: &'static str,
+    /// Whose records a manufacturer's token may import.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    manufacturer: Option<String>,
+    /// How many records that manufacturer may have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quota: Option<u64>,
+    /// The only id scope that it is good for; all of them when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
+    /// What it is for.
+    note: String,
+    created_at: String,
+    /// When it ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<String>,
+}
+
+/// A token that was just made.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct NewTokenView {
+    /// The token itself. It is told this once and kept nowhere.
+    token: String,
+    #[serde(flatten)]
+    about: TokenView,
+}
+
+fn view(token: &TokenRecord) -> TokenView {
     let (role, manufacturer, quota) = match &token.role {
         Role::Operator => ("operator", None, None),
         Role::Manufacturer { manufacturer, quota } => ("manufacturer", Some(manufacturer), *quota),
         Role::Publisher => ("publisher", None, None),
         Role::Auditor => ("auditor", None, None),
     };
-    let mut view =
-        json!({ "id": token.id, "role": role, "note": token.note, "createdAt": token.created_at.to_string() });
-    let more = [
-        ("manufacturer", manufacturer.map(|name| json!(name))),
-        ("quota", quota.map(|quota| json!(quota))),
-        ("scope", token.scope.as_ref().map(|scope| json!(scope))),
-        ("expiresAt", token.expires_at.map(|end| json!(end.to_string()))),
-    ];
-    if let Some(members) = view.as_object_mut() {
-        members.extend(more.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+    TokenView {
+        id: token.id.clone(),
+        role,
+        manufacturer: manufacturer.map(ToString::to_string),
+        quota,
+        scope: token.scope.as_ref().map(ToString::to_string),
+        note: token.note.clone(),
+        created_at: token.created_at.to_string(),
+        expires_at: token.expires_at.map(|end| end.to_string()),
     }
-    view
 }
 
 const MAX_NOTE_BYTES: usize = 200;
