@@ -2,4 +2,6 @@
 
 mod durability;
 mod hostile_policies;
+mod kill;
+mod real_clients;
 mod registration;
