@@ -2,6 +2,8 @@
 
 mod durability;
 mod hostile_policies;
+mod kill;
 mod management_api;
+mod real_clients;
 mod registration;
 mod registry_import;
