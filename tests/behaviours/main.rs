@@ -3,6 +3,8 @@
 mod durability;
 mod hostile_imports;
 mod hostile_policies;
+mod kill;
 mod management_api;
+mod real_clients;
 mod registration;
 mod registry_import;

@@ -7,11 +7,11 @@ use landfall::client::{self, Answer, Client};
 use landfall::clock::Ambient;
 use landfall::config::{Config, Server as Addresses};
 use landfall::folder::DataFolder;
+use landfall::init;
 use landfall::names::{Digest, IdScope};
 use landfall::server::Server;
 use landfall::tls::Identity;
 use landfall::tls::make::{Authority, Issued};
-use landfall::init;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -186,8 +186,7 @@ impl World {
         }
         let path = format!("/api/v1/scopes/{}/records?manufacturer=acme", self.scope);
         let body = format!("{record}\n");
-        let answer =
-            self.manage_as(&self.operator_token, "POST", &path, "application/x-ndjson", body.as_bytes()).await;
+        let answer = self.manage_as(&self.operator_token, "POST", &path, "application/x-ndjson", body.as_bytes()).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         assert_eq!(json_of(&answer)["refused"], 0, "{answer:?}");
     }
