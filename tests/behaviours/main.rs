@@ -3,6 +3,8 @@
 mod command_line;
 mod durability;
 mod hostile_policies;
+mod kill;
 mod management_api;
+mod real_clients;
 mod registration;
 mod registry_import;
