@@ -1,5 +1,6 @@
 //! What Landfall does, seen from outside. One file a behaviour.
 
+mod command_line;
 mod durability;
 mod hostile_policies;
 mod kill;
