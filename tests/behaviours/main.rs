@@ -1,7 +1,10 @@
 //! What Landfall does, seen from outside. One file a behaviour.
 
+mod command_line;
 mod durability;
 mod hostile_policies;
 mod kill;
+mod management_api;
 mod real_clients;
 mod registration;
+mod registry_import;

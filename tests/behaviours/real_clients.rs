@@ -81,7 +81,8 @@ async fn register(world: &World, id: &str, issued: &Issued, chain: &str) -> Valu
         .output();
     let Output { stdout, stderr, .. } = ran.await.unwrap();
     let (said, complained) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-    serde_json::from_str(&said).unwrap_or_else(|error| panic!("the SDK printed no JSON ({error}): {said}\n{complained}"))
+    serde_json::from_str(&said)
+        .unwrap_or_else(|error| panic!("the SDK printed no JSON ({error}): {said}\n{complained}"))
 }
 
 /// Whether the SDK can be run. It is skipped loudly, and only where nobody demands it.
@@ -93,7 +94,10 @@ async fn sdk_is_there() -> bool {
         (false, _) => "there is no `node`; install Node.js, then: (cd tests/clients/node && npm ci)",
         (true, false) => "the SDK is not installed; type: (cd tests/clients/node && npm ci)",
     };
-    assert!(std::env::var_os("LANDFALL_REQUIRE_REAL_PARTS").is_none(), "LANDFALL_REQUIRE_REAL_PARTS is set, and {missing}");
+    assert!(
+        std::env::var_os("LANDFALL_REQUIRE_REAL_PARTS").is_none(),
+        "LANDFALL_REQUIRE_REAL_PARTS is set, and {missing}"
+    );
     eprintln!("SKIPPED: the real device SDK did not run: {missing}");
     false
 }

@@ -122,12 +122,23 @@ impl World {
 
     /// Calls the management API as somebody.
     pub async fn manage_as(&self, token: &str, method: &str, path: &str, content_type: &str, body: &[u8]) -> Answer {
-        let tls = self.tls(None);
-        let mut client = Client::connect(self.server().management_addr, "localhost", tls).await.expect("a connection");
         let bearer = format!("Bearer {token}");
-        let headers = client::headers(&[("authorization", bearer.as_str()), ("content-type", content_type)]);
+        let headers = [("authorization", bearer.as_str()), ("content-type", content_type)];
+        self.request(self.server().management_addr, method, path, &headers, body).await
+    }
+
+    /// Sends anything to a listener, without a certificate.
+    pub async fn request(
+        &self,
+        address: std::net::SocketAddr,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        let mut client = Client::connect(address, "localhost", self.tls(None)).await.expect("a connection");
         let method = method.parse::<http::Method>().expect("a method");
-        client.send(method, path, headers, body.to_vec()).await.expect("an answer")
+        client.send(method, path, client::headers(headers), body.to_vec()).await.expect("an answer")
     }
 
     /// The ledger entry of a request; a refusal's is written a moment after its answer.

@@ -34,9 +34,13 @@ pub(super) async fn bytes(service: &Service, request: Request, max_bytes: usize)
     }
 }
 
-/// A JSON body. What is wrong with it is told with its line and column.
+/// A JSON object as the body. What is wrong with it is told with its line and column.
 pub(super) async fn json<T: DeserializeOwned>(service: &Service, request: Request) -> Result<T, Problem> {
     let bytes = bytes(service, request, service.config.limits.management.body_bytes).await?;
+    // A list of the members' values in their order would be read as well, and nobody means that.
+    if bytes.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
+        return Err(Problem::new(400, "the body: a JSON object is expected"));
+    }
     serde_json::from_slice(&bytes).map_err(|error| Problem::new(400, format!("the body: {error}")))
 }
 

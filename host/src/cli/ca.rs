@@ -91,7 +91,7 @@ pub(super) async fn run(common: &Common, command: CaCommand) -> Result<(), CliEr
                 ("proven", "/verified"),
                 ("subject", "/subject"),
                 ("ends", "/notAfter"),
-                ("updated", "/updatedAt"),
+                ("sha-256", "/sha256"),
             ];
             out.list(&page, &columns, "No authority is there; upload one with: landfall ca upload NAME FILE")
         }

@@ -46,9 +46,9 @@ pub(super) async fn run(common: &Common, command: RegistrationCommand) -> Result
             let columns = [
                 ("registration id", "/registrationId"),
                 ("status", "/status"),
-                ("hub", "/assignedHub"),
+                ("hub", "/hub"),
                 ("device id", "/deviceId"),
-                ("group", "/groupPath"),
+                ("group", "/group"),
                 ("updated", "/updatedAt"),
             ];
             out.list(&page, &columns, "No device has registered.")
