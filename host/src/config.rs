@@ -1,7 +1,7 @@
 //! The configuration: one `landfall.toml` in the data folder.
 //!
 //! It holds who this Landfall is, where it listens, and every limit there is. A limit is declared once, in
-//! [`limits`], with its default, its range, what it bounds and what happens beyond it; the file that `landfall init`
+//! `limits`, with its default, its range, what it bounds and what happens beyond it; the file that `landfall init`
 //! writes, the table that `landfall config` prints and the checks here are all made from that one declaration.
 //!
 //! A mistake in the file is never passed over: an unknown key is an error that names the nearest known one, because a

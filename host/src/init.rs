@@ -34,7 +34,9 @@ pub struct Made {
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
     /// The place is taken.
-    #[error("{0} is there already and is not empty; choose another folder, or serve it with `landfall serve --data {0}`")]
+    #[error(
+        "{0} is there already and is not empty; choose another folder, or serve it with `landfall serve --data {0}`"
+    )]
     Taken(PathBuf),
     /// A file cannot be written.
     #[error("cannot write {path}: {source}")]
@@ -102,7 +104,8 @@ async fn fill(folder: &DataFolder, server: &Server, ambient: &Ambient) -> Result
     let now = ambient.now();
     let authority = Authority::root("Landfall server CA", now, CA_DAYS)?;
     let names = server_names(&server.hostname);
-    let issued = authority.server(&names, now, SERVER_DAYS).map_err(|_| InitError::Hostname(server.hostname.clone()))?;
+    let issued =
+        authority.server(&names, now, SERVER_DAYS).map_err(|_| InitError::Hostname(server.hostname.clone()))?;
     write(folder.ca_certificate(), authority.certificate_pem.as_bytes(), false)?;
     write(folder.server_certificate(), issued.certificate_pem.as_bytes(), false)?;
     write(folder.server_key(), issued.key_pem.as_bytes(), true)?;

@@ -96,11 +96,7 @@ pub async fn register(
     wait: Duration,
 ) -> Result<(OperationId, Status), RegisterError> {
     let admitted = let_in(service, &request).await?;
-    let operation = service.operations.new_id(
-        &request.scope,
-        &request.registration_id,
-        request.tracking_id,
-    );
+    let operation = service.operations.new_id(&request.scope, &request.registration_id, request.tracking_id);
     go_on(service, request, admitted, operation, wait).await
 }
 
@@ -112,36 +108,21 @@ pub async fn poll(
     wait: Duration,
 ) -> Result<(OperationId, Status), RegisterError> {
     let admitted = let_in(service, &request).await?;
-    let begun = service
-        .operations
-        .begun_at(&operation, &request.scope, &request.registration_id);
+    let begun = service.operations.begun_at(&operation, &request.scope, &request.registration_id);
     let begun = begun.ok_or(RegisterError::NotFound)?;
     if let Some(known) = service.operations.find(&claimant(&request, &admitted)) {
         if !matches!(known.progress(), Progress::Waiting { .. }) {
-            return Ok((
-                operation,
-                status(service, &known.settled(wait).await, request.received_at)?,
-            ));
+            return Ok((operation, status(service, &known.settled(wait).await, request.received_at)?));
         }
-    } else if let Some(registration) = admitted
-        .before
-        .as_ref()
-        .filter(|before| before.updated_at >= begun)
-    {
+    } else if let Some(registration) = admitted.before.as_ref().filter(|before| before.updated_at >= begun) {
         return Ok((operation, Status::Finished(Arc::new(registration.clone()))));
     }
     go_on(service, request, admitted, operation, wait).await
 }
 
 /// The device's registration as it is, without starting one.
-pub async fn look_up(
-    service: &Arc<Service>,
-    request: Request,
-) -> Result<Registration, RegisterError> {
-    let_in(service, &request)
-        .await?
-        .before
-        .ok_or(RegisterError::NotFound)
+pub async fn look_up(service: &Arc<Service>, request: Request) -> Result<Registration, RegisterError> {
+    let_in(service, &request).await?.before.ok_or(RegisterError::NotFound)
 }
 
 /// Steps 1 and 2. A refusal is written to the log at once and to the ledger when the store has time: the device is
@@ -167,12 +148,7 @@ async fn go_on(
     let operation = match service.operations.begin(&claimant, new_id, now) {
         Found::Mine(operation) => {
             let work = UnderWay::new(service, request, admitted, operation.id.clone());
-            tokio::spawn(carry_out(
-                Arc::clone(service),
-                claimant,
-                work,
-                operation.clone(),
-            ));
+            tokio::spawn(carry_out(Arc::clone(service), claimant, work, operation.clone()));
             operation
         }
         Found::Theirs(operation) => operation,
@@ -183,12 +159,7 @@ async fn go_on(
 }
 
 /// Steps 3 to 5, whether or not the device still listens.
-async fn carry_out(
-    service: Arc<Service>,
-    claimant: Claimant,
-    work: UnderWay,
-    operation: Operation,
-) {
+async fn carry_out(service: Arc<Service>, claimant: Claimant, work: UnderWay, operation: Operation) {
     let request = work.request.clone();
     let progress = match commit::decide_and_commit(&service, work).await {
         Ok(progress) => progress,
@@ -211,23 +182,15 @@ async fn carry_out(
 
 fn claimant(request: &Request, admitted: &Admitted) -> Claimant {
     let (scope, id) = (request.scope.clone(), request.registration_id.clone());
-    Claimant {
-        scope,
-        id,
-        key: admitted.factors.key_identity,
-    }
+    Claimant { scope, id, key: admitted.factors.key_identity }
 }
 
 fn status(service: &Service, progress: &Progress, now: Timestamp) -> Result<Status, RegisterError> {
     match progress {
-        Progress::Running => Ok(Status::Assigning {
-            retry_after: service.config.limits.device.poll_seconds,
-        }),
+        Progress::Running => Ok(Status::Assigning { retry_after: service.config.limits.device.poll_seconds }),
         Progress::Waiting { until } => {
             let seconds = until.since(now).as_millis().div_ceil(1000);
-            Ok(Status::Assigning {
-                retry_after: u64::try_from(seconds).unwrap_or(u64::MAX).max(1),
-            })
+            Ok(Status::Assigning { retry_after: u64::try_from(seconds).unwrap_or(u64::MAX).max(1) })
         }
         Progress::Finished(registration) => Ok(Status::Finished(Arc::clone(registration))),
         Progress::Refused(cause) => Err(RegisterError::Refused((**cause).clone())),

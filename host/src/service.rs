@@ -119,11 +119,17 @@ impl Service {
         revision: &Arc<Revision>,
     ) -> Result<(), (GroupId, ConfigureError)> {
         for group in scope.groups() {
-            let follows = group.group.terms.allocation.bindings().filter(|binding| binding.plugin == *name && binding.revision.is_none());
+            let follows = group
+                .group
+                .terms
+                .allocation
+                .bindings()
+                .filter(|binding| binding.plugin == *name && binding.revision.is_none());
             for binding in follows {
                 let (policies, revision) = (Arc::clone(&self.policies), Arc::clone(revision));
                 let settings = binding.settings.as_str().to_owned();
-                let tried = tokio::task::spawn_blocking(move || policies.configure(&revision, &settings).map(drop)).await;
+                let tried =
+                    tokio::task::spawn_blocking(move || policies.configure(&revision, &settings).map(drop)).await;
                 if let Ok(Err(error)) = tried {
                     return Err((group.group.id.clone(), error));
                 }

@@ -19,9 +19,16 @@ async fn a_device_with_both_factors_gets_its_hub_and_its_place() {
     assert_eq!(state["substatus"], "initialAssignment");
     assert_eq!(state["payload"], json!({ "group": ["oslo"], "tags": { "from": "table" }, "desired": {} }));
     assert_eq!(state["x509"]["enrollmentGroupId"], "devices");
-    for field in
-        ["subjectName", "sha1Thumbprint", "sha256Thumbprint", "issuerName", "notBeforeUtc", "notAfterUtc", "serialNumber", "version"]
-    {
+    for field in [
+        "subjectName",
+        "sha1Thumbprint",
+        "sha256Thumbprint",
+        "issuerName",
+        "notBeforeUtc",
+        "notAfterUtc",
+        "serialNumber",
+        "version",
+    ] {
         assert!(!state["x509"]["certificateInfo"][field].is_null(), "{field} is missing: {state}");
     }
 
@@ -122,7 +129,9 @@ async fn no_hub_ever_gets_more_devices_than_it_takes() {
     }
     let registering: Vec<_> = devices
         .into_iter()
-        .map(|device| tokio::spawn(async move { json_of(&device.register().await)["status"].as_str().unwrap().to_owned() }))
+        .map(|device| {
+            tokio::spawn(async move { json_of(&device.register().await)["status"].as_str().unwrap().to_owned() })
+        })
         .collect();
     let mut statuses = Vec::new();
     for one in registering {

@@ -7,11 +7,11 @@ use landfall::client::{self, Answer, Client};
 use landfall::clock::Ambient;
 use landfall::config::{Config, Server as Addresses};
 use landfall::folder::DataFolder;
+use landfall::init;
 use landfall::names::{Digest, IdScope};
 use landfall::server::Server;
 use landfall::tls::Identity;
 use landfall::tls::make::{Authority, Issued};
-use landfall::init;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -58,6 +58,7 @@ impl World {
             management_listen: any_port,
         };
         let made = init::init(folder.root(), &addresses, &ambient).await.expect("a data folder");
+        share_cache(&folder);
         let mut config = Config::load(&folder.config()).expect("the configuration that init wrote");
         change(&mut config);
         let factory = Authority::root("Test Factory CA", ambient.now(), 30).expect("a CA");
@@ -122,23 +123,12 @@ impl World {
 
     /// Calls the management API as somebody.
     pub async fn manage_as(&self, token: &str, method: &str, path: &str, content_type: &str, body: &[u8]) -> Answer {
+        let tls = self.tls(None);
+        let mut client = Client::connect(self.server().management_addr, "localhost", tls).await.expect("a connection");
         let bearer = format!("Bearer {token}");
-        let headers = [("authorization", bearer.as_str()), ("content-type", content_type)];
-        self.request(self.server().management_addr, method, path, &headers, body).await
-    }
-
-    /// Sends anything to a listener, without a certificate.
-    pub async fn request(
-        &self,
-        address: std::net::SocketAddr,
-        method: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: &[u8],
-    ) -> Answer {
-        let mut client = Client::connect(address, "localhost", self.tls(None)).await.expect("a connection");
+        let headers = client::headers(&[("authorization", bearer.as_str()), ("content-type", content_type)]);
         let method = method.parse::<http::Method>().expect("a method");
-        client.send(method, path, client::headers(headers), body.to_vec()).await.expect("an answer")
+        client.send(method, path, headers, body.to_vec()).await.expect("an answer")
     }
 
     /// The ledger entry of a request; a refusal's is written a moment after its answer.
@@ -196,8 +186,7 @@ impl World {
         }
         let path = format!("/api/v1/scopes/{}/records?manufacturer=acme", self.scope);
         let body = format!("{record}\n");
-        let answer =
-            self.manage_as(&self.operator_token, "POST", &path, "application/x-ndjson", body.as_bytes()).await;
+        let answer = self.manage_as(&self.operator_token, "POST", &path, "application/x-ndjson", body.as_bytes()).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         assert_eq!(json_of(&answer)["refused"], 0, "{answer:?}");
     }
@@ -208,6 +197,15 @@ impl World {
         let database = self.folder.database();
         (self._place, database)
     }
+}
+
+/// Compiled policies are shared by all tests of a machine, as they are by the servers of one: each is compiled once.
+fn share_cache(folder: &DataFolder) {
+    let shared = in_tests("../target/tmp/policy-cache");
+    std::fs::create_dir_all(shared.join("policies")).expect("a folder for compiled policies");
+    let own = folder.root().join("cache");
+    std::fs::remove_dir_all(&own).expect("init has made it");
+    std::os::unix::fs::symlink(shared, own).expect("a link to it");
 }
 
 /// A group's enrollment: an authority, `weighted`, `table`.

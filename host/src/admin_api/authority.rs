@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Request, State};
 use serde::{Deserialize, Serialize};
 
-use super::body::{self, Answer, PageQuery};
+use super::body::{self, Answer, Asked, At, PageQuery};
 use super::hub::known;
 use super::problem::Problem;
 use crate::attestation::x509::{Anchor, pem, possession};
 use crate::enrollment::CertificateAuthority;
 use crate::names::{CaName, IdScope};
 use crate::service::Service;
-use crate::store::Precondition;
+use crate::store::{Precondition, entity_tag};
 
 /// A certificate.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -32,26 +32,37 @@ pub(super) struct AuthorityView {
     subject: String,
     /// SHA-256 of the DER.
     sha256: String,
+    /// When its certificate ends.
     not_after: String,
+    created_at: String,
+    updated_at: String,
+}
+
+/// A code to be signed.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CodeView {
+    /// What the CN of the verification certificate must be, exactly.
+    verification_code: String,
 }
 
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
-    Path(scope): Path<String>,
-    Query(_): Query<PageQuery>,
+    At(scope): At<String>,
+    Asked(page): Asked<PageQuery>,
 ) -> Answer {
     let scope = known(&service, &scope)?;
-    let items: Vec<_> = scope.authorities().map(view).collect();
-    body::ok(&serde_json::json!({ "items": items }))
+    let page = page.of(&service, scope.authorities().collect(), |authority| authority.name.to_string());
+    body::listing(page, |authority| view(authority))
 }
 
-pub(super) async fn show(State(service): State<Arc<Service>>, Path((scope, name)): Path<(String, String)>) -> Answer {
+pub(super) async fn show(State(service): State<Arc<Service>>, At((scope, name)): At<(String, String)>) -> Answer {
     body::ok(&view(&find(&service, &scope, &name)?))
 }
 
 pub(super) async fn upload(
     State(service): State<Arc<Service>>,
-    Path((scope, name)): Path<(String, String)>,
+    At((scope, name)): At<(String, String)>,
     request: Request,
 ) -> Answer {
     let (scope, name): (IdScope, CaName) = (known(&service, &scope)?.scope.clone(), name.parse()?);
@@ -78,28 +89,30 @@ pub(super) async fn upload(
     body::put(outcome, &format!("authority {name}"), None, &shown)
 }
 
-pub(super) async fn remove(State(service): State<Arc<Service>>, Path((scope, name)): Path<(String, String)>) -> Answer {
+pub(super) async fn remove(State(service): State<Arc<Service>>, At((scope, name)): At<(String, String)>) -> Answer {
     let outcome = service.store.delete_authority(&scope.parse()?, &name.parse()?).await?;
     service.reload().await?;
     body::deleted(outcome, &format!("authority {name}"))
 }
 
-pub(super) async fn code(State(service): State<Arc<Service>>, Path((scope, name)): Path<(String, String)>) -> Answer {
+pub(super) async fn code(State(service): State<Arc<Service>>, At((scope, name)): At<(String, String)>) -> Answer {
     let mut authority = find(&service, &scope, &name)?;
+    let before = entity_tag(&authority);
     let code: String = service.ambient.random::<24>().iter().map(|byte| format!("{byte:02X}")).collect();
     authority.verification_code = Some(code.clone());
     authority.updated_at = service.ambient.now();
-    service.store.put_authority(&scope.parse()?, authority, Precondition::Exists).await?;
+    let outcome = service.store.put_authority(&scope.parse()?, authority, Precondition::Match(before)).await?;
     service.reload().await?;
-    body::ok(&serde_json::json!({ "verificationCode": code }))
+    body::put(outcome, &format!("authority {name}"), None, &CodeView { verification_code: code })
 }
 
 pub(super) async fn verify(
     State(service): State<Arc<Service>>,
-    Path((scope, name)): Path<(String, String)>,
+    At((scope, name)): At<(String, String)>,
     request: Request,
 ) -> Answer {
     let mut authority = find(&service, &scope, &name)?;
+    let before = entity_tag(&authority);
     let proof = certificate(body::json(&service, request).await?)?;
     let Some(code) = &authority.verification_code else {
         return Err(Problem::new(409, "ask for a verification code first: POST .../verification-code"));
@@ -112,9 +125,10 @@ pub(super) async fn verify(
     authority.verification_code = None;
     authority.updated_at = now;
     let shown = view(&authority);
-    service.store.put_authority(&scope.parse()?, authority, Precondition::Exists).await?;
+    // Whoever uploads another certificate at this moment does not have it taken for proven.
+    let outcome = service.store.put_authority(&scope.parse()?, authority, Precondition::Match(before)).await?;
     service.reload().await?;
-    body::ok(&shown)
+    body::put(outcome, &format!("authority {name}"), None, &shown)
 }
 
 fn certificate(body: CertificateBody) -> Result<Vec<u8>, Problem> {
@@ -135,5 +149,7 @@ fn view(authority: &CertificateAuthority) -> AuthorityView {
         subject: anchor.as_ref().map(|anchor| anchor.subject().to_owned()).unwrap_or_default(),
         sha256: crate::names::Digest::of(&authority.der).to_string(),
         not_after: anchor.as_ref().map(Anchor::not_after).unwrap_or_default(),
+        created_at: authority.created_at.to_string(),
+        updated_at: authority.updated_at.to_string(),
     }
 }

@@ -131,6 +131,11 @@ impl Caller {
         }
     }
 
+    /// Whether the caller sees what belongs to a scope, or to none that is known.
+    pub(super) fn sees_of(&self, scope: Option<&IdScope>) -> bool {
+        self.0.scope.is_none() || self.0.scope.as_ref() == scope
+    }
+
     /// Whether the caller sees a scope.
     pub(super) fn sees(&self, scope: &IdScope) -> bool {
         self.0.scope.as_ref().is_none_or(|bound| bound == scope)
@@ -157,7 +162,8 @@ mod tests {
     #[test]
     fn a_token_is_good_for_its_scope_and_its_role_only() {
         let manufacturer = Role::Manufacturer { manufacturer: "acme".parse().unwrap(), quota: None };
-        let allowed = |rule, role: &Role, bound, scope| decide(rule, &token(role.clone(), bound), scope) == Decision::Allow;
+        let allowed =
+            |rule, role: &Role, bound, scope| decide(rule, &token(role.clone(), bound), scope) == Decision::Allow;
         assert!(allowed(Rule::Import, &manufacturer, Some("a"), Some("a")));
         assert!(!allowed(Rule::Import, &manufacturer, Some("a"), Some("b")));
         assert!(!allowed(Rule::Operate, &manufacturer, None, Some("a")));

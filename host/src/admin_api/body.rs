@@ -3,17 +3,19 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{FromRequestParts, Path, Query, Request};
 use axum::response::Response;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH};
+use http::request::Parts;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_path_to_error::Segment;
 
 use super::problem::Problem;
+use crate::nearest::did_you_mean;
 use crate::service::Service;
 use crate::store::{DeleteOutcome, Listing, Page, Precondition, PutOutcome};
 
@@ -34,14 +36,67 @@ pub(super) async fn bytes(service: &Service, request: Request, max_bytes: usize)
     }
 }
 
-/// A JSON object as the body. What is wrong with it is told with its line and column.
+/// A JSON body. What is wrong with it is told with the JSON pointer of its place.
 pub(super) async fn json<T: DeserializeOwned>(service: &Service, request: Request) -> Result<T, Problem> {
-    let bytes = bytes(service, request, service.config.limits.management.body_bytes).await?;
-    // A list of the members' values in their order would be read as well, and nobody means that.
-    if bytes.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
-        return Err(Problem::new(400, "the body: a JSON object is expected"));
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !kind.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json")) {
+        return Err(Problem::new(415, "the body must be application/json"));
     }
-    serde_json::from_slice(&bytes).map_err(|error| Problem::new(400, format!("the body: {error}")))
+    let bytes = bytes(service, request, service.config.limits.management.body_bytes).await?;
+    let mut reader = serde_json::Deserializer::from_slice(&bytes);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        if !error.inner().is_data() {
+            return Problem::new(400, format!("the body is not JSON: {}", error.inner()));
+        }
+        let pointer = error.path().iter().fold(String::new(), |pointer, segment| match segment {
+            Segment::Seq { index } => format!("{pointer}/{index}"),
+            Segment::Map { key } => format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")),
+            Segment::Enum { .. } | Segment::Unknown => pointer,
+        });
+        Problem::at(pointer, hinted(&error.inner().to_string()))
+    })?;
+    reader.end().map_err(|error| Problem::new(400, format!("the body is not JSON: {error}")))?;
+    Ok(value)
+}
+
+/// The query. What is wrong with it, and what is not known in it, is a problem document like everything else.
+pub(super) struct Asked<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let query = Query::<T>::from_request_parts(parts, state).await;
+        query.map(|Query(value)| Self(value)).map_err(|error| {
+            let text = error.body_text();
+            let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+            Problem::new(400, format!("the query: {}", hinted(text)))
+        })
+    }
+}
+
+/// The parameters of the path.
+pub(super) struct At<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for At<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<T>::from_request_parts(parts, state).await;
+        path.map(|Path(value)| Self(value))
+            .map_err(|error| Problem::new(400, format!("the path: {}", error.body_text())))
+    }
+}
+
+/// Serde lists all members that there are; the one that was probably meant says more.
+fn hinted(message: &str) -> String {
+    let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
+    let Some((before, rest)) = message.split_once("unknown field `") else {
+        return message.replace("missing field", "missing member");
+    };
+    let Some((name, known)) = rest.split_once('`') else { return message.to_owned() };
+    let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+    format!("{before}unknown member `{name}`; {}", did_you_mean(name, &known))
 }
 
 /// A JSON answer.
@@ -72,7 +127,9 @@ pub(super) fn put(outcome: PutOutcome, what: &str, etag: Option<&str>, value: &i
         PutOutcome::Replaced => StatusCode::OK,
         PutOutcome::AlreadyThere => return Err(Problem::new(412, format!("{what} is there already"))),
         PutOutcome::Missing => return Err(Problem::new(412, format!("{what} is not there"))),
-        PutOutcome::Changed => return Err(Problem::new(412, format!("{what} has changed since; get it and try again"))),
+        PutOutcome::Changed => {
+            return Err(Problem::new(412, format!("{what} has changed since; get it and try again")));
+        }
         PutOutcome::Conflict(what) => return Err(Problem::new(409, what)),
     };
     tagged(answer(status, value)?, etag)
@@ -108,10 +165,13 @@ pub(super) fn precondition(headers: &HeaderMap) -> Precondition {
 }
 
 /// The part of a listing that a caller asks for.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 pub(super) struct PageQuery {
-    after: Option<String>,
-    limit: Option<usize>,
+    /// The key after which it begins: `next` of the page before.
+    pub(super) after: Option<String>,
+    /// At most so many; `limits.management.page_items` of the configuration is the most.
+    pub(super) limit: Option<usize>,
 }
 
 impl PageQuery {
@@ -120,11 +180,23 @@ impl PageQuery {
         let most = service.config.limits.management.page_items;
         Page { after: self.after, limit: self.limit.unwrap_or(most).clamp(1, most) }
     }
+
+    /// The page of a list that is held in memory. `key` is what the list is sorted by.
+    pub(super) fn of<T>(self, service: &Service, all: Vec<T>, key: impl Fn(&T) -> String) -> Listing<T> {
+        let Page { after, limit } = self.page(service);
+        let mut keyed: Vec<(String, T)> = all.into_iter().map(|item| (key(&item), item)).collect();
+        keyed.sort_by(|(a, _), (b, _)| a.cmp(b));
+        keyed.retain(|(key, _)| after.as_ref().is_none_or(|after| key > after));
+        let more = keyed.len() > limit;
+        keyed.truncate(limit);
+        let next = keyed.last().filter(|_| more).map(|(key, _)| key.clone());
+        Listing { items: keyed.into_iter().map(|(_, item)| item).collect(), next }
+    }
 }
 
 /// A page as JSON.
-pub(super) fn listing<T>(listing: Listing<T>, show: impl Fn(&T) -> Value) -> Answer {
-    let items: Vec<Value> = listing.items.iter().map(show).collect();
+pub(super) fn listing<T, V: Serialize>(listing: Listing<T>, show: impl Fn(&T) -> V) -> Answer {
+    let items: Vec<V> = listing.items.iter().map(show).collect();
     let mut page = serde_json::json!({ "items": items });
     if let (Some(next), Some(members)) = (listing.next, page.as_object_mut()) {
         members.insert("next".to_owned(), next.into());

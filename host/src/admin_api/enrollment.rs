@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Request, State};
 
-use super::body::{self, Answer, PageQuery};
+use super::body::{self, Answer, Asked, At, PageQuery};
 use super::hub::known;
 use super::problem::Problem;
 use super::terms::{self, EnrollmentBody};
@@ -12,13 +12,17 @@ use crate::enrollment::{Group, Individual};
 use crate::names::{GroupId, RegistrationId};
 use crate::service::Service;
 
-pub(super) async fn list_groups(State(service): State<Arc<Service>>, Path(scope): Path<String>) -> Answer {
+pub(super) async fn list_groups(
+    State(service): State<Arc<Service>>,
+    At(scope): At<String>,
+    Asked(page): Asked<PageQuery>,
+) -> Answer {
     let scope = known(&service, &scope)?;
-    let items: Vec<_> = scope.groups().map(|bound| terms::group_view(&bound.group)).collect();
-    body::ok(&serde_json::json!({ "items": items }))
+    let page = page.of(&service, scope.groups().collect(), |bound| bound.group.id.to_string());
+    body::listing(page, |bound| terms::group_view(&bound.group))
 }
 
-pub(super) async fn show_group(State(service): State<Arc<Service>>, Path((scope, id)): Path<(String, String)>) -> Answer {
+pub(super) async fn show_group(State(service): State<Arc<Service>>, At((scope, id)): At<(String, String)>) -> Answer {
     let scope = known(&service, &scope)?;
     let bound = scope.group(&id.parse()?).ok_or_else(|| Problem::not_found(format!("there is no group {id}")))?;
     body::tagged(body::ok(&terms::group_view(&bound.group))?, Some(&bound.terms.etag))
@@ -26,7 +30,7 @@ pub(super) async fn show_group(State(service): State<Arc<Service>>, Path((scope,
 
 pub(super) async fn put_group(
     State(service): State<Arc<Service>>,
-    Path((scope, id)): Path<(String, String)>,
+    At((scope, id)): At<(String, String)>,
     request: Request,
 ) -> Answer {
     let (scope, id): (_, GroupId) = (known(&service, &scope)?, id.parse()?);
@@ -47,7 +51,7 @@ pub(super) async fn put_group(
 
 pub(super) async fn delete_group(
     State(service): State<Arc<Service>>,
-    Path((scope, id)): Path<(String, String)>,
+    At((scope, id)): At<(String, String)>,
     request: Request,
 ) -> Answer {
     let when = body::precondition(request.headers());
@@ -58,8 +62,8 @@ pub(super) async fn delete_group(
 
 pub(super) async fn list_individuals(
     State(service): State<Arc<Service>>,
-    Path(scope): Path<String>,
-    Query(page): Query<PageQuery>,
+    At(scope): At<String>,
+    Asked(page): Asked<PageQuery>,
 ) -> Answer {
     let scope = known(&service, &scope)?;
     let listing = service.store.individuals(&scope.scope, page.page(&service)).await?;
@@ -68,7 +72,7 @@ pub(super) async fn list_individuals(
 
 pub(super) async fn show_individual(
     State(service): State<Arc<Service>>,
-    Path((scope, id)): Path<(String, String)>,
+    At((scope, id)): At<(String, String)>,
 ) -> Answer {
     let found = service.store.individual(&scope.parse()?, &id.parse()?).await?;
     let found = found.ok_or_else(|| Problem::not_found(format!("there is no individual enrollment for {id}")))?;
@@ -77,7 +81,7 @@ pub(super) async fn show_individual(
 
 pub(super) async fn put_individual(
     State(service): State<Arc<Service>>,
-    Path((scope, id)): Path<(String, String)>,
+    At((scope, id)): At<(String, String)>,
     request: Request,
 ) -> Answer {
     let (scope, id): (_, RegistrationId) = (known(&service, &scope)?, id.parse()?);
@@ -96,7 +100,7 @@ pub(super) async fn put_individual(
 
 pub(super) async fn delete_individual(
     State(service): State<Arc<Service>>,
-    Path((scope, id)): Path<(String, String)>,
+    At((scope, id)): At<(String, String)>,
     request: Request,
 ) -> Answer {
     let when = body::precondition(request.headers());

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Request, State};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use super::body::{self, Answer, PageQuery};
+use super::body::{self, Answer, Asked, At, PageQuery};
 use super::problem::{Problem, ProblemPart};
 use crate::catalogue::ScopeCatalogue;
 use crate::hub::{Connector, Hub, HubState, LinkedHub, Location};
 use crate::names::{HubName, IdScope};
 use crate::service::Service;
+use crate::store::entity_tag;
 
 /// A hub as an operator links it.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -33,6 +35,13 @@ pub(super) struct HubBody {
     /// How it is told of a device.
     #[serde(default)]
     connector: Connector,
+    /// What was read can be sent back: these are not looked at.
+    #[serde(default, rename = "name")]
+    #[schema(ignore)]
+    _name: Option<IgnoredAny>,
+    #[serde(default, rename = "assigned")]
+    #[schema(ignore)]
+    _assigned: Option<IgnoredAny>,
 }
 
 /// A hub as it is.
@@ -54,23 +63,24 @@ pub(super) struct HubView {
 
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
-    Path(scope): Path<String>,
-    Query(_): Query<PageQuery>,
+    At(scope): At<String>,
+    Asked(page): Asked<PageQuery>,
 ) -> Answer {
     let scope = known(&service, &scope)?;
-    let items: Vec<HubView> = scope.hubs.iter().map(view).collect();
-    body::ok(&serde_json::json!({ "items": items }))
+    body::listing(page.of(&service, scope.hubs.iter().collect(), |linked| linked.hub.name.to_string()), |linked| {
+        view(linked)
+    })
 }
 
-pub(super) async fn show(State(service): State<Arc<Service>>, Path((scope, name)): Path<(String, String)>) -> Answer {
+pub(super) async fn show(State(service): State<Arc<Service>>, At((scope, name)): At<(String, String)>) -> Answer {
     let scope = known(&service, &scope)?;
     let linked = scope.hubs.get(&name.parse()?).ok_or_else(|| Problem::not_found(format!("{name} is not linked")))?;
-    body::ok(&view(linked))
+    body::tagged(body::ok(&view(linked))?, Some(&entity_tag(&linked.hub)))
 }
 
 pub(super) async fn link(
     State(service): State<Arc<Service>>,
-    Path((scope, name)): Path<(String, String)>,
+    At((scope, name)): At<(String, String)>,
     request: Request,
 ) -> Answer {
     let (scope, name): (IdScope, HubName) = (known(&service, &scope)?.scope.clone(), name.parse()?);
@@ -79,11 +89,12 @@ pub(super) async fn link(
     let outcome = service.store.put_hub(&scope, hub, when).await?;
     service.reload().await?;
     let catalogue = known(&service, scope.as_str())?;
-    let linked = catalogue.hubs.get(&name).map(view);
-    body::put(outcome, &format!("hub {name}"), None, &linked)
+    let linked = catalogue.hubs.get(&name);
+    let tag = linked.map(|linked| entity_tag(&linked.hub));
+    body::put(outcome, &format!("hub {name}"), tag.as_deref(), &linked.map(view))
 }
 
-pub(super) async fn unlink(State(service): State<Arc<Service>>, Path((scope, name)): Path<(String, String)>) -> Answer {
+pub(super) async fn unlink(State(service): State<Arc<Service>>, At((scope, name)): At<(String, String)>) -> Answer {
     let (scope, hub): (IdScope, HubName) = (scope.parse()?, name.parse()?);
     let outcome = service.store.delete_hub(&scope, &hub).await?;
     service.reload().await?;
@@ -112,11 +123,13 @@ fn parse(name: HubName, body: HubBody) -> Result<Hub, Problem> {
             wrong("/location/longitude", "must be from -180 to 180");
         }
     }
-    if body.labels.len() > MAX_LABELS || body.labels.iter().any(|(key, value)| key.is_empty() || key.len() + value.len() > MAX_LABEL_BYTES) {
+    if body.labels.len() > MAX_LABELS
+        || body.labels.iter().any(|(key, value)| key.is_empty() || key.len() + value.len() > MAX_LABEL_BYTES)
+    {
         wrong("/labels", "at most 64 labels, each with a name, and at most 512 bytes with it");
     }
     if errors.is_empty() {
-        let HubBody { weight, capacity, location, labels, state, connector } = body;
+        let HubBody { weight, capacity, location, labels, state, connector, .. } = body;
         Ok(Hub { name, weight, capacity, location, labels, state, connector })
     } else {
         Err(Problem::of(errors))

@@ -3,40 +3,44 @@
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::authorize::Caller;
-use super::body::{self, Answer};
+use super::body::{self, Answer, Asked, At, PageQuery};
 use super::problem::Problem;
 use crate::ledger::{Entry, EntryKind};
 use crate::names::IdScope;
 use crate::service::Service;
 
-pub(super) async fn scopes(State(service): State<Arc<Service>>, Extension(caller): Extension<Caller>) -> Answer {
+pub(super) async fn scopes(
+    State(service): State<Arc<Service>>,
+    Extension(caller): Extension<Caller>,
+    Asked(page): Asked<PageQuery>,
+) -> Answer {
     let catalogue = service.catalogue();
-    let mut seen: Vec<&IdScope> = catalogue.scopes().map(|scope| &scope.scope).filter(|scope| caller.sees(scope)).collect();
-    seen.sort();
-    body::ok(&json!({ "items": seen.iter().map(|scope| json!({ "scope": scope })).collect::<Vec<_>>() }))
+    let seen: Vec<&IdScope> = catalogue.scopes().map(|scope| &scope.scope).filter(|scope| caller.sees(scope)).collect();
+    body::listing(page.of(&service, seen, ToString::to_string), |scope| ScopeView { scope: scope.to_string() })
 }
 
-pub(super) async fn create_scope(State(service): State<Arc<Service>>, Path(scope): Path<String>) -> Answer {
+pub(super) async fn create_scope(State(service): State<Arc<Service>>, At(scope): At<String>) -> Answer {
     let new: IdScope = scope.parse()?;
     let created = service.store.create_scope(new.clone()).await?;
     service.publish_shipped(&new).await?;
     service.reload().await?;
-    body::answer(if created { StatusCode::CREATED } else { StatusCode::OK }, &json!({ "scope": scope }))
+    body::answer(if created { StatusCode::CREATED } else { StatusCode::OK }, &ScopeView { scope })
 }
 
 pub(super) async fn decision(
     State(service): State<Arc<Service>>,
-    Path(id): Path<String>,
+    At(id): At<String>,
     Extension(caller): Extension<Caller>,
 ) -> Answer {
     let entry = service.store.ledger_entry(id.parse()?).await?;
     // What happened in another scope is as good as nothing.
-    let entry = entry.filter(|entry| entry.scope.as_ref().is_none_or(|scope| caller.sees(scope)));
+    let entry = entry.filter(|entry| caller.sees_of(entry.scope.as_ref()));
     let entry = entry.ok_or_else(|| Problem::not_found(format!("the ledger has nothing under {id}")))?;
     let mut view = serde_json::to_value(&entry).map_err(|error| Problem::new(500, error.to_string()))?;
     if let (Some(hubs), Some(members)) = (hubs_of(&service, &entry).await?, view.as_object_mut()) {
@@ -55,17 +59,54 @@ async fn hubs_of(service: &Service, entry: &Entry) -> Result<Option<Value>, Prob
 
 pub(super) async fn status(State(service): State<Arc<Service>>, Extension(caller): Extension<Caller>) -> Answer {
     let catalogue = service.catalogue();
-    let scopes = catalogue.scopes().filter(|scope| caller.sees(&scope.scope)).map(|scope| {
-        let assigned: u64 = scope.hubs.iter().map(crate::hub::LinkedHub::assigned).sum();
-        json!({ "scope": scope.scope, "hubs": scope.hubs.len(), "groups": scope.groups().count(), "assigned": assigned })
+    let mine = catalogue.scopes().filter(|scope| caller.sees(&scope.scope));
+    let scopes = mine.map(|scope| ScopeStatus {
+        scope: scope.scope.to_string(),
+        hubs: scope.hubs.len(),
+        groups: scope.groups().count(),
+        assigned: scope.hubs.iter().map(crate::hub::LinkedHub::assigned).sum(),
     });
-    body::ok(&json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "hostname": service.config.server.hostname,
-        "engine": service.policies.fingerprint(),
-        "pooled": service.policies.pooled(),
-        "policyCallsInFlight": service.policies.in_flight(),
-        "registrationsUnderWay": service.operations.running(),
-        "scopes": scopes.collect::<Vec<_>>(),
-    }))
+    body::ok(&StatusView {
+        version: env!("CARGO_PKG_VERSION"),
+        hostname: service.config.server.hostname.clone(),
+        engine: service.policies.fingerprint().to_string(),
+        pooled: service.policies.pooled(),
+        policy_calls_in_flight: service.policies.in_flight(),
+        registrations_under_way: service.operations.running(),
+        scopes: scopes.collect(),
+    })
+}
+
+/// An id scope.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct ScopeView {
+    scope: String,
+}
+
+/// What runs here.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct StatusView {
+    version: &'static str,
+    /// The host name that devices call.
+    hostname: String,
+    /// The fingerprint of the policy engine's version and settings.
+    engine: String,
+    /// Whether policies run in pooled memory; if not, decisions take longer.
+    pooled: bool,
+    /// Policy calls that wait or run.
+    policy_calls_in_flight: usize,
+    registrations_under_way: usize,
+    /// The id scopes that the caller sees.
+    scopes: Vec<ScopeStatus>,
+}
+
+/// What is in an id scope.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct ScopeStatus {
+    scope: String,
+    hubs: usize,
+    groups: usize,
+    /// Devices on its hubs.
+    assigned: u64,
 }

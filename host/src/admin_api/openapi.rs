@@ -1,13 +1,16 @@
-//! The OpenAPI document, made from the table of endpoints and the types of the bodies.
+//! The OpenAPI document, made from the table of endpoints and the types of what they take and give.
+
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
-use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
+use utoipa::{PartialSchema as _, ToSchema as _};
 
 use super::authorize::Rule;
 use super::body::{self, Answer};
-use super::routes;
-use super::{authority, hub, problem, record, terms, token};
-use crate::registry::import::ImportReport;
+use super::problem::Problem;
+use super::routes::{self, Endpoint, Gives};
 
 pub(super) async fn serve() -> Answer {
     body::ok(&document())
@@ -15,69 +18,79 @@ pub(super) async fn serve() -> Answer {
 
 /// The document, OpenAPI 3.1.
 pub fn document() -> Value {
-    let mut paths = Map::new();
-    for endpoint in routes::all() {
-        let mut responses = Map::new();
-        let good = match endpoint.gives {
-            Some(schema) => json!({ "description": "Done", "content": { "application/json": { "schema": reference(schema) } } }),
-            None => json!({ "description": "Done" }),
-        };
-        responses.insert("2XX".to_owned(), good);
-        let problem = json!({ "application/problem+json": { "schema": reference("Problem") } });
-        responses.insert("default".to_owned(), json!({ "description": "A problem (RFC 9457)", "content": problem }));
-        let mut operation = json!({
-            "summary": endpoint.summary,
-            "description": format!("Who may: {}.", who_may(endpoint.rule)),
-            "responses": responses,
-            "security": [{ "token": [] }],
-        });
-        let parameters: Vec<Value> = parameters(endpoint.path).collect();
-        if let Some(operation) = operation.as_object_mut() {
-            if !parameters.is_empty() {
-                operation.insert("parameters".to_owned(), parameters.into());
-            }
-            if let Some((media, schema)) = endpoint.takes {
-                let schema = if schema.is_empty() { json!({}) } else { json!({ "schema": reference(schema) }) };
-                operation.insert("requestBody".to_owned(), json!({ "required": true, "content": { media: schema } }));
-            }
-        }
-        let path = paths.entry(endpoint.path.to_owned()).or_insert_with(|| json!({}));
-        if let Some(path) = path.as_object_mut() {
-            path.insert(endpoint.method.as_str().to_ascii_lowercase(), operation);
-        }
+    let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
+    let mut schemas: Vec<(String, RefOr<Schema>)> = Vec::new();
+    Problem::schemas(&mut schemas);
+    schemas.push((Problem::name().into_owned(), Problem::schema()));
+    for mut endpoint in routes::all() {
+        schemas.append(&mut endpoint.schemas);
+        let method = endpoint.method.as_str().to_ascii_lowercase();
+        paths.entry(endpoint.path).or_default().insert(method, operation(&endpoint));
     }
+    let schemas: BTreeMap<String, RefOr<Schema>> = schemas.into_iter().collect();
     json!({
         "openapi": "3.1.0",
-        "info": { "title": "Landfall management API", "version": "1", "license": { "name": "Apache-2.0" } },
+        "info": {
+            "title": "Landfall management API",
+            "description": "Every request carries a bearer token: `Authorization: Bearer lf_...`",
+            "version": "1",
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+        },
+        "security": [{ "token": [] }],
         "paths": paths,
         "components": {
-            "schemas": schemas(),
+            "schemas": schemas,
             "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
         },
     })
 }
 
-/// The types of the bodies, and all that they are made of.
-fn schemas() -> Value {
-    let mut all = Vec::new();
-    add::<problem::Problem>(&mut all);
-    add::<token::TokenWish>(&mut all);
-    add::<hub::HubBody>(&mut all);
-    add::<hub::HubView>(&mut all);
-    add::<authority::CertificateBody>(&mut all);
-    add::<authority::AuthorityView>(&mut all);
-    add::<terms::EnrollmentBody>(&mut all);
-    add::<record::StateBody>(&mut all);
-    add::<ImportReport>(&mut all);
-    let named = all.into_iter().map(|(name, schema)| (name, json!(schema)));
-    Value::Object(named.collect())
+fn operation(endpoint: &Endpoint) -> Value {
+    let schema = match &endpoint.gives {
+        Gives::Nothing => None,
+        Gives::One(name) => Some(reference(name)),
+        Gives::Page(name) => Some(json!({
+            "type": "object",
+            "required": ["items"],
+            "properties": {
+                "items": { "type": "array", "items": reference(name) },
+                "next": { "type": "string", "description": "`after` of the next page; absent on the last." },
+            },
+        })),
+    };
+    let good = match schema {
+        Some(schema) => json!({ "description": "Done.", "content": { "application/json": { "schema": schema } } }),
+        None => json!({ "description": "Done." }),
+    };
+    let problem = json!({ "application/problem+json": { "schema": reference("Problem") } });
+    let mut operation = json!({
+        "operationId": operation_id(endpoint),
+        "summary": endpoint.summary,
+        "description": format!("Who may: {}.", who_may(endpoint.rule)),
+        "responses": { "2XX": good, "default": { "description": "A problem (RFC 9457).", "content": problem } },
+    });
+    let in_path = parameters(endpoint.path);
+    let in_query = endpoint.query.iter().map(|parameter| json!(parameter));
+    let parameters: Vec<Value> = in_path.chain(in_query).collect();
+    let body = endpoint.takes.as_ref().map(|(media, schema)| {
+        let schema = schema.as_deref().map_or_else(|| json!({}), |name| json!({ "schema": reference(name) }));
+        let content: Map<String, Value> = media.iter().map(|media| ((*media).to_owned(), schema.clone())).collect();
+        json!({ "required": true, "content": content })
+    });
+    if let Some(operation) = operation.as_object_mut() {
+        if !parameters.is_empty() {
+            operation.insert("parameters".to_owned(), parameters.into());
+        }
+        operation.extend(body.map(|body| ("requestBody".to_owned(), body)));
+    }
+    operation
 }
 
-type Schema = utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>;
-
-fn add<T: ToSchema>(all: &mut Vec<(String, Schema)>) {
-    T::schemas(all);
-    all.push((T::name().into_owned(), T::schema()));
+/// The method and the words of the path: `put_hubs_name`.
+fn operation_id(endpoint: &Endpoint) -> String {
+    let path = endpoint.path.trim_start_matches("/api/v1/").trim_start_matches("scopes/{scope}/");
+    let words = path.split(['/', '-', '.']).map(|word| word.trim_matches(['{', '}']));
+    std::iter::once(endpoint.method.as_str().to_ascii_lowercase().as_str()).chain(words).collect::<Vec<_>>().join("_")
 }
 
 fn parameters(path: &str) -> impl Iterator<Item = Value> + '_ {
@@ -94,7 +107,8 @@ fn who_may(rule: Rule) -> &'static str {
         Rule::AnyToken => "whoever has a token",
         Rule::Operate => "operators",
         Rule::Read => "operators and auditors",
-        Rule::Import | Rule::ReadRecords => "operators, manufacturers for their own records, and auditors where nothing changes",
+        Rule::Import => "operators, and manufacturers for their own records",
+        Rule::ReadRecords => "operators, auditors, and manufacturers for their own records",
         Rule::Publish => "operators and publishers",
         Rule::ReadPlugins => "operators, auditors and publishers",
         Rule::OperateAll => "operators whose token is bound to no id scope",

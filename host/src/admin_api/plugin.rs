@@ -3,39 +3,46 @@
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::{Path, Request, State};
-use serde_json::{Value, json};
+use axum::extract::{Request, State};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::authorize::Caller;
-use super::body::{self, Answer};
+use super::body::{self, Answer, Asked, At, PageQuery};
 use super::hub::known;
 use super::problem::Problem;
 use crate::names::PluginName;
 use crate::policy::image::{Revision, Tier, Worlds};
 use crate::policy::live::ImageError;
 use crate::service::Service;
-use crate::store::PublishedPlugin;
+use crate::store::{Listing, PublishedPlugin};
 
-pub(super) async fn list(State(service): State<Arc<Service>>, Path(scope): Path<String>) -> Answer {
+pub(super) async fn list(
+    State(service): State<Arc<Service>>,
+    At(scope): At<String>,
+    Asked(page): Asked<PageQuery>,
+) -> Answer {
     let scope = known(&service, &scope)?;
+    let page = page.of(&service, scope.plugins().collect(), |plugin| plugin.name.to_string());
     let mut items = Vec::new();
-    for plugin in scope.plugins() {
+    for plugin in page.items {
         let revision = service.images.revision(plugin.live).await.map_err(not_loaded)?;
         items.push(view(plugin, &revision));
     }
-    body::ok(&json!({ "items": items }))
+    body::listing(Listing { items, next: page.next }, PluginView::clone)
 }
 
-pub(super) async fn show(State(service): State<Arc<Service>>, Path((scope, name)): Path<(String, String)>) -> Answer {
+pub(super) async fn show(State(service): State<Arc<Service>>, At((scope, name)): At<(String, String)>) -> Answer {
     let scope = known(&service, &scope)?;
-    let plugin = scope.plugin(&name.parse()?).ok_or_else(|| Problem::not_found(format!("there is no plugin {name}")))?;
+    let plugin =
+        scope.plugin(&name.parse()?).ok_or_else(|| Problem::not_found(format!("there is no plugin {name}")))?;
     let revision = service.images.revision(plugin.live).await.map_err(not_loaded)?;
     body::ok(&view(plugin, &revision))
 }
 
 pub(super) async fn publish(
     State(service): State<Arc<Service>>,
-    Path((scope, name)): Path<(String, String)>,
+    At((scope, name)): At<(String, String)>,
     Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Answer {
@@ -65,7 +72,7 @@ pub(super) async fn publish(
     body::put(outcome, &format!("plugin {name}"), None, &shown)
 }
 
-pub(super) async fn remove(State(service): State<Arc<Service>>, Path((scope, name)): Path<(String, String)>) -> Answer {
+pub(super) async fn remove(State(service): State<Arc<Service>>, At((scope, name)): At<(String, String)>) -> Answer {
     let outcome = service.store.delete_plugin(&scope.parse()?, &name.parse()?).await?;
     service.reload().await?;
     body::deleted(outcome, &format!("plugin {name}"))
@@ -78,27 +85,63 @@ fn not_loaded(error: ImageError) -> Problem {
     }
 }
 
-fn view(plugin: &PublishedPlugin, revision: &Revision) -> Value {
+/// A policy plugin: its live revision, and what that is.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PluginView {
+    name: String,
+    /// The live revision: SHA-256 of the component.
+    digest: String,
+    /// Revisions that were live before, newest first.
+    previous: Vec<String>,
+    published_at: String,
+    /// The id of a token.
+    published_by: String,
+    /// What the component says of itself.
+    description: DescriptionView,
+    /// JSON Schema of its settings.
+    #[schema(value_type = Option<Object>)]
+    settings_schema: Option<Value>,
+    /// Everything that it imports: its authority.
+    imports: Vec<String>,
+    /// What its imports amount to.
+    tier: &'static str,
+    /// What it decides: hubs (`selector`), places (`grouper`) or both (`policy`).
+    worlds: &'static str,
+    size_bytes: usize,
+}
+
+/// What a component says of itself.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct DescriptionView {
+    name: String,
+    version: String,
+    summary: String,
+}
+
+fn view(plugin: &PublishedPlugin, revision: &Revision) -> PluginView {
     let (card, description) = (revision.card(), revision.description());
-    json!({
-        "name": plugin.name,
-        "digest": plugin.live,
-        "previous": plugin.previous,
-        "publishedAt": plugin.published_at.to_string(),
-        "publishedBy": plugin.published_by,
-        "description": {
-            "name": description.name,
-            "version": description.version,
-            "summary": description.summary,
+    PluginView {
+        name: plugin.name.to_string(),
+        digest: plugin.live.to_string(),
+        previous: plugin.previous.iter().map(ToString::to_string).collect(),
+        published_at: plugin.published_at.to_string(),
+        published_by: plugin.published_by.clone(),
+        description: DescriptionView {
+            name: description.name.clone(),
+            version: description.version.clone(),
+            summary: description.summary.clone(),
         },
-        "settingsSchema": description.settings_schema.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok()),
-        "imports": card.imports,
-        "tier": match card.tier { Tier::Pure => "pure" },
-        "worlds": match card.worlds {
+        settings_schema: description.settings_schema.as_deref().and_then(|text| serde_json::from_str(text).ok()),
+        imports: card.imports.clone(),
+        tier: match card.tier {
+            Tier::Pure => "pure",
+        },
+        worlds: match card.worlds {
             Worlds::Selector => "selector",
             Worlds::Grouper => "grouper",
             Worlds::Policy => "policy",
         },
-        "sizeBytes": revision.bytes().len(),
-    })
+        size_bytes: revision.bytes().len(),
+    }
 }

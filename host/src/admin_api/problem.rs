@@ -47,6 +47,12 @@ impl Problem {
         Self::new(404, detail)
     }
 
+    /// The same problem, with something more to know.
+    pub(super) fn noting(mut self, more: &str) -> Self {
+        self.detail = format!("{}; {more}", self.detail);
+        self
+    }
+
     /// 400: what the body says cannot be taken, at one place.
     pub(super) fn at(pointer: impl Into<String>, message: impl Into<String>) -> Self {
         Self::of(vec![ProblemPart { pointer: pointer.into(), message: message.into() }])
@@ -63,7 +69,7 @@ impl IntoResponse for Problem {
         let mut answer = Response::new(Body::from(serde_json::to_vec(&self).unwrap_or_default()));
         *answer.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut set = |name: HeaderName, value| answer.headers_mut().insert(name, HeaderValue::from_static(value));
-        set(CONTENT_TYPE, MEDIA_TYPE);
+        set(CONTENT_TYPE, "application/problem+json");
         match self.status {
             401 => drop(set(http::header::WWW_AUTHENTICATE, "Bearer")),
             429 | 503 => drop(set(RETRY_AFTER, "2")),
@@ -89,6 +95,3 @@ impl From<NameError> for Problem {
         Self::new(400, error.to_string())
     }
 }
-
-/// The media type of a problem document.
-pub(super) const MEDIA_TYPE: &str = "application/problem+json";

@@ -1,42 +1,52 @@
 //! Manufacturing records.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
-use axum::extract::{Path, Query, Request, State};
-use http::header::CONTENT_TYPE;
+use axum::extract::{Request, State};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http_body_util::BodyExt as _;
-use serde::Deserialize;
-use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Semaphore, mpsc};
 
 use super::authorize::Caller;
-use super::body::{self, Answer, PageQuery};
+use super::body::{self, Answer, Asked, At, PageQuery};
 use super::hub::known;
 use super::problem::Problem;
-use crate::names::ManufacturerId;
+use crate::names::{Digest, ManufacturerId};
 use crate::registry::import::{self, Format, Import, ImportError};
-use crate::registry::{ManufacturingRecord, RecordState};
+use crate::registry::{Evidence, ManufacturingRecord, RecordState};
 use crate::service::Service;
 use crate::store::RecordFilter;
 
 /// Which records.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Filter {
+    /// Only this manufacturer's.
     manufacturer: Option<String>,
+    /// Only those in this state.
     state: Option<RecordState>,
+    /// Only those whose registration id begins so.
     prefix: Option<String>,
+    /// The key after which the page begins: `next` of the page before.
+    after: Option<String>,
+    /// At most so many.
+    limit: Option<usize>,
 }
 
 /// How to import.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct ImportQuery {
     /// Whose records; a manufacturer's token says that by itself.
     manufacturer: Option<String>,
+    /// Whether one refused row refuses all.
     #[serde(default)]
     all_or_nothing: bool,
+    /// Whether to say only what would be done.
     #[serde(default)]
     dry_run: bool,
 }
@@ -45,15 +55,15 @@ pub(super) struct ImportQuery {
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StateBody {
+    /// Whether the device may be provisioned.
     state: RecordState,
 }
 
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
-    Path(scope): Path<String>,
+    At(scope): At<String>,
     Extension(caller): Extension<Caller>,
-    Query(page): Query<PageQuery>,
-    Query(filter): Query<Filter>,
+    Asked(filter): Asked<Filter>,
 ) -> Answer {
     let scope = known(&service, &scope)?;
     let asked = filter.manufacturer.as_deref().map(str::parse::<ManufacturerId>).transpose()?;
@@ -61,6 +71,7 @@ pub(super) async fn list(
         Some((own, _)) => Some(own.clone()),
         None => asked,
     };
+    let page = PageQuery { after: filter.after, limit: filter.limit };
     let prefix = filter.prefix.map(|prefix| prefix.to_ascii_lowercase());
     let filter = RecordFilter { manufacturer, state: filter.state, prefix };
     let listing = service.store.records(&scope.scope, page.page(&service), filter).await?;
@@ -69,7 +80,7 @@ pub(super) async fn list(
 
 pub(super) async fn show(
     State(service): State<Arc<Service>>,
-    Path((scope, id)): Path<(String, String)>,
+    At((scope, id)): At<(String, String)>,
     Extension(caller): Extension<Caller>,
 ) -> Answer {
     let found = service.store.record(&scope.parse()?, &id.parse()?).await?;
@@ -80,7 +91,7 @@ pub(super) async fn show(
 
 pub(super) async fn set_state(
     State(service): State<Arc<Service>>,
-    Path((scope, id)): Path<(String, String)>,
+    At((scope, id)): At<(String, String)>,
     request: Request,
 ) -> Answer {
     let StateBody { state } = body::json(&service, request).await?;
@@ -96,9 +107,10 @@ pub(super) async fn set_state(
 
 pub(super) async fn import(
     State(service): State<Arc<Service>>,
-    Path(scope): Path<String>,
+    At(scope): At<String>,
     Extension(caller): Extension<Caller>,
-    Query(query): Query<ImportQuery>,
+    Extension(imports): Extension<Arc<Imports>>,
+    Asked(query): Asked<ImportQuery>,
     request: Request,
 ) -> Answer {
     let scope = known(&service, &scope)?.scope.clone();
@@ -111,6 +123,9 @@ pub(super) async fn import(
         (None, Some(asked)) => (asked, None),
         (None, None) => return Err(Problem::new(400, "say whose records these are: ?manufacturer=NAME")),
     };
+    if request.headers().contains_key(CONTENT_ENCODING) {
+        return Err(Problem::new(415, "send the file as it is, not compressed"));
+    }
     let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let format = match kind.split(';').next().map(str::trim) {
         Some("application/x-ndjson" | "application/jsonl") => Format::JsonLines,
@@ -126,12 +141,21 @@ pub(super) async fn import(
         dry_run: query.dry_run,
         now: service.ambient.now(),
     };
+    let Ok(_one_of_few) = imports.0.try_acquire() else {
+        return Err(Problem::new(429, "as many imports as allowed are under way; try again when one has ended"));
+    };
     let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
     let silence = Duration::from_secs(service.config.limits.management.body_seconds);
-    tokio::spawn(feed(request, sender, silence));
-    match import::import(&service.store, &service.config.limits.management, import, pieces).await {
+    let importing = import::import(&service.store, &service.config.limits.management, import, pieces);
+    // Both end before the answer goes out: a client that is still sending would not read it.
+    let (imported, ()) = tokio::join!(importing, feed(request, sender, silence));
+    match imported {
         Ok(report) => body::ok(&report),
         Err(error @ ImportError::TooLarge { .. }) => Err(Problem::new(413, error.to_string())),
+        Err(ImportError::Store { error, report }) => {
+            let so_far = format!("{} were added and {} updated before that", report.added, report.updated);
+            Err(Problem::from(error).noting(&so_far))
+        }
         Err(error) => {
             tracing::error!(%error, "an import failed");
             Err(Problem::new(503, error.to_string()))
@@ -139,9 +163,10 @@ pub(super) async fn import(
     }
 }
 
-/// Hands the body on as it comes. A body that stops coming ends the import with what was read until then.
+/// Hands the body on as it comes. A body that stops coming ends the import with what was read until then. When the
+/// import wants no more, what still comes is thrown away for a while, so that the client gets to read its answer.
 async fn feed(request: Request, pieces: mpsc::Sender<import::Piece>, silence: Duration) {
-    let mut body = request.into_body();
+    let (mut body, mut unwanted) = (request.into_body(), 0_usize);
     loop {
         let piece = match tokio::time::timeout(silence, body.frame()).await {
             Err(_) => Err(format!("nothing came for {} s", silence.as_secs())),
@@ -153,32 +178,63 @@ async fn feed(request: Request, pieces: mpsc::Sender<import::Piece>, silence: Du
             },
         };
         let last = piece.is_err();
-        if pieces.send(piece).await.is_err() || last {
+        if pieces.is_closed() {
+            unwanted = unwanted.saturating_add(piece.as_ref().map_or(0, bytes::Bytes::len));
+        } else {
+            // When the import has ended in this very moment, the next piece sees it.
+            drop(pieces.send(piece).await);
+        }
+        if last || unwanted > MAX_UNWANTED_BYTES {
             return;
         }
     }
 }
 
-fn view(record: &ManufacturingRecord) -> Value {
-    let ManufacturingRecord { registration_id, manufacturer, state, evidence, facts, imported_at, updated_at } = record;
-    let mut view = json!({
-        "registrationId": registration_id,
-        "manufacturer": manufacturer,
-        "state": state,
-        "facts": facts,
-        "importedAt": imported_at.to_string(),
-        "updatedAt": updated_at.to_string(),
-    });
-    let evidence = [
-        ("certificateSha256", evidence.certificate_sha256),
-        ("publicKeySha256", evidence.public_key_sha256),
-        ("endorsementKeySha256", evidence.endorsement_key_sha256),
-    ];
-    if let Some(members) = view.as_object_mut() {
-        members.extend(evidence.into_iter().filter_map(|(name, digest)| Some((name.to_owned(), json!(digest?)))));
-    }
-    view
+/// A manufacturing record as it is.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RecordView {
+    registration_id: String,
+    /// Who made the device, and alone may change what is said of it.
+    manufacturer: String,
+    /// Whether it may be provisioned.
+    state: RecordState,
+    /// SHA-256 of its certificate's DER.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_sha256: Option<String>,
+    /// SHA-256 of its public key (SubjectPublicKeyInfo, DER).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_key_sha256: Option<String>,
+    /// SHA-256 of its TPM's endorsement key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endorsement_key_sha256: Option<String>,
+    /// What policies may use.
+    facts: BTreeMap<String, String>,
+    imported_at: String,
+    updated_at: String,
 }
+
+fn view(record: &ManufacturingRecord) -> RecordView {
+    let Evidence { certificate_sha256, public_key_sha256, endorsement_key_sha256 } = &record.evidence;
+    let text = |digest: &Option<Digest>| digest.map(|digest| digest.to_string());
+    RecordView {
+        registration_id: record.registration_id.to_string(),
+        manufacturer: record.manufacturer.to_string(),
+        state: record.state,
+        certificate_sha256: text(certificate_sha256),
+        public_key_sha256: text(public_key_sha256),
+        endorsement_key_sha256: text(endorsement_key_sha256),
+        facts: record.facts.clone(),
+        imported_at: record.imported_at.to_string(),
+        updated_at: record.updated_at.to_string(),
+    }
+}
+
+/// Bounds the imports at once.
+pub(super) struct Imports(pub(super) Semaphore);
+
+/// Bytes that are thrown away for the sake of an answer.
+const MAX_UNWANTED_BYTES: usize = 64 << 20;
 
 /// Pieces of a body that may wait for the parser.
 const PIECES_AHEAD: usize = 16;

@@ -2,31 +2,40 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::body::{self, Answer, PageQuery};
+use super::body::{self, Answer, Asked, At, PageQuery};
 use super::hub::known;
 use super::problem::Problem;
-use crate::registration::{Outcome, Registration};
+use crate::enrollment::EnrollmentRef;
+use crate::json::JsonText;
+use crate::registration::{Outcome, Registration, Substatus};
 use crate::service::Service;
 use crate::store::RegistrationFilter;
 
 /// Which registrations.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Filter {
+    /// Only those on this hub.
     hub: Option<String>,
+    /// Only those that this enrollment group admitted.
     group: Option<String>,
+    /// The key after which the page begins: `next` of the page before.
+    after: Option<String>,
+    /// At most so many.
+    limit: Option<usize>,
 }
 
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
-    Path(scope): Path<String>,
-    Query(page): Query<PageQuery>,
-    Query(filter): Query<Filter>,
+    At(scope): At<String>,
+    Asked(filter): Asked<Filter>,
 ) -> Answer {
     let scope = known(&service, &scope)?;
+    let page = PageQuery { after: filter.after, limit: filter.limit };
     let filter = RegistrationFilter {
         hub: filter.hub.as_deref().map(str::parse).transpose()?,
         group: filter.group.as_deref().map(str::parse).transpose()?,
@@ -34,13 +43,13 @@ pub(super) async fn list(
     body::listing(service.store.registrations(&scope.scope, page.page(&service), filter).await?, view)
 }
 
-pub(super) async fn show(State(service): State<Arc<Service>>, Path((scope, id)): Path<(String, String)>) -> Answer {
+pub(super) async fn show(State(service): State<Arc<Service>>, At((scope, id)): At<(String, String)>) -> Answer {
     let found = service.store.registration(&scope.parse()?, &id.parse()?).await?;
     let found = found.ok_or_else(|| missing(&id))?;
     body::tagged(body::ok(&view(&found))?, Some(&found.etag()))
 }
 
-pub(super) async fn remove(State(service): State<Arc<Service>>, Path((scope, id)): Path<(String, String)>) -> Answer {
+pub(super) async fn remove(State(service): State<Arc<Service>>, At((scope, id)): At<(String, String)>) -> Answer {
     let scope = known(&service, &scope)?;
     let removed = service.store.delete_registration(&scope.scope, &id.parse()?).await?;
     let removed = removed.ok_or_else(|| missing(&id))?;
@@ -48,7 +57,7 @@ pub(super) async fn remove(State(service): State<Arc<Service>>, Path((scope, id)
     body::no_content()
 }
 
-pub(super) async fn release(State(service): State<Arc<Service>>, Path((scope, id)): Path<(String, String)>) -> Answer {
+pub(super) async fn release(State(service): State<Arc<Service>>, At((scope, id)): At<(String, String)>) -> Answer {
     if service.store.release_registration(&scope.parse()?, &id.parse()?).await? {
         body::no_content()
     } else {
@@ -60,33 +69,86 @@ fn missing(id: &str) -> Problem {
     Problem::not_found(format!("{id} is not registered"))
 }
 
-fn view(registration: &Registration) -> Value {
-    let mut view = json!({
-        "registrationId": registration.registration_id,
-        "enrollment": registration.enrollment,
-        "keyIdentity": registration.key_identity,
-        "operationId": registration.operation,
-        "decision": registration.decision.to_string(),
-        "createdAt": registration.created_at.to_string(),
-        "updatedAt": registration.updated_at.to_string(),
-        "generation": registration.generation,
-    });
-    let outcome = match &registration.outcome {
-        Outcome::Assigned(assignment) => json!({
-            "status": "assigned",
-            "hub": assignment.hub,
-            "deviceId": assignment.device_id,
-            "since": assignment.since.to_string(),
-            "substatus": assignment.substatus,
-            "group": assignment.group_path,
-            "tags": assignment.tags.value(),
-            "desired": assignment.desired.value(),
-            "payload": assignment.payload.as_ref().map(crate::json::JsonText::value),
-        }),
-        Outcome::Failed { code, message } => json!({ "status": "failed", "errorCode": code, "errorMessage": message }),
+/// A registration as it is. The words are those of DPS's registration state where it has them.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RegistrationView {
+    registration_id: String,
+    /// `assigned` or `failed`.
+    status: &'static str,
+    /// The hub that the device is on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    assigned_hub: Option<String>,
+    /// Its id there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_id: Option<String>,
+    /// How it came there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    substatus: Option<Substatus>,
+    /// Since when it is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<String>,
+    /// Its group in the solution, from the outermost inwards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group_path: Option<Vec<String>>,
+    /// Its twin's first tags.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    tags: Option<Value>,
+    /// Its twin's first desired properties.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    desired: Option<Value>,
+    /// What it is told beside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    payload: Option<Value>,
+    /// Why it failed: DPS's code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_code: Option<u32>,
+    /// What the device was told then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_message: Option<String>,
+    /// What admitted it: `{"group": ID}` or `{"individual": ID}`.
+    #[schema(value_type = Object)]
+    enrollment: EnrollmentRef,
+    /// SHA-256 of the public key that the id belongs to; absent once it was released.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_identity: Option<String>,
+    operation_id: String,
+    /// The tracking id under which the ledger explains it.
+    decision: String,
+    created_at: String,
+    updated_at: String,
+    /// 1 for the first state, one more for each later one.
+    generation: u64,
+}
+
+fn view(registration: &Registration) -> RegistrationView {
+    let assigned = registration.assignment();
+    let (error_code, error_message) = match &registration.outcome {
+        Outcome::Assigned(_) => (None, None),
+        Outcome::Failed { code, message } => (Some(*code), Some(message.clone())),
     };
-    if let (Some(members), Value::Object(outcome)) = (view.as_object_mut(), outcome) {
-        members.extend(outcome);
+    RegistrationView {
+        registration_id: registration.registration_id.to_string(),
+        status: if assigned.is_some() { "assigned" } else { "failed" },
+        assigned_hub: assigned.map(|place| place.hub.to_string()),
+        device_id: assigned.map(|place| place.device_id.to_string()),
+        substatus: assigned.map(|place| place.substatus),
+        since: assigned.map(|place| place.since.to_string()),
+        group_path: assigned.map(|place| place.group_path.clone()),
+        tags: assigned.map(|place| place.tags.value()),
+        desired: assigned.map(|place| place.desired.value()),
+        payload: assigned.and_then(|place| place.payload.as_ref()).map(JsonText::value),
+        error_code,
+        error_message,
+        enrollment: registration.enrollment.clone(),
+        key_identity: registration.key_identity.map(|key| key.to_string()),
+        operation_id: registration.operation.to_string(),
+        decision: registration.decision.to_string(),
+        created_at: registration.created_at.to_string(),
+        updated_at: registration.updated_at.to_string(),
+        generation: registration.generation,
     }
-    view
 }

@@ -1,11 +1,20 @@
 //! The table of endpoints.
 
-use axum::routing::{MethodRouter, delete, get, post, put};
-use http::Method;
 use std::sync::Arc;
 
-use super::authorize::Rule;
-use super::{authority, enrollment, hub, misc, openapi, plugin, record, registration, token};
+use axum::routing::{MethodRouter, delete, get, post, put};
+use http::Method;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::openapi::schema::Schema;
+use utoipa::{IntoParams, ToSchema};
+
+use super::authorize::Rule::{
+    self, AnyToken, Import, Operate, OperateAll, Publish, Read, ReadAll, ReadPlugins, ReadRecords,
+};
+use super::body::PageQuery;
+use super::{authority, enrollment, hub, misc, openapi, plugin, record, registration, terms, token};
+use crate::registry::import::ImportReport;
 use crate::service::Service;
 
 /// One method of one path.
@@ -16,56 +25,266 @@ pub(super) struct Endpoint {
     pub(super) handler: MethodRouter<Arc<Service>>,
     /// One sentence for the OpenAPI document.
     pub(super) summary: &'static str,
-    /// The media type and the schema of the body.
-    pub(super) takes: Option<(&'static str, &'static str)>,
-    /// The schema of a good answer.
-    pub(super) gives: Option<&'static str>,
+    /// What the query may say.
+    pub(super) query: Vec<Parameter>,
+    /// The media types of the body; the name of its schema when it is JSON.
+    pub(super) takes: Option<(&'static [&'static str], Option<String>)>,
+    /// A good answer.
+    pub(super) gives: Gives,
+    /// The schemas that these names mean.
+    pub(super) schemas: Vec<(String, RefOr<Schema>)>,
+}
+
+/// A good answer.
+pub(super) enum Gives {
+    /// 204, or a document that has no schema here.
+    Nothing,
+    /// One thing, by the name of its schema.
+    One(String),
+    /// A page of things.
+    Page(String),
+}
+
+/// A path within an id scope.
+macro_rules! scoped {
+    ($path:literal) => {
+        concat!("/api/v1/scopes/{scope}/", $path)
+    };
 }
 
 /// All of them. There is no other way to a handler, and none without a rule.
 pub(super) fn all() -> Vec<Endpoint> {
-    use Rule::{AnyToken, Import, Operate, OperateAll, Publish, Read, ReadAll, ReadPlugins, ReadRecords};
-    const JSON: &str = "application/json";
-    let e = |method, path, rule, handler, summary, takes, gives| Endpoint { method, path, rule, handler, summary, takes, gives };
-    let (g, p, d, o) = (Method::GET, Method::PUT, Method::DELETE, Method::POST);
+    let (of_all, of_scope) = (of_all_scopes(), of_one_scope());
+    of_all.into_iter().chain(of_scope).chain(of_enrollments()).chain(of_devices()).collect()
+}
+
+fn of_all_scopes() -> Vec<Endpoint> {
     vec![
-        e(g.clone(), "/api/v1/openapi.json", AnyToken, get(openapi::serve), "This document", None, None),
-        e(g.clone(), "/api/v1/status", Read, get(misc::status), "What runs here", None, None),
-        e(g.clone(), "/api/v1/scopes", AnyToken, get(misc::scopes), "The id scopes that the caller sees", None, None),
-        e(p.clone(), "/api/v1/scopes/{scope}", OperateAll, put(misc::create_scope), "Makes an id scope", None, None),
-        e(g.clone(), "/api/v1/decisions/{trackingId}", Read, get(misc::decision), "What was decided, or refused, under a tracking id", None, None),
-        e(g.clone(), "/api/v1/tokens", ReadAll, get(token::list), "All tokens, without their secrets", None, None),
-        e(o.clone(), "/api/v1/tokens", OperateAll, post(token::create), "Makes a token; its secret is told this once", Some((JSON, "TokenWish")), None),
-        e(d.clone(), "/api/v1/tokens/{id}", OperateAll, delete(token::revoke), "Revokes a token", None, None),
-        e(g.clone(), "/api/v1/scopes/{scope}/hubs", Read, get(hub::list), "The linked hubs", None, None),
-        e(g.clone(), "/api/v1/scopes/{scope}/hubs/{name}", Read, get(hub::show), "A linked hub and how full it is", None, Some("HubView")),
-        e(p.clone(), "/api/v1/scopes/{scope}/hubs/{name}", Operate, put(hub::link), "Links a hub, or changes it", Some((JSON, "HubBody")), Some("HubView")),
-        e(d.clone(), "/api/v1/scopes/{scope}/hubs/{name}", Operate, delete(hub::unlink), "Unlinks a hub; its devices' registrations stay", None, None),
-        e(g.clone(), "/api/v1/scopes/{scope}/authorities", Read, get(authority::list), "The certificate authorities", None, None),
-        e(g.clone(), "/api/v1/scopes/{scope}/authorities/{name}", Read, get(authority::show), "A certificate authority", None, Some("AuthorityView")),
-        e(p.clone(), "/api/v1/scopes/{scope}/authorities/{name}", Operate, put(authority::upload), "Uploads a certificate authority; it admits nobody until its key is proven", Some((JSON, "CertificateBody")), Some("AuthorityView")),
-        e(d.clone(), "/api/v1/scopes/{scope}/authorities/{name}", Operate, delete(authority::remove), "Removes a certificate authority that no group names", None, None),
-        e(o.clone(), "/api/v1/scopes/{scope}/authorities/{name}/verification-code", Operate, post(authority::code), "Makes the code that the verification certificate's CN must be", None, None),
-        e(o.clone(), "/api/v1/scopes/{scope}/authorities/{name}/verify", Operate, post(authority::verify), "Proves possession of the authority's key", Some((JSON, "CertificateBody")), Some("AuthorityView")),
-        e(g.clone(), "/api/v1/scopes/{scope}/enrollment-groups", Read, get(enrollment::list_groups), "The enrollment groups", None, None),
-        e(g.clone(), "/api/v1/scopes/{scope}/enrollment-groups/{id}", Read, get(enrollment::show_group), "An enrollment group", None, None),
-        e(p.clone(), "/api/v1/scopes/{scope}/enrollment-groups/{id}", Operate, put(enrollment::put_group), "Makes or replaces an enrollment group", Some((JSON, "EnrollmentBody")), None),
-        e(d.clone(), "/api/v1/scopes/{scope}/enrollment-groups/{id}", Operate, delete(enrollment::delete_group), "Removes an enrollment group; its devices' registrations stay", None, None),
-        e(g.clone(), "/api/v1/scopes/{scope}/enrollments", Read, get(enrollment::list_individuals), "The individual enrollments", None, None),
-        e(g.clone(), "/api/v1/scopes/{scope}/enrollments/{id}", Read, get(enrollment::show_individual), "An individual enrollment", None, None),
-        e(p.clone(), "/api/v1/scopes/{scope}/enrollments/{id}", Operate, put(enrollment::put_individual), "Makes or replaces an individual enrollment", Some((JSON, "EnrollmentBody")), None),
-        e(d.clone(), "/api/v1/scopes/{scope}/enrollments/{id}", Operate, delete(enrollment::delete_individual), "Removes an individual enrollment", None, None),
-        e(g.clone(), "/api/v1/scopes/{scope}/records", ReadRecords, get(record::list), "Manufacturing records", None, None),
-        e(o.clone(), "/api/v1/scopes/{scope}/records", Import, post(record::import), "Imports manufacturing records: application/x-ndjson or text/csv", Some(("application/x-ndjson", "")), Some("ImportReport")),
-        e(g.clone(), "/api/v1/scopes/{scope}/records/{id}", ReadRecords, get(record::show), "A device's manufacturing record", None, None),
-        e(p.clone(), "/api/v1/scopes/{scope}/records/{id}/state", Operate, put(record::set_state), "Activates, quarantines or retires a device", Some((JSON, "StateBody")), None),
-        e(g.clone(), "/api/v1/scopes/{scope}/registrations", Read, get(registration::list), "Registrations", None, None),
-        e(g.clone(), "/api/v1/scopes/{scope}/registrations/{id}", Read, get(registration::show), "A device's registration", None, None),
-        e(d, "/api/v1/scopes/{scope}/registrations/{id}", Operate, delete(registration::remove), "Forgets a registration and gives its place back", None, None),
-        e(o, "/api/v1/scopes/{scope}/registrations/{id}/release", Operate, post(registration::release), "Lets the registration id be claimed with another key", None, None),
-        e(g.clone(), "/api/v1/scopes/{scope}/plugins", ReadPlugins, get(plugin::list), "The published policy plugins", None, None),
-        e(g, "/api/v1/scopes/{scope}/plugins/{name}", ReadPlugins, get(plugin::show), "A policy plugin's capability card", None, None),
-        e(p, "/api/v1/scopes/{scope}/plugins/{name}", Publish, put(plugin::publish), "Publishes a revision of a policy plugin; the body is the component", Some(("application/wasm", "")), None),
-        e(Method::DELETE, "/api/v1/scopes/{scope}/plugins/{name}", Publish, delete(plugin::remove), "Removes a plugin that no group names", None, None),
+        read("/api/v1/openapi.json", AnyToken, get(openapi::serve), "This document"),
+        read("/api/v1/status", Read, get(misc::status), "What runs here").gives::<misc::StatusView>(),
+        read("/api/v1/scopes", AnyToken, get(misc::scopes), "The id scopes that the caller sees")
+            .pages::<misc::ScopeView>(),
+        write("/api/v1/scopes/{scope}", OperateAll, put(misc::create_scope), "Makes an id scope")
+            .gives::<misc::ScopeView>(),
+        read(
+            "/api/v1/decisions/{trackingId}",
+            Read,
+            get(misc::decision),
+            "What was decided, or refused, under a tracking id",
+        ),
+        read("/api/v1/tokens", ReadAll, get(token::list), "All tokens, without themselves").pages::<token::TokenView>(),
+        ask("/api/v1/tokens", OperateAll, post(token::create), "Makes a token; it is told this once")
+            .takes::<token::TokenWish>()
+            .gives::<token::NewTokenView>(),
+        remove("/api/v1/tokens/{id}", OperateAll, delete(token::revoke), "Revokes a token"),
     ]
+}
+
+fn of_one_scope() -> Vec<Endpoint> {
+    vec![
+        read(scoped!("hubs"), Read, get(hub::list), "The linked hubs").pages::<hub::HubView>(),
+        read(scoped!("hubs/{name}"), Read, get(hub::show), "A linked hub and how full it is").gives::<hub::HubView>(),
+        write(scoped!("hubs/{name}"), Operate, put(hub::link), "Links a hub, or changes it")
+            .takes::<hub::HubBody>()
+            .gives::<hub::HubView>(),
+        remove(scoped!("hubs/{name}"), Operate, delete(hub::unlink), "Unlinks a hub; its devices' registrations stay"),
+        read(scoped!("plugins"), ReadPlugins, get(plugin::list), "The published policy plugins")
+            .pages::<plugin::PluginView>(),
+        read(
+            scoped!("plugins/{name}"),
+            ReadPlugins,
+            get(plugin::show),
+            "A policy plugin: what it is and what it may do",
+        )
+        .gives::<plugin::PluginView>(),
+        write(
+            scoped!("plugins/{name}"),
+            Publish,
+            put(plugin::publish),
+            "Publishes a revision of a policy plugin; the body is the component",
+        )
+        .takes_media(&["application/wasm"])
+        .gives::<plugin::PluginView>(),
+        remove(scoped!("plugins/{name}"), Publish, delete(plugin::remove), "Removes a plugin that no group names"),
+    ]
+}
+
+fn of_enrollments() -> Vec<Endpoint> {
+    vec![
+        read(scoped!("authorities"), Read, get(authority::list), "The certificate authorities")
+            .pages::<authority::AuthorityView>(),
+        read(scoped!("authorities/{name}"), Read, get(authority::show), "A certificate authority")
+            .gives::<authority::AuthorityView>(),
+        write(
+            scoped!("authorities/{name}"),
+            Operate,
+            put(authority::upload),
+            "Uploads a certificate authority; it admits nobody until its key is proven",
+        )
+        .takes::<authority::CertificateBody>()
+        .gives::<authority::AuthorityView>(),
+        remove(
+            scoped!("authorities/{name}"),
+            Operate,
+            delete(authority::remove),
+            "Removes a certificate authority that no group names",
+        ),
+        ask(
+            scoped!("authorities/{name}/verification-code"),
+            Operate,
+            post(authority::code),
+            "Makes the code that the verification certificate's CN must be",
+        )
+        .gives::<authority::CodeView>(),
+        ask(
+            scoped!("authorities/{name}/verify"),
+            Operate,
+            post(authority::verify),
+            "Proves possession of the authority's key",
+        )
+        .takes::<authority::CertificateBody>()
+        .gives::<authority::AuthorityView>(),
+        read(scoped!("enrollment-groups"), Read, get(enrollment::list_groups), "The enrollment groups")
+            .pages::<terms::GroupView>(),
+        read(scoped!("enrollment-groups/{id}"), Read, get(enrollment::show_group), "An enrollment group")
+            .gives::<terms::GroupView>(),
+        write(
+            scoped!("enrollment-groups/{id}"),
+            Operate,
+            put(enrollment::put_group),
+            "Makes or replaces an enrollment group; its policies are configured before it is taken",
+        )
+        .takes::<terms::EnrollmentBody>()
+        .gives::<terms::GroupView>(),
+        remove(
+            scoped!("enrollment-groups/{id}"),
+            Operate,
+            delete(enrollment::delete_group),
+            "Removes an enrollment group; its devices' registrations stay",
+        ),
+        read(scoped!("enrollments"), Read, get(enrollment::list_individuals), "The individual enrollments")
+            .pages::<terms::IndividualView>(),
+        read(scoped!("enrollments/{id}"), Read, get(enrollment::show_individual), "An individual enrollment")
+            .gives::<terms::IndividualView>(),
+        write(
+            scoped!("enrollments/{id}"),
+            Operate,
+            put(enrollment::put_individual),
+            "Makes or replaces an individual enrollment",
+        )
+        .takes::<terms::EnrollmentBody>()
+        .gives::<terms::IndividualView>(),
+        remove(
+            scoped!("enrollments/{id}"),
+            Operate,
+            delete(enrollment::delete_individual),
+            "Removes an individual enrollment; its device's registration stays",
+        ),
+    ]
+}
+
+fn of_devices() -> Vec<Endpoint> {
+    vec![
+        read(scoped!("records"), ReadRecords, get(record::list), "Manufacturing records")
+            .pages::<record::RecordView>()
+            .asks::<record::Filter>(),
+        ask(
+            scoped!("records"),
+            Import,
+            post(record::import),
+            "Imports manufacturing records, one a line; refused rows are told with their lines",
+        )
+        .takes_media(&["application/x-ndjson", "text/csv"])
+        .asks::<record::ImportQuery>()
+        .gives::<ImportReport>(),
+        read(scoped!("records/{id}"), ReadRecords, get(record::show), "A device's manufacturing record")
+            .gives::<record::RecordView>(),
+        write(
+            scoped!("records/{id}/state"),
+            Operate,
+            put(record::set_state),
+            "Activates, quarantines or retires a device",
+        )
+        .takes::<record::StateBody>()
+        .gives::<record::RecordView>(),
+        read(scoped!("registrations"), Read, get(registration::list), "Registrations")
+            .pages::<registration::RegistrationView>()
+            .asks::<registration::Filter>(),
+        read(scoped!("registrations/{id}"), Read, get(registration::show), "A device's registration")
+            .gives::<registration::RegistrationView>(),
+        remove(
+            scoped!("registrations/{id}"),
+            Operate,
+            delete(registration::remove),
+            "Forgets a registration and gives its place back",
+        ),
+        ask(
+            scoped!("registrations/{id}/release"),
+            Operate,
+            post(registration::release),
+            "Lets the registration id be claimed with another key",
+        ),
+    ]
+}
+
+fn read(path: &'static str, rule: Rule, handler: MethodRouter<Arc<Service>>, summary: &'static str) -> Endpoint {
+    Endpoint::new(Method::GET, path, rule, handler, summary)
+}
+
+fn write(path: &'static str, rule: Rule, handler: MethodRouter<Arc<Service>>, summary: &'static str) -> Endpoint {
+    Endpoint::new(Method::PUT, path, rule, handler, summary)
+}
+
+fn ask(path: &'static str, rule: Rule, handler: MethodRouter<Arc<Service>>, summary: &'static str) -> Endpoint {
+    Endpoint::new(Method::POST, path, rule, handler, summary)
+}
+
+fn remove(path: &'static str, rule: Rule, handler: MethodRouter<Arc<Service>>, summary: &'static str) -> Endpoint {
+    Endpoint::new(Method::DELETE, path, rule, handler, summary)
+}
+
+impl Endpoint {
+    fn new(
+        method: Method,
+        path: &'static str,
+        rule: Rule,
+        handler: MethodRouter<Arc<Service>>,
+        summary: &'static str,
+    ) -> Self {
+        let (query, schemas) = (Vec::new(), Vec::new());
+        Self { method, path, rule, handler, summary, query, takes: None, gives: Gives::Nothing, schemas }
+    }
+
+    fn takes<T: ToSchema>(mut self) -> Self {
+        self.takes = Some((&["application/json"], Some(self.named::<T>())));
+        self
+    }
+
+    fn takes_media(mut self, media: &'static [&'static str]) -> Self {
+        self.takes = Some((media, None));
+        self
+    }
+
+    fn gives<T: ToSchema>(mut self) -> Self {
+        self.gives = Gives::One(self.named::<T>());
+        self
+    }
+
+    fn pages<T: ToSchema>(mut self) -> Self {
+        self.gives = Gives::Page(self.named::<T>());
+        self.asks::<PageQuery>()
+    }
+
+    /// Says what the query may be, in place of what was said before.
+    fn asks<Q: IntoParams>(mut self) -> Self {
+        self.query = Q::into_params(|| Some(ParameterIn::Query));
+        self
+    }
+
+    fn named<T: ToSchema>(&mut self) -> String {
+        T::schemas(&mut self.schemas);
+        let name = T::name().into_owned();
+        self.schemas.push((name.clone(), T::schema()));
+        name
+    }
 }

@@ -1,20 +1,26 @@
 //! What an enrollment's body says, read into the domain's types; what is wrong is told by JSON pointers.
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::problem::{Problem, ProblemPart};
 use crate::attestation::x509::pem;
 use crate::catalogue::ScopeCatalogue;
 use crate::enrollment::{
-    Allocation, CertificatePin, Group, GroupAttestation, Individual, IndividualAttestation, InitialTwin, KeyChange,
-    Manufacturing, PolicyBinding, ReprovisionPolicy, Terms,
+    Allocation, CertificatePin, GroupAttestation, IndividualAttestation, InitialTwin, KeyChange, Manufacturing,
+    PolicyBinding, ReprovisionPolicy, Terms,
 };
 use crate::json::JsonText;
 use crate::names::{CaName, Digest, PluginName};
 use crate::policy::image::{ConfigureError, Worlds};
 use crate::policy::live::ImageError;
 use crate::service::Service;
+
+mod view;
+
+pub(super) use view::{GroupView, IndividualView, group_view, individual_view};
 
 /// An enrollment, individual or group.
 #[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
@@ -37,6 +43,22 @@ pub(super) struct EnrollmentBody {
     allocation: AllocationBody,
     #[serde(default)]
     initial_twin: TwinBody,
+    /// What was read can be sent back: the members from here on are not looked at.
+    #[serde(default, rename = "id")]
+    #[schema(ignore)]
+    _id: Option<IgnoredAny>,
+    #[serde(default, rename = "registrationId")]
+    #[schema(ignore)]
+    _registration_id: Option<IgnoredAny>,
+    #[serde(default, rename = "createdAt")]
+    #[schema(ignore)]
+    _created_at: Option<IgnoredAny>,
+    #[serde(default, rename = "updatedAt")]
+    #[schema(ignore)]
+    _updated_at: Option<IgnoredAny>,
+    #[serde(default, rename = "etag")]
+    #[schema(ignore)]
+    _etag: Option<IgnoredAny>,
 }
 
 /// Exactly one of the three.
@@ -55,7 +77,7 @@ pub(super) struct X509Body {
 #[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct PairBody {
-    /// PEM, `{"sha256": ...}`, or the name of an authority.
+    /// PEM, `{"certificate": PEM, "sha256": ...}` with either or both, or the name of an authority.
     #[schema(value_type = Object)]
     primary: Value,
     /// The same.
@@ -81,7 +103,7 @@ pub(super) struct BindingBody {
     /// The plugin's settings.
     #[serde(default)]
     #[schema(value_type = Object)]
-    settings: Option<Value>,
+    settings: Option<Box<RawValue>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, utoipa::ToSchema)]
@@ -118,7 +140,9 @@ pub(super) async fn terms(
     let fallback = match fallback {
         Some(fallback) => bound.read(fallback, selects("fallback")).await,
         // A policy that abstains leaves its devices to the shipped one, unless the operator says otherwise.
-        None => selection.as_ref().filter(|policy| policy.plugin.as_str() != DEFAULT_POLICY).and_then(|_| default_policy()),
+        None => {
+            selection.as_ref().filter(|policy| policy.plugin.as_str() != DEFAULT_POLICY).and_then(|_| default_policy())
+        }
     };
     let mut places = Vec::new();
     for (at, policy) in grouping.iter().enumerate() {
@@ -155,7 +179,9 @@ pub(super) fn group_attestation(scope: &ScopeCatalogue, x509: &X509Body) -> Resu
                 let name: CaName = text.parse().map_err(|error| Problem::at(&pointer, format!("{error}")))?;
                 match scope.authority(&name) {
                     Some(authority) if authority.verified => Ok(name),
-                    Some(_) => Err(Problem::at(pointer, format!("the key of {name} is not proven yet: landfall ca verify"))),
+                    Some(_) => {
+                        Err(Problem::at(pointer, format!("the key of {name} is not proven yet: landfall ca verify")))
+                    }
                     None => Err(Problem::at(pointer, format!("no authority {name} is uploaded: landfall ca upload"))),
                 }
             };
@@ -197,9 +223,35 @@ fn pin(value: &Value, pointer: &str) -> Result<CertificatePin, Problem> {
         let der = pem::certificate_from(text).map_err(|error| wrong(error.to_string()))?;
         return Ok(CertificatePin { sha256: Digest::of(&der), der: Some(der) });
     }
-    let digest = value.get("sha256").and_then(Value::as_str);
-    let digest = digest.ok_or_else(|| wrong("a certificate (PEM), or {\"sha256\": its digest}".to_owned()))?;
-    Ok(CertificatePin { sha256: digest.parse().map_err(|error| wrong(format!("{error}")))?, der: None })
+    let parts: PinBody = serde_json::from_value(value.clone()).map_err(|error| {
+        wrong(format!("a certificate (PEM), or {{\"certificate\": PEM, \"sha256\": its digest}}: {error}"))
+    })?;
+    match (parts.certificate, parts.sha256) {
+        (Some(text), given) => {
+            let der = pem::certificate_from(&text).map_err(|error| wrong(error.to_string()))?;
+            let sha256 = Digest::of(&der);
+            if given.is_some_and(|given| given != sha256) {
+                return Err(Problem::at(format!("{pointer}/sha256"), format!("the certificate's is {sha256}")));
+            }
+            Ok(CertificatePin { sha256, der: Some(der) })
+        }
+        (None, Some(sha256)) => Ok(CertificatePin { sha256, der: None }),
+        (None, None) => Err(wrong("give `certificate` or `sha256`".to_owned())),
+    }
+}
+
+/// A certificate in parts, as it is shown.
+#[derive(Debug, Deserialize, Serialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = PinnedCertificate)]
+pub(super) struct PinBody {
+    /// PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate: Option<String>,
+    /// SHA-256 of the DER.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    sha256: Option<Digest>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -225,13 +277,19 @@ impl Bindings<'_> {
             Ok(revision) => revision,
             Err(error) => return self.wrong(format!("{at}/revision"), format!("{error}")),
         };
-        let settings = JsonText::of(body.settings.as_ref().unwrap_or(&json!({})));
+        // Kept as it is written, so that its digest is that of the author's text.
+        let settings = body.settings.as_deref().map_or("{}", RawValue::get);
+        let settings = match JsonText::parse(settings, MAX_SETTINGS_BYTES, MAX_SETTINGS_DEPTH) {
+            Ok(settings) => settings,
+            Err(error) => return self.wrong(format!("{at}/settings"), error.to_string()),
+        };
         let binding = PolicyBinding { plugin, revision, settings };
         let image = match self.service.images.get(&self.scope.bind_one(&binding)).await {
             Ok(image) => image,
             Err(ImageError::Configure(ConfigureError::Refused { problems })) => {
                 let under = |pointer: &str| format!("{at}/settings{pointer}");
-                self.errors.extend(problems.iter().map(|problem| part(under(&problem.pointer), problem.message.clone())));
+                self.errors
+                    .extend(problems.iter().map(|problem| part(under(&problem.pointer), problem.message.clone())));
                 return None;
             }
             Err(error @ (ImageError::NotPublished(_) | ImageError::NoComponent(_))) => {
@@ -261,76 +319,6 @@ fn default_policy() -> Option<PolicyBinding> {
     Some(PolicyBinding { plugin: DEFAULT_POLICY.parse().ok()?, revision: None, settings: JsonText::of(&json!({})) })
 }
 
-/// A group as the API shows it.
-pub(super) fn group_view(group: &Group) -> Value {
-    let mut view = terms_view(&group.terms);
-    let x509 = match &group.attestation {
-        GroupAttestation::X509Authorities { primary, secondary } => {
-            json!({ "authorities": pair(primary, secondary.as_ref(), |name| json!(name)) })
-        }
-        GroupAttestation::X509Intermediates { primary, secondary } => {
-            json!({ "intermediates": pair(primary, secondary.as_ref(), |pin| json!({ "sha256": pin.sha256 })) })
-        }
-    };
-    add(&mut view, [("id", json!(group.id)), ("x509", x509)]);
-    view
-}
-
-/// An individual enrollment as the API shows it.
-pub(super) fn individual_view(individual: &Individual) -> Value {
-    let mut view = terms_view(&individual.terms);
-    let IndividualAttestation::X509 { primary, secondary } = &individual.attestation;
-    let x509 = json!({ "certificates": pair(primary, secondary.as_ref(), |pin| json!({ "sha256": pin.sha256 })) });
-    add(&mut view, [("registrationId", json!(individual.registration_id)), ("x509", x509)]);
-    if let Some(device_id) = &individual.device_id {
-        add(&mut view, [("deviceId", json!(device_id))]);
-    }
-    view
-}
-
-fn pair<T>(primary: &T, secondary: Option<&T>, show: impl Fn(&T) -> Value) -> Value {
-    match secondary {
-        Some(secondary) => json!({ "primary": show(primary), "secondary": show(secondary) }),
-        None => json!({ "primary": show(primary) }),
-    }
-}
-
-fn terms_view(terms: &Terms) -> Value {
-    #[derive(Serialize)]
-    struct Shown<'a> {
-        plugin: &'a PluginName,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        revision: Option<Digest>,
-        settings: Value,
-    }
-    let shown = |binding: &PolicyBinding| {
-        json!(Shown { plugin: &binding.plugin, revision: binding.revision, settings: binding.settings.value() })
-    };
-    let Allocation { selection, fallback, grouping } = &terms.allocation;
-    json!({
-        "enabled": terms.enabled,
-        "manufacturing": terms.manufacturing,
-        "keyChange": terms.key_change,
-        "reprovision": terms.reprovision,
-        "hubs": terms.hubs,
-        "allocation": {
-            "selection": shown(selection),
-            "fallback": fallback.as_ref().map(shown),
-            "grouping": grouping.iter().map(shown).collect::<Vec<_>>(),
-        },
-        "initialTwin": { "tags": terms.initial_twin.tags, "desired": terms.initial_twin.desired },
-        "createdAt": terms.created_at.to_string(),
-        "updatedAt": terms.updated_at.to_string(),
-        "etag": terms.etag,
-    })
-}
-
-fn add<const N: usize>(view: &mut Value, members: [(&str, Value); N]) {
-    if let Some(object) = view.as_object_mut() {
-        object.extend(members.map(|(key, value)| (key.to_owned(), value)));
-    }
-}
-
 fn yes() -> bool {
     true
 }
@@ -340,3 +328,7 @@ const DEFAULT_POLICY: &str = "weighted";
 
 /// Bytes of an initial twin.
 const MAX_TWIN_BYTES: usize = 32 * 1024;
+
+/// What the policy host takes of settings.
+const MAX_SETTINGS_BYTES: usize = 1 << 20;
+const MAX_SETTINGS_DEPTH: usize = 64;

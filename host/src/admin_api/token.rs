@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use http::StatusCode;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
-use super::body::{self, Answer};
+use super::body::{self, Answer, Asked, At, PageQuery};
 use super::problem::Problem;
 use crate::secret::Token;
 use crate::service::Service;
@@ -33,9 +32,9 @@ pub(super) struct TokenWish {
     note: String,
 }
 
-pub(super) async fn list(State(service): State<Arc<Service>>) -> Answer {
-    let items: Vec<Value> = service.store.tokens().await?.iter().map(view).collect();
-    body::ok(&json!({ "items": items }))
+pub(super) async fn list(State(service): State<Arc<Service>>, Asked(page): Asked<PageQuery>) -> Answer {
+    let tokens = service.store.tokens().await?;
+    body::listing(page.of(&service, tokens, |token| token.id.clone()), view)
 }
 
 pub(super) async fn create(State(service): State<Arc<Service>>, request: Request) -> Answer {
@@ -56,10 +55,27 @@ pub(super) async fn create(State(service): State<Arc<Service>>, request: Request
     };
     let scope = match &wish.scope {
         None => None,
-        Some(scope) => Some(super::hub::known(&service, scope).map_err(|_| Problem::at("/scope", "there is no such id scope"))?.scope.clone()),
+        Some(scope) => Some(
+            super::hub::known(&service, scope)
+                .map_err(|_| Problem::at("/scope", "there is no such id scope"))?
+                .scope
+                .clone(),
+        ),
     };
-    if wish.note.len() > MAX_NOTE_BYTES {
-        return Err(Problem::at("/note", format!("at most {MAX_NOTE_BYTES} bytes")));
+    match (&role, &scope) {
+        (Role::Manufacturer { .. } | Role::Publisher, None) => {
+            return Err(Problem::at("/scope", "name one: only operators and auditors can be good for all id scopes"));
+        }
+        (Role::Manufacturer { .. } | Role::Publisher, Some(_)) | (Role::Operator | Role::Auditor, _) => {}
+    }
+    if wish.quota.is_some() && !matches!(role, Role::Manufacturer { .. }) {
+        return Err(Problem::at("/quota", "only a manufacturer's token has one"));
+    }
+    if wish.days.is_some_and(|days| !(1..=MAX_DAYS).contains(&days)) {
+        return Err(Problem::at("/days", format!("from 1 to {MAX_DAYS}")));
+    }
+    if wish.note.len() > MAX_NOTE_BYTES || wish.note.chars().any(char::is_control) {
+        return Err(Problem::at("/note", format!("at most {MAX_NOTE_BYTES} bytes, without control characters")));
     }
     let now = service.ambient.now();
     let token = Token::generate(service.ambient.random());
@@ -73,15 +89,24 @@ pub(super) async fn create(State(service): State<Arc<Service>>, request: Request
         created_at: now,
         expires_at: wish.days.map(|days| now.plus(Duration::from_secs(days.saturating_mul(86_400)))),
     };
-    let mut shown = view(&record);
-    if let Some(members) = shown.as_object_mut() {
-        members.insert("token".to_owned(), token.expose().into());
-    }
+    let shown = NewTokenView { token: token.expose().to_owned(), about: view(&record) };
     service.store.put_token(record).await?;
     body::answer(StatusCode::CREATED, &shown)
 }
 
-pub(super) async fn revoke(State(service): State<Arc<Service>>, Path(id): Path<String>) -> Answer {
+pub(super) async fn revoke(State(service): State<Arc<Service>>, At(id): At<String>) -> Answer {
+    let now = service.ambient.now();
+    let tokens = service.store.tokens().await?;
+    let rules = |token: &&TokenRecord| {
+        token.role == Role::Operator && token.scope.is_none() && token.expires_at.is_none_or(|end| end > now)
+    };
+    let mut operators = tokens.iter().filter(rules);
+    if let (Some(only), None) = (operators.next(), operators.next())
+        && only.id == id
+    {
+        let why = "this is the last operator's token that is good for all id scopes; make another before it is revoked";
+        return Err(Problem::new(409, why));
+    }
     if service.store.delete_token(&id).await? {
         body::no_content()
     } else {
@@ -89,24 +114,61 @@ pub(super) async fn revoke(State(service): State<Arc<Service>>, Path(id): Path<S
     }
 }
 
-fn view(token: &TokenRecord) -> Value {
+/// A token, without itself.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TokenView {
+    /// By which it is revoked.
+    id: String,
+    /// `operator`, `manufacturer`, `publisher` or `auditor`.
+    role: &'static str,
+    /// Whose records a manufacturer's token may import.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    manufacturer: Option<String>,
+    /// How many records that manufacturer may have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quota: Option<u64>,
+    /// The only id scope that it is good for; all of them when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
+    /// What it is for.
+    note: String,
+    created_at: String,
+    /// When it ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<String>,
+}
+
+/// A token that was just made.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct NewTokenView {
+    /// The token itself. It is told this once and kept nowhere.
+    token: String,
+    #[serde(flatten)]
+    about: TokenView,
+}
+
+fn view(token: &TokenRecord) -> TokenView {
     let (role, manufacturer, quota) = match &token.role {
         Role::Operator => ("operator", None, None),
         Role::Manufacturer { manufacturer, quota } => ("manufacturer", Some(manufacturer), *quota),
         Role::Publisher => ("publisher", None, None),
         Role::Auditor => ("auditor", None, None),
     };
-    let mut view = json!({ "id": token.id, "role": role, "note": token.note, "createdAt": token.created_at.to_string() });
-    let more = [
-        ("manufacturer", manufacturer.map(|name| json!(name))),
-        ("quota", quota.map(|quota| json!(quota))),
-        ("scope", token.scope.as_ref().map(|scope| json!(scope))),
-        ("expiresAt", token.expires_at.map(|end| json!(end.to_string()))),
-    ];
-    if let Some(members) = view.as_object_mut() {
-        members.extend(more.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+    TokenView {
+        id: token.id.clone(),
+        role,
+        manufacturer: manufacturer.map(ToString::to_string),
+        quota,
+        scope: token.scope.as_ref().map(ToString::to_string),
+        note: token.note.clone(),
+        created_at: token.created_at.to_string(),
+        expires_at: token.expires_at.map(|end| end.to_string()),
     }
-    view
 }
 
 const MAX_NOTE_BYTES: usize = 200;
+
+/// Ten years.
+const MAX_DAYS: u64 = 3653;

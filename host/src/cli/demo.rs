@@ -6,10 +6,10 @@
 
 use serde_json::{Value, json};
 
-use crate::clock::{self, Ambient};
 use crate::client::ClientError;
 use crate::client::management::ManagementError;
 use crate::client::tls::ClientTlsError;
+use crate::clock::{self, Ambient};
 use crate::config::{Config, ConfigError, Server as Addresses};
 use crate::folder::DataFolder;
 use crate::init;
@@ -85,7 +85,10 @@ pub(super) async fn run() -> Result<(), DemoError> {
     print::title();
 
     let factory = Factory::build(ambient.now())?;
-    print::step("factory", &format!("a CA and {} devices with certificates of their own (P-256)", factory.devices.len()));
+    print::step(
+        "factory",
+        &format!("a CA and {} devices with certificates of their own (P-256)", factory.devices.len()),
+    );
 
     let scope = "0neDEMO".parse()?;
     let any_port = ([127, 0, 0, 1], 0).into();
@@ -94,7 +97,10 @@ pub(super) async fn run() -> Result<(), DemoError> {
     let made = init::init(&place.path().join("landfall-data"), &addresses, &ambient).await?;
     let config = Config::load(&made.folder.config())?;
     let server = Server::start(&made.folder, config, ambient).await?;
-    print::step("server", &format!("devices at https://{}, management at https://{}", server.device_addr, server.management_addr));
+    print::step(
+        "server",
+        &format!("devices at https://{}, management at https://{}", server.device_addr, server.management_addr),
+    );
 
     let shown = play(&factory, &made.folder, &server).await;
     server.stop().await?;
@@ -109,7 +115,10 @@ async fn play(factory: &Factory, folder: &DataFolder, server: &Server) -> Result
 
     let imported = manufacturer.import(factory.records()).await?;
     operator.put(&format!("records/{}/state", factory::QUARANTINED), &json!({ "state": "quarantined" })).await?;
-    print::step("records", &format!("{imported} manufacturing records, imported with the token of {MANUFACTURER}; one quarantined since"));
+    print::step(
+        "records",
+        &format!("{imported} manufacturing records, imported with the token of {MANUFACTURER}; one quarantined since"),
+    );
 
     for (name, weight, capacity, region) in HUBS {
         let hub = json!({ "weight": weight, "capacity": capacity, "labels": { "region": region } });

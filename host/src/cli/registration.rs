@@ -46,9 +46,9 @@ pub(super) async fn run(common: &Common, command: RegistrationCommand) -> Result
             let columns = [
                 ("registration id", "/registrationId"),
                 ("status", "/status"),
-                ("hub", "/hub"),
+                ("hub", "/assignedHub"),
                 ("device id", "/deviceId"),
-                ("group", "/group"),
+                ("group", "/groupPath"),
                 ("updated", "/updatedAt"),
             ];
             out.list(&page, &columns, "No device has registered.")

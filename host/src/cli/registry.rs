@@ -37,7 +37,7 @@ pub(super) enum RegistryCommand {
 /// What `registry import` takes.
 #[derive(Debug, Args)]
 #[command(after_help = r#"A line of JSON:
-  {"registrationId": "pump-7", "evidence": {"certificateSha256": "..."}, "facts": {"model": "x2"}}
+  {"registrationId": "pump-7", "certificateSha256": "...", "facts": {"model": "x2"}}
 
 Examples:
   landfall registry import records.jsonl --token-file acme.token

@@ -145,6 +145,8 @@ limits! {
         /// The size of an all-or-nothing import, which is kept on disk until its last row has been read.
         import_staged_bytes: u64 = 1_073_741_824, 1_048_576 to 1_099_511_627_776, "bytes",
             "413, and nothing is imported";
+        /// Imports at once.
+        imports: usize = 4, 1 to 64, "imports", "429 with Retry-After";
         /// The rows of one import.
         import_rows: u64 = 10_000_000, 1 to 1_000_000_000, "rows", "the import stops there and says so";
         /// The facts of one manufacturing record.

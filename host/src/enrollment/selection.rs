@@ -45,10 +45,9 @@ pub async fn select(
     // An individual enrollment may block a certificate whose id it does not know: the leaf comes before any group.
     if let Some(EnrollmentRef::Individual(other)) =
         store.enrollment_of_certificate(&scope.scope, chain.leaf().sha256()).await?
+        && let Some(individual) = store.individual(&scope.scope, &other).await?
     {
-        if let Some(individual) = store.individual(&scope.scope, &other).await? {
-            return Ok(Selected::Individual(Box::new(individual)));
-        }
+        return Ok(Selected::Individual(Box::new(individual)));
     }
     let Some(owner) = scope.anchors().nearest(chain) else {
         return Err(Cause::NotEnrolled(id.clone()).into());

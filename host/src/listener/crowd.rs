@@ -1,7 +1,7 @@
 //! Counts connections, in all and by network.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Who is connected now.
@@ -56,7 +56,7 @@ impl Drop for Place {
 /// An IPv4 /24 or an IPv6 /56: what one customer of a provider has.
 fn network(peer: IpAddr) -> u128 {
     match peer.to_canonical() {
-        IpAddr::V4(v4) => Ipv6Addr::from(v4.to_ipv6_mapped()).to_bits() >> 8,
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits() >> 8,
         IpAddr::V6(v6) => v6.to_bits() >> 72 << 72 | 1,
     }
 }

@@ -40,7 +40,7 @@ pub(super) async fn decide_and_commit(service: &Service, mut work: UnderWay) -> 
                 service.recount_hubs(&work.admitted.scope).await?;
                 recounted = true;
             }
-            Written::Overtaken(now) => begin_from(&mut work, now)?,
+            Written::Overtaken(now) => begin_from(&mut work, now.map(|now| *now))?,
         }
     }
     let detail = "each hub that the policy chose filled up, or another request was faster, every time".to_owned();
@@ -54,7 +54,7 @@ enum Written {
     /// No hub that the policy wished had room.
     NoRoom,
     /// Another request wrote the registration; this stands there.
-    Overtaken(Option<Registration>),
+    Overtaken(Option<Box<Registration>>),
 }
 
 async fn take_first_with_room(
@@ -120,7 +120,7 @@ async fn write(
             Ok(Written::Done(Progress::Finished(Arc::from(registration))))
         }
         CommitOutcome::NoRoom => Ok(Written::NoRoom),
-        CommitOutcome::Overtaken(now) => Ok(Written::Overtaken(now.map(|now| *now))),
+        CommitOutcome::Overtaken(now) => Ok(Written::Overtaken(now)),
     }
 }
 

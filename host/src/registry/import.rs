@@ -88,7 +88,9 @@ pub enum ImportError {
     #[error("the import cannot be kept on disk until it has been checked: {0}")]
     Staging(#[from] std::io::Error),
     /// The file is larger than may be kept on disk.
-    #[error("the import is larger than {max_bytes} bytes, which is as much as is taken all or nothing; cut it in parts")]
+    #[error(
+        "the import is larger than {max_bytes} bytes, which is as much as is taken all or nothing; cut it in parts"
+    )]
     TooLarge {
         /// The limit, in bytes.
         max_bytes: u64,
@@ -268,10 +270,8 @@ impl Writes<'_> {
 
     async fn settle(&mut self, (named, sent): UnderWay) -> Result<(), ImportError> {
         let outcomes = sent.await.map_err(|_| ImportError::Interrupted)?;
-        let outcomes = outcomes.map_err(|error| ImportError::Store {
-            error,
-            report: Box::new(self.report.clone().done(false)),
-        })?;
+        let outcomes = outcomes
+            .map_err(|error| ImportError::Store { error, report: Box::new(self.report.clone().done(false)) })?;
         for ((line, id), outcome) in named.into_iter().zip(outcomes) {
             self.report.note(line, &id, outcome);
         }

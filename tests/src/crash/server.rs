@@ -15,8 +15,8 @@ use landfall::clock::{Ambient, instant};
 use landfall::config::Server as Addresses;
 use landfall::folder::DataFolder;
 use landfall::names::IdScope;
-use rustls::ClientConfig;
 use landfall::tls::make::{Authority, Issued};
+use rustls::ClientConfig;
 
 use super::Load;
 use super::acknowledged::{Acknowledged, Log};
@@ -77,9 +77,7 @@ impl RealServer {
         // The harness has made the folder; `init` wants to do that itself.
         std::fs::remove_dir(folder.root()).map_err(|e| e.to_string())?;
         let (runtime, ambient) = (&self.runtime, Ambient::system());
-        runtime
-            .block_on(landfall::init::init(folder.root(), &addresses, &ambient))
-            .map_err(|e| e.to_string())?;
+        runtime.block_on(landfall::init::init(folder.root(), &addresses, &ambient)).map_err(|e| e.to_string())?;
         let ids: Vec<String> = self.devices.iter().map(|(id, _)| id.clone()).collect();
         runtime.block_on(setting::fill(folder, &self.scope, &self.factory, &ids)).map_err(|e| e.to_string())?;
         let ca = std::fs::read(folder.ca_certificate()).map_err(|e| e.to_string())?;
@@ -188,7 +186,9 @@ impl Worker {
     async fn register(&self, id: &str, tls: Arc<ClientConfig>) -> Result<Answer, client::ClientError> {
         let mut client = Client::connect(self.address, "localhost", tls).await?;
         let path = format!("/{}/registrations/{id}/register?api-version=2021-06-01", self.scope);
-        client.send(http::Method::PUT, &path, client::headers(&[("prefer", "wait=20")]), "{}".to_owned().into_bytes()).await
+        client
+            .send(http::Method::PUT, &path, client::headers(&[("prefer", "wait=20")]), "{}".to_owned().into_bytes())
+            .await
     }
 }
 

@@ -14,7 +14,8 @@ use crate::names::Digest;
 /// to a certificate on it, so a group of a lower intermediate wins over one of a higher. The last link need not be
 /// sent: a certificate that an authority here has signed counts as if that authority's followed it.
 ///
-/// Here only links with a true signature count, so that nobody steers the choice by sending certificates of others.
+/// Here only links with a true signature count, so that nobody steers the choice by sending certificates of others;
+/// a certificate that comes alone and names the one authority it can mean is left to the verification that follows.
 /// That takes at most 10 signatures for the links, and one more for every authority here that has the name and key
 /// identifier of some certificate's issuer.
 #[derive(Debug)]
@@ -62,9 +63,13 @@ impl<T> AnchorIndex<T> {
             .iter()
             .filter(|(anchor, _)| sent(anchor))
             .chain(namesakes.iter().filter(|(anchor, _)| !sent(anchor)));
-        sent_first
-            .filter(|(anchor, _)| certificate.names_issuer(anchor.certificate()))
-            .find(|(anchor, _)| signed_by(certificate, &anchor.certificate().key))
-            .map(|(_, at)| *at)
+        let mut named = sent_first.filter(|(anchor, _)| certificate.names_issuer(anchor.certificate())).peekable();
+        let first = *named.peek()?;
+        // Where there is nothing to choose, there is nothing to steer: the signature is checked once, by the
+        // verification that follows, and not a second time here.
+        if chain.above().is_empty() && namesakes.len() == 1 {
+            return Some(first.1);
+        }
+        named.find(|(anchor, _)| signed_by(certificate, &anchor.certificate().key)).map(|(_, at)| *at)
     }
 }

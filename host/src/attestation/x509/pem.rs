@@ -64,6 +64,21 @@ pub fn certificate_from(input: impl AsRef<[u8]>) -> Result<Vec<u8>, CertificateT
     Ok(der)
 }
 
+/// A certificate's DER as PEM (RFC 7468).
+pub fn text_of(der: &[u8]) -> String {
+    let base64 = BASE64.encode(der);
+    let mut text = String::from("-----BEGIN CERTIFICATE-----\n");
+    let mut rest = base64.as_str();
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(rest.len().min(PEM_LINE));
+        text.push_str(line);
+        text.push('\n');
+        rest = after;
+    }
+    text.push_str("-----END CERTIFICATE-----\n");
+    text
+}
+
 fn is_pem(text: &[u8]) -> bool {
     text.windows(PEM_BEGIN.len()).any(|window| window == PEM_BEGIN)
 }
@@ -95,6 +110,7 @@ fn from_base64(text: &[u8]) -> Option<Vec<u8>> {
 
 /// Ten times what a certificate of a device or an authority has.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
+const PEM_LINE: usize = 64;
 const PEM_BEGIN: &[u8] = b"-----BEGIN ";
 const PRIVATE_KEY: &[u8] = b"PRIVATE KEY-----";
 const DER_SEQUENCE: u8 = 0x30;

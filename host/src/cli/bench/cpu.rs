@@ -15,7 +15,8 @@ impl CpuTime {
         for thread in fs::read_dir("/proc/self/task")? {
             let path = thread?.path();
             // A thread that ends between two reads is no error.
-            let (Ok(name), Ok(stat)) = (fs::read_to_string(path.join("comm")), fs::read_to_string(path.join("schedstat")))
+            let (Ok(name), Ok(stat)) =
+                (fs::read_to_string(path.join("comm")), fs::read_to_string(path.join("schedstat")))
             else {
                 continue;
             };

@@ -57,7 +57,15 @@ pub(super) fn run(options: &Options, json: bool) -> Result<(), BenchError> {
 fn print(report: &BenchReport) {
     println!("{} {}, each decision in a fresh metered instance:\n", report.plugin, report.revision.short());
     let mut table = Table::new();
-    table.load_style(NOTHING).set_header(["HUBS", "THREADS", "CPU A DECISION", "DECISIONS A SECOND", "SCALING", "FUEL", "MEMORY"]);
+    table.load_style(NOTHING).set_header([
+        "HUBS",
+        "THREADS",
+        "CPU A DECISION",
+        "DECISIONS A SECOND",
+        "SCALING",
+        "FUEL",
+        "MEMORY",
+    ]);
     for row in &report.rows {
         table.add_row([
             row.hubs.to_string(),

@@ -30,6 +30,7 @@ use crate::enrollment::{
 };
 use crate::folder::DataFolder;
 use crate::hub::{Connector, Hub, HubState};
+use crate::init;
 use crate::json::JsonText;
 use crate::listener::Listener;
 use crate::names::{Digest, IdScope};
@@ -38,7 +39,6 @@ use crate::server::Server;
 use crate::store::{ImportBatch, Precondition, Store};
 use crate::tls::make::{Authority, Issued};
 use crate::tls::{self, Identity};
-use crate::init;
 
 /// What is measured.
 #[derive(Debug, Args)]
@@ -112,8 +112,7 @@ pub(super) async fn run(options: Options, json: bool) -> Result<(), BenchError> 
     fill(&server, &scope, &factory, &devices, &options).await?;
     let (baseline_addr, stop) = serve_baseline(&folder, &factory, &config).await?;
 
-    let devices: Vec<_> =
-        devices.into_iter().map(|(id, made)| (id, made.certificate_der, made.key_der)).collect();
+    let devices: Vec<_> = devices.into_iter().map(|(id, made)| (id, made.certificate_der, made.key_der)).collect();
     let (mut baseline, mut full) = (Vec::new(), Vec::new());
     for turn in 0..options.turns.max(1) {
         for (address, measured) in [(baseline_addr, &mut baseline), (server.device_addr, &mut full)] {
@@ -309,13 +308,20 @@ fn print(report: &Report, options: &Options) {
         "{} turns of {} s each, {} connections at once, a new one for each request, {} hubs, {} devices\n",
         options.turns, options.seconds, options.connections, options.hubs, options.devices
     );
-    for (name, figures) in [("baseline (chain verified in the handshake, constant answer)", &report.baseline), ("full registration", &report.full)] {
+    for (name, figures) in [
+        ("baseline (chain verified in the handshake, constant answer)", &report.baseline),
+        ("full registration", &report.full),
+    ] {
         println!("{name}");
-        println!("  {:.0} a second; p50 {} µs, p99 {} µs; {} errors", figures.per_second, figures.p50_us, figures.p99_us, figures.errors);
+        println!(
+            "  {:.0} a second; p50 {} µs, p99 {} µs; {} errors",
+            figures.per_second, figures.p50_us, figures.p99_us, figures.errors
+        );
         if let Some(error) = &figures.first_error {
             println!("  the first error: {error}");
         }
-        let by: Vec<String> = figures.server_cpu_us_by.iter().map(|(purpose, micros)| format!("{purpose} {micros:.0}")).collect();
+        let by: Vec<String> =
+            figures.server_cpu_us_by.iter().map(|(purpose, micros)| format!("{purpose} {micros:.0}")).collect();
         println!("  server CPU {:.0} µs a request ({})", figures.server_cpu_us, by.join(", "));
     }
     println!("\nratio of the rates {:.2}, of the server's CPU time {:.2}", report.ratio, report.cpu_ratio);

@@ -45,7 +45,11 @@ impl Device {
     }
 
     /// One of them.
-    pub(super) fn one(folder: &DataFolder, server: &Server, (id, issued): &(String, Issued)) -> Result<Self, DemoError> {
+    pub(super) fn one(
+        folder: &DataFolder,
+        server: &Server,
+        (id, issued): &(String, Issued),
+    ) -> Result<Self, DemoError> {
         let tls = client::tls::client(&std::fs::read(folder.ca_certificate())?, Some(issued.identity()))?;
         let scope = server.service.config.server.scope.clone();
         Ok(Self { id: id.clone(), scope, address: server.device_addr, tls })

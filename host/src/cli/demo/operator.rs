@@ -73,7 +73,9 @@ impl Operator {
         let path = format!("/decisions/{tracking_id}");
         for _ in 0..LEDGER_TRIES {
             match self.client.get(&path).await {
-                Err(ManagementError::Problem(problem)) if problem.status == 404 => tokio::time::sleep(LEDGER_PAUSE).await,
+                Err(ManagementError::Problem(problem)) if problem.status == 404 => {
+                    tokio::time::sleep(LEDGER_PAUSE).await
+                }
                 answer => return Ok(answer?),
             }
         }

@@ -26,14 +26,17 @@ impl Row {
     pub(super) fn of(told: &Told, entry: &Value) -> Result<Self, DemoError> {
         let decision = match parse(entry)?.kind {
             EntryKind::Decided(decision) => decision,
-            EntryKind::Refused { detail, .. } => return Err(DemoError::Unexpected(format!("{} was refused: {detail}", told.device))),
+            EntryKind::Refused { detail, .. } => {
+                return Err(DemoError::Unexpected(format!("{} was refused: {detail}", told.device)));
+            }
         };
         let Verdict::Assigned { hub, group_path, .. } = &decision.verdict else {
             return Err(DemoError::Unexpected(format!("{} got no hub: {:?}", told.device, decision.verdict)));
         };
         let manufacturer = decision.factors.manufacturer.as_ref().map_or("none", |name| name.as_str());
         let evidence = decision.factors.evidence.join(", ");
-        let why: Vec<String> = decision.calls.iter().filter_map(|call| call.report.result.as_ref().ok()).map(why).collect();
+        let why: Vec<String> =
+            decision.calls.iter().filter_map(|call| call.report.result.as_ref().ok()).map(why).collect();
         Ok(Self {
             device: told.device.clone(),
             factors: format!("X.509 + {manufacturer}'s record ({evidence} matches)"),
@@ -61,7 +64,9 @@ impl Refusal {
             EntryKind::Refused { detail, .. } => detail,
             EntryKind::Decided(decision) => match decision.verdict {
                 Verdict::NoRoom { detail } => detail,
-                other => return Err(DemoError::Unexpected(format!("{} should have been refused: {other:?}", told.device))),
+                other => {
+                    return Err(DemoError::Unexpected(format!("{} should have been refused: {other:?}", told.device)));
+                }
             },
         };
         let state = told.body.get("registrationState").unwrap_or(&told.body);
@@ -80,7 +85,9 @@ impl Refusal {
 
 /// The first line.
 pub(super) fn title() {
-    println!("Landfall: twelve devices come to the one address they know. Real sockets, real policies, nothing set up.\n");
+    println!(
+        "Landfall: twelve devices come to the one address they know. Real sockets, real policies, nothing set up.\n"
+    );
 }
 
 /// A step of the set-up.

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use csv::{ByteRecord, ReaderBuilder};
 
+use super::parser::Stop;
 use super::row::{Draft, MEMBERS, RowLimits, add_fact, check_fact_name, digest, unknown};
 use crate::nearest::nearest;
 use crate::registry::Evidence;
@@ -28,14 +29,17 @@ enum Column {
     Fact(String),
 }
 
+/// A row's line, and what was made of it or why nothing was.
+type RowRead<T> = (u64, Result<T, String>);
+
 impl CsvRows {
     /// Reads the names of the columns.
-    pub(super) fn begin(source: Box<dyn BufRead>, limits: &RowLimits) -> Result<Self, String> {
+    pub(super) fn begin(source: Box<dyn BufRead>, limits: &RowLimits) -> Result<Self, Stop> {
         let began_at = Rc::new(Cell::new(0));
         let source = Bounded { source, given: 0, began_at: Rc::clone(&began_at), max: ahead(limits) };
         let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(source);
         let mut record = ByteRecord::new();
-        let there = reader.read_byte_record(&mut record).map_err(|error| reason(&error))?;
+        let there = reader.read_byte_record(&mut record).map_err(|error| stop(1, error))?;
         if !there {
             return Ok(Self { reader, began_at, columns: Vec::new(), record });
         }
@@ -49,13 +53,13 @@ impl CsvRows {
         &mut self,
         limits: &RowLimits,
         with: impl FnOnce(Draft<'_>) -> Result<T, String>,
-    ) -> Option<Result<(u64, Result<T, String>), String>> {
+    ) -> Option<Result<RowRead<T>, Stop>> {
         let line = self.reader.position().line();
         let began = self.reader.position().byte();
         self.began_at.set(began);
         match self.reader.read_byte_record(&mut self.record) {
             Ok(false) => None,
-            Err(error) => Some(Err(format!("line {line}: {}", reason(&error)))),
+            Err(error) => Some(Err(stop(line, error))),
             Ok(true) => {
                 let line = self.record.position().map_or(line, csv::Position::line);
                 let began = self.record.position().map_or(began, csv::Position::byte);
@@ -124,17 +128,22 @@ fn column(name: &str, limits: &RowLimits) -> Result<Column, String> {
             None if ["state", "manufacturer"].iter().any(|word| name.eq_ignore_ascii_case(word)) => Err(unknown(name)),
             // A slip of the pen in evidence would quietly become a fact, and the device would be let in without it.
             None => match nearest(name, MEMBERS) {
-                Some(meant) => Err(format!("the column `{name}` looks like `{meant}`; if it is a fact, call it `fact.{name}`")),
+                Some(meant) => {
+                    Err(format!("the column `{name}` looks like `{meant}`; if it is a fact, call it `fact.{name}`"))
+                }
                 None => fact(name),
             },
         },
     }
 }
 
-fn reason(error: &csv::Error) -> String {
-    match error.kind() {
-        csv::ErrorKind::Io(error) => error.to_string(),
-        _ => error.to_string(),
+fn stop(line: u64, error: csv::Error) -> Stop {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => match Stop::from(error) {
+            Stop::TooLarge => Stop::TooLarge,
+            Stop::Because(reason) => Stop::Because(format!("line {line}: {reason}")),
+        },
+        other => Stop::Because(format!("line {line}: {other:?}")),
     }
 }
 

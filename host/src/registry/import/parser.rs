@@ -46,32 +46,28 @@ pub(super) struct Parsed {
 impl Parser {
     /// Reads until the file ends or nobody wants more.
     pub(super) fn run(&self, source: Source, batches: &mpsc::Sender<Batch>) -> Result<(), ImportError> {
-        let max_bytes = match &source {
-            Source::Staged(.., max_bytes) => Some(*max_bytes),
-            Source::Live(_) | Source::File(_) => None,
-        };
+        let max_bytes = source.max_bytes();
         let mut out = Out { parser: self, batches, batch: Batch::default(), seen: 0, wanted: true };
         let source = source.reader();
         let ended = match self.format {
             Format::JsonLines => self.json_lines(source, &mut out),
             Format::Csv => self.csv(source, &mut out),
         };
-        if let (Err(_), Some(max_bytes)) = (&ended, max_bytes)
-            && out.too_large(&ended)
-        {
-            return Err(ImportError::TooLarge { max_bytes });
-        }
-        out.batch.stopped = ended.err();
+        out.batch.stopped = match ended {
+            Ok(()) => None,
+            Err(Stop::TooLarge) => return Err(ImportError::TooLarge { max_bytes }),
+            Err(Stop::Because(reason)) => Some(reason),
+        };
         out.flush();
         Ok(())
     }
 
-    fn json_lines(&self, mut source: Box<dyn BufRead>, out: &mut Out<'_>) -> Result<(), String> {
+    fn json_lines(&self, mut source: Box<dyn BufRead>, out: &mut Out<'_>) -> Result<(), Stop> {
         let mut line = Vec::with_capacity(self.limits.row_bytes.saturating_add(2));
         let mut number = 0;
         while out.wanted() {
             number += 1;
-            let whole = read_line(&mut source, self.limits.row_bytes, &mut line).map_err(|error| told(&error))?;
+            let whole = read_line(&mut source, self.limits.row_bytes, &mut line)?;
             let Some(whole) = whole else { break };
             let text = line.strip_prefix(BYTE_ORDER_MARK.as_slice()).filter(|_| number == 1).unwrap_or(&line);
             if text.trim_ascii().is_empty() && whole {
@@ -88,7 +84,7 @@ impl Parser {
         Ok(())
     }
 
-    fn csv(&self, source: Box<dyn BufRead>, out: &mut Out<'_>) -> Result<(), String> {
+    fn csv(&self, source: Box<dyn BufRead>, out: &mut Out<'_>) -> Result<(), Stop> {
         let mut rows = CsvRows::begin(source, &self.limits)?;
         while out.wanted() {
             let next = rows.next(&self.limits, |draft| draft.record(&self.manufacturer, self.now));
@@ -115,10 +111,10 @@ impl Out<'_> {
         self.wanted
     }
 
-    fn room(&mut self) -> Result<(), String> {
+    fn room(&mut self) -> Result<(), Stop> {
         let max = self.parser.max_rows;
         if self.seen >= max {
-            return Err(format!("a file has at most {max} rows; nothing after them was read. Cut it in parts"));
+            return Err(Stop::Because(format!("a file has at most {max} rows; nothing after them was read")));
         }
         self.seen += 1;
         Ok(())
@@ -142,9 +138,28 @@ impl Out<'_> {
         }
         self.batch.rows.reserve(self.parser.batch_rows);
     }
+}
 
-    fn too_large(&self, ended: &Result<(), String>) -> bool {
-        ended.as_ref().is_err_and(|reason| reason == TOO_LARGE)
+/// Why nothing more is read.
+pub(super) enum Stop {
+    /// More than may be kept on disk.
+    TooLarge,
+    /// In words.
+    Because(String),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::FileTooLarge => Self::TooLarge,
+            _ => Self::Because(error.to_string()),
+        }
+    }
+}
+
+impl From<String> for Stop {
+    fn from(reason: String) -> Self {
+        Self::Because(reason)
     }
 }
 
@@ -182,12 +197,5 @@ fn skip_line(source: &mut dyn BufRead) -> io::Result<()> {
     }
 }
 
-fn told(error: &io::Error) -> String {
-    error.to_string()
-}
-
 /// Some tools begin a file with it.
 const BYTE_ORDER_MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
-
-/// How a file that is larger than may be kept is told from one that cannot be read.
-const TOO_LARGE: &str = "file too large";

@@ -19,6 +19,14 @@ pub(super) enum Source {
 }
 
 impl Source {
+    /// How many bytes are taken.
+    pub(super) fn max_bytes(&self) -> u64 {
+        match self {
+            Self::Staged(.., max_bytes) => *max_bytes,
+            Self::Live(_) | Self::File(_) => u64::MAX,
+        }
+    }
+
     pub(super) fn reader(self) -> Box<dyn BufRead> {
         match self {
             Self::Live(pieces) => Box::new(pieces),

@@ -23,17 +23,15 @@ pub struct ImportReport {
     pub unchanged: u64,
     /// Rows that were not taken.
     pub refused: u64,
-    /// The first of the refused rows, in the order of the file.
-    #[serde(rename = "errors")]
-    pub problems: Vec<ImportProblem>,
-    /// Refused rows that are not among them.
-    #[serde(rename = "errorsNotListed")]
-    pub problems_omitted: u64,
+    /// Refused rows, by line.
+    pub errors: Vec<ImportProblem>,
+    /// Refused rows that are not among `errors`.
+    pub errors_not_listed: u64,
     /// Why the file was not read to its end, when it was not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped: Option<String>,
     #[serde(skip)]
-    max_problems: usize,
+    max_listed: usize,
     #[serde(skip)]
     dry_run: bool,
 }
@@ -52,8 +50,8 @@ pub struct ImportProblem {
 }
 
 impl ImportReport {
-    pub(super) fn new(max_problems: usize, dry_run: bool) -> Self {
-        Self { max_problems, dry_run, ..Self::default() }
+    pub(super) fn new(max_listed: usize, dry_run: bool) -> Self {
+        Self { max_listed, dry_run, ..Self::default() }
     }
 
     pub(super) fn note_parsed(&mut self, batch: &Batch) {
@@ -81,16 +79,16 @@ impl ImportReport {
 
     pub(super) fn done(mut self, written: bool) -> Self {
         self.written = written && !self.dry_run;
-        self.problems.sort_by_key(|problem| problem.line);
+        self.errors.sort_by_key(|problem| problem.line);
         self
     }
 
     fn refuse(&mut self, problem: ImportProblem) {
         self.refused += 1;
-        if self.problems.len() < self.max_problems {
-            self.problems.push(problem);
+        if self.errors.len() < self.max_listed {
+            self.errors.push(problem);
         } else {
-            self.problems_omitted += 1;
+            self.errors_not_listed += 1;
         }
     }
 }

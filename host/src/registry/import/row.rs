@@ -45,11 +45,7 @@ pub(super) struct Draft<'a> {
 }
 
 impl Draft<'_> {
-    pub(super) fn record(
-        self,
-        manufacturer: &ManufacturerId,
-        now: Timestamp,
-    ) -> Result<ManufacturingRecord, String> {
+    pub(super) fn record(self, manufacturer: &ManufacturerId, now: Timestamp) -> Result<ManufacturingRecord, String> {
         Ok(ManufacturingRecord {
             registration_id: self.registration_id.parse().map_err(|error| format!("registrationId: {error}"))?,
             manufacturer: manufacturer.clone(),
@@ -112,5 +108,8 @@ pub(super) fn unknown(name: &str) -> String {
     if name.eq_ignore_ascii_case("manufacturer") {
         return "`manufacturer` is not part of a row: it is that of the token, or of --manufacturer".to_owned();
     }
-    format!("unknown member `{shown}`; {}; what else there is to say of a device goes into `facts`", did_you_mean(name, &MEMBERS))
+    format!(
+        "unknown member `{shown}`; {}; what else there is to say of a device goes into `facts`",
+        did_you_mean(name, &MEMBERS)
+    )
 }

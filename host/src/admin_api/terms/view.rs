@@ -1,0 +1,183 @@
+//! Enrollments as the API shows them.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::PinBody;
+use crate::attestation::x509::pem;
+use crate::enrollment::{
+    Allocation, CertificatePin, Group, GroupAttestation, Individual, IndividualAttestation, KeyChange, Manufacturing,
+    PolicyBinding, ReprovisionPolicy, Terms,
+};
+
+/// An enrollment group as it is. It can be changed and sent back.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(in crate::admin_api) struct GroupView {
+    id: String,
+    /// How its devices prove themselves.
+    x509: X509View,
+    #[serde(flatten)]
+    terms: TermsView,
+}
+
+/// An individual enrollment as it is. It can be changed and sent back.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::admin_api) struct IndividualView {
+    registration_id: String,
+    /// Its id in its hub, when that is another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_id: Option<String>,
+    /// How it proves itself.
+    x509: X509View,
+    #[serde(flatten)]
+    terms: TermsView,
+}
+
+/// How devices prove themselves: one of the three.
+#[derive(Debug, Default, Serialize, utoipa::ToSchema)]
+pub(in crate::admin_api) struct X509View {
+    /// Of an individual enrollment: the device's certificates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificates: Option<CertificatesView>,
+    /// Of a group: names of uploaded authorities.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authorities: Option<AuthoritiesView>,
+    /// Of a group: certificates of intermediates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    intermediates: Option<CertificatesView>,
+}
+
+/// Authorities by name.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(in crate::admin_api) struct AuthoritiesView {
+    primary: String,
+    /// Its successor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secondary: Option<String>,
+}
+
+/// Certificates.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(in crate::admin_api) struct CertificatesView {
+    primary: PinBody,
+    /// Its successor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secondary: Option<PinBody>,
+}
+
+/// What becomes of an enrollment's devices.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::admin_api) struct TermsView {
+    enabled: bool,
+    manufacturing: Manufacturing,
+    key_change: KeyChange,
+    reprovision: ReprovisionPolicy,
+    /// The hubs that devices may get; every linked one when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hubs: Option<Vec<String>>,
+    allocation: AllocationView,
+    initial_twin: TwinView,
+    created_at: String,
+    updated_at: String,
+    /// What `If-Match` compares.
+    etag: String,
+}
+
+/// Which policies decide.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(in crate::admin_api) struct AllocationView {
+    selection: BindingView,
+    /// Decides when the first abstains.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fallback: Option<BindingView>,
+    grouping: Vec<BindingView>,
+}
+
+/// A plugin and its settings.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(in crate::admin_api) struct BindingView {
+    plugin: String,
+    /// One exact revision; the live one when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<String>,
+    /// As they were written.
+    #[schema(value_type = Object)]
+    settings: Box<RawValue>,
+}
+
+/// Where twins start.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(in crate::admin_api) struct TwinView {
+    #[schema(value_type = Object)]
+    tags: Map<String, Value>,
+    #[schema(value_type = Object)]
+    desired: Map<String, Value>,
+}
+
+/// A group as the API shows it.
+pub(in crate::admin_api) fn group_view(group: &Group) -> GroupView {
+    let x509 = match &group.attestation {
+        GroupAttestation::X509Authorities { primary, secondary } => {
+            let secondary = secondary.as_ref().map(ToString::to_string);
+            X509View {
+                authorities: Some(AuthoritiesView { primary: primary.to_string(), secondary }),
+                ..X509View::default()
+            }
+        }
+        GroupAttestation::X509Intermediates { primary, secondary } => {
+            X509View { intermediates: Some(certificates(primary, secondary.as_ref())), ..X509View::default() }
+        }
+    };
+    GroupView { id: group.id.to_string(), x509, terms: terms_view(&group.terms) }
+}
+
+/// An individual enrollment as the API shows it.
+pub(in crate::admin_api) fn individual_view(individual: &Individual) -> IndividualView {
+    let IndividualAttestation::X509 { primary, secondary } = &individual.attestation;
+    let x509 = X509View { certificates: Some(certificates(primary, secondary.as_ref())), ..X509View::default() };
+    IndividualView {
+        registration_id: individual.registration_id.to_string(),
+        device_id: individual.device_id.as_ref().map(ToString::to_string),
+        x509,
+        terms: terms_view(&individual.terms),
+    }
+}
+
+fn certificates(primary: &CertificatePin, secondary: Option<&CertificatePin>) -> CertificatesView {
+    let shown =
+        |pin: &CertificatePin| PinBody { certificate: pin.der.as_deref().map(pem::text_of), sha256: Some(pin.sha256) };
+    CertificatesView { primary: shown(primary), secondary: secondary.map(shown) }
+}
+
+fn terms_view(terms: &Terms) -> TermsView {
+    let Allocation { selection, fallback, grouping } = &terms.allocation;
+    TermsView {
+        enabled: terms.enabled,
+        manufacturing: terms.manufacturing,
+        key_change: terms.key_change,
+        reprovision: terms.reprovision,
+        hubs: terms.hubs.as_ref().map(|hubs| hubs.iter().map(ToString::to_string).collect()),
+        allocation: AllocationView {
+            selection: binding_view(selection),
+            fallback: fallback.as_ref().map(binding_view),
+            grouping: grouping.iter().map(binding_view).collect(),
+        },
+        initial_twin: TwinView { tags: terms.initial_twin.tags.clone(), desired: terms.initial_twin.desired.clone() },
+        created_at: terms.created_at.to_string(),
+        updated_at: terms.updated_at.to_string(),
+        etag: terms.etag.clone(),
+    }
+}
+
+fn binding_view(binding: &PolicyBinding) -> BindingView {
+    // It was JSON when it was kept.
+    let settings = RawValue::from_string(binding.settings.as_str().to_owned());
+    BindingView {
+        plugin: binding.plugin.to_string(),
+        revision: binding.revision.map(|revision| revision.to_string()),
+        settings: settings.unwrap_or_else(|_| RawValue::NULL.to_owned()),
+    }
+}
