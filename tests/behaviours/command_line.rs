@@ -54,7 +54,11 @@ fn an_operator_goes_from_nothing_to_a_decision() {
     let tracking = site.register(&factory, "pump-1");
     site.says(&["registration", "list"], &["pump-1", "assigned", "hub-1.example", "oslo"]);
     let listed = site.json(&["registration", "list"]);
-    assert_eq!((&listed["items"][0]["assignedHub"], &listed["more"]), (&"hub-1.example".into(), &false.into()), "{listed}");
+    assert_eq!(
+        (&listed["items"][0]["assignedHub"], &listed["more"]),
+        (&"hub-1.example".into(), &false.into()),
+        "{listed}"
+    );
     site.says(&["registration", "show", "pump-1"], &["hub-1.example", "decision", "oslo"]);
 
     let story = [

@@ -103,8 +103,8 @@ impl RealServer {
 }
 
 impl Load for RealServer {
-    fn work_and_kill(&mut self, cycle: u64, folder: &Path, log: &mut Log, after: Duration) -> Result<(), String> {
-        let new = cycle == 0;
+    fn work_and_kill(&mut self, _cycle: u64, folder: &Path, log: &mut Log, after: Duration) -> Result<(), String> {
+        let new = !DataFolder::at(folder).config().exists();
         if new {
             self.set_up(&DataFolder::at(folder))?;
         }
