@@ -1,5 +1,7 @@
 //! What Landfall does, seen from outside. One file a behaviour.
 
+mod command_line;
+mod command_line_alone;
 mod durability;
 mod hostile_imports;
 mod hostile_policies;

@@ -59,7 +59,7 @@ pub struct Report {
     pub violations: Vec<String>,
 }
 
-/// Kills the victim as often as planned, and checks it each time. A data folder lives through [`LIVES`] kills, so that
+/// Kills the victim as often as planned, and checks it each time. A data folder lives through `LIVES` kills, so that
 /// checking all that it holds stays quick.
 ///
 /// # Errors

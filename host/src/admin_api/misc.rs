@@ -6,10 +6,12 @@ use axum::Extension;
 use axum::extract::State;
 use http::StatusCode;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::authorize::Caller;
 use super::body::{self, Answer, Asked, At, PageQuery};
 use super::problem::Problem;
+use crate::ledger::{Entry, EntryKind};
 use crate::names::IdScope;
 use crate::service::Service;
 
@@ -39,7 +41,20 @@ pub(super) async fn decision(
     let entry = service.store.ledger_entry(id.parse()?).await?;
     // What happened in another scope is as good as nothing.
     let entry = entry.filter(|entry| caller.sees_of(entry.scope.as_ref()));
-    body::ok(&entry.ok_or_else(|| Problem::not_found(format!("the ledger has nothing under {id}")))?)
+    let entry = entry.ok_or_else(|| Problem::not_found(format!("the ledger has nothing under {id}")))?;
+    let mut view = serde_json::to_value(&entry).map_err(|error| Problem::new(500, error.to_string()))?;
+    if let (Some(hubs), Some(members)) = (hubs_of(&service, &entry).await?, view.as_object_mut()) {
+        members.insert("hubs".to_owned(), hubs);
+    }
+    body::ok(&view)
+}
+
+/// The hubs as they were when a decision was made. The entry names the list by its digest, which is all that
+/// replaying needs; who reads the entry wants to know which hub `1` was.
+async fn hubs_of(service: &Service, entry: &Entry) -> Result<Option<Value>, Problem> {
+    let EntryKind::Decided(decision) = &entry.kind else { return Ok(None) };
+    let kept = service.store.content(decision.hubs).await?;
+    Ok(kept.and_then(|list| serde_json::from_slice(&list).ok()))
 }
 
 pub(super) async fn status(State(service): State<Arc<Service>>, Extension(caller): Extension<Caller>) -> Answer {

@@ -91,6 +91,7 @@ pub(super) async fn run(common: &Common, command: CaCommand) -> Result<(), CliEr
                 ("proven", "/verified"),
                 ("subject", "/subject"),
                 ("ends", "/notAfter"),
+                ("sha-256", "/sha256"),
                 ("updated", "/updatedAt"),
             ];
             out.list(&page, &columns, "No authority is there; upload one with: landfall ca upload NAME FILE")

@@ -51,8 +51,14 @@ pub(super) async fn run(common: &Common, command: PluginCommand) -> Result<(), C
         }
         PluginCommand::List { limit } => {
             let page = session.api.list(&session.path(&["plugins"]), limit).await?;
-            let columns =
-                [("plugin", "/name"), ("digest", "/digest"), ("published", "/publishedAt"), ("by", "/publishedBy")];
+            let columns = [
+                ("plugin", "/name"),
+                ("version", "/description/version"),
+                ("decides", "/worlds"),
+                ("digest", "/digest"),
+                ("published", "/publishedAt"),
+                ("by", "/publishedBy"),
+            ];
             out.list(&page, &columns, "No plugin is published.")
         }
         PluginCommand::Show { name } => {

@@ -82,6 +82,7 @@ pub(super) async fn run(common: &Common, command: TokenCommand) -> Result<(), Cl
                 ("id", "/id"),
                 ("role", "/role"),
                 ("manufacturer", "/manufacturer"),
+                ("quota", "/quota"),
                 ("scope", "/scope"),
                 ("expires", "/expiresAt"),
                 ("note", "/note"),

@@ -23,7 +23,7 @@ pub(super) fn of(entry: &Value) -> String {
             story.admission(decision);
             story.device(decision);
             for (at, call) in items(decision, "calls").iter().enumerate() {
-                story.call(at + 1, call, decision);
+                story.call(at + 1, call, items(entry, "hubs"));
             }
         }
         _ => {
@@ -106,7 +106,7 @@ impl Story {
         );
     }
 
-    fn call(&mut self, at: usize, call: &Value, decision: &Value) {
+    fn call(&mut self, at: usize, call: &Value, hubs: &[Value]) {
         let step = match field(call, "step").and_then(variant) {
             Some(("selection", _)) => "Choosing the hub",
             Some(("fallback", _)) => "Choosing the hub, after the first policy had no opinion",
@@ -116,8 +116,8 @@ impl Story {
         let plugin = said(call, "plugin").unwrap_or_default();
         self.heading(format!("{at}. {step}: the policy {plugin}"));
         let report = field(call, "report").unwrap_or(&Value::Null);
-        self.answer(report, call, decision);
-        self.candidates(call, decision);
+        self.answer(report, call, hubs);
+        self.candidates(call, hubs);
         self.told(report);
         self.log(report);
         self.fact("took", field(report, "usage").map(usage));
@@ -130,7 +130,7 @@ impl Story {
         }
     }
 
-    fn answer(&mut self, report: &Value, call: &Value, decision: &Value) {
+    fn answer(&mut self, report: &Value, call: &Value, hubs: &[Value]) {
         let result = field(report, "result").unwrap_or(report);
         let ok = result.get("Ok").or_else(|| result.get("ok"));
         let err = result.get("Err").or_else(|| result.get("err"));
@@ -143,7 +143,7 @@ impl Story {
         let Some((name, answer)) = outcome else { return };
         let reasons = match name {
             "assign" => {
-                let hub = |handle: &Value| hub_of_handle(handle, call, decision);
+                let hub = |handle: &Value| hub_of_handle(handle, call, hubs);
                 let others: Vec<String> = items(answer, "alternates").iter().map(hub).collect();
                 let others = if others.is_empty() { String::new() } else { format!(", or else {}", others.join(", ")) };
                 self.fact("answer", field(answer, "hub").map(|handle| format!("{}{others}", hub(handle))));
@@ -179,10 +179,10 @@ impl Story {
         }
     }
 
-    fn candidates(&mut self, call: &Value, decision: &Value) {
+    fn candidates(&mut self, call: &Value, hubs: &[Value]) {
         let candidates = items(call, "candidates");
         let named: Vec<(String, &Value)> =
-            candidates.iter().map(|candidate| (hub_name(candidate, decision), candidate)).collect();
+            candidates.iter().map(|candidate| (hub_name(candidate, hubs), candidate)).collect();
         let widest = named.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
         for (at, (name, candidate)) in named.iter().enumerate() {
             let label = if at == 0 { "was shown" } else { "" };
@@ -243,21 +243,21 @@ fn in_group(group: &str) -> String {
 }
 
 /// The hub that a handle of a call means: the position among its candidates.
-fn hub_of_handle(handle: &Value, call: &Value, decision: &Value) -> String {
+fn hub_of_handle(handle: &Value, call: &Value, hubs: &[Value]) -> String {
     let position = handle.as_u64().and_then(|handle| usize::try_from(handle).ok());
     match position.and_then(|position| items(call, "candidates").get(position)) {
-        Some(candidate) => hub_name(candidate, decision),
+        Some(candidate) => hub_name(candidate, hubs),
         None => text(Some(handle)),
     }
 }
 
 /// A candidate's name: it says it itself, or its position in the list of hubs that the decision was made from.
-fn hub_name(candidate: &Value, decision: &Value) -> String {
+fn hub_name(candidate: &Value, hubs: &[Value]) -> String {
     let Some(hub) = field(candidate, "hub") else {
         return said(candidate, "name").unwrap_or_default();
     };
     let position = hub.as_u64().and_then(|position| usize::try_from(position).ok());
-    let kept = position.and_then(|position| items(decision, "hubs").get(position));
+    let kept = position.and_then(|position| hubs.get(position));
     match kept {
         Some(kept) => said(kept, "name").unwrap_or_else(|| text(Some(kept))),
         None if hub.is_string() => text(Some(hub)),

@@ -18,6 +18,10 @@ pub(super) fn draft<T>(
     with: impl FnOnce(Draft<'_>) -> Result<T, String>,
 ) -> Result<T, String> {
     let line = std::str::from_utf8(line).map_err(|_| "it is not UTF-8 text".to_owned())?;
+    // Serde would read a list as the members in their order.
+    if !line.trim_start().starts_with('{') {
+        return Err("it is not a JSON object".to_owned());
+    }
     let row: Row<'_> = serde_json::from_str(line).map_err(|error| reason(&error))?;
     let mut facts = BTreeMap::new();
     for (name, value) in row.facts.0 {

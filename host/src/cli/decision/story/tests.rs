@@ -150,9 +150,7 @@ fn both_spellings(entry: &Entry) -> [Value; 2] {
 
 /// The list that a decision names by digest, in its place.
 fn with_hubs(mut entry: Value) -> Value {
-    if let Some(hubs) = entry.pointer_mut("/kind/decided/hubs") {
-        *hubs = json!([{ "name": "hub-eu" }, { "name": "hub-us" }]);
-    }
+    entry["hubs"] = json!([{ "name": "hub-eu" }, { "name": "hub-us" }]);
     entry
 }
 
