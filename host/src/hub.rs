@@ -4,4 +4,4 @@ pub mod record;
 pub mod room;
 
 pub use record::{Connector, Hub, HubLoad, HubState, Location};
-pub use room::{Hubs, LinkedHub};
+pub use room::{Hubs, LinkedHub, Pending};

@@ -45,8 +45,8 @@ use std::time::Duration;
 pub use self::budget::{Budget, BudgetError, Budgets, InitBudget};
 pub use self::cache::{CacheError, KeyError};
 pub use self::call::{
-    Attestation, Call, CallReport, Choice, Deferral, Device, EnrollmentKind, Fault, Hub, HubHandle, Label, Location,
-    Outcome, PlaceInput, Placement, Prior, Reason, SelectInput, Usage,
+    Attestation, Call, CallReport, Candidate, Candidates, Choice, Deferral, Device, EnrollmentKind, Fault, Hub,
+    HubHandle, Label, Location, Outcome, PlaceInput, Placement, Prior, Reason, SelectInput, Usage,
 };
 pub use self::catalogue::{Catalogue, GroupCounts, LiveCatalogue, NoAnswer, RecordedCatalogue, Transcript};
 pub use self::engine::EngineError;
@@ -196,26 +196,17 @@ impl PolicyHost {
         image::configure::configure(&self.engine, &self.cache, budgets, revision, settings).map(Arc::new)
     }
 
-    /// Asks for a hub, on a worker.
-    pub async fn select_hub(
+    /// Runs what calls policies on a worker, to its end even when the returned future is dropped. It is told how long
+    /// it waited for the worker.
+    ///
+    /// # Errors
+    ///
+    /// No worker took it, or it panicked, which is a bug of the host.
+    pub async fn run<R: Send + 'static>(
         &self,
-        image: &Arc<Image>,
-        input: Arc<SelectInput>,
-        catalogue: Arc<dyn Catalogue>,
-    ) -> CallReport<Outcome> {
-        let image = Arc::clone(image);
-        self.submit(move || image.select_hub_now(&input, catalogue)).await
-    }
-
-    /// Asks where a device belongs, on a worker.
-    pub async fn place(
-        &self,
-        image: &Arc<Image>,
-        input: Arc<PlaceInput>,
-        catalogue: Arc<dyn Catalogue>,
-    ) -> CallReport<Placement> {
-        let image = Arc::clone(image);
-        self.submit(move || image.place_now(&input, catalogue)).await
+        calls: impl FnOnce(Duration) -> R + Send + 'static,
+    ) -> Result<R, HostFailure> {
+        self.executor.run(calls).await
     }
 
     /// Names the engine's version and settings. Counts of fuel and compiled code belong to one fingerprint.
@@ -241,25 +232,15 @@ impl PolicyHost {
         self.executor.close();
     }
 
-    async fn submit<T: Send + 'static>(&self, call: impl FnOnce() -> CallReport<T> + Send + 'static) -> CallReport<T> {
-        let ran = self.executor.run(move |waited: Duration| {
-            let mut report = call();
-            report.usage.queue_us = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
-            report
-        });
-        ran.await.unwrap_or_else(|failure| CallReport::never_began(CallFailure::Host(failure)))
-    }
-
     fn loaded(&self, digest: Digest) -> Option<Arc<Revision>> {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(&digest)?.upgrade()
     }
 }
 
 impl Image {
-    /// Asks for a hub on the thread of the caller: for tools, replay and benchmarks. Never on a thread that serves
-    /// connections.
+    /// Asks for a hub, on the thread of the caller, which must be none that serves connections: [`PolicyHost::run`].
     #[must_use]
-    pub fn select_hub_now(&self, input: &SelectInput, catalogue: Arc<dyn Catalogue>) -> CallReport<Outcome> {
+    pub fn select_hub(&self, input: &SelectInput, catalogue: Arc<dyn Catalogue>) -> CallReport<Outcome> {
         if !self.revision.card.worlds.selects() {
             return not_exported("hub-selection");
         }
@@ -275,9 +256,9 @@ impl Image {
         })
     }
 
-    /// Asks where a device belongs on the thread of the caller, as [`Image::select_hub_now`] does.
+    /// Asks where a device belongs, as [`Image::select_hub`] asks for a hub.
     #[must_use]
-    pub fn place_now(&self, input: &PlaceInput, catalogue: Arc<dyn Catalogue>) -> CallReport<Placement> {
+    pub fn place(&self, input: &PlaceInput, catalogue: Arc<dyn Catalogue>) -> CallReport<Placement> {
         if !self.revision.card.worlds.places() {
             return not_exported("grouping");
         }

@@ -25,6 +25,7 @@ use crate::service::Service;
 mod admission;
 mod commit;
 mod decide;
+mod deliberation;
 mod operations;
 mod placement;
 mod refusal;

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use landfall::policy::image::{ClassifyError, CompileError};
 use landfall::policy::{
-    Attestation, Breakage, Budget, Budgets, Call, CallFailure, CallReport, Catalogue, ConfigureError, Device,
-    EnrollmentKind, Fault, GroupCounts, Hub, Image, InitBudget, Label, LinkError, LiveCatalogue, LoadError, Outcome,
-    PlaceInput, Placement, PolicyHost, PolicySettings, RecordedCatalogue, Rule, SelectInput, merge,
+    Attestation, Breakage, Budget, Budgets, Call, CallFailure, CallReport, Candidates, Catalogue, ConfigureError,
+    Device, EnrollmentKind, Fault, GroupCounts, Hub, Image, InitBudget, Label, LinkError, LiveCatalogue, LoadError,
+    Outcome, PlaceInput, Placement, PolicyHost, PolicySettings, RecordedCatalogue, Rule, SelectInput, merge,
 };
 use landfall_tests::guests::component;
 
@@ -122,7 +122,7 @@ fn no_call_leaves_anything_to_the_next() {
     let zoo = Zoo::new();
     let image = zoo.image("counts-calls");
     for _ in 0..100 {
-        let report = image.select_hub_now(&input(), catalogue());
+        let report = image.select_hub(&input(), catalogue());
         let Ok(Outcome::Assign(choice)) = report.result else { panic!("{:?}", report.result) };
         assert_eq!(choice.reasons.first().map(|reason| reason.detail.as_str()), Some("1"));
     }
@@ -132,7 +132,7 @@ fn no_call_leaves_anything_to_the_next() {
 fn time_and_chance_are_those_of_the_call() {
     let zoo = Zoo::new();
     let image = zoo.image("reads-clock-and-random");
-    let first = image.select_hub_now(&input(), catalogue());
+    let first = image.select_hub(&input(), catalogue());
     let Ok(Outcome::Assign(choice)) = &first.result else { panic!("{:?}", first.result) };
     let said = |code: &str| choice.reasons.iter().find(|reason| reason.code == code).map(|r| r.detail.as_str());
     assert_eq!((said("now"), said("elapsed")), (Some("1767225600000"), Some("0")));
@@ -140,7 +140,7 @@ fn time_and_chance_are_those_of_the_call() {
     // Again, and in a process of its own that compiles anew: the same bytes.
     let anew = Zoo::new();
     for image in [image, anew.image("reads-clock-and-random")] {
-        let again = image.select_hub_now(&input(), catalogue());
+        let again = image.select_hub(&input(), catalogue());
         assert_eq!((&again.result, again.usage.fuel), (&first.result, first.usage.fuel));
     }
 }
@@ -222,9 +222,9 @@ fn two_grouping_plugins_that_disagree_are_a_conflict() {
 fn a_call_that_broke_can_be_run_again_from_its_record() {
     let zoo = Zoo::new();
     let image = zoo.image("floods-catalog");
-    let first = image.select_hub_now(&input(), catalogue());
+    let first = image.select_hub(&input(), catalogue());
     let recorded = Arc::new(RecordedCatalogue::new(first.transcript.clone()));
-    let again = image.select_hub_now(&input(), recorded);
+    let again = image.select_hub(&input(), recorded);
     assert_eq!((again.result, again.transcript), (first.result, first.transcript));
 }
 
@@ -264,14 +264,17 @@ impl Zoo {
 
     fn select(&self, guest: &str) -> CallReport<Outcome> {
         let image = self.image(guest);
-        self.runtime.block_on(self.host.select_hub(&image, Arc::new(input()), catalogue()))
+        let ran = self.host.run(move |_| image.select_hub(&input(), catalogue()));
+        self.runtime.block_on(ran).expect("a worker")
     }
 
     fn place(&self, guest: &str) -> CallReport<Placement> {
         let image = self.image(guest);
-        let SelectInput { call, device, mut candidates } = input();
-        let input = PlaceInput { call, device, hub: candidates.remove(0) };
-        self.runtime.block_on(self.host.place(&image, Arc::new(input), catalogue()))
+        let SelectInput { call, device, candidates } = input();
+        let (hub, candidate) = candidates.get(HubHandle(0)).expect("three hubs");
+        let input = PlaceInput { call, device, hub: hub.clone(), candidate: *candidate };
+        let ran = self.host.run(move |_| image.place(&input, catalogue()));
+        self.runtime.block_on(ran).expect("a worker")
     }
 
     /// The one worker lives, and what ran on it before has left nothing behind.
@@ -292,8 +295,6 @@ fn input() -> SelectInput {
         name: format!("hub-{number}.example.net").into(),
         weight: 1,
         capacity: 1_000,
-        assigned: 10,
-        pending: 0,
         location: None,
         labels: [Label { key: "region".into(), value: "eu".into() }].into(),
     };
@@ -310,7 +311,7 @@ fn input() -> SelectInput {
             payload: None,
             prior: None,
         }),
-        candidates: (0..3).map(hub).collect(),
+        candidates: Candidates::all((0..3).map(|number| (hub(number), 10))),
     }
 }
 
@@ -321,5 +322,5 @@ fn catalogue() -> Arc<dyn Catalogue> {
             Ok(u64::try_from(path.len()).unwrap_or_default())
         }
     }
-    Arc::new(LiveCatalogue::new(&input().candidates, Arc::new(Counts)))
+    Arc::new(LiveCatalogue::new(input().candidates, Arc::new(Counts)))
 }

@@ -8,12 +8,14 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::{Hub, HubState};
 use crate::names::HubName;
-use crate::policy::call;
+use crate::policy::call::{self, Candidate};
 
 /// The linked hubs of one id scope, by name, with their counters.
 #[derive(Debug, Default)]
 pub struct Hubs {
     hubs: Vec<LinkedHub>,
+    /// The same as policies are told of them, in the same order.
+    told: Arc<[call::Hub]>,
 }
 
 /// A hub and its counters.
@@ -22,8 +24,6 @@ pub struct LinkedHub {
     /// What the operator says of it.
     pub hub: Hub,
     counters: Arc<Counters>,
-    name: Arc<str>,
-    labels: Arc<[call::Label]>,
 }
 
 #[derive(Debug, Default)]
@@ -53,11 +53,12 @@ impl Hubs {
                     Some(known) => Arc::clone(&known.counters),
                     None => Arc::new(Counters { assigned: assigned.into(), pending: 0.into() }),
                 };
-                LinkedHub::new(hub, counters)
+                LinkedHub { hub, counters }
             })
             .collect();
         hubs.sort_by(|a, b| a.hub.name.cmp(&b.hub.name));
-        Self { hubs }
+        let told = hubs.iter().map(|linked| told(&linked.hub)).collect();
+        Self { hubs, told }
     }
 
     /// The hubs, in the order of their names.
@@ -67,8 +68,22 @@ impl Hubs {
 
     /// One hub.
     pub fn get(&self, name: &HubName) -> Option<&LinkedHub> {
-        let at = self.hubs.binary_search_by(|linked| linked.hub.name.cmp(name)).ok()?;
-        self.hubs.get(at)
+        self.hubs.get(self.position(name)?)
+    }
+
+    /// What policies are told of all of them; candidates name them by their position here.
+    pub fn told(&self) -> &Arc<[call::Hub]> {
+        &self.told
+    }
+
+    /// One hub as it is shown to a policy now.
+    pub fn candidate(&self, name: &HubName) -> Option<(&call::Hub, Candidate)> {
+        let at = self.position(name)?;
+        Some((self.told.get(at)?, self.hubs.get(at)?.candidate(u32::try_from(at).ok()?)))
+    }
+
+    fn position(&self, name: &HubName) -> Option<usize> {
+        self.hubs.binary_search_by(|linked| linked.hub.name.cmp(name)).ok()
     }
 
     /// How many are linked.
@@ -105,11 +120,6 @@ impl Hubs {
 }
 
 impl LinkedHub {
-    fn new(hub: Hub, counters: Arc<Counters>) -> Self {
-        let labels = hub.labels.iter().map(|(key, value)| call::Label { key: key.clone(), value: value.clone() });
-        Self { labels: labels.collect(), name: hub.name.as_str().into(), hub, counters }
-    }
-
     /// Devices assigned to it.
     pub fn assigned(&self) -> u64 {
         self.counters.assigned.load(Ordering::Relaxed)
@@ -136,18 +146,20 @@ impl LinkedHub {
         }
     }
 
-    /// The hub as a policy is shown it now.
-    pub fn shown(&self) -> call::Hub {
-        let location = self.hub.location.map(|at| call::Location { latitude: at.latitude, longitude: at.longitude });
-        call::Hub {
-            name: Arc::clone(&self.name),
-            weight: self.hub.weight,
-            capacity: self.hub.capacity,
-            assigned: self.assigned(),
-            pending: self.counters.pending.load(Ordering::Relaxed),
-            location,
-            labels: Arc::clone(&self.labels),
-        }
+    /// The hub as it is shown to a policy now.
+    pub fn candidate(&self, position: u32) -> Candidate {
+        let pending = self.counters.pending.load(Ordering::Relaxed);
+        Candidate { hub: position, assigned: self.assigned(), pending }
+    }
+}
+
+fn told(hub: &Hub) -> call::Hub {
+    call::Hub {
+        name: hub.name.as_str().into(),
+        weight: hub.weight,
+        capacity: hub.capacity,
+        location: hub.location,
+        labels: hub.labels.iter().map(|(key, value)| call::Label { key: key.clone(), value: value.clone() }).collect(),
     }
 }
 
@@ -182,9 +194,9 @@ mod tests {
         let after = Hubs::new([(hub("a.example", 9, HubState::Active), 99)], Some(&before));
         before.moved(None, Some(&name));
         let linked = after.get(&name).unwrap();
-        assert_eq!((linked.assigned(), linked.shown().pending), (5, 1));
+        assert_eq!((linked.assigned(), linked.candidate(0).pending), (5, 1));
         drop(pending);
-        assert_eq!(linked.shown().pending, 0);
+        assert_eq!(linked.candidate(0).pending, 0);
         after.moved(Some(&name), None);
         assert_eq!(linked.assigned(), 4);
     }

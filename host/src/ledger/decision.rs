@@ -4,12 +4,14 @@
 //! engine of the same fingerprint, every call can be run again and must give the same bytes; with another component
 //! in its place, the same calls say what would have become of the device.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::enrollment::EnrollmentRef;
 use crate::names::{DeviceId, Digest, HubName, ManufacturerId, PluginName};
-use crate::policy::{Call, CallReport, Device, Outcome, Placement};
+use crate::policy::{Call, CallReport, Candidate, Device, Outcome, Placement};
 
 /// What was decided about a device, and from what.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -60,7 +62,7 @@ pub struct PolicyCall {
     /// What was ambient.
     pub call: Call,
     /// The hubs that it was shown; for grouping the one that was chosen.
-    pub candidates: Vec<Candidate>,
+    pub candidates: Arc<[Candidate]>,
     /// Its answer, and what it took.
     pub report: CallReport<Answer>,
 }
@@ -75,18 +77,6 @@ pub enum Step {
     Fallback,
     /// A place; the number counts the enrollment's grouping policies from 0.
     Grouping(u32),
-}
-
-/// A hub as it was shown to a policy: its place in the kept list of hubs, and what changes from call to call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Candidate {
-    /// Its position in the list.
-    pub hub: u32,
-    /// Devices assigned to it.
-    pub assigned: u64,
-    /// Registrations that had chosen it and were not yet committed.
-    pub pending: u32,
 }
 
 /// A policy's answer.

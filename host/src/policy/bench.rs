@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::call::{Attestation, Call, Device, EnrollmentKind, Hub, Label, SelectInput};
+use super::call::{Attestation, Call, Candidates, Device, EnrollmentKind, Hub, Label, SelectInput};
 use super::catalogue::{Catalogue, EmptyCatalogue};
 use super::failure::CallFailure;
 use super::image::Image;
@@ -156,7 +156,7 @@ fn worker(image: &Image, input: &SelectInput, stop: &AtomicBool, span: Duration)
     let (started, cpu) = (clock::instant(), cpu_time());
     while started.elapsed() < span && !stop.load(Ordering::Relaxed) {
         for _ in 0..DECISIONS_A_LOOK {
-            let report = image.select_hub_now(input, Arc::clone(&catalogue));
+            let report = image.select_hub(input, Arc::clone(&catalogue));
             if let Err(failure) = report.result {
                 stop.store(true, Ordering::Relaxed);
                 return Err(failure);
@@ -173,12 +173,10 @@ fn worker(image: &Image, input: &SelectInput, stop: &AtomicBool, span: Duration)
 /// A device and hubs as they are in the field: host names of usual length, uneven weights, some labels.
 fn made_up(hubs: usize) -> SelectInput {
     let label = |key: &str, value: &str| Label { key: key.into(), value: value.into() };
-    let hub = |(n, number): (u64, usize)| Hub {
+    let hub = |n: u64, number: usize| Hub {
         name: format!("hub-{number:04}.region-{}.example.net", number % 7).into(),
         weight: u32::try_from(1 + n % 10).unwrap_or(1),
         capacity: 100_000,
-        assigned: n * 37 % 90_000,
-        pending: 0,
         location: None,
         labels: [label("region", "eu-central"), label("tier", "gold")].into(),
     };
@@ -201,7 +199,7 @@ fn made_up(hubs: usize) -> SelectInput {
             payload: None,
             prior: None,
         }),
-        candidates: (0_u64..).zip(0..hubs).map(hub).collect(),
+        candidates: Candidates::all((0..).zip(0..hubs).map(|(n, number)| (hub(n, number), n * 37 % 90_000))),
     }
 }
 

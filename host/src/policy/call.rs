@@ -22,8 +22,8 @@ pub struct SelectInput {
     pub call: Call,
     /// Who registers.
     pub device: Arc<Device>,
-    /// The hubs that may be chosen. A hub's handle is its position here.
-    pub candidates: Vec<Hub>,
+    /// The hubs that may be chosen.
+    pub candidates: Candidates,
 }
 
 /// All that grouping is told.
@@ -36,6 +36,8 @@ pub struct PlaceInput {
     pub device: Arc<Device>,
     /// The hub that was chosen; its handle is 0.
     pub hub: Hub,
+    /// How full it is.
+    pub candidate: Candidate,
 }
 
 /// Everything ambient that a decision may depend on.
@@ -118,7 +120,29 @@ pub struct Prior {
     pub since: u64,
 }
 
-/// One hub that may be chosen.
+/// The hubs that one call may choose. What the operator says of them is shared by all calls of its time: threads that
+/// decide side by side would otherwise wait for each other's counts of references.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Candidates {
+    linked: Arc<[Hub]>,
+    shown: Arc<[Candidate]>,
+}
+
+/// A hub as it was shown to a policy: its place among the linked hubs, and what changes from call to call. A hub's
+/// handle is the place of its candidate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Candidate {
+    /// Its position among the linked hubs.
+    pub hub: u32,
+    /// Devices assigned to it.
+    pub assigned: u64,
+    /// Registrations that had chosen it and were not yet committed.
+    pub pending: u32,
+}
+
+/// What the operator says of a linked hub.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Hub {
@@ -128,10 +152,6 @@ pub struct Hub {
     pub weight: u32,
     /// How many devices it takes.
     pub capacity: u64,
-    /// How many devices are assigned to it.
-    pub assigned: u64,
-    /// Registrations that have chosen it and are not yet committed.
-    pub pending: u32,
     /// Where it stands.
     pub location: Option<Location>,
     /// The operator's labels, sorted by key. Not handed over with the candidates; a policy pulls them.
@@ -249,6 +269,48 @@ pub struct Usage {
     pub instantiate_us: u64,
     /// Microseconds in the policy, handing over included.
     pub guest_us: u64,
+}
+
+impl Candidates {
+    /// These of the linked hubs.
+    pub fn new(linked: Arc<[Hub]>, shown: impl Into<Arc<[Candidate]>>) -> Self {
+        Self { linked, shown: shown.into() }
+    }
+
+    /// All of these hubs, with the numbers of devices that are assigned to them.
+    pub fn all(hubs: impl IntoIterator<Item = (Hub, u64)>) -> Self {
+        let (linked, assigned): (Vec<Hub>, Vec<u64>) = hubs.into_iter().unzip();
+        let shown = (0..).zip(assigned).map(|(hub, assigned)| Candidate { hub, assigned, pending: 0 });
+        Self { shown: shown.collect(), linked: linked.into() }
+    }
+
+    /// With their handles.
+    pub fn iter(&self) -> impl Iterator<Item = (HubHandle, &Hub, &Candidate)> {
+        (0..).zip(&*self.shown).filter_map(|(handle, candidate)| {
+            Some((HubHandle(handle), self.linked.get(usize::try_from(candidate.hub).ok()?)?, candidate))
+        })
+    }
+
+    /// The one that a handle means.
+    pub fn get(&self, handle: HubHandle) -> Option<(&Hub, &Candidate)> {
+        let candidate = self.shown.get(usize::try_from(handle.0).ok()?)?;
+        Some((self.linked.get(usize::try_from(candidate.hub).ok()?)?, candidate))
+    }
+
+    /// As decisions keep them.
+    pub fn shown(&self) -> &Arc<[Candidate]> {
+        &self.shown
+    }
+
+    /// How many they are.
+    pub fn len(&self) -> usize {
+        self.shown.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.shown.is_empty()
+    }
 }
 
 impl<T> CallReport<T> {

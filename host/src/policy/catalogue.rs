@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::call::{Hub, HubHandle, Label};
+use super::call::{Candidates, HubHandle, Label};
 
 /// Answers what a policy asks.
 pub trait Catalogue: Send + Sync {
@@ -60,22 +60,21 @@ pub enum NoAnswer {
 
 /// The catalogue of a running host.
 pub struct LiveCatalogue {
-    labels: Vec<Arc<[Label]>>,
+    candidates: Candidates,
     counts: Arc<dyn GroupCounts>,
 }
 
 impl LiveCatalogue {
     /// Labels from the candidates, counts from `counts`.
     #[must_use]
-    pub fn new(candidates: &[Hub], counts: Arc<dyn GroupCounts>) -> Self {
-        Self { labels: candidates.iter().map(|hub| Arc::clone(&hub.labels)).collect(), counts }
+    pub fn new(candidates: Candidates, counts: Arc<dyn GroupCounts>) -> Self {
+        Self { candidates, counts }
     }
 }
 
 impl Catalogue for LiveCatalogue {
     fn hub_labels(&self, hub: HubHandle) -> Result<Arc<[Label]>, NoAnswer> {
-        let hub = usize::try_from(hub.0).ok().and_then(|at| self.labels.get(at));
-        Ok(hub.cloned().unwrap_or_default())
+        Ok(self.candidates.get(hub).map(|(hub, _)| Arc::clone(&hub.labels)).unwrap_or_default())
     }
 
     fn group_count(&self, path: &[String]) -> Result<u64, NoAnswer> {

@@ -33,6 +33,8 @@ struct Shared {
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
+    /// Workers that wait to be told of a job. Telling costs a system call, so only then.
+    asleep: usize,
     closed: bool,
 }
 
@@ -115,8 +117,11 @@ impl Shared {
             return Err(HostFailure::ShuttingDown);
         }
         queue.jobs.push_back(job);
+        let asleep = queue.asleep > 0;
         drop(queue);
-        self.wake.notify_one();
+        if asleep {
+            self.wake.notify_one();
+        }
         Ok(())
     }
 
@@ -138,7 +143,9 @@ impl Shared {
             if queue.closed {
                 return None;
             }
+            queue.asleep += 1;
             queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue.asleep -= 1;
         }
     }
 

@@ -16,7 +16,7 @@ fn a_policy_is_loaded_configured_and_decides() {
     assert_eq!(image.configured(), &Configured::Baked);
 
     let input = input(8, 1);
-    let report = image.select_hub_now(&input, Arc::new(catalogue::EmptyCatalogue));
+    let report = image.select_hub(&input, Arc::new(catalogue::EmptyCatalogue));
     assert!(matches!(report.result, Ok(Outcome::Assign(_))), "{report:?}");
     assert!(report.usage.fuel > 0 && report.usage.peak_memory_bytes > 0);
 }
@@ -34,7 +34,7 @@ fn a_decision_run_again_gives_the_same_bytes() {
     let fixture = Fixture::new();
     let compiled = fixture.image(shipped::WEIGHTED, "{}");
     let decide = |image: &Image, seed| {
-        let report = image.select_hub_now(&input(64, seed), counting());
+        let report = image.select_hub(&input(64, seed), counting());
         let stored = (report.result.unwrap(), report.usage.fuel, report.transcript, report.log);
         serde_json::to_vec(&stored).unwrap()
     };
@@ -78,8 +78,9 @@ fn settings_that_a_plugin_refuses_carry_json_pointers() {
 fn what_is_not_exported_is_not_called() {
     let fixture = Fixture::new();
     let image = fixture.image(shipped::WEIGHTED, "{}");
-    let SelectInput { call, device, mut candidates } = input(1, 1);
-    let report = image.place_now(&PlaceInput { call, device, hub: candidates.remove(0) }, counting());
+    let SelectInput { call, device, candidates } = input(1, 1);
+    let (hub, candidate) = candidates.get(HubHandle(0)).unwrap();
+    let report = image.place(&PlaceInput { call, device, hub: hub.clone(), candidate: *candidate }, counting());
     assert!(matches!(report.result, Err(CallFailure::Host(HostFailure::NotExported { .. }))));
 }
 
@@ -90,13 +91,12 @@ fn the_executor_answers_as_the_callers_own_thread_does() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     runtime.block_on(async {
         for seed in 0..64 {
-            let input = Arc::new(input(8, seed));
-            let answered = fixture.host.select_hub(&image, Arc::clone(&input), counting()).await;
-            assert_eq!(answered.result, image.select_hub_now(&input, counting()).result);
+            let there = Arc::clone(&image);
+            let answered = fixture.host.run(move |_| there.select_hub(&input(8, seed), counting())).await.unwrap();
+            assert_eq!(answered.result, image.select_hub(&input(8, seed), counting()).result);
         }
         fixture.host.close();
-        let late = fixture.host.select_hub(&image, Arc::new(input(8, 1)), counting()).await;
-        assert_eq!(late.result, Err(CallFailure::Host(HostFailure::ShuttingDown)));
+        assert_eq!(fixture.host.run(|_| ()).await, Err(HostFailure::ShuttingDown));
     });
 }
 
@@ -107,7 +107,7 @@ fn a_budget_that_is_too_small_ends_the_call_and_names_the_limit() {
     let call = Budget { fuel: 1_000, ..Budget::default() };
     let budgets = Budgets { call, ..Budgets::default() };
     let image = fixture.host.configure_within(&revision, "{}", budgets).unwrap();
-    let report = image.select_hub_now(&input(64, 1), counting());
+    let report = image.select_hub(&input(64, 1), counting());
     assert_eq!(report.result, Err(CallFailure::Broke(Breakage::OutOfFuel { fuel: 1_000 })));
 }
 
@@ -116,7 +116,7 @@ fn what_goes_into_a_record_comes_out_of_it() {
     let fixture = Fixture::new();
     let image = fixture.image(shipped::WEIGHTED, "{}");
     let input = input(8, 3);
-    let report = image.select_hub_now(&input, counting());
+    let report = image.select_hub(&input, counting());
     let compact = rmp_serde::to_vec(&(&input, &report)).unwrap();
     let (input_again, report_again): (SelectInput, CallReport<Outcome>) = rmp_serde::from_slice(&compact).unwrap();
     assert_eq!((input_again, report_again), (input, report));
@@ -163,8 +163,6 @@ fn input(hubs: u32, seed: u64) -> SelectInput {
         name: format!("hub-{number}.example.net").into(),
         weight: 1 + number % 5,
         capacity: 1_000,
-        assigned: 10,
-        pending: 0,
         location: Some(Location { latitude: 48.1, longitude: 11.6 }),
         labels: [Label { key: "region".into(), value: "eu".into() }].into(),
     };
@@ -187,7 +185,7 @@ fn input(hubs: u32, seed: u64) -> SelectInput {
             payload: Some(r#"{"a":1}"#.into()),
             prior: Some(Prior { hub: "old".into(), group_path: vec!["a".into()], since: 5 }),
         }),
-        candidates: (0..hubs).map(hub).collect(),
+        candidates: Candidates::all((0..hubs).map(|number| (hub(number), 10))),
     }
 }
 
@@ -199,5 +197,5 @@ fn counting() -> Arc<dyn Catalogue> {
             Ok(self.0.fetch_add(1, Ordering::SeqCst))
         }
     }
-    Arc::new(LiveCatalogue::new(&[], Arc::new(Counts(AtomicU64::new(0)))))
+    Arc::new(LiveCatalogue::new(Candidates::all([]), Arc::new(Counts(AtomicU64::new(0)))))
 }

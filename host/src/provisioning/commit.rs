@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::decide::{self, Postponement, Wish};
+use super::decide::{self, Place, Postponement, Wish};
 use super::operations::Progress;
 use super::placement;
 use super::refusal::{Cause, RegisterError};
@@ -24,9 +24,9 @@ use crate::store::{CommitOutcome, RegistrationCommit};
 pub(super) async fn decide_and_commit(service: &Service, mut work: UnderWay) -> Result<Progress, RegisterError> {
     let mut recounted = false;
     for attempt in 0..MAX_ATTEMPTS {
-        let written = match decide::select(service, &mut work, attempt).await? {
-            Wish::Hubs { hubs, device_id } => {
-                take_first_with_room(service, &mut work, &hubs, device_id, attempt).await?
+        let written = match decide::decide(service, &mut work, attempt).await {
+            Wish::Hub { first, alternates, device_id } => {
+                take_first_with_room(service, &mut work, first, alternates, device_id, attempt).await?
             }
             Wish::Postpone(postponement) => return postpone(service, &work, postponement).await,
             // The copy of the counts may be behind: before a device is failed for it, the store is asked.
@@ -60,31 +60,35 @@ enum Written {
 async fn take_first_with_room(
     service: &Service,
     work: &mut UnderWay,
-    hubs: &[HubName],
+    first: Place,
+    alternates: Vec<HubName>,
     device_id: Option<DeviceId>,
     attempt: u32,
 ) -> Result<Written, RegisterError> {
-    let scope = Arc::clone(&work.admitted.scope);
-    for linked in hubs.iter().filter_map(|name| scope.hubs.get(name)) {
-        let _pending = linked.pending();
-        let placed = match decide::place(service, work, linked, attempt).await? {
+    let mut alternates = alternates.into_iter();
+    let mut next = Some(first);
+    while let Some(Place { hub, placement, _pending }) = next {
+        let placed = match placement {
             Ok(placed) => placed,
-            Err(postponement) => {
-                return Ok(Written::Done(postpone(service, work, postponement).await?));
-            }
+            Err(postponement) => return Ok(Written::Done(postpone(service, work, postponement).await?)),
         };
-        let assignment = placement::assignment(work, &linked.hub.name, device_id.clone(), placed)?;
+        let assignment = placement::assignment(work, &hub, device_id.clone(), placed)?;
+        let connector = work.admitted.scope.hubs.get(&hub).map_or(Connector::None, |linked| linked.hub.connector);
         let (hub, device_id) = (assignment.hub.clone(), assignment.device_id.clone());
         let verdict = Verdict::Assigned { hub, device_id, group_path: assignment.group_path.clone() };
         match write(service, work, Outcome::Assigned(assignment), verdict).await? {
             Written::NoRoom => {}
             done @ (Written::Done(_) | Written::Overtaken(_)) => {
                 // Step 5. A hub that needs no telling has learned of the device when the device connects.
-                match linked.hub.connector {
+                match connector {
                     Connector::None => return Ok(done),
                 }
             }
         }
+        next = match alternates.next() {
+            Some(hub) => decide::place(service, work, hub, attempt).await,
+            None => None,
+        };
     }
     Ok(Written::NoRoom)
 }

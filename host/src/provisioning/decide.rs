@@ -1,34 +1,33 @@
 //! Step 3: the policies decide.
 //!
-//! Asks the enrollment's policies in order (selection, its fallback when it abstains, then each grouping policy) and
-//! keeps every call, so that the decision can be run again. Nothing is written here and nothing is given away: what
-//! comes out is a wish, which the commit grants or not.
+//! Brings together what the enrollment's policies need, has them asked by a worker that may run them, and keeps every
+//! call, so that the decision can be run again. Nothing is written here and nothing is given away: what comes out is a
+//! wish, which the commit grants or not.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::refusal::RegisterError;
+use super::deliberation::Deliberation;
 use super::under_way::UnderWay;
 use crate::catalogue::Bound;
-use crate::hub::LinkedHub;
-use crate::ledger::{Answer, Candidate, Step};
+use crate::hub::Pending;
 use crate::names::{DeviceId, HubName};
-use crate::policy::call::{CallReport, Choice, Hub, HubHandle, Outcome, PlaceInput, Placement, SelectInput};
-use crate::policy::catalogue::LiveCatalogue;
+use crate::policy::HostFailure;
+use crate::policy::call::Placement;
 use crate::policy::failure::CallFailure;
-use crate::policy::image::Image;
 use crate::policy::live::ImageError;
-use crate::policy::verdict;
 use crate::registration::Registration;
 use crate::service::Service;
 
 /// What the policies would have.
 #[derive(Debug)]
 pub(super) enum Wish {
-    /// One of these hubs, the first if it can be.
-    Hubs {
-        /// In the order of preference.
-        hubs: Vec<HubName>,
+    /// A hub.
+    Hub {
+        /// The one to try first.
+        first: Place,
+        /// The others, in the order of preference.
+        alternates: Vec<HubName>,
         /// The device's id in its hub, when the policy says.
         device_id: Option<DeviceId>,
     },
@@ -48,8 +47,19 @@ pub(super) enum Wish {
     },
 }
 
-/// Why a device has to wait, and how long.
+/// A hub, and where the device would belong there.
 #[derive(Debug)]
+pub(super) struct Place {
+    /// The hub.
+    pub(super) hub: HubName,
+    /// What the grouping policies answered; none when there are none.
+    pub(super) placement: Result<Option<Placement>, Postponement>,
+    /// Tells other decisions that a place in the hub is being taken.
+    pub(super) _pending: Pending,
+}
+
+/// Why a device has to wait, and how long.
+#[derive(Clone, Debug)]
 pub(super) struct Postponement {
     /// Until it may ask again.
     pub(super) retry_after: Duration,
@@ -66,17 +76,23 @@ impl Postponement {
     }
 
     /// For a cause that somebody has to mend.
-    fn until_mended(kind: &'static str, detail: String) -> Self {
+    pub(super) fn until_mended(kind: &'static str, detail: String) -> Self {
         Self { retry_after: UNTIL_MENDED, kind, detail }
     }
 
     /// For a call that gave no answer.
-    fn after(policy: &Bound, failure: &CallFailure) -> Self {
+    pub(super) fn after(policy: &Bound, failure: &CallFailure) -> Self {
         let detail = format!("policy {}: {failure}", policy.plugin);
         match failure {
             CallFailure::Fault(_) | CallFailure::Broke(_) => Self::until_mended(failure.kind(), detail),
             CallFailure::Host(_) => Self::soon(failure.kind(), detail),
         }
+    }
+
+    /// For policies that no worker could run.
+    fn without_worker(failure: HostFailure) -> Self {
+        let failure = CallFailure::Host(failure);
+        Self::soon(failure.kind(), failure.to_string())
     }
 
     /// For a policy that cannot be run.
@@ -85,147 +101,51 @@ impl Postponement {
     }
 }
 
-/// Asks for a hub.
-pub(super) async fn select(service: &Service, work: &mut UnderWay, attempt: u32) -> Result<Wish, RegisterError> {
-    let (candidates, refusals) = Candidates::of(work);
-    if candidates.shown.is_empty() {
-        let none = "no hub is linked; link one with `landfall hub link`".to_owned();
-        return Ok(Wish::NoRoom { detail: if refusals.is_empty() { none } else { refusals.join("; ") } });
-    }
-    let allocation = Arc::clone(&work.admitted.allocation);
-    let first = ask(service, work, &allocation.selection, Step::Selection, attempt, &candidates).await;
-    let answer = match (first, &allocation.fallback) {
-        (Ok(Outcome::Abstain(_)), Some(fallback)) => {
-            ask(service, work, fallback, Step::Fallback, attempt, &candidates).await
+/// Asks for a hub, and where the device belongs there.
+pub(super) async fn decide(service: &Service, work: &mut UnderWay, attempt: u32) -> Wish {
+    let deliberation = deliberation(service, work, attempt).await;
+    match service.policies.run(move |waited| deliberation.decide(waited)).await {
+        Ok((wish, calls)) => {
+            work.keep(calls);
+            wish
         }
-        (first, _) => first,
+        Err(failure) => Wish::Postpone(Postponement::without_worker(failure)),
+    }
+}
+
+/// Asks where the device belongs on another hub than the first.
+pub(super) async fn place(service: &Service, work: &mut UnderWay, hub: HubName, attempt: u32) -> Option<Place> {
+    let pending = work.admitted.scope.hubs.get(&hub)?.pending();
+    let deliberation = deliberation(service, work, attempt).await;
+    let there = hub.clone();
+    let placement = match service.policies.run(move |waited| deliberation.place(&there, waited)).await {
+        Ok((placement, calls)) => {
+            work.keep(calls);
+            placement
+        }
+        Err(failure) => Err(Postponement::without_worker(failure)),
     };
-    Ok(match answer {
-        Ok(Outcome::Assign(choice)) => candidates.chosen(work, &choice),
-        Ok(Outcome::Defer(deferral)) => Wish::Postpone(Postponement {
-            retry_after: Duration::from_millis(deferral.retry_after_ms.into()),
-            kind: "deferred",
-            detail: format!("{}: {}", deferral.reason.code, deferral.reason.detail),
-        }),
-        Ok(Outcome::Reject(reason)) => Wish::Reject { code: reason.code, detail: reason.detail },
-        Ok(Outcome::Abstain(reason)) => {
-            let detail = format!("no policy has an opinion: {}: {}", reason.code, reason.detail);
-            Wish::Postpone(Postponement::until_mended("abstained", detail))
-        }
-        Err(postponement) => Wish::Postpone(postponement),
-    })
+    Some(Place { hub, placement, _pending: pending })
 }
 
-/// Asks where the device belongs, now that its hub is chosen, and joins the answers. None when nobody is to be asked.
-pub(super) async fn place(
-    service: &Service,
-    work: &mut UnderWay,
-    linked: &LinkedHub,
-    attempt: u32,
-) -> Result<Result<Option<Placement>, Postponement>, RegisterError> {
+async fn deliberation(service: &Service, work: &UnderWay, attempt: u32) -> Deliberation {
     let allocation = Arc::clone(&work.admitted.allocation);
-    let mut placements = Vec::with_capacity(allocation.grouping.len());
-    for (number, policy) in (0..).zip(&allocation.grouping) {
-        let image = match service.images.get(policy).await {
-            Ok(image) => image,
-            Err(error) => return Ok(Err(Postponement::without_image(policy, &error))),
-        };
-        let hub = linked.shown();
-        let candidate = Candidate { hub: work.position(linked), assigned: hub.assigned, pending: hub.pending };
-        let catalogue = LiveCatalogue::new(std::slice::from_ref(&hub), service.group_counts(&work.request.scope));
-        let call = work.call(attempt);
-        let input = PlaceInput { call: call.clone(), device: Arc::clone(&work.device), hub };
-        let report = service.policies.place(&image, Arc::new(input), Arc::new(catalogue)).await;
-        let result = report.result.clone();
-        work.keep(policy, &image, Step::Grouping(number), call, vec![candidate], answered(report, Answer::Placed));
-        match result {
-            Ok(placement) => placements.push((policy.plugin.as_str(), placement)),
-            Err(failure) => return Ok(Err(Postponement::after(policy, &failure))),
-        }
+    let mut images = Vec::with_capacity(2 + allocation.grouping.len());
+    for policy in allocation.policies() {
+        let image = service.images.get(policy).await;
+        images.push(image.map_err(|error| Postponement::without_image(policy, &error)));
     }
-    if placements.is_empty() {
-        return Ok(Ok(None));
+    Deliberation {
+        scope: Arc::clone(&work.admitted.scope),
+        terms: Arc::clone(&work.admitted.terms),
+        allocation,
+        images,
+        current: work.admitted.before.as_ref().and_then(Registration::hub).cloned(),
+        device: Arc::clone(&work.device),
+        device_id: work.admitted.device_id.clone(),
+        call: work.call(attempt),
+        counts: service.group_counts(&work.request.scope),
     }
-    let merged = verdict::merge(&placements);
-    Ok(merged.map(Some).map_err(|conflict| Postponement::until_mended("conflict", conflict.to_string())))
-}
-
-/// One call of a selection policy.
-async fn ask(
-    service: &Service,
-    work: &mut UnderWay,
-    policy: &Bound,
-    step: Step,
-    attempt: u32,
-    candidates: &Candidates,
-) -> Result<Outcome, Postponement> {
-    let image: Arc<Image> = match service.images.get(policy).await {
-        Ok(image) => image,
-        Err(error) => return Err(Postponement::without_image(policy, &error)),
-    };
-    let call = work.call(attempt);
-    let catalogue = LiveCatalogue::new(&candidates.shown, service.group_counts(&work.request.scope));
-    let input =
-        SelectInput { call: call.clone(), device: Arc::clone(&work.device), candidates: candidates.shown.clone() };
-    let report = service.policies.select_hub(&image, Arc::new(input), Arc::new(catalogue)).await;
-    let result = report.result.clone();
-    work.keep(policy, &image, step, call, candidates.kept.clone(), answered(report, Answer::Selected));
-    result.map_err(|failure| Postponement::after(policy, &failure))
-}
-
-/// The hubs that a device may get now.
-struct Candidates {
-    /// As the policy sees them; a handle is a position here.
-    shown: Vec<Hub>,
-    /// As the decision keeps them, in the same order.
-    kept: Vec<Candidate>,
-    names: Vec<HubName>,
-}
-
-impl Candidates {
-    /// The candidates, and why the other hubs are none.
-    fn of(work: &UnderWay) -> (Self, Vec<String>) {
-        let hubs = &work.admitted.scope.hubs;
-        let current = work.admitted.before.as_ref().and_then(Registration::hub);
-        // A device that is never to be re-provisioned has one candidate: its hub, as long as that is linked.
-        let stays =
-            current.filter(|hub| !work.admitted.terms.reprovision.update_hub_assignment && hubs.get(hub).is_some());
-        let allowed = match stays {
-            Some(hub) => Some(std::slice::from_ref(hub)),
-            None => work.admitted.terms.hubs.as_deref(),
-        };
-        let mut candidates = Self { shown: Vec::new(), kept: Vec::new(), names: Vec::new() };
-        let mut refusals = Vec::new();
-        for (position, linked) in (0..).zip(hubs.iter()) {
-            if let Some(why) = linked.refusal(allowed, current) {
-                refusals.push(format!("{} is {why}", linked.hub.name));
-                continue;
-            }
-            let hub = linked.shown();
-            candidates.kept.push(Candidate { hub: position, assigned: hub.assigned, pending: hub.pending });
-            candidates.names.push(linked.hub.name.clone());
-            candidates.shown.push(hub);
-        }
-        (candidates, refusals)
-    }
-
-    /// The names behind a choice, which the verdict gate has checked.
-    fn chosen(&self, work: &UnderWay, choice: &Choice) -> Wish {
-        let name = |handle: &HubHandle| self.names.get(usize::try_from(handle.0).ok()?).cloned();
-        let hubs = std::iter::once(&choice.hub).chain(&choice.alternates).filter_map(name).collect();
-        // The individual enrollment's device id is the operator's word and stands above the policy's.
-        let device_id = match &work.admitted.device_id {
-            Some(id) => Some(id.clone()),
-            None => choice.device_id.as_deref().and_then(|id| id.parse().ok()),
-        };
-        Wish::Hubs { hubs, device_id }
-    }
-}
-
-/// The same report with its answer as the ledger keeps it.
-fn answered<T>(report: CallReport<T>, answer: impl FnOnce(T) -> Answer) -> CallReport<Answer> {
-    let CallReport { result, usage, transcript, log } = report;
-    CallReport { result: result.map(answer), usage, transcript, log }
 }
 
 /// What passes by itself: a full queue, a lost race.

@@ -3,14 +3,11 @@
 use std::sync::Arc;
 
 use super::{Admitted, Request};
-use crate::catalogue::Bound;
 use crate::clock::Timestamp;
 use crate::enrollment::EnrollmentRef;
-use crate::hub::LinkedHub;
-use crate::ledger::{Answer, Candidate, Decision, Entry, EntryKind, PolicyCall, Step, Verdict};
+use crate::ledger::{Decision, Entry, EntryKind, PolicyCall, Verdict};
 use crate::names::{Digest, OperationId};
-use crate::policy::call::{Attestation, Call, CallReport, Device, EnrollmentKind, Label, Prior};
-use crate::policy::image::Image;
+use crate::policy::call::{Attestation, Call, Device, EnrollmentKind, Label, Prior};
 use crate::registration::Registration;
 use crate::service::Service;
 
@@ -46,27 +43,9 @@ impl UnderWay {
         }
     }
 
-    /// Keeps a call for the ledger.
-    pub(super) fn keep(
-        &mut self,
-        policy: &Bound,
-        image: &Image,
-        step: Step,
-        call: Call,
-        candidates: Vec<Candidate>,
-        report: CallReport<Answer>,
-    ) {
-        let (plugin, settings) = (policy.plugin.clone(), policy.settings_digest);
-        let revision = image.revision().digest();
-        self.calls.push(PolicyCall { step, plugin, revision, settings, call, candidates, report });
-    }
-
-    /// A hub's position in the list that the decision names.
-    pub(super) fn position(&self, linked: &LinkedHub) -> u32 {
-        (0..)
-            .zip(self.admitted.scope.hubs.iter())
-            .find(|(_, known)| known.hub.name == linked.hub.name)
-            .map_or(u32::MAX, |(at, _)| at)
+    /// Keeps calls for the ledger.
+    pub(super) fn keep(&mut self, calls: Vec<PolicyCall>) {
+        self.calls.extend(calls);
     }
 
     /// Another request wrote this registration first: goes on from what stands there now.

@@ -1,8 +1,10 @@
 //! The one thread that writes.
 //!
 //! Every write goes through two bounded queues to one thread, which puts all that waits into one transaction and
-//! commits it once (group commit). There is no linger timer: while one commit waits for the disk, the next batch
-//! gathers by itself, so that the batch grows with the load and a lone write waits for nobody.
+//! commits it once (group commit). While one commit waits for the disk, the next batch gathers by itself, so that the
+//! batch grows with the load. On a fast disk that is not enough: batches stay small, and each costs two flushes and the
+//! pages from the root down. So after a batch that had company the next begins [`TURN`] after it at the earliest; a
+//! lone write waits for nobody.
 //!
 //! What is promised, and how:
 //! - *Answers come after the disk.* Results are kept aside until the commit has returned.
@@ -16,7 +18,9 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use crate::clock;
 use crate::store::StoreError;
 
 /// What transactions are made of.
@@ -89,7 +93,10 @@ impl<E: Engine> Writer<E> {
 
     /// Writes until the queue is closed and empty.
     pub(crate) fn run(mut self) {
-        while let Some(batch) = self.queue.wait() {
+        let mut not_before = None;
+        while let Some(batch) = self.queue.wait(not_before) {
+            let crowded = batch.len() >= COMPANY;
+            not_before = crowded.then(|| clock::instant() + TURN);
             self.write(batch);
         }
     }
@@ -145,12 +152,15 @@ struct Waiting<E: Engine> {
     bulk: VecDeque<Box<dyn Job<E>>>,
     /// How many turns devices had while bulk work waited.
     passed_over: u32,
+    /// The writer waits to be told that something has arrived. Telling costs a system call, so only then.
+    asleep: bool,
     closed: bool,
 }
 
 impl<E: Engine> Queue<E> {
     pub(crate) fn new(bounds: Bounds) -> Self {
-        let waiting = Waiting { device: VecDeque::new(), bulk: VecDeque::new(), passed_over: 0, closed: false };
+        let waiting =
+            Waiting { device: VecDeque::new(), bulk: VecDeque::new(), passed_over: 0, asleep: false, closed: false };
         Self { bounds, waiting: Mutex::new(waiting), arrived: Condvar::new() }
     }
 
@@ -168,8 +178,11 @@ impl<E: Engine> Queue<E> {
             return Err(StoreError::Busy);
         }
         queue.push_back(job);
+        let asleep = std::mem::take(&mut waiting.asleep);
         drop(waiting);
-        self.arrived.notify_one();
+        if asleep {
+            self.arrived.notify_one();
+        }
         Ok(())
     }
 
@@ -188,10 +201,18 @@ impl<E: Engine> Queue<E> {
         left
     }
 
-    /// The next batch; waits until there is one. Nothing once the queue is closed and empty.
-    fn wait(&self) -> Option<Vec<Box<dyn Job<E>>>> {
+    /// The next batch; waits until there is one, and, while more devices may still join it, until it is time. Nothing
+    /// once the queue is closed and empty.
+    fn wait(&self, not_before: Option<Instant>) -> Option<Vec<Box<dyn Job<E>>>> {
         let mut waiting = self.lock();
         loop {
+            let early = not_before.map(|time| time.saturating_duration_since(clock::instant())).unwrap_or_default();
+            if !early.is_zero() && waiting.may_grow(&self.bounds) {
+                drop(waiting);
+                std::thread::sleep(early);
+                waiting = self.lock();
+                continue;
+            }
             let batch = waiting.next(&self.bounds);
             if !batch.is_empty() {
                 return Some(batch);
@@ -199,7 +220,9 @@ impl<E: Engine> Queue<E> {
             if waiting.closed {
                 return None;
             }
+            waiting.asleep = true;
             waiting = self.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            waiting.asleep = false;
         }
     }
 
@@ -215,6 +238,11 @@ impl<E: Engine> Queue<E> {
 }
 
 impl<E: Engine> Waiting<E> {
+    /// Whether devices wait, and more of them could be written with them.
+    fn may_grow(&self, bounds: &Bounds) -> bool {
+        !self.closed && !self.device.is_empty() && self.device.len() < bounds.batch_jobs
+    }
+
     fn next(&mut self, bounds: &Bounds) -> Vec<Box<dyn Job<E>>> {
         let bulk_is_due = self.device.is_empty() || self.passed_over >= TURNS_BEFORE_BULK;
         if !self.bulk.is_empty() && bulk_is_due {
@@ -244,6 +272,11 @@ fn gather<E: Engine>(queue: &mut VecDeque<Box<dyn Job<E>>>, jobs: usize, bytes: 
     batch
 }
 
+/// While devices come in numbers, a commit begins so long after the last one began at the earliest: long enough to put
+/// a dozen devices on two flushes, short against what a device takes for its handshake over any real network.
+const TURN: Duration = Duration::from_millis(5);
+/// How many in one batch are a crowd.
+const COMPANY: usize = 4;
 /// A bulk job waits for so many commits of devices at most.
 const TURNS_BEFORE_BULK: u32 = 3;
 /// How much bulk work goes into one transaction while no device waits: large enough to make the flush cheap, small

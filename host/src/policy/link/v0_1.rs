@@ -119,7 +119,7 @@ impl Linked for Component0_1 {
         let index = self.select_hub.as_ref().ok_or(NotExported)?;
         let select_hub = typed::<SelectHub<'_>>(instance, &mut *store, index)?;
         let lent = convert::LentDevice::new(&input.device);
-        let hubs: Vec<_> = (0_u32..).zip(&input.candidates).map(convert::hub).collect();
+        let hubs: Vec<_> = input.candidates.iter().map(convert::hub).collect();
         let (answer,) = select_hub.call(store, (convert::call(&input.call), lent.device(), &hubs))?;
         Ok(answer.map(convert::outcome).map_err(convert::fault))
     }
@@ -133,7 +133,7 @@ impl Linked for Component0_1 {
         let index = self.place.as_ref().ok_or(NotExported)?;
         let place = typed::<Place<'_>>(instance, &mut *store, index)?;
         let lent = convert::LentDevice::new(&input.device);
-        let hub = convert::hub((0, &input.hub));
+        let hub = convert::hub((HubHandle(0), &input.hub, &input.candidate));
         let (answer,) = place.call(store, (convert::call(&input.call), lent.device(), hub))?;
         Ok(answer.map(convert::placement).map_err(convert::fault))
     }

@@ -3,7 +3,7 @@ use serde_json::json;
 use super::*;
 use crate::clock::Timestamp;
 use crate::enrollment::EnrollmentRef;
-use crate::ledger::{Answer, Candidate, Decision, Entry, EntryKind, Factors, PolicyCall, Step, Verdict};
+use crate::ledger::{Answer, Decision, Entry, EntryKind, Factors, PolicyCall, Step, Verdict};
 use crate::names::{Digest, TrackingId};
 use crate::policy::{
     Attestation, Breakage, Call, CallFailure, CallReport, Choice, Device, EnrollmentKind, HubHandle, Label, Log,
@@ -94,10 +94,8 @@ fn call(step: Step, result: Result<Answer, CallFailure>) -> PolicyCall {
         revision: Digest::of(b"component"),
         settings: Digest::of(b"{}"),
         call: Call { decision_id: "d".into(), now: 1_000, seed: 9, catalog_revision: 1, attempt: 0 },
-        candidates: vec![
-            Candidate { hub: 0, assigned: 1_200, pending: 0 },
-            Candidate { hub: 1, assigned: 3, pending: 2 },
-        ],
+        candidates: [Candidate { hub: 0, assigned: 1_200, pending: 0 }, Candidate { hub: 1, assigned: 3, pending: 2 }]
+            .into(),
         report: CallReport {
             result,
             usage: Usage { fuel: 61_000, peak_memory_bytes: 1 << 20, queue_us: 5, instantiate_us: 6, guest_us: 7 },

@@ -3,8 +3,8 @@
 use super::bindings::exports::landfall::policy::{control, grouping, hub_selection};
 use super::bindings::landfall::policy::{log, types};
 use crate::policy::call::{
-    Attestation, Call, Choice, Deferral, Device, EnrollmentKind, Fault, Hub, HubHandle, Label, Outcome, Placement,
-    Reason,
+    Attestation, Call, Candidate, Choice, Deferral, Device, EnrollmentKind, Fault, Hub, HubHandle, Label, Outcome,
+    Placement, Reason,
 };
 use crate::policy::image::{Description, Problem};
 use crate::policy::log::LogLevel;
@@ -19,14 +19,14 @@ pub(super) fn call(call: &Call) -> types::Call<'_> {
     }
 }
 
-pub(super) fn hub((handle, hub): (u32, &Hub)) -> types::Hub<'_> {
+pub(super) fn hub<'a>((handle, hub, candidate): (HubHandle, &'a Hub, &Candidate)) -> types::Hub<'a> {
     types::Hub {
-        handle,
+        handle: handle.0,
         name: &hub.name,
         weight: hub.weight,
         capacity: hub.capacity,
-        assigned: hub.assigned,
-        pending: hub.pending,
+        assigned: candidate.assigned,
+        pending: candidate.pending,
         location: hub.location.map(|at| types::Location { latitude: at.latitude, longitude: at.longitude }),
     }
 }
