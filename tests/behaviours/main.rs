@@ -8,5 +8,6 @@ mod hostile_policies;
 mod kill;
 mod management_api;
 mod real_clients;
+mod refusals;
 mod registration;
 mod registry_import;
