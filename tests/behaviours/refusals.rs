@@ -83,6 +83,26 @@ async fn another_key_under_a_known_id_is_refused_until_an_operator_releases_it()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_two_keys_that_claim_an_id_at_once_one_gets_it_and_the_other_is_refused() {
+    let world = World::new().await;
+    for number in 0..30 {
+        let (first, second) = two_keys(&world, &format!("pump-{number}")).await;
+        // Each asks twice, so that some requests wait for a result that another one has begun.
+        let (a, b, c, d) = tokio::join!(first.register(), second.register(), first.register(), second.register());
+        let (winner, loser) = if a.status == 200 { ([a, c], [b, d]) } else { ([b, d], [a, c]) };
+        for answer in winner {
+            assert_eq!(json_of(&answer)["status"], "assigned", "{answer:?}");
+        }
+        for answer in loser {
+            assert_eq!(in_writing(&answer), REFUSAL);
+            let entry = world.ledger(&tracking_id(&answer)).await;
+            assert_eq!(entry["kind"]["refused"]["cause"], "key-changed", "{entry}");
+        }
+    }
+    assert_eq!(registered(&world).await.0, 30);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_fleet_that_renews_its_keys_may_say_so() {
     let world = World::new().await;
     let mut renewing = group("factory");
