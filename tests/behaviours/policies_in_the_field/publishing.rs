@@ -81,27 +81,68 @@ async fn what_is_no_policy_is_refused_by_what_differs_and_changes_nothing() {
     let core_module = b"\0asm\x01\0\0\0";
     let cut_off = &component("takes-first")[..10_000];
     for (what, bytes, says) in [
-        ("nothing", b"".as_slice(), "no WebAssembly component"),
-        ("garbage", b"MZ\x90\0 this is a program", "no WebAssembly component"),
-        ("a core module", core_module, "core WebAssembly module"),
-        ("half a component", cut_off, "damaged"),
-        ("another version", component("other-version"), "landfall:policy@0.9.0"),
-        ("half a contract", component("missing-export"), "does not export"),
-        ("a record with a field less", component("hub-without-location"), "hub-selection/select-hub"),
-        ("a variant with a case more", component("outcome-with-escalate"), "hub-selection/select-hub"),
-        ("authority over the network", component("opens-socket"), "wasi:sockets/tcp@"),
-        ("an import of its own", component("unknown-import"), "vault:keys/safe@1.0.0"),
+        ("nothing", b"".as_slice(), ["no WebAssembly component"].as_slice()),
+        ("garbage", b"MZ\x90\0 this is a program", &["no WebAssembly component"]),
+        ("a core module", core_module, &["core WebAssembly module"]),
+        ("half a component", cut_off, &["damaged"]),
+        ("another version", component("other-version"), &["landfall:policy@0.9.0"]),
+        ("half a contract", component("missing-export"), &["does not export"]),
+        ("a record with a field less", component("hub-without-location"), &["hub-selection/select-hub", "6 fields"]),
+        ("a variant with a case more", component("outcome-with-escalate"), &["hub-selection/select-hub", "5 cases"]),
+        ("authority over the network", component("opens-socket"), &["wasi:sockets/tcp@"]),
+        ("an import of its own", component("unknown-import"), &["vault:keys/safe@1.0.0"]),
     ] {
         // As a new revision of a good policy, and as a policy of its own.
         for name in ["takes-first", "new"] {
             let answer = try_publish(&world, name, bytes).await;
             assert_eq!(answer.status, 422, "{what}: {answer:?}");
             let problem = json_of(&answer);
-            assert!(problem["detail"].as_str().unwrap().contains(says), "{what}: {problem}, without {says:?}");
+            for part in says {
+                assert!(problem["detail"].as_str().unwrap().contains(part), "{what}: {problem}, without {part:?}");
+            }
         }
     }
     assert_eq!(get(&world, "plugins").await, before);
     assert_eq!(json_of(&device.register().await)["status"], "assigned");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_names_one_revision_keeps_it_whatever_is_published_afterwards() {
+    let world = World::new().await;
+    let good = publish(&world, "ours", "takes-first").await["digest"].clone();
+    let pinned = json!({ "selection": { "plugin": "ours", "revision": good } });
+    let device = device_in(&world, "pump-1", pinned).await;
+    for guest in ["panics", "refuses-settings", "places-in-eu"] {
+        publish(&world, "ours", guest).await;
+    }
+    let answer = device.register().await;
+    assert_eq!(json_of(&answer)["status"], "assigned", "{answer:?}");
+    let entry = world.ledger(&tracking_id(&answer)).await;
+    assert_eq!(entry["kind"]["decided"]["calls"][0]["revision"], good);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_an_enrollment_uses_cannot_be_removed() {
+    let world = World::new().await;
+    let device = device_of(&world, "takes-first", "pump-1", selected_by("takes-first")).await;
+    let mut lone = group("factory");
+    lone["x509"] = json!({ "certificates": { "primary": { "sha256": Digest::of(b"its certificate") } } });
+    lone["allocation"]["fallback"] = json!({ "plugin": "lone-policy" });
+    publish(&world, "lone-policy", "abstains").await;
+    world.put("enrollments/lone", &lone).await;
+    for (plugin, user) in [("takes-first", "pump-1"), ("lone-policy", "lone")] {
+        let path = format!("/api/v1/scopes/{}/plugins/{plugin}", world.scope);
+        let answer = world.manage("DELETE", &path, b"").await;
+        assert_eq!(answer.status, 409, "{answer:?}");
+        assert!(json_of(&answer)["detail"].as_str().unwrap().contains(user), "who uses it: {answer:?}");
+    }
+    assert_eq!(json_of(&device.register().await)["status"], "assigned");
+    for (user, plugin) in [("enrollment-groups/pump-1", "takes-first"), ("enrollments/lone", "lone-policy")] {
+        for what in [user, &format!("plugins/{plugin}")] {
+            let path = format!("/api/v1/scopes/{}/{what}", world.scope);
+            assert_eq!(world.manage("DELETE", &path, b"").await.status, 204, "{what}, with nobody left who uses it");
+        }
+    }
 }
 
 fn pointers_of(problem: &Value) -> Value {
