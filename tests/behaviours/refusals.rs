@@ -117,6 +117,31 @@ async fn a_fleet_that_renews_its_keys_may_say_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_was_let_in_once_is_told_no_more_than_a_stranger_when_it_may_not_come_any_more() {
+    let world = World::new().await;
+    let device = world.device("pump-1").await;
+    let assigned = json_of(&device.register().await);
+    let operation = assigned["operationId"].as_str().unwrap();
+    let before = registration(&world, "pump-1").await;
+    let mut closed = group("factory");
+    closed["enabled"] = json!(false);
+    for (what, shut, opened) in [
+        ("records/pump-1/state", json!({ "state": "quarantined" }), json!({ "state": "active" })),
+        ("enrollment-groups/devices", closed, group("factory")),
+    ] {
+        world.put(what, &shut).await;
+        for answer in [device.register().await, device.poll(operation).await, device.look_up().await] {
+            assert_eq!(in_writing(&answer), REFUSAL, "{what}");
+        }
+        assert_eq!(registration(&world, "pump-1").await, before, "{what}: an operator decides about its place");
+        assert_eq!(registered(&world).await.0, 1, "{what}");
+        world.put(what, &opened).await;
+        assert_eq!(json_of(&device.look_up().await)["assignedHub"], before["assignedHub"], "{what}");
+    }
+    assert_eq!(json_of(&device.register().await)["status"], "assigned");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_factor_is_enough_only_where_an_operator_has_said_so_in_writing() {
     let world = World::new().await;
     let issued = world.factory.device("pump-1", Ambient::system().now(), 30).unwrap();
