@@ -50,13 +50,7 @@ async fn a_grouping_policy_that_breaks_gives_no_place_on_a_hub_away() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_policy_that_logs_without_end_still_decides_and_the_operator_sees_how_much_is_missing() {
-    let world = World::with(|config| {
-        patient(config);
-        // Enough to go on to the end, so that it is the log that is cut.
-        config.limits.policy.host_calls = 100_000;
-        config.limits.policy.fuel = 1_000_000_000;
-    })
-    .await;
+    let world = World::with(talkative).await;
     let device = device_of(&world, "floods-log", "pump-1", selected_by("floods-log")).await;
     let answer = device.register().await;
     let entry = world.ledger(&tracking_id(&answer)).await;
@@ -180,6 +174,13 @@ fn retry_after(answer: &Answer) -> u64 {
 /// Time enough for the slowest machine, so that calls end by what they do and not by how long they take.
 fn patient(config: &mut Config) {
     config.limits.policy.deadline_ms = 60_000;
+}
+
+/// The same, and enough of all else that a policy that logs without end is cut off by nothing but its log.
+fn talkative(config: &mut Config) {
+    patient(config);
+    config.limits.policy.host_calls = 100_000;
+    config.limits.policy.fuel = 1_000_000_000;
 }
 
 /// A device of a group of its own, whose policy is this guest.
