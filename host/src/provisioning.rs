@@ -113,7 +113,7 @@ pub async fn poll(
     let begun = begun.ok_or(RegisterError::NotFound)?;
     if let Some(known) = service.operations.find(&claimant(&request, &admitted)) {
         if !matches!(known.progress(), Progress::Waiting { .. }) {
-            return Ok((operation, status(service, &known.settled(wait).await, request.received_at)?));
+            return Ok((operation, joined(service, &request, &known, wait).await?));
         }
     } else if let Some(registration) = admitted.before.as_ref().filter(|before| before.updated_at >= begun) {
         return Ok((operation, Status::Finished(Arc::new(registration.clone()))));
@@ -152,11 +152,29 @@ async fn go_on(
             tokio::spawn(carry_out(Arc::clone(service), claimant, work, operation.clone()));
             operation
         }
-        Found::Theirs(operation) => operation,
+        Found::Theirs(operation) => {
+            let status = joined(service, &request, &operation, wait).await?;
+            return Ok((operation.id, status));
+        }
         Found::Full => return Err(RegisterError::Busy),
     };
     let progress = operation.settled(wait).await;
     Ok((operation.id.clone(), status(service, &progress, now)?))
+}
+
+/// Waits for an operation that another request began. Whoever is refused by it is refused under a tracking id of its
+/// own, and the operator finds the cause under that one too.
+async fn joined(
+    service: &Arc<Service>,
+    request: &Request,
+    operation: &Operation,
+    wait: Duration,
+) -> Result<Status, RegisterError> {
+    let progress = operation.settled(wait).await;
+    if let Progress::Refused(cause) = &progress {
+        refusal::report(service, request, cause);
+    }
+    status(service, &progress, request.received_at)
 }
 
 /// Steps 3 to 5, whether or not the device still listens.

@@ -7,6 +7,8 @@ mod hostile_imports;
 mod hostile_policies;
 mod kill;
 mod management_api;
+mod policies_in_the_field;
 mod real_clients;
+mod refusals;
 mod registration;
 mod registry_import;

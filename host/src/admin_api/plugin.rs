@@ -10,11 +10,11 @@ use serde_json::Value;
 use super::authorize::Caller;
 use super::body::{self, Answer, Asked, At, PageQuery};
 use super::hub::known;
-use super::problem::Problem;
-use crate::names::PluginName;
-use crate::policy::image::{Revision, Tier, Worlds};
+use super::problem::{Problem, ProblemPart};
+use crate::names::{GroupId, PluginName};
+use crate::policy::image::{ConfigureError, Problem as Refusal, Revision, Tier, Worlds};
 use crate::policy::live::ImageError;
-use crate::service::Service;
+use crate::service::{Service, TakeOverError};
 use crate::store::{Listing, PublishedPlugin};
 
 pub(super) async fn list(
@@ -54,9 +54,8 @@ pub(super) async fn publish(
     if before.is_some_and(|before| before.live == revision.digest()) {
         return body::ok(&before.map(|before| view(before, &revision)));
     }
-    service.takes_over(&scope, &name, &revision).await.map_err(|(group, error)| {
-        Problem::new(409, format!("group {group} uses {name}, and the new revision cannot take over: {error}"))
-    })?;
+    let taken = service.takes_over(&scope, &name, &revision).await;
+    taken.map_err(|(group, error)| not_taken_over(&name, &group, error))?;
     let previous = before.iter().flat_map(|before| std::iter::once(before.live).chain(before.previous.iter().copied()));
     let plugin = PublishedPlugin {
         name: name.clone(),
@@ -76,6 +75,18 @@ pub(super) async fn remove(State(service): State<Arc<Service>>, At((scope, name)
     let outcome = service.store.delete_plugin(&scope.parse()?, &name.parse()?).await?;
     service.reload().await?;
     body::deleted(outcome, &format!("plugin {name}"))
+}
+
+fn not_taken_over(name: &PluginName, group: &GroupId, error: TakeOverError) -> Problem {
+    let uses = format!("group {group} uses {name}");
+    match error {
+        TakeOverError::Configure(ConfigureError::Refused { problems }) => {
+            let part = |Refusal { pointer, message }| ProblemPart { pointer, message };
+            let detail = format!("{uses}, and the new revision refuses its settings; `errors` says where in them");
+            Problem::new(409, detail).with(problems.into_iter().map(part).collect())
+        }
+        error => Problem::new(409, format!("{uses}, and the new revision cannot take over: {error}")),
+    }
 }
 
 fn not_loaded(error: ImageError) -> Problem {

@@ -53,6 +53,12 @@ impl Problem {
         self
     }
 
+    /// The same problem, with its places.
+    pub(super) fn with(mut self, errors: Vec<ProblemPart>) -> Self {
+        self.errors = errors;
+        self
+    }
+
     /// 400: what the body says cannot be taken, at one place.
     pub(super) fn at(pointer: impl Into<String>, message: impl Into<String>) -> Self {
         Self::of(vec![ProblemPart { pointer: pointer.into(), message: message.into() }])

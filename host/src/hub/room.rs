@@ -3,6 +3,7 @@
 //! The truth is in the store and is checked in the transaction that fills a place. This copy follows it so that a
 //! decision need not read one row a hub; when it is behind, a choice loses its race and is made again.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -16,6 +17,8 @@ pub struct Hubs {
     hubs: Vec<LinkedHub>,
     /// The same as policies are told of them, in the same order.
     told: Arc<[call::Hub]>,
+    /// Those of hubs that were unlinked as well: registrations under way still move them, and the hub may come back.
+    counters: HashMap<HubName, Arc<Counters>>,
 }
 
 /// A hub and its counters.
@@ -46,19 +49,18 @@ impl Hubs {
     /// Hubs with counts as the store has them. A hub that was there before keeps its counters, which
     /// registrations under way are still moving.
     pub fn new(records: impl IntoIterator<Item = (Hub, u64)>, before: Option<&Self>) -> Self {
+        let mut counters = before.map(|hubs| hubs.counters.clone()).unwrap_or_default();
         let mut hubs: Vec<LinkedHub> = records
             .into_iter()
             .map(|(hub, assigned)| {
-                let counters = match before.and_then(|hubs| hubs.get(&hub.name)) {
-                    Some(known) => Arc::clone(&known.counters),
-                    None => Arc::new(Counters { assigned: assigned.into(), pending: 0.into() }),
-                };
+                let new = || Arc::new(Counters { assigned: assigned.into(), pending: 0.into() });
+                let counters = Arc::clone(counters.entry(hub.name.clone()).or_insert_with(new));
                 LinkedHub { hub, counters }
             })
             .collect();
         hubs.sort_by(|a, b| a.hub.name.cmp(&b.hub.name));
         let told = hubs.iter().map(|linked| told(&linked.hub)).collect();
-        Self { hubs, told }
+        Self { hubs, told, counters }
     }
 
     /// The hubs, in the order of their names.
@@ -101,13 +103,13 @@ impl Hubs {
         if from == to {
             return;
         }
-        if let Some(old) = from.and_then(|name| self.get(name)) {
+        if let Some(old) = from.and_then(|name| self.counters.get(name)) {
             let less = |count: u64| Some(count.saturating_sub(1));
             // The closure always answers, so there is no failure to look at.
-            let _ = old.counters.assigned.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+            let _ = old.assigned.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
         }
-        if let Some(new) = to.and_then(|name| self.get(name)) {
-            new.counters.assigned.fetch_add(1, Ordering::Relaxed);
+        if let Some(new) = to.and_then(|name| self.counters.get(name)) {
+            new.assigned.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -199,5 +201,19 @@ mod tests {
         assert_eq!(linked.candidate(0).pending, 0);
         after.moved(Some(&name), None);
         assert_eq!(linked.assigned(), 4);
+    }
+
+    #[test]
+    fn a_hub_that_comes_back_goes_on_counting_where_it_was() {
+        let name = "a.example".parse().unwrap();
+        let before = Hubs::new([(hub("a.example", 9, HubState::Active), 4)], None);
+        let without = Hubs::new([], Some(&before));
+        // A registration that began before the hub went, and one that leaves it while it is gone.
+        before.moved(None, Some(&name));
+        without.moved(Some(&name), None);
+        without.moved(Some(&name), None);
+        let after = Hubs::new([(hub("a.example", 9, HubState::Active), 99)], Some(&without));
+        before.moved(None, Some(&name));
+        assert_eq!(after.get(&name).unwrap().assigned(), 4);
     }
 }

@@ -100,7 +100,9 @@ fn attest(
         Selected::Individual(individual) => {
             let name = format!("the individual enrollment {}", individual.registration_id);
             if !individual.terms.enabled {
-                return Err(Cause::EnrollmentDisabled(name));
+                // Found by the certificate and not by the id: the operator must learn which enrollment stands there.
+                let own = individual.registration_id == request.registration_id;
+                return Err(if own { Cause::EnrollmentDisabled(name) } else { Cause::CertificateBlocked(name) });
             }
             let IndividualAttestation::X509 { primary, secondary } = &individual.attestation;
             let pins: Vec<Digest> = std::iter::once(primary).chain(secondary).map(|pin| pin.sha256).collect();
