@@ -10,3 +10,4 @@ mod management_api;
 mod real_clients;
 mod registration;
 mod registry_import;
+mod wire_corpora;

@@ -173,7 +173,8 @@ impl World {
         Device { address: self.server().device_addr, ..device.clone() }
     }
 
-    fn tls(&self, identity: Option<Identity>) -> Arc<rustls::ClientConfig> {
+    /// TLS of a client that trusts this server and shows this, or nothing.
+    pub fn tls(&self, identity: Option<Identity>) -> Arc<rustls::ClientConfig> {
         let ca = std::fs::read(self.folder.ca_certificate()).expect("the server's CA");
         client::tls::client(&ca, identity).expect("TLS")
     }
@@ -226,8 +227,10 @@ pub struct Device {
     pub id: String,
     /// The scope that it names.
     pub scope: String,
-    address: std::net::SocketAddr,
-    tls: Arc<rustls::ClientConfig>,
+    /// Where it calls.
+    pub address: std::net::SocketAddr,
+    /// Whom it trusts, and what it shows.
+    pub tls: Arc<rustls::ClientConfig>,
 }
 
 impl Device {
@@ -276,11 +279,21 @@ impl Device {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Result<Answer, client::ClientError> {
-        let mut client = Client::connect(self.address, "localhost", Arc::clone(&self.tls)).await?;
-        let path = format!("/{}/registrations/{}{what}?api-version=2021-06-01", self.scope, self.id);
+        let mut client = self.connect().await?;
+        let path = self.path(what);
         let mut all = vec![("content-type", "application/json; charset=utf-8")];
         all.extend_from_slice(headers);
         client.send(method.parse().expect("a method"), &path, client::headers(&all), body).await
+    }
+
+    /// A connection that is kept.
+    pub async fn connect(&self) -> Result<Client, client::ClientError> {
+        Client::connect(self.address, "localhost", Arc::clone(&self.tls)).await
+    }
+
+    /// The target of its requests.
+    pub fn path(&self, what: &str) -> String {
+        format!("/{}/registrations/{}{what}?api-version=2021-06-01", self.scope, self.id)
     }
 }
 
