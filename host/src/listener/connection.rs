@@ -1,6 +1,7 @@
 //! One connection, from its handshake to its end.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
@@ -44,24 +46,48 @@ pub(super) async fn serve(shared: &Arc<Shared>, stream: TcpStream, peer: SocketA
         let last = left.fetch_sub(1, Ordering::Relaxed) <= 1;
         answer(shared.router.clone(), request, Arc::clone(&info), last)
     });
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         // Also the idle time: hyper counts it from the end of one request to the head of the next.
         .header_read_timeout(Duration::from_secs(limits.header_seconds))
         .max_buf_size(limits.header_bytes)
         .max_headers(limits.headers)
         .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
     let age = tokio::time::sleep(Duration::from_secs(limits.connection_minutes.saturating_mul(60)));
     let mut stop = shared.stop.clone();
+    let ended = tokio::select! {
+        ended = &mut connection => Some(ended),
+        () = age => None,
+        _ = stop.wait_for(|stop| *stop) => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            Pin::new(&mut connection).graceful_shutdown();
+            // What is under way may end; who never reads its answer is cut.
+            let drain = Duration::from_secs(limits.drain_seconds);
+            let Ok(ended) = tokio::time::timeout(drain, &mut connection).await else { return };
+            ended
+        }
+    };
+    if ended.is_ok() {
+        let (socket, _) = connection.into_parts().io.into_inner().into_inner();
+        linger(socket, stop).await;
+    }
+}
+
+/// Takes what the peer still sends, and throws it away. A socket that is closed with bytes unread is reset, and a
+/// reset overtakes the answer: a device whose body is too large would see a broken connection in place of its 413.
+async fn linger(mut socket: TcpStream, mut stop: watch::Receiver<bool>) {
+    let rest = async {
+        let mut buffer = [0; 4096];
+        while socket.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
+    };
     tokio::select! {
-        _ = connection.as_mut() => return,
-        () = age => {}
+        () = rest => {}
+        () = tokio::time::sleep(LINGER) => {}
         _ = stop.wait_for(|stop| *stop) => {}
     }
-    connection.as_mut().graceful_shutdown();
-    // What is under way may end; who never reads its answer is cut.
-    let _ = tokio::time::timeout(Duration::from_secs(limits.drain_seconds), connection).await;
 }
 
 async fn handshake(shared: &Shared, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
@@ -104,3 +130,6 @@ async fn answer(
     }
     Ok(answer)
 }
+
+/// How long what a peer still sends is taken after the last answer.
+const LINGER: Duration = Duration::from_secs(2);
