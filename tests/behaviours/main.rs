@@ -11,3 +11,4 @@ mod real_clients;
 mod registration;
 mod registry_import;
 mod wire_corpora;
+mod wire_rules;
