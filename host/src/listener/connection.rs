@@ -3,17 +3,18 @@
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
+use hyper::rt::{Sleep, Timer};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
@@ -47,10 +48,11 @@ pub(super) async fn serve(shared: &Arc<Shared>, stream: TcpStream, peer: SocketA
         answer(shared.router.clone(), request, Arc::clone(&info), last)
     });
     let mut connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        // Also the idle time: hyper counts it from the end of one request to the head of the next.
+        .timer(Patience::new(limits))
         .header_read_timeout(Duration::from_secs(limits.header_seconds))
         .max_buf_size(limits.header_bytes)
+        // The buffer grows past its size by what was read last.
+        .max_header_size(limits.header_bytes)
         .max_headers(limits.headers)
         .serve_connection(TokioIo::new(stream), service);
     let age = tokio::time::sleep(Duration::from_secs(limits.connection_minutes.saturating_mul(60)));
@@ -70,23 +72,52 @@ pub(super) async fn serve(shared: &Arc<Shared>, stream: TcpStream, peer: SocketA
             ended
         }
     };
-    if ended.is_ok() {
-        let (socket, _) = connection.into_parts().io.into_inner().into_inner();
-        linger(socket, stop).await;
+    if let Err(error) = ended {
+        tracing::debug!(%error, %peer, "a connection ended badly");
+    }
+    let closing = close(connection.into_parts().io.into_inner());
+    tokio::select! {
+        _ = tokio::time::timeout(LINGER, closing) => {}
+        _ = stop.wait_for(|stop| *stop) => {}
     }
 }
 
-/// Takes what the peer still sends, and throws it away. A socket that is closed with bytes unread is reset, and a
-/// reset overtakes the answer: a device whose body is too large would see a broken connection in place of its 413.
-async fn linger(mut socket: TcpStream, mut stop: watch::Receiver<bool>) {
-    let rest = async {
-        let mut buffer = [0; 4096];
-        while socket.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
-    };
-    tokio::select! {
-        () = rest => {}
-        () = tokio::time::sleep(LINGER) => {}
-        _ = stop.wait_for(|stop| *stop) => {}
+/// Says that the connection is over, then takes what the peer still sends and throws it away. A socket that is closed
+/// with bytes unread is reset, and a reset overtakes the answer: a device whose body is too large would see a broken
+/// connection in place of its 413.
+async fn close(mut stream: TlsStream<TcpStream>) {
+    if stream.shutdown().await.is_err() {
+        return;
+    }
+    let (mut socket, _) = stream.into_inner();
+    let mut buffer = [0; 4096];
+    while socket.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
+}
+
+/// hyper has one time for the head of a request and counts it from the end of the request before. A first head must
+/// come at once; a later one may be long in coming, since devices keep a connection between two polls.
+struct Patience {
+    first: AtomicBool,
+    header: Duration,
+    idle: Duration,
+}
+
+impl Patience {
+    fn new(limits: &ListenerLimits) -> Self {
+        let (header, idle) = (Duration::from_secs(limits.header_seconds), Duration::from_secs(limits.idle_seconds));
+        Self { first: AtomicBool::new(true), header, idle }
+    }
+}
+
+impl Timer for Patience {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
+        TokioTimer::new().sleep(duration)
+    }
+
+    /// Asked once a head, and for nothing else.
+    fn sleep_until(&self, _deadline: Instant) -> Pin<Box<dyn Sleep>> {
+        let first = self.first.swap(false, Ordering::Relaxed);
+        TokioTimer::new().sleep(if first { self.header } else { self.idle })
     }
 }
 
@@ -131,5 +162,5 @@ async fn answer(
     Ok(answer)
 }
 
-/// How long what a peer still sends is taken after the last answer.
+/// How long a peer has to read the last answer and to close its side.
 const LINGER: Duration = Duration::from_secs(2);
