@@ -10,5 +10,6 @@ mod management_api;
 mod real_clients;
 mod registration;
 mod registry_import;
+mod slow_clients;
 mod wire_corpora;
 mod wire_rules;
