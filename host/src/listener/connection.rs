@@ -38,7 +38,11 @@ pub(super) struct Shared {
 
 /// Serves a connection to its end. Errors of a connection are its peer's own affair: they are counted, not told.
 pub(super) async fn serve(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
-    let Some(stream) = handshake(shared, stream).await else { return };
+    let stream = match handshake(shared, stream).await {
+        Some(Ok(stream)) => stream,
+        Some(Err(socket)) => return goodbye(shared, close(socket)).await,
+        None => return,
+    };
     let info = Arc::new(describe(&stream, peer));
     let limits = &shared.limits;
     let left = AtomicUsize::new(limits.requests_per_connection);
@@ -75,23 +79,32 @@ pub(super) async fn serve(shared: &Arc<Shared>, stream: TcpStream, peer: SocketA
     if let Err(error) = ended {
         tracing::debug!(%error, %peer, "a connection ended badly");
     }
-    let closing = close(connection.into_parts().io.into_inner());
+    let mut stream = connection.into_parts().io.into_inner();
+    goodbye(shared, async {
+        if stream.shutdown().await.is_ok() {
+            close(stream.into_inner().0).await;
+        }
+    })
+    .await;
+}
+
+/// A connection's last moments, which nobody may prolong.
+async fn goodbye(shared: &Shared, closing: impl Future<Output = ()>) {
+    let mut stop = shared.stop.clone();
     tokio::select! {
         _ = tokio::time::timeout(LINGER, closing) => {}
         _ = stop.wait_for(|stop| *stop) => {}
     }
 }
 
-/// Says that the connection is over, then takes what the peer still sends and throws it away. A socket that is closed
-/// with bytes unread is reset, and a reset overtakes the answer: a device whose body is too large would see a broken
-/// connection in place of its 413.
-async fn close(mut stream: TlsStream<TcpStream>) {
-    if stream.shutdown().await.is_err() {
-        return;
-    }
-    let (mut socket, _) = stream.into_inner();
+/// Says that nothing more is said, then takes what the peer still sends and throws it away. A socket that is closed
+/// with bytes unread is reset, and a reset overtakes what was said last: a device whose body is too large would see a
+/// broken connection in place of its 413, and one whose certificate cannot be used in place of its alert.
+async fn close(mut socket: TcpStream) {
     let mut buffer = [0; 4096];
-    while socket.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
+    if socket.shutdown().await.is_ok() {
+        while socket.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
+    }
 }
 
 /// hyper has one time for the head of a request and counts it from the end of the request before. A first head must
@@ -121,7 +134,8 @@ impl Timer for Patience {
     }
 }
 
-async fn handshake(shared: &Shared, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+/// A stream, or the socket of a peer that was told why there is none, or nothing.
+async fn handshake(shared: &Shared, stream: TcpStream) -> Option<Result<TlsStream<TcpStream>, TcpStream>> {
     let seconds = shared.limits.handshake_seconds;
     let Ok(waiting) = shared.waiting.try_acquire() else {
         shared.counts.shed.fetch_add(1, Ordering::Relaxed);
@@ -130,14 +144,15 @@ async fn handshake(shared: &Shared, stream: TcpStream) -> Option<TlsStream<TcpSt
     let shaking = async {
         let turn = shared.handshakes.acquire().await.ok()?;
         drop(waiting);
-        let stream = shared.tls.accept(stream).await.ok();
+        let ended = shared.tls.accept(stream).into_fallible().await;
         drop(turn);
-        stream
+        Some(ended.map_err(|(_, socket)| socket))
     };
-    let stream = tokio::time::timeout(Duration::from_secs(seconds), shaking).await.ok().flatten();
-    let count = if stream.is_some() { &shared.counts.handshakes } else { &shared.counts.failed_handshakes };
+    let ended = tokio::time::timeout(Duration::from_secs(seconds), shaking).await.ok().flatten();
+    let succeeded = matches!(ended, Some(Ok(_)));
+    let count = if succeeded { &shared.counts.handshakes } else { &shared.counts.failed_handshakes };
     count.fetch_add(1, Ordering::Relaxed);
-    stream
+    ended
 }
 
 /// The certificate is parsed once a connection.
