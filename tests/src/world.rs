@@ -93,12 +93,17 @@ impl World {
 
     /// Uploads a CA and proves that its key is at hand.
     pub async fn upload_authority(&self, name: &str, authority: &Authority) {
-        self.put(&format!("authorities/{name}"), &json!({ "certificate": authority.certificate_pem })).await;
+        let prove = |code: &str| authority.device(code, Ambient::system().now(), 1).expect("a proof").certificate_pem;
+        self.upload(name, &authority.certificate_pem, prove).await;
+    }
+
+    /// Uploads a CA's certificate and the proof that somebody makes for a code.
+    pub async fn upload(&self, name: &str, certificate_pem: &str, prove: impl FnOnce(&str) -> String) {
+        self.put(&format!("authorities/{name}"), &json!({ "certificate": certificate_pem })).await;
         let path = format!("/api/v1/scopes/{}/authorities/{name}", self.scope);
         let code = self.manage("POST", &format!("{path}/verification-code"), b"").await;
         let code = json_of(&code)["verificationCode"].as_str().expect("a code").to_owned();
-        let proof = authority.device(&code, Ambient::system().now(), 1).expect("a proof");
-        let proof = json!({ "certificate": proof.certificate_pem }).to_string();
+        let proof = json!({ "certificate": prove(&code) }).to_string();
         let verified = self.manage("POST", &format!("{path}/verify"), proof.as_bytes()).await;
         assert!(verified.status.is_success(), "{verified:?}");
     }
