@@ -159,7 +159,7 @@ async fn more_than_a_chain_needs_is_refused_in_the_handshake_though_the_leaf_is_
     };
     let four: Vec<_> = (0..4).map(|number| above(number, 10)).collect();
     let five = [&four[..], &[above(4, 10)]].concat();
-    let again = [&four[..], &four, &[leaf.clone()]].concat();
+    let again = [&four[..], &four, std::slice::from_ref(&leaf)].concat();
     let refused = Alert(AlertDescription::AccessDenied);
     for (what, intermediates, expected) in [
         ("none", Vec::new(), Assigned),

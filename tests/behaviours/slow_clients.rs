@@ -22,7 +22,7 @@ async fn who_does_not_shake_hands_is_gone_in_the_end() {
     let hello = client_hello(&device);
     let mut hanging = Vec::new();
     // Nothing at all, a byte, half of the first message, and the whole of it with no answer to the server's.
-    for said in [0, 1, hello.len() / 2, hello.len()].repeat(8) {
+    for said in [0, 1, hello.len() / 2, hello.len()].repeat(50) {
         let mut socket = TcpStream::connect(device.address).await.unwrap();
         socket.write_all(&hello[..said]).await.unwrap();
         hanging.push(socket);
@@ -34,6 +34,32 @@ async fn who_does_not_shake_hands_is_gone_in_the_end() {
     }
     let failed = || world.server().device_counts.failed_handshakes.load(Ordering::Relaxed);
     eventually("they are counted", async || failed() == many as u64).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_when_the_queue_of_handshakes_is_full_is_closed_at_once() {
+    let world = World::with(|config| {
+        config.limits.listener.handshakes_per_core = 1;
+        config.limits.listener.handshake_seconds = 300;
+        config.limits.listener.connections_per_prefix = 1_000_000;
+    })
+    .await;
+    let device = world.device("pump-1").await;
+    // On each core one is at it and eight wait.
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let mut hanging = Vec::new();
+    for _ in 0..9 * cores {
+        hanging.push(TcpStream::connect(device.address).await.unwrap());
+    }
+    let shed = &world.server().device_counts.shed;
+    for number in 1..=3 {
+        let mut further = TcpStream::connect(device.address).await.unwrap();
+        assert_eq!(to_its_end(&mut further).await, "");
+        assert_eq!(shed.load(Ordering::Relaxed), number);
+    }
+    assert!(device.try_send("PUT", "/register", &[], Vec::new()).await.is_err());
+    drop(hanging);
+    eventually("the queue moves on", async || device.try_send("PUT", "/register", &[], Vec::new()).await.is_ok()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -226,11 +252,7 @@ async fn neither_listener_answers_for_the_other() {
     let mut unlike = Vec::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
         for method in methods.as_object().unwrap().keys() {
-            let path = path
-                .replace("{scope}", world.scope.as_str())
-                .replace("{id}", "pump-1")
-                .replace('{', "")
-                .replace('}', "");
+            let path = path.replace("{scope}", world.scope.as_str()).replace("{id}", "pump-1").replace(['{', '}'], "");
             let mut connection = device.connect().await.unwrap();
             let headers = landfall::client::headers(&[("authorization", &bearer)]);
             let method = method.to_uppercase();
