@@ -57,6 +57,27 @@ async fn ids_are_compared_without_case_and_scopes_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_character_that_an_id_may_have_comes_through_a_path() {
+    let world = World::new().await;
+    // A certificate's common name has at most 64.
+    for id in ["a", "7", ":a", "_._:-", "A:b.c_d-e", &"x".repeat(64)] {
+        let device = world.device(id).await;
+        for written in [id.to_owned(), id.replace(':', "%3A").replace('_', "%5f")] {
+            let answer = Device { id: written, ..device.clone() };
+            let answer = answer.send("PUT", "/register", &[("prefer", "wait=20")], "{}".to_owned()).await;
+            assert_eq!(answer.status, 200, "{id}: {answer:?}");
+            assert_eq!(json_of(&answer)["registrationState"]["registrationId"], *id);
+        }
+    }
+    let device = world.device("pump-1").await;
+    for bad in ["pump-1.", "pump-1:", "pump%201", "p%C3%BCmp", "pump%2F1", &"x".repeat(129)] {
+        let answer = Device { id: bad.to_owned(), ..device.clone() }.register().await;
+        assert_eq!(answer.status, 400, "{bad}: {answer:?}");
+        assert_eq!(json_of(&answer)["message"], "Invalid RegistrationId", "{bad}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_request_says_of_its_content_and_its_host_is_not_looked_at() {
     let world = World::new().await;
     let device = world.device("pump-1").await;
