@@ -9,7 +9,8 @@
 //!   than any answer;
 //! - **the handshake and the head of a request** have a time, with a timer that really runs;
 //! - **a connection** has an idle time, a number of requests and an age, so that no device keeps an admission
-//!   longer than the operator would think.
+//!   longer than the operator would think;
+//! - **its end** is said, and what the peer still sends is taken for a moment, so that it gets to read its last answer.
 //!
 //! Stopping is graceful: no new connections, requests under way are finished, and what is left after the drain time
 //! is cut.

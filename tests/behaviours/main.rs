@@ -1,5 +1,6 @@
 //! What Landfall does, seen from outside. One file a behaviour.
 
+mod client_certificates;
 mod command_line;
 mod command_line_alone;
 mod durability;
@@ -12,3 +13,6 @@ mod real_clients;
 mod refusals;
 mod registration;
 mod registry_import;
+mod slow_clients;
+mod wire_corpora;
+mod wire_rules;

@@ -93,12 +93,17 @@ impl World {
 
     /// Uploads a CA and proves that its key is at hand.
     pub async fn upload_authority(&self, name: &str, authority: &Authority) {
-        self.put(&format!("authorities/{name}"), &json!({ "certificate": authority.certificate_pem })).await;
+        let prove = |code: &str| authority.device(code, Ambient::system().now(), 1).expect("a proof").certificate_pem;
+        self.upload(name, &authority.certificate_pem, prove).await;
+    }
+
+    /// Uploads a CA's certificate and the proof that somebody makes for a code.
+    pub async fn upload(&self, name: &str, certificate_pem: &str, prove: impl FnOnce(&str) -> String) {
+        self.put(&format!("authorities/{name}"), &json!({ "certificate": certificate_pem })).await;
         let path = format!("/api/v1/scopes/{}/authorities/{name}", self.scope);
         let code = self.manage("POST", &format!("{path}/verification-code"), b"").await;
         let code = json_of(&code)["verificationCode"].as_str().expect("a code").to_owned();
-        let proof = authority.device(&code, Ambient::system().now(), 1).expect("a proof");
-        let proof = json!({ "certificate": proof.certificate_pem }).to_string();
+        let proof = json!({ "certificate": prove(&code) }).to_string();
         let verified = self.manage("POST", &format!("{path}/verify"), proof.as_bytes()).await;
         assert!(verified.status.is_success(), "{verified:?}");
     }
@@ -173,7 +178,8 @@ impl World {
         Device { address: self.server().device_addr, ..device.clone() }
     }
 
-    fn tls(&self, identity: Option<Identity>) -> Arc<rustls::ClientConfig> {
+    /// TLS of a client that trusts this server and shows this, or nothing.
+    pub fn tls(&self, identity: Option<Identity>) -> Arc<rustls::ClientConfig> {
         let ca = std::fs::read(self.folder.ca_certificate()).expect("the server's CA");
         client::tls::client(&ca, identity).expect("TLS")
     }
@@ -226,8 +232,10 @@ pub struct Device {
     pub id: String,
     /// The scope that it names.
     pub scope: String,
-    address: std::net::SocketAddr,
-    tls: Arc<rustls::ClientConfig>,
+    /// Where it calls.
+    pub address: std::net::SocketAddr,
+    /// Whom it trusts, and what it shows.
+    pub tls: Arc<rustls::ClientConfig>,
 }
 
 impl Device {
@@ -276,11 +284,21 @@ impl Device {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Result<Answer, client::ClientError> {
-        let mut client = Client::connect(self.address, "localhost", Arc::clone(&self.tls)).await?;
-        let path = format!("/{}/registrations/{}{what}?api-version=2021-06-01", self.scope, self.id);
+        let mut client = self.connect().await?;
+        let path = self.path(what);
         let mut all = vec![("content-type", "application/json; charset=utf-8")];
         all.extend_from_slice(headers);
         client.send(method.parse().expect("a method"), &path, client::headers(&all), body).await
+    }
+
+    /// A connection that is kept.
+    pub async fn connect(&self) -> Result<Client, client::ClientError> {
+        Client::connect(self.address, "localhost", Arc::clone(&self.tls)).await
+    }
+
+    /// The target of its requests.
+    pub fn path(&self, what: &str) -> String {
+        format!("/{}/registrations/{}{what}?api-version=2021-06-01", self.scope, self.id)
     }
 }
 

@@ -28,7 +28,7 @@ mod strict;
 mod verify;
 
 pub use self::anchor::Anchor;
-pub use self::chain::{MAX_CHAIN_BYTES, MAX_INTERMEDIATES, PresentedChain};
+pub use self::chain::{MAX_CHAIN_BYTES, MAX_INTERMEDIATES, PresentedChain, bounded};
 pub use self::error::{ChainError, Flaw, Which};
 pub use self::index::AnchorIndex;
 pub use self::key::KeyFlaw;

@@ -91,13 +91,13 @@ limits! {
         /// Handshakes at once, for each core of the machine.
         handshakes_per_core: usize = 64, 1 to 10_000, "handshakes",
             "a short queue waits; past it connections are closed at once";
-        /// The time for the head of a request.
+        /// The time for the head of a connection's first request.
         header_seconds: u64 = 5, 1 to 300, "seconds", "the connection is closed";
         /// The size of the head of a request.
         header_bytes: usize = 32_768, 8_192 to 1_048_576, "bytes", "431, and the connection is closed";
         /// The header lines of a request.
         headers: usize = 64, 8 to 1_000, "lines", "431, and the connection is closed";
-        /// The time that a connection may be silent between two requests.
+        /// The time from the end of a request until the next one's head is there.
         idle_seconds: u64 = 30, 1 to 3_600, "seconds", "the connection is closed";
         /// The requests of one connection.
         requests_per_connection: usize = 1_000, 1 to 1_000_000, "requests", "the connection is closed after the last";

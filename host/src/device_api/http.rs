@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::response::Response;
 use axum::routing::{get, post, put};
 use http::header::{CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER, STRICT_TRANSPORT_SECURITY};
+use http::request::Parts;
 use http::{HeaderName, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::error::DeviceError;
@@ -41,7 +43,7 @@ pub fn router(service: Arc<Service>) -> Router {
 }
 
 /// `PUT /{idScope}/registrations/{registrationId}/register`
-async fn register(State(service): State<Arc<Service>>, Path(path): Path<DevicePath>, request: Request) -> Response {
+async fn register(State(service): State<Arc<Service>>, Names(path): Names<DevicePath>, request: Request) -> Response {
     let call = Call::begin(&service);
     let wait = prefer::wait(request.headers());
     let asked = match call.read(&path, request).await {
@@ -67,7 +69,7 @@ async fn register(State(service): State<Arc<Service>>, Path(path): Path<DevicePa
 }
 
 /// `GET /{idScope}/registrations/{registrationId}/operations/{operationId}`
-async fn poll(State(service): State<Arc<Service>>, Path(path): Path<OperationPath>, request: Request) -> Response {
+async fn poll(State(service): State<Arc<Service>>, Names(path): Names<OperationPath>, request: Request) -> Response {
     let call = Call::begin(&service);
     let wait = prefer::wait(request.headers());
     let OperationPath { scope, id, operation } = path;
@@ -88,7 +90,7 @@ async fn poll(State(service): State<Arc<Service>>, Path(path): Path<OperationPat
 }
 
 /// `POST /{idScope}/registrations/{registrationId}`
-async fn look_up(State(service): State<Arc<Service>>, Path(path): Path<DevicePath>, request: Request) -> Response {
+async fn look_up(State(service): State<Arc<Service>>, Names(path): Names<DevicePath>, request: Request) -> Response {
     let call = Call::begin(&service);
     let asked = match call.read(&path, request).await {
         Ok(asked) => asked,
@@ -121,6 +123,20 @@ impl DevicePath {
     /// DPS names the register URL itself; no client reads it.
     fn location(&self, hostname: &str) -> String {
         format!("https://{hostname}/{}/registrations/{}/register", self.scope, self.id)
+    }
+}
+
+/// The names in a path. Those that are not UTF-8 once they are decoded are answered like every other error.
+struct Names<T>(T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Service>> for Names<T> {
+    type Rejection = Response;
+
+    async fn from_request_parts(head: &mut Parts, service: &Arc<Service>) -> Result<Self, Response> {
+        match Path::from_request_parts(head, service).await {
+            Ok(Path(names)) => Ok(Self(names)),
+            Err(_) => Err(Call::begin(service).fail(DeviceError::BadRequest("The path is not UTF-8 text"))),
+        }
     }
 }
 

@@ -1,17 +1,20 @@
 //! One connection, from its handshake to its end.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
+use hyper::rt::{Sleep, Timer};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
@@ -35,7 +38,11 @@ pub(super) struct Shared {
 
 /// Serves a connection to its end. Errors of a connection are its peer's own affair: they are counted, not told.
 pub(super) async fn serve(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
-    let Some(stream) = handshake(shared, stream).await else { return };
+    let stream = match handshake(shared, stream).await {
+        Some(Ok(stream)) => stream,
+        Some(Err(socket)) => return goodbye(shared, close(socket)).await,
+        None => return,
+    };
     let info = Arc::new(describe(&stream, peer));
     let limits = &shared.limits;
     let left = AtomicUsize::new(limits.requests_per_connection);
@@ -44,27 +51,91 @@ pub(super) async fn serve(shared: &Arc<Shared>, stream: TcpStream, peer: SocketA
         let last = left.fetch_sub(1, Ordering::Relaxed) <= 1;
         answer(shared.router.clone(), request, Arc::clone(&info), last)
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        // Also the idle time: hyper counts it from the end of one request to the head of the next.
+    let mut connection = http1::Builder::new()
+        .timer(Patience::new(limits))
         .header_read_timeout(Duration::from_secs(limits.header_seconds))
         .max_buf_size(limits.header_bytes)
+        // The buffer grows past its size by what was read last.
+        .max_header_size(limits.header_bytes)
         .max_headers(limits.headers)
         .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
     let age = tokio::time::sleep(Duration::from_secs(limits.connection_minutes.saturating_mul(60)));
     let mut stop = shared.stop.clone();
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        () = age => {}
-        _ = stop.wait_for(|stop| *stop) => {}
+    let ended = tokio::select! {
+        ended = &mut connection => Some(ended),
+        () = age => None,
+        _ = stop.wait_for(|stop| *stop) => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            Pin::new(&mut connection).graceful_shutdown();
+            // What is under way may end; who never reads its answer is cut.
+            let drain = Duration::from_secs(limits.drain_seconds);
+            let Ok(ended) = tokio::time::timeout(drain, &mut connection).await else { return };
+            ended
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, %peer, "a connection ended badly");
     }
-    connection.as_mut().graceful_shutdown();
-    // What is under way may end; who never reads its answer is cut.
-    let _ = tokio::time::timeout(Duration::from_secs(limits.drain_seconds), connection).await;
+    let mut stream = connection.into_parts().io.into_inner();
+    goodbye(shared, async {
+        if stream.shutdown().await.is_ok() {
+            close(stream.into_inner().0).await;
+        }
+    })
+    .await;
 }
 
-async fn handshake(shared: &Shared, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+/// A connection's last moments, which nobody may prolong.
+async fn goodbye(shared: &Shared, closing: impl Future<Output = ()>) {
+    let mut stop = shared.stop.clone();
+    tokio::select! {
+        _ = tokio::time::timeout(LINGER, closing) => {}
+        _ = stop.wait_for(|stop| *stop) => {}
+    }
+}
+
+/// Says that nothing more is said, then takes what the peer still sends and throws it away. A socket that is closed
+/// with bytes unread is reset, and a reset overtakes what was said last: a device whose body is too large would see a
+/// broken connection in place of its 413, and one whose certificate cannot be used in place of its alert.
+async fn close(mut socket: TcpStream) {
+    let mut buffer = [0; 4096];
+    if socket.shutdown().await.is_ok() {
+        while socket.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
+    }
+}
+
+/// hyper has one time for the head of a request and counts it from the end of the request before. A first head must
+/// come at once; a later one may be long in coming, since devices keep a connection between two polls.
+struct Patience {
+    first: AtomicBool,
+    header: Duration,
+    idle: Duration,
+}
+
+impl Patience {
+    fn new(limits: &ListenerLimits) -> Self {
+        let (header, idle) = (Duration::from_secs(limits.header_seconds), Duration::from_secs(limits.idle_seconds));
+        Self { first: AtomicBool::new(true), header, idle }
+    }
+}
+
+impl Timer for Patience {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
+        TokioTimer::new().sleep(duration)
+    }
+
+    /// Asked once a head, and for nothing else.
+    fn sleep_until(&self, _deadline: Instant) -> Pin<Box<dyn Sleep>> {
+        let first = self.first.swap(false, Ordering::Relaxed);
+        TokioTimer::new().sleep(if first { self.header } else { self.idle })
+    }
+}
+
+/// A stream, or the socket of a peer that was told why there is none, or nothing.
+async fn handshake(shared: &Shared, stream: TcpStream) -> Option<Result<TlsStream<TcpStream>, TcpStream>> {
     let seconds = shared.limits.handshake_seconds;
     let Ok(waiting) = shared.waiting.try_acquire() else {
         shared.counts.shed.fetch_add(1, Ordering::Relaxed);
@@ -73,14 +144,15 @@ async fn handshake(shared: &Shared, stream: TcpStream) -> Option<TlsStream<TcpSt
     let shaking = async {
         let turn = shared.handshakes.acquire().await.ok()?;
         drop(waiting);
-        let stream = shared.tls.accept(stream).await.ok();
+        let ended = shared.tls.accept(stream).into_fallible().await;
         drop(turn);
-        stream
+        Some(ended.map_err(|(_, socket)| socket))
     };
-    let stream = tokio::time::timeout(Duration::from_secs(seconds), shaking).await.ok().flatten();
-    let count = if stream.is_some() { &shared.counts.handshakes } else { &shared.counts.failed_handshakes };
+    let ended = tokio::time::timeout(Duration::from_secs(seconds), shaking).await.ok().flatten();
+    let succeeded = matches!(ended, Some(Ok(_)));
+    let count = if succeeded { &shared.counts.handshakes } else { &shared.counts.failed_handshakes };
     count.fetch_add(1, Ordering::Relaxed);
-    stream
+    ended
 }
 
 /// The certificate is parsed once a connection.
@@ -104,3 +176,6 @@ async fn answer(
     }
     Ok(answer)
 }
+
+/// How long a peer has to read the last answer and to close its side.
+const LINGER: Duration = Duration::from_secs(2);

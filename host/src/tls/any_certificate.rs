@@ -18,6 +18,8 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
+use crate::attestation::x509::bounded;
+
 /// The verifier of the devices' listener.
 #[derive(Debug)]
 pub struct AnyCertificate {
@@ -51,11 +53,10 @@ impl ClientCertVerifier for AnyCertificate {
         intermediates: &[CertificateDer<'_>],
         _now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let bytes = end_entity.len() + intermediates.iter().map(|certificate| certificate.len()).sum::<usize>();
-        if intermediates.len() > MAX_INTERMEDIATES || bytes > MAX_CHAIN_BYTES {
-            return Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure));
+        match bounded(end_entity, intermediates) {
+            Ok(_) => Ok(ClientCertVerified::assertion()),
+            Err(_) => Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure)),
         }
-        Ok(ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -82,9 +83,3 @@ impl ClientCertVerifier for AnyCertificate {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
-
-/// Certificates beside the leaf. A path of a hundred costs 80 ms to verify; real ones have one or two.
-const MAX_INTERMEDIATES: usize = 4;
-
-/// Bytes of the whole chain.
-const MAX_CHAIN_BYTES: usize = 16 * 1024;

@@ -29,26 +29,7 @@ impl PresentedChain {
     /// No certificate, too many, too large, or one that is no certificate.
     pub fn parse(certificates: &[CertificateDer<'_>]) -> Result<Self, ChainError> {
         let (leaf, rest) = certificates.split_first().ok_or(ChainError::Empty)?;
-        let mut above: Vec<&CertificateDer<'_>> = Vec::with_capacity(MAX_INTERMEDIATES);
-        let mut bytes = leaf.len();
-        let mut sent = 0;
-        for certificate in rest {
-            if certificate == leaf || above.contains(&certificate) {
-                continue;
-            }
-            sent += 1;
-            bytes = bytes.saturating_add(certificate.len());
-            // Past the limit they are only counted, and so compared with a bounded number of others.
-            if sent <= MAX_INTERMEDIATES {
-                above.push(certificate);
-            }
-        }
-        if sent > MAX_INTERMEDIATES {
-            return Err(ChainError::TooManyIntermediates { sent, max: MAX_INTERMEDIATES });
-        }
-        if bytes > MAX_CHAIN_BYTES {
-            return Err(ChainError::TooLarge { bytes, max: MAX_CHAIN_BYTES });
-        }
+        let above = bounded(leaf, rest)?;
         let read = |(at, der): (usize, &CertificateDer<'_>)| {
             let which = || Which::Intermediate(format!("number {} after the device's own", at + 1));
             Certificate::read(der).map_err(|flaw| ChainError::flawed(which(), flaw))
@@ -85,4 +66,36 @@ impl PresentedChain {
             (!next.is_empty()).then_some(next)
         })
     }
+}
+
+/// The certificates above a device's own without exact duplicates, when all together are within the limits.
+///
+/// # Errors
+///
+/// Too many, or too large.
+pub fn bounded<'a, 'der>(
+    leaf: &CertificateDer<'_>,
+    rest: &'a [CertificateDer<'der>],
+) -> Result<Vec<&'a CertificateDer<'der>>, ChainError> {
+    let mut above: Vec<&CertificateDer<'_>> = Vec::with_capacity(MAX_INTERMEDIATES);
+    let mut bytes = leaf.len();
+    let mut sent = 0;
+    for certificate in rest {
+        if certificate == leaf || above.contains(&certificate) {
+            continue;
+        }
+        sent += 1;
+        bytes = bytes.saturating_add(certificate.len());
+        // Past the limit they are only counted, and so compared with a bounded number of others.
+        if sent <= MAX_INTERMEDIATES {
+            above.push(certificate);
+        }
+    }
+    if sent > MAX_INTERMEDIATES {
+        return Err(ChainError::TooManyIntermediates { sent, max: MAX_INTERMEDIATES });
+    }
+    if bytes > MAX_CHAIN_BYTES {
+        return Err(ChainError::TooLarge { bytes, max: MAX_CHAIN_BYTES });
+    }
+    Ok(above)
 }
