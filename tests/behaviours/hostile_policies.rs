@@ -8,8 +8,8 @@ use std::sync::Arc;
 use landfall::policy::image::{ClassifyError, CompileError};
 use landfall::policy::{
     Attestation, Breakage, Budget, Budgets, Call, CallFailure, CallReport, Candidates, Catalogue, ConfigureError,
-    Device, EnrollmentKind, Fault, GroupCounts, Hub, Image, InitBudget, Label, LinkError, LiveCatalogue, LoadError,
-    Outcome, PlaceInput, Placement, PolicyHost, PolicySettings, RecordedCatalogue, Rule, SelectInput, merge,
+    Device, EnrollmentKind, Fault, GroupCounts, Hub, HubHandle, Image, InitBudget, Label, LinkError, LiveCatalogue,
+    LoadError, Outcome, PlaceInput, Placement, PolicyHost, PolicySettings, RecordedCatalogue, Rule, SelectInput, merge,
 };
 use landfall_tests::guests::component;
 

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
+use crate::policy::call::Candidates;
 use crate::policy::catalogue::{GroupCounts, LiveCatalogue, RecordedCatalogue};
 
 struct Counts(AtomicU64);
@@ -18,7 +19,7 @@ fn call(budget: &Budget, catalogue: Arc<dyn Catalogue>) -> CallState {
 }
 
 fn live() -> Arc<dyn Catalogue> {
-    Arc::new(LiveCatalogue::new(&[], Arc::new(Counts(AtomicU64::new(40)))))
+    Arc::new(LiveCatalogue::new(Candidates::all([]), Arc::new(Counts(AtomicU64::new(40)))))
 }
 
 #[test]

@@ -6,8 +6,8 @@ use crate::enrollment::EnrollmentRef;
 use crate::ledger::{Answer, Decision, Entry, EntryKind, Factors, PolicyCall, Step, Verdict};
 use crate::names::{Digest, TrackingId};
 use crate::policy::{
-    Attestation, Breakage, Call, CallFailure, CallReport, Choice, Device, EnrollmentKind, HubHandle, Label, Log,
-    LogLevel, LogLine, LogSource, Outcome, Placement, Reason, Transcript, Usage,
+    Attestation, Breakage, Call, CallFailure, CallReport, Candidate, Choice, Device, EnrollmentKind, HubHandle, Label,
+    Log, LogLevel, LogLine, LogSource, Outcome, Placement, Reason, Transcript, Usage,
 };
 
 #[test]
