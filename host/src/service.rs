@@ -10,14 +10,14 @@ use crate::attestation::x509::VerifyPolicy;
 use crate::catalogue::{Catalogue, ScopeCatalogue};
 use crate::clock::Ambient;
 use crate::config::Config;
-use crate::enrollment::PolicyBinding;
-use crate::names::{GroupId, IdScope, PluginName};
+use crate::names::{IdScope, PluginName};
 use crate::policy::catalogue::GroupCounts;
-use crate::policy::image::{ConfigureError, Revision};
 use crate::policy::live::Images;
 use crate::policy::{PolicyHost, shipped};
 use crate::provisioning::Operations;
 use crate::store::{PublishedPlugin, Store, StoreError};
+
+pub mod take_over;
 
 /// The parts that requests work with.
 pub struct Service {
@@ -111,38 +111,6 @@ impl Service {
         }
     }
 
-    /// Whether a new revision of a plugin does what every group that uses its name asks of it, and takes the settings;
-    /// if not, the group and why. A revision that cannot take over never becomes the live one.
-    pub async fn takes_over(
-        &self,
-        scope: &ScopeCatalogue,
-        name: &PluginName,
-        revision: &Arc<Revision>,
-    ) -> Result<(), (GroupId, TakeOverError)> {
-        let worlds = revision.card().worlds;
-        let follows = |binding: &PolicyBinding| binding.plugin == *name && binding.revision.is_none();
-        for group in scope.groups() {
-            let allocation = &group.group.terms.allocation;
-            let refused = |error| (group.group.id.clone(), error);
-            if !worlds.selects() && std::iter::once(&allocation.selection).chain(&allocation.fallback).any(follows) {
-                return Err(refused(TakeOverError::ChoosesNoHubs));
-            }
-            if !worlds.places() && allocation.grouping.iter().any(follows) {
-                return Err(refused(TakeOverError::PlacesNoDevices));
-            }
-            for binding in allocation.bindings().filter(|binding| follows(binding)) {
-                let (policies, revision) = (Arc::clone(&self.policies), Arc::clone(revision));
-                let settings = binding.settings.as_str().to_owned();
-                let tried =
-                    tokio::task::spawn_blocking(move || policies.configure(&revision, &settings).map(drop)).await;
-                if let Ok(Err(error)) = tried {
-                    return Err(refused(error.into()));
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Publishes the policies that come with Landfall in a scope that does not have them.
     pub async fn publish_shipped(&self, scope: &IdScope) -> Result<(), StoreError> {
         let known = self.scope(scope);
@@ -183,20 +151,6 @@ impl Service {
             runtime: tokio::runtime::Handle::current(),
         })
     }
-}
-
-/// Why a revision cannot take over a plugin's name.
-#[derive(Debug, thiserror::Error)]
-pub enum TakeOverError {
-    /// It is asked for hubs.
-    #[error("it chooses no hubs")]
-    ChoosesNoHubs,
-    /// It is asked for places.
-    #[error("it places no devices")]
-    PlacesNoDevices,
-    /// It does not take the settings.
-    #[error(transparent)]
-    Configure(#[from] ConfigureError),
 }
 
 /// Asks the store from a policy's thread, which is none of the runtime's and so may wait.

@@ -11,10 +11,11 @@ use super::authorize::Caller;
 use super::body::{self, Answer, Asked, At, PageQuery};
 use super::hub::known;
 use super::problem::{Problem, ProblemPart};
-use crate::names::{GroupId, PluginName};
+use crate::names::PluginName;
 use crate::policy::image::{ConfigureError, Problem as Refusal, Revision, Tier, Worlds};
 use crate::policy::live::ImageError;
-use crate::service::{Service, TakeOverError};
+use crate::service::Service;
+use crate::service::take_over::{TakeOverError, Unfit};
 use crate::store::{Listing, PublishedPlugin};
 
 pub(super) async fn list(
@@ -55,7 +56,7 @@ pub(super) async fn publish(
         return body::ok(&before.map(|before| view(before, &revision)));
     }
     let taken = service.takes_over(&scope, &name, &revision).await;
-    taken.map_err(|(group, error)| not_taken_over(&name, &group, error))?;
+    taken.map_err(|error| not_taken_over(&name, error))?;
     let previous = before.iter().flat_map(|before| std::iter::once(before.live).chain(before.previous.iter().copied()));
     let plugin = PublishedPlugin {
         name: name.clone(),
@@ -77,15 +78,19 @@ pub(super) async fn remove(State(service): State<Arc<Service>>, At((scope, name)
     body::deleted(outcome, &format!("plugin {name}"))
 }
 
-fn not_taken_over(name: &PluginName, group: &GroupId, error: TakeOverError) -> Problem {
-    let uses = format!("group {group} uses {name}");
+fn not_taken_over(name: &PluginName, error: TakeOverError) -> Problem {
     match error {
-        TakeOverError::Configure(ConfigureError::Refused { problems }) => {
+        TakeOverError::Store(error) => error.into(),
+        TakeOverError::Enrollment { enrollment, reason: Unfit::Configure(ConfigureError::Refused { problems }) } => {
             let part = |Refusal { pointer, message }| ProblemPart { pointer, message };
-            let detail = format!("{uses}, and the new revision refuses its settings; `errors` says where in them");
+            let detail = format!(
+                "{enrollment} uses {name}, and the new revision refuses its settings; `errors` says where in them"
+            );
             Problem::new(409, detail).with(problems.into_iter().map(part).collect())
         }
-        error => Problem::new(409, format!("{uses}, and the new revision cannot take over: {error}")),
+        TakeOverError::Enrollment { enrollment, reason } => {
+            Problem::new(409, format!("{enrollment} uses {name}, and the new revision cannot take over: {reason}"))
+        }
     }
 }
 

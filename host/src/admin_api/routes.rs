@@ -105,7 +105,7 @@ fn of_one_scope() -> Vec<Endpoint> {
         )
         .takes_media(&["application/wasm"])
         .gives::<plugin::PluginView>(),
-        remove(scoped!("plugins/{name}"), Publish, delete(plugin::remove), "Removes a plugin that no group names"),
+        remove(scoped!("plugins/{name}"), Publish, delete(plugin::remove), "Removes a plugin that no enrollment names"),
     ]
 }
 

@@ -1,5 +1,6 @@
 //! New revisions: one that is good mends what a bad one broke, and one that is not good never takes over.
 
+use landfall::clock::Ambient;
 use landfall::names::Digest;
 use landfall_tests::guests::component;
 use landfall_tests::world::{World, group, json_of, tracking_id};
@@ -52,6 +53,24 @@ async fn a_revision_that_does_not_take_a_groups_settings_does_not_take_over() {
     assert_eq!(json_of(&answer)["status"], "assigned", "the old one is live: {answer:?}");
     let entry = world.ledger(&tracking_id(&answer)).await;
     assert_eq!(entry["kind"]["decided"]["calls"][0]["revision"], before["digest"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revision_that_does_not_take_one_devices_settings_does_not_take_over() {
+    let world = World::new().await;
+    let before = publish(&world, "ours", "takes-first").await;
+    let issued = world.factory.device("pump-7", Ambient::system().now(), 30).expect("a certificate");
+    let enrollment = json!({
+        "x509": { "certificates": { "primary": issued.certificate_pem } },
+        "allocation": selected_by("ours"),
+    });
+    world.put("enrollments/pump-7", &enrollment).await;
+    let answer = try_publish(&world, "ours", component("refuses-settings")).await;
+    assert_eq!(answer.status, 409, "{answer:?}");
+    let problem = json_of(&answer);
+    assert!(problem["detail"].as_str().unwrap().contains("the individual enrollment pump-7 uses ours"), "{problem}");
+    assert_eq!(pointers_of(&problem), json!(["/rules/3/hub", "/rules/3/a~1b"]));
+    assert_eq!(get(&world, "plugins/ours").await["digest"], before["digest"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
