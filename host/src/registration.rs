@@ -83,6 +83,16 @@ pub enum Substatus {
     ReprovisionedToInitialAssignment,
 }
 
+/// Tells two states of a registration apart. The generation alone does not: it begins anew when a registration has been
+/// deleted, and what was decided before must not write over what a device with another key has registered since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Counts the writings.
+    pub generation: u64,
+    /// The last decision.
+    pub decision: TrackingId,
+}
+
 impl Registration {
     /// The hub that it is on, if any.
     pub fn hub(&self) -> Option<&HubName> {
@@ -98,6 +108,11 @@ impl Registration {
             Outcome::Assigned(assignment) => Some(assignment),
             Outcome::Failed { .. } => None,
         }
+    }
+
+    /// Which writing of which registration this is.
+    pub fn version(&self) -> Version {
+        Version { generation: self.generation, decision: self.decision }
     }
 
     /// The entity tag of this state, without quotes.

@@ -19,7 +19,7 @@ use crate::enrollment::{CertificateAuthority, Group, Individual};
 use crate::hub::{Hub, HubLoad};
 use crate::ledger::Entry;
 use crate::names::{CaName, Digest, GroupId, HubName, IdScope, ManufacturerId, PluginName, RegistrationId, TrackingId};
-use crate::registration::Registration;
+use crate::registration::{Registration, Version};
 use crate::registry::{ManufacturingRecord, RecordState};
 use crate::token::TokenRecord;
 
@@ -207,8 +207,8 @@ pub struct RegistrationCommit {
     /// already need only be linked. What follows from the state before it (the generation, the first hub, the id as
     /// it was first written) is put in by the store.
     pub registration: Registration,
-    /// The generation that was read when the decision was made; 0 when there was no registration.
-    pub expected_generation: u64,
+    /// The version that was read when the decision was made; absent when there was no registration.
+    pub expected: Option<Version>,
     /// What explains it.
     pub entry: Entry,
 }

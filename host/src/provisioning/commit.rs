@@ -114,7 +114,7 @@ async fn write(
     let from = before.and_then(Registration::hub).cloned();
     let commit = RegistrationCommit {
         scope: work.request.scope.clone(),
-        expected_generation: before.map_or(0, |before| before.generation),
+        expected: before.map(Registration::version),
         registration,
         entry: work.entry(verdict),
     };

@@ -29,6 +29,7 @@ macro_rules! store_suite {
                 a_registration_is_read_as_it_was_written
                 only_the_first_of_two_writers_of_a_generation_writes
                 a_full_draining_or_unlinked_hub_takes_nobody
+                what_was_decided_before_a_removal_does_not_write_over_what_came_after
                 a_device_stays_on_its_hub_though_it_is_full_or_draining
                 moving_a_device_moves_the_counts
                 a_failed_registration_gives_its_place_back

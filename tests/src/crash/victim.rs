@@ -130,9 +130,9 @@ async fn commit(
     let hubs = things::HUBS;
     let hub = hubs.get(usize::try_from(number).unwrap_or(0) % hubs.len()).copied();
     let entry = Entry { tracking_id: decision, ..things::entry(number, id, "registered") };
-    let expected_generation = before.map_or(0, |before| before.generation);
+    let expected = before.as_ref().map(Registration::version);
     let registration = Registration { decision, ..things::registration(number, id, hub, &["site".to_owned()]) };
-    let commit = RegistrationCommit { scope: things::scope(), registration, expected_generation, entry };
+    let commit = RegistrationCommit { scope: things::scope(), registration, expected, entry };
     match store.commit_registration(commit).await.map_err(|e| e.to_string())? {
         CommitOutcome::Committed(written) => Ok(*written),
         other => Err(format!("{id} was not taken: {other:?}")),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use landfall::ledger::Entry;
 use landfall::names::{Digest, TrackingId};
-use landfall::registration::Registration;
+use landfall::registration::{Registration, Version};
 use landfall::registry::ManufacturingRecord;
 use landfall::store::redb::RedbStore;
 use landfall::store::{
@@ -110,14 +110,15 @@ impl Known {
 
     fn registration(&self, id: String, chance: &mut Chance) -> Write {
         let stands = self.registrations.get(&id);
-        let generation = stands.map_or(0, |r| r.generation);
-        let stale = u64::from(chance.percent(5));
+        let stale = chance.percent(5);
         let entry = some_entry(self.drawn, &id, chance);
         let hub = chance.pick(&HUBS).copied().filter(|_| chance.percent(95));
         let path: Vec<_> = (0..chance.between(0, 4)).map(|_| format!("g{}", chance.between(0, 3))).collect();
         let registration = registration(self.drawn, &id, hub, &path);
-        let expected_generation = generation + stale;
-        Write::Register(Box::new(RegistrationCommit { scope: scope(), registration, expected_generation, entry }))
+        let version = stands.map(Registration::version);
+        let other = Version { generation: stands.map_or(0, |r| r.generation) + 1, decision: registration.decision };
+        let expected = if stale { Some(other) } else { version };
+        Write::Register(Box::new(RegistrationCommit { scope: scope(), registration, expected, entry }))
     }
 
     /// Takes over what was answered; answers how many were acknowledged.
@@ -142,8 +143,8 @@ impl Known {
         match (write, answer) {
             (Write::Register(commit), Answer::Registered(CommitOutcome::Committed(written))) => {
                 let id = commit.registration.registration_id.key().to_owned();
-                let before = self.registrations.insert(id, *written).map_or(0, |r| r.generation);
-                if before != commit.expected_generation {
+                let before = self.registrations.insert(id, *written).map(|r| r.version());
+                if before != commit.expected {
                     return Err(format!("a stale commit of {} was taken", commit.registration.registration_id));
                 }
                 self.entries.insert(commit.entry.tracking_id, commit.entry);
@@ -285,7 +286,7 @@ impl Known {
     /// Whether nothing can refuse a registration: it needs no room, and nobody overtook it.
     fn must_be_taken(&self, commit: &RegistrationCommit) -> bool {
         let stands = self.registrations.get(commit.registration.registration_id.key());
-        commit.registration.hub().is_none() && commit.expected_generation == stands.map_or(0, |r| r.generation)
+        commit.registration.hub().is_none() && commit.expected == stands.map(Registration::version)
     }
 
     async fn sign_of(&self, id: TrackingId, store: &RedbStore) -> Result<Option<bool>, String> {

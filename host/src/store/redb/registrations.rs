@@ -11,7 +11,7 @@ use super::tables::{self, GROUP_COUNTS, REGISTRATIONS, Rows, Tables};
 use crate::enrollment::EnrollmentRef;
 use crate::hub::{Hub, HubState};
 use crate::names::{HubName, IdScope, RegistrationId, TrackingId};
-use crate::registration::Registration;
+use crate::registration::{Registration, Version};
 use crate::store::{CommitOutcome, Listing, Page, RegistrationCommit, RegistrationFilter, StoreError};
 
 /// The registration of an id.
@@ -47,7 +47,7 @@ pub(super) fn group_count(view: &View, scope: &IdScope, path: &[String]) -> Resu
 pub(super) struct Commit {
     scope: IdScope,
     registration: Registration,
-    expected_generation: u64,
+    expected: Option<Version>,
     decision: TrackingId,
     /// Encoded before the job queues: an entry is large, and the writer has more to do.
     entry: Vec<u8>,
@@ -58,7 +58,7 @@ impl Commit {
         Ok(Self {
             scope: commit.scope,
             registration: commit.registration,
-            expected_generation: commit.expected_generation,
+            expected: commit.expected,
             decision: commit.entry.tracking_id,
             entry: codec::encode(&commit.entry)?,
         })
@@ -71,11 +71,11 @@ impl Write for Commit {
     fn apply(&self, tables: &mut Tables<'_>) -> Result<CommitOutcome, StoreError> {
         let key = key(&self.scope, self.registration.registration_id.key());
         let current: Option<Registration> = tables.registrations.get(&key)?;
-        if current.as_ref().map_or(0, |r| r.generation) != self.expected_generation {
+        if current.as_ref().map(Registration::version) != self.expected {
             return Ok(CommitOutcome::Overtaken(current.map(Box::new)));
         }
         let mut next = self.registration.clone();
-        next.generation = self.expected_generation.saturating_add(1);
+        next.generation = current.as_ref().map_or(0, |r| r.generation).saturating_add(1);
         next.initial_hub = current.as_ref().and_then(|r| r.initial_hub.clone());
         if let Some(current) = &current {
             next.registration_id = current.registration_id.clone();

@@ -11,7 +11,7 @@ use crate::hub::{Connector, Hub, HubState};
 use crate::json::JsonText;
 use crate::ledger::{Entry, EntryKind};
 use crate::names::{Digest, IdScope, TrackingId};
-use crate::registration::{Assignment, Outcome, Registration, Substatus};
+use crate::registration::{Assignment, Outcome, Registration, Substatus, Version};
 use crate::registry::{Evidence, ManufacturingRecord, RecordState};
 use crate::store::{CommitOutcome, ImportBatch, Precondition, PutOutcome, RegistrationCommit, Store};
 
@@ -95,12 +95,13 @@ pub(crate) fn registration(id: &str, hub: Option<&str>, path: &[&str]) -> Regist
     }
 }
 
-/// A commit over the generation that was read.
-pub(crate) fn commit_of(registration: Registration, expected_generation: u64) -> RegistrationCommit {
+/// A commit over the generation that was read. Unless a test says otherwise, one decision has made all registrations.
+pub(crate) fn commit_of(registration: Registration, generation: u64) -> RegistrationCommit {
+    let expected = (generation > 0).then(|| Version { generation, decision: tracking(1) });
     let mut entry = refusal(1);
     entry.tracking_id = registration.decision;
     entry.registration_id = registration.registration_id.to_string();
-    RegistrationCommit { scope: scope(), registration, expected_generation, entry }
+    RegistrationCommit { scope: scope(), registration, expected, entry }
 }
 
 /// Puts a device on a hub, whatever was there before; it must succeed.

@@ -28,14 +28,26 @@ pub(crate) async fn only_the_first_of_two_writers_of_a_generation_writes(store: 
     let mut second = commit_of(registration("pump-1", Some("b.example"), &[]), 0);
     second.entry.tracking_id = tracking(5);
     let outcome = store.commit_registration(second.clone()).await.unwrap();
-    assert_eq!(outcome, CommitOutcome::Overtaken(Some(Box::new(first))));
+    assert_eq!(outcome, CommitOutcome::Overtaken(Some(Box::new(first.clone()))));
     assert_eq!(store.ledger_entry(tracking(5)).await.unwrap(), None);
     assert_eq!((assigned(&store, "a.example").await, assigned(&store, "b.example").await), (1, 0));
-    second.expected_generation = 1;
+    second.expected = Some(first.version());
     let outcome = store.commit_registration(second.clone()).await.unwrap();
     assert!(matches!(outcome, CommitOutcome::Committed(r) if r.generation == 2));
     let none = commit_of(registration("pump-2", Some("b.example"), &[]), 1);
     assert_eq!(store.commit_registration(none).await.unwrap(), CommitOutcome::Overtaken(None));
+}
+
+pub(crate) async fn what_was_decided_before_a_removal_does_not_write_over_what_came_after(store: Shared) {
+    link(&store, &[("a.example", 9), ("b.example", 9)]).await;
+    let before = place(&store, "pump-1", "a.example", &[]).await;
+    let late = commit_of(registration("pump-1", Some("b.example"), &[]), before.generation);
+    store.delete_registration(&scope(), &before.registration_id).await.unwrap();
+    let mut again = commit_of(registration("pump-1", Some("a.example"), &[]), 0);
+    (again.registration.decision, again.entry.tracking_id) = (tracking(7), tracking(7));
+    let CommitOutcome::Committed(again) = store.commit_registration(again).await.unwrap() else { panic!("not taken") };
+    assert_eq!(again.generation, before.generation);
+    assert_eq!(store.commit_registration(late).await.unwrap(), CommitOutcome::Overtaken(Some(again)));
 }
 
 pub(crate) async fn a_full_draining_or_unlinked_hub_takes_nobody(store: Shared) {
