@@ -3,7 +3,7 @@
 //! Every write goes through two bounded queues to one thread, which puts all that waits into one transaction and
 //! commits it once (group commit). While one commit waits for the disk, the next batch gathers by itself, so that the
 //! batch grows with the load. On a fast disk that is not enough: batches stay small, and each costs two flushes and the
-//! pages from the root down. So after a batch that had company the next begins [`TURN`] after it at the earliest; a
+//! pages from the root down. So after a batch that had company the next begins `TURN` after it at the earliest; a
 //! lone write waits for nobody.
 //!
 //! What is promised, and how:
