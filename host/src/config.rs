@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::attestation::x509::VerifyPolicy;
 use crate::clock::Timestamp;
 use crate::names::IdScope;
-use crate::policy::{Budget, Budgets, InitBudget, PolicySettings};
+use crate::policy::{Budget, Budgets, CompileLimits, Compiler, InitBudget, PolicySettings};
 use crate::store::redb::StoreSettings;
 
 mod check;
@@ -39,6 +39,10 @@ pub struct Config {
     /// What is bounded, and by how much.
     #[serde(default)]
     pub limits: Limits,
+    /// The program that compiles components in a process of its own, told by whoever starts the server; this process
+    /// compiles them when there is none. Not in the file.
+    #[serde(skip)]
+    pub compiler: Option<PathBuf>,
 }
 
 /// Who this Landfall is and where it listens.
@@ -113,7 +117,7 @@ pub enum ConfigError {
 impl Config {
     /// The defaults for a server.
     pub fn new(server: Server) -> Self {
-        Self { server, certificates: CertificateRules::default(), limits: Limits::default() }
+        Self { server, certificates: CertificateRules::default(), limits: Limits::default(), compiler: None }
     }
 
     /// Reads a file.
@@ -179,6 +183,10 @@ impl Config {
             queue: workers.saturating_mul(limits.queue_per_worker),
             budgets: limits.budgets(),
             max_component_bytes: self.limits.management.component_bytes,
+            compiler: match &self.compiler {
+                Some(program) => Compiler::Child { program: program.clone(), limits: limits.compile() },
+                None => Compiler::InProcess,
+            },
             ..by_machine
         }
     }
@@ -205,6 +213,15 @@ impl Server {
 }
 
 impl PolicyLimits {
+    /// What compiling a component may use.
+    pub fn compile(&self) -> CompileLimits {
+        CompileLimits {
+            cpu_seconds: self.compile_cpu_seconds,
+            wall_seconds: self.compile_wall_seconds,
+            memory_bytes: self.compile_memory_mib.saturating_mul(1 << 20),
+        }
+    }
+
     /// What a plugin may use.
     pub fn budgets(&self) -> Budgets {
         let call = Budget {

@@ -52,7 +52,7 @@ pub use self::catalogue::{Catalogue, GroupCounts, LiveCatalogue, NoAnswer, Recor
 pub use self::engine::EngineError;
 pub use self::failure::{Breakage, CallFailure, HostFailure};
 pub use self::image::{
-    Card, ConfigureError, Configured, Description, Image, LoadError, Problem, Revision, Tier, Worlds,
+    Card, CompileLimits, Compiler, ConfigureError, Configured, Description, Image, LoadError, Problem, Revision, Tier, Worlds,
 };
 pub use self::link::{LinkError, WitVersion};
 pub use self::log::{Log, LogLevel, LogLine, LogSource};
@@ -61,6 +61,7 @@ use crate::names::Digest;
 use cache::Cache;
 use engine::PolicyEngine;
 use executor::Executor;
+use image::compile::Compiling;
 use run::{Surroundings, run};
 
 /// How the policy host is set up.
@@ -79,6 +80,8 @@ pub struct PolicySettings {
     pub budgets: Budgets,
     /// Bytes of a component that are taken. 32 MiB holds an interpreter.
     pub max_component_bytes: usize,
+    /// Who compiles.
+    pub compiler: Compiler,
 }
 
 impl PolicySettings {
@@ -93,6 +96,7 @@ impl PolicySettings {
             queue: workers.saturating_mul(QUEUE_PER_WORKER),
             budgets: Budgets::default(),
             max_component_bytes: 32 << 20,
+            compiler: Compiler::default(),
         }
     }
 }
@@ -100,7 +104,7 @@ impl PolicySettings {
 /// Loads plugins and runs them.
 pub struct PolicyHost {
     engine: Arc<PolicyEngine>,
-    cache: Cache,
+    compiling: Compiling,
     executor: Executor,
     budgets: Budgets,
     max_component_bytes: usize,
@@ -136,13 +140,13 @@ impl PolicyHost {
     ///
     /// A [`StartError`] says which of them failed and what to do.
     pub fn start(settings: PolicySettings) -> Result<Self, StartError> {
-        let PolicySettings { cache_dir, cache_bytes, workers, queue, budgets, max_component_bytes } = settings;
+        let PolicySettings { cache_dir, cache_bytes, workers, queue, budgets, max_component_bytes, compiler } = settings;
         budgets.check()?;
         let workers = workers.max(1);
         let slots = u32::try_from(workers.saturating_mul(2).saturating_add(EXTRA_SLOTS)).unwrap_or(u32::MAX);
         Ok(Self {
             engine: Arc::new(PolicyEngine::start(slots)?),
-            cache: Cache::open(&cache_dir, cache_bytes)?,
+            compiling: Compiling::new(Cache::open(&cache_dir, cache_bytes)?, compiler),
             executor: Executor::start(workers, queue).map_err(|source| StartError::Threads { workers, source })?,
             budgets,
             max_component_bytes,
@@ -165,7 +169,7 @@ impl PolicyHost {
             return Ok(revision);
         }
         let revision =
-            image::load::load(&self.engine, &self.cache, &self.budgets, bytes, digest, self.max_component_bytes)?;
+            image::load::load(&self.engine, &self.compiling, &self.budgets, bytes, digest, self.max_component_bytes)?;
         let revision = Arc::new(revision);
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         loaded.retain(|_, revision| revision.strong_count() > 0);
@@ -193,7 +197,7 @@ impl PolicyHost {
         settings: &str,
         budgets: Budgets,
     ) -> Result<Arc<Image>, ConfigureError> {
-        image::configure::configure(&self.engine, &self.cache, budgets, revision, settings).map(Arc::new)
+        image::configure::configure(&self.engine, &self.compiling, budgets, revision, settings).map(Arc::new)
     }
 
     /// Runs what calls policies on a worker, to its end even when the returned future is dropped. It is told how long

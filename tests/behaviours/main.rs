@@ -3,6 +3,7 @@
 mod client_certificates;
 mod command_line;
 mod command_line_alone;
+mod compiling;
 mod durability;
 mod hostile_imports;
 mod hostile_policies;

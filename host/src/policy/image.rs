@@ -27,7 +27,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use self::classify::ClassifyError;
-pub use self::compile::CompileError;
+pub use self::compile::{CompileError, CompileLimits, Compiler, worker};
 pub use self::configure::ConfigureError;
 pub use self::load::LoadError;
 use super::budget::Budgets;

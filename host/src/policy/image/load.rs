@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::classify::{ClassifyError, classify};
-use super::compile::{CompileError, compile};
+use super::compile::{CompileError, Compiling};
 use super::{Description, Revision};
 use crate::names::Digest;
 use crate::policy::budget::Budgets;
-use crate::policy::cache::{Cache, Key};
+use crate::policy::cache::Key;
 use crate::policy::call::CallReport;
 use crate::policy::catalogue::EmptyCatalogue;
 use crate::policy::engine::PolicyEngine;
@@ -46,14 +46,14 @@ pub enum LoadError {
 
 pub(in crate::policy) fn load(
     engine: &PolicyEngine,
-    cache: &Cache,
+    compiling: &Compiling,
     budgets: &Budgets,
     bytes: Arc<[u8]>,
     digest: Digest,
     limit_bytes: usize,
 ) -> Result<Revision, LoadError> {
     let card = classify(&bytes, limit_bytes)?;
-    let component = compile(engine, cache, &Key::component(engine, digest), &bytes)?;
+    let component = compiling.compile(engine, &Key::component(engine, digest), &bytes)?;
     let linked: Arc<dyn Linked> = card.wit.link(engine, &component)?.into();
     let description = trial(engine, budgets, &*linked)?;
     Ok(Revision { digest, bytes, description, card, linked })
