@@ -36,6 +36,9 @@ pub struct Config {
     /// How certificates are judged.
     #[serde(default)]
     pub certificates: CertificateRules,
+    /// Whose policy plugins are taken.
+    #[serde(default)]
+    pub plugins: PluginRules,
     /// What is bounded, and by how much.
     #[serde(default)]
     pub limits: Limits,
@@ -59,6 +62,16 @@ pub struct Server {
     /// Where the management API is.
     #[serde(default = "Server::default_management_listen")]
     pub management_listen: SocketAddr,
+}
+
+/// Whose policy plugins are taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PluginRules {
+    /// Files with the Ed25519 public keys (PEM) whose signatures count, named from the data folder.
+    pub trusted_keys: Vec<PathBuf>,
+    /// Whether a revision is taken only with the signature of a trusted key.
+    pub require_signature: bool,
 }
 
 /// Why a configuration is not taken.
@@ -117,7 +130,13 @@ pub enum ConfigError {
 impl Config {
     /// The defaults for a server.
     pub fn new(server: Server) -> Self {
-        Self { server, certificates: CertificateRules::default(), limits: Limits::default(), compiler: None }
+        Self {
+            server,
+            certificates: CertificateRules::default(),
+            plugins: PluginRules::default(),
+            limits: Limits::default(),
+            compiler: None,
+        }
     }
 
     /// Reads a file.

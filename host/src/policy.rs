@@ -9,6 +9,7 @@
 //! ```
 //!
 //! - [`image`]: everything that can be wrong with a plugin is found when it is loaded and configured;
+//! - [`trust`]: whose revisions are taken;
 //! - `engine`, [`budget`]: what guests are made of, and what a call may use;
 //! - `executor`: threads of their own, behind a bounded queue;
 //! - `link`: a component's imports are its authority; clock and randomness come from the call;
@@ -35,6 +36,7 @@ mod run;
 pub mod shipped;
 #[cfg(test)]
 mod tests;
+pub mod trust;
 pub mod verdict;
 
 use std::collections::HashMap;
@@ -52,7 +54,8 @@ pub use self::catalogue::{Catalogue, GroupCounts, LiveCatalogue, NoAnswer, Recor
 pub use self::engine::EngineError;
 pub use self::failure::{Breakage, CallFailure, HostFailure};
 pub use self::image::{
-    Card, CompileLimits, Compiler, ConfigureError, Configured, Description, Image, LoadError, Problem, Revision, Tier, Worlds,
+    Card, CompileLimits, Compiler, ConfigureError, Configured, Description, FetchError, Fetched, Image, LoadError,
+    Problem, Revision, Tier, Worlds,
 };
 pub use self::link::{LinkError, WitVersion};
 pub use self::log::{Log, LogLevel, LogLine, LogSource};
@@ -62,7 +65,9 @@ use cache::Cache;
 use engine::PolicyEngine;
 use executor::Executor;
 use image::compile::Compiling;
+use image::load::Loader;
 use run::{Surroundings, run};
+use trust::Trust;
 
 /// How the policy host is set up.
 #[derive(Debug, Clone)]
@@ -82,6 +87,8 @@ pub struct PolicySettings {
     pub max_component_bytes: usize,
     /// Who compiles.
     pub compiler: Compiler,
+    /// Whose signatures count.
+    pub trust: Trust,
 }
 
 impl PolicySettings {
@@ -97,6 +104,7 @@ impl PolicySettings {
             budgets: Budgets::default(),
             max_component_bytes: 32 << 20,
             compiler: Compiler::default(),
+            trust: Trust::default(),
         }
     }
 }
@@ -106,6 +114,7 @@ pub struct PolicyHost {
     engine: Arc<PolicyEngine>,
     compiling: Compiling,
     executor: Executor,
+    trust: Trust,
     budgets: Budgets,
     max_component_bytes: usize,
     loaded: Mutex<HashMap<Digest, Weak<Revision>>>,
@@ -140,7 +149,8 @@ impl PolicyHost {
     ///
     /// A [`StartError`] says which of them failed and what to do.
     pub fn start(settings: PolicySettings) -> Result<Self, StartError> {
-        let PolicySettings { cache_dir, cache_bytes, workers, queue, budgets, max_component_bytes, compiler } = settings;
+        let PolicySettings { cache_dir, cache_bytes, workers, queue, budgets, max_component_bytes, compiler, trust } =
+            settings;
         budgets.check()?;
         let workers = workers.max(1);
         let slots = u32::try_from(workers.saturating_mul(2).saturating_add(EXTRA_SLOTS)).unwrap_or(u32::MAX);
@@ -148,6 +158,7 @@ impl PolicyHost {
             engine: Arc::new(PolicyEngine::start(slots)?),
             compiling: Compiling::new(Cache::open(&cache_dir, cache_bytes)?, compiler),
             executor: Executor::start(workers, queue).map_err(|source| StartError::Threads { workers, source })?,
+            trust,
             budgets,
             max_component_bytes,
             loaded: Mutex::default(),
@@ -162,14 +173,20 @@ impl PolicyHost {
     /// # Errors
     ///
     /// A [`LoadError`] for the stage that refused it.
-    pub fn load(&self, bytes: impl Into<Arc<[u8]>>) -> Result<Arc<Revision>, LoadError> {
-        let bytes = bytes.into();
-        let digest = Digest::of(&bytes);
+    pub fn load(&self, fetched: impl Into<Fetched>) -> Result<Arc<Revision>, LoadError> {
+        let fetched = fetched.into();
+        let digest = fetched.digest();
+        // Before what is loaded is looked at: signatures that are wrong are wrong the second time as well.
+        let verified = fetched.verified(&self.trust)?;
         if let Some(revision) = self.loaded(digest) {
             return Ok(revision);
         }
-        let revision =
-            image::load::load(&self.engine, &self.compiling, &self.budgets, bytes, digest, self.max_component_bytes)?;
+        let revision = verified.load(&Loader {
+            engine: &self.engine,
+            compiling: &self.compiling,
+            budgets: &self.budgets,
+            limit_bytes: self.max_component_bytes,
+        })?;
         let revision = Arc::new(revision);
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         loaded.retain(|_, revision| revision.strong_count() > 0);

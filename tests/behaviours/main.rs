@@ -14,6 +14,7 @@ mod real_clients;
 mod refusals;
 mod registration;
 mod registry_import;
+mod signing;
 mod slow_clients;
 mod wire_corpora;
 mod wire_rules;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{Request, State};
+use http::HeaderMap;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -12,8 +13,9 @@ use super::body::{self, Answer, Asked, At, PageQuery};
 use super::hub::known;
 use super::problem::{Problem, ProblemPart};
 use crate::names::PluginName;
-use crate::policy::image::{ConfigureError, Problem as Refusal, Revision, Tier, Worlds};
+use crate::policy::image::{ConfigureError, Fetched, Problem as Refusal, Revision, Tier, Worlds};
 use crate::policy::live::ImageError;
+use crate::policy::trust::{Signature, read_signatures};
 use crate::service::Service;
 use crate::service::take_over::{TakeOverError, Unfit};
 use crate::store::{Listing, PublishedPlugin};
@@ -48,12 +50,18 @@ pub(super) async fn publish(
     request: Request,
 ) -> Answer {
     let (scope, name): (_, PluginName) = (known(&service, &scope)?, name.parse()?);
+    let signatures = signatures(request.headers())?;
     let component = body::bytes(&service, request, service.config.limits.management.component_bytes).await?;
     // A revision that does not load is never kept, let alone made live.
-    let revision = service.images.load(component.to_vec()).await.map_err(not_loaded)?;
+    let revision =
+        service.images.load(Fetched::from(component.to_vec()).signed(signatures.clone())).await.map_err(not_loaded)?;
     let before = scope.plugin(&name);
-    if before.is_some_and(|before| before.live == revision.digest()) {
-        return body::ok(&before.map(|before| view(before, &revision)));
+    if let Some(same) = before.filter(|before| before.live == revision.digest()) {
+        // The same bytes with another signature: it counts at the next start, when this one's key may be gone.
+        if !signatures.is_empty() {
+            service.store.publish_plugin(&scope.scope, same.clone(), component.to_vec(), signatures).await?;
+        }
+        return body::ok(&view(same, &revision));
     }
     let taken = service.takes_over(&scope, &name, &revision).await;
     taken.map_err(|error| not_taken_over(&name, error))?;
@@ -66,7 +74,7 @@ pub(super) async fn publish(
         published_by: caller.0.id.clone(),
     };
     let shown = view(&plugin, &revision);
-    let outcome = service.store.publish_plugin(&scope.scope, plugin, component.to_vec()).await?;
+    let outcome = service.store.publish_plugin(&scope.scope, plugin, component.to_vec(), signatures).await?;
     service.reload().await?;
     service.warm_up().await;
     body::put(outcome, &format!("plugin {name}"), None, &shown)
@@ -76,6 +84,13 @@ pub(super) async fn remove(State(service): State<Arc<Service>>, At((scope, name)
     let outcome = service.store.delete_plugin(&scope.parse()?, &name.parse()?).await?;
     service.reload().await?;
     body::deleted(outcome, &format!("plugin {name}"))
+}
+
+/// Detached signatures come in header lines of their own, each as a line of a signature file.
+fn signatures(headers: &HeaderMap) -> Result<Vec<Signature>, Problem> {
+    let lines = headers.get_all(SIGNATURE).iter().map(|value| value.to_str().unwrap_or("?"));
+    let text = lines.collect::<Vec<_>>().join("\n");
+    read_signatures(&text).map_err(|error| Problem::new(400, format!("the header {SIGNATURE}: {error}")))
 }
 
 fn not_taken_over(name: &PluginName, error: TakeOverError) -> Problem {
@@ -125,6 +140,8 @@ pub(super) struct PluginView {
     /// What it decides: hubs (`selector`), places (`grouper`) or both (`policy`).
     worlds: &'static str,
     size_bytes: usize,
+    /// The ids of the trusted keys that signed it.
+    signed_by: Vec<String>,
 }
 
 /// What a component says of itself.
@@ -159,5 +176,9 @@ fn view(plugin: &PublishedPlugin, revision: &Revision) -> PluginView {
             Worlds::Policy => "policy",
         },
         size_bytes: revision.bytes().len(),
+        signed_by: revision.signers().iter().map(ToString::to_string).collect(),
     }
 }
+
+/// A signature over the component that is published; there may be several.
+pub(crate) const SIGNATURE: &str = "landfall-signature";

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::PolicyHost;
-use super::image::{ConfigureError, Image, LoadError, Revision};
+use super::image::{ConfigureError, Fetched, Image, LoadError, Revision};
 use crate::catalogue::Bound;
 use crate::names::{Digest, PluginName};
 use crate::store::{Store, StoreError};
@@ -100,15 +100,16 @@ impl Images {
             return Ok(Arc::clone(known));
         }
         let bytes = self.store.content(digest).await?.ok_or(ImageError::NoComponent(digest))?;
-        let revision = self.load(bytes).await?;
+        let signatures = self.store.signatures(digest).await?;
+        let revision = self.load(Fetched::from(bytes).signed(signatures)).await?;
         self.revisions.write().unwrap_or_else(PoisonError::into_inner).insert(digest, Arc::clone(&revision));
         Ok(revision)
     }
 
     /// Loads a component that may never have been seen before.
-    pub async fn load(&self, bytes: Vec<u8>) -> Result<Arc<Revision>, ImageError> {
+    pub async fn load(&self, fetched: Fetched) -> Result<Arc<Revision>, ImageError> {
         let host = Arc::clone(&self.host);
-        let loaded = tokio::task::spawn_blocking(move || host.load(bytes)).await;
+        let loaded = tokio::task::spawn_blocking(move || host.load(fetched)).await;
         Ok(loaded.map_err(|_| ImageError::Interrupted)??)
     }
 

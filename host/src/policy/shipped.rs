@@ -2,6 +2,10 @@
 //!
 //! They are ordinary plugins: loaded, checked, metered and replaceable like anybody's.
 
+use std::sync::LazyLock;
+
+use crate::names::Digest;
+
 include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
 
 /// The component of a shipped policy, by its plugin name.
@@ -12,6 +16,13 @@ pub fn component(name: &str) -> Option<&'static [u8]> {
 /// Every shipped policy's name and component, sorted by name.
 pub fn names_and_components() -> impl Iterator<Item = (&'static str, &'static [u8])> {
     ALL.iter().copied()
+}
+
+/// Whether a component came with this binary.
+pub fn is_shipped(component: Digest) -> bool {
+    static DIGESTS: LazyLock<Vec<Digest>> =
+        LazyLock::new(|| names_and_components().map(|(_, component)| Digest::of(component)).collect());
+    DIGESTS.contains(&component)
 }
 
 #[cfg(test)]

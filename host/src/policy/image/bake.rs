@@ -63,7 +63,10 @@ pub(super) fn clipped(mut problems: Vec<Problem>) -> Vec<Problem> {
 fn try_bake(
     engine: &PolicyEngine,
     compiling: &Compiling,
-    budgets: &Budgets, revision: &Revision, settings: &str) -> Baked {
+    budgets: &Budgets,
+    revision: &Revision,
+    settings: &str,
+) -> Baked {
     let wizer = Wizer::new();
     let (context, instrumented) = match wizer.instrument_component(&revision.bytes) {
         Ok(instrumented) => instrumented,

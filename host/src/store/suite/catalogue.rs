@@ -87,7 +87,7 @@ pub(crate) async fn a_plugins_earlier_revisions_are_remembered(store: Shared) {
     assert_eq!(plugin.live, Digest::of(b"v1"));
     assert_eq!(plugin.previous, [Digest::of(b"v3"), Digest::of(b"v2")]);
     assert_eq!(store.content(Digest::of(b"v2")).await.unwrap().unwrap(), b"v2");
-    let forged = store.publish_plugin(&scope(), plugin, b"other".to_vec()).await.unwrap();
+    let forged = store.publish_plugin(&scope(), plugin, b"other".to_vec(), Vec::new()).await.unwrap();
     assert!(matches!(forged, PutOutcome::Conflict(_)));
 }
 
@@ -136,7 +136,7 @@ async fn publish(store: &Shared, name: &str, bytes: &[u8]) -> PutOutcome {
         published_at: Timestamp::from_millis(1),
         published_by: "t1".to_owned(),
     };
-    store.publish_plugin(&scope(), plugin, bytes.to_vec()).await.unwrap()
+    store.publish_plugin(&scope(), plugin, bytes.to_vec(), Vec::new()).await.unwrap()
 }
 
 fn authority(name: &str, der: &str) -> CertificateAuthority {

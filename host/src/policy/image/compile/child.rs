@@ -68,12 +68,7 @@ fn start(program: &Path, limits: CompileLimits, engine: &PolicyEngine) -> Result
     command.spawn().map_err(failed)
 }
 
-fn ended(
-    status: ExitStatus,
-    code: Vec<u8>,
-    complaint: String,
-    limits: CompileLimits,
-) -> Result<Vec<u8>, CompileError> {
+fn ended(status: ExitStatus, code: Vec<u8>, complaint: String, limits: CompileLimits) -> Result<Vec<u8>, CompileError> {
     let memory = CompileError::Memory { limit_mib: limits.memory_bytes >> 20 };
     match (status.code().map(u8::try_from), status.signal()) {
         (Some(Ok(0)), _) if code.len() > MAX_CODE_BYTES => {

@@ -40,8 +40,7 @@ mod tests {
 
     #[test]
     fn no_more_than_so_many_have_a_turn_and_all_get_one() {
-        let (turns, now, most, done) =
-            (Turns::new(2), AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+        let (turns, now, most, done) = (Turns::new(2), AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
         std::thread::scope(|threads| {
             for _ in 0..6 {
                 threads.spawn(|| {
