@@ -32,6 +32,7 @@ pub mod image;
 mod link;
 pub mod live;
 pub mod log;
+pub mod profile;
 mod run;
 pub mod shipped;
 #[cfg(test)]
