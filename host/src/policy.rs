@@ -31,6 +31,7 @@ pub mod image;
 mod link;
 pub mod live;
 pub mod log;
+pub mod rules;
 mod run;
 pub mod shipped;
 #[cfg(test)]
@@ -56,6 +57,7 @@ pub use self::image::{
 };
 pub use self::link::{LinkError, WitVersion};
 pub use self::log::{Log, LogLevel, LogLine, LogSource};
+pub use self::rules::{PluginLimits, PluginRules, Resort};
 pub use self::verdict::{MergeConflict, Rule, Violation, merge};
 use crate::names::Digest;
 use cache::Cache;
@@ -194,6 +196,12 @@ impl PolicyHost {
         budgets: Budgets,
     ) -> Result<Arc<Image>, ConfigureError> {
         image::configure::configure(&self.engine, &self.cache, budgets, revision, settings).map(Arc::new)
+    }
+
+    /// What a plugin may use that has no limits of its own.
+    #[must_use]
+    pub fn budgets(&self) -> &Budgets {
+        &self.budgets
     }
 
     /// Runs what calls policies on a worker, to its end even when the returned future is dropped. It is told how long

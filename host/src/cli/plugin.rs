@@ -10,6 +10,9 @@ use super::output::text;
 use super::{CliError, Common};
 use crate::names::PluginName;
 
+mod revisions;
+mod rules;
+
 /// What can be done with plugins.
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginCommand {
@@ -31,6 +34,12 @@ pub(super) enum PluginCommand {
         /// Its name.
         name: PluginName,
     },
+    /// List a plugin's revisions, newest first.
+    Revisions(revisions::RevisionsArgs),
+    /// Make an earlier revision of a plugin live again.
+    Rollback(revisions::RollbackArgs),
+    /// Set what calls of a plugin may use, and who is asked when it gives no answer.
+    Set(rules::SetArgs),
     /// Take a plugin away that no enrollment names.
     Delete {
         /// Its name.
@@ -65,6 +74,9 @@ pub(super) async fn run(common: &Common, command: PluginCommand) -> Result<(), C
             let answer = session.api.get(&session.path(&["plugins", name.as_str()])).await?;
             out.details(&answer)
         }
+        PluginCommand::Revisions(args) => revisions::list(&mut session, args).await,
+        PluginCommand::Rollback(args) => revisions::rollback(&mut session, args).await,
+        PluginCommand::Set(args) => rules::set(&mut session, args).await,
         PluginCommand::Delete { name } => {
             let answer = session.api.delete(&session.path(&["plugins", name.as_str()])).await?;
             out.done(format!("Plugin {name} is taken away."), &answer)

@@ -2,6 +2,11 @@
 //!
 //! They are ordinary plugins: loaded, checked, metered and replaceable like anybody's.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use crate::names::Digest;
+
 include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
 
 /// The component of a shipped policy, by its plugin name.
@@ -12,6 +17,18 @@ pub fn component(name: &str) -> Option<&'static [u8]> {
 /// Every shipped policy's name and component, sorted by name.
 pub fn names_and_components() -> impl Iterator<Item = (&'static str, &'static [u8])> {
     ALL.iter().copied()
+}
+
+/// The component of a shipped policy, by its SHA-256.
+pub fn component_of(digest: Digest) -> Option<&'static [u8]> {
+    names_and_components().find(|(name, _)| digest_of(name) == Some(digest)).map(|(_, component)| component)
+}
+
+/// The SHA-256 of a shipped policy's component, by its plugin name.
+pub fn digest_of(name: &str) -> Option<Digest> {
+    static DIGESTS: LazyLock<BTreeMap<&'static str, Digest>> =
+        LazyLock::new(|| names_and_components().map(|(name, component)| (name, Digest::of(component))).collect());
+    DIGESTS.get(name).copied()
 }
 
 #[cfg(test)]
