@@ -33,6 +33,7 @@ mod token;
 
 pub use authorize::Rule;
 pub use openapi::document;
+pub(crate) use plugin::SIGNATURE;
 pub use problem::{Problem, ProblemPart};
 
 /// The whole API.

@@ -11,9 +11,10 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::client::management::{ManagementClient, escaped};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::folder::DataFolder;
 use crate::names::IdScope;
+use crate::policy::image::worker;
 
 mod bench;
 mod ca;
@@ -125,6 +126,9 @@ enum Command {
     /// Why something was decided.
     #[command(subcommand)]
     Decision(decision::DecisionCommand),
+    /// Compile a component for a server, which starts this for itself.
+    #[command(hide = true, name = worker::COMMAND)]
+    Compile(worker::Order),
 }
 
 impl Cli {
@@ -145,6 +149,7 @@ impl Cli {
             Command::Plugin(command) => plugin::run(&common, command).await,
             Command::Registration(command) => registration::run(&common, command).await,
             Command::Decision(command) => decision::run(&common, command).await,
+            Command::Compile(order) => Ok(worker::compile(&order)?),
         }
     }
 }
@@ -195,6 +200,13 @@ impl Session {
         }
         path
     }
+}
+
+/// The configuration of a data folder that this process serves, compiling in processes of this program.
+fn config_to_serve(folder: &DataFolder) -> Result<Config, ConfigError> {
+    let mut config = Config::load(&folder.config())?;
+    config.compiler = worker::this_program();
+    Ok(config)
 }
 
 /// Commands that serve use all cores; the others make a few calls, one after the other.

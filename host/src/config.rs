@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::attestation::x509::VerifyPolicy;
 use crate::clock::Timestamp;
 use crate::names::IdScope;
-use crate::policy::{Budget, Budgets, InitBudget, PolicySettings};
+use crate::policy::{Budget, Budgets, CompileLimits, Compiler, InitBudget, PolicySettings};
 use crate::store::redb::StoreSettings;
 
 mod check;
@@ -36,9 +36,16 @@ pub struct Config {
     /// How certificates are judged.
     #[serde(default)]
     pub certificates: CertificateRules,
+    /// Whose policy plugins are taken.
+    #[serde(default)]
+    pub plugins: PluginRules,
     /// What is bounded, and by how much.
     #[serde(default)]
     pub limits: Limits,
+    /// The program that compiles components in a process of its own, told by whoever starts the server; this process
+    /// compiles them when there is none. Not in the file.
+    #[serde(skip)]
+    pub compiler: Option<PathBuf>,
 }
 
 /// Who this Landfall is and where it listens.
@@ -55,6 +62,16 @@ pub struct Server {
     /// Where the management API is.
     #[serde(default = "Server::default_management_listen")]
     pub management_listen: SocketAddr,
+}
+
+/// Whose policy plugins are taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PluginRules {
+    /// Files with the Ed25519 public keys (PEM) whose signatures count, named from the data folder.
+    pub trusted_keys: Vec<PathBuf>,
+    /// Whether a revision is taken only with the signature of a trusted key.
+    pub require_signature: bool,
 }
 
 /// Why a configuration is not taken.
@@ -113,7 +130,13 @@ pub enum ConfigError {
 impl Config {
     /// The defaults for a server.
     pub fn new(server: Server) -> Self {
-        Self { server, certificates: CertificateRules::default(), limits: Limits::default() }
+        Self {
+            server,
+            certificates: CertificateRules::default(),
+            plugins: PluginRules::default(),
+            limits: Limits::default(),
+            compiler: None,
+        }
     }
 
     /// Reads a file.
@@ -179,6 +202,10 @@ impl Config {
             queue: workers.saturating_mul(limits.queue_per_worker),
             budgets: limits.budgets(),
             max_component_bytes: self.limits.management.component_bytes,
+            compiler: match &self.compiler {
+                Some(program) => Compiler::Child { program: program.clone(), limits: limits.compile() },
+                None => Compiler::InProcess,
+            },
             ..by_machine
         }
     }
@@ -205,6 +232,15 @@ impl Server {
 }
 
 impl PolicyLimits {
+    /// What compiling a component may use.
+    pub fn compile(&self) -> CompileLimits {
+        CompileLimits {
+            cpu_seconds: self.compile_cpu_seconds,
+            wall_seconds: self.compile_wall_seconds,
+            memory_bytes: self.compile_memory_mib.saturating_mul(1 << 20),
+        }
+    }
+
     /// What a plugin may use.
     pub fn budgets(&self) -> Budgets {
         let call = Budget {

@@ -130,7 +130,7 @@ async fn fill(folder: &DataFolder, server: &Server, ambient: &Ambient) -> Result
         .await?;
     for (name, component) in shipped::names_and_components() {
         let plugin = PublishedPlugin::first(name.parse()?, component, now, "landfall");
-        store.publish_plugin(&server.scope, plugin, component.to_vec()).await?;
+        store.publish_plugin(&server.scope, plugin, component.to_vec(), Vec::new()).await?;
     }
     store.close().await?;
     Ok(token)

@@ -9,6 +9,7 @@
 //! ```
 //!
 //! - [`image`]: everything that can be wrong with a plugin is found when it is loaded and configured;
+//! - [`trust`]: whose revisions are taken;
 //! - `engine`, [`budget`]: what guests are made of, and what a call may use;
 //! - `executor`: threads of their own, behind a bounded queue;
 //! - `link`: a component's imports are its authority; clock and randomness come from the call;
@@ -36,6 +37,7 @@ mod run;
 pub mod shipped;
 #[cfg(test)]
 mod tests;
+pub mod trust;
 pub mod verdict;
 
 use std::collections::HashMap;
@@ -53,7 +55,8 @@ pub use self::catalogue::{Catalogue, GroupCounts, LiveCatalogue, NoAnswer, Recor
 pub use self::engine::EngineError;
 pub use self::failure::{Breakage, CallFailure, HostFailure};
 pub use self::image::{
-    Card, ConfigureError, Configured, Description, Image, LoadError, Problem, Revision, Tier, Worlds,
+    Card, CompileLimits, Compiler, ConfigureError, Configured, Description, FetchError, Fetched, Image, LoadError,
+    Problem, Revision, Tier, Worlds,
 };
 pub use self::link::{LinkError, WitVersion};
 pub use self::log::{Log, LogLevel, LogLine, LogSource};
@@ -63,7 +66,10 @@ use crate::names::Digest;
 use cache::Cache;
 use engine::PolicyEngine;
 use executor::Executor;
+use image::compile::Compiling;
+use image::load::Loader;
 use run::{Surroundings, run};
+use trust::Trust;
 
 /// How the policy host is set up.
 #[derive(Debug, Clone)]
@@ -81,6 +87,10 @@ pub struct PolicySettings {
     pub budgets: Budgets,
     /// Bytes of a component that are taken. 32 MiB holds an interpreter.
     pub max_component_bytes: usize,
+    /// Who compiles.
+    pub compiler: Compiler,
+    /// Whose signatures count.
+    pub trust: Trust,
 }
 
 impl PolicySettings {
@@ -95,6 +105,8 @@ impl PolicySettings {
             queue: workers.saturating_mul(QUEUE_PER_WORKER),
             budgets: Budgets::default(),
             max_component_bytes: 32 << 20,
+            compiler: Compiler::default(),
+            trust: Trust::default(),
         }
     }
 }
@@ -102,8 +114,9 @@ impl PolicySettings {
 /// Loads plugins and runs them.
 pub struct PolicyHost {
     engine: Arc<PolicyEngine>,
-    cache: Cache,
+    compiling: Compiling,
     executor: Executor,
+    trust: Trust,
     budgets: Budgets,
     max_component_bytes: usize,
     loaded: Mutex<HashMap<Digest, Weak<Revision>>>,
@@ -138,14 +151,16 @@ impl PolicyHost {
     ///
     /// A [`StartError`] says which of them failed and what to do.
     pub fn start(settings: PolicySettings) -> Result<Self, StartError> {
-        let PolicySettings { cache_dir, cache_bytes, workers, queue, budgets, max_component_bytes } = settings;
+        let PolicySettings { cache_dir, cache_bytes, workers, queue, budgets, max_component_bytes, compiler, trust } =
+            settings;
         budgets.check()?;
         let workers = workers.max(1);
         let slots = u32::try_from(workers.saturating_mul(2).saturating_add(EXTRA_SLOTS)).unwrap_or(u32::MAX);
         Ok(Self {
             engine: Arc::new(PolicyEngine::start(slots)?),
-            cache: Cache::open(&cache_dir, cache_bytes)?,
+            compiling: Compiling::new(Cache::open(&cache_dir, cache_bytes)?, compiler),
             executor: Executor::start(workers, queue).map_err(|source| StartError::Threads { workers, source })?,
+            trust,
             budgets,
             max_component_bytes,
             loaded: Mutex::default(),
@@ -160,14 +175,20 @@ impl PolicyHost {
     /// # Errors
     ///
     /// A [`LoadError`] for the stage that refused it.
-    pub fn load(&self, bytes: impl Into<Arc<[u8]>>) -> Result<Arc<Revision>, LoadError> {
-        let bytes = bytes.into();
-        let digest = Digest::of(&bytes);
+    pub fn load(&self, fetched: impl Into<Fetched>) -> Result<Arc<Revision>, LoadError> {
+        let fetched = fetched.into();
+        let digest = fetched.digest();
+        // Before what is loaded is looked at: signatures that are wrong are wrong the second time as well.
+        let verified = fetched.verified(&self.trust)?;
         if let Some(revision) = self.loaded(digest) {
             return Ok(revision);
         }
-        let revision =
-            image::load::load(&self.engine, &self.cache, &self.budgets, bytes, digest, self.max_component_bytes)?;
+        let revision = verified.load(&Loader {
+            engine: &self.engine,
+            compiling: &self.compiling,
+            budgets: &self.budgets,
+            limit_bytes: self.max_component_bytes,
+        })?;
         let revision = Arc::new(revision);
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         loaded.retain(|_, revision| revision.strong_count() > 0);
@@ -195,7 +216,7 @@ impl PolicyHost {
         settings: &str,
         budgets: Budgets,
     ) -> Result<Arc<Image>, ConfigureError> {
-        image::configure::configure(&self.engine, &self.cache, budgets, revision, settings).map(Arc::new)
+        image::configure::configure(&self.engine, &self.compiling, budgets, revision, settings).map(Arc::new)
     }
 
     /// What a plugin may use that has no limits of its own.

@@ -13,7 +13,8 @@ use crate::config::{Config, ConfigError};
 use crate::device_api;
 use crate::folder::DataFolder;
 use crate::listener::{Counts, Listener};
-use crate::policy::{PolicyHost, StartError};
+use crate::policy::trust::{Trust, TrustError};
+use crate::policy::{PolicyHost, PolicySettings, StartError};
 use crate::service::Service;
 use crate::store::StoreError;
 use crate::store::redb::RedbStore;
@@ -59,6 +60,9 @@ pub enum ServeError {
     /// The policy host.
     #[error(transparent)]
     Policy(#[from] StartError),
+    /// The keys that plugins are signed with.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// A port.
     #[error("cannot listen on {address} for {whom}: {source}; {setting} in landfall.toml chooses another address")]
     Listen {
@@ -82,7 +86,9 @@ impl Server {
         // Ports are taken before anything costly is done, so that a second server says so at once.
         let devices = listen(config.server.device_listen, "devices", "server.device_listen").await?;
         let management = listen(config.server.management_listen, "management", "server.management_listen").await?;
-        let policies = Arc::new(PolicyHost::start(config.policy_settings(folder.cache()))?);
+        let trust = Trust::load(folder.root(), &config.plugins.trusted_keys, config.plugins.require_signature)?;
+        let settings = PolicySettings { trust, ..config.policy_settings(folder.cache()) };
+        let policies = Arc::new(PolicyHost::start(settings)?);
         let limits = config.limits.listener.clone();
         let service = Service::start(config, ambient, store, policies, &operations_key).await?;
         service.warm_up().await;

@@ -134,7 +134,7 @@ impl Service {
                 continue;
             }
             let plugin = PublishedPlugin::first(name, component, self.ambient.now(), "landfall");
-            self.store.publish_plugin(scope, plugin, component.to_vec()).await?;
+            self.store.publish_plugin(scope, plugin, component.to_vec(), Vec::new()).await?;
         }
         Ok(())
     }

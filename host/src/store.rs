@@ -20,6 +20,7 @@ use crate::hub::{Hub, HubLoad};
 use crate::ledger::Entry;
 use crate::names::{CaName, Digest, GroupId, HubName, IdScope, ManufacturerId, PluginName, RegistrationId, TrackingId};
 use crate::policy::rules::PluginRules;
+use crate::policy::trust::Signature;
 use crate::registration::{Registration, Version};
 use crate::registry::{ManufacturingRecord, RecordState};
 use crate::token::TokenRecord;
@@ -69,6 +70,9 @@ pub trait Store: Send + Sync + 'static {
     /// Keeps bytes that ledger entries name by their digest (settings, catalogue snapshots); answers at once for
     /// bytes that are there.
     async fn keep_content(&self, content: Vec<u8>) -> Result<Digest, StoreError>;
+
+    /// The signatures with which a component was published, all times together.
+    async fn signatures(&self, component: Digest) -> Result<Vec<Signature>, StoreError>;
 
     /// Bytes by their digest.
     async fn content(&self, digest: Digest) -> Result<Option<Vec<u8>>, StoreError>;
@@ -169,13 +173,14 @@ pub trait Store: Send + Sync + 'static {
     /// Unlinks a hub. Registrations that name it stay, and no new one can.
     async fn delete_hub(&self, scope: &IdScope, name: &HubName) -> Result<DeleteOutcome, StoreError>;
 
-    /// Keeps a revision's bytes and makes it the live one of its name. The store keeps `previous`, `past` and `rules`
-    /// itself, so that two who publish at once lose nothing; bytes of another digest are a conflict.
+    /// Keeps a revision's bytes and signatures and makes it the live one of its name. The store keeps `previous`, `past`
+    /// and `rules` itself, so that two who publish at once lose nothing; bytes of another digest are a conflict.
     async fn publish_plugin(
         &self,
         scope: &IdScope,
         plugin: PublishedPlugin,
         bytes: Vec<u8>,
+        signatures: Vec<Signature>,
     ) -> Result<PutOutcome, StoreError>;
 
     /// Changes what the operator says of a plugin: [`PutOutcome::Replaced`], or [`PutOutcome::Missing`].

@@ -3,6 +3,7 @@
 mod client_certificates;
 mod command_line;
 mod command_line_alone;
+mod compiling;
 mod durability;
 mod hostile_imports;
 mod hostile_policies;
@@ -14,6 +15,7 @@ mod real_clients;
 mod refusals;
 mod registration;
 mod registry_import;
+mod signing;
 mod slow_clients;
 mod wire_corpora;
 mod wire_rules;

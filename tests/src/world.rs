@@ -79,6 +79,12 @@ impl World {
         self.server = Some(server.expect("a server"));
     }
 
+    /// The same with another configuration.
+    pub async fn restart_with(&mut self, change: impl FnOnce(&mut Config)) {
+        change(&mut self.config);
+        self.restart().await;
+    }
+
     /// Links a hub.
     pub async fn link_hub(&self, name: &str, weight: u32, capacity: u64) {
         let hub = json!({ "weight": weight, "capacity": capacity });

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{Request, State};
+use http::HeaderMap;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -18,8 +19,9 @@ pub(super) mod rules;
 use self::rules::RulesView;
 use crate::catalogue::ScopeCatalogue;
 use crate::names::{IdScope, PluginName};
-use crate::policy::image::{ConfigureError, Problem as Refusal, Revision, Tier, Worlds};
+use crate::policy::image::{ConfigureError, Fetched, Problem as Refusal, Revision, Tier, Worlds};
 use crate::policy::live::ImageError;
+use crate::policy::trust::{Signature, read_signatures};
 use crate::service::Service;
 use crate::service::switch::SwitchError;
 use crate::service::take_over::{TakeOverError, Unfit};
@@ -64,10 +66,12 @@ pub(super) async fn publish(
     request: Request,
 ) -> Answer {
     let (scope, name): (_, PluginName) = (known(&service, &scope)?, name.parse()?);
+    let signatures = signatures(request.headers())?;
     let component = body::bytes(&service, request, service.config.limits.management.component_bytes).await?;
     // A revision that does not load is never kept, let alone made live.
-    let revision = service.images.load(component.to_vec()).await.map_err(not_loaded)?;
-    let made = service.make_live(&scope.scope, &name, &revision, &caller.0.id).await;
+    let fetched = Fetched::from(component.to_vec()).signed(signatures.clone());
+    let revision = service.images.load(fetched).await.map_err(not_loaded)?;
+    let made = service.make_live(&scope.scope, &name, &revision, signatures, &caller.0.id).await;
     let outcome = made.map_err(|error| not_switched(&name, error))?;
     let shown = shown(&service, &scope.scope, &name).await?;
     body::put(outcome, &format!("plugin {name}"), None, &shown)
@@ -85,6 +89,13 @@ fn not_switched(name: &PluginName, error: SwitchError) -> Problem {
         SwitchError::Store(error) => error.into(),
         SwitchError::TakeOver(error) => not_taken_over(name, error),
     }
+}
+
+/// Detached signatures come in header lines of their own, each as a line of a signature file.
+fn signatures(headers: &HeaderMap) -> Result<Vec<Signature>, Problem> {
+    let lines = headers.get_all(SIGNATURE).iter().map(|value| value.to_str().unwrap_or("?"));
+    let text = lines.collect::<Vec<_>>().join("\n");
+    read_signatures(&text).map_err(|error| Problem::new(400, format!("the header {SIGNATURE}: {error}")))
 }
 
 fn not_taken_over(name: &PluginName, error: TakeOverError) -> Problem {
@@ -137,6 +148,8 @@ pub(super) struct PluginView {
     /// What it decides: hubs (`selector`), places (`grouper`) or both (`policy`).
     worlds: &'static str,
     size_bytes: usize,
+    /// The ids of the trusted keys that signed it.
+    signed_by: Vec<String>,
 }
 
 /// What a component says of itself.
@@ -172,5 +185,9 @@ fn view(plugin: &PublishedPlugin, revision: &Revision) -> PluginView {
             Worlds::Policy => "policy",
         },
         size_bytes: revision.bytes().len(),
+        signed_by: revision.signers().iter().map(ToString::to_string).collect(),
     }
 }
+
+/// A signature over the component that is published; there may be several.
+pub(crate) const SIGNATURE: &str = "landfall-signature";

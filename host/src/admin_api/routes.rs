@@ -101,7 +101,7 @@ fn of_one_scope() -> Vec<Endpoint> {
             scoped!("plugins/{name}"),
             Publish,
             put(plugin::publish),
-            "Publishes a revision of a policy plugin; the body is the component",
+            "Publishes a revision of a policy plugin; the body is the component, each header line `Landfall-Signature` a signature over it",
         )
         .takes_media(&["application/wasm"])
         .gives::<plugin::PluginView>(),

@@ -10,7 +10,7 @@ use crate::client::ClientError;
 use crate::client::management::ManagementError;
 use crate::client::tls::ClientTlsError;
 use crate::clock::{self, Ambient};
-use crate::config::{Config, ConfigError, Server as Addresses};
+use crate::config::{ConfigError, Server as Addresses};
 use crate::folder::DataFolder;
 use crate::init;
 use crate::names::NameError;
@@ -95,7 +95,7 @@ pub(super) async fn run() -> Result<(), DemoError> {
     let addresses =
         Addresses { hostname: "localhost".to_owned(), scope, device_listen: any_port, management_listen: any_port };
     let made = init::init(&place.path().join("landfall-data"), &addresses, &ambient).await?;
-    let config = Config::load(&made.folder.config())?;
+    let config = super::config_to_serve(&made.folder)?;
     let server = Server::start(&made.folder, config, ambient).await?;
     print::step(
         "server",

@@ -11,6 +11,7 @@ use crate::client::management::ManagementError;
 use crate::config::ConfigError;
 use crate::init::InitError;
 use crate::names::NameError;
+use crate::policy::image::worker;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +70,9 @@ pub enum CliError {
         /// Where and what is wrong.
         source: serde_json::Error,
     },
+    /// A component is not compiled; the server that asked reads why.
+    #[error(transparent)]
+    Compile(#[from] worker::Ended),
     /// Nothing can be printed.
     #[error("cannot print: {0}")]
     Output(std::io::Error),
@@ -87,6 +91,10 @@ impl CliError {
             Self::Usage(text) => {
                 eprintln!("landfall: {text}\n\nFor more information, try '--help'.");
                 ExitCode::from(USAGE)
+            }
+            Self::Compile(ended) => {
+                eprintln!("{ended}");
+                ExitCode::from(ended.exit_code)
             }
             other => {
                 eprintln!("landfall: {}", super::output::cleaned_lines(&other.to_string()));

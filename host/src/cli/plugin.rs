@@ -1,13 +1,18 @@
 //! `landfall plugin`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use clap::Subcommand;
 use http::Method;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+
+mod sign;
 
 use super::output::text;
 use super::{CliError, Common};
+use crate::admin_api::SIGNATURE;
 use crate::names::PluginName;
 
 mod revisions;
@@ -22,6 +27,9 @@ pub(super) enum PluginCommand {
         name: PluginName,
         /// The component (.wasm).
         file: PathBuf,
+        /// Its signatures; by default those of the file with its name and `.sig`, if there is one.
+        #[arg(long, value_name = "FILE")]
+        signatures: Option<PathBuf>,
     },
     /// List plugins.
     List {
@@ -45,17 +53,35 @@ pub(super) enum PluginCommand {
         /// Its name.
         name: PluginName,
     },
+    Key(sign::Key),
+    Sign(sign::Sign),
+    Verify(sign::Verify),
 }
 
 /// Runs it.
 pub(super) async fn run(common: &Common, command: PluginCommand) -> Result<(), CliError> {
+    let command = match command {
+        PluginCommand::Key(key) => return key.run(common.output()),
+        PluginCommand::Sign(sign) => return sign.run(common.output()),
+        PluginCommand::Verify(verify) => return verify.run(common.output()),
+        of_server => of_server,
+    };
     let mut session = common.session()?;
     let out = session.out;
     match command {
-        PluginCommand::Publish { name, file } => {
-            let component = std::fs::read(&file).map_err(|source| CliError::Read { path: file, source })?;
+        PluginCommand::Key(_) | PluginCommand::Sign(_) | PluginCommand::Verify(_) => Ok(()),
+        PluginCommand::Publish { name, file, signatures } => {
+            let component = sign::fetched(&file)?;
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/wasm"));
+            for signature in sign::of_component(&file, signatures)? {
+                let line = signature.to_string();
+                let line = HeaderValue::from_str(&line).map_err(|error| CliError::Failed(error.to_string()))?;
+                headers.append(SIGNATURE, line);
+            }
             let path = session.path(&["plugins", name.as_str()]);
-            let answer = session.api.upload(Method::PUT, &path, "application/wasm", Bytes::from(component)).await?;
+            let body = Bytes::from_owner(Arc::clone(component.bytes()));
+            let answer = session.api.upload_with(Method::PUT, &path, headers, body).await?;
             out.done(format!("Plugin {name} is published as {}.", text(answer.get("digest"))), &answer)
         }
         PluginCommand::List { limit } => {

@@ -3,7 +3,7 @@
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::clock::{self, Ambient};
-use crate::config::{Config, ConfigError};
+use crate::config::ConfigError;
 use crate::enrollment::Manufacturing;
 use crate::folder::DataFolder;
 use crate::server::{ServeError, Server};
@@ -34,7 +34,7 @@ pub(super) async fn run(folder: &DataFolder) -> Result<(), ServeCommandError> {
     if !folder.config().exists() {
         return Err(ServeError::NoFolder(folder.root().display().to_string()).into());
     }
-    let config = Config::load(&folder.config())?;
+    let config = super::config_to_serve(folder)?;
     // Before the sockets are there: a signal that comes early must not be lost.
     let mut stop = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -233,7 +233,22 @@ impl ManagementClient {
         content_type: &'static str,
         body: impl Into<RequestBody>,
     ) -> Result<Value, ManagementError> {
-        self.json(method, path, of_type(content_type), body).await
+        self.upload_with(method, path, of_type(content_type), body).await
+    }
+
+    /// Sends bytes or a file with these headers, the content's type among them.
+    ///
+    /// # Errors
+    ///
+    /// As [`ManagementClient::get`].
+    pub async fn upload_with(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: impl Into<RequestBody>,
+    ) -> Result<Value, ManagementError> {
+        self.json(method, path, headers, body).await
     }
 
     /// The items of a list, page after page; `path` may have a query. At most `limit` items are read.

@@ -80,7 +80,8 @@ impl File<'_> {
 }
 
 fn is_table(name: &str) -> bool {
-    name == "server" || TABLES.iter().any(|(table, ..)| *table == name || table.starts_with(&format!("{name}.")))
+    PLAIN.iter().any(|(table, _)| *table == name)
+        || TABLES.iter().any(|(table, ..)| *table == name || table.starts_with(&format!("{name}.")))
 }
 
 fn is_known(table: &str, key: &str) -> bool {
@@ -93,10 +94,10 @@ fn fact_of(table: &str, key: &str) -> Option<&'static Fact> {
 }
 
 fn known_keys() -> impl Iterator<Item = String> {
-    let server = SERVER_KEYS.iter().map(|key| format!("server.{key}"));
+    let plain = PLAIN.iter().flat_map(|(table, keys)| keys.iter().map(move |key| format!("{table}.{key}")));
     let tables = TABLES.iter().map(|(table, ..)| (*table).to_owned());
     let limits = TABLES.iter().flat_map(|(.., facts)| *facts).map(|fact| format!("{}.{}", fact.table, fact.key));
-    server.chain(limits).chain(tables)
+    plain.chain(limits).chain(tables)
 }
 
 fn last_part(key: &str) -> &str {
@@ -140,4 +141,8 @@ fn edits(a: &str, b: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
-const SERVER_KEYS: [&str; 4] = ["hostname", "scope", "device_listen", "management_listen"];
+/// Tables whose keys are no limits.
+const PLAIN: [(&str, &[&str]); 2] = [
+    ("server", &["hostname", "scope", "device_listen", "management_listen"]),
+    ("plugins", &["trusted_keys", "require_signature"]),
+];

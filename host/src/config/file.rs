@@ -22,6 +22,7 @@ pub(super) fn text(server: &Server) -> String {
     for (key, value, about) in server_keys {
         text.push_str(&format!("# {about}\n{key} = {value}\n"));
     }
+    text.push_str(PLUGINS);
     for (table, about, facts) in TABLES {
         text.push_str(&format!("\n#{about}\n[{table}]\n"));
         for fact in facts {
@@ -41,6 +42,16 @@ fn described(fact: &Fact) -> String {
 fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
+
+const PLUGINS: &str = "
+# Whose policy plugins are taken.
+[plugins]
+# Files with the Ed25519 public keys (PEM, RFC 8410) whose signatures count, named from this folder.
+# `landfall plugin key` makes a key, `landfall plugin sign` signs with it.
+# trusted_keys = []
+# Whether a revision is taken only with the signature of a trusted key. What comes with the binary needs none.
+# require_signature = false
+";
 
 const HEAD: &str = "\
 # The configuration of this Landfall. It is read when `landfall serve` starts.

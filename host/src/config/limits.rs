@@ -156,7 +156,7 @@ limits! {
         /// The length of a fact.
         fact_bytes: usize = 512, 1 to 65_536, "bytes", "the row is refused, the others are taken";
         /// The size of a plugin's component.
-        component_bytes: usize = 16_777_216, 65_536 to 268_435_456, "bytes", "413";
+        component_bytes: usize = 33_554_432, 65_536 to 268_435_456, "bytes", "413";
     }
 
     /// The database.
@@ -211,6 +211,12 @@ limits! {
         configure_fuel: u64 = 5_000_000_000, 1_000 to 1_000_000_000_000, "units", "the plugin or its settings are refused";
         /// CPU time of loading a policy and giving it its settings.
         configure_deadline_ms: u32 = 10_000, 1 to 600_000, "milliseconds", "the plugin or its settings are refused";
+        /// CPU time of compiling a component. An interpreter takes half a minute.
+        compile_cpu_seconds: u64 = 180, 1 to 3_600, "seconds", "the plugin is refused";
+        /// Time of compiling a component.
+        compile_wall_seconds: u64 = 300, 1 to 3_600, "seconds", "the plugin is refused";
+        /// Memory of compiling a component.
+        compile_memory_mib: u64 = 2_048, 128 to 65_536, "MiB", "the plugin is refused";
     }
 }
 

@@ -62,7 +62,7 @@ pub enum CacheError {
     Key(#[from] KeyError),
 }
 
-/// Code that carries the tag of this host: the only kind that [`native`] turns into a component.
+/// Code that carries the tag of this host, or comes from its compiler: the only kind that [`native`] turns into a component.
 struct Authentic<'a>(&'a [u8]);
 
 impl Key {
@@ -126,6 +126,11 @@ impl Cache {
                 None
             }
         }
+    }
+
+    /// Makes a component of what the compiler has returned just now, which no one else has had in hand.
+    pub(super) fn fresh(engine: &PolicyEngine, code: &[u8]) -> wasmtime::Result<Component> {
+        native::load(engine, Authentic(code))
     }
 
     /// Keeps compiled code under its key.

@@ -65,8 +65,23 @@ impl PolicyEngine {
             }
         };
         let ticker = Ticker::start(wasm.weak()).map_err(EngineError::Ticker)?;
-        let fingerprint = digest_of(&wasm.precompile_compatibility_hash());
+        let fingerprint = Self::fingerprint_of(&wasm);
         Ok(Self { wasm, fingerprint, pooled, ticker })
+    }
+
+    /// An engine that makes code for one of these, or for one whose instances are made `on_demand`, and runs nothing.
+    /// How instances are made does not go into the code; how their memory is laid out does.
+    pub(super) fn for_compiling(on_demand: bool) -> Result<Engine, EngineError> {
+        let mut config = settings();
+        if on_demand {
+            self::on_demand(&mut config);
+        }
+        Engine::new(&config).map_err(|error| EngineError::Wasm(format!("{error:#}")))
+    }
+
+    /// Names version and settings of an engine.
+    pub(super) fn fingerprint_of(wasm: &Engine) -> Digest {
+        digest_of(&wasm.precompile_compatibility_hash())
     }
 
     pub(super) fn wasm(&self) -> &Engine {
@@ -233,6 +248,15 @@ mod tests {
         assert!(!engine.pooled());
         assert_ne!(engine.fingerprint(), PolicyEngine::start(4).unwrap().fingerprint());
         assert!(PolicyEngine::start(4).unwrap().pooled());
+    }
+
+    #[test]
+    fn what_the_compilers_process_makes_is_for_the_servers_engine() {
+        for slots in [4, 1_000_000] {
+            let server = PolicyEngine::start(slots).unwrap();
+            let compiler = PolicyEngine::for_compiling(!server.pooled()).unwrap();
+            assert_eq!(PolicyEngine::fingerprint_of(&compiler), server.fingerprint());
+        }
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! From a component's bytes to an image that decides: a line of stages, each a type, each with its own error.
 //!
-//! | stage | refuses | makes |
+//! | stage | refuses | error |
 //! | --- | --- | --- |
-//! | classify | too large, no component, imports that are not granted, no known world | the [`Card`] |
-//! | compile | what the engine cannot compile | machine code, through the cache |
-//! | link | functions and types that differ from the WIT | imports connected |
-//! | trial | what breaks when it is instantiated or describes itself | a [`Revision`] |
-//! | configure | settings that the plugin refuses, with JSON pointers | an [`Image`] |
+//! | fetched | what is larger than a component may be, before it is read | [`FetchError`] |
+//! | verified | what is not signed as the configuration demands | [`VerifyError`](super::trust::VerifyError) |
+//! | parsed, classified | what is no component, has too much of something, imports what is not granted, is of no known world or version | [`ClassifyError`] |
+//! | compiled | what the engine cannot compile, or not within its limits; through the cache | [`CompileError`] |
+//! | linked | functions and types that differ from the WIT | [`LinkError`](super::LinkError) |
+//! | trialled | what breaks when it is instantiated or describes itself; makes a [`Revision`] | [`LoadError`] |
+//! | baked | settings that the plugin refuses, with JSON pointers; makes an [`Image`] | [`ConfigureError`] |
+//! | live | a revision that does not fit an enrollment which follows its name | `TakeOverError` of the service |
 //!
 //! Everything that can be wrong with a plugin is found here, while an operator looks on, and not when a device waits.
 //! The trial is not a formality: some differences of type only show when an instance is made.
@@ -27,18 +30,20 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use self::classify::ClassifyError;
-pub use self::compile::CompileError;
+pub use self::compile::{CompileError, CompileLimits, Compiler, worker};
 pub use self::configure::ConfigureError;
-pub use self::load::LoadError;
+pub use self::load::{FetchError, Fetched, LoadError};
 use super::budget::Budgets;
 use super::engine::PolicyEngine;
 use super::link::{Linked, WitVersion};
+use super::trust::KeyId;
 use crate::names::Digest;
 
 /// A plugin's bytes, known to load: what settings are given to.
 pub struct Revision {
     pub(super) digest: Digest,
     pub(super) bytes: Arc<[u8]>,
+    pub(super) signers: Vec<KeyId>,
     pub(super) description: Description,
     pub(super) card: Card,
     pub(super) linked: Arc<dyn Linked>,
@@ -156,6 +161,12 @@ impl Revision {
     #[must_use]
     pub fn card(&self) -> &Card {
         &self.card
+    }
+
+    /// The trusted keys that signed it, as it was first loaded.
+    #[must_use]
+    pub fn signers(&self) -> &[KeyId] {
+        &self.signers
     }
 
     /// The component.

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use super::image::{ConfigureError, Configured, Image, LoadError, Revision};
+use super::image::{ConfigureError, Configured, Fetched, Image, LoadError, Revision};
 use super::rules::PluginLimits;
 use super::{PolicyHost, shipped};
 use crate::catalogue::Bound;
@@ -154,9 +154,9 @@ impl Images {
             }
             (None, None) => return Err(ImageError::NoComponent(digest)),
         };
-        let revision = self.load(bytes).await?;
-        let mut revisions = self.revisions.write().unwrap_or_else(PoisonError::into_inner);
-        revisions.insert(digest, Arc::clone(&revision));
+        let signatures = self.store.signatures(digest).await?;
+        let revision = self.load(Fetched::from(bytes).signed(signatures)).await?;
+        self.revisions.write().unwrap_or_else(PoisonError::into_inner).insert(digest, Arc::clone(&revision));
         Ok(revision)
     }
 
@@ -166,9 +166,9 @@ impl Images {
     }
 
     /// Loads a component that may never have been seen before.
-    pub async fn load(&self, bytes: Vec<u8>) -> Result<Arc<Revision>, ImageError> {
+    pub async fn load(&self, fetched: Fetched) -> Result<Arc<Revision>, ImageError> {
         let host = Arc::clone(&self.host);
-        let loaded = tokio::task::spawn_blocking(move || host.load(bytes)).await;
+        let loaded = tokio::task::spawn_blocking(move || host.load(fetched)).await;
         Ok(loaded.map_err(|_| ImageError::Interrupted)??)
     }
 

@@ -21,15 +21,22 @@ pub fn names_and_components() -> impl Iterator<Item = (&'static str, &'static [u
 
 /// The component of a shipped policy, by its SHA-256.
 pub fn component_of(digest: Digest) -> Option<&'static [u8]> {
-    names_and_components().find(|(name, _)| digest_of(name) == Some(digest)).map(|(_, component)| component)
+    DIGESTS.iter().find(|(_, known)| **known == digest).and_then(|(name, _)| component(name))
 }
 
 /// The SHA-256 of a shipped policy's component, by its plugin name.
 pub fn digest_of(name: &str) -> Option<Digest> {
-    static DIGESTS: LazyLock<BTreeMap<&'static str, Digest>> =
-        LazyLock::new(|| names_and_components().map(|(name, component)| (name, Digest::of(component))).collect());
     DIGESTS.get(name).copied()
 }
+
+/// Whether a component came with this binary.
+pub fn is_shipped(component: Digest) -> bool {
+    DIGESTS.values().any(|known| *known == component)
+}
+
+/// Of every shipped policy.
+static DIGESTS: LazyLock<BTreeMap<&'static str, Digest>> =
+    LazyLock::new(|| names_and_components().map(|(name, component)| (name, Digest::of(component))).collect());
 
 #[cfg(test)]
 mod tests {

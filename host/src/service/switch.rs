@@ -15,6 +15,7 @@ use crate::enrollment::Allocation;
 use crate::names::{Digest, IdScope, PluginName};
 use crate::policy::image::Revision;
 use crate::policy::rules::PluginRules;
+use crate::policy::trust::Signature;
 use crate::store::{PublishedPlugin, PutOutcome, StoreError};
 
 /// Why a revision did not become the live one, or a plugin's rules stayed as they were.
@@ -43,12 +44,18 @@ impl Service {
         scope: &IdScope,
         name: &PluginName,
         revision: &Arc<Revision>,
+        signatures: Vec<Signature>,
         by: &str,
     ) -> Result<PutOutcome, SwitchError> {
         let _one_at_a_time = self.switching.lock().await;
         let known = self.scope(scope).ok_or_else(|| SwitchError::NoScope(scope.clone()))?;
         let before = known.plugin(name);
-        if before.is_some_and(|before| before.live == revision.digest()) {
+        if let Some(same) = before.filter(|before| before.live == revision.digest()) {
+            // The same bytes with another signature: it counts at the next start, when this one's key may be gone.
+            if !signatures.is_empty() {
+                let component = revision.bytes().to_vec();
+                self.store.publish_plugin(scope, same.clone(), component, signatures).await?;
+            }
             return Ok(PutOutcome::Replaced);
         }
         let rules = before.map(|before| before.rules.clone()).unwrap_or_default();
@@ -62,7 +69,7 @@ impl Service {
             self.store.keep_content(component.clone()).await?;
             self.make_ready(&known, name, revision.digest(), &rules).await;
         }
-        let outcome = self.store.publish_plugin(scope, plugin, component).await?;
+        let outcome = self.store.publish_plugin(scope, plugin, component, signatures).await?;
         self.reload().await?;
         self.warm_up().await;
         Ok(outcome)

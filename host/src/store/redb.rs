@@ -45,6 +45,7 @@ use crate::hub::Hub;
 use crate::ledger::Entry;
 use crate::names::{CaName, Digest, GroupId, HubName, IdScope, ManufacturerId, PluginName, RegistrationId, TrackingId};
 use crate::policy::rules::PluginRules;
+use crate::policy::trust::Signature;
 use crate::registration::Registration;
 use crate::registry::{ManufacturingRecord, RecordState};
 use crate::store::writer::{Bounds, Lane, OnFatal, Queue, Writer};
@@ -274,6 +275,10 @@ impl Store for RedbStore {
         Ok(digest)
     }
 
+    async fn signatures(&self, component: Digest) -> Result<Vec<Signature>, StoreError> {
+        ledger::signatures(&self.view()?, component)
+    }
+
     async fn content(&self, digest: Digest) -> Result<Option<Vec<u8>>, StoreError> {
         ledger::content(&self.view()?, digest)
     }
@@ -401,8 +406,9 @@ impl Store for RedbStore {
         scope: &IdScope,
         plugin: PublishedPlugin,
         bytes: Vec<u8>,
+        signatures: Vec<Signature>,
     ) -> Result<PutOutcome, StoreError> {
-        let publish = catalogue::Publish::new(scope, plugin, bytes);
+        let publish = catalogue::Publish::new(scope, plugin, bytes, signatures);
         self.write(Lane::Device, publish).await
     }
 

@@ -85,7 +85,7 @@ async fn shipped_resort(service: &Service, resort: &Value, at: &str) -> Result<R
     };
     let policy = body.shipped.parse().map_err(|error| Problem::at(under("shipped"), format!("{error}")))?;
     let settings = JsonText::of(&body.settings.unwrap_or_else(|| json!({})));
-    let revision = service.images.load(component.to_vec()).await.map_err(not_loaded)?;
+    let revision = service.images.load(component.to_vec().into()).await.map_err(not_loaded)?;
     let (policies, given) = (Arc::clone(&service.policies), settings.as_str().to_owned());
     let tried = tokio::task::spawn_blocking(move || policies.configure(&revision, &given).map(drop)).await;
     match tried.map_err(|_| Problem::new(503, "trying its settings was interrupted; try again"))? {

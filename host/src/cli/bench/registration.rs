@@ -105,7 +105,7 @@ pub(super) async fn run(options: Options, json: bool) -> Result<(), BenchError> 
         management_listen: any_port,
     };
     init::init(folder.root(), &addresses, &ambient).await?;
-    let config = Config::load(&folder.config())?;
+    let config = crate::cli::config_to_serve(&folder)?;
     let factory = Authority::root("Bench Factory CA", ambient.now(), 30)?;
     let devices = make_devices(&factory, &ambient, options.devices)?;
     let server = Server::start(&folder, config.clone(), ambient.clone()).await?;

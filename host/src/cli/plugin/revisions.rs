@@ -9,7 +9,7 @@ use crate::names::{Digest, PluginName};
 
 /// Which revisions to list.
 #[derive(Debug, Args)]
-pub(super) struct RevisionsArgs {
+pub(in crate::cli) struct RevisionsArgs {
     /// The plugin's name.
     name: PluginName,
     /// How many at most.
@@ -23,7 +23,7 @@ pub(super) struct RevisionsArgs {
 The revision is tried with every enrollment that follows the name first; if it does not fit one of them, nothing changes.
 The live revision and the one before it are in memory, so that going back takes no longer than the next decision.
 Going back twice comes out where it began: what is left behind is then the one before.")]
-pub(super) struct RollbackArgs {
+pub(in crate::cli) struct RollbackArgs {
     /// The plugin's name.
     name: PluginName,
     /// The revision, by the digest that `landfall plugin revisions` shows; without it, the one before.

@@ -21,7 +21,7 @@ Resorts, asked in this order in the same decision when a call broke, could not, 
   retry-later        the device waits and asks again; always the last one
 
   landfall plugin set ours --fuel 2000000 --on-failure previous-revision,shipped:weighted,retry-later")]
-pub(super) struct SetArgs {
+pub(in crate::cli) struct SetArgs {
     /// The plugin's name.
     name: PluginName,
     /// Units of fuel of a call.

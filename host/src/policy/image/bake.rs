@@ -17,9 +17,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use wasmtime::Store;
-use wasmtime::component::{Component, Instance, Lift, TypedFunc, WasmList};
+use wasmtime::component::{Instance, Lift, TypedFunc, WasmList};
 use wasmtime_wizer::{ComponentInstanceState, Wizer};
 
+use super::compile::Compiling;
 use super::{Problem, Revision};
 use crate::policy::budget::Budgets;
 use crate::policy::call::CallReport;
@@ -42,8 +43,14 @@ pub(super) enum Baked {
     Impossible(String),
 }
 
-pub(super) fn bake(engine: &PolicyEngine, budgets: &Budgets, revision: &Revision, settings: &str) -> Baked {
-    let guarded = catch_unwind(AssertUnwindSafe(|| try_bake(engine, budgets, revision, settings)));
+pub(super) fn bake(
+    engine: &PolicyEngine,
+    compiling: &Compiling,
+    budgets: &Budgets,
+    revision: &Revision,
+    settings: &str,
+) -> Baked {
+    let guarded = catch_unwind(AssertUnwindSafe(|| try_bake(engine, compiling, budgets, revision, settings)));
     guarded.unwrap_or_else(|_| Baked::Impossible("the component cannot be rewritten".into()))
 }
 
@@ -53,14 +60,21 @@ pub(super) fn clipped(mut problems: Vec<Problem>) -> Vec<Problem> {
     problems
 }
 
-fn try_bake(engine: &PolicyEngine, budgets: &Budgets, revision: &Revision, settings: &str) -> Baked {
+fn try_bake(
+    engine: &PolicyEngine,
+    compiling: &Compiling,
+    budgets: &Budgets,
+    revision: &Revision,
+    settings: &str,
+) -> Baked {
     let wizer = Wizer::new();
     let (context, instrumented) = match wizer.instrument_component(&revision.bytes) {
         Ok(instrumented) => instrumented,
         Err(error) => return Baked::Impossible(format!("{error:#}")),
     };
-    let linked = Component::from_binary(engine.wasm(), &instrumented)
-        .map_err(|error| format!("{error:#}"))
+    let linked = compiling
+        .compile_once(engine, &instrumented)
+        .map_err(|error| error.to_string())
         .and_then(|component| revision.card.wit.link(engine, &component).map_err(|error| error.to_string()));
     let linked = match linked {
         Ok(linked) => linked,

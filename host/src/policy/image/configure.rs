@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::bake::{self, Baked};
-use super::compile::compile;
+use super::compile::Compiling;
 use super::load::trial;
 use super::{Configured, Image, Problem, Revision};
 use crate::json::{JsonError, JsonText};
 use crate::names::Digest;
 use crate::policy::budget::Budgets;
-use crate::policy::cache::{Cache, Key};
+use crate::policy::cache::Key;
 use crate::policy::catalogue::EmptyCatalogue;
 use crate::policy::engine::PolicyEngine;
 use crate::policy::failure::CallFailure;
@@ -41,7 +41,7 @@ pub enum ConfigureError {
 
 pub(in crate::policy) fn configure(
     engine: &Arc<PolicyEngine>,
-    cache: &Cache,
+    compiling: &Compiling,
     budgets: Budgets,
     revision: &Arc<Revision>,
     settings: &str,
@@ -51,9 +51,9 @@ pub(in crate::policy) fn configure(
     let settings_digest = Digest::of(settings.as_bytes());
     let key = Key::baked(engine, revision.digest, settings_digest);
 
-    let baked = match cached(engine, cache, &budgets, revision, &key) {
+    let baked = match cached(engine, compiling, &budgets, revision, &key) {
         Some(linked) => Ok(linked),
-        None => bake(engine, cache, &budgets, revision, settings, &key)?,
+        None => bake(engine, compiling, &budgets, revision, settings, &key)?,
     };
     let (linked, configured) = match baked {
         Ok(linked) => (linked, Configured::Baked),
@@ -81,12 +81,12 @@ pub(in crate::policy) fn configure(
 
 fn cached(
     engine: &PolicyEngine,
-    cache: &Cache,
+    compiling: &Compiling,
     budgets: &Budgets,
     revision: &Revision,
     key: &Key,
 ) -> Option<Arc<dyn Linked>> {
-    let component = cache.get(engine, key)?;
+    let component = compiling.cached(engine, key)?;
     let linked: Arc<dyn Linked> = revision.card.wit.link(engine, &component).ok()?.into();
     trial(engine, budgets, &*linked).ok().map(|_| linked)
 }
@@ -94,19 +94,19 @@ fn cached(
 /// The inner error says why the settings cannot be baked, which is not the operator's mistake.
 fn bake(
     engine: &PolicyEngine,
-    cache: &Cache,
+    compiling: &Compiling,
     budgets: &Budgets,
     revision: &Revision,
     settings: &str,
     key: &Key,
 ) -> Result<Result<Arc<dyn Linked>, String>, ConfigureError> {
-    let bytes = match bake::bake(engine, budgets, revision, settings) {
+    let bytes = match bake::bake(engine, compiling, budgets, revision, settings) {
         Baked::Component(bytes) => bytes,
         Baked::Refused(problems) => return Err(ConfigureError::Refused { problems }),
         Baked::Broke(failure, log) => return Err(ConfigureError::Broke { failure, log }),
         Baked::Impossible(because) => return Ok(Err(because)),
     };
-    let linked = compile(engine, cache, key, &bytes).map_err(|error| error.to_string()).and_then(|component| {
+    let linked = compiling.compile(engine, key, &bytes).map_err(|error| error.to_string()).and_then(|component| {
         let linked: Arc<dyn Linked> =
             revision.card.wit.link(engine, &component).map_err(|error| error.to_string())?.into();
         trial(engine, budgets, &*linked).map_err(|error| error.to_string())?;

@@ -1,13 +1,18 @@
 //! Loads a component as far as it goes without settings.
 
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use wasmtime::component::Component;
+
 use super::classify::{ClassifyError, classify};
-use super::compile::{CompileError, compile};
-use super::{Description, Revision};
+use super::compile::{CompileError, Compiling};
+use super::{Card, Description, Revision};
 use crate::names::Digest;
 use crate::policy::budget::Budgets;
-use crate::policy::cache::{Cache, Key};
+use crate::policy::cache::Key;
 use crate::policy::call::CallReport;
 use crate::policy::catalogue::EmptyCatalogue;
 use crate::policy::engine::PolicyEngine;
@@ -15,10 +20,37 @@ use crate::policy::failure::CallFailure;
 use crate::policy::link::{LinkError, Linked};
 use crate::policy::log::Log;
 use crate::policy::run::{Surroundings, run};
+use crate::policy::trust::{KeyId, Signature, Trust, VerifyError};
+
+/// Why there is no component to load.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is larger than a component may be.
+    #[error(
+        "{path} has more than {limit_bytes} bytes, which is the most that is taken; strip debug information, optimise for size"
+    )]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The most.
+        limit_bytes: usize,
+    },
+}
 
 /// Why a component is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
+    /// It is not signed as the configuration demands.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
     /// It is not a plugin of this host, or wants more than it gets.
     #[error(transparent)]
     Classify(#[from] ClassifyError),
@@ -44,19 +76,135 @@ pub enum LoadError {
     },
 }
 
-pub(in crate::policy) fn load(
-    engine: &PolicyEngine,
-    cache: &Cache,
-    budgets: &Budgets,
+/// What loading works with.
+pub(in crate::policy) struct Loader<'a> {
+    pub(in crate::policy) engine: &'a PolicyEngine,
+    pub(in crate::policy) compiling: &'a Compiling,
+    pub(in crate::policy) budgets: &'a Budgets,
+    pub(in crate::policy) limit_bytes: usize,
+}
+
+/// A component's bytes and the signatures that came with them, from wherever: nothing is known of them yet but their
+/// digest.
+#[derive(Clone)]
+pub struct Fetched {
     bytes: Arc<[u8]>,
     digest: Digest,
-    limit_bytes: usize,
-) -> Result<Revision, LoadError> {
-    let card = classify(&bytes, limit_bytes)?;
-    let component = compile(engine, cache, &Key::component(engine, digest), &bytes)?;
-    let linked: Arc<dyn Linked> = card.wit.link(engine, &component)?.into();
-    let description = trial(engine, budgets, &*linked)?;
-    Ok(Revision { digest, bytes, description, card, linked })
+    signatures: Vec<Signature>,
+}
+
+/// Bytes that somebody who may has published.
+pub(in crate::policy) struct Verified {
+    bytes: Arc<[u8]>,
+    digest: Digest,
+    signers: Vec<KeyId>,
+}
+
+/// A component of a known world that wants nothing that it does not get.
+struct Classified {
+    verified: Verified,
+    card: Card,
+}
+
+/// Machine code.
+struct Compiled {
+    classified: Classified,
+    component: Component,
+}
+
+/// Machine code that is connected to its imports.
+struct Connected {
+    classified: Classified,
+    linked: Arc<dyn Linked>,
+}
+
+impl Fetched {
+    /// Reads a component from a file, if it has no more than so many bytes.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or is larger.
+    pub fn read(path: &Path, limit_bytes: usize) -> Result<Self, FetchError> {
+        let failed = |source| FetchError::Read { path: path.to_owned(), source };
+        let file = File::open(path).map_err(failed)?;
+        let limit = u64::try_from(limit_bytes).unwrap_or(u64::MAX);
+        let mut bytes = Vec::new();
+        // What is read counts, and not what the folder says: a pipe has no size, and a file can grow.
+        file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+        if bytes.len() > limit_bytes {
+            return Err(FetchError::TooLarge { path: path.to_owned(), limit_bytes });
+        }
+        Ok(Self::from(bytes))
+    }
+
+    /// The same with these signatures.
+    #[must_use]
+    pub fn signed(self, signatures: Vec<Signature>) -> Self {
+        Self { signatures, ..self }
+    }
+
+    /// SHA-256 of the component.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The component.
+    #[must_use]
+    pub fn bytes(&self) -> &Arc<[u8]> {
+        &self.bytes
+    }
+
+    /// Checks whose it is.
+    pub(in crate::policy) fn verified(self, trust: &Trust) -> Result<Verified, LoadError> {
+        let Self { bytes, digest, signatures } = self;
+        let signers = trust.verify(digest, &signatures)?;
+        Ok(Verified { bytes, digest, signers })
+    }
+}
+
+impl<B: Into<Arc<[u8]>>> From<B> for Fetched {
+    fn from(bytes: B) -> Self {
+        let bytes = bytes.into();
+        Self { digest: Digest::of(&bytes), bytes, signatures: Vec::new() }
+    }
+}
+
+impl Verified {
+    /// Goes on to the end.
+    pub(in crate::policy) fn load(self, loader: &Loader<'_>) -> Result<Revision, LoadError> {
+        self.classified(loader.limit_bytes)?.compiled(loader)?.linked(loader.engine)?.trialled(loader)
+    }
+
+    fn classified(self, limit_bytes: usize) -> Result<Classified, LoadError> {
+        let card = classify(&self.bytes, limit_bytes)?;
+        Ok(Classified { verified: self, card })
+    }
+}
+
+impl Classified {
+    fn compiled(self, loader: &Loader<'_>) -> Result<Compiled, LoadError> {
+        let Verified { bytes, digest, .. } = &self.verified;
+        let key = Key::component(loader.engine, *digest);
+        let component = loader.compiling.compile(loader.engine, &key, bytes)?;
+        Ok(Compiled { classified: self, component })
+    }
+}
+
+impl Compiled {
+    fn linked(self, engine: &PolicyEngine) -> Result<Connected, LoadError> {
+        let linked = self.classified.card.wit.link(engine, &self.component)?.into();
+        Ok(Connected { classified: self.classified, linked })
+    }
+}
+
+impl Connected {
+    fn trialled(self, loader: &Loader<'_>) -> Result<Revision, LoadError> {
+        let description = trial(loader.engine, loader.budgets, &*self.linked)?;
+        let Self { classified: Classified { verified, card }, linked } = self;
+        let Verified { bytes, digest, signers } = verified;
+        Ok(Revision { digest, bytes, signers, description, card, linked })
+    }
 }
 
 /// Makes an instance and lets it describe itself.

@@ -14,6 +14,7 @@ use crate::enrollment::{CertificateAuthority, EnrollmentRef, Group};
 use crate::hub::{Hub, HubLoad};
 use crate::names::{CaName, Digest, HubName, IdScope, PluginName};
 use crate::policy::rules::PluginRules;
+use crate::policy::trust::Signature;
 use crate::store::{
     CatalogueRecords, DeleteOutcome, Precondition, PublishedPlugin, PutOutcome, ScopeRecords, StoreError, entity_tag,
 };
@@ -228,12 +229,26 @@ pub(super) struct Publish {
     scope: IdScope,
     plugin: PublishedPlugin,
     bytes: Vec<u8>,
+    signatures: Vec<Signature>,
     digest: Digest,
 }
 
 impl Publish {
-    pub(super) fn new(scope: &IdScope, plugin: PublishedPlugin, bytes: Vec<u8>) -> Self {
-        Self { scope: scope.clone(), plugin, digest: Digest::of(&bytes), bytes }
+    pub(super) fn new(scope: &IdScope, plugin: PublishedPlugin, bytes: Vec<u8>, signatures: Vec<Signature>) -> Self {
+        Self { scope: scope.clone(), plugin, digest: Digest::of(&bytes), bytes, signatures }
+    }
+}
+
+impl Publish {
+    /// The same bytes may be published again, with other signatures.
+    fn keep_signatures(&self, tables: &mut Tables<'_>) -> Result<(), StoreError> {
+        let mut kept: Vec<Signature> = tables.signatures.get(self.digest.as_bytes())?.unwrap_or_default();
+        let new = self.signatures.iter().filter(|signature| !kept.contains(signature)).cloned().collect::<Vec<_>>();
+        if new.is_empty() {
+            return Ok(());
+        }
+        kept.extend(new);
+        tables.signatures.put(self.digest.as_bytes(), &kept)
     }
 }
 
@@ -261,6 +276,7 @@ impl Write for Publish {
         if !tables.content.has(self.digest.as_bytes())? {
             tables.content.put_encoded(self.digest.as_bytes(), &self.bytes)?;
         }
+        self.keep_signatures(tables)?;
         revised(tables, &self.scope, outcome)
     }
 

@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::sync::{PoisonError, RwLock};
 
 use super::engine::Write;
-use super::tables::{self, CONTENT, DECISIONS, OTHERS, Tables};
+use super::tables::{self, CONTENT, DECISIONS, OTHERS, SIGNATURES, Tables};
 use super::{View, codec, unreadable};
 use crate::ledger::Entry;
 use crate::names::{Digest, TrackingId};
+use crate::policy::trust::Signature;
 use crate::store::StoreError;
 
 /// One entry.
@@ -31,6 +32,11 @@ pub(super) fn content(view: &View, digest: Digest) -> Result<Option<Vec<u8>>, St
     let table = view.table(CONTENT)?;
     let row = table.get(digest.as_bytes().as_slice()).map_err(unreadable)?;
     Ok(row.map(|row| row.value().to_vec()))
+}
+
+/// The signatures of a component.
+pub(super) fn signatures(view: &View, component: Digest) -> Result<Vec<Signature>, StoreError> {
+    Ok(tables::get(&view.table(SIGNATURES)?, "signature", component.as_bytes())?.unwrap_or_default())
 }
 
 /// Keeps an entry that led to no registration. Tracking ids sort by time, so that the first are the oldest.

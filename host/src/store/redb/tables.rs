@@ -160,6 +160,8 @@ tables! {
     OTHERS others "ledger entry";
     /// SHA-256 → the very bytes, without a version: the digest says what they are.
     CONTENT content "content";
+    /// SHA-256 of a component → the signatures that it was published with.
+    SIGNATURES signatures "signature";
     /// Scope, registration id → manufacturing record.
     RECORDS records "manufacturing record";
     /// Scope, manufacturer → how many records it has.

@@ -90,7 +90,7 @@ pub(crate) async fn a_plugins_earlier_revisions_are_remembered(store: Shared) {
     let versions: Vec<_> = plugin.past.iter().map(|past| past.version.as_str()).collect();
     assert_eq!((plugin.version.as_str(), versions), ("v1", vec!["v3", "v2"]));
     assert_eq!(store.content(Digest::of(b"v2")).await.unwrap().unwrap(), b"v2");
-    let forged = store.publish_plugin(&scope(), plugin, b"other".to_vec()).await.unwrap();
+    let forged = store.publish_plugin(&scope(), plugin, b"other".to_vec(), Vec::new()).await.unwrap();
     assert!(matches!(forged, PutOutcome::Conflict(_)));
 }
 
@@ -147,7 +147,7 @@ async fn publish(store: &Shared, name: &str, bytes: &[u8]) -> PutOutcome {
         version: String::from_utf8_lossy(bytes).into_owned(),
         ..PublishedPlugin::first(name.parse().unwrap(), bytes, Timestamp::from_millis(1), "t1")
     };
-    store.publish_plugin(&scope(), plugin, bytes.to_vec()).await.unwrap()
+    store.publish_plugin(&scope(), plugin, bytes.to_vec(), Vec::new()).await.unwrap()
 }
 
 fn authority(name: &str, der: &str) -> CertificateAuthority {
