@@ -16,6 +16,8 @@ use crate::enrollment::{
 use crate::hub::{Hub, Hubs};
 use crate::json::JsonText;
 use crate::names::{CaName, Digest, GroupId, IdScope, PluginName};
+use crate::policy::rules::{PluginLimits, Resort};
+use crate::policy::shipped;
 use crate::store::{CatalogueRecords, PublishedPlugin, ScopeRecords};
 
 /// All id scopes.
@@ -92,6 +94,27 @@ pub struct Bound {
     pub settings: JsonText,
     /// SHA-256 of the settings' text.
     pub settings_digest: Digest,
+    /// What a call of it may use, where that is not what the configuration says.
+    pub limits: PluginLimits,
+    /// Who is asked when it gives no answer, in this order. They have none of their own.
+    pub stand_ins: Vec<StandIn>,
+}
+
+/// Who is asked in a policy's place.
+#[derive(Clone, Debug)]
+pub struct StandIn {
+    /// What it is to the policy: the kind of [`Resort`].
+    pub resort: &'static str,
+    /// It.
+    pub policy: Bound,
+}
+
+impl Bound {
+    /// The policy, and then its stand-ins with what they are to it.
+    pub fn chain(&self) -> impl Iterator<Item = (Option<&'static str>, &Self)> {
+        let stand_ins = self.stand_ins.iter().map(|stand_in| (Some(stand_in.resort), &stand_in.policy));
+        std::iter::once((None, self)).chain(stand_ins)
+    }
 }
 
 impl Catalogue {
@@ -245,10 +268,34 @@ fn bind_allocation(allocation: &Allocation, plugins: &BTreeMap<PluginName, Publi
 }
 
 fn bind(binding: &PolicyBinding, plugins: &BTreeMap<PluginName, PublishedPlugin>) -> Bound {
-    Bound {
+    let published = plugins.get(&binding.plugin);
+    let rules = published.map(|plugin| &plugin.rules);
+    let mut bound = Bound {
         plugin: binding.plugin.clone(),
-        revision: binding.revision.or_else(|| plugins.get(&binding.plugin).map(|plugin| plugin.live)),
+        revision: binding.revision.or_else(|| published.map(|plugin| plugin.live)),
         settings: binding.settings.clone(),
         settings_digest: Digest::of(binding.settings.as_str().as_bytes()),
-    }
+        limits: rules.map(|rules| rules.limits).unwrap_or_default(),
+        stand_ins: Vec::new(),
+    };
+    let stand_ins = rules.into_iter().flat_map(|rules| &rules.on_failure).filter_map(|resort| {
+        let policy = match resort {
+            Resort::PreviousRevision if binding.revision.is_some() => return None,
+            Resort::PreviousRevision => {
+                let previous = published?.previous.first().copied()?;
+                Bound { revision: Some(previous), ..bound.clone() }
+            }
+            Resort::Shipped { policy, settings } => Bound {
+                plugin: policy.clone(),
+                revision: Some(shipped::digest_of(policy.as_str())?),
+                settings: settings.clone(),
+                settings_digest: Digest::of(settings.as_str().as_bytes()),
+                limits: PluginLimits::default(),
+                stand_ins: Vec::new(),
+            },
+        };
+        Some(StandIn { resort: resort.kind(), policy })
+    });
+    bound.stand_ins = stand_ins.collect();
+    bound
 }

@@ -33,6 +33,7 @@ mod link;
 pub mod live;
 pub mod log;
 pub mod profile;
+pub mod rules;
 mod run;
 pub mod shipped;
 #[cfg(test)]
@@ -51,7 +52,7 @@ pub use self::call::{
     Attestation, Call, CallReport, Candidate, Candidates, Choice, Deferral, Device, EnrollmentKind, Fault, Hub,
     HubHandle, Label, Location, Outcome, PlaceInput, Placement, Prior, Reason, SelectInput, Usage,
 };
-pub use self::catalogue::{Catalogue, GroupCounts, LiveCatalogue, NoAnswer, RecordedCatalogue, Transcript};
+pub use self::catalogue::{Catalogue, EmptyCatalogue, GroupCounts, LiveCatalogue, NoAnswer, RecordedCatalogue, Transcript};
 pub use self::engine::EngineError;
 pub use self::failure::{Breakage, CallFailure, HostFailure};
 pub use self::image::{
@@ -60,6 +61,7 @@ pub use self::image::{
 };
 pub use self::link::{LinkError, WitVersion};
 pub use self::log::{Log, LogLevel, LogLine, LogSource};
+pub use self::rules::{PluginLimits, PluginRules, Resort};
 pub use self::verdict::{MergeConflict, Rule, Violation, merge};
 use crate::names::Digest;
 use cache::Cache;
@@ -216,6 +218,12 @@ impl PolicyHost {
         budgets: Budgets,
     ) -> Result<Arc<Image>, ConfigureError> {
         image::configure::configure(&self.engine, &self.compiling, budgets, revision, settings).map(Arc::new)
+    }
+
+    /// What a plugin may use that has no limits of its own.
+    #[must_use]
+    pub fn budgets(&self) -> &Budgets {
+        &self.budgets
     }
 
     /// Runs what calls policies on a worker, to its end even when the returned future is dropped. It is told how long

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
 use crate::attestation::x509::VerifyPolicy;
-use crate::catalogue::{Catalogue, ScopeCatalogue};
+use crate::catalogue::{Bound, Catalogue, ScopeCatalogue};
 use crate::clock::Ambient;
 use crate::config::Config;
 use crate::names::{IdScope, PluginName};
@@ -17,6 +17,7 @@ use crate::policy::{PolicyHost, shipped};
 use crate::provisioning::Operations;
 use crate::store::{PublishedPlugin, Store, StoreError};
 
+pub mod switch;
 pub mod take_over;
 
 /// The parts that requests work with.
@@ -37,6 +38,7 @@ pub struct Service {
     pub operations: Operations,
     catalogue: ArcSwap<Catalogue>,
     changing: tokio::sync::Mutex<()>,
+    switching: tokio::sync::Mutex<()>,
 }
 
 impl Service {
@@ -60,6 +62,7 @@ impl Service {
             refusals_being_kept: Arc::new(Semaphore::new(REFUSALS_BEING_KEPT)),
             catalogue: ArcSwap::default(),
             changing: tokio::sync::Mutex::default(),
+            switching: tokio::sync::Mutex::default(),
         };
         service.reload().await?;
         Ok(Arc::new(service))
@@ -83,7 +86,12 @@ impl Service {
         for scope in catalogue.scopes() {
             self.store.keep_content(scope.hubs_text.clone().into_bytes()).await?;
         }
-        self.catalogue.store(Arc::new(catalogue));
+        let catalogue = Arc::new(catalogue);
+        self.catalogue.store(Arc::clone(&catalogue));
+        let needed: Vec<Bound> = catalogue.scopes().flat_map(|scope| needed(scope)).collect();
+        let plugins = catalogue.scopes().flat_map(|scope| scope.plugins());
+        let revisions = plugins.flat_map(|plugin| std::iter::once(plugin.live).chain(plugin.previous.first().copied()));
+        self.images.settle(needed.iter(), revisions);
         Ok(())
     }
 
@@ -97,7 +105,7 @@ impl Service {
     }
 
     /// Makes the images of all groups, so that the first device does not wait for a compiler. One that cannot be made
-    /// is told to the operator; its devices wait.
+    /// is told to the operator; its devices wait. Then those that are asked, or rolled back to, when one of them breaks.
     pub async fn warm_up(&self) {
         for scope in self.catalogue().scopes() {
             for group in scope.groups() {
@@ -106,6 +114,12 @@ impl Service {
                         let group = &group.group.id;
                         tracing::error!(scope = %scope.scope, %group, plugin = %policy.plugin, %error, "a policy cannot be run");
                     }
+                }
+            }
+            for policy in needed(scope) {
+                if let Err(error) = self.images.get(&policy).await {
+                    let revision = policy.revision.map(|revision| revision.short());
+                    tracing::debug!(scope = %scope.scope, plugin = %policy.plugin, revision, %error, "a policy could not take another's place");
                 }
             }
         }
@@ -151,6 +165,21 @@ impl Service {
             runtime: tokio::runtime::Handle::current(),
         })
     }
+}
+
+/// What the groups of a scope are decided with, what is asked when one of these gives no answer, and what would be if
+/// somebody rolled back.
+fn needed(scope: &ScopeCatalogue) -> Vec<Bound> {
+    let mut needed = Vec::new();
+    for policy in scope.groups().flat_map(|group| group.allocation.policies()) {
+        needed.extend(policy.chain().map(|(_, bound)| bound.clone()));
+        let published = scope.plugin(&policy.plugin);
+        let previous = published.filter(|plugin| policy.revision == Some(plugin.live));
+        if let Some(previous) = previous.and_then(|plugin| plugin.previous.first()) {
+            needed.push(Bound { revision: Some(*previous), stand_ins: Vec::new(), ..policy.clone() });
+        }
+    }
+    needed
 }
 
 /// Asks the store from a policy's thread, which is none of the runtime's and so may wait.

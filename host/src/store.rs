@@ -19,6 +19,7 @@ use crate::enrollment::{CertificateAuthority, Group, Individual};
 use crate::hub::{Hub, HubLoad};
 use crate::ledger::Entry;
 use crate::names::{CaName, Digest, GroupId, HubName, IdScope, ManufacturerId, PluginName, RegistrationId, TrackingId};
+use crate::policy::rules::PluginRules;
 use crate::policy::trust::Signature;
 use crate::registration::{Registration, Version};
 use crate::registry::{ManufacturingRecord, RecordState};
@@ -172,14 +173,22 @@ pub trait Store: Send + Sync + 'static {
     /// Unlinks a hub. Registrations that name it stay, and no new one can.
     async fn delete_hub(&self, scope: &IdScope, name: &HubName) -> Result<DeleteOutcome, StoreError>;
 
-    /// Keeps a revision's bytes and signatures and makes it the live one of its name. The store keeps `previous` itself, so that two
-    /// who publish at once lose no revision; bytes of another digest are a conflict.
+    /// Keeps a revision's bytes and signatures and makes it the live one of its name. The store keeps `previous`, `past`
+    /// and `rules` itself, so that two who publish at once lose nothing; bytes of another digest are a conflict.
     async fn publish_plugin(
         &self,
         scope: &IdScope,
         plugin: PublishedPlugin,
         bytes: Vec<u8>,
         signatures: Vec<Signature>,
+    ) -> Result<PutOutcome, StoreError>;
+
+    /// Changes what the operator says of a plugin: [`PutOutcome::Replaced`], or [`PutOutcome::Missing`].
+    async fn set_plugin_rules(
+        &self,
+        scope: &IdScope,
+        name: &PluginName,
+        rules: PluginRules,
     ) -> Result<PutOutcome, StoreError>;
 
     /// Removes a plugin's name, unless an enrollment uses it; the bytes stay for replay.
@@ -432,13 +441,67 @@ pub struct PublishedPlugin {
     pub published_at: Timestamp,
     /// By whom: the id of a token.
     pub published_by: String,
+    /// What the live revision says of its version.
+    #[serde(default)]
+    pub version: String,
+    /// What was told of the revisions in `previous` while they were live, newest first.
+    #[serde(default)]
+    pub past: Vec<PastRevision>,
+    /// What the operator says of the plugin. Stays when a revision is published.
+    #[serde(default)]
+    pub rules: PluginRules,
+}
+
+/// A revision that was live.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastRevision {
+    /// SHA-256 of the component.
+    pub revision: Digest,
+    /// When it was made live, the last time.
+    pub published_at: Timestamp,
+    /// By whom: the id of a token.
+    pub published_by: String,
+    /// What it says of its version.
+    pub version: String,
 }
 
 impl PublishedPlugin {
     /// A plugin that is published for the first time.
     pub fn first(name: PluginName, component: &[u8], now: Timestamp, by: &str) -> Self {
-        let live = Digest::of(component);
-        Self { name, live, previous: Vec::new(), published_at: now, published_by: by.to_owned() }
+        Self {
+            name,
+            live: Digest::of(component),
+            previous: Vec::new(),
+            published_at: now,
+            published_by: by.to_owned(),
+            version: String::new(),
+            past: Vec::new(),
+            rules: PluginRules::default(),
+        }
+    }
+
+    /// What became of the plugin before it got another live revision: that one's past, and its rules.
+    #[must_use]
+    pub fn after(mut self, before: Self, most: usize) -> Self {
+        let was = PastRevision {
+            revision: before.live,
+            published_at: before.published_at,
+            published_by: before.published_by,
+            version: before.version,
+        };
+        self.previous = std::iter::once(before.live).chain(before.previous).collect();
+        self.past = std::iter::once(was).chain(before.past).collect();
+        self.previous.retain(|revision| *revision != self.live);
+        self.past.retain(|past| past.revision != self.live);
+        self.previous.truncate(most);
+        self.past.truncate(most);
+        self.rules = before.rules;
+        self
+    }
+
+    /// What is known of a revision that was live.
+    pub fn past(&self, revision: Digest) -> Option<&PastRevision> {
+        self.past.iter().find(|past| past.revision == revision)
     }
 }
 

@@ -12,11 +12,18 @@ use super::authorize::Caller;
 use super::body::{self, Answer, Asked, At, PageQuery};
 use super::hub::known;
 use super::problem::{Problem, ProblemPart};
-use crate::names::PluginName;
+
+pub(super) mod revisions;
+pub(super) mod rules;
+
+use self::rules::RulesView;
+use crate::catalogue::ScopeCatalogue;
+use crate::names::{IdScope, PluginName};
 use crate::policy::image::{ConfigureError, Fetched, Problem as Refusal, Revision, Tier, Worlds};
 use crate::policy::live::ImageError;
 use crate::policy::trust::{Signature, read_signatures};
 use crate::service::Service;
+use crate::service::switch::SwitchError;
 use crate::service::take_over::{TakeOverError, Unfit};
 use crate::store::{Listing, PublishedPlugin};
 
@@ -37,10 +44,19 @@ pub(super) async fn list(
 
 pub(super) async fn show(State(service): State<Arc<Service>>, At((scope, name)): At<(String, String)>) -> Answer {
     let scope = known(&service, &scope)?;
-    let plugin =
-        scope.plugin(&name.parse()?).ok_or_else(|| Problem::not_found(format!("there is no plugin {name}")))?;
+    body::ok(&shown(&service, &scope.scope, &name.parse()?).await?)
+}
+
+/// A plugin as it is now.
+async fn shown(service: &Service, scope: &IdScope, name: &PluginName) -> Result<PluginView, Problem> {
+    let scope = known(service, scope.as_str())?;
+    let plugin = published(&scope, name)?;
     let revision = service.images.revision(plugin.live).await.map_err(not_loaded)?;
-    body::ok(&view(plugin, &revision))
+    Ok(view(plugin, &revision))
+}
+
+fn published<'a>(scope: &'a ScopeCatalogue, name: &PluginName) -> Result<&'a PublishedPlugin, Problem> {
+    scope.plugin(name).ok_or_else(|| Problem::not_found(format!("there is no plugin {name}")))
 }
 
 pub(super) async fn publish(
@@ -53,30 +69,11 @@ pub(super) async fn publish(
     let signatures = signatures(request.headers())?;
     let component = body::bytes(&service, request, service.config.limits.management.component_bytes).await?;
     // A revision that does not load is never kept, let alone made live.
-    let revision =
-        service.images.load(Fetched::from(component.to_vec()).signed(signatures.clone())).await.map_err(not_loaded)?;
-    let before = scope.plugin(&name);
-    if let Some(same) = before.filter(|before| before.live == revision.digest()) {
-        // The same bytes with another signature: it counts at the next start, when this one's key may be gone.
-        if !signatures.is_empty() {
-            service.store.publish_plugin(&scope.scope, same.clone(), component.to_vec(), signatures).await?;
-        }
-        return body::ok(&view(same, &revision));
-    }
-    let taken = service.takes_over(&scope, &name, &revision).await;
-    taken.map_err(|error| not_taken_over(&name, error))?;
-    let previous = before.iter().flat_map(|before| std::iter::once(before.live).chain(before.previous.iter().copied()));
-    let plugin = PublishedPlugin {
-        name: name.clone(),
-        live: revision.digest(),
-        previous: previous.collect(),
-        published_at: service.ambient.now(),
-        published_by: caller.0.id.clone(),
-    };
-    let shown = view(&plugin, &revision);
-    let outcome = service.store.publish_plugin(&scope.scope, plugin, component.to_vec(), signatures).await?;
-    service.reload().await?;
-    service.warm_up().await;
+    let fetched = Fetched::from(component.to_vec()).signed(signatures.clone());
+    let revision = service.images.load(fetched).await.map_err(not_loaded)?;
+    let made = service.make_live(&scope.scope, &name, &revision, signatures, &caller.0.id).await;
+    let outcome = made.map_err(|error| not_switched(&name, error))?;
+    let shown = shown(&service, &scope.scope, &name).await?;
     body::put(outcome, &format!("plugin {name}"), None, &shown)
 }
 
@@ -84,6 +81,14 @@ pub(super) async fn remove(State(service): State<Arc<Service>>, At((scope, name)
     let outcome = service.store.delete_plugin(&scope.parse()?, &name.parse()?).await?;
     service.reload().await?;
     body::deleted(outcome, &format!("plugin {name}"))
+}
+
+fn not_switched(name: &PluginName, error: SwitchError) -> Problem {
+    match error {
+        SwitchError::NoScope(_) => Problem::not_found(error.to_string()),
+        SwitchError::Store(error) => error.into(),
+        SwitchError::TakeOver(error) => not_taken_over(name, error),
+    }
 }
 
 /// Detached signatures come in header lines of their own, each as a line of a signature file.
@@ -125,6 +130,9 @@ pub(super) struct PluginView {
     digest: String,
     /// Revisions that were live before, newest first.
     previous: Vec<String>,
+    /// What the operator says of it.
+    #[serde(flatten)]
+    rules: RulesView,
     published_at: String,
     /// The id of a token.
     published_by: String,
@@ -158,6 +166,7 @@ fn view(plugin: &PublishedPlugin, revision: &Revision) -> PluginView {
         name: plugin.name.to_string(),
         digest: plugin.live.to_string(),
         previous: plugin.previous.iter().map(ToString::to_string).collect(),
+        rules: RulesView::of(&plugin.rules),
         published_at: plugin.published_at.to_string(),
         published_by: plugin.published_by.clone(),
         description: DescriptionView {

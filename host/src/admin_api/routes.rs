@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::routing::{MethodRouter, delete, get, post, put};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use http::Method;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::path::{Parameter, ParameterIn};
@@ -104,6 +104,29 @@ fn of_one_scope() -> Vec<Endpoint> {
             "Publishes a revision of a policy plugin; the body is the component, each header line `Landfall-Signature` a signature over it",
         )
         .takes_media(&["application/wasm"])
+        .gives::<plugin::PluginView>(),
+        change(
+            scoped!("plugins/{name}"),
+            Operate,
+            patch(plugin::rules::set),
+            "Changes what calls of a plugin may use and who is asked when it gives no answer",
+        )
+        .takes::<plugin::rules::RulesBody>()
+        .gives::<plugin::PluginView>(),
+        read(
+            scoped!("plugins/{name}/revisions"),
+            ReadPlugins,
+            get(plugin::revisions::list),
+            "The revisions of a plugin, newest first",
+        )
+        .pages::<plugin::revisions::RevisionView>(),
+        ask(
+            scoped!("plugins/{name}/rollback"),
+            Publish,
+            post(plugin::revisions::rollback),
+            "Makes a revision live again: the one before, or one by its digest",
+        )
+        .takes::<plugin::revisions::RollbackBody>()
         .gives::<plugin::PluginView>(),
         remove(scoped!("plugins/{name}"), Publish, delete(plugin::remove), "Removes a plugin that no enrollment names"),
     ]
@@ -237,6 +260,10 @@ fn write(path: &'static str, rule: Rule, handler: MethodRouter<Arc<Service>>, su
 
 fn ask(path: &'static str, rule: Rule, handler: MethodRouter<Arc<Service>>, summary: &'static str) -> Endpoint {
     Endpoint::new(Method::POST, path, rule, handler, summary)
+}
+
+fn change(path: &'static str, rule: Rule, handler: MethodRouter<Arc<Service>>, summary: &'static str) -> Endpoint {
+    Endpoint::new(Method::PATCH, path, rule, handler, summary)
 }
 
 fn remove(path: &'static str, rule: Rule, handler: MethodRouter<Arc<Service>>, summary: &'static str) -> Endpoint {

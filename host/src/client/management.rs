@@ -212,6 +212,15 @@ impl ManagementClient {
         self.json(Method::DELETE, path, HeaderMap::new(), ()).await
     }
 
+    /// Changes parts of a thing (RFC 7396).
+    ///
+    /// # Errors
+    ///
+    /// As [`ManagementClient::get`].
+    pub async fn patch(&mut self, path: &str, body: &Value) -> Result<Value, ManagementError> {
+        self.json(Method::PATCH, path, of_type("application/json"), body.to_string()).await
+    }
+
     /// Sends bytes or a file.
     ///
     /// # Errors

@@ -65,6 +65,22 @@ pub struct PolicyCall {
     pub candidates: Arc<[Candidate]>,
     /// Its answer, and what it took.
     pub report: CallReport<Answer>,
+    /// What it might use: the SHA-256 of a kept content. Absent in records of versions that kept none.
+    #[serde(default)]
+    pub budget: Option<Digest>,
+    /// In whose place it was asked; absent for the policy that the enrollment names.
+    #[serde(default)]
+    pub instead: Option<Instead>,
+}
+
+/// Why a policy was asked that the enrollment does not name for this step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Instead {
+    /// What the plugin's rules call it: `previous-revision` or `shipped`.
+    pub resort: String,
+    /// The kind of failure of the one before it.
+    pub because: String,
 }
 
 /// What a policy was asked for.

@@ -1,19 +1,29 @@
 //! The images that decisions run on, ready when they are asked for.
 //!
-//! An enrollment names a plugin and settings; a decision needs the image made of both. Groups share images, and a
-//! million individual enrollments may name as many settings, so images are made when they are first needed, shared
-//! from then on, and the one that was not used for longest makes room when there are too many. Making one reads the
-//! compiled component from the cache, or compiles it; one is made at a time, on a thread that may block.
+//! An enrollment names a plugin and settings; a decision needs the image made of both, and of the limits that the
+//! operator has set for the plugin. Groups share images, and a million individual enrollments may name as many
+//! settings, so images are made when they are first needed and shared from then on. Making one reads the compiled
+//! component from the cache, or compiles it; one is made at a time, on a thread that may block.
+//!
+//! **What stays.** The images of all groups, and those of whoever is asked or rolled back to when one of them breaks,
+//! are resident: the revision before the live one stays loaded, so that going back to it takes no longer than the next
+//! decision. An image that was resident and is not any more goes at once; of the others, the one that was not used for
+//! longest goes when there are too many; a revision that is not resident goes with its last image. Whoever still decides
+//! with one keeps it until that is done.
 //!
 //! What an image was made of is kept in the store before it can decide anything: a decision names it by digest.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
-use super::PolicyHost;
-use super::image::{ConfigureError, Fetched, Image, LoadError, Revision};
+use super::image::{ConfigureError, Configured, Fetched, Image, LoadError, Revision};
+use super::rules::PluginLimits;
+use super::{PolicyHost, shipped};
 use crate::catalogue::Bound;
+use crate::clock;
 use crate::names::{Digest, PluginName};
 use crate::store::{Store, StoreError};
 
@@ -23,17 +33,49 @@ pub struct Images {
     store: Arc<dyn Store>,
     ready: RwLock<HashMap<Key, Ready>>,
     revisions: RwLock<HashMap<Digest, Arc<Revision>>>,
+    resident: RwLock<Resident>,
     making: tokio::sync::Mutex<()>,
     uses: AtomicU64,
     max_images: usize,
 }
 
-/// A revision (SHA-256 of the component) and its settings (SHA-256 of their text).
-type Key = (Digest, Digest);
+/// What an image is made of: a revision (SHA-256 of the component), its settings (SHA-256 of their text), and its limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    revision: Digest,
+    settings: Digest,
+    limits: PluginLimits,
+}
+
+/// What never makes room for others.
+#[derive(Default)]
+struct Resident {
+    images: HashSet<Key>,
+    revisions: HashSet<Digest>,
+}
 
 struct Ready {
-    image: Arc<Image>,
+    image: Arc<ReadyImage>,
     last_used: AtomicU64,
+}
+
+/// An image that can be asked.
+pub struct ReadyImage {
+    image: Arc<Image>,
+    /// The budget of its calls: the SHA-256 of a kept content.
+    pub budget: Digest,
+    made: Instant,
+}
+
+/// The images of one revision, as an operator counts them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Those that start from settings in their memory.
+    pub baked: u64,
+    /// Those that are configured before each call.
+    pub configured_each_call: u64,
+    /// How long the oldest of them has been there.
+    pub oldest: Duration,
 }
 
 /// Why there is no image.
@@ -60,13 +102,14 @@ pub enum ImageError {
 }
 
 impl Images {
-    /// None yet; at most so many at once.
+    /// None yet; at most so many at once, unless more than that are resident.
     pub fn new(host: Arc<PolicyHost>, store: Arc<dyn Store>, max_images: usize) -> Self {
         Self {
             host,
             store,
             ready: RwLock::default(),
             revisions: RwLock::default(),
+            resident: RwLock::default(),
             making: tokio::sync::Mutex::default(),
             uses: AtomicU64::new(0),
             max_images,
@@ -74,9 +117,9 @@ impl Images {
     }
 
     /// The image of a bound policy.
-    pub async fn get(&self, bound: &Bound) -> Result<Arc<Image>, ImageError> {
-        let digest = bound.revision.ok_or_else(|| ImageError::NotPublished(bound.plugin.clone()))?;
-        let key = (digest, bound.settings_digest);
+    pub async fn get(&self, bound: &Bound) -> Result<Arc<ReadyImage>, ImageError> {
+        let revision = bound.revision.ok_or_else(|| ImageError::NotPublished(bound.plugin.clone()))?;
+        let key = Key::of(bound, revision);
         if let Some(image) = self.find(key) {
             return Ok(image);
         }
@@ -84,26 +127,42 @@ impl Images {
         if let Some(image) = self.find(key) {
             return Ok(image);
         }
-        let revision = self.revision(digest).await?;
+        let revision = self.revision(revision).await?;
         let (host, settings) = (Arc::clone(&self.host), bound.settings.as_str().to_owned());
-        let image = tokio::task::spawn_blocking(move || host.configure(&revision, &settings))
+        let budgets = bound.limits.within(self.host.budgets());
+        let text = serde_json::to_vec(&budgets.call).unwrap_or_default();
+        let image = tokio::task::spawn_blocking(move || host.configure_within(&revision, &settings, budgets))
             .await
             .map_err(|_| ImageError::Interrupted)??;
         self.store.keep_content(bound.settings.as_str().as_bytes().to_vec()).await?;
+        let budget = self.store.keep_content(text).await?;
+        let image = Arc::new(ReadyImage { image, budget, made: clock::instant() });
         self.keep(key, Arc::clone(&image));
         Ok(image)
     }
 
-    /// A revision whose component is in the store.
+    /// A revision whose component is in the store, or comes with Landfall.
     pub async fn revision(&self, digest: Digest) -> Result<Arc<Revision>, ImageError> {
-        if let Some(known) = self.revisions.read().unwrap_or_else(PoisonError::into_inner).get(&digest) {
-            return Ok(Arc::clone(known));
+        if let Some(known) = self.loaded(digest) {
+            return Ok(known);
         }
-        let bytes = self.store.content(digest).await?.ok_or(ImageError::NoComponent(digest))?;
+        let bytes = match (self.store.content(digest).await?, shipped::component_of(digest)) {
+            (Some(bytes), _) => bytes,
+            (None, Some(bytes)) => {
+                self.store.keep_content(bytes.to_vec()).await?;
+                bytes.to_vec()
+            }
+            (None, None) => return Err(ImageError::NoComponent(digest)),
+        };
         let signatures = self.store.signatures(digest).await?;
         let revision = self.load(Fetched::from(bytes).signed(signatures)).await?;
         self.revisions.write().unwrap_or_else(PoisonError::into_inner).insert(digest, Arc::clone(&revision));
         Ok(revision)
+    }
+
+    /// A revision, if it is loaded now.
+    pub fn loaded(&self, digest: Digest) -> Option<Arc<Revision>> {
+        self.revisions.read().unwrap_or_else(PoisonError::into_inner).get(&digest).cloned()
     }
 
     /// Loads a component that may never have been seen before.
@@ -113,22 +172,77 @@ impl Images {
         Ok(loaded.map_err(|_| ImageError::Interrupted)??)
     }
 
-    fn find(&self, key: Key) -> Option<Arc<Image>> {
+    /// Says what is resident from now on: these policies, and these revisions whether or not one of them needs them. What
+    /// is not, and is not used, goes.
+    pub fn settle<'a>(&self, policies: impl Iterator<Item = &'a Bound>, revisions: impl Iterator<Item = Digest>) {
+        let images: HashSet<Key> = policies.filter_map(|bound| Some(Key::of(bound, bound.revision?))).collect();
+        let revisions = images.iter().map(|key| key.revision).chain(revisions).collect();
+        {
+            let mut resident = self.resident.write().unwrap_or_else(PoisonError::into_inner);
+            let before = std::mem::replace(&mut *resident, Resident { images, revisions });
+            let mut ready = self.ready.write().unwrap_or_else(PoisonError::into_inner);
+            ready.retain(|key, _| resident.images.contains(key) || !before.images.contains(key));
+        }
+        self.forget_revisions();
+    }
+
+    /// The images that are ready, counted by revision.
+    pub fn tallies(&self) -> HashMap<Digest, Tally> {
+        let mut tallies: HashMap<Digest, Tally> = HashMap::new();
+        for (key, Ready { image, .. }) in &*self.ready.read().unwrap_or_else(PoisonError::into_inner) {
+            let tally = tallies.entry(key.revision).or_default();
+            match image.configured() {
+                Configured::Baked => tally.baked += 1,
+                Configured::EachCall { .. } => tally.configured_each_call += 1,
+            }
+            tally.oldest = tally.oldest.max(image.made.elapsed());
+        }
+        tallies
+    }
+
+    fn find(&self, key: Key) -> Option<Arc<ReadyImage>> {
         let ready = self.ready.read().unwrap_or_else(PoisonError::into_inner);
         let found = ready.get(&key)?;
         found.last_used.store(self.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
         Some(Arc::clone(&found.image))
     }
 
-    fn keep(&self, key: Key, image: Arc<Image>) {
-        let mut ready = self.ready.write().unwrap_or_else(PoisonError::into_inner);
-        if ready.len() >= self.max_images {
-            let oldest = ready.iter().min_by_key(|(_, kept)| kept.last_used.load(Ordering::Relaxed));
-            if let Some(oldest) = oldest.map(|(key, _)| *key) {
+    fn keep(&self, key: Key, image: Arc<ReadyImage>) {
+        {
+            let resident = self.resident.read().unwrap_or_else(PoisonError::into_inner);
+            let mut ready = self.ready.write().unwrap_or_else(PoisonError::into_inner);
+            let last_used = self.uses.fetch_add(1, Ordering::Relaxed).into();
+            ready.insert(key, Ready { image, last_used });
+            while ready.len() > self.max_images {
+                let others = ready.iter().filter(|(known, _)| **known != key && !resident.images.contains(known));
+                let Some(oldest) = others.min_by_key(|(_, kept)| kept.last_used.load(Ordering::Relaxed)) else { break };
+                let oldest = *oldest.0;
                 ready.remove(&oldest);
             }
         }
-        let last_used = self.uses.fetch_add(1, Ordering::Relaxed).into();
-        ready.insert(key, Ready { image, last_used });
+        self.forget_revisions();
+    }
+
+    /// Lets go of revisions that nobody needs. A few that were only looked at may stay.
+    fn forget_revisions(&self) {
+        let resident = self.resident.read().unwrap_or_else(PoisonError::into_inner);
+        let ready = self.ready.read().unwrap_or_else(PoisonError::into_inner);
+        let used: HashSet<Digest> = ready.keys().map(|key| key.revision).collect();
+        let mut revisions = self.revisions.write().unwrap_or_else(PoisonError::into_inner);
+        revisions.retain(|digest, _| resident.revisions.contains(digest) || used.contains(digest));
+    }
+}
+
+impl Key {
+    fn of(bound: &Bound, revision: Digest) -> Self {
+        Self { revision, settings: bound.settings_digest, limits: bound.limits }
+    }
+}
+
+impl Deref for ReadyImage {
+    type Target = Image;
+
+    fn deref(&self) -> &Image {
+        &self.image
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! They are ordinary plugins: loaded, checked, metered and replaceable like anybody's.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use crate::names::Digest;
@@ -18,12 +19,24 @@ pub fn names_and_components() -> impl Iterator<Item = (&'static str, &'static [u
     ALL.iter().copied()
 }
 
+/// The component of a shipped policy, by its SHA-256.
+pub fn component_of(digest: Digest) -> Option<&'static [u8]> {
+    DIGESTS.iter().find(|(_, known)| **known == digest).and_then(|(name, _)| component(name))
+}
+
+/// The SHA-256 of a shipped policy's component, by its plugin name.
+pub fn digest_of(name: &str) -> Option<Digest> {
+    DIGESTS.get(name).copied()
+}
+
 /// Whether a component came with this binary.
 pub fn is_shipped(component: Digest) -> bool {
-    static DIGESTS: LazyLock<Vec<Digest>> =
-        LazyLock::new(|| names_and_components().map(|(_, component)| Digest::of(component)).collect());
-    DIGESTS.contains(&component)
+    DIGESTS.values().any(|known| *known == component)
 }
+
+/// Of every shipped policy.
+static DIGESTS: LazyLock<BTreeMap<&'static str, Digest>> =
+    LazyLock::new(|| names_and_components().map(|(name, component)| (name, Digest::of(component))).collect());
 
 #[cfg(test)]
 mod tests {

@@ -80,6 +80,11 @@ impl Postponement {
         Self { retry_after: UNTIL_MENDED, kind, detail }
     }
 
+    /// For a policy that gave no answer, and whose stand-in gave none either.
+    pub(super) fn and_then(self, resort: &str, next: &Self) -> Self {
+        Self { detail: format!("{}; in its place ({resort}) {}", self.detail, next.detail), ..self }
+    }
+
     /// For a call that gave no answer.
     pub(super) fn after(policy: &Bound, failure: &CallFailure) -> Self {
         let detail = format!("policy {}: {failure}", policy.plugin);
@@ -132,8 +137,12 @@ async fn deliberation(service: &Service, work: &UnderWay, attempt: u32) -> Delib
     let allocation = Arc::clone(&work.admitted.allocation);
     let mut images = Vec::with_capacity(2 + allocation.grouping.len());
     for policy in allocation.policies() {
-        let image = service.images.get(policy).await;
-        images.push(image.map_err(|error| Postponement::without_image(policy, &error)));
+        let mut chain = Vec::with_capacity(1 + policy.stand_ins.len());
+        for (_, policy) in policy.chain() {
+            let image = service.images.get(policy).await;
+            chain.push(image.map_err(|error| Postponement::without_image(policy, &error)));
+        }
+        images.push(chain);
     }
     Deliberation {
         scope: Arc::clone(&work.admitted.scope),

@@ -1,7 +1,8 @@
 //! What the policies are asked, one after the other, on a worker's thread.
 //!
 //! The enrollment's policies in order: selection, its fallback when it abstains, then each grouping policy for the hub
-//! that was chosen. All of it is a function of what the deliberation was made with, and of how full hubs and groups are
+//! that was chosen. Where one gives no answer, those that the operator named for that case are asked in its place, one
+//! after the other, in the same visit; every attempt is a call that is kept. All of it is a function of what the deliberation was made with, and of how full hubs and groups are
 //! when a policy is shown them, which the calls record. One visit to a worker for all calls of a decision: each
 //! crossing from thread to thread costs as much as a small policy.
 
@@ -12,13 +13,15 @@ use super::decide::{Place, Postponement, Wish};
 use crate::catalogue::{Bound, BoundAllocation, ScopeCatalogue};
 use crate::enrollment::Terms;
 use crate::hub::LinkedHub;
-use crate::ledger::{Answer, PolicyCall, Step};
+use crate::ledger::{Answer, Instead, PolicyCall, Step};
 use crate::names::{DeviceId, HubName};
 use crate::policy::call::{
-    Call, CallReport, Candidate, Candidates, Choice, Device, HubHandle, Outcome, PlaceInput, Placement, SelectInput,
+    Call, CallReport, Candidates, Choice, Device, HubHandle, Outcome, PlaceInput, Placement, SelectInput,
 };
 use crate::policy::catalogue::{GroupCounts, LiveCatalogue};
+use crate::policy::failure::{CallFailure, HostFailure};
 use crate::policy::image::Image;
+use crate::policy::live::ReadyImage;
 use crate::policy::verdict;
 
 /// What a decision is made from.
@@ -26,8 +29,8 @@ pub(super) struct Deliberation {
     pub(super) scope: Arc<ScopeCatalogue>,
     pub(super) terms: Arc<Terms>,
     pub(super) allocation: Arc<BoundAllocation>,
-    /// What runs the allocation's policies, in their order, or why one cannot run.
-    pub(super) images: Vec<Result<Arc<Image>, Postponement>>,
+    /// For each of the allocation's policies, in their order: what runs it and then its stand-ins, or why one cannot run.
+    pub(super) images: Vec<Vec<Result<Arc<ReadyImage>, Postponement>>>,
     /// The hub that the device is on.
     pub(super) current: Option<HubName>,
     pub(super) device: Arc<Device>,
@@ -98,7 +101,7 @@ impl Deliberation {
         (Candidates::new(Arc::clone(hubs.told()), shown), refusals)
     }
 
-    /// One call of a selection policy.
+    /// Asks a selection policy.
     fn ask(
         &self,
         number: usize,
@@ -107,14 +110,58 @@ impl Deliberation {
         candidates: &Candidates,
         calls: &mut Calls,
     ) -> Result<Outcome, Postponement> {
-        let image = self.image(number)?;
         let (call, device) = (self.call.clone(), Arc::clone(&self.device));
-        let catalogue = Arc::new(LiveCatalogue::new(candidates.clone(), Arc::clone(&self.counts)));
         let input = SelectInput { call, device, candidates: candidates.clone() };
-        let report = image.select_hub(&input, catalogue);
-        let result = report.result.clone();
-        calls.keep(policy, image, step, input.call, Arc::clone(candidates.shown()), answered(report, Answer::Selected));
-        result.map_err(|failure| Postponement::after(policy, &failure))
+        let select = |image: &Image| image.select_hub(&input, self.catalogue(candidates));
+        self.first_answer(&Question { number, policy, step, shown: candidates }, select, Answer::Selected, calls)
+    }
+
+    /// The first answer of a policy and its stand-ins. Whatever a policy answers is its answer; only one that broke, or
+    /// could not, is followed by the next.
+    fn first_answer<T: Clone>(
+        &self,
+        question: &Question<'_>,
+        ask: impl Fn(&Image) -> CallReport<T>,
+        answer: fn(T) -> Answer,
+        calls: &mut Calls,
+    ) -> Result<T, Postponement> {
+        let chain = self.images.get(question.number).map(Vec::as_slice).unwrap_or_default();
+        let mut none: Option<Postponement> = None;
+        let mut because = None;
+        for ((resort, policy), image) in question.policy.chain().zip(chain) {
+            let failed = match image {
+                Err(postponement) => postponement.clone(),
+                Ok(image) => {
+                    let report = ask(image);
+                    let result = report.result.clone();
+                    let instead = resort.zip(because);
+                    calls.keep(question, policy, image, instead, self.call.clone(), answered(report, answer));
+                    match result {
+                        Ok(answer) => return Ok(answer),
+                        Err(failure) => {
+                            let failed = Postponement::after(policy, &failure);
+                            if !is_followed(&failure) {
+                                return Err(failed);
+                            }
+                            failed
+                        }
+                    }
+                }
+            };
+            because = Some(failed.kind);
+            none = Some(match (none, resort) {
+                (Some(first), Some(resort)) => first.and_then(resort, &failed),
+                _ => failed,
+            });
+        }
+        let number = question.number;
+        Err(none.unwrap_or_else(|| {
+            Postponement::soon("host", format!("policy {number} of the enrollment was not made ready"))
+        }))
+    }
+
+    fn catalogue(&self, shown: &Candidates) -> Arc<LiveCatalogue> {
+        Arc::new(LiveCatalogue::new(shown.clone(), Arc::clone(&self.counts)))
     }
 
     /// The hubs behind a choice, which the verdict gate has checked, and the device's place on the first of them.
@@ -151,22 +198,17 @@ impl Deliberation {
         let mut placements = Vec::with_capacity(self.allocation.grouping.len());
         let before = 1 + usize::from(self.allocation.fallback.is_some());
         for (number, policy) in self.allocation.grouping.iter().enumerate() {
-            let image = self.image(before + number)?;
             let Some((hub, candidate)) = self.scope.hubs.candidate(hub) else {
                 return Err(Postponement::soon("host", format!("the chosen hub {hub} is not linked any more")));
             };
             let shown = Candidates::new(Arc::clone(self.scope.hubs.told()), [candidate]);
-            let catalogue = Arc::new(LiveCatalogue::new(shown.clone(), Arc::clone(&self.counts)));
             let (call, device) = (self.call.clone(), Arc::clone(&self.device));
             let input = PlaceInput { call, device, hub: hub.clone(), candidate };
-            let report = image.place(&input, catalogue);
-            let result = report.result.clone();
+            let place = |image: &Image| image.place(&input, self.catalogue(&shown));
             let step = Step::Grouping(u32::try_from(number).unwrap_or(u32::MAX));
-            calls.keep(policy, image, step, input.call, Arc::clone(shown.shown()), answered(report, Answer::Placed));
-            match result {
-                Ok(placement) => placements.push((policy.plugin.as_str(), placement)),
-                Err(failure) => return Err(Postponement::after(policy, &failure)),
-            }
+            let question = Question { number: before + number, policy, step, shown: &shown };
+            let placement = self.first_answer(&question, place, Answer::Placed, calls)?;
+            placements.push((policy.plugin.as_str(), placement));
         }
         if placements.is_empty() {
             return Ok(None);
@@ -174,13 +216,24 @@ impl Deliberation {
         let merged = verdict::merge(&placements);
         merged.map(Some).map_err(|conflict| Postponement::until_mended("conflict", conflict.to_string()))
     }
+}
 
-    fn image(&self, number: usize) -> Result<&Image, Postponement> {
-        match self.images.get(number) {
-            Some(Ok(image)) => Ok(image),
-            Some(Err(postponement)) => Err(postponement.clone()),
-            None => Err(Postponement::soon("host", format!("policy {number} of the enrollment was not made ready"))),
-        }
+/// What a policy is asked.
+struct Question<'a> {
+    /// Its place among the allocation's policies.
+    number: usize,
+    policy: &'a Bound,
+    step: Step,
+    /// The hubs that it is shown.
+    shown: &'a Candidates,
+}
+
+/// Whether the next of a policy's stand-ins is asked. What the host could not do, it cannot do for them either; but a
+/// stand-in that does not make this half of a decision is passed over.
+fn is_followed(failure: &CallFailure) -> bool {
+    match failure {
+        CallFailure::Fault(_) | CallFailure::Broke(_) => true,
+        CallFailure::Host(failure) => matches!(failure, HostFailure::NotExported { .. }),
     }
 }
 
@@ -199,17 +252,26 @@ impl Calls {
     /// Keeps a call for the ledger. The first one bears the time in the queue.
     fn keep(
         &mut self,
+        question: &Question<'_>,
         policy: &Bound,
-        image: &Image,
-        step: Step,
+        image: &ReadyImage,
+        instead: Option<(&'static str, &'static str)>,
         call: Call,
-        candidates: Arc<[Candidate]>,
         mut report: CallReport<Answer>,
     ) {
         report.usage.queue_us = std::mem::take(&mut self.waited_us);
-        let (plugin, settings) = (policy.plugin.clone(), policy.settings_digest);
-        let revision = image.revision().digest();
-        self.made.push(PolicyCall { step, plugin, revision, settings, call, candidates, report });
+        self.made.push(PolicyCall {
+            step: question.step,
+            plugin: policy.plugin.clone(),
+            revision: image.revision().digest(),
+            settings: policy.settings_digest,
+            call,
+            candidates: Arc::clone(question.shown.shown()),
+            report,
+            budget: Some(image.budget),
+            instead: instead
+                .map(|(resort, because)| Instead { resort: resort.to_owned(), because: because.to_owned() }),
+        });
     }
 }
 

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use crate::catalogue::ScopeCatalogue;
 use crate::enrollment::{Allocation, PolicyBinding};
 use crate::names::PluginName;
+use crate::policy::Budgets;
 use crate::policy::image::{ConfigureError, Revision};
+use crate::policy::rules::PluginLimits;
 use crate::service::Service;
 use crate::store::{Page, StoreError};
 
@@ -47,7 +49,7 @@ pub enum Unfit {
 }
 
 impl Service {
-    /// Whether a revision does what every enrollment that follows the plugin's name asks of it.
+    /// Whether a revision, within these limits, does what every enrollment that follows the plugin's name asks of it.
     ///
     /// # Errors
     ///
@@ -57,8 +59,10 @@ impl Service {
         scope: &ScopeCatalogue,
         name: &PluginName,
         revision: &Arc<Revision>,
+        limits: PluginLimits,
     ) -> Result<(), TakeOverError> {
-        let mut trial = Trial { service: self, name, revision, taken: HashSet::new() };
+        let budgets = limits.within(self.policies.budgets());
+        let mut trial = Trial { service: self, name, revision, budgets, taken: HashSet::new() };
         for group in scope.groups() {
             let fits = trial.fits(&group.group.terms.allocation).await;
             fits.map_err(|reason| against(format!("group {}", group.group.id), reason))?;
@@ -84,6 +88,8 @@ struct Trial<'a> {
     service: &'a Service,
     name: &'a PluginName,
     revision: &'a Arc<Revision>,
+    /// What it would have.
+    budgets: Budgets,
     /// Settings that it has taken: a million enrollments share a few.
     taken: HashSet<String>,
 }
@@ -111,8 +117,9 @@ impl Trial<'_> {
             return Ok(());
         }
         let (policies, revision) = (Arc::clone(&self.service.policies), Arc::clone(self.revision));
-        let given = settings.to_owned();
-        let tried = tokio::task::spawn_blocking(move || policies.configure(&revision, &given).map(drop)).await;
+        let (given, budgets) = (settings.to_owned(), self.budgets.clone());
+        let tried = move || policies.configure_within(&revision, &given, budgets).map(drop);
+        let tried = tokio::task::spawn_blocking(tried).await;
         tried.map_err(|_| Unfit::Interrupted)??;
         self.taken.insert(settings.to_owned());
         Ok(())

@@ -44,6 +44,7 @@ use crate::enrollment::{CertificateAuthority, EnrollmentRef, Group, Individual};
 use crate::hub::Hub;
 use crate::ledger::Entry;
 use crate::names::{CaName, Digest, GroupId, HubName, IdScope, ManufacturerId, PluginName, RegistrationId, TrackingId};
+use crate::policy::rules::PluginRules;
 use crate::policy::trust::Signature;
 use crate::registration::Registration;
 use crate::registry::{ManufacturingRecord, RecordState};
@@ -409,6 +410,16 @@ impl Store for RedbStore {
     ) -> Result<PutOutcome, StoreError> {
         let publish = catalogue::Publish::new(scope, plugin, bytes, signatures);
         self.write(Lane::Device, publish).await
+    }
+
+    async fn set_plugin_rules(
+        &self,
+        scope: &IdScope,
+        name: &PluginName,
+        rules: PluginRules,
+    ) -> Result<PutOutcome, StoreError> {
+        let set = catalogue::SetRules::new(scope, name, rules);
+        self.write(Lane::Device, set).await
     }
 
     async fn delete_plugin(&self, scope: &IdScope, name: &PluginName) -> Result<DeleteOutcome, StoreError> {

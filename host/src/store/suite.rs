@@ -67,6 +67,7 @@ macro_rules! store_suite {
                 every_change_counts_the_revision_up
                 an_authority_or_plugin_in_use_stays
                 a_plugins_earlier_revisions_are_remembered
+                what_the_operator_says_of_a_plugin_stays_when_it_is_published_anew
                 the_entity_tag_of_a_hub_guards_it
                 revoking_a_token_leaves_none_of_its_id;
             concurrency:

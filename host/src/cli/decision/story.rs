@@ -116,6 +116,7 @@ impl Story {
         let plugin = said(call, "plugin").unwrap_or_default();
         self.heading(format!("{at}. {step}: the policy {plugin}"));
         let report = field(call, "report").unwrap_or(&Value::Null);
+        self.fact("in place of", field(call, "instead").map(in_place));
         self.answer(report, call, hubs);
         self.candidates(call, hubs);
         self.told(report);
@@ -236,6 +237,16 @@ fn verdict(decision: &Value) -> String {
         }
         _ => format!("{}: {}", cleaned(kind), text(Some(what))),
     }
+}
+
+/// Why a policy was asked that the enrollment does not name.
+fn in_place(instead: &Value) -> String {
+    let who = match said(instead, "resort").unwrap_or_default().as_str() {
+        "previous-revision" => "the live revision".to_owned(),
+        "shipped" => "the enrollment's policy".to_owned(),
+        other => other.to_owned(),
+    };
+    format!("{who}, which gave no answer ({})", said(instead, "because").unwrap_or_default())
 }
 
 fn in_group(group: &str) -> String {

@@ -13,6 +13,7 @@ use super::{View, unreadable};
 use crate::enrollment::{CertificateAuthority, EnrollmentRef, Group};
 use crate::hub::{Hub, HubLoad};
 use crate::names::{CaName, Digest, HubName, IdScope, PluginName};
+use crate::policy::rules::PluginRules;
 use crate::policy::trust::Signature;
 use crate::store::{
     CatalogueRecords, DeleteOutcome, Precondition, PublishedPlugin, PutOutcome, ScopeRecords, StoreError, entity_tag,
@@ -267,14 +268,10 @@ impl Write for Publish {
             Some(_) => PutOutcome::Replaced,
             None => PutOutcome::Created,
         };
-        let mut plugin = self.plugin.clone();
-        plugin.previous = stands.map_or_else(Vec::new, |before| {
-            let mut previous = vec![before.live];
-            previous.extend(before.previous);
-            previous.retain(|revision| *revision != plugin.live);
-            previous.truncate(MOST_PREVIOUS);
-            previous
-        });
+        let plugin = match stands {
+            Some(before) => self.plugin.clone().after(before, MOST_PREVIOUS),
+            None => self.plugin.clone(),
+        };
         tables.plugins.put(&key, &plugin)?;
         if !tables.content.has(self.digest.as_bytes())? {
             tables.content.put_encoded(self.digest.as_bytes(), &self.bytes)?;
@@ -285,6 +282,32 @@ impl Write for Publish {
 
     fn size(&self) -> usize {
         self.bytes.len()
+    }
+}
+
+/// Changes what the operator says of a plugin.
+pub(super) struct SetRules {
+    scope: IdScope,
+    name: PluginName,
+    rules: PluginRules,
+}
+
+impl SetRules {
+    pub(super) fn new(scope: &IdScope, name: &PluginName, rules: PluginRules) -> Self {
+        Self { scope: scope.clone(), name: name.clone(), rules }
+    }
+}
+
+impl Write for SetRules {
+    type Answer = PutOutcome;
+
+    fn apply(&self, tables: &mut Tables<'_>) -> Result<PutOutcome, StoreError> {
+        let key = key(&self.scope, self.name.as_str());
+        let Some(stands) = tables.plugins.get::<PublishedPlugin>(&key)? else {
+            return Ok(PutOutcome::Missing);
+        };
+        tables.plugins.put(&key, &PublishedPlugin { rules: self.rules.clone(), ..stands })?;
+        revised(tables, &self.scope, PutOutcome::Replaced)
     }
 }
 

@@ -5,6 +5,7 @@ use crate::clock::Timestamp;
 use crate::enrollment::{CertificateAuthority, GroupAttestation};
 use crate::hub::HubLoad;
 use crate::names::Digest;
+use crate::policy::rules::{PluginLimits, PluginRules, Resort};
 use crate::store::{DeleteOutcome, Precondition, PublishedPlugin, PutOutcome, ScopeRecords, entity_tag};
 use crate::token::{Role, TokenRecord};
 
@@ -86,9 +87,22 @@ pub(crate) async fn a_plugins_earlier_revisions_are_remembered(store: Shared) {
     let plugin = records(&store).await.plugins.remove(0);
     assert_eq!(plugin.live, Digest::of(b"v1"));
     assert_eq!(plugin.previous, [Digest::of(b"v3"), Digest::of(b"v2")]);
+    let versions: Vec<_> = plugin.past.iter().map(|past| past.version.as_str()).collect();
+    assert_eq!((plugin.version.as_str(), versions), ("v1", vec!["v3", "v2"]));
     assert_eq!(store.content(Digest::of(b"v2")).await.unwrap().unwrap(), b"v2");
     let forged = store.publish_plugin(&scope(), plugin, b"other".to_vec(), Vec::new()).await.unwrap();
     assert!(matches!(forged, PutOutcome::Conflict(_)));
+}
+
+pub(crate) async fn what_the_operator_says_of_a_plugin_stays_when_it_is_published_anew(store: Shared) {
+    let limits = PluginLimits { fuel: Some(7), ..PluginLimits::default() };
+    let rules = PluginRules { limits, on_failure: vec![Resort::PreviousRevision] };
+    let set = async |name: &str| store.set_plugin_rules(&scope(), &name.parse().unwrap(), rules.clone()).await.unwrap();
+    assert_eq!(set("weighted").await, PutOutcome::Missing);
+    publish(&store, "weighted", b"v1").await;
+    assert_eq!(set("weighted").await, PutOutcome::Replaced);
+    publish(&store, "weighted", b"v2").await;
+    assert_eq!(records(&store).await.plugins.remove(0).rules, rules);
 }
 
 pub(crate) async fn the_entity_tag_of_a_hub_guards_it(store: Shared) {
@@ -130,11 +144,8 @@ async fn records(store: &Shared) -> ScopeRecords {
 
 async fn publish(store: &Shared, name: &str, bytes: &[u8]) -> PutOutcome {
     let plugin = PublishedPlugin {
-        name: name.parse().unwrap(),
-        live: Digest::of(bytes),
-        previous: Vec::new(),
-        published_at: Timestamp::from_millis(1),
-        published_by: "t1".to_owned(),
+        version: String::from_utf8_lossy(bytes).into_owned(),
+        ..PublishedPlugin::first(name.parse().unwrap(), bytes, Timestamp::from_millis(1), "t1")
     };
     store.publish_plugin(&scope(), plugin, bytes.to_vec(), Vec::new()).await.unwrap()
 }

@@ -102,6 +102,8 @@ fn call(step: Step, result: Result<Answer, CallFailure>) -> PolicyCall {
             transcript: Transcript::default(),
             log: Log { lines: vec![line], dropped: 0 },
         },
+        budget: None,
+        instead: None,
     }
 }
 

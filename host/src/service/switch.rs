@@ -1,0 +1,121 @@
+//! Making another revision of a plugin the live one, whether it is new or one that was live before.
+//!
+//! The switch is one pointer: the store writes the new name in one transaction, the catalogue is read anew, and a
+//! decision works on the catalogue that it began with. What makes it safe is what comes before: the revision is loaded,
+//! every enrollment that follows the name is tried with it, and the images of all groups are ready. So no device waits
+//! for a compiler because somebody published, and none meets a revision that does not take its enrollment's settings.
+//! One switch at a time: of two, the second is checked against what the first left.
+
+use std::sync::Arc;
+
+use super::Service;
+use super::take_over::TakeOverError;
+use crate::catalogue::{Bound, ScopeCatalogue};
+use crate::enrollment::Allocation;
+use crate::names::{Digest, IdScope, PluginName};
+use crate::policy::image::Revision;
+use crate::policy::rules::PluginRules;
+use crate::policy::trust::Signature;
+use crate::store::{PublishedPlugin, PutOutcome, StoreError};
+
+/// Why a revision did not become the live one, or a plugin's rules stayed as they were.
+#[derive(Debug, thiserror::Error)]
+pub enum SwitchError {
+    /// The id scope is not there.
+    #[error("no id scope {0} exists here")]
+    NoScope(IdScope),
+    /// It does not fit the enrollments that follow the name.
+    #[error(transparent)]
+    TakeOver(#[from] TakeOverError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Service {
+    /// Makes a loaded revision the live one of a name, if it does what every enrollment that follows the name asks of it.
+    /// Nothing changes when it is the live one already.
+    ///
+    /// # Errors
+    ///
+    /// A [`SwitchError`]; the live revision is then the one that it was.
+    pub async fn make_live(
+        &self,
+        scope: &IdScope,
+        name: &PluginName,
+        revision: &Arc<Revision>,
+        signatures: Vec<Signature>,
+        by: &str,
+    ) -> Result<PutOutcome, SwitchError> {
+        let _one_at_a_time = self.switching.lock().await;
+        let known = self.scope(scope).ok_or_else(|| SwitchError::NoScope(scope.clone()))?;
+        let before = known.plugin(name);
+        if let Some(same) = before.filter(|before| before.live == revision.digest()) {
+            // The same bytes with another signature: it counts at the next start, when this one's key may be gone.
+            if !signatures.is_empty() {
+                let component = revision.bytes().to_vec();
+                self.store.publish_plugin(scope, same.clone(), component, signatures).await?;
+            }
+            return Ok(PutOutcome::Replaced);
+        }
+        let rules = before.map(|before| before.rules.clone()).unwrap_or_default();
+        self.takes_over(&known, name, revision, rules.limits).await?;
+        let component = revision.bytes().to_vec();
+        let plugin = PublishedPlugin {
+            version: revision.description().version.clone(),
+            ..PublishedPlugin::first(name.clone(), &component, self.ambient.now(), by)
+        };
+        if before.is_some() {
+            self.store.keep_content(component.clone()).await?;
+            self.make_ready(&known, name, revision.digest(), &rules).await;
+        }
+        let outcome = self.store.publish_plugin(scope, plugin, component, signatures).await?;
+        self.reload().await?;
+        self.warm_up().await;
+        Ok(outcome)
+    }
+
+    /// Changes what the operator says of a plugin, if the live revision still takes every enrollment's settings then.
+    ///
+    /// # Errors
+    ///
+    /// A [`SwitchError`]; the rules are then what they were.
+    pub async fn set_rules(
+        &self,
+        scope: &IdScope,
+        name: &PluginName,
+        revision: &Arc<Revision>,
+        change: impl FnOnce(&PluginRules) -> PluginRules,
+    ) -> Result<PutOutcome, SwitchError> {
+        let _one_at_a_time = self.switching.lock().await;
+        let known = self.scope(scope).ok_or_else(|| SwitchError::NoScope(scope.clone()))?;
+        let Some(plugin) = known.plugin(name) else { return Ok(PutOutcome::Missing) };
+        let rules = change(&plugin.rules);
+        if rules.limits != plugin.rules.limits {
+            self.takes_over(&known, name, revision, rules.limits).await?;
+            self.make_ready(&known, name, plugin.live, &rules).await;
+        }
+        let outcome = self.store.set_plugin_rules(scope, name, rules).await?;
+        self.reload().await?;
+        self.warm_up().await;
+        Ok(outcome)
+    }
+
+    /// Makes the images that the groups of a scope will need. One that cannot be made now is made when it is asked for.
+    async fn make_ready(&self, scope: &ScopeCatalogue, name: &PluginName, revision: Digest, rules: &PluginRules) {
+        for group in scope.groups() {
+            for policy in followers(&group.group.terms.allocation, name, scope) {
+                let soon = Bound { revision: Some(revision), limits: rules.limits, ..policy };
+                if let Err(error) = self.images.get(&soon).await {
+                    tracing::warn!(plugin = %name, %error, "an image could not be made ahead of its revision");
+                }
+            }
+        }
+    }
+}
+
+/// The policies of an enrollment that follow a plugin's name.
+fn followers(allocation: &Allocation, name: &PluginName, scope: &ScopeCatalogue) -> Vec<Bound> {
+    let follows = allocation.bindings().filter(|binding| binding.plugin == *name && binding.revision.is_none());
+    follows.map(|binding| scope.bind_one(binding)).collect()
+}
