@@ -46,9 +46,12 @@ impl Bench {
         let image = files::configure(&host, &revision, &self.settings.text()?)?;
         let configure = began.elapsed();
         if !revision.card().worlds.selects() {
-            return Err(failed(&"only policies that choose hubs are measured; `landfall plugin run --explain` shows one call"));
+            return Err(failed(
+                &"only policies that choose hubs are measured; `landfall plugin run --explain` shows one call",
+            ));
         }
-        let plain = host.load(shipped::component("fixed").unwrap_or_default().to_vec()).map_err(|error| failed(&error))?;
+        let plain =
+            host.load(shipped::component("fixed").unwrap_or_default().to_vec()).map_err(|error| failed(&error))?;
         let mut rows: Vec<(BenchRow, f64)> = Vec::new();
         for &hubs in &self.hubs {
             let input = made_up(hubs);

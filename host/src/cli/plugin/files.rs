@@ -26,9 +26,7 @@ impl SettingsArg {
     pub(super) fn text(&self) -> Result<String, CliError> {
         match &self.settings {
             None => Ok("{}".to_owned()),
-            Some(path) => {
-                std::fs::read_to_string(path).map_err(|source| CliError::Read { path: path.clone(), source })
-            }
+            Some(path) => std::fs::read_to_string(path).map_err(|source| CliError::Read { path: path.clone(), source }),
         }
     }
 }
@@ -45,11 +43,7 @@ pub(super) fn load(host: &PolicyHost, path: &Path) -> Result<Arc<Revision>, CliE
 }
 
 /// Gives it its settings.
-pub(super) fn configure(
-    host: &PolicyHost,
-    revision: &Arc<Revision>,
-    settings: &str,
-) -> Result<Arc<Image>, CliError> {
+pub(super) fn configure(host: &PolicyHost, revision: &Arc<Revision>, settings: &str) -> Result<Arc<Image>, CliError> {
     host.configure(revision, settings).map_err(|error| {
         let log = match &error {
             ConfigureError::Broke { log, .. } => told(log),

@@ -42,12 +42,8 @@ impl Fuzz {
         let revision = files::load(&host, &self.component)?;
         let image = files::configure(&host, &revision, &self.settings.text()?)?;
         let seed = self.seed.unwrap_or_else(|| u64::from(u32::from_le_bytes(Ambient::system().random::<4>())));
-        let plan = FuzzPlan {
-            span: Duration::from_secs(self.seconds),
-            runs: self.runs,
-            seed,
-            no_faults: self.no_faults,
-        };
+        let plan =
+            FuzzPlan { span: Duration::from_secs(self.seconds), runs: self.runs, seed, no_faults: self.no_faults };
         let report = fuzz(&image, plan).map_err(|error| failed(&error))?;
         let mut answer = serde_json::to_value(&report).map_err(|error| failed(&error))?;
         answer["seed"] = seed.into();

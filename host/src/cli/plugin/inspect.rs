@@ -88,7 +88,8 @@ fn meaning(import: &str) -> &'static str {
 
 /// The settings' names and what they are for, from the schema.
 fn outline(schema: &Value) -> String {
-    let Some(members) = schema.get("properties").and_then(Value::as_object).filter(|members| !members.is_empty()) else {
+    let Some(members) = schema.get("properties").and_then(Value::as_object).filter(|members| !members.is_empty())
+    else {
         return "It takes no settings.".to_owned();
     };
     let required = |name: &str| {

@@ -94,7 +94,10 @@ fn line(vector: &Vector, tried: &Tried, explain: bool) -> String {
     let mut text = format!("{}  {}{fuel}", if tried.passed() { "ok    " } else { "FAILED" }, tried.name);
     for difference in &tried.differences {
         let at = if difference.at.is_empty() { "the outcome" } else { difference.at.as_str() };
-        text.push_str(&format!("\n        {at}\n          expected  {}\n          got       {}", difference.expected, difference.got));
+        text.push_str(&format!(
+            "\n        {at}\n          expected  {}\n          got       {}",
+            difference.expected, difference.got
+        ));
     }
     if tried.is_over_its_fuel() {
         text.push_str("\n        it took more fuel than its max_fuel");
