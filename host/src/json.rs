@@ -1,7 +1,11 @@
 //! JSON that is kept as text: checked once, never re-shaped.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_path_to_error::Segment;
+
+use crate::nearest::did_you_mean;
 
 /// RFC 8259 text that parsed, within limits of size and depth. It is stored, handed to plugins and sent to devices
 /// as it was written, so that its digest and its numbers stay what they were.
@@ -60,6 +64,53 @@ impl JsonText {
         // It parsed when it was made; a value that does not any more could only come from a damaged store.
         serde_json::from_str(&self.0).unwrap_or(Value::Null)
     }
+}
+
+/// A text that is not what was to be read from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misfit {
+    /// Where in it (RFC 6901); none when it is no JSON at all.
+    pub pointer: Option<String>,
+    /// What is wrong, with the nearest known name for one that is not known.
+    pub message: String,
+}
+
+/// Reads a whole text as a value of a type.
+///
+/// # Errors
+///
+/// The first thing that is wrong with it, and where.
+pub fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, Misfit> {
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        if !error.inner().is_data() {
+            return Misfit { pointer: None, message: error.inner().to_string() };
+        }
+        let pointer = error.path().iter().fold(String::new(), |pointer, segment| match segment {
+            Segment::Seq { index } => format!("{pointer}/{index}"),
+            Segment::Map { key } => format!("{pointer}/{}", escaped(key)),
+            Segment::Enum { .. } | Segment::Unknown => pointer,
+        });
+        Misfit { pointer: Some(pointer), message: hinted(&error.inner().to_string()) }
+    })?;
+    reader.end().map_err(|error| Misfit { pointer: None, message: error.to_string() })?;
+    Ok(value)
+}
+
+/// A name as part of a JSON pointer.
+pub fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+/// What serde says of a value that does not fit, in our words, with the nearest known name for one that is not known.
+pub fn hinted(message: &str) -> String {
+    let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
+    let Some((before, rest)) = message.split_once("unknown field `") else {
+        return message.replace("missing field", "missing member");
+    };
+    let Some((name, known)) = rest.split_once('`') else { return message.to_owned() };
+    let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+    format!("{before}unknown member `{name}`; {}", did_you_mean(name, &known))
 }
 
 /// The deepest nesting of arrays and objects, counted without building anything. For text that is not JSON the

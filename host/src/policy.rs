@@ -33,6 +33,7 @@ pub mod image;
 mod link;
 pub mod live;
 pub mod log;
+pub mod profile;
 pub mod rules;
 mod run;
 pub mod shipped;

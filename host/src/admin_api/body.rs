@@ -12,10 +12,9 @@ use http::request::Parts;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_path_to_error::Segment;
 
 use super::problem::Problem;
-use crate::nearest::did_you_mean;
+use crate::json::hinted;
 use crate::service::Service;
 use crate::store::{DeleteOutcome, Listing, Page, Precondition, PutOutcome};
 
@@ -43,20 +42,10 @@ pub(super) async fn json<T: DeserializeOwned>(service: &Service, request: Reques
         return Err(Problem::new(415, "the body must be application/json"));
     }
     let bytes = bytes(service, request, service.config.limits.management.body_bytes).await?;
-    let mut reader = serde_json::Deserializer::from_slice(&bytes);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        if !error.inner().is_data() {
-            return Problem::new(400, format!("the body is not JSON: {}", error.inner()));
-        }
-        let pointer = error.path().iter().fold(String::new(), |pointer, segment| match segment {
-            Segment::Seq { index } => format!("{pointer}/{index}"),
-            Segment::Map { key } => format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")),
-            Segment::Enum { .. } | Segment::Unknown => pointer,
-        });
-        Problem::at(pointer, hinted(&error.inner().to_string()))
-    })?;
-    reader.end().map_err(|error| Problem::new(400, format!("the body is not JSON: {error}")))?;
-    Ok(value)
+    crate::json::read(&bytes).map_err(|misfit| match misfit.pointer {
+        None => Problem::new(400, format!("the body is not JSON: {}", misfit.message)),
+        Some(pointer) => Problem::at(pointer, misfit.message),
+    })
 }
 
 /// The query. What is wrong with it, and what is not known in it, is a problem document like everything else.
@@ -86,17 +75,6 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for At<T> {
         path.map(|Path(value)| Self(value))
             .map_err(|error| Problem::new(400, format!("the path: {}", error.body_text())))
     }
-}
-
-/// Serde lists all members that there are; the one that was probably meant says more.
-fn hinted(message: &str) -> String {
-    let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
-    let Some((before, rest)) = message.split_once("unknown field `") else {
-        return message.replace("missing field", "missing member");
-    };
-    let Some((name, known)) = rest.split_once('`') else { return message.to_owned() };
-    let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
-    format!("{before}unknown member `{name}`; {}", did_you_mean(name, &known))
 }
 
 /// A JSON answer.

@@ -53,6 +53,9 @@ impl WitVersion {
 
 /// A component connected to its imports, ready to be instantiated. Answers are unchecked; faults are answers.
 pub(super) trait Linked: Send + Sync {
+    /// What was linked.
+    fn component(&self) -> &Component;
+
     fn instantiate(&self, store: &mut Store<CallState>) -> wasmtime::Result<Instance>;
 
     /// Compares the types of the exports with the contract's. Some differences only show in an instance.

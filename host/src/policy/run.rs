@@ -12,6 +12,7 @@ use super::catalogue::Catalogue;
 use super::engine::PolicyEngine;
 use super::failure::{self, CallFailure};
 use super::link::{CallState, Linked};
+use super::profile::Sampler;
 use crate::clock;
 
 /// What a call is surrounded by.
@@ -34,10 +35,32 @@ pub(super) fn run<R>(
     surroundings: Surroundings<'_>,
     body: impl FnOnce(&mut Store<CallState>, &Instance) -> wasmtime::Result<Result<R, Fault>>,
 ) -> CallReport<R> {
+    run_watched(linked, surroundings, None, body)
+}
+
+/// The same, while samples are taken of where the guest is. It has no deadline then.
+pub(super) fn run_sampled<R>(
+    linked: &dyn Linked,
+    surroundings: Surroundings<'_>,
+    sampler: &Sampler,
+    body: impl FnOnce(&mut Store<CallState>, &Instance) -> wasmtime::Result<Result<R, Fault>>,
+) -> CallReport<R> {
+    run_watched(linked, surroundings, Some(sampler), body)
+}
+
+fn run_watched<R>(
+    linked: &dyn Linked,
+    surroundings: Surroundings<'_>,
+    sampler: Option<&Sampler>,
+    body: impl FnOnce(&mut Store<CallState>, &Instance) -> wasmtime::Result<Result<R, Fault>>,
+) -> CallReport<R> {
     let Surroundings { engine, budget, now, seed, catalogue } = surroundings;
     let _in_flight = engine.ticker.enter();
     let started = clock::instant();
     let mut store = store(engine, budget, CallState::new(budget, now, seed, catalogue));
+    if let Some(sampler) = sampler {
+        sampler.watch(&mut store);
+    }
     let mut instantiated = started;
     let result = linked.instantiate(&mut store).and_then(|instance| {
         instantiated = clock::instant();

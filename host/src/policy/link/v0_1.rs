@@ -71,6 +71,10 @@ pub(super) fn link(engine: &PolicyEngine, component: &Component) -> Result<Box<d
 }
 
 impl Linked for Component0_1 {
+    fn component(&self) -> &Component {
+        self.pre.component()
+    }
+
     fn instantiate(&self, store: &mut Store<CallState>) -> wasmtime::Result<Instance> {
         self.pre.instantiate(store)
     }
