@@ -18,6 +18,7 @@ use crate::json::JsonText;
 use crate::names::{CaName, Digest, GroupId, IdScope, PluginName};
 use crate::policy::rules::{PluginLimits, Resort};
 use crate::policy::shipped;
+use crate::policy::watch::{Watch, Watched, Watches};
 use crate::store::{CatalogueRecords, PublishedPlugin, ScopeRecords};
 
 /// All id scopes.
@@ -41,7 +42,14 @@ pub struct ScopeCatalogue {
     authorities: BTreeMap<CaName, CertificateAuthority>,
     groups: BTreeMap<GroupId, Arc<BoundGroup>>,
     anchors: AnchorIndex<AnchorOwner>,
-    plugins: BTreeMap<PluginName, PublishedPlugin>,
+    plugins: Plugins,
+}
+
+/// What policies are bound with.
+struct Plugins {
+    scope: IdScope,
+    published: BTreeMap<PluginName, PublishedPlugin>,
+    watches: Arc<Watches>,
 }
 
 /// A group with what its devices need at hand.
@@ -66,7 +74,7 @@ pub struct AnchorOwner {
 }
 
 /// An enrollment's policies, each bound to one revision.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct BoundAllocation {
     /// Chooses the hub.
     pub selection: Bound,
@@ -84,7 +92,7 @@ impl BoundAllocation {
 }
 
 /// A policy bound to one revision.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Bound {
     /// The plugin's name.
     pub plugin: PluginName,
@@ -96,12 +104,14 @@ pub struct Bound {
     pub settings_digest: Digest,
     /// What a call of it may use, where that is not what the configuration says.
     pub limits: PluginLimits,
+    /// Its breaker and its meters; a plugin that is not published has none.
+    pub watch: Option<Arc<Watch>>,
     /// Who is asked when it gives no answer, in this order. They have none of their own.
     pub stand_ins: Vec<StandIn>,
 }
 
 /// Who is asked in a policy's place.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct StandIn {
     /// What it is to the policy: the kind of [`Resort`].
     pub resort: &'static str,
@@ -119,10 +129,10 @@ impl Bound {
 
 impl Catalogue {
     /// The catalogue of what the store holds. Hubs keep the counters that they have in `before`.
-    pub fn new(records: CatalogueRecords, before: &Self) -> Self {
+    pub fn new(records: CatalogueRecords, before: &Self, watches: &Arc<Watches>) -> Self {
         let scopes = records.scopes.into_iter().map(|records| {
             let known = before.scope(&records.scope);
-            (records.scope.clone(), Arc::new(ScopeCatalogue::new(records, known.map(|scope| &scope.hubs))))
+            (records.scope.clone(), Arc::new(ScopeCatalogue::new(records, known.map(|scope| &scope.hubs), watches)))
         });
         Self { scopes: scopes.collect() }
     }
@@ -139,12 +149,13 @@ impl Catalogue {
 }
 
 impl ScopeCatalogue {
-    fn new(records: ScopeRecords, hubs_before: Option<&Hubs>) -> Self {
+    fn new(records: ScopeRecords, hubs_before: Option<&Hubs>, watches: &Arc<Watches>) -> Self {
         let ScopeRecords { scope, revision, hubs, groups, authorities, plugins } = records;
         let mut told: Vec<&Hub> = hubs.iter().map(|(hub, _)| hub).collect();
         told.sort_by(|a, b| a.name.cmp(&b.name));
         let hubs_text = serde_json::to_string(&told).unwrap_or_default();
         let plugins = plugins.into_iter().map(|plugin| (plugin.name.clone(), plugin)).collect();
+        let plugins = Plugins { scope: scope.clone(), published: plugins, watches: Arc::clone(watches) };
         let authorities: BTreeMap<_, _> = authorities.into_iter().map(|ca| (ca.name.clone(), ca)).collect();
         let mut anchors = AnchorIndex::default();
         let groups = groups
@@ -207,12 +218,12 @@ impl ScopeCatalogue {
 
     /// All published plugins.
     pub fn plugins(&self) -> impl Iterator<Item = &PublishedPlugin> {
-        self.plugins.values()
+        self.plugins.published.values()
     }
 
     /// One published plugin.
     pub fn plugin(&self, name: &PluginName) -> Option<&PublishedPlugin> {
-        self.plugins.get(name)
+        self.plugins.published.get(name)
     }
 
     /// Binds an enrollment's policies to revisions.
@@ -229,7 +240,7 @@ impl ScopeCatalogue {
 fn bind_group(
     group: Group,
     authorities: &BTreeMap<CaName, CertificateAuthority>,
-    plugins: &BTreeMap<PluginName, PublishedPlugin>,
+    plugins: &Plugins,
     index: &mut AnchorIndex<AnchorOwner>,
 ) -> BoundGroup {
     let mut anchors = Vec::new();
@@ -259,7 +270,7 @@ fn bind_group(
     BoundGroup { terms: Arc::new(group.terms.clone()), group, allocation, anchors }
 }
 
-fn bind_allocation(allocation: &Allocation, plugins: &BTreeMap<PluginName, PublishedPlugin>) -> BoundAllocation {
+fn bind_allocation(allocation: &Allocation, plugins: &Plugins) -> BoundAllocation {
     BoundAllocation {
         selection: bind(&allocation.selection, plugins),
         fallback: allocation.fallback.as_ref().map(|binding| bind(binding, plugins)),
@@ -267,12 +278,17 @@ fn bind_allocation(allocation: &Allocation, plugins: &BTreeMap<PluginName, Publi
     }
 }
 
-fn bind(binding: &PolicyBinding, plugins: &BTreeMap<PluginName, PublishedPlugin>) -> Bound {
-    let published = plugins.get(&binding.plugin);
+fn bind(binding: &PolicyBinding, plugins: &Plugins) -> Bound {
+    let published = plugins.published.get(&binding.plugin);
     let rules = published.map(|plugin| &plugin.rules);
+    let watch = |plugin: &PluginName, revision| {
+        Some(plugins.watches.get(Watched { scope: plugins.scope.clone(), plugin: plugin.clone(), revision }))
+    };
+    let revision = binding.revision.or_else(|| published.map(|plugin| plugin.live));
     let mut bound = Bound {
         plugin: binding.plugin.clone(),
-        revision: binding.revision.or_else(|| published.map(|plugin| plugin.live)),
+        watch: revision.and_then(|revision| watch(&binding.plugin, revision)),
+        revision,
         settings: binding.settings.clone(),
         settings_digest: Digest::of(binding.settings.as_str().as_bytes()),
         limits: rules.map(|rules| rules.limits).unwrap_or_default(),
@@ -283,11 +299,12 @@ fn bind(binding: &PolicyBinding, plugins: &BTreeMap<PluginName, PublishedPlugin>
             Resort::PreviousRevision if binding.revision.is_some() => return None,
             Resort::PreviousRevision => {
                 let previous = published?.previous.first().copied()?;
-                Bound { revision: Some(previous), ..bound.clone() }
+                Bound { revision: Some(previous), watch: watch(&binding.plugin, previous), ..bound.clone() }
             }
             Resort::Shipped { policy, settings } => Bound {
                 plugin: policy.clone(),
                 revision: Some(shipped::digest_of(policy.as_str())?),
+                watch: watch(policy, shipped::digest_of(policy.as_str())?),
                 settings: settings.clone(),
                 settings_digest: Digest::of(settings.as_str().as_bytes()),
                 limits: PluginLimits::default(),

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::attestation::x509::VerifyPolicy;
 use crate::clock::Timestamp;
 use crate::names::IdScope;
+use crate::policy::breaker::BreakerLimits;
 use crate::policy::{Budget, Budgets, CompileLimits, Compiler, InitBudget, PolicySettings};
 use crate::store::redb::StoreSettings;
 
@@ -232,6 +233,18 @@ impl Server {
 }
 
 impl PolicyLimits {
+    /// When a policy is not asked any more.
+    pub fn breaker(&self) -> BreakerLimits {
+        BreakerLimits {
+            failures: self.breaker_failures,
+            window: Duration::from_secs(self.breaker_window_seconds),
+            least_calls: self.breaker_least_calls,
+            success_percent: self.breaker_success_percent,
+            open: Duration::from_millis(self.breaker_open_ms),
+            open_most: Duration::from_secs(self.breaker_open_max_seconds),
+        }
+    }
+
     /// What compiling a component may use.
     pub fn compile(&self) -> CompileLimits {
         CompileLimits {

@@ -18,6 +18,7 @@ pub mod init;
 pub mod json;
 pub mod ledger;
 pub mod listener;
+pub mod metrics;
 pub mod names;
 pub mod nearest;
 pub mod policy;

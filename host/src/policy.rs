@@ -21,6 +21,7 @@
 //! this module as the server does; there is no second implementation.
 
 pub mod bench;
+pub mod breaker;
 pub mod budget;
 mod cache;
 pub mod call;
@@ -40,6 +41,7 @@ pub mod shipped;
 mod tests;
 pub mod trust;
 pub mod verdict;
+pub mod watch;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -123,6 +125,19 @@ pub struct PolicyHost {
     budgets: Budgets,
     max_component_bytes: usize,
     loaded: Mutex<HashMap<Digest, Weak<Revision>>>,
+}
+
+/// How full the pool of instances is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolGauges {
+    /// Component instances in use.
+    pub instances: usize,
+    /// Linear memories in use.
+    pub memories: usize,
+    /// Linear memories that wait for the image that they had.
+    pub warm_memories: usize,
+    /// Bytes that unused memories and tables keep.
+    pub resident_bytes: usize,
 }
 
 /// The policy host could not start.
@@ -257,6 +272,18 @@ impl PolicyHost {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.executor.in_flight()
+    }
+
+    /// How full the pool of instances is; none when there is no pool.
+    #[must_use]
+    pub fn pool(&self) -> Option<PoolGauges> {
+        let pool = self.engine.wasm().pooling_allocator_metrics()?;
+        Some(PoolGauges {
+            instances: usize::try_from(pool.component_instances()).unwrap_or(usize::MAX),
+            memories: pool.memories(),
+            warm_memories: usize::try_from(pool.unused_warm_memories()).unwrap_or(usize::MAX),
+            resident_bytes: pool.unused_memory_bytes_resident().saturating_add(pool.unused_table_bytes_resident()),
+        })
     }
 
     /// Takes no more calls. Those that run end by themselves, within their deadline.

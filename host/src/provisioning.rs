@@ -191,6 +191,7 @@ async fn carry_out(service: Arc<Service>, claimant: Claimant, work: UnderWay, op
             Progress::Failed
         }
     };
+    service.metrics.registered(progress.word());
     // What waits is kept so that a poll finds its time; everything else is in the store or begins anew.
     let waits = matches!(progress, Progress::Waiting { .. });
     operation.set(progress);

@@ -100,6 +100,7 @@ impl Server {
         let devices = Listener::new(devices, tls::for_devices(identity.clone())?, device_router, limits.clone());
         let management = Listener::new(management, tls::for_management(identity)?, management_router, limits);
         let device_counts = devices.counts();
+        service.metrics.listen(vec![("devices", devices.counts()), ("management", management.counts())]);
         let listeners = vec![tokio::spawn(devices.serve(stopping.clone())), tokio::spawn(management.serve(stopping))];
         Ok(Self { service, device_addr, management_addr, device_counts, stop, listeners })
     }

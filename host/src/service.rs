@@ -1,5 +1,6 @@
 //! What a running Landfall consists of.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +11,12 @@ use crate::attestation::x509::VerifyPolicy;
 use crate::catalogue::{Bound, Catalogue, ScopeCatalogue};
 use crate::clock::Ambient;
 use crate::config::Config;
+use crate::metrics::Metrics;
 use crate::names::{IdScope, PluginName};
 use crate::policy::catalogue::GroupCounts;
 use crate::policy::live::Images;
+use crate::policy::rules::Resort;
+use crate::policy::watch::{Watched, Watches};
 use crate::policy::{PolicyHost, shipped};
 use crate::provisioning::Operations;
 use crate::store::{PublishedPlugin, Store, StoreError};
@@ -36,6 +40,10 @@ pub struct Service {
     pub refusals_being_kept: Arc<Semaphore>,
     /// Registrations under way.
     pub operations: Operations,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// The breakers and meters of what can be asked.
+    pub watches: Arc<Watches>,
     catalogue: ArcSwap<Catalogue>,
     changing: tokio::sync::Mutex<()>,
     switching: tokio::sync::Mutex<()>,
@@ -52,6 +60,7 @@ impl Service {
     ) -> Result<Arc<Self>, StoreError> {
         let images = Images::new(Arc::clone(&policies), Arc::clone(&store), config.limits.policy.max_images);
         let operations = Operations::new(operations_key, config.limits.device.max_operations);
+        let watches = Arc::new(Watches::new(config.limits.policy.breaker(), ambient.clone()));
         let service = Self {
             config,
             ambient,
@@ -59,6 +68,8 @@ impl Service {
             policies,
             images,
             operations,
+            metrics: Metrics::default(),
+            watches,
             refusals_being_kept: Arc::new(Semaphore::new(REFUSALS_BEING_KEPT)),
             catalogue: ArcSwap::default(),
             changing: tokio::sync::Mutex::default(),
@@ -82,7 +93,7 @@ impl Service {
     pub async fn reload(&self) -> Result<(), StoreError> {
         let _one_at_a_time = self.changing.lock().await;
         let records = self.store.load_catalogue().await?;
-        let catalogue = Catalogue::new(records, &self.catalogue.load());
+        let catalogue = Catalogue::new(records, &self.catalogue.load(), &self.watches);
         for scope in catalogue.scopes() {
             self.store.keep_content(scope.hubs_text.clone().into_bytes()).await?;
         }
@@ -92,6 +103,7 @@ impl Service {
         let plugins = catalogue.scopes().flat_map(|scope| scope.plugins());
         let revisions = plugins.flat_map(|plugin| std::iter::once(plugin.live).chain(plugin.previous.first().copied()));
         self.images.settle(needed.iter(), revisions);
+        self.watches.retain(&watched(&catalogue, &needed));
         Ok(())
     }
 
@@ -180,6 +192,25 @@ fn needed(scope: &ScopeCatalogue) -> Vec<Bound> {
         }
     }
     needed
+}
+
+/// What can be asked: the groups' policies and their stand-ins, and of every plugin the live revision, the one before it
+/// and what the operator named for when it gives no answer.
+fn watched(catalogue: &Catalogue, needed: &[Bound]) -> HashSet<Watched> {
+    let of_groups = needed.iter().filter_map(|bound| bound.watch.as_ref()?.of.clone());
+    let of_plugins = catalogue.scopes().flat_map(|scope| {
+        scope.plugins().flat_map(|plugin| {
+            let own = std::iter::once(plugin.live).chain(plugin.previous.first().copied());
+            let own = own.map(|revision| (plugin.name.clone(), revision));
+            let shipped = plugin.rules.on_failure.iter().filter_map(|resort| match resort {
+                Resort::PreviousRevision => None,
+                Resort::Shipped { policy, .. } => Some((policy.clone(), shipped::digest_of(policy.as_str())?)),
+            });
+            let of = |(plugin, revision)| Watched { scope: scope.scope.clone(), plugin, revision };
+            own.chain(shipped).map(of).collect::<Vec<_>>()
+        })
+    });
+    of_groups.chain(of_plugins).collect()
 }
 
 /// Asks the store from a policy's thread, which is none of the runtime's and so may wait.

@@ -10,6 +10,7 @@ mod hostile_imports;
 mod hostile_policies;
 mod kill;
 mod management_api;
+mod metrics;
 mod plugin_life;
 mod policies_in_the_field;
 mod real_clients;

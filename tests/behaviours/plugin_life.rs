@@ -10,6 +10,7 @@ use landfall_tests::guests::component;
 use landfall_tests::world::{Device, World, group, json_of, tracking_id};
 use serde_json::{Value, json};
 
+mod breaker;
 mod resorts;
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use axum::Extension;
+use axum::body::Body;
 use axum::extract::State;
+use axum::response::Response;
 use http::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderValue};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -12,6 +15,7 @@ use super::authorize::Caller;
 use super::body::{self, Answer, Asked, At, PageQuery};
 use super::problem::Problem;
 use crate::ledger::{Entry, EntryKind};
+use crate::metrics;
 use crate::names::IdScope;
 use crate::service::Service;
 
@@ -55,6 +59,13 @@ async fn hubs_of(service: &Service, entry: &Entry) -> Result<Option<Value>, Prob
     let EntryKind::Decided(decision) = &entry.kind else { return Ok(None) };
     let kept = service.store.content(decision.hubs).await?;
     Ok(kept.and_then(|list| serde_json::from_slice(&list).ok()))
+}
+
+pub(super) async fn metrics(State(service): State<Arc<Service>>) -> Answer {
+    let text = metrics::text(&service).map_err(|error| Problem::new(500, error.to_string()))?;
+    let mut answer = Response::new(Body::from(text));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(metrics::MEDIA_TYPE));
+    Ok(answer)
 }
 
 pub(super) async fn status(State(service): State<Arc<Service>>, Extension(caller): Extension<Caller>) -> Answer {

@@ -13,9 +13,11 @@ use super::body::{self, Answer, Asked, At, PageQuery};
 use super::hub::known;
 use super::problem::{Problem, ProblemPart};
 
+mod breaker;
 pub(super) mod revisions;
 pub(super) mod rules;
 
+use self::breaker::BreakerView;
 use self::rules::RulesView;
 use crate::catalogue::ScopeCatalogue;
 use crate::names::{IdScope, PluginName};
@@ -37,7 +39,7 @@ pub(super) async fn list(
     let mut items = Vec::new();
     for plugin in page.items {
         let revision = service.images.revision(plugin.live).await.map_err(not_loaded)?;
-        items.push(view(plugin, &revision));
+        items.push(view(&service, &scope, plugin, &revision));
     }
     body::listing(Listing { items, next: page.next }, PluginView::clone)
 }
@@ -52,7 +54,7 @@ async fn shown(service: &Service, scope: &IdScope, name: &PluginName) -> Result<
     let scope = known(service, scope.as_str())?;
     let plugin = published(&scope, name)?;
     let revision = service.images.revision(plugin.live).await.map_err(not_loaded)?;
-    Ok(view(plugin, &revision))
+    Ok(view(service, &scope, plugin, &revision))
 }
 
 fn published<'a>(scope: &'a ScopeCatalogue, name: &PluginName) -> Result<&'a PublishedPlugin, Problem> {
@@ -130,6 +132,8 @@ pub(super) struct PluginView {
     digest: String,
     /// Revisions that were live before, newest first.
     previous: Vec<String>,
+    /// Whether the live revision is asked.
+    breaker: BreakerView,
     /// What the operator says of it.
     #[serde(flatten)]
     rules: RulesView,
@@ -160,12 +164,13 @@ pub(super) struct DescriptionView {
     summary: String,
 }
 
-fn view(plugin: &PublishedPlugin, revision: &Revision) -> PluginView {
+fn view(service: &Service, scope: &ScopeCatalogue, plugin: &PublishedPlugin, revision: &Revision) -> PluginView {
     let (card, description) = (revision.card(), revision.description());
     PluginView {
         name: plugin.name.to_string(),
         digest: plugin.live.to_string(),
         previous: plugin.previous.iter().map(ToString::to_string).collect(),
+        breaker: BreakerView::of(service, scope, &plugin.name, plugin.live),
         rules: RulesView::of(&plugin.rules),
         published_at: plugin.published_at.to_string(),
         published_by: plugin.published_by.clone(),

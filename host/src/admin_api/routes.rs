@@ -61,6 +61,7 @@ pub(super) fn all() -> Vec<Endpoint> {
 fn of_all_scopes() -> Vec<Endpoint> {
     vec![
         read("/api/v1/openapi.json", AnyToken, get(openapi::serve), "This document"),
+        read("/metrics", ReadAll, get(misc::metrics), "What runs here in numbers, as OpenMetrics text"),
         read("/api/v1/status", Read, get(misc::status), "What runs here").gives::<misc::StatusView>(),
         read("/api/v1/scopes", AnyToken, get(misc::scopes), "The id scopes that the caller sees")
             .pages::<misc::ScopeView>(),

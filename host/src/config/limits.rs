@@ -199,6 +199,18 @@ limits! {
         log_kib: usize = 8, 0 to 1_024, "KiB", "further lines are counted and dropped";
         /// The log of one call, in lines.
         log_lines: usize = 64, 0 to 10_000, "lines", "further lines are counted and dropped";
+        /// Calls of one revision that broke, one after the other.
+        breaker_failures: u32 = 5, 1 to 1_000_000, "calls", "its breaker opens: its calls are skipped, and its resorts are asked";
+        /// The time over which the share of good calls is taken.
+        breaker_window_seconds: u64 = 30, 1 to 3_600, "seconds", "what is older does not count";
+        /// Calls in that time from which the share counts.
+        breaker_least_calls: u32 = 20, 1 to 1_000_000, "calls", "nothing; with fewer the share says nothing";
+        /// The least share of calls in that time that did not break.
+        breaker_success_percent: u32 = 50, 0 to 100, "percent", "its breaker opens";
+        /// How long a breaker is open at first, at most; it doubles while the policy breaks again.
+        breaker_open_ms: u64 = 1_000, 1 to 3_600_000, "milliseconds", "one call is tried";
+        /// How long a breaker is open at most.
+        breaker_open_max_seconds: u64 = 60, 1 to 86_400, "seconds", "one call is tried";
         /// Calls from a policy into the host, in one call of the policy.
         host_calls: u32 = 10_000, 1 to 1_000_000, "calls", "the call ends with `host-calls`";
         /// Fuel that each call into the host costs.

@@ -321,7 +321,7 @@ impl<T> CallReport<T> {
     }
 
     /// A report of a call that never began.
-    pub(super) fn never_began(failure: CallFailure) -> Self {
+    pub(crate) fn never_began(failure: CallFailure) -> Self {
         Self { result: Err(failure), usage: Usage::default(), transcript: Transcript::default(), log: Log::default() }
     }
 }

@@ -106,6 +106,14 @@ pub enum HostFailure {
         /// How many calls the executor takes.
         limit: usize,
     },
+    /// Its breaker is open: it broke too often, and is left alone for a while.
+    #[error("its breaker is open ({reason}); a call is tried in {retry_ms} ms")]
+    BreakerOpen {
+        /// Why it opened.
+        reason: String,
+        /// Milliseconds until a call may be tried.
+        retry_ms: u64,
+    },
     /// The host stops.
     #[error("the host is shutting down")]
     ShuttingDown,
@@ -145,6 +153,7 @@ impl CallFailure {
             Self::Fault(Fault::Internal(_)) => "fault-internal",
             Self::Broke(breakage) => breakage.kind(),
             Self::Host(HostFailure::QueueFull { .. }) => "host-queue-full",
+            Self::Host(HostFailure::BreakerOpen { .. }) => "breaker-open",
             Self::Host(HostFailure::ShuttingDown) => "host-shutting-down",
             Self::Host(HostFailure::NoInstance) => "host-no-instance",
             Self::Host(HostFailure::NotRecorded { .. }) => "host-not-recorded",

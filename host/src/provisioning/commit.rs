@@ -12,6 +12,7 @@ use super::operations::Progress;
 use super::placement;
 use super::refusal::{Cause, RegisterError};
 use super::under_way::UnderWay;
+use crate::clock;
 use crate::enrollment::KeyChange;
 use crate::hub::Connector;
 use crate::ledger::Verdict;
@@ -118,7 +119,12 @@ async fn write(
         registration,
         entry: work.entry(verdict),
     };
-    match service.store.commit_registration(commit).await? {
+    let began = clock::instant();
+    let committed = service.store.commit_registration(commit).await?;
+    if let Some(watch) = &work.admitted.allocation.selection.watch {
+        watch.meters.committed(began.elapsed());
+    }
+    match committed {
         CommitOutcome::Committed(registration) => {
             work.admitted.scope.hubs.moved(from.as_ref(), registration.hub());
             Ok(Written::Done(Progress::Finished(Arc::from(registration))))

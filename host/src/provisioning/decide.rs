@@ -90,6 +90,10 @@ impl Postponement {
         let detail = format!("policy {}: {failure}", policy.plugin);
         match failure {
             CallFailure::Fault(_) | CallFailure::Broke(_) => Self::until_mended(failure.kind(), detail),
+            CallFailure::Host(HostFailure::BreakerOpen { retry_ms, .. }) => {
+                let retry_after = Duration::from_millis(*retry_ms).clamp(SOON, UNTIL_MENDED);
+                Self { retry_after, kind: failure.kind(), detail }
+            }
             CallFailure::Host(_) => Self::soon(failure.kind(), detail),
         }
     }

@@ -16,13 +16,14 @@ use crate::hub::LinkedHub;
 use crate::ledger::{Answer, Instead, PolicyCall, Step};
 use crate::names::{DeviceId, HubName};
 use crate::policy::call::{
-    Call, CallReport, Candidates, Choice, Device, HubHandle, Outcome, PlaceInput, Placement, SelectInput,
+    Call, CallReport, Candidates, Choice, Device, HubHandle, Outcome, PlaceInput, Placement, SelectInput, Usage,
 };
 use crate::policy::catalogue::{GroupCounts, LiveCatalogue};
 use crate::policy::failure::{CallFailure, HostFailure};
 use crate::policy::image::Image;
 use crate::policy::live::ReadyImage;
 use crate::policy::verdict;
+use crate::policy::watch::meter::Interface;
 
 /// What a decision is made from.
 pub(super) struct Deliberation {
@@ -132,7 +133,7 @@ impl Deliberation {
             let failed = match image {
                 Err(postponement) => postponement.clone(),
                 Ok(image) => {
-                    let report = ask(image);
+                    let report = watched(policy, || ask(image));
                     let result = report.result.clone();
                     let instead = resort.zip(because);
                     calls.keep(question, policy, image, instead, self.call.clone(), answered(report, answer));
@@ -228,12 +229,27 @@ struct Question<'a> {
     shown: &'a Candidates,
 }
 
+/// Asks, unless the breaker is open, and tells the breaker what came of it.
+fn watched<T>(policy: &Bound, ask: impl FnOnce() -> CallReport<T>) -> CallReport<T> {
+    let Some(watch) = &policy.watch else { return ask() };
+    match watch.admit() {
+        Ok(pass) => {
+            let report = ask();
+            watch.tell(pass, &report.result);
+            report
+        }
+        Err(shut) => CallReport::never_began(shut),
+    }
+}
+
 /// Whether the next of a policy's stand-ins is asked. What the host could not do, it cannot do for them either; but a
 /// stand-in that does not make this half of a decision is passed over.
 fn is_followed(failure: &CallFailure) -> bool {
     match failure {
         CallFailure::Fault(_) | CallFailure::Broke(_) => true,
-        CallFailure::Host(failure) => matches!(failure, HostFailure::NotExported { .. }),
+        CallFailure::Host(failure) => {
+            matches!(failure, HostFailure::NotExported { .. } | HostFailure::BreakerOpen { .. })
+        }
     }
 }
 
@@ -241,12 +257,12 @@ fn is_followed(failure: &CallFailure) -> bool {
 struct Calls {
     made: Vec<PolicyCall>,
     /// Microseconds that the visit waited for its worker, until a call bears them.
-    waited_us: u64,
+    waited_us: Option<u64>,
 }
 
 impl Calls {
     fn new(waited: Duration) -> Self {
-        Self { made: Vec::new(), waited_us: u64::try_from(waited.as_micros()).unwrap_or(u64::MAX) }
+        Self { made: Vec::new(), waited_us: Some(u64::try_from(waited.as_micros()).unwrap_or(u64::MAX)) }
     }
 
     /// Keeps a call for the ledger. The first one bears the time in the queue.
@@ -259,7 +275,16 @@ impl Calls {
         call: Call,
         mut report: CallReport<Answer>,
     ) {
-        report.usage.queue_us = std::mem::take(&mut self.waited_us);
+        let began = report.usage != Usage::default();
+        let waited = self.waited_us.take_if(|_| began);
+        report.usage.queue_us = waited.unwrap_or_default();
+        if let Some(watch) = &policy.watch {
+            let interface = match question.step {
+                Step::Selection | Step::Fallback => Interface::HubSelection,
+                Step::Grouping(_) => Interface::Grouping,
+            };
+            watch.meters.count(interface, &report, waited.is_some());
+        }
         self.made.push(PolicyCall {
             step: question.step,
             plugin: policy.plugin.clone(),

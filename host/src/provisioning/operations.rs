@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use super::refusal::Cause;
 use crate::clock::Timestamp;
 use crate::names::{Digest, IdScope, OperationId, RegistrationId, TrackingId};
-use crate::registration::Registration;
+use crate::registration::{Outcome, Registration};
 
 /// Whose operation it is. Two keys that claim one id at once have an operation each; the store decides which wins.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -48,6 +48,22 @@ pub enum Progress {
     Refused(Arc<Cause>),
     /// The store failed; the device may ask again.
     Failed,
+}
+
+impl Progress {
+    /// A word for metrics.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Waiting { .. } => "waits",
+            Self::Finished(registration) => match registration.outcome {
+                Outcome::Assigned(_) => "assigned",
+                Outcome::Failed { .. } => "failed",
+            },
+            Self::Refused(_) => "refused",
+            Self::Failed => "error",
+        }
+    }
 }
 
 /// One operation.

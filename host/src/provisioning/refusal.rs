@@ -119,6 +119,7 @@ pub(super) fn report(service: &Arc<Service>, request: &Request, cause: &Cause) {
         tracking_id = %request.tracking_id, scope = %request.scope, registration_id = %request.registration_id,
         source = %request.source, cause = cause.code(), "refused: {cause}"
     );
+    service.metrics.refused(cause.code());
     let Ok(permit) = Arc::clone(&service.refusals_being_kept).try_acquire_owned() else {
         return;
     };

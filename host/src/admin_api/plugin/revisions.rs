@@ -6,6 +6,7 @@ use axum::Extension;
 use axum::extract::{Request, State};
 use serde::{Deserialize, Serialize};
 
+use super::breaker::BreakerView;
 use super::{not_loaded, not_switched, published, shown};
 use crate::admin_api::authorize::Caller;
 use crate::admin_api::body::{self, Answer, Asked, At, PageQuery};
@@ -27,7 +28,10 @@ pub(in crate::admin_api) async fn list(
     let Page { after, limit } = page.page(&service);
     let views: Vec<RevisionView> = std::iter::once(plugin.live)
         .chain(plugin.previous.iter().copied())
-        .map(|digest| RevisionView::of(plugin, digest, service.images.loaded(digest).as_deref()))
+        .map(|digest| {
+            let breaker = BreakerView::of(&service, &scope, &plugin.name, digest);
+            RevisionView::of(plugin, digest, service.images.loaded(digest).as_deref(), breaker)
+        })
         .collect();
     let begin = match after {
         None => 0,
@@ -88,6 +92,8 @@ pub(in crate::admin_api) struct RevisionView {
     live: bool,
     /// Whether it is in memory, so that making it live takes no time.
     loaded: bool,
+    /// Whether it is asked.
+    breaker: BreakerView,
     /// What it says of its version; absent when that was never kept.
     version: Option<String>,
     /// When it was made live, the last time.
@@ -97,7 +103,7 @@ pub(in crate::admin_api) struct RevisionView {
 }
 
 impl RevisionView {
-    fn of(plugin: &PublishedPlugin, digest: Digest, loaded: Option<&Revision>) -> Self {
+    fn of(plugin: &PublishedPlugin, digest: Digest, loaded: Option<&Revision>, breaker: BreakerView) -> Self {
         let live = digest == plugin.live;
         let (version, at, by) = match plugin.past(digest) {
             _ if live => (Some(&plugin.version), Some(plugin.published_at), Some(&plugin.published_by)),
@@ -109,6 +115,7 @@ impl RevisionView {
             digest: digest.to_string(),
             live,
             loaded: loaded.is_some(),
+            breaker,
             version: kept.or_else(|| loaded.map(|revision| revision.description().version.clone())),
             published_at: at.map(|at| at.to_string()),
             published_by: by.cloned(),

@@ -39,6 +39,7 @@ pub(super) async fn list(session: &mut Session, args: RevisionsArgs) -> Result<(
         ("version", "/version"),
         ("live", "/live"),
         ("loaded", "/loaded"),
+        ("breaker", "/breaker/state"),
         ("published", "/publishedAt"),
         ("by", "/publishedBy"),
     ];
