@@ -22,10 +22,13 @@ use crate::store::redb::StoreSettings;
 mod check;
 mod file;
 mod limits;
+mod policy;
 
 pub use limits::{
-    CertificateRules, DeviceLimits, Fact, Limits, ListenerLimits, ManagementLimits, PolicyLimits, StoreLimits,
+    CertificateRules, DeviceLimits, Fact, HttpLimits, Limits, ListenerLimits, ManagementLimits, PolicyLimits,
+    StoreLimits,
 };
+pub use policy::{HttpConfig, HttpGrant, PolicyConfig};
 
 /// Everything that is configured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +39,9 @@ pub struct Config {
     /// How certificates are judged.
     #[serde(default)]
     pub certificates: CertificateRules,
+    /// What policies are granted.
+    #[serde(default)]
+    pub policy: PolicyConfig,
     /// What is bounded, and by how much.
     #[serde(default)]
     pub limits: Limits,
@@ -113,7 +119,7 @@ pub enum ConfigError {
 impl Config {
     /// The defaults for a server.
     pub fn new(server: Server) -> Self {
-        Self { server, certificates: CertificateRules::default(), limits: Limits::default() }
+        Self { server, certificates: CertificateRules::default(), policy: PolicyConfig::default(), limits: Limits::default() }
     }
 
     /// Reads a file.
@@ -177,6 +183,9 @@ impl Config {
             cache_bytes: limits.cache_mib.saturating_mul(1 << 20),
             workers,
             queue: workers.saturating_mul(limits.queue_per_worker),
+            connected_workers: self.limits.http.workers,
+            connected_queue: self.limits.http.queue,
+            http: self.policy.http.settings(&self.limits.http),
             budgets: limits.budgets(),
             max_component_bytes: self.limits.management.component_bytes,
             ..by_machine

@@ -27,6 +27,7 @@ pub mod catalogue;
 mod engine;
 mod executor;
 pub mod failure;
+pub mod http;
 pub mod image;
 mod link;
 pub mod live;
@@ -51,16 +52,18 @@ pub use self::call::{
 pub use self::catalogue::{Catalogue, GroupCounts, LiveCatalogue, NoAnswer, RecordedCatalogue, Transcript};
 pub use self::engine::EngineError;
 pub use self::failure::{Breakage, CallFailure, HostFailure};
+pub use self::http::{Connection, HttpBreach, HttpError, HttpSettings};
 pub use self::image::{
     Card, ConfigureError, Configured, Description, Image, LoadError, Problem, Revision, Tier, Worlds,
 };
 pub use self::link::{LinkError, WitVersion};
 pub use self::log::{Log, LogLevel, LogLine, LogSource};
 pub use self::verdict::{MergeConflict, Rule, Violation, merge};
-use crate::names::Digest;
+use crate::names::{Digest, PluginName};
 use cache::Cache;
 use engine::PolicyEngine;
 use executor::Executor;
+use http::Http;
 use run::{Surroundings, run};
 
 /// How the policy host is set up.
@@ -75,6 +78,12 @@ pub struct PolicySettings {
     pub workers: usize,
     /// Calls that may wait for a worker. More are refused at once.
     pub queue: usize,
+    /// Threads that run policies which ask services, and wait.
+    pub connected_workers: usize,
+    /// Calls that may wait for one of those. More are refused at once.
+    pub connected_queue: usize,
+    /// Which plugins may ask which services.
+    pub http: HttpSettings,
     /// What a plugin may use, unless it is configured otherwise.
     pub budgets: Budgets,
     /// Bytes of a component that are taken. 32 MiB holds an interpreter.
@@ -91,6 +100,9 @@ impl PolicySettings {
             cache_bytes: 1 << 30,
             workers,
             queue: workers.saturating_mul(QUEUE_PER_WORKER),
+            connected_workers: 16,
+            connected_queue: 256,
+            http: HttpSettings::default(),
             budgets: Budgets::default(),
             max_component_bytes: 32 << 20,
         }
@@ -102,6 +114,9 @@ pub struct PolicyHost {
     engine: Arc<PolicyEngine>,
     cache: Cache,
     executor: Executor,
+    /// Calls that may wait for others never hold up those that do not. Its threads begin with the first grant.
+    connected: Option<Executor>,
+    http: Http,
     budgets: Budgets,
     max_component_bytes: usize,
     loaded: Mutex<HashMap<Digest, Weak<Revision>>>,
@@ -119,6 +134,9 @@ pub enum StartError {
     /// A budget is out of its range.
     #[error(transparent)]
     Budget(#[from] BudgetError),
+    /// Policies are to have the network, and it cannot be had.
+    #[error(transparent)]
+    Http(#[from] HttpError),
     /// The executor's threads could not be started.
     #[error("cannot start {workers} threads for policies: {source}; the process may have reached its limit of threads")]
     Threads {
@@ -136,14 +154,23 @@ impl PolicyHost {
     ///
     /// A [`StartError`] says which of them failed and what to do.
     pub fn start(settings: PolicySettings) -> Result<Self, StartError> {
-        let PolicySettings { cache_dir, cache_bytes, workers, queue, budgets, max_component_bytes } = settings;
+        let PolicySettings { cache_dir, cache_bytes, workers, queue, budgets, max_component_bytes, .. } = settings;
+        let PolicySettings { connected_workers, connected_queue, .. } = settings;
         budgets.check()?;
         let workers = workers.max(1);
-        let slots = u32::try_from(workers.saturating_mul(2).saturating_add(EXTRA_SLOTS)).unwrap_or(u32::MAX);
+        let http = Http::start(settings.http)?;
+        let waiting = if http.granted().next().is_some() { connected_workers.max(1) } else { 0 };
+        let slots = workers.saturating_mul(2).saturating_add(EXTRA_SLOTS).saturating_add(waiting);
+        let slots = u32::try_from(slots).unwrap_or(u32::MAX);
+        let threads = |workers, queue| {
+            Executor::start(workers, queue).map_err(|source| StartError::Threads { workers, source })
+        };
         Ok(Self {
             engine: Arc::new(PolicyEngine::start(slots)?),
             cache: Cache::open(&cache_dir, cache_bytes)?,
-            executor: Executor::start(workers, queue).map_err(|source| StartError::Threads { workers, source })?,
+            executor: threads(workers, queue)?,
+            connected: (waiting > 0).then(|| threads(waiting, connected_queue)).transpose()?,
+            http,
             budgets,
             max_component_bytes,
             loaded: Mutex::default(),
@@ -209,6 +236,24 @@ impl PolicyHost {
         self.executor.run(calls).await
     }
 
+    /// As [`PolicyHost::run`], on threads of their own, for calls that may wait for a service.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub async fn run_connected<R: Send + 'static>(
+        &self,
+        calls: impl FnOnce(Duration) -> R + Send + 'static,
+    ) -> Result<R, HostFailure> {
+        self.connected.as_ref().unwrap_or(&self.executor).run(calls).await
+    }
+
+    /// The network of one call of a plugin; none when nothing is granted to it.
+    #[must_use]
+    pub fn connection(&self, plugin: &PluginName) -> Option<Connection> {
+        self.http.connection(plugin)
+    }
+
     /// Names the engine's version and settings. Counts of fuel and compiled code belong to one fingerprint.
     #[must_use]
     pub fn fingerprint(&self) -> Digest {
@@ -224,12 +269,15 @@ impl PolicyHost {
     /// Calls that wait or run now.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.executor.in_flight()
+        self.executor.in_flight() + self.connected.as_ref().map_or(0, Executor::in_flight)
     }
 
     /// Takes no more calls. Those that run end by themselves, within their deadline.
     pub fn close(&self) {
         self.executor.close();
+        if let Some(connected) = &self.connected {
+            connected.close();
+        }
     }
 
     fn loaded(&self, digest: Digest) -> Option<Arc<Revision>> {

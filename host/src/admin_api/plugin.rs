@@ -152,6 +152,7 @@ fn view(plugin: &PublishedPlugin, revision: &Revision) -> PluginView {
         imports: card.imports.clone(),
         tier: match card.tier {
             Tier::Pure => "pure",
+            Tier::Recorded => "recorded",
         },
         worlds: match card.worlds {
             Worlds::Selector => "selector",

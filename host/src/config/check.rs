@@ -36,6 +36,16 @@ impl File<'_> {
         for (key, value) in table {
             let full = joined(name, key.get_ref());
             match value.get_ref() {
+                // Named by the operator: serde holds the names to their form.
+                DeValue::Table(plugins) if full == PLUGINS => {
+                    for (plugin, grant) in plugins {
+                        let keys = grant.get_ref().as_table().into_iter().flatten();
+                        for (key, _) in keys.filter(|(key, _)| !GRANT_KEYS.contains(&key.get_ref().as_ref())) {
+                            let full = format!("{PLUGINS}.{}.{}", plugin.get_ref(), key.get_ref());
+                            return Err(self.unknown(PLUGINS, &full, key.span()));
+                        }
+                    }
+                }
                 DeValue::Table(inner) if is_table(&full) => self.walk(inner, &full)?,
                 DeValue::Integer(number) => {
                     let fact = fact_of(name, key.get_ref()).ok_or_else(|| self.unknown(name, &full, key.span()))?;
@@ -80,7 +90,7 @@ impl File<'_> {
 }
 
 fn is_table(name: &str) -> bool {
-    name == "server" || TABLES.iter().any(|(table, ..)| *table == name || table.starts_with(&format!("{name}.")))
+    ["server", "policy", "policy.http", PLUGINS].contains(&name) || TABLES.iter().any(|(table, ..)| *table == name || table.starts_with(&format!("{name}.")))
 }
 
 fn is_known(table: &str, key: &str) -> bool {
@@ -94,9 +104,11 @@ fn fact_of(table: &str, key: &str) -> Option<&'static Fact> {
 
 fn known_keys() -> impl Iterator<Item = String> {
     let server = SERVER_KEYS.iter().map(|key| format!("server.{key}"));
+    let policy = ["policy.http.ca_file", PLUGINS, "policy.http.plugins.NAME.allow"].map(ToOwned::to_owned);
+    let policy = policy.into_iter().chain(["policy.http.plugins.NAME.allow_private_networks".to_owned()]);
     let tables = TABLES.iter().map(|(table, ..)| (*table).to_owned());
     let limits = TABLES.iter().flat_map(|(.., facts)| *facts).map(|fact| format!("{}.{}", fact.table, fact.key));
-    server.chain(limits).chain(tables)
+    server.chain(policy).chain(limits).chain(tables)
 }
 
 fn last_part(key: &str) -> &str {
@@ -140,4 +152,7 @@ fn edits(a: &str, b: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
+/// Where plugins are granted the network, by name.
+const PLUGINS: &str = "policy.http.plugins";
+const GRANT_KEYS: [&str; 2] = ["allow", "allow_private_networks"];
 const SERVER_KEYS: [&str; 4] = ["hostname", "scope", "device_listen", "management_listen"];

@@ -22,6 +22,7 @@ pub(super) fn text(server: &Server) -> String {
     for (key, value, about) in server_keys {
         text.push_str(&format!("# {about}\n{key} = {value}\n"));
     }
+    text.push_str(GRANTS);
     for (table, about, facts) in TABLES {
         text.push_str(&format!("\n#{about}\n[{table}]\n"));
         for fact in facts {
@@ -41,6 +42,18 @@ fn described(fact: &Fact) -> String {
 fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
+
+const GRANTS: &str = "
+# What policies are granted of the network. Without a grant they have none, and most need none.
+# Origins are https://HOST, https://HOST:PORT or https://*.HOST. Addresses that are not public need
+# allow_private_networks. Certificates are judged by the platform's roots, or by those in ca_file.
+[policy.http]
+# ca_file = \"/etc/ssl/our-services.pem\"
+#
+# [policy.http.plugins.webhook]
+# allow = [\"https://functions.example.net\"]
+# allow_private_networks = false
+";
 
 const HEAD: &str = "\
 # The configuration of this Landfall. It is read when `landfall serve` starts.

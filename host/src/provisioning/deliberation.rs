@@ -18,8 +18,8 @@ use crate::policy::call::{
     Call, CallReport, Candidate, Candidates, Choice, Device, HubHandle, Outcome, PlaceInput, Placement, SelectInput,
 };
 use crate::policy::catalogue::{GroupCounts, LiveCatalogue};
-use crate::policy::image::Image;
-use crate::policy::verdict;
+use crate::policy::image::{Image, Tier};
+use crate::policy::{PolicyHost, verdict};
 
 /// What a decision is made from.
 pub(super) struct Deliberation {
@@ -35,6 +35,8 @@ pub(super) struct Deliberation {
     pub(super) device_id: Option<DeviceId>,
     pub(super) call: Call,
     pub(super) counts: Arc<dyn GroupCounts>,
+    /// What runs the policies, and knows which of them may ask a service.
+    pub(super) host: Arc<PolicyHost>,
 }
 
 /// What the grouping policies answered together.
@@ -109,7 +111,7 @@ impl Deliberation {
     ) -> Result<Outcome, Postponement> {
         let image = self.image(number)?;
         let (call, device) = (self.call.clone(), Arc::clone(&self.device));
-        let catalogue = Arc::new(LiveCatalogue::new(candidates.clone(), Arc::clone(&self.counts)));
+        let catalogue = self.catalogue(policy, candidates.clone());
         let input = SelectInput { call, device, candidates: candidates.clone() };
         let report = image.select_hub(&input, catalogue);
         let result = report.result.clone();
@@ -156,7 +158,7 @@ impl Deliberation {
                 return Err(Postponement::soon("host", format!("the chosen hub {hub} is not linked any more")));
             };
             let shown = Candidates::new(Arc::clone(self.scope.hubs.told()), [candidate]);
-            let catalogue = Arc::new(LiveCatalogue::new(shown.clone(), Arc::clone(&self.counts)));
+            let catalogue = self.catalogue(policy, shown.clone());
             let (call, device) = (self.call.clone(), Arc::clone(&self.device));
             let input = PlaceInput { call, device, hub: hub.clone(), candidate };
             let report = image.place(&input, catalogue);
@@ -173,6 +175,16 @@ impl Deliberation {
         }
         let merged = verdict::merge(&placements);
         merged.map(Some).map_err(|conflict| Postponement::until_mended("conflict", conflict.to_string()))
+    }
+
+    /// Whether any of the policies may wait for a service.
+    pub(super) fn may_wait(&self) -> bool {
+        self.images.iter().flatten().any(|image| image.revision().card().tier == Tier::Recorded)
+    }
+
+    fn catalogue(&self, policy: &Bound, candidates: Candidates) -> Arc<LiveCatalogue> {
+        let live = LiveCatalogue::new(candidates, Arc::clone(&self.counts));
+        Arc::new(live.connected(self.host.connection(&policy.plugin)))
     }
 
     fn image(&self, number: usize) -> Result<&Image, Postponement> {
