@@ -2,6 +2,6 @@
 
 fn main() {
     landfall_guest_build::Guests::default()
-        .libraries("../Cargo.toml", &["landfall-fixed", "landfall-table", "landfall-weighted"])
+        .libraries("../Cargo.toml", &["landfall-fixed", "landfall-nearest", "landfall-table", "landfall-weighted"])
         .build("shipped.rs");
 }

@@ -23,10 +23,13 @@ use crate::store::redb::StoreSettings;
 mod check;
 mod file;
 mod limits;
+mod policy;
 
 pub use limits::{
-    CertificateRules, DeviceLimits, Fact, Limits, ListenerLimits, ManagementLimits, PolicyLimits, StoreLimits,
+    CertificateRules, DeviceLimits, Fact, HttpLimits, Limits, ListenerLimits, ManagementLimits, PolicyLimits,
+    StoreLimits,
 };
+pub use policy::{HttpConfig, HttpGrant, PolicyConfig};
 
 /// Everything that is configured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,7 +42,10 @@ pub struct Config {
     pub certificates: CertificateRules,
     /// Whose policy plugins are taken.
     #[serde(default)]
-    pub plugins: PluginRules,
+    pub plugins: SigningRules,
+    /// What policies are granted.
+    #[serde(default)]
+    pub policy: PolicyConfig,
     /// What is bounded, and by how much.
     #[serde(default)]
     pub limits: Limits,
@@ -68,7 +74,7 @@ pub struct Server {
 /// Whose policy plugins are taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct PluginRules {
+pub struct SigningRules {
     /// Files with the Ed25519 public keys (PEM) whose signatures count, named from the data folder.
     pub trusted_keys: Vec<PathBuf>,
     /// Whether a revision is taken only with the signature of a trusted key.
@@ -134,7 +140,8 @@ impl Config {
         Self {
             server,
             certificates: CertificateRules::default(),
-            plugins: PluginRules::default(),
+            plugins: SigningRules::default(),
+            policy: PolicyConfig::default(),
             limits: Limits::default(),
             compiler: None,
         }
@@ -201,6 +208,9 @@ impl Config {
             cache_bytes: limits.cache_mib.saturating_mul(1 << 20),
             workers,
             queue: workers.saturating_mul(limits.queue_per_worker),
+            connected_workers: self.limits.http.workers,
+            connected_queue: self.limits.http.queue,
+            http: self.policy.http.settings(&self.limits.http),
             budgets: limits.budgets(),
             max_component_bytes: self.limits.management.component_bytes,
             compiler: match &self.compiler {

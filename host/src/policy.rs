@@ -29,6 +29,7 @@ pub mod catalogue;
 mod engine;
 mod executor;
 pub mod failure;
+pub mod http;
 pub mod image;
 mod link;
 pub mod live;
@@ -59,6 +60,7 @@ pub use self::catalogue::{
 };
 pub use self::engine::EngineError;
 pub use self::failure::{Breakage, CallFailure, HostFailure};
+pub use self::http::{Connection, HttpBreach, HttpError, HttpSettings};
 pub use self::image::{
     Card, CompileLimits, Compiler, ConfigureError, Configured, Description, FetchError, Fetched, Image, LoadError,
     Problem, Revision, Tier, Worlds,
@@ -67,10 +69,11 @@ pub use self::link::{LinkError, WitVersion};
 pub use self::log::{Log, LogLevel, LogLine, LogSource};
 pub use self::rules::{PluginLimits, PluginRules, Resort};
 pub use self::verdict::{MergeConflict, Rule, Violation, merge};
-use crate::names::Digest;
+use crate::names::{Digest, PluginName};
 use cache::Cache;
 use engine::PolicyEngine;
 use executor::Executor;
+use http::Http;
 use image::compile::Compiling;
 use image::load::Loader;
 use run::{Surroundings, run};
@@ -88,6 +91,12 @@ pub struct PolicySettings {
     pub workers: usize,
     /// Calls that may wait for a worker. More are refused at once.
     pub queue: usize,
+    /// Threads that run policies which ask services, and wait.
+    pub connected_workers: usize,
+    /// Calls that may wait for one of those. More are refused at once.
+    pub connected_queue: usize,
+    /// Which plugins may ask which services.
+    pub http: HttpSettings,
     /// What a plugin may use, unless it is configured otherwise.
     pub budgets: Budgets,
     /// Bytes of a component that are taken. 32 MiB holds an interpreter.
@@ -108,6 +117,9 @@ impl PolicySettings {
             cache_bytes: 1 << 30,
             workers,
             queue: workers.saturating_mul(QUEUE_PER_WORKER),
+            connected_workers: 16,
+            connected_queue: 256,
+            http: HttpSettings::default(),
             budgets: Budgets::default(),
             max_component_bytes: 32 << 20,
             compiler: Compiler::default(),
@@ -122,6 +134,9 @@ pub struct PolicyHost {
     compiling: Compiling,
     executor: Executor,
     trust: Trust,
+    /// Calls that may wait for others never hold up those that do not. Its threads begin with the first grant.
+    connected: Option<Executor>,
+    http: Http,
     budgets: Budgets,
     max_component_bytes: usize,
     loaded: Mutex<HashMap<Digest, Weak<Revision>>>,
@@ -152,6 +167,9 @@ pub enum StartError {
     /// A budget is out of its range.
     #[error(transparent)]
     Budget(#[from] BudgetError),
+    /// Policies are to have the network, and it cannot be had.
+    #[error(transparent)]
+    Http(#[from] HttpError),
     /// The executor's threads could not be started.
     #[error("cannot start {workers} threads for policies: {source}; the process may have reached its limit of threads")]
     Threads {
@@ -169,15 +187,23 @@ impl PolicyHost {
     ///
     /// A [`StartError`] says which of them failed and what to do.
     pub fn start(settings: PolicySettings) -> Result<Self, StartError> {
-        let PolicySettings { cache_dir, cache_bytes, workers, queue, budgets, max_component_bytes, compiler, trust } =
+        let PolicySettings { cache_dir, cache_bytes, workers, queue, connected_workers, connected_queue, .. } =
             settings;
+        let PolicySettings { budgets, max_component_bytes, compiler, trust, .. } = settings;
         budgets.check()?;
         let workers = workers.max(1);
-        let slots = u32::try_from(workers.saturating_mul(2).saturating_add(EXTRA_SLOTS)).unwrap_or(u32::MAX);
+        let http = Http::start(settings.http)?;
+        let waiting = if http.granted().next().is_some() { connected_workers.max(1) } else { 0 };
+        let slots = workers.saturating_mul(2).saturating_add(EXTRA_SLOTS).saturating_add(waiting);
+        let slots = u32::try_from(slots).unwrap_or(u32::MAX);
+        let threads =
+            |workers, queue| Executor::start(workers, queue).map_err(|source| StartError::Threads { workers, source });
         Ok(Self {
             engine: Arc::new(PolicyEngine::start(slots)?),
             compiling: Compiling::new(Cache::open(&cache_dir, cache_bytes)?, compiler),
-            executor: Executor::start(workers, queue).map_err(|source| StartError::Threads { workers, source })?,
+            executor: threads(workers, queue)?,
+            connected: (waiting > 0).then(|| threads(waiting, connected_queue)).transpose()?,
+            http,
             trust,
             budgets,
             max_component_bytes,
@@ -256,6 +282,24 @@ impl PolicyHost {
         self.executor.run(calls).await
     }
 
+    /// As [`PolicyHost::run`], on threads of their own, for calls that may wait for a service.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub async fn run_connected<R: Send + 'static>(
+        &self,
+        calls: impl FnOnce(Duration) -> R + Send + 'static,
+    ) -> Result<R, HostFailure> {
+        self.connected.as_ref().unwrap_or(&self.executor).run(calls).await
+    }
+
+    /// The network of one call of a plugin; none when nothing is granted to it.
+    #[must_use]
+    pub fn connection(&self, plugin: &PluginName) -> Option<Connection> {
+        self.http.connection(plugin)
+    }
+
     /// Names the engine's version and settings. Counts of fuel and compiled code belong to one fingerprint.
     #[must_use]
     pub fn fingerprint(&self) -> Digest {
@@ -271,7 +315,7 @@ impl PolicyHost {
     /// Calls that wait or run now.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.executor.in_flight()
+        self.executor.in_flight() + self.connected.as_ref().map_or(0, Executor::in_flight)
     }
 
     /// How full the pool of instances is; none when there is no pool.
@@ -289,6 +333,9 @@ impl PolicyHost {
     /// Takes no more calls. Those that run end by themselves, within their deadline.
     pub fn close(&self) {
         self.executor.close();
+        if let Some(connected) = &self.connected {
+            connected.close();
+        }
     }
 
     fn loaded(&self, digest: Digest) -> Option<Arc<Revision>> {

@@ -183,6 +183,7 @@ fn view(service: &Service, scope: &ScopeCatalogue, plugin: &PublishedPlugin, rev
         imports: card.imports.clone(),
         tier: match card.tier {
             Tier::Pure => "pure",
+            Tier::Recorded => "recorded",
         },
         worlds: match card.worlds {
             Worlds::Selector => "selector",

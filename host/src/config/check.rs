@@ -36,6 +36,16 @@ impl File<'_> {
         for (key, value) in table {
             let full = joined(name, key.get_ref());
             match value.get_ref() {
+                // Named by the operator: serde holds the names to their form.
+                DeValue::Table(plugins) if full == PLUGINS => {
+                    for (plugin, grant) in plugins {
+                        let keys = grant.get_ref().as_table().into_iter().flatten();
+                        for (key, _) in keys.filter(|(key, _)| !GRANT_KEYS.contains(&key.get_ref().as_ref())) {
+                            let full = format!("{PLUGINS}.{}.{}", plugin.get_ref(), key.get_ref());
+                            return Err(self.unknown(PLUGINS, &full, key.span()));
+                        }
+                    }
+                }
                 DeValue::Table(inner) if is_table(&full) => self.walk(inner, &full)?,
                 DeValue::Integer(number) => {
                     let fact = fact_of(name, key.get_ref()).ok_or_else(|| self.unknown(name, &full, key.span()))?;
@@ -80,7 +90,8 @@ impl File<'_> {
 }
 
 fn is_table(name: &str) -> bool {
-    PLAIN.iter().any(|(table, _)| *table == name)
+    ["policy", "policy.http", PLUGINS].contains(&name)
+        || PLAIN.iter().any(|(table, _)| *table == name)
         || TABLES.iter().any(|(table, ..)| *table == name || table.starts_with(&format!("{name}.")))
 }
 
@@ -95,9 +106,11 @@ fn fact_of(table: &str, key: &str) -> Option<&'static Fact> {
 
 fn known_keys() -> impl Iterator<Item = String> {
     let plain = PLAIN.iter().flat_map(|(table, keys)| keys.iter().map(move |key| format!("{table}.{key}")));
+    let policy = ["policy.http.ca_file", PLUGINS, "policy.http.plugins.NAME.allow"].map(ToOwned::to_owned);
+    let policy = policy.into_iter().chain(["policy.http.plugins.NAME.allow_private_networks".to_owned()]);
     let tables = TABLES.iter().map(|(table, ..)| (*table).to_owned());
     let limits = TABLES.iter().flat_map(|(.., facts)| *facts).map(|fact| format!("{}.{}", fact.table, fact.key));
-    plain.chain(limits).chain(tables)
+    plain.chain(policy).chain(limits).chain(tables)
 }
 
 fn last_part(key: &str) -> &str {
@@ -146,3 +159,6 @@ const PLAIN: [(&str, &[&str]); 2] = [
     ("server", &["hostname", "scope", "device_listen", "management_listen"]),
     ("plugins", &["trusted_keys", "require_signature"]),
 ];
+/// Where plugins are granted the network, by name.
+const PLUGINS: &str = "policy.http.plugins";
+const GRANT_KEYS: [&str; 2] = ["allow", "allow_private_networks"];

@@ -23,6 +23,7 @@ pub(super) fn text(server: &Server) -> String {
         text.push_str(&format!("# {about}\n{key} = {value}\n"));
     }
     text.push_str(PLUGINS);
+    text.push_str(GRANTS);
     for (table, about, facts) in TABLES {
         text.push_str(&format!("\n#{about}\n[{table}]\n"));
         for fact in facts {
@@ -51,6 +52,18 @@ const PLUGINS: &str = "
 # trusted_keys = []
 # Whether a revision is taken only with the signature of a trusted key. What comes with the binary needs none.
 # require_signature = false
+";
+
+const GRANTS: &str = "
+# What policies are granted of the network. Without a grant they have none, and most need none.
+# Origins are https://HOST, https://HOST:PORT or https://*.HOST. Addresses that are not public need
+# allow_private_networks. Certificates are judged by the platform's roots, or by those in ca_file.
+[policy.http]
+# ca_file = \"/etc/ssl/our-services.pem\"
+#
+# [policy.http.plugins.webhook]
+# allow = [\"https://functions.example.net\"]
+# allow_private_networks = false
 ";
 
 const HEAD: &str = "\

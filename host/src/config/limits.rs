@@ -230,6 +230,24 @@ limits! {
         /// Memory of compiling a component.
         compile_memory_mib: u64 = 2_048, 128 to 65_536, "MiB", "the plugin is refused";
     }
+
+    /// What policies may use of the network that `[policy.http.plugins.NAME]` grants them. One that goes beyond delays its device.
+    HttpLimits in "limits.http" {
+        /// Threads that run policies which may wait for a service.
+        workers: usize = 16, 1 to 1_024, "threads", "further calls wait";
+        /// Calls that wait for one of those threads.
+        queue: usize = 256, 1 to 100_000, "calls", "the device waits and asks again";
+        /// The requests of one call.
+        requests: u32 = 4, 1 to 100, "requests", "the call ends with `http-requests`";
+        /// What one call sends, bodies and headers together.
+        request_kib: usize = 192, 1 to 1_024, "KiB", "the call ends with `http-bytes-out`";
+        /// The bodies that one call is answered.
+        response_kib: usize = 192, 1 to 1_024, "KiB", "the call ends with `http-bytes-in`";
+        /// The headers of one answer.
+        header_kib: usize = 16, 8 to 256, "KiB", "the call ends with `http-headers`";
+        /// How long one call waits for services, all its requests together.
+        wait_ms: u64 = 10_000, 10 to 120_000, "milliseconds", "the call ends with `http-time`";
+    }
 }
 
 /// All tables of limits.
@@ -246,24 +264,26 @@ pub struct Limits {
     pub store: StoreLimits,
     /// What policies may use.
     pub policy: PolicyLimits,
+    /// What policies may use of the network.
+    pub http: HttpLimits,
 }
 
 impl Limits {
     /// Every limit with the value that is in force.
     pub fn in_force(&self) -> Vec<(&'static Fact, u64)> {
-        let Self { listener, device, management, store, policy } = self;
-        let tables =
-            [listener.in_force(), device.in_force(), management.in_force(), store.in_force(), policy.in_force()];
-        tables.into_iter().flatten().collect()
+        let Self { listener, device, management, store, policy, http } = self;
+        let first = [listener.in_force(), device.in_force(), management.in_force(), store.in_force()];
+        first.into_iter().chain([policy.in_force(), http.in_force()]).flatten().collect()
     }
 }
 
 /// The tables in the order of the file: name, what it is about, and its limits.
-pub(super) const TABLES: [(&str, &str, &[Fact]); 6] = [
+pub(super) const TABLES: [(&str, &str, &[Fact]); 7] = [
     (CertificateRules::TABLE, CertificateRules::ABOUT, CertificateRules::FACTS),
     (ListenerLimits::TABLE, ListenerLimits::ABOUT, ListenerLimits::FACTS),
     (DeviceLimits::TABLE, DeviceLimits::ABOUT, DeviceLimits::FACTS),
     (ManagementLimits::TABLE, ManagementLimits::ABOUT, ManagementLimits::FACTS),
     (StoreLimits::TABLE, StoreLimits::ABOUT, StoreLimits::FACTS),
     (PolicyLimits::TABLE, PolicyLimits::ABOUT, PolicyLimits::FACTS),
+    (HttpLimits::TABLE, HttpLimits::ABOUT, HttpLimits::FACTS),
 ];

@@ -10,7 +10,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use bytes::Bytes;
+
 use super::call::{Candidates, HubHandle, Label};
+use super::http::{Connection, HttpAnswer, HttpBreach, HttpRequest};
 
 /// Answers what a policy asks.
 pub trait Catalogue: Send + Sync {
@@ -27,6 +30,16 @@ pub trait Catalogue: Send + Sync {
     ///
     /// As above.
     fn group_count(&self, path: &[String]) -> Result<u64, NoAnswer>;
+
+    /// Sends a request, or says what came of it in the recorded call. `asked` is the request as it is kept.
+    ///
+    /// # Errors
+    ///
+    /// As above; a service that does not answer is an answer.
+    fn exchange(&self, asked: &HttpRequest, request: &http::Request<Bytes>) -> Result<HttpAnswer, NoAnswer> {
+        let _ = (asked, request);
+        Ok(HttpAnswer::Breach(HttpBreach::NotGranted))
+    }
 }
 
 /// Counts devices by group; the live part of the catalogue.
@@ -62,13 +75,20 @@ pub enum NoAnswer {
 pub struct LiveCatalogue {
     candidates: Candidates,
     counts: Arc<dyn GroupCounts>,
+    connection: Option<Connection>,
 }
 
 impl LiveCatalogue {
     /// Labels from the candidates, counts from `counts`.
     #[must_use]
     pub fn new(candidates: Candidates, counts: Arc<dyn GroupCounts>) -> Self {
-        Self { candidates, counts }
+        Self { candidates, counts, connection: None }
+    }
+
+    /// With the network that is granted to the plugin, if any is.
+    #[must_use]
+    pub fn connected(self, connection: Option<Connection>) -> Self {
+        Self { connection, ..self }
     }
 }
 
@@ -80,6 +100,13 @@ impl Catalogue for LiveCatalogue {
     fn group_count(&self, path: &[String]) -> Result<u64, NoAnswer> {
         let unavailable = |reason| NoAnswer::Unavailable { question: Question::GroupCount(path.to_vec()), reason };
         self.counts.group_count(path).map_err(unavailable)
+    }
+
+    fn exchange(&self, _: &HttpRequest, request: &http::Request<Bytes>) -> Result<HttpAnswer, NoAnswer> {
+        Ok(match &self.connection {
+            Some(connection) => connection.exchange(request),
+            None => HttpAnswer::Breach(HttpBreach::NotGranted),
+        })
     }
 }
 
@@ -108,6 +135,14 @@ impl Catalogue for RecordedCatalogue {
         let question = Question::GroupCount(path.to_vec());
         match self.transcript.answer(&question) {
             Some(Answer::Count(count)) => Ok(*count),
+            _ => Err(NoAnswer::NotRecorded { question }),
+        }
+    }
+
+    fn exchange(&self, asked: &HttpRequest, _: &http::Request<Bytes>) -> Result<HttpAnswer, NoAnswer> {
+        let question = Question::Http(asked.clone());
+        match self.transcript.answer(&question) {
+            Some(Answer::Http(answer)) => Ok(answer.clone()),
             _ => Err(NoAnswer::NotRecorded { question }),
         }
     }
@@ -149,6 +184,8 @@ pub enum Question {
     HubLabels(HubHandle),
     /// How many devices a group has.
     GroupCount(Vec<String>),
+    /// What a service answers to a request.
+    Http(HttpRequest),
 }
 
 /// What can be answered.
@@ -159,6 +196,8 @@ pub enum Answer {
     Labels(Arc<[Label]>),
     /// A number of devices.
     Count(u64),
+    /// What came of a request.
+    Http(HttpAnswer),
 }
 
 impl Transcript {
@@ -191,10 +230,13 @@ impl Exchange {
         let question = match question {
             Question::HubLabels(_) => 0,
             Question::GroupCount(path) => path.iter().map(|segment| segment.len() + 1).sum(),
+            Question::Http(request) => request.url.len() + request.body.len(),
         };
         let answer = match answer {
             Answer::Labels(labels) => labels.iter().map(|label| label.key.len() + label.value.len() + 2).sum(),
             Answer::Count(_) => 0,
+            Answer::Http(HttpAnswer::Response(response)) => response.body.len(),
+            Answer::Http(_) => 0,
         };
         EXCHANGE_BYTES + question + answer
     }
@@ -205,6 +247,7 @@ impl fmt::Display for Question {
         match self {
             Self::HubLabels(hub) => write!(f, "the labels of hub {}", hub.0),
             Self::GroupCount(path) => write!(f, "the count of group {}", path.join("/")),
+            Self::Http(request) => write!(f, "{request}"),
         }
     }
 }

@@ -13,7 +13,8 @@ use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use super::budget::{Budget, OverBudget};
 use super::call::Fault;
 use super::catalogue::NoAnswer;
-use super::link::{GuestExit, TooManyHostCalls, TranscriptFull};
+use super::http::HttpBreach;
+use super::link::{GuestExit, TooManyHostCalls, TooMuchHeld, TranscriptFull};
 use super::log::PanicNote;
 use super::verdict::Violation;
 
@@ -94,6 +95,9 @@ pub enum Breakage {
         /// Which limit it reached.
         detail: String,
     },
+    /// It went beyond what it is granted of the network.
+    #[error("{0}")]
+    Http(HttpBreach),
 }
 
 /// Why the host could not run a policy.
@@ -178,6 +182,7 @@ impl Breakage {
             Self::InvalidVerdict(_) => "invalid-verdict",
             Self::Output { .. } => "output",
             Self::HostCalls { .. } => "host-calls",
+            Self::Http(breach) => breach.kind(),
         }
     }
 }
@@ -193,6 +198,12 @@ pub(super) fn of_error(error: &wasmtime::Error, panic: Option<PanicNote>, budget
     }
     if let Some(limit) = error.downcast_ref::<TranscriptFull>() {
         return CallFailure::Broke(Breakage::HostCalls { detail: limit.to_string() });
+    }
+    if let Some(limit) = error.downcast_ref::<TooMuchHeld>() {
+        return CallFailure::Broke(Breakage::HostCalls { detail: limit.to_string() });
+    }
+    if let Some(breach) = error.downcast_ref::<HttpBreach>() {
+        return CallFailure::Broke(Breakage::Http(breach.clone()));
     }
     if let Some(no_answer) = error.downcast_ref::<NoAnswer>() {
         return CallFailure::Host(match no_answer {

@@ -103,6 +103,8 @@ pub struct Card {
 pub enum Tier {
     /// The contract's own imports and WASI that is bound to the call: its decisions can be run again to the byte.
     Pure,
+    /// `wasi:http` as well, which the operator must grant: its decisions are run again from what was answered.
+    Recorded,
 }
 
 /// Which halves of a decision a plugin makes.

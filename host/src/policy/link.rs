@@ -1,12 +1,13 @@
 //! What a plugin is connected to: the contract's imports, and a sealed WASI.
 //!
-//! A component's imports are its authority, so the linker defines exactly what the tier `pure` grants, interface by
+//! A component's imports are its authority, so the linker defines exactly what the tiers grant, interface by
 //! interface, and nothing stands in for an import that it does not define: what was not granted fails when the
 //! plugin is loaded. Each version of the WIT has one adapter here, chosen once at load; nothing branches on the version
 //! while a device waits.
 //!
 //! The state behind the imports ([`CallState`]) belongs to one call and is dropped with it.
 
+mod http;
 mod v0_1;
 mod wasi;
 
@@ -19,8 +20,11 @@ use super::budget::{Budget, Meter};
 use super::call::{Fault, HubHandle, Label, Outcome, PlaceInput, Placement, SelectInput};
 use super::catalogue::{Answer, Catalogue, EmptyCatalogue, Exchange, Question, Transcript};
 use super::engine::PolicyEngine;
+use super::http::{HttpAnswer, HttpRequest};
 use super::image::{Description, Problem};
 use super::log::Recorder;
+use http::HttpState;
+pub(super) use http::TooMuchHeld;
 use wasi::SealedWasi;
 
 /// A version of the contract that this host speaks.
@@ -113,6 +117,7 @@ pub(super) struct CallState {
     pub(super) meter: Meter,
     pub(super) recorder: Recorder,
     wasi: SealedWasi,
+    http: HttpState,
     catalogue: Arc<dyn Catalogue>,
     transcript: Transcript,
     transcript_left: usize,
@@ -156,6 +161,7 @@ impl CallState {
             meter: Meter::new(budget),
             recorder: Recorder::new(budget),
             wasi: SealedWasi::new(now, seed),
+            http: HttpState::default(),
             catalogue,
             transcript: Transcript::default(),
             transcript_left: budget.transcript_bytes,
@@ -209,7 +215,7 @@ impl CallState {
         let answer = self.ask(Question::HubLabels(hub), |catalogue| catalogue.hub_labels(hub).map(Answer::Labels))?;
         match answer {
             Answer::Labels(labels) => Ok(labels),
-            Answer::Count(_) => Ok(Arc::default()),
+            Answer::Count(_) | Answer::Http(_) => Ok(Arc::default()),
         }
     }
 
@@ -217,8 +223,18 @@ impl CallState {
         let count = |catalogue: &dyn Catalogue| catalogue.group_count(&path).map(Answer::Count);
         match self.ask(Question::GroupCount(path.clone()), count)? {
             Answer::Count(count) => Ok(count),
-            Answer::Labels(_) => Ok(0),
+            Answer::Labels(_) | Answer::Http(_) => Ok(0),
         }
+    }
+
+    /// One request and its answer, kept whatever came of it. How large they may be is the grant's to say, and not the
+    /// transcript's.
+    fn exchange(&mut self, request: &::http::Request<bytes::Bytes>) -> wasmtime::Result<HttpAnswer> {
+        self.http.sent = self.http.sent.saturating_add(1);
+        let asked = HttpRequest::of(self.http.sent, request);
+        let answer = self.catalogue.exchange(&asked, request)?;
+        self.transcript.record(Question::Http(asked), Answer::Http(answer.clone()));
+        Ok(answer)
     }
 
     fn ask(

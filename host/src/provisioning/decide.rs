@@ -113,7 +113,8 @@ impl Postponement {
 /// Asks for a hub, and where the device belongs there.
 pub(super) async fn decide(service: &Service, work: &mut UnderWay, attempt: u32) -> Wish {
     let deliberation = deliberation(service, work, attempt).await;
-    match service.policies.run(move |waited| deliberation.decide(waited)).await {
+    let (waits, decide) = (deliberation.may_wait(), move |waited| deliberation.decide(waited));
+    match visit(service, waits, decide).await {
         Ok((wish, calls)) => {
             work.keep(calls);
             wish
@@ -127,7 +128,8 @@ pub(super) async fn place(service: &Service, work: &mut UnderWay, hub: HubName, 
     let pending = work.admitted.scope.hubs.get(&hub)?.pending();
     let deliberation = deliberation(service, work, attempt).await;
     let there = hub.clone();
-    let placement = match service.policies.run(move |waited| deliberation.place(&there, waited)).await {
+    let (waits, place) = (deliberation.may_wait(), move |waited| deliberation.place(&there, waited));
+    let placement = match visit(service, waits, place).await {
         Ok((placement, calls)) => {
             work.keep(calls);
             placement
@@ -135,6 +137,15 @@ pub(super) async fn place(service: &Service, work: &mut UnderWay, hub: HubName, 
         Err(failure) => Err(Postponement::without_worker(failure)),
     };
     Some(Place { hub, placement, _pending: pending })
+}
+
+/// One visit to a worker; one that may wait for a service goes to the threads that are kept for it.
+async fn visit<R: Send + 'static>(
+    service: &Service,
+    waits: bool,
+    calls: impl FnOnce(Duration) -> R + Send + 'static,
+) -> Result<R, HostFailure> {
+    if waits { service.policies.run_connected(calls).await } else { service.policies.run(calls).await }
 }
 
 async fn deliberation(service: &Service, work: &UnderWay, attempt: u32) -> Deliberation {
@@ -158,6 +169,7 @@ async fn deliberation(service: &Service, work: &UnderWay, attempt: u32) -> Delib
         device_id: work.admitted.device_id.clone(),
         call: work.call(attempt),
         counts: service.group_counts(&work.request.scope),
+        host: Arc::clone(&service.policies),
     }
 }
 

@@ -20,10 +20,10 @@ use crate::policy::call::{
 };
 use crate::policy::catalogue::{GroupCounts, LiveCatalogue};
 use crate::policy::failure::{CallFailure, HostFailure};
-use crate::policy::image::Image;
+use crate::policy::image::{Image, Tier};
 use crate::policy::live::ReadyImage;
-use crate::policy::verdict;
 use crate::policy::watch::meter::Interface;
+use crate::policy::{PolicyHost, verdict};
 
 /// What a decision is made from.
 pub(super) struct Deliberation {
@@ -39,6 +39,8 @@ pub(super) struct Deliberation {
     pub(super) device_id: Option<DeviceId>,
     pub(super) call: Call,
     pub(super) counts: Arc<dyn GroupCounts>,
+    /// What runs the policies, and knows which of them may ask a service.
+    pub(super) host: Arc<PolicyHost>,
 }
 
 /// What the grouping policies answered together.
@@ -113,7 +115,7 @@ impl Deliberation {
     ) -> Result<Outcome, Postponement> {
         let (call, device) = (self.call.clone(), Arc::clone(&self.device));
         let input = SelectInput { call, device, candidates: candidates.clone() };
-        let select = |image: &Image| image.select_hub(&input, self.catalogue(candidates));
+        let select = |policy: &Bound, image: &Image| image.select_hub(&input, self.catalogue(policy, candidates));
         self.first_answer(&Question { number, policy, step, shown: candidates }, select, Answer::Selected, calls)
     }
 
@@ -122,7 +124,7 @@ impl Deliberation {
     fn first_answer<T: Clone>(
         &self,
         question: &Question<'_>,
-        ask: impl Fn(&Image) -> CallReport<T>,
+        ask: impl Fn(&Bound, &Image) -> CallReport<T>,
         answer: fn(T) -> Answer,
         calls: &mut Calls,
     ) -> Result<T, Postponement> {
@@ -133,7 +135,7 @@ impl Deliberation {
             let failed = match image {
                 Err(postponement) => postponement.clone(),
                 Ok(image) => {
-                    let report = watched(policy, || ask(image));
+                    let report = watched(policy, || ask(policy, image));
                     let result = report.result.clone();
                     let instead = resort.zip(because);
                     calls.keep(question, policy, image, instead, self.call.clone(), answered(report, answer));
@@ -161,8 +163,15 @@ impl Deliberation {
         }))
     }
 
-    fn catalogue(&self, shown: &Candidates) -> Arc<LiveCatalogue> {
-        Arc::new(LiveCatalogue::new(shown.clone(), Arc::clone(&self.counts)))
+    /// Whether any of the policies may wait for a service.
+    pub(super) fn may_wait(&self) -> bool {
+        let images = self.images.iter().flatten().flatten();
+        images.into_iter().any(|image| image.revision().card().tier == Tier::Recorded)
+    }
+
+    fn catalogue(&self, policy: &Bound, shown: &Candidates) -> Arc<LiveCatalogue> {
+        let live = LiveCatalogue::new(shown.clone(), Arc::clone(&self.counts));
+        Arc::new(live.connected(self.host.connection(&policy.plugin)))
     }
 
     /// The hubs behind a choice, which the verdict gate has checked, and the device's place on the first of them.
@@ -205,7 +214,7 @@ impl Deliberation {
             let shown = Candidates::new(Arc::clone(self.scope.hubs.told()), [candidate]);
             let (call, device) = (self.call.clone(), Arc::clone(&self.device));
             let input = PlaceInput { call, device, hub: hub.clone(), candidate };
-            let place = |image: &Image| image.place(&input, self.catalogue(&shown));
+            let place = |policy: &Bound, image: &Image| image.place(&input, self.catalogue(policy, &shown));
             let step = Step::Grouping(u32::try_from(number).unwrap_or(u32::MAX));
             let question = Question { number: before + number, policy, step, shown: &shown };
             let placement = self.first_answer(&question, place, Answer::Placed, calls)?;

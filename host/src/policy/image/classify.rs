@@ -73,9 +73,10 @@ pub(in crate::policy) fn classify(bytes: &[u8], limit_bytes: usize) -> Result<Ca
         }
     };
     let size_bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    // Every import of the one tier is deterministic; what is not was refused above.
+    // What is neither was refused above.
+    let tier = if imports.iter().any(|name| is_network(name)) { Tier::Recorded } else { Tier::Pure };
     let wit = wit.ok_or(ClassifyError::NoWorld { missing: "anything", exports })?;
-    Ok(Card { tier: Tier::Pure, wit, worlds, imports, size_bytes })
+    Ok(Card { tier, wit, worlds, imports, size_bytes })
 }
 
 struct Outline {
@@ -202,12 +203,18 @@ fn is_granted(import: &str) -> bool {
         }
         "wasi:cli" => CLI,
         "wasi:clocks" => &["monotonic-clock", "wall-clock"],
+        "wasi:http" => &["outgoing-handler", "types"],
         "wasi:filesystem" => &["preopens", "types"],
         "wasi:io" => &["error", "poll", "streams"],
         "wasi:random" => &["insecure", "insecure-seed", "random"],
         _ => return false,
     };
     granted.contains(&name.interface) && name.track() == Some("0.2")
+}
+
+/// Imports of the tier `recorded`.
+fn is_network(import: &str) -> bool {
+    Name::parse(import).is_some_and(|name| name.package == "wasi:http")
 }
 
 fn version<'a>(names: impl Iterator<Item = &'a String>) -> Result<Option<WitVersion>, ClassifyError> {
@@ -276,12 +283,18 @@ mod tests {
 
     #[test]
     fn only_what_is_bound_to_the_call_is_granted() {
-        for granted in ["landfall:policy/log@0.1.0", "wasi:io/streams@0.2.6", "wasi:cli/stderr@0.2.0"] {
+        for granted in [
+            "landfall:policy/log@0.1.0",
+            "wasi:io/streams@0.2.6",
+            "wasi:cli/stderr@0.2.0",
+            "wasi:http/outgoing-handler@0.2.6",
+        ] {
             assert!(is_granted(granted), "{granted}");
         }
         for refused in [
             "wasi:sockets/tcp@0.2.6",
-            "wasi:http/outgoing-handler@0.2.6",
+            "wasi:http/incoming-handler@0.2.6",
+            "wasi:http/outgoing-handler@0.3.0",
             "wasi:io/streams@0.3.0",
             "wasi:cli/run@0.2.6",
             "landfall:policy/secrets@0.1.0",

@@ -12,7 +12,7 @@ use wasmtime::component::{
     Component, ComponentExportIndex, ComponentNamedList, HasSelf, Instance, InstancePre, Lift, Linker, Lower, TypedFunc,
 };
 
-use super::{CallState, LinkError, Linked, wasi};
+use super::{CallState, LinkError, Linked, http, wasi};
 use crate::policy::call::{Fault, HubHandle, Outcome, PlaceInput, Placement, SelectInput};
 use crate::policy::engine::PolicyEngine;
 use crate::policy::image::{Description, Problem};
@@ -56,6 +56,7 @@ pub(super) fn link(engine: &PolicyEngine, component: &Component) -> Result<Box<d
     log::add_to_linker::<_, HasSelf<CallState>>(&mut linker, |state| state).map_err(import)?;
     catalog::add_to_linker::<_, HasSelf<CallState>>(&mut linker, |state| state).map_err(import)?;
     wasi::add_to_linker(&mut linker).map_err(import)?;
+    http::add_to_linker(&mut linker).map_err(import)?;
     let pre = linker.instantiate_pre(component).map_err(import)?;
 
     let exports = Exports { component };

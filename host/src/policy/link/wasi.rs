@@ -11,7 +11,7 @@
 //! streams and timers are numbers and not objects, and a call that uses no WASI pays for none of it.
 //!
 //! The one part taken over is the file system, whose every function needs a descriptor that nobody can get. Sockets
-//! and HTTP are not linked at all.
+//! are not linked at all. The streams and pollables of HTTP come through here and are answered by [`super::http`].
 
 use std::fmt;
 
@@ -20,6 +20,7 @@ use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemCtx, WasiFilesyste
 use wasmtime_wasi::p2::bindings::sync::{cli, clocks, filesystem, io, random};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, IoError, StreamError, StreamResult};
 
+use super::http::{self, HttpState};
 use super::{CallState, GuestExit};
 use crate::policy::log::LogSource;
 
@@ -40,6 +41,11 @@ impl SealedWasi {
 
     pub(super) fn holds_handles(&self) -> bool {
         self.handles != 0
+    }
+
+    /// A stream or a pollable of HTTP, which is closed here like any other.
+    pub(super) fn opened_elsewhere(&mut self) {
+        self.handles += 1;
     }
 
     fn filesystem(&mut self) -> WasiFilesystemCtxView<'_> {
@@ -92,9 +98,16 @@ impl CallState {
 
     fn printed(&mut self, stream: &Resource<DynOutputStream>, bytes: &[u8]) -> StreamResult<()> {
         self.host_call().map_err(trapped)?;
+        if HttpState::owns(stream.rep()) {
+            return self.http.write(stream.rep(), bytes);
+        }
         let source = if stream.rep() == STDERR { LogSource::Stderr } else { LogSource::Stdout };
         self.recorder.write(source, bytes);
         Ok(())
+    }
+
+    fn is_ready(&mut self, pollable: &Resource<DynPollable>) -> wasmtime::Result<bool> {
+        if HttpState::owns(pollable.rep()) { Ok(self.http.ready(pollable.rep())?) } else { Ok(true) }
     }
 
     fn random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
@@ -272,25 +285,34 @@ impl io::error::HostError for CallState {
 }
 
 impl io::poll::Host for CallState {
-    /// Everything is ready, always.
+    /// Everything is ready, always, but for the answer to a request that is not whole yet.
     fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
         self.host_call()?;
-        Ok((0..u32::try_from(pollables.len())?).collect())
+        let mut ready = Vec::with_capacity(pollables.len());
+        for (number, pollable) in (0..).zip(&pollables) {
+            if self.is_ready(pollable)? {
+                ready.push(number);
+            }
+        }
+        if ready.is_empty() { Err(http::unfinished()) } else { Ok(ready) }
     }
 }
 
 impl io::poll::HostPollable for CallState {
-    fn ready(&mut self, _: Resource<DynPollable>) -> wasmtime::Result<bool> {
+    fn ready(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<bool> {
         self.host_call()?;
-        Ok(true)
+        self.is_ready(&pollable)
     }
 
-    fn block(&mut self, _: Resource<DynPollable>) -> wasmtime::Result<()> {
+    fn block(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
         self.host_call()?;
-        Ok(())
+        if self.is_ready(&pollable)? { Ok(()) } else { Err(http::unfinished()) }
     }
 
-    fn drop(&mut self, _: Resource<DynPollable>) -> wasmtime::Result<()> {
+    fn drop(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
+        if HttpState::owns(pollable.rep()) {
+            self.http.close_pollable(pollable.rep())?;
+        }
         self.closed()
     }
 }
@@ -306,8 +328,11 @@ impl io::streams::Host for CallState {
 }
 
 impl io::streams::HostInputStream for CallState {
-    fn read(&mut self, _: Resource<DynInputStream>, _: u64) -> StreamResult<Vec<u8>> {
+    fn read(&mut self, stream: Resource<DynInputStream>, len: u64) -> StreamResult<Vec<u8>> {
         self.host_call().map_err(trapped)?;
+        if HttpState::owns(stream.rep()) {
+            return self.http.read(stream.rep(), len.min(MAX_READ_BYTES));
+        }
         Err(StreamError::Closed)
     }
 
@@ -315,9 +340,9 @@ impl io::streams::HostInputStream for CallState {
         io::streams::HostInputStream::read(self, stream, len)
     }
 
-    fn skip(&mut self, _: Resource<DynInputStream>, _: u64) -> StreamResult<u64> {
-        self.host_call().map_err(trapped)?;
-        Err(StreamError::Closed)
+    fn skip(&mut self, stream: Resource<DynInputStream>, len: u64) -> StreamResult<u64> {
+        let skipped = io::streams::HostInputStream::read(self, stream, len)?;
+        u64::try_from(skipped.len()).map_err(trapped)
     }
 
     fn blocking_skip(&mut self, stream: Resource<DynInputStream>, len: u64) -> StreamResult<u64> {
@@ -328,7 +353,10 @@ impl io::streams::HostInputStream for CallState {
         self.opened(POLLABLE)
     }
 
-    fn drop(&mut self, _: Resource<DynInputStream>) -> wasmtime::Result<()> {
+    fn drop(&mut self, stream: Resource<DynInputStream>) -> wasmtime::Result<()> {
+        if HttpState::owns(stream.rep()) {
+            self.http.close_input(stream.rep())?;
+        }
         self.closed()
     }
 }
@@ -359,30 +387,41 @@ impl io::streams::HostOutputStream for CallState {
         self.opened(POLLABLE)
     }
 
-    /// Zeroes say nothing to a reader of a log.
-    fn write_zeroes(&mut self, stream: Resource<DynOutputStream>, _: u64) -> StreamResult<()> {
-        self.printed(&stream, &[])
+    /// Zeroes say nothing to a reader of a log; a body has them.
+    fn write_zeroes(&mut self, stream: Resource<DynOutputStream>, len: u64) -> StreamResult<()> {
+        let len = if HttpState::owns(stream.rep()) { len.min(MAX_WRITE_BYTES) } else { 0 };
+        let zeroes = vec![0; usize::try_from(len).unwrap_or_default()];
+        self.printed(&stream, &zeroes)
     }
 
-    fn blocking_write_zeroes_and_flush(&mut self, stream: Resource<DynOutputStream>, _: u64) -> StreamResult<()> {
-        self.printed(&stream, &[])
+    fn blocking_write_zeroes_and_flush(&mut self, stream: Resource<DynOutputStream>, len: u64) -> StreamResult<()> {
+        io::streams::HostOutputStream::write_zeroes(self, stream, len)
     }
 
-    /// The only input is standard input, which is closed.
-    fn splice(&mut self, _: Resource<DynOutputStream>, input: Resource<DynInputStream>, len: u64) -> StreamResult<u64> {
-        io::streams::HostInputStream::skip(self, input, len)
+    fn splice(
+        &mut self,
+        stream: Resource<DynOutputStream>,
+        input: Resource<DynInputStream>,
+        len: u64,
+    ) -> StreamResult<u64> {
+        let bytes = io::streams::HostInputStream::read(self, input, len)?;
+        self.printed(&stream, &bytes)?;
+        u64::try_from(bytes.len()).map_err(trapped)
     }
 
     fn blocking_splice(
         &mut self,
-        _: Resource<DynOutputStream>,
+        stream: Resource<DynOutputStream>,
         input: Resource<DynInputStream>,
         len: u64,
     ) -> StreamResult<u64> {
-        io::streams::HostInputStream::skip(self, input, len)
+        io::streams::HostOutputStream::splice(self, stream, input, len)
     }
 
-    fn drop(&mut self, _: Resource<DynOutputStream>) -> wasmtime::Result<()> {
+    fn drop(&mut self, stream: Resource<DynOutputStream>) -> wasmtime::Result<()> {
+        if HttpState::owns(stream.rep()) {
+            self.http.close_output(stream.rep())?;
+        }
         self.closed()
     }
 }
@@ -426,6 +465,8 @@ const STDERR: u32 = 2;
 const POLLABLE: u32 = 3;
 /// What an output stream says it takes at once.
 const MAX_WRITE_BYTES: u64 = 64 << 10;
+/// What an input stream gives at once.
+const MAX_READ_BYTES: u64 = 64 << 10;
 /// Randomness given at once.
 const MAX_RANDOM_BYTES: usize = 64 << 10;
 const NANOS_PER_MILLI: u64 = 1_000_000;
