@@ -83,7 +83,8 @@ pub struct Misfit {
 pub fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, Misfit> {
     let mut reader = serde_json::Deserializer::from_slice(text);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        if !error.inner().is_data() {
+        // Serde calls an empty object in the place of a choice a mistake of syntax, which it is not.
+        if !error.inner().is_data() && serde_json::from_slice::<serde::de::IgnoredAny>(text).is_err() {
             return Misfit { pointer: None, message: error.inner().to_string() };
         }
         let pointer = error.path().iter().fold(String::new(), |pointer, segment| match segment {
@@ -105,6 +106,9 @@ pub fn escaped(name: &str) -> String {
 /// What serde says of a value that does not fit, in our words, with the nearest known name for one that is not known.
 pub fn hinted(message: &str) -> String {
     let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
+    if message == "expected value" {
+        return "exactly one member is expected, and there is none".to_owned();
+    }
     let Some((before, rest)) = message.split_once("unknown field `") else {
         return message.replace("missing field", "missing member");
     };

@@ -35,6 +35,7 @@ mod link;
 pub mod live;
 pub mod log;
 pub mod profile;
+pub mod program;
 pub mod rules;
 mod run;
 pub mod shipped;

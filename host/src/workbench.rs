@@ -13,6 +13,7 @@
 pub mod expectation;
 pub mod fuzz;
 pub mod generate;
+pub mod harness;
 pub mod trial;
 pub mod vector;
 

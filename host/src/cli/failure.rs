@@ -70,6 +70,9 @@ pub enum CliError {
         /// Where and what is wrong.
         source: serde_json::Error,
     },
+    /// Tests failed, and have said so.
+    #[error("tests failed")]
+    Tests(u8),
     /// A component is not compiled; the server that asked reads why.
     #[error(transparent)]
     Compile(#[from] worker::Ended),
@@ -86,6 +89,7 @@ impl CliError {
     pub(super) fn report(&self) -> ExitCode {
         match self {
             Self::Told => ExitCode::FAILURE,
+            Self::Tests(code) => ExitCode::from(*code),
             // Who reads has seen enough: `landfall registry list | head`.
             Self::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             Self::Usage(text) => {

@@ -14,6 +14,7 @@ mod rules;
 mod run;
 mod sign;
 mod test;
+mod test_runner;
 
 use super::{CliError, Common};
 
@@ -33,6 +34,7 @@ pub(super) enum AuthorCommand {
     Inspect(inspect::Inspect),
     Run(run::Run),
     Test(test::Test),
+    TestRunner(test_runner::TestRunner),
     Bench(bench::Bench),
     Profile(profile::Profile),
     Fuzz(fuzz::Fuzz),
@@ -57,6 +59,7 @@ impl AuthorCommand {
             Self::Inspect(inspect) => inspect.run(out),
             Self::Run(run) => run.run(out),
             Self::Test(test) => test.run(out),
+            Self::TestRunner(runner) => runner.run(),
             Self::Bench(bench) => bench.run(out),
             Self::Profile(profile) => profile.run(out),
             Self::Fuzz(fuzz) => fuzz.run(out),

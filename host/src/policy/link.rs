@@ -14,7 +14,7 @@ mod wasi;
 use std::sync::Arc;
 
 use wasmtime::Store;
-use wasmtime::component::{Component, Instance};
+use wasmtime::component::{Component, Instance, InstancePre};
 
 use super::budget::{Budget, Meter};
 use super::call::{Fault, HubHandle, Label, Outcome, PlaceInput, Placement, SelectInput};
@@ -53,6 +53,11 @@ impl WitVersion {
             Self::V0_1 => v0_1::link(engine, component),
         }
     }
+}
+
+/// Connects a program: what policies get, and nothing else.
+pub(super) fn link_program(engine: &PolicyEngine, component: &Component) -> Result<InstancePre<CallState>, LinkError> {
+    v0_1::link_program(engine, component)
 }
 
 /// A component connected to its imports, ready to be instantiated. Answers are unchecked; faults are answers.
@@ -154,6 +159,12 @@ pub(super) struct GuestExit {
     code: u8,
 }
 
+impl GuestExit {
+    pub(super) fn code(self) -> u8 {
+        self.code
+    }
+}
+
 impl CallState {
     /// State for a call at the moment `now` (milliseconds since 1970) with the randomness of `seed`.
     pub(super) fn new(budget: &Budget, now: u64, seed: u64, catalogue: Arc<dyn Catalogue>) -> Self {
@@ -170,6 +181,12 @@ impl CallState {
             host_call_limit: budget.host_calls,
             host_call_fuel: budget.host_call_fuel,
         }
+    }
+
+    /// The same for a program, which has arguments.
+    pub(super) fn with_arguments(mut self, arguments: Vec<String>) -> Self {
+        self.wasi.arguments = arguments;
+        self
     }
 
     /// Replaces what belongs to the call by what `configure` may see: the moment 0, the seed 0, an empty catalogue.

@@ -8,10 +8,11 @@ use wasmtime::{Store, UpdateDeadline};
 
 use super::budget::Budget;
 use super::call::{CallReport, Fault, Usage};
-use super::catalogue::Catalogue;
+use super::catalogue::{Catalogue, Transcript};
 use super::engine::PolicyEngine;
 use super::failure::{self, CallFailure};
 use super::link::{CallState, Linked};
+use super::log::{Log, PanicNote};
 use super::profile::Sampler;
 use crate::clock;
 
@@ -68,27 +69,38 @@ fn run_watched<R>(
     });
     let ended = clock::instant();
 
-    // A store that cannot say how much fuel is left does not exist: metering is on for the whole engine.
-    let fuel = budget.fuel - store.get_fuel().unwrap_or_default().min(budget.fuel) + store.data().host_fuel();
-    let peak_memory_bytes = store.data().meter.peak_memory_bytes();
-    let (recorder, transcript) = store.into_data().into_parts();
-    let (log, panic) = recorder.finish();
+    let Spent { mut usage, log, transcript, panic } = Spent::of(store, budget);
     let result = match result {
         Err(error) => Err(failure::of_error(&error, panic, budget)),
         // Calls into the host are paid for at the end: what they may cost is bounded by their number.
-        Ok(_) if fuel > budget.fuel => Err(CallFailure::Broke(failure::Breakage::OutOfFuel { fuel: budget.fuel })),
+        Ok(_) if usage.fuel > budget.fuel => Err(CallFailure::Broke(failure::Breakage::OutOfFuel { fuel: budget.fuel })),
         Ok(Err(fault)) => Err(CallFailure::Fault(clipped(fault))),
         Ok(Ok(answer)) => Ok(answer),
     };
     let microseconds = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
-    let usage = Usage {
-        fuel,
-        peak_memory_bytes,
-        queue_us: 0,
-        instantiate_us: microseconds(instantiated - started),
-        guest_us: microseconds(ended - instantiated),
-    };
+    usage.instantiate_us = microseconds(instantiated - started);
+    usage.guest_us = microseconds(ended - instantiated);
     CallReport { result, usage, transcript, log }
+}
+
+/// What a store has spent, and what was said meanwhile.
+pub(super) struct Spent {
+    /// Without any times.
+    pub(super) usage: Usage,
+    pub(super) log: Log,
+    pub(super) transcript: Transcript,
+    pub(super) panic: Option<PanicNote>,
+}
+
+impl Spent {
+    pub(super) fn of(store: Store<CallState>, budget: &Budget) -> Self {
+        // A store that cannot say how much fuel is left does not exist: metering is on for the whole engine.
+        let fuel = budget.fuel - store.get_fuel().unwrap_or_default().min(budget.fuel) + store.data().host_fuel();
+        let peak_memory_bytes = store.data().meter.peak_memory_bytes();
+        let (recorder, transcript) = store.into_data().into_parts();
+        let (log, panic) = recorder.finish();
+        Self { usage: Usage { fuel, peak_memory_bytes, ..Usage::default() }, log, transcript, panic }
+    }
 }
 
 /// A store that is held to its budget.

@@ -28,7 +28,7 @@ pub(crate) fn expand(plugin: &Plugin) -> Result<TokenStream> {
     let grouping = plugin.world.groups().then(|| grouping(policy));
     let promise = plugin.world.promise();
 
-    // Off WebAssembly nothing is exported: `@` is not allowed in the symbols of an ELF library, and a plain
+    // A test program is not a component that exports a policy. Off WebAssembly nothing is exported either: `@` is not allowed in the symbols of an ELF library, and a plain
     // `cargo test` has no use for them. That the traits are there is checked all the same.
     Ok(quote! {
         const _: fn() = || {
@@ -36,7 +36,7 @@ pub(crate) fn expand(plugin: &Plugin) -> Result<TokenStream> {
             promised::<#policy>();
         };
 
-        #[cfg(target_arch = "wasm32")]
+        #[cfg(all(target_arch = "wasm32", not(test)))]
         #[allow(unsafe_code)]
         const _: () = {
             struct Component;

@@ -1,10 +1,10 @@
 //! What the host knows beyond the candidates: in a component it is asked, in a native test the
 //! [`Catalogue`](crate::testing::Catalogue) of the test answers.
 
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(any(not(target_arch = "wasm32"), feature = "testing"))]
 pub(crate) use crate::testing::asked::{hub_label, hub_labels};
 
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", not(feature = "testing")))]
 pub(crate) use crate::bindings::base::landfall::policy::catalog::{hub_label, hub_labels};
 
 /// How many devices are placed at a path or below it. Asks the host.
@@ -18,8 +18,8 @@ pub(crate) use crate::bindings::base::landfall::policy::catalog::{hub_label, hub
 /// ```
 pub fn group_count<S: AsRef<str>>(path: &[S]) -> u64 {
     let path: Vec<String> = path.iter().map(|name| name.as_ref().to_owned()).collect();
-    #[cfg(target_arch = "wasm32")]
+    #[cfg(all(target_arch = "wasm32", not(feature = "testing")))]
     return crate::bindings::base::landfall::policy::catalog::group_count(&path);
-    #[cfg(not(target_arch = "wasm32"))]
+    #[cfg(any(not(target_arch = "wasm32"), feature = "testing"))]
     return crate::testing::asked::group_count(&path);
 }

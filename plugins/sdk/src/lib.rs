@@ -65,7 +65,7 @@ mod policy;
 mod random;
 pub mod rendezvous;
 mod settings;
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(any(not(target_arch = "wasm32"), feature = "testing"))]
 pub mod testing;
 
 pub use bindings::base::exports::landfall::policy::control::Problem;

@@ -18,9 +18,9 @@ pub use crate::bindings::base::landfall::policy::log::Level;
 
 /// Whether lines of this level are kept.
 pub fn enabled(level: Level) -> bool {
-    #[cfg(target_arch = "wasm32")]
+    #[cfg(all(target_arch = "wasm32", not(feature = "testing")))]
     return crate::bindings::base::landfall::policy::log::enabled(level);
-    #[cfg(not(target_arch = "wasm32"))]
+    #[cfg(any(not(target_arch = "wasm32"), feature = "testing"))]
     return crate::testing::asked::log_enabled(level);
 }
 
@@ -29,9 +29,9 @@ pub fn emit(level: Level, message: Arguments<'_>, fields: &[(&str, &dyn Display)
     let fields: Vec<Label> =
         fields.iter().map(|(key, value)| Label { key: (*key).to_owned(), value: value.to_string() }).collect();
     let message = message.as_str().map_or_else(|| message.to_string(), str::to_owned);
-    #[cfg(target_arch = "wasm32")]
+    #[cfg(all(target_arch = "wasm32", not(feature = "testing")))]
     crate::bindings::base::landfall::policy::log::emit(level, &message, &fields);
-    #[cfg(not(target_arch = "wasm32"))]
+    #[cfg(any(not(target_arch = "wasm32"), feature = "testing"))]
     crate::testing::asked::log_emit(level, message, fields);
 }
 

@@ -51,11 +51,7 @@ type Place<'a> = ((types::Call<'a>, types::Device<'a>, types::Hub<'a>), (Result<
 
 /// Connects a component and compares its types with the contract's.
 pub(super) fn link(engine: &PolicyEngine, component: &Component) -> Result<Box<dyn Linked>, LinkError> {
-    let import = |error: wasmtime::Error| LinkError::Import { version: VERSION, detail: format!("{error:#}") };
-    let mut linker = Linker::new(engine.wasm());
-    log::add_to_linker::<_, HasSelf<CallState>>(&mut linker, |state| state).map_err(import)?;
-    catalog::add_to_linker::<_, HasSelf<CallState>>(&mut linker, |state| state).map_err(import)?;
-    wasi::add_to_linker(&mut linker).map_err(import)?;
+    let mut linker = imports(engine)?;
     http::add_to_linker(&mut linker).map_err(import)?;
     let pre = linker.instantiate_pre(component).map_err(import)?;
 
@@ -69,6 +65,23 @@ pub(super) fn link(engine: &PolicyEngine, component: &Component) -> Result<Box<d
         place: places.then(|| exports.function("grouping", "place")).transpose()?,
         pre,
     }))
+}
+
+/// Connects a program to what a pure policy gets.
+pub(super) fn link_program(engine: &PolicyEngine, component: &Component) -> Result<InstancePre<CallState>, LinkError> {
+    imports(engine)?.instantiate_pre(component).map_err(import)
+}
+
+fn imports(engine: &PolicyEngine) -> Result<Linker<CallState>, LinkError> {
+    let mut linker = Linker::new(engine.wasm());
+    log::add_to_linker::<_, HasSelf<CallState>>(&mut linker, |state| state).map_err(import)?;
+    catalog::add_to_linker::<_, HasSelf<CallState>>(&mut linker, |state| state).map_err(import)?;
+    wasi::add_to_linker(&mut linker).map_err(import)?;
+    Ok(linker)
+}
+
+fn import(error: wasmtime::Error) -> LinkError {
+    LinkError::Import { version: VERSION, detail: format!("{error:#}") }
 }
 
 impl Linked for Component0_1 {

@@ -31,12 +31,16 @@ pub(super) struct SealedWasi {
     random: SplitMix64,
     seed: u64,
     handles: i64,
+    /// Only a program has some.
+    pub(super) arguments: Vec<String>,
     filesystem: Option<Box<(WasiFilesystemCtx, ResourceTable)>>,
 }
 
 impl SealedWasi {
     pub(super) fn new(now_ms: u64, seed: u64) -> Self {
-        Self { wall_ms: now_ms, monotonic_ns: 0, random: SplitMix64(seed), seed, handles: 0, filesystem: None }
+        let random = SplitMix64(seed);
+        let (handles, arguments) = (0, Vec::new());
+        Self { wall_ms: now_ms, monotonic_ns: 0, random, seed, handles, arguments, filesystem: None }
     }
 
     pub(super) fn holds_handles(&self) -> bool {
@@ -133,7 +137,7 @@ impl cli::environment::Host for CallState {
 
     fn get_arguments(&mut self) -> wasmtime::Result<Vec<String>> {
         self.host_call()?;
-        Ok(Vec::new())
+        Ok(self.wasi.arguments.clone())
     }
 
     fn initial_cwd(&mut self) -> wasmtime::Result<Option<String>> {

@@ -1,0 +1,120 @@
+//! Runs a program in place of a policy: the test binary that `cargo test --target wasm32-wasip2` builds.
+//!
+//! The engine, the features that guests may have, the sealed WASI and the meters are those of a policy, so what a unit
+//! test sees is what the policy will see. A program differs in two things: it has arguments, and it is run from its
+//! `main`. What it prints comes back as lines.
+
+use std::sync::Arc;
+
+use wasmtime::component::{ComponentExportIndex, InstancePre};
+
+use super::PolicyHost;
+use super::budget::{Budget, Budgets};
+use super::cache::Key;
+use super::call::Usage;
+use super::catalogue::EmptyCatalogue;
+use super::engine::{MAX_MEMORY_BYTES, PolicyEngine};
+use super::failure::{self, CallFailure};
+use super::image::{CompileError, Fetched};
+use super::link::{self, CallState, GuestExit, LinkError};
+use super::log::Log;
+use super::run::{Spent, store};
+
+/// A program, ready to be run as often as one likes.
+pub struct Program {
+    engine: Arc<PolicyEngine>,
+    pre: InstancePre<CallState>,
+    main: ComponentExportIndex,
+    budget: Budget,
+}
+
+/// How a run ended, and what it printed.
+#[derive(Debug, Clone)]
+pub struct Ran {
+    /// How it ended.
+    pub ended: Ended,
+    /// What it printed, line by line.
+    pub log: Log,
+    /// What it took.
+    pub usage: Usage,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// By itself, with this exit code.
+    Exit(u8),
+    /// It panicked, trapped, or went beyond its budget.
+    Broke(CallFailure),
+}
+
+/// A program that cannot be run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProgramError {
+    /// It cannot be compiled.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// It wants what neither policies nor their tests get.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// It has no `main`.
+    #[error("this is no program: it exports no wasi:cli/run; build it with `cargo test --target wasm32-wasip2`")]
+    NoMain,
+}
+
+impl PolicyHost {
+    /// Loads a program, from the cache if it was ever loaded before.
+    ///
+    /// # Errors
+    ///
+    /// A [`ProgramError`] for the stage that refused it.
+    pub fn load_program(&self, fetched: &Fetched) -> Result<Program, ProgramError> {
+        let key = Key::component(&self.engine, fetched.digest());
+        let component = self.compiling.compile(&self.engine, &key, fetched.bytes())?;
+        let engine = self.engine.wasm();
+        let exports: Vec<String> =
+            component.component_type().exports(engine).map(|(name, _)| name.to_owned()).collect();
+        let main = exports.iter().find(|name| name.starts_with("wasi:cli/run@0.2.")).and_then(|name| {
+            let interface = component.get_export_index(None, name)?;
+            component.get_export_index(Some(&interface), "run")
+        });
+        let main = main.ok_or(ProgramError::NoMain)?;
+        let pre = link::link_program(&self.engine, &component)?;
+        Ok(Program { engine: Arc::clone(&self.engine), pre, main, budget: budget() })
+    }
+}
+
+impl Program {
+    /// Runs it in an instance of its own. The first argument is what it takes for its name.
+    #[must_use]
+    pub fn run(&self, arguments: Vec<String>) -> Ran {
+        let _in_flight = self.engine.ticker.enter();
+        let state = CallState::new(&self.budget, 0, 0, Arc::new(EmptyCatalogue)).with_arguments(arguments);
+        let mut store = store(&self.engine, &self.budget, state);
+        let ended = self.pre.instantiate(&mut store).and_then(|instance| {
+            let main = instance.get_typed_func::<(), (Result<(), ()>,)>(&mut store, &self.main)?;
+            main.call(&mut store, ())
+        });
+        let Spent { usage, log, panic, .. } = Spent::of(store, &self.budget);
+        let ended = match ended {
+            Ok((Ok(()),)) => Ended::Exit(0),
+            Ok((Err(()),)) => Ended::Exit(1),
+            Err(error) => match error.downcast_ref::<GuestExit>() {
+                Some(exit) => Ended::Exit(exit.code()),
+                None => Ended::Broke(failure::of_error(&error, panic, &self.budget)),
+            },
+        };
+        Ran { ended, log, usage }
+    }
+}
+
+/// What a test may use: as much as giving a policy its settings, and all that a policy could be granted.
+fn budget() -> Budget {
+    Budget {
+        memory_bytes: MAX_MEMORY_BYTES,
+        log_bytes: 1 << 20,
+        log_lines: 10_000,
+        host_calls: 1_000_000,
+        ..Budgets::default().for_init()
+    }
+}
