@@ -114,11 +114,9 @@ impl Image {
         sampler: &Sampler,
         ask: impl FnOnce(&mut Store<CallState>, &wasmtime::component::Instance) -> wasmtime::Result<Result<R, Fault>>,
     ) -> CallReport<R> {
-        run_sampled(&*self.linked, surroundings, sampler, |store, instance| {
-            match self.prepare(store, instance)? {
-                Ok(()) => ask(store, instance),
-                Err(fault) => Ok(Err(fault)),
-            }
+        run_sampled(&*self.linked, surroundings, sampler, |store, instance| match self.prepare(store, instance)? {
+            Ok(()) => ask(store, instance),
+            Err(fault) => Ok(Err(fault)),
         })
     }
 }

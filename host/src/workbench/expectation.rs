@@ -171,7 +171,8 @@ impl Expectation {
             Answered::With(_, answer) => match (&members, answer) {
                 (Value::Object(members), Value::Object(answer)) => {
                     let none = Value::Null;
-                    let compared = members.iter().map(|(key, expected)| (key, expected, answer.get(key).unwrap_or(&none)));
+                    let compared =
+                        members.iter().map(|(key, expected)| (key, expected, answer.get(key).unwrap_or(&none)));
                     compared
                         .filter(|(_, expected, got)| expected != got)
                         .map(|(key, expected, got)| Difference {
@@ -290,7 +291,8 @@ mod tests {
 
     #[test]
     fn what_is_not_written_is_not_compared() {
-        let answered = Answered::With("assign", json!({ "hub": "a", "alternates": ["b"], "deviceId": null, "reasons": ["x"] }));
+        let answered =
+            Answered::With("assign", json!({ "hub": "a", "alternates": ["b"], "deviceId": null, "reasons": ["x"] }));
         assert_eq!(expects(r#"{"assign":{}}"#).differences(&answered), []);
         assert_eq!(expects(r#"{"assign":{"hub":"a","deviceId":null}}"#).differences(&answered), []);
         let differs = expects(r#"{"assign":{"hub":"a","alternates":[],"deviceId":"d"}}"#).differences(&answered);

@@ -48,25 +48,14 @@ fn call() -> impl Strategy<Value = CallVector> {
 }
 
 fn device(words: &[String]) -> impl Strategy<Value = DeviceVector> + use<> {
-    let attestation =
-        select(vec![Attestation::X509, Attestation::Tpm, Attestation::SymmetricKey, Attestation::Token]);
+    let attestation = select(vec![Attestation::X509, Attestation::Tpm, Attestation::SymmetricKey, Attestation::Token]);
     let enrollment = select(vec![EnrollmentKind::Individual, EnrollmentKind::Group]);
     let tags = btree_map(word(words), json(words), 0..4).prop_map(|tags| tags.into_iter().collect::<Map<_, _>>());
     let who = ("[a-z0-9]([a-z0-9._:-]{0,30}[a-z0-9])?", attestation, enrollment, "[a-z0-9]{1,20}");
     let said = (labels(words), labels(words), tags, option::of(json(words)), option::of(prior(words)));
     (who, said).prop_map(|((registration_id, attestation, enrollment, enrollment_id), said)| {
         let (facts, claims, tags, payload, prior) = said;
-        DeviceVector {
-            registration_id,
-            attestation,
-            enrollment,
-            enrollment_id,
-            facts,
-            claims,
-            tags,
-            payload,
-            prior,
-        }
+        DeviceVector { registration_id, attestation, enrollment, enrollment_id, facts, claims, tags, payload, prior }
     })
 }
 
@@ -97,8 +86,8 @@ fn hub(
 ) -> impl Strategy<Value = HubVector> {
     let capacity = prop_oneof![Just(1), 1..1_000_u64, Just(1_000_000), Just(u64::MAX)];
     let degrees = |most: f64| prop_oneof![Just(0.0), Just(most), Just(-most), -most..most];
-    let location = (degrees(90.0), degrees(180.0))
-        .prop_map(|(latitude, longitude)| LocationVector { latitude, longitude });
+    let location =
+        (degrees(90.0), degrees(180.0)).prop_map(|(latitude, longitude)| LocationVector { latitude, longitude });
     (name, 1..=1_000_u32, capacity, any::<u64>(), 0..50_u32, option::of(location), labels).prop_map(
         |(name, weight, capacity, assigned, pending, location, labels)| HubVector {
             name,
@@ -175,7 +164,9 @@ fn words_of(settings: &Value) -> Vec<String> {
         match value {
             Value::String(text) => {
                 words.push(text.clone());
-                words.extend(text.split(['{', '}', '/', ' ', '.', ',']).filter(|part| part.len() > 1).map(str::to_owned));
+                words.extend(
+                    text.split(['{', '}', '/', ' ', '.', ',']).filter(|part| part.len() > 1).map(str::to_owned),
+                );
             }
             Value::Number(number) => words.push(number.to_string()),
             Value::Array(items) => items.iter().for_each(|item| collect(item, words)),
@@ -197,8 +188,25 @@ fn words_of(settings: &Value) -> Vec<String> {
 
 /// What facts, labels and tags are called and say in the field.
 const USUAL: &[&str] = &[
-    "region", "site", "customer", "model", "tier", "serial", "batch", "country", "latitude", "longitude", "location",
-    "firmware", "line", "eu", "us", "gold", "oslo", "1", "true",
+    "region",
+    "site",
+    "customer",
+    "model",
+    "tier",
+    "serial",
+    "batch",
+    "country",
+    "latitude",
+    "longitude",
+    "location",
+    "firmware",
+    "line",
+    "eu",
+    "us",
+    "gold",
+    "oslo",
+    "1",
+    "true",
 ];
 /// Words of the settings that are used.
 const MOST_WORDS: usize = 2_000;

@@ -83,9 +83,10 @@ impl<'a> Trial<'a> {
     fn answer(&mut self, vector: &Vector) -> (Answered, Usage, Log) {
         let settings = vector.settings.to_string();
         let (host, revision, budgets) = (self.host, &self.revision, &self.budgets);
-        let image = &*self.images.entry(settings).or_insert_with_key(|settings| {
-            host.configure_within(revision, settings, budgets.clone())
-        });
+        let image = &*self
+            .images
+            .entry(settings)
+            .or_insert_with_key(|settings| host.configure_within(revision, settings, budgets.clone()));
         let image = match image {
             Ok(image) => image,
             Err(ConfigureError::Refused { problems }) => {

@@ -439,8 +439,12 @@ mod tests {
     fn hubs_that_are_expected_are_there() {
         let (pointer, message) =
             misfit(r#"{"vectors":[{"name":"a","hubs":[{"name":"h"}],"expect":{"assign":{"hub":"g"}}}]}"#);
-        assert_eq!((pointer.as_deref(), message.as_str()), (Some("/vectors/0/expect/assign/hub"), "g is none of the hubs"));
-        let (pointer, _) = misfit(r#"{"vectors":[{"name":"a","hubs":[{"name":"h"},{"name":"h"}],"expect":{"assign":{}}}]}"#);
+        assert_eq!(
+            (pointer.as_deref(), message.as_str()),
+            (Some("/vectors/0/expect/assign/hub"), "g is none of the hubs")
+        );
+        let (pointer, _) =
+            misfit(r#"{"vectors":[{"name":"a","hubs":[{"name":"h"},{"name":"h"}],"expect":{"assign":{}}}]}"#);
         assert_eq!(pointer.as_deref(), Some("/vectors/0/hubs/1/name"));
         let (pointer, _) = misfit(r#"{"vectors":[{"name":"a","expect":{"assign":{}}}]}"#);
         assert_eq!(pointer.as_deref(), Some("/vectors/0/hubs"));
