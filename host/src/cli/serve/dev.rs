@@ -54,6 +54,9 @@ impl FromStr for DevPlugin {
 pub(super) async fn watch(service: Arc<Service>, scope: IdScope, args: DevArgs, out: Output) {
     let mut plugins: Vec<(DevPlugin, Changes)> =
         args.dev.into_iter().map(|plugin| (plugin, Changes::default())).collect();
+    for (DevPlugin { name, file }, _) in &plugins {
+        tracing::warn!(plugin = %name, file = %file.display(), "DEVELOPMENT: whoever can write this file decides where devices go");
+    }
     while !plugins.is_empty() {
         for (plugin, changes) in &mut plugins {
             if changes.settled(stamp(&plugin.file)) {
