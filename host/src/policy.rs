@@ -54,7 +54,9 @@ pub use self::call::{
     Attestation, Call, CallReport, Candidate, Candidates, Choice, Deferral, Device, EnrollmentKind, Fault, Hub,
     HubHandle, Label, Location, Outcome, PlaceInput, Placement, Prior, Reason, SelectInput, Usage,
 };
-pub use self::catalogue::{Catalogue, GroupCounts, LiveCatalogue, NoAnswer, RecordedCatalogue, Transcript};
+pub use self::catalogue::{
+    Catalogue, EmptyCatalogue, GroupCounts, LiveCatalogue, NoAnswer, RecordedCatalogue, Transcript,
+};
 pub use self::engine::EngineError;
 pub use self::failure::{Breakage, CallFailure, HostFailure};
 pub use self::image::{

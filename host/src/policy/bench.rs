@@ -171,7 +171,8 @@ fn worker(image: &Image, input: &SelectInput, stop: &AtomicBool, span: Duration)
 }
 
 /// A device and hubs as they are in the field: host names of usual length, uneven weights, some labels.
-fn made_up(hubs: usize) -> SelectInput {
+#[must_use]
+pub fn made_up(hubs: usize) -> SelectInput {
     let label = |key: &str, value: &str| Label { key: key.into(), value: value.into() };
     let hub = |n: u64, number: usize| Hub {
         name: format!("hub-{number:04}.region-{}.example.net", number % 7).into(),

@@ -6,8 +6,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::super::{CliError, Output};
+use super::files;
 use crate::folder::DataFolder;
-use crate::policy::image::Fetched;
 use crate::policy::trust::{PublicKey, Signature, SigningKey, Trust, read_signatures, write_signatures};
 
 /// Make a key to sign components with.
@@ -66,7 +66,7 @@ impl Key {
 
 impl Sign {
     pub(in crate::cli) fn run(self, out: Output) -> Result<(), CliError> {
-        let component = fetched(&self.component)?;
+        let component = files::component(&self.component)?;
         let key = SigningKey::read(&self.key).map_err(|error| of_file(&self.key, &error))?;
         let file = self.signatures.unwrap_or_else(|| beside(&self.component));
         let mut signatures = read(&file)?.unwrap_or_default();
@@ -86,7 +86,7 @@ impl Sign {
 
 impl Verify {
     pub(in crate::cli) fn run(self, out: Output) -> Result<(), CliError> {
-        let component = fetched(&self.component)?;
+        let component = files::component(&self.component)?;
         let key = |path: &PathBuf| PublicKey::read(path).map_err(|error| of_file(path, &error));
         let trust = Trust::new(self.keys.iter().map(key).collect::<Result<_, _>>()?, true);
         let file = self.signatures.unwrap_or_else(|| beside(&self.component));
@@ -113,11 +113,6 @@ pub(super) fn of_component(component: &Path, named: Option<PathBuf>) -> Result<V
             CliError::Read { path: file, source }
         }),
     }
-}
-
-/// A component that is read, if it is not larger than any is.
-pub(super) fn fetched(path: &Path) -> Result<Fetched, CliError> {
-    Fetched::read(path, MOST_BYTES).map_err(|error| CliError::Failed(error.to_string()))
 }
 
 /// The signatures of a file; none when it is not there.
@@ -147,6 +142,3 @@ fn write_new(path: &Path, content: &[u8], secret: bool) -> Result<(), CliError> 
 fn of_file(path: &Path, error: &dyn std::fmt::Display) -> CliError {
     CliError::Failed(format!("{}: {error}", path.display()))
 }
-
-/// Larger than any limit of a server.
-const MOST_BYTES: usize = 256 << 20;

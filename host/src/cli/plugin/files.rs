@@ -1,0 +1,95 @@
+//! Files that authors' commands read.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use serde::de::DeserializeOwned;
+
+use super::super::CliError;
+use crate::json;
+use crate::policy::image::{ConfigureError, Fetched, Image, LoadError, Revision};
+use crate::policy::log::Log;
+use crate::policy::{LogLevel, PolicyHost};
+use crate::workbench;
+use crate::workbench::vector;
+
+/// The settings that a command gives to a policy.
+#[derive(Debug, Args)]
+pub(super) struct SettingsArg {
+    /// A file with the settings (JSON); `{}` when left out.
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
+}
+
+impl SettingsArg {
+    pub(super) fn text(&self) -> Result<String, CliError> {
+        match &self.settings {
+            None => Ok("{}".to_owned()),
+            Some(path) => std::fs::read_to_string(path).map_err(|source| CliError::Read { path: path.clone(), source }),
+        }
+    }
+}
+
+/// Loads a component as a server would.
+pub(super) fn load(host: &PolicyHost, path: &Path) -> Result<Arc<Revision>, CliError> {
+    host.load(component(path)?).map_err(|error| {
+        let log = match &error {
+            LoadError::Trial { log, .. } => told(log),
+            _ => String::new(),
+        };
+        CliError::Failed(format!("{}: {error}{log}", path.display()))
+    })
+}
+
+/// Gives it its settings.
+pub(super) fn configure(host: &PolicyHost, revision: &Arc<Revision>, settings: &str) -> Result<Arc<Image>, CliError> {
+    host.configure(revision, settings).map_err(|error| {
+        let log = match &error {
+            ConfigureError::Broke { log, .. } => told(log),
+            _ => String::new(),
+        };
+        CliError::Failed(format!("{error}{log}"))
+    })
+}
+
+/// A policy host with the caches of this user.
+pub(super) fn host() -> Result<PolicyHost, CliError> {
+    workbench::open().map_err(|error| CliError::Failed(error.to_string()))
+}
+
+/// A component that is read, if it is not larger than any is.
+pub(super) fn component(path: &Path) -> Result<Fetched, CliError> {
+    Fetched::read(path, MOST_BYTES).map_err(|error| CliError::Failed(error.to_string()))
+}
+
+/// A JSON file of a certain shape; what is wrong with it is told with its place.
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, CliError> {
+    let text = std::fs::read(path).map_err(|source| CliError::Read { path: path.to_owned(), source })?;
+    json::read(&text).map_err(|misfit| CliError::Failed(vector::of_file(path, misfit).to_string()))
+}
+
+/// What a policy logged, as lines under a sentence.
+pub(super) fn told(log: &Log) -> String {
+    let mut text = String::new();
+    for line in &log.lines {
+        let level = match line.level {
+            LogLevel::Trace => "trace",
+            LogLevel::Debug => "debug",
+            LogLevel::Info => "info",
+            LogLevel::Warn => "warn",
+            LogLevel::Error => "error",
+        };
+        text.push_str(&format!("\n  {level:5} {}", line.message));
+        for field in &line.fields {
+            text.push_str(&format!("  {}={}", field.key, field.value));
+        }
+    }
+    if log.dropped > 0 {
+        text.push_str(&format!("\n  ({} further lines were over the budget)", log.dropped));
+    }
+    text
+}
+
+/// Larger than any limit of a server.
+const MOST_BYTES: usize = 256 << 20;
