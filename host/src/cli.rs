@@ -91,7 +91,7 @@ enum Command {
     /// Make a data folder that is ready to serve.
     Init(init::InitArgs),
     /// Serve devices and the management API.
-    Serve,
+    Serve(serve::ServeArgs),
     /// See all of it work, in a temporary folder.
     Demo,
     /// Measure this machine.
@@ -136,7 +136,7 @@ impl Cli {
         let Self { common, command } = self;
         match command {
             Command::Init(args) => init::run(&common, args).await,
-            Command::Serve => Ok(serve::run(&common.folder()).await?),
+            Command::Serve(args) => Ok(serve::run(&common, args).await?),
             Command::Demo => Ok(demo::run().await?),
             Command::Bench(bench) => Ok(bench.run(common.json).await?),
             Command::Config => config::run(&common),
@@ -211,7 +211,7 @@ fn config_to_serve(folder: &DataFolder) -> Result<Config, ConfigError> {
 
 /// Commands that serve use all cores; the others make a few calls, one after the other.
 fn runtime(command: &Command) -> std::io::Result<tokio::runtime::Runtime> {
-    let serves = matches!(command, Command::Serve | Command::Demo | Command::Bench(_));
+    let serves = matches!(command, Command::Serve(_) | Command::Demo | Command::Bench(_));
     let mut builder = if serves {
         tokio::runtime::Builder::new_multi_thread()
     } else {

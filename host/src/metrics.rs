@@ -218,7 +218,7 @@ fn named(watch: &Watch) -> Labels {
         Some(Watched { scope, plugin, revision }) => (scope.to_string(), plugin.to_string(), revision.short()),
         None => (other(), other(), other()),
     };
-    vec![("scope", scope), ("plugin", plugin), ("revision", revision.to_string())]
+    vec![("scope", scope), ("plugin", plugin), ("revision", revision)]
 }
 
 fn with(mut labels: Labels, name: &'static str, value: &str) -> Labels {

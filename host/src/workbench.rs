@@ -7,9 +7,11 @@
 //!
 //! - [`vector`]: golden vectors, the inputs and expected answers that a policy is tested with, in any language;
 //! - [`trial`]: runs a vector and says what differs;
+//! - [`compare`](mod@compare): what another revision answers;
 //! - [`generate`] and [`fuzz`]: devices and hubs that nobody would have thought of, and what must hold for all of them;
 //! - [`crate::policy::profile`]: where a policy spends its time.
 
+pub mod compare;
 pub mod expectation;
 pub mod fuzz;
 pub mod generate;

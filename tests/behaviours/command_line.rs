@@ -12,6 +12,8 @@ use landfall::tls::make::Authority;
 use landfall_tests::world::tracking_id;
 use serde_json::Value;
 
+mod plugins;
+
 #[test]
 fn an_operator_goes_from_nothing_to_a_decision() {
     let site = Site::new();
@@ -226,8 +228,14 @@ impl Site {
 
     /// Starts the server and waits until it takes connections.
     fn serve(&self) -> Child {
-        let mut server =
-            Command::new(PROGRAM).args(["serve", "--data"]).arg(&self.data).stderr(Stdio::piped()).spawn().unwrap();
+        self.serve_with(&[], Stdio::inherit())
+    }
+
+    /// Serves with more words, and says what there is to say to somebody.
+    fn serve_with(&self, words: &[&str], out: Stdio) -> Child {
+        let mut command = Command::new(PROGRAM);
+        command.args(["serve", "--data"]).arg(&self.data).args(words);
+        let mut server = command.stdout(out).stderr(Stdio::piped()).spawn().unwrap();
         for _ in 0..1_200 {
             if let Some(status) = server.try_wait().unwrap() {
                 let mut said = String::new();

@@ -1,14 +1,26 @@
 //! `landfall serve`.
 
+use std::sync::Arc;
+
+use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::Common;
 use crate::clock::{self, Ambient};
 use crate::config::ConfigError;
 use crate::enrollment::Manufacturing;
-use crate::folder::DataFolder;
 use crate::server::{ServeError, Server};
 use crate::store::StoreError;
 use crate::telemetry;
+
+mod dev;
+
+/// What is served beside what is in the data folder.
+#[derive(Clone, Debug, Args)]
+pub(super) struct ServeArgs {
+    #[command(flatten)]
+    dev: dev::DevArgs,
+}
 
 /// Why nothing is served.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +40,8 @@ pub enum ServeCommandError {
 }
 
 /// Serves a data folder until the process is told to stop.
-pub(super) async fn run(folder: &DataFolder) -> Result<(), ServeCommandError> {
+pub(super) async fn run(common: &Common, args: ServeArgs) -> Result<(), ServeCommandError> {
+    let folder = &common.folder();
     telemetry::start("info");
     let began = clock::instant();
     if !folder.config().exists() {
@@ -45,10 +58,14 @@ pub(super) async fn run(folder: &DataFolder) -> Result<(), ServeCommandError> {
         devices = %server.device_addr, management = %server.management_addr,
         policies = if server.service.policies.pooled() { "pooled" } else { "not pooled" }, ready_ms, "serving"
     );
+    let scope = common.scope.clone().unwrap_or_else(|| server.service.config.server.scope.clone());
+    let dev = dev::watch(Arc::clone(&server.service), scope, args.dev, common.output());
+    let dev = tokio::spawn(dev);
     tokio::select! {
         _ = stop.recv() => tracing::info!("told to stop: finishing what is under way"),
         _ = interrupt.recv() => tracing::info!("interrupted: finishing what is under way"),
     }
+    dev.abort();
     server.stop().await?;
     tracing::info!("stopped; nothing is lost");
     Ok(())

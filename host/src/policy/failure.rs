@@ -110,14 +110,6 @@ pub enum HostFailure {
         /// How many calls the executor takes.
         limit: usize,
     },
-    /// Its breaker is open: it broke too often, and is left alone for a while.
-    #[error("its breaker is open ({reason}); a call is tried in {retry_ms} ms")]
-    BreakerOpen {
-        /// Why it opened.
-        reason: String,
-        /// Milliseconds until a call may be tried.
-        retry_ms: u64,
-    },
     /// The host stops.
     #[error("the host is shutting down")]
     ShuttingDown,
@@ -145,6 +137,14 @@ pub enum HostFailure {
     /// The worker that ran the call panicked. This is a bug in Landfall.
     #[error("the policy worker failed; this is a bug in Landfall, please report it")]
     Crashed,
+    /// Its breaker is open: it broke too often, and is left alone for a while.
+    #[error("its breaker is open ({reason}); a call is tried in {retry_ms} ms")]
+    BreakerOpen {
+        /// Why it opened.
+        reason: String,
+        /// Milliseconds until a call may be tried.
+        retry_ms: u64,
+    },
 }
 
 impl CallFailure {

@@ -1,5 +1,7 @@
 //! Limits of one plugin, and who is asked when it gives no answer.
 
+use landfall::names::Digest;
+use landfall::policy::Budget;
 use landfall_tests::world::{World, json_of, tracking_id};
 use serde_json::{Value, json};
 
@@ -19,7 +21,9 @@ async fn limits_of_one_plugin_hold_for_its_calls_and_stay_when_it_is_published_a
     assert_eq!(answer.status, 202, "60 units of fuel are too few: {answer:?}");
     let first = call(&world, &answer, 0).await;
     assert_eq!(first["report"]["result"]["Err"]["broke"]["out-of-fuel"]["fuel"], 60, "{first}");
-    assert!(first["budget"].is_string(), "a replay needs the budget: {first}");
+    let budget: Digest = first["budget"].as_str().unwrap().parse().unwrap();
+    let kept = world.server().service.store.content(budget).await.unwrap().expect("a replay needs the budget");
+    assert_eq!(serde_json::from_slice::<Budget>(&kept).unwrap().fuel, 60);
 
     publish(&world, "abstains").await;
     assert_eq!(get(&world, "plugins/ours").await["limits"]["fuel"], 60);

@@ -167,3 +167,20 @@ fn what_a_failure_left_of_a_half_made_file_is_thrown_away() {
     let names: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["landfall.redb"]);
 }
+
+#[test]
+fn a_plugin_of_an_older_version_is_read() {
+    #[derive(serde::Serialize)]
+    struct Plugin {
+        name: PluginName,
+        live: Digest,
+        previous: Vec<Digest>,
+        published_at: Timestamp,
+        published_by: String,
+    }
+    let (live, published_at) = (Digest::of(b"v1"), Timestamp::from_millis(7));
+    let (name, published_by): (PluginName, _) = ("ours".parse().unwrap(), "t1".to_owned());
+    let old = Plugin { name: name.clone(), live, previous: vec![], published_at, published_by: published_by.clone() };
+    let read: PublishedPlugin = codec::decode("plugin", &codec::encode(&old).unwrap()).unwrap();
+    assert_eq!(read, PublishedPlugin::first(name, b"v1", published_at, &published_by));
+}

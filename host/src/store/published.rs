@@ -1,0 +1,84 @@
+//! A published plugin as it is kept: its revisions in the order in which they were live, and what the operator says of it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::names::{Digest, PluginName};
+use crate::policy::rules::PluginRules;
+
+/// A plugin's name and its revisions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedPlugin {
+    /// Its name.
+    pub name: PluginName,
+    /// The revision that bindings without a digest use: SHA-256 of the component.
+    pub live: Digest,
+    /// Revisions that were live before, newest first.
+    pub previous: Vec<Digest>,
+    /// When the live revision was published.
+    pub published_at: Timestamp,
+    /// By whom: the id of a token.
+    pub published_by: String,
+    /// What the live revision says of its version.
+    #[serde(default)]
+    pub version: String,
+    /// What was told of the revisions in `previous` while they were live, newest first.
+    #[serde(default)]
+    pub past: Vec<PastRevision>,
+    /// What the operator says of the plugin. Stays when a revision is published.
+    #[serde(default)]
+    pub rules: PluginRules,
+}
+
+/// A revision that was live.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastRevision {
+    /// SHA-256 of the component.
+    pub revision: Digest,
+    /// When it was made live, the last time.
+    pub published_at: Timestamp,
+    /// By whom: the id of a token.
+    pub published_by: String,
+    /// What it says of its version.
+    pub version: String,
+}
+
+impl PublishedPlugin {
+    /// A plugin that is published for the first time.
+    pub fn first(name: PluginName, component: &[u8], now: Timestamp, by: &str) -> Self {
+        Self {
+            name,
+            live: Digest::of(component),
+            previous: Vec::new(),
+            published_at: now,
+            published_by: by.to_owned(),
+            version: String::new(),
+            past: Vec::new(),
+            rules: PluginRules::default(),
+        }
+    }
+
+    /// What became of the plugin before it got another live revision: that one's past, and its rules.
+    #[must_use]
+    pub fn after(mut self, before: Self, most: usize) -> Self {
+        let was = PastRevision {
+            revision: before.live,
+            published_at: before.published_at,
+            published_by: before.published_by,
+            version: before.version,
+        };
+        self.previous = std::iter::once(before.live).chain(before.previous).collect();
+        self.past = std::iter::once(was).chain(before.past).collect();
+        self.previous.retain(|revision| *revision != self.live);
+        self.past.retain(|past| past.revision != self.live);
+        self.previous.truncate(most);
+        self.past.truncate(most);
+        self.rules = before.rules;
+        self
+    }
+
+    /// What is known of a revision that was live.
+    pub fn past(&self, revision: Digest) -> Option<&PastRevision> {
+        self.past.iter().find(|past| past.revision == revision)
+    }
+}
