@@ -67,7 +67,7 @@ pub fn text(service: &Arc<Service>) -> Result<String, fmt::Error> {
     Ok(out)
 }
 
-/// The media type of [`text`].
+/// The media type of [`text()`].
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 struct Scrape(Arc<Service>);

@@ -71,6 +71,10 @@ impl Series<'_> {
         }
         let mut encoder = self.0.encode_descriptor(name, help, None, kind)?;
         for (labels, metric) in rows {
+            if labels.is_empty() {
+                // It is the only row.
+                return metric.encode(encoder);
+            }
             metric.encode(encoder.encode_family(&labels)?)?;
         }
         Ok(())

@@ -111,9 +111,9 @@ mod tests {
         let budgets = Budgets { call: Budget { log_lines: 3, ..Budget::default() }, ..Budgets::default() };
         let limits = PluginLimits { fuel: Some(7), ..PluginLimits::default() };
         let within = limits.within(&budgets);
-        assert_eq!(within.call, Budget { fuel: 7, ..budgets.call.clone() });
         assert_eq!(PluginLimits::default().within(&budgets), budgets);
         assert_eq!(within.init, budgets.init);
+        assert_eq!(within.call, Budget { fuel: 7, ..budgets.call });
     }
 
     #[test]

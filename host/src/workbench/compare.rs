@@ -17,8 +17,8 @@ use crate::policy::image::Revision;
 pub struct Comparison {
     /// How many vectors there are.
     pub vectors: usize,
-    /// Those that are answered differently.
-    pub changed: Vec<Changed>,
+    /// Those that are answered differently; nothing when there was no revision before.
+    pub changed: Option<Vec<Changed>>,
     /// The names of those whose expectation the new revision does not meet.
     pub unmet: Vec<String>,
 }
@@ -37,7 +37,8 @@ pub struct Changed {
 /// Runs the vectors on a new revision and on the one before it, when there is one. Blocks.
 #[must_use]
 pub fn compare(host: &PolicyHost, before: Option<Arc<Revision>>, now: Arc<Revision>, vectors: &[Vector]) -> Comparison {
-    let mut comparison = Comparison { vectors: vectors.len(), ..Comparison::default() };
+    let changed = before.is_some().then(Vec::new);
+    let mut comparison = Comparison { vectors: vectors.len(), changed, unmet: Vec::new() };
     let mut before = before.map(|revision| Trial::new(host, revision));
     let mut now = Trial::new(host, now);
     for vector in vectors {
@@ -45,10 +46,10 @@ pub fn compare(host: &PolicyHost, before: Option<Arc<Revision>>, now: Arc<Revisi
         if !tried.passed() {
             comparison.unmet.push(vector.name.clone());
         }
-        let Some(before) = &mut before else { continue };
+        let (Some(before), Some(changed)) = (&mut before, &mut comparison.changed) else { continue };
         let Tried { answer: was, .. } = before.run(vector);
         if was != tried.answer {
-            comparison.changed.push(Changed { name: vector.name.clone(), before: was, now: tried.answer });
+            changed.push(Changed { name: vector.name.clone(), before: was, now: tried.answer });
         }
     }
     comparison

@@ -32,7 +32,7 @@ fn an_operator_binds_a_plugin_by_name_or_digest_limits_it_and_goes_back() {
             "--on-failure",
             "previous-revision,shipped:weighted,retry-later",
         ],
-        &["Plugin ours: fuel=2000000;", "previous-revision", "weighted", "retry-later"],
+        &["Plugin ours: fuel=2000000; when it gives no answer: previous-revision, shipped:weighted, retry-later."],
     );
     site.says(
         &["plugin", "show", "ours"],

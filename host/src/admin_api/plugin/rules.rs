@@ -29,7 +29,7 @@ pub(in crate::admin_api) async fn set(
     let body: RulesBody = body::json(&service, request).await?;
     let plugin = published(&scope, &name)?;
     body.limits.over(plugin.rules.limits).check().map_err(|error| {
-        let message = format!("{} is taken from {} to {}", error.value, error.lowest, error.highest);
+        let message = format!("it is {}, and must be from {} to {}", error.value, error.lowest, error.highest);
         Problem::at(format!("/limits/{}", camel(error.limit)), message)
     })?;
     let resorts = match &body.on_failure {

@@ -70,7 +70,10 @@ impl PublishedCommand {
                 out.list(&page, &columns, "No plugin is published.")
             }
             Self::Show { name } => {
-                let answer = session.api.get(&session.path(&["plugins", name.as_str()])).await?;
+                let mut answer = session.api.get(&session.path(&["plugins", name.as_str()])).await?;
+                if let (false, Some(resorts)) = (out.is_json(), answer.get_mut("onFailure")) {
+                    *resorts = rules::in_words(Some(resorts)).into();
+                }
                 out.details(&answer)
             }
             Self::Revisions(args) => revisions::list(&mut session, args).await,

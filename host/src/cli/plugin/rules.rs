@@ -5,7 +5,7 @@ use std::str::FromStr;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::super::output::text;
+use super::super::output::{cleaned, text};
 use super::super::{CliError, Session};
 use crate::names::PluginName;
 
@@ -79,9 +79,21 @@ impl FromStr for ResortName {
 pub(super) async fn set(session: &mut Session, args: SetArgs) -> Result<(), CliError> {
     let path = session.path(&["plugins", args.name.as_str()]);
     let answer = session.api.patch(&path, &change(&args)).await?;
-    let (limits, resorts) = (text(answer.get("limits")), text(answer.get("onFailure")));
+    let (limits, resorts) = (text(answer.get("limits")), in_words(answer.get("onFailure")).join(", "));
     let limits = if limits.is_empty() { "the configuration's limits".to_owned() } else { limits };
     session.out.done(format!("Plugin {}: {limits}; when it gives no answer: {resorts}.", args.name), &answer)
+}
+
+/// Resorts as they are typed; settings are shown where there are some.
+pub(super) fn in_words(resorts: Option<&Value>) -> Vec<String> {
+    let word = |resort: &Value| match (resort.get("shipped"), resort.get("settings")) {
+        (None, _) => text(Some(resort)),
+        (name, Some(Value::Object(settings))) if !settings.is_empty() => {
+            format!("shipped:{} with {}", text(name), cleaned(&Value::Object(settings.clone()).to_string()))
+        }
+        (name, _) => format!("shipped:{}", text(name)),
+    };
+    resorts.and_then(Value::as_array).into_iter().flatten().map(word).collect()
 }
 
 /// The merge patch of what was given.
@@ -126,6 +138,9 @@ mod tests {
         };
         let limits = json!({ "fuel": 2_000_000, "logBytes": null });
         assert_eq!(change(&some), json!({ "limits": limits, "onFailure": [{ "shipped": "weighted" }, "retry-later"] }));
+        let shown =
+            json!([{ "shipped": "fixed", "settings": { "hub": "a" } }, { "shipped": "weighted", "settings": {} }]);
+        assert_eq!(in_words(Some(&shown)), [r#"shipped:fixed with {"hub":"a"}"#, "shipped:weighted"]);
         assert!("a lot".parse::<Limit>().is_err() && "weighted".parse::<ResortName>().is_err());
     }
 }

@@ -163,10 +163,11 @@ impl Reload<'_> {
 /// A comparison as its author reads it.
 fn told(comparison: &Comparison) -> String {
     let Comparison { vectors, changed, unmet } = comparison;
-    let mut told = match changed.len() {
-        0 => format!("  {vectors} golden vectors are answered as before\n"),
-        some => format!("  {some} of {vectors} golden vectors are answered differently\n"),
+    let mut told = match changed {
+        Some(changed) => format!("  {} of {vectors} golden vectors are answered differently\n", changed.len()),
+        None => format!("  {vectors} golden vectors, and no live revision to compare with\n"),
     };
+    let changed = changed.as_deref().unwrap_or_default();
     for Changed { name, before, now } in changed.iter().take(SHOWN) {
         let _ = write!(told, "    {name}\n      was {before}\n      now {now}\n");
     }
@@ -203,10 +204,11 @@ mod tests {
 
     #[test]
     fn what_changes_for_the_fleet_and_what_is_wrong_are_told_apart() {
-        let same = told(&Comparison { vectors: 3, ..Comparison::default() });
-        assert_eq!(same, "  3 golden vectors are answered as before\n");
+        let of_three = |changed, unmet| told(&Comparison { vectors: 3, changed, unmet });
+        assert_eq!(of_three(Some(vec![]), vec![]), "  0 of 3 golden vectors are answered differently\n");
+        assert_eq!(of_three(None, vec![]), "  3 golden vectors, and no live revision to compare with\n");
         let changed = Changed { name: "gold".into(), before: json!({ "assign": 1 }), now: json!({ "reject": 2 }) };
-        let text = told(&Comparison { vectors: 3, changed: vec![changed], unmet: vec!["silver".into()] });
+        let text = of_three(Some(vec![changed]), vec!["silver".into()]);
         assert!(text.starts_with("  1 of 3 golden vectors are answered differently\n    gold\n"), "{text}");
         assert!(text.contains("was {\"assign\":1}\n      now {\"reject\":2}"), "{text}");
         assert!(text.ends_with("  1 of 3 do not get what they expect: silver\n"), "{text}");
