@@ -119,7 +119,12 @@ pub enum ConfigError {
 impl Config {
     /// The defaults for a server.
     pub fn new(server: Server) -> Self {
-        Self { server, certificates: CertificateRules::default(), policy: PolicyConfig::default(), limits: Limits::default() }
+        Self {
+            server,
+            certificates: CertificateRules::default(),
+            policy: PolicyConfig::default(),
+            limits: Limits::default(),
+        }
     }
 
     /// Reads a file.

@@ -162,9 +162,8 @@ impl PolicyHost {
         let waiting = if http.granted().next().is_some() { connected_workers.max(1) } else { 0 };
         let slots = workers.saturating_mul(2).saturating_add(EXTRA_SLOTS).saturating_add(waiting);
         let slots = u32::try_from(slots).unwrap_or(u32::MAX);
-        let threads = |workers, queue| {
-            Executor::start(workers, queue).map_err(|source| StartError::Threads { workers, source })
-        };
+        let threads =
+            |workers, queue| Executor::start(workers, queue).map_err(|source| StartError::Threads { workers, source });
         Ok(Self {
             engine: Arc::new(PolicyEngine::start(slots)?),
             cache: Cache::open(&cache_dir, cache_bytes)?,
@@ -248,10 +247,21 @@ impl PolicyHost {
         self.connected.as_ref().unwrap_or(&self.executor).run(calls).await
     }
 
+    /// Whether the operator granted a plugin the network.
+    #[must_use]
+    pub fn grants_http(&self, plugin: &PluginName) -> bool {
+        self.http.granted().any(|granted| granted == plugin)
+    }
+
     /// The network of one call of a plugin; none when nothing is granted to it.
     #[must_use]
-    pub fn connection(&self, plugin: &PluginName) -> Option<Connection> {
-        self.http.connection(plugin)
+    pub fn connection(
+        &self,
+        plugin: &PluginName,
+        image: http::ImageKey,
+        memory: &Arc<http::Memory>,
+    ) -> Option<Connection> {
+        self.http.connection(plugin, image, memory)
     }
 
     /// Names the engine's version and settings. Counts of fuel and compiled code belong to one fingerprint.

@@ -51,6 +51,9 @@ pub(super) async fn publish(
     let component = body::bytes(&service, request, service.config.limits.management.component_bytes).await?;
     // A revision that does not load is never kept, let alone made live.
     let revision = service.images.load(component.to_vec()).await.map_err(not_loaded)?;
+    if revision.card().tier == Tier::Recorded && !service.policies.grants_http(&name) {
+        return Err(Problem::new(409, not_granted(&name)).into());
+    }
     let before = scope.plugin(&name);
     if before.is_some_and(|before| before.live == revision.digest()) {
         return body::ok(&before.map(|before| view(before, &revision)));
@@ -76,6 +79,13 @@ pub(super) async fn remove(State(service): State<Arc<Service>>, At((scope, name)
     let outcome = service.store.delete_plugin(&scope.parse()?, &name.parse()?).await?;
     service.reload().await?;
     body::deleted(outcome, &format!("plugin {name}"))
+}
+
+/// A plugin of the tier `recorded` that the operator has granted nothing.
+fn not_granted(name: &PluginName) -> String {
+    format!(
+        "{name} imports wasi:http, which the operator must grant: add [policy.http.plugins.{name}] with `allow = [\"https://HOST\"]` to landfall.toml, and start the server again"
+    )
 }
 
 fn not_taken_over(name: &PluginName, error: TakeOverError) -> Problem {

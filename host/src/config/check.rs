@@ -90,7 +90,8 @@ impl File<'_> {
 }
 
 fn is_table(name: &str) -> bool {
-    ["server", "policy", "policy.http", PLUGINS].contains(&name) || TABLES.iter().any(|(table, ..)| *table == name || table.starts_with(&format!("{name}.")))
+    ["server", "policy", "policy.http", PLUGINS].contains(&name)
+        || TABLES.iter().any(|(table, ..)| *table == name || table.starts_with(&format!("{name}.")))
 }
 
 fn is_known(table: &str, key: &str) -> bool {

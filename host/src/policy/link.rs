@@ -23,8 +23,8 @@ use super::engine::PolicyEngine;
 use super::http::{HttpAnswer, HttpRequest};
 use super::image::{Description, Problem};
 use super::log::Recorder;
-pub(super) use http::TooMuchHeld;
 use http::HttpState;
+pub(super) use http::TooMuchHeld;
 use wasi::SealedWasi;
 
 /// A version of the contract that this host speaks.

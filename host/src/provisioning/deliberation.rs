@@ -18,6 +18,7 @@ use crate::policy::call::{
     Call, CallReport, Candidate, Candidates, Choice, Device, HubHandle, Outcome, PlaceInput, Placement, SelectInput,
 };
 use crate::policy::catalogue::{GroupCounts, LiveCatalogue};
+use crate::policy::http::Memory;
 use crate::policy::image::{Image, Tier};
 use crate::policy::{PolicyHost, verdict};
 
@@ -37,6 +38,8 @@ pub(super) struct Deliberation {
     pub(super) counts: Arc<dyn GroupCounts>,
     /// What runs the policies, and knows which of them may ask a service.
     pub(super) host: Arc<PolicyHost>,
+    /// What its policies were answered by services.
+    pub(super) memory: Arc<Memory>,
 }
 
 /// What the grouping policies answered together.
@@ -111,7 +114,7 @@ impl Deliberation {
     ) -> Result<Outcome, Postponement> {
         let image = self.image(number)?;
         let (call, device) = (self.call.clone(), Arc::clone(&self.device));
-        let catalogue = self.catalogue(policy, candidates.clone());
+        let catalogue = self.catalogue(policy, image, candidates.clone());
         let input = SelectInput { call, device, candidates: candidates.clone() };
         let report = image.select_hub(&input, catalogue);
         let result = report.result.clone();
@@ -158,7 +161,7 @@ impl Deliberation {
                 return Err(Postponement::soon("host", format!("the chosen hub {hub} is not linked any more")));
             };
             let shown = Candidates::new(Arc::clone(self.scope.hubs.told()), [candidate]);
-            let catalogue = self.catalogue(policy, shown.clone());
+            let catalogue = self.catalogue(policy, image, shown.clone());
             let (call, device) = (self.call.clone(), Arc::clone(&self.device));
             let input = PlaceInput { call, device, hub: hub.clone(), candidate };
             let report = image.place(&input, catalogue);
@@ -182,9 +185,10 @@ impl Deliberation {
         self.images.iter().flatten().any(|image| image.revision().card().tier == Tier::Recorded)
     }
 
-    fn catalogue(&self, policy: &Bound, candidates: Candidates) -> Arc<LiveCatalogue> {
+    fn catalogue(&self, policy: &Bound, image: &Image, candidates: Candidates) -> Arc<LiveCatalogue> {
         let live = LiveCatalogue::new(candidates, Arc::clone(&self.counts));
-        Arc::new(live.connected(self.host.connection(&policy.plugin)))
+        let key = (image.revision().digest(), image.settings_digest());
+        Arc::new(live.connected(self.host.connection(&policy.plugin, key, &self.memory)))
     }
 
     fn image(&self, number: usize) -> Result<&Image, Postponement> {

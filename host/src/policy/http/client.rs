@@ -113,10 +113,9 @@ async fn connect(host: &str, port: u16, private: bool) -> Result<TcpStream, Http
         }
     }
     match refused {
-        Some(address) => Err(HttpAnswer::Breach(HttpBreach::PrivateAddress {
-            host: host.to_owned(),
-            address: address.to_string(),
-        })),
+        Some(address) => {
+            Err(HttpAnswer::Breach(HttpBreach::PrivateAddress { host: host.to_owned(), address: address.to_string() }))
+        }
         None => Err(last),
     }
 }
@@ -124,10 +123,8 @@ async fn connect(host: &str, port: u16, private: bool) -> Result<TcpStream, Http
 /// The request as HTTP/1.1 has it: the path alone, and the host in a header.
 fn on_the_wire(request: &Request<Bytes>) -> Result<Request<Full<Bytes>>, http::Error> {
     let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-    let mut wire = Request::builder()
-        .method(request.method())
-        .uri(Uri::from(path))
-        .body(Full::new(request.body().clone()))?;
+    let mut wire =
+        Request::builder().method(request.method()).uri(Uri::from(path)).body(Full::new(request.body().clone()))?;
     let host = request.uri().authority().map_or("", |authority| authority.as_str());
     wire.headers_mut().insert(HOST, HeaderValue::from_str(host)?);
     for (name, value) in request.headers() {

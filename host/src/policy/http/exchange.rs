@@ -100,7 +100,9 @@ pub enum HttpBreach {
     #[error("it sent a request to {origin}, which policy.http.plugins of landfall.toml does not allow it")]
     Origin { origin: String },
     /// The name leads to no public address.
-    #[error("it sent a request to {host}, which is at {address}, no public address; allow_private_networks grants those")]
+    #[error(
+        "it sent a request to {host}, which is at {address}, no public address; allow_private_networks grants those"
+    )]
     PrivateAddress { host: String, address: String },
     /// Too many requests.
     #[error("it sent more than {limit} requests (limits.http.requests)")]

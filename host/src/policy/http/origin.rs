@@ -169,9 +169,23 @@ mod tests {
     #[test]
     fn what_is_no_origin_is_refused() {
         for text in [
-            "", "*", "fn.example", "http://fn.example", "https://", "https://*", "https://*.", "https://a*.example",
-            "https://a.*.example", "https://*.*.example", "https://fn.example/", "https://u@fn.example",
-            "https://fn.example:0", "https://fn.example:+1", "https://fn.example:", "https://fn..example", "https://[::1",
+            "",
+            "*",
+            "fn.example",
+            "http://fn.example",
+            "https://",
+            "https://*",
+            "https://*.",
+            "https://a*.example",
+            "https://a.*.example",
+            "https://*.*.example",
+            "https://fn.example/",
+            "https://u@fn.example",
+            "https://fn.example:0",
+            "https://fn.example:+1",
+            "https://fn.example:",
+            "https://fn..example",
+            "https://[::1",
         ] {
             assert!(text.parse::<Origin>().is_err(), "{text}");
         }

@@ -283,7 +283,12 @@ mod tests {
 
     #[test]
     fn only_what_is_bound_to_the_call_is_granted() {
-        for granted in ["landfall:policy/log@0.1.0", "wasi:io/streams@0.2.6", "wasi:cli/stderr@0.2.0", "wasi:http/outgoing-handler@0.2.6"] {
+        for granted in [
+            "landfall:policy/log@0.1.0",
+            "wasi:io/streams@0.2.6",
+            "wasi:cli/stderr@0.2.0",
+            "wasi:http/outgoing-handler@0.2.6",
+        ] {
             assert!(is_granted(granted), "{granted}");
         }
         for refused in [

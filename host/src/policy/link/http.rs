@@ -17,8 +17,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable, ResourceTableError};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, IoError, StreamError, StreamResult};
 use wasmtime_wasi_http::p2::bindings::LinkOptions;
-use wasmtime_wasi_http::p2::bindings::http::types::{self, ErrorCode, HeaderError as Bad, Method, Scheme};
 use wasmtime_wasi_http::p2::bindings::http::outgoing_handler;
+use wasmtime_wasi_http::p2::bindings::http::types::{self, ErrorCode, HeaderError as Bad, Method, Scheme};
 use wasmtime_wasi_http::p2::{HeaderError, HeaderResult, HttpError, HttpResult};
 
 use super::CallState;
@@ -494,7 +494,11 @@ impl types::HostOutgoingBody for CallState {
     }
 
     /// Trailers are not sent: no service reads them from a client.
-    fn finish(&mut self, body: Resource<types::OutgoingBody>, trailers: Option<Resource<types::Fields>>) -> HttpResult<()> {
+    fn finish(
+        &mut self,
+        body: Resource<types::OutgoingBody>,
+        trailers: Option<Resource<types::Fields>>,
+    ) -> HttpResult<()> {
         self.host_call().map_err(HttpError::trap)?;
         if let Some(trailers) = trailers {
             self.http.take::<Fields, _>(&trailers)?;
@@ -728,11 +732,7 @@ impl types::HostOutgoingResponse for CallState {
         Err(NoServer.into())
     }
 
-    fn set_status_code(
-        &mut self,
-        _: Resource<types::OutgoingResponse>,
-        _: u16,
-    ) -> wasmtime::Result<Result<(), ()>> {
+    fn set_status_code(&mut self, _: Resource<types::OutgoingResponse>, _: u16) -> wasmtime::Result<Result<(), ()>> {
         Err(NoServer.into())
     }
 
