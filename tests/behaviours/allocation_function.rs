@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use landfall::clock::Ambient;
 use landfall::config::{Config, HttpGrant};
 use landfall_tests::guests::component;
 use landfall_tests::world::{Device, World, group, json_of, tracking_id};
@@ -21,9 +22,9 @@ async fn a_function_named_by_its_address_chooses_the_hub_and_the_twin_and_is_ask
 
     let shown = world.world.get("/api/v1/scopes/0neTEST/enrollment-groups/devices").await;
     assert_eq!(shown["allocation"]["selection"]["plugin"], url.as_str(), "{shown}");
-    world.world.put("enrollment-groups/again", &json!({
-        "x509": { "authorities": { "primary": "factory" } }, "enabled": false, "allocation": shown["allocation"],
-    })).await;
+    // What is shown can be put as it is.
+    let same = json!({ "x509": { "authorities": { "primary": "factory" } }, "allocation": shown["allocation"] });
+    world.world.put("enrollment-groups/devices", &same).await;
 
     function.answers(
         200,
@@ -60,15 +61,15 @@ async fn a_function_that_fails_delays_its_devices_and_one_that_refuses_turns_the
         (200, r#"{"iotHubHostName": "evil.example"}"#, "not offered"),
     ] {
         function.answers(status, body);
-        world.waits(&device, json!(null), said).await;
+        world.waits(json!(null), said).await;
     }
     function.behaves(Manner::Silent);
-    world.waits(&device, json!(null), "http-time").await;
+    world.waits(json!(null), "http-time").await;
 
     function.answers(400, "no");
     let state = json_of(&device.register().await);
     assert_eq!(state["registrationState"]["status"], "failed", "{state}");
-    assert!(state.to_string().contains("Custom allocation failed with status code: 400"), "{state}");
+    assert_eq!(state["registrationState"]["errorCode"], 400_207, "{state}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,10 +88,10 @@ async fn whatever_goes_beyond_a_grant_ends_in_a_failure_of_its_own_while_others_
     let kept = world.world.ledger(&tracking_id(&answer)).await.to_string();
     assert!(kept.contains("sha256:") && !kept.contains("hunter2"), "{kept}");
 
-    world.waits(&device, said("https://elsewhere.example/", 1, 1), "http-origin").await;
-    world.waits(&device, said("https://127.0.0.1:9443/", 1, 1), "http-origin").await;
-    world.waits(&device, said(&url, 3, 10), "http-requests").await;
-    world.waits(&device, said(&url, 1, 20_000), "http-bytes-out").await;
+    world.waits(said("https://elsewhere.example/", 1, 1), "http-origin").await;
+    world.waits(said("https://127.0.0.1:9443/", 1, 1), "http-origin").await;
+    world.waits(said(&url, 3, 10), "http-requests").await;
+    world.waits(said(&url, 1, 20_000), "http-bytes-out").await;
     for (manner, kind) in [
         (Manner::Silent, "http-time"),
         (Manner::Trickles, "http-time"),
@@ -99,14 +100,14 @@ async fn whatever_goes_beyond_a_grant_ends_in_a_failure_of_its_own_while_others_
         (Manner::HangsUp, "fault-internal"),
     ] {
         function.behaves(manner);
-        let (_, beside) = tokio::join!(world.waits(&device, said(&url, 1, 1), kind), neighbour.register());
+        let (_, beside) = tokio::join!(world.waits(said(&url, 1, 1), kind), neighbour.register());
         assert_eq!(json_of(&beside)["status"], "assigned", "{beside:?}");
     }
 
     // The name is on the list, and it leads to this machine.
     function.answers(200, "{}");
     world.enroll_plugin("asks-in-public").await;
-    world.waits(&device, said(&url, 1, 1), "http-private-address").await;
+    world.waits(said(&url, 1, 1), "http-private-address").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -160,7 +161,7 @@ impl Granted {
 
     /// A device with an enrollment of its own, whose policy asks nobody.
     async fn neighbour(&self) -> Device {
-        let record = self.world.factory.device("neighbour", landfall::clock::Ambient::system().now(), 30);
+        let record = self.world.factory.device("neighbour", Ambient::system().now(), 30);
         let record = record.expect("a certificate");
         self.world.record("neighbour", Some(landfall::names::Digest::of(&record.certificate_der))).await;
         let enrollment = json!({
@@ -177,8 +178,9 @@ impl Granted {
     }
 
     /// The device has to wait, and the operator is told why.
-    async fn waits(&self, device: &Device, payload: Value, said: &str) {
-        let answer = self.register(device, payload).await;
+    async fn waits(&self, payload: Value, said: &str) {
+        let device = self.world.device(&format!("waits-{}", Ambient::system().now().as_millis())).await;
+        let answer = self.register(&device, payload).await;
         assert_eq!(answer.status, 202, "{said}: {answer:?}");
         let entry = self.world.ledger(&tracking_id(&answer)).await.to_string();
         assert!(entry.contains(said), "{said}: {entry}");
