@@ -52,7 +52,7 @@ pub(super) async fn publish(
     // A revision that does not load is never kept, let alone made live.
     let revision = service.images.load(component.to_vec()).await.map_err(not_loaded)?;
     if revision.card().tier == Tier::Recorded && !service.policies.grants_http(&name) {
-        return Err(Problem::new(409, not_granted(&name)).into());
+        return Err(Problem::new(409, not_granted(&name)));
     }
     let before = scope.plugin(&name);
     if before.is_some_and(|before| before.live == revision.digest()) {
