@@ -2,6 +2,9 @@
 
 fn main() {
     landfall_guest_build::Guests::default()
-        .libraries("../Cargo.toml", &["landfall-fixed", "landfall-nearest", "landfall-table", "landfall-weighted"])
+        .libraries(
+            "../Cargo.toml",
+            &["landfall-fixed", "landfall-nearest", "landfall-table", "landfall-webhook", "landfall-weighted"],
+        )
         .build("shipped.rs");
 }

@@ -295,10 +295,21 @@ impl PolicyHost {
         self.connected.as_ref().unwrap_or(&self.executor).run(calls).await
     }
 
+    /// Whether the operator granted a plugin the network.
+    #[must_use]
+    pub fn grants_http(&self, plugin: &PluginName) -> bool {
+        self.http.granted().any(|granted| granted == plugin)
+    }
+
     /// The network of one call of a plugin; none when nothing is granted to it.
     #[must_use]
-    pub fn connection(&self, plugin: &PluginName) -> Option<Connection> {
-        self.http.connection(plugin)
+    pub fn connection(
+        &self,
+        plugin: &PluginName,
+        image: http::ImageKey,
+        memory: &Arc<http::Memory>,
+    ) -> Option<Connection> {
+        self.http.connection(plugin, image, memory)
     }
 
     /// Names the engine's version and settings. Counts of fuel and compiled code belong to one fingerprint.

@@ -92,6 +92,7 @@ impl Server {
         let limits = config.limits.listener.clone();
         let service = Service::start(config, ambient, store, policies, &operations_key).await?;
         service.warm_up().await;
+        service.check_grants();
 
         let (stop, stopping) = watch::channel(false);
         let (device_addr, management_addr) = (address(&devices)?, address(&management)?);

@@ -151,6 +151,19 @@ impl Service {
         Ok(())
     }
 
+    /// Tells the operator of a grant whose plugin nobody has published: it may come, or its name may be a slip.
+    pub fn check_grants(&self) {
+        for granted in self.config.policy.http.plugins.keys() {
+            let catalogue = self.catalogue();
+            let published: Vec<_> = catalogue.scopes().flat_map(|scope| scope.plugins()).map(|p| &p.name).collect();
+            if !published.contains(&granted) {
+                let meant = crate::nearest::nearest(granted.as_str(), published.iter().map(|name| name.as_str()));
+                let hint = meant.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+                tracing::warn!("policy.http.plugins.{granted} grants a plugin that is not published{hint}");
+            }
+        }
+    }
+
     /// Waits until the registrations under way have ended, at most as long as connections may drain.
     pub async fn finish(&self) {
         let drain = Duration::from_secs(self.config.limits.listener.drain_seconds);

@@ -1,5 +1,6 @@
 //! What Landfall does, seen from outside. One file a behaviour.
 
+mod allocation_function;
 mod author_tool;
 mod client_certificates;
 mod command_line;

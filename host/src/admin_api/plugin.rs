@@ -73,6 +73,9 @@ pub(super) async fn publish(
     // A revision that does not load is never kept, let alone made live.
     let fetched = Fetched::from(component.to_vec()).signed(signatures.clone());
     let revision = service.images.load(fetched).await.map_err(not_loaded)?;
+    if revision.card().tier == Tier::Recorded && !service.policies.grants_http(&name) {
+        return Err(Problem::new(409, not_granted(&name)));
+    }
     let made = service.make_live(&scope.scope, &name, &revision, signatures, &caller.0.id).await;
     let outcome = made.map_err(|error| not_switched(&name, error))?;
     let shown = shown(&service, &scope.scope, &name).await?;
@@ -98,6 +101,13 @@ fn signatures(headers: &HeaderMap) -> Result<Vec<Signature>, Problem> {
     let lines = headers.get_all(SIGNATURE).iter().map(|value| value.to_str().unwrap_or("?"));
     let text = lines.collect::<Vec<_>>().join("\n");
     read_signatures(&text).map_err(|error| Problem::new(400, format!("the header {SIGNATURE}: {error}")))
+}
+
+/// A plugin of the tier `recorded` that the operator has granted nothing.
+fn not_granted(name: &PluginName) -> String {
+    format!(
+        "{name} imports wasi:http, which the operator must grant: add [policy.http.plugins.{name}] with `allow = [\"https://HOST\"]` to landfall.toml, and start the server again"
+    )
 }
 
 fn not_taken_over(name: &PluginName, error: TakeOverError) -> Problem {

@@ -148,6 +148,12 @@ pub(super) async fn terms(
     for (at, policy) in grouping.iter().enumerate() {
         places.extend(bound.read(policy, (format!("/allocation/grouping/{at}"), Wanted::Grouping)).await);
     }
+    // The contract of a function named by its address is one answer for hub and twin, so it places devices as well.
+    if let Some(function) = selection.as_ref().filter(|policy| policy.function().is_some())
+        && !places.contains(function)
+    {
+        places.insert(0, function.clone());
+    }
     let twin = json!({ "tags": body.initial_twin.tags, "desired": body.initial_twin.desired });
     if twin.to_string().len() > MAX_TWIN_BYTES {
         errors.push(part("/initialTwin", format!("at most {MAX_TWIN_BYTES} bytes are taken")));
@@ -269,6 +275,9 @@ struct Bindings<'a> {
 impl Bindings<'_> {
     /// Reads a binding and makes its image, which is how a plugin checks its settings.
     async fn read(&mut self, body: &BindingBody, (at, wanted): (String, Wanted)) -> Option<PolicyBinding> {
+        if body.plugin.starts_with("https://") {
+            return self.read_webhook(body, at, wanted).await;
+        }
         let plugin: PluginName = match body.plugin.parse() {
             Ok(plugin) => plugin,
             Err(error) => return self.wrong(format!("{at}/plugin"), error.to_string()),
@@ -283,7 +292,24 @@ impl Bindings<'_> {
             Ok(settings) => settings,
             Err(error) => return self.wrong(format!("{at}/settings"), error.to_string()),
         };
-        let binding = PolicyBinding { plugin, revision, settings };
+        self.fit(PolicyBinding { plugin, revision, settings }, (at, wanted)).await
+    }
+
+    /// An allocation function named by its address, which is the plugin `webhook` with that setting.
+    async fn read_webhook(&mut self, body: &BindingBody, at: String, wanted: Wanted) -> Option<PolicyBinding> {
+        let no_settings =
+            body.settings.as_deref().is_none_or(|settings| matches!(settings.get().trim(), "{}" | "null"));
+        if !no_settings || body.revision.is_some() {
+            let message = "a function that is named by its address has neither settings nor a revision; name `webhook` to give them";
+            return self.wrong(format!("{at}/plugin"), message);
+        }
+        let settings = JsonText::of(&json!({ "url": body.plugin }));
+        let plugin = WEBHOOK.parse().ok()?;
+        self.fit(PolicyBinding { plugin, revision: None, settings }, (at, wanted)).await
+    }
+
+    /// Makes the image of a binding, and looks at whether it does what is wanted.
+    async fn fit(&mut self, binding: PolicyBinding, (at, wanted): (String, Wanted)) -> Option<PolicyBinding> {
         let image = match self.service.images.get(&self.scope.bind_one(&binding)).await {
             Ok(image) => image,
             Err(ImageError::Configure(ConfigureError::Refused { problems })) => {
@@ -324,6 +350,8 @@ fn yes() -> bool {
 }
 
 /// The shipped policy that decides when another one abstains.
+/// What serves an allocation function that is named by its address.
+const WEBHOOK: &str = crate::enrollment::WEBHOOK;
 const DEFAULT_POLICY: &str = "weighted";
 
 /// Bytes of an initial twin.

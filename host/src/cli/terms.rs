@@ -12,7 +12,8 @@ use crate::names::{Digest, HubName, PluginName};
 /// The terms as words of the command line.
 #[derive(Debug, Args)]
 pub(super) struct TermsArgs {
-    /// The plugin that chooses the hub; `NAME@DIGEST` keeps to one revision of it.
+    /// The plugin that chooses the hub; `NAME@DIGEST` keeps to one revision of it. The https:// address of an
+    /// allocation function in its place asks that function, for the hub and for the initial twin.
     #[arg(long, value_name = "PLUGIN", default_value = "weighted")]
     allocation: String,
     /// Its settings: JSON, or @FILE.
@@ -158,6 +159,10 @@ pub(super) fn json_or_file(text: &str, what: &str) -> Result<Value, CliError> {
 
 /// `PLUGIN`, or `PLUGIN=` and its settings.
 fn bound(text: &str) -> Result<Value, CliError> {
+    // An address may hold `=` itself, and takes no settings.
+    if text.starts_with("https://") {
+        return binding(text, None);
+    }
     match text.split_once('=') {
         Some((plugin, settings)) => binding(plugin, Some(settings)),
         None => binding(text, None),
@@ -165,6 +170,11 @@ fn bound(text: &str) -> Result<Value, CliError> {
 }
 
 fn binding(plugin: &str, settings: Option<&str>) -> Result<Value, CliError> {
+    if plugin.starts_with("https://") {
+        // The settings that a command line has by default are none; others are the server's to refuse.
+        let settings = settings.map(|text| json_or_file(text, "the settings of the function")).transpose()?;
+        return Ok(json!({ "plugin": plugin, "settings": settings.unwrap_or_else(|| json!({})) }));
+    }
     let (name, revision) = match plugin.split_once('@') {
         Some((name, digest)) => (name, Some(digest.parse::<Digest>()?)),
         None => (plugin, None),

@@ -39,8 +39,8 @@ impl File<'_> {
                 // Named by the operator: serde holds the names to their form.
                 DeValue::Table(plugins) if full == PLUGINS => {
                     for (plugin, grant) in plugins {
-                        let keys = grant.get_ref().as_table().into_iter().flatten();
-                        for (key, _) in keys.filter(|(key, _)| !GRANT_KEYS.contains(&key.get_ref().as_ref())) {
+                        let mut keys = grant.get_ref().as_table().into_iter().flatten();
+                        if let Some((key, _)) = keys.find(|(key, _)| !GRANT_KEYS.contains(&key.get_ref().as_ref())) {
                             let full = format!("{PLUGINS}.{}.{}", plugin.get_ref(), key.get_ref());
                             return Err(self.unknown(PLUGINS, &full, key.span()));
                         }

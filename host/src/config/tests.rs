@@ -34,6 +34,23 @@ fn the_commented_values_are_the_defaults_too() {
 }
 
 #[test]
+fn grants_are_read_and_mistakes_in_them_are_told_with_their_line() {
+    let granted = |text: &str| parse(&format!("{HEAD}[policy.http.plugins.webhook]\n{text}\n"));
+    let config = granted("allow = [\"https://*.fn.example\"]").unwrap();
+    let settings = config.policy_settings("cache").http;
+    assert_eq!(settings.grants.values().next().unwrap().allow, ["https://*.fn.example".parse().unwrap()]);
+    for (text, said) in [
+        ("allow = [\"http://fn.example\"]", "it does not begin with https://"),
+        ("alow = []", "did you mean policy.http.plugins"),
+        ("allow = []\nfuel = 3", "there is no setting"),
+    ] {
+        let error = granted(text).unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    }
+    assert!(parse(&format!("{HEAD}[policy.htp]\n")).is_err());
+}
+
+#[test]
 fn every_default_is_within_its_range() {
     for (fact, value) in Config::new(server()).in_force() {
         assert_eq!(value, fact.default, "{}.{}", fact.table, fact.key);

@@ -140,7 +140,7 @@ impl Catalogue for RecordedCatalogue {
     }
 
     fn exchange(&self, asked: &HttpRequest, _: &http::Request<Bytes>) -> Result<HttpAnswer, NoAnswer> {
-        let question = Question::Http(asked.clone());
+        let question = Question::Http(Box::new(asked.clone()));
         match self.transcript.answer(&question) {
             Some(Answer::Http(answer)) => Ok(answer.clone()),
             _ => Err(NoAnswer::NotRecorded { question }),
@@ -185,7 +185,7 @@ pub enum Question {
     /// How many devices a group has.
     GroupCount(Vec<String>),
     /// What a service answers to a request.
-    Http(HttpRequest),
+    Http(Box<HttpRequest>),
 }
 
 /// What can be answered.
@@ -276,5 +276,21 @@ mod tests {
         let error = catalogue.group_count(&["c".into()]).unwrap_err();
         assert_eq!(error.to_string(), "the record has no answer to the count of group c");
         assert!(catalogue.hub_labels(HubHandle(0)).is_err());
+    }
+
+    #[test]
+    fn a_recorded_exchange_is_answered_from_the_record_and_another_never_goes_out() {
+        let request = |text: &'static str| http::Request::post("https://fn.example/").body(Bytes::from(text)).unwrap();
+        let (said, other) = (request("a"), request("b"));
+        let asked = HttpRequest::of(1, &said);
+        let answer = HttpAnswer::Breach(HttpBreach::Requests { limit: 3 });
+        let mut transcript = Transcript::default();
+        transcript.record(Question::Http(Box::new(asked.clone())), Answer::Http(answer.clone()));
+
+        let catalogue = RecordedCatalogue::new(transcript);
+        assert_eq!(catalogue.exchange(&asked, &said), Ok(answer));
+        let error = catalogue.exchange(&HttpRequest::of(1, &other), &other).unwrap_err();
+        assert_eq!(error.to_string(), "the record has no answer to request 1, POST https://fn.example/");
+        assert!(catalogue.exchange(&HttpRequest::of(2, &said), &said).is_err());
     }
 }

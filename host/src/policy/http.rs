@@ -15,6 +15,10 @@
 //! ends the call, as a trap would, because it is the operator who must hear of it and not the policy. What the network
 //! itself does (a refused connection, a bad certificate) is told to the policy, which may have something better to do.
 //!
+//! One decision may ask the same policy twice, for a hub and for a place. A request with `Cache-Control: only-if-cached`
+//! (RFC 9111, section 5.2.1.7) is answered with what this image was last answered to the same method and address in this
+//! decision, and with 504 if there is nothing; it is never sent ([`Memory`]).
+//!
 //! A call that may wait never holds one of the workers that other policies need: it runs on threads of its own.
 
 pub mod address;
@@ -22,7 +26,7 @@ mod client;
 pub mod exchange;
 pub mod origin;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -34,7 +38,7 @@ use self::client::Client;
 pub use self::exchange::{HttpAnswer, HttpBody, HttpBreach, HttpFailure, HttpRequest, HttpResponse};
 pub use self::origin::{Origin, OriginError};
 use crate::clock;
-use crate::names::PluginName;
+use crate::names::{Digest, PluginName};
 
 /// What the operator granted, and to whom.
 #[derive(Clone, Debug, Default)]
@@ -102,8 +106,19 @@ struct Wire {
     runtime: Handle,
 }
 
+/// What the policies of one decision were answered, by image, method and address.
+#[derive(Default)]
+pub struct Memory(Mutex<HashMap<Remembered, HttpResponse>>);
+
+type Remembered = (ImageKey, String, String);
+
+/// A revision and its settings: no policy reads what another was answered.
+pub type ImageKey = (Digest, Digest);
+
 /// The network of one call.
 pub struct Connection {
+    memory: Arc<Memory>,
+    image: ImageKey,
     wire: Arc<Wire>,
     grant: Arc<Grant>,
     quota: Quota,
@@ -148,9 +163,11 @@ impl Http {
     }
 
     /// The network of one call of a plugin; none when nothing is granted to it.
-    pub(super) fn connection(&self, plugin: &PluginName) -> Option<Connection> {
+    pub(super) fn connection(&self, plugin: &PluginName, image: ImageKey, memory: &Arc<Memory>) -> Option<Connection> {
         let (grant, wire) = (self.grants.get(plugin)?, self.wire.as_ref()?);
         Some(Connection {
+            memory: Arc::clone(memory),
+            image,
             wire: Arc::clone(wire),
             grant: Arc::clone(grant),
             quota: self.quota,
@@ -168,6 +185,10 @@ impl Connection {
             Ok(allowed) => allowed,
             Err(breach) => return HttpAnswer::Breach(breach),
         };
+        let key = (self.image, request.method().to_string(), request.uri().to_string());
+        if only_if_cached(request) {
+            return HttpAnswer::Response(self.memory.recall(&key));
+        }
         let began = clock::instant();
         let answer = self.wire.runtime.block_on(async {
             let sent = self.wire.client.send(request, allowed);
@@ -179,6 +200,7 @@ impl Connection {
         spent.waited = spent.waited.saturating_add(began.elapsed());
         if let HttpAnswer::Response(response) = &answer {
             spent.bytes_in = spent.bytes_in.saturating_add(response.body.len());
+            self.memory.keep(key, response.clone());
         }
         answer
     }
@@ -206,6 +228,23 @@ impl Connection {
             wait: quota.wait.saturating_sub(spent.waited),
         })
     }
+}
+
+impl Memory {
+    fn keep(&self, key: Remembered, response: HttpResponse) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, response);
+    }
+
+    fn recall(&self, key: &Remembered) -> HttpResponse {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
+        kept.unwrap_or_else(|| HttpResponse { status: 504, headers: Vec::new(), body: HttpBody::Text(String::new()) })
+    }
+}
+
+fn only_if_cached(request: &http::Request<Bytes>) -> bool {
+    let values = request.headers().get_all(http::header::CACHE_CONTROL).iter();
+    let mut directives = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    directives.any(|directive| directive.trim().eq_ignore_ascii_case("only-if-cached"))
 }
 
 /// What is left for one exchange.

@@ -250,7 +250,7 @@ impl CallState {
         self.http.sent = self.http.sent.saturating_add(1);
         let asked = HttpRequest::of(self.http.sent, request);
         let answer = self.catalogue.exchange(&asked, request)?;
-        self.transcript.record(Question::Http(asked), Answer::Http(answer.clone()));
+        self.transcript.record(Question::Http(Box::new(asked)), Answer::Http(answer.clone()));
         Ok(answer)
     }
 

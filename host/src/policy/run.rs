@@ -73,7 +73,9 @@ fn run_watched<R>(
     let result = match result {
         Err(error) => Err(failure::of_error(&error, panic, budget)),
         // Calls into the host are paid for at the end: what they may cost is bounded by their number.
-        Ok(_) if usage.fuel > budget.fuel => Err(CallFailure::Broke(failure::Breakage::OutOfFuel { fuel: budget.fuel })),
+        Ok(_) if usage.fuel > budget.fuel => {
+            Err(CallFailure::Broke(failure::Breakage::OutOfFuel { fuel: budget.fuel }))
+        }
         Ok(Err(fault)) => Err(CallFailure::Fault(clipped(fault))),
         Ok(Ok(answer)) => Ok(answer),
     };

@@ -45,7 +45,7 @@ mod tests {
     #[test]
     fn every_shipped_policy_is_a_component() {
         let names: Vec<_> = names_and_components().map(|(name, _)| name).collect();
-        assert_eq!(names, ["fixed", "nearest", "table", "weighted"]);
+        assert_eq!(names, ["fixed", "nearest", "table", "webhook", "weighted"]);
         for (name, component) in names_and_components() {
             // A component, and not a core module: layer 1 in the second half of the version.
             assert_eq!(component.get(..8), Some(b"\0asm\x0d\0\x01\0".as_slice()), "{name}");

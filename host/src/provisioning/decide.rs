@@ -170,6 +170,7 @@ async fn deliberation(service: &Service, work: &UnderWay, attempt: u32) -> Delib
         call: work.call(attempt),
         counts: service.group_counts(&work.request.scope),
         host: Arc::clone(&service.policies),
+        memory: Arc::default(),
     }
 }
 

@@ -20,6 +20,7 @@ use crate::policy::call::{
 };
 use crate::policy::catalogue::{GroupCounts, LiveCatalogue};
 use crate::policy::failure::{CallFailure, HostFailure};
+use crate::policy::http::Memory;
 use crate::policy::image::{Image, Tier};
 use crate::policy::live::ReadyImage;
 use crate::policy::watch::meter::Interface;
@@ -41,6 +42,8 @@ pub(super) struct Deliberation {
     pub(super) counts: Arc<dyn GroupCounts>,
     /// What runs the policies, and knows which of them may ask a service.
     pub(super) host: Arc<PolicyHost>,
+    /// What its policies were answered by services.
+    pub(super) memory: Arc<Memory>,
 }
 
 /// What the grouping policies answered together.
@@ -115,7 +118,8 @@ impl Deliberation {
     ) -> Result<Outcome, Postponement> {
         let (call, device) = (self.call.clone(), Arc::clone(&self.device));
         let input = SelectInput { call, device, candidates: candidates.clone() };
-        let select = |policy: &Bound, image: &Image| image.select_hub(&input, self.catalogue(policy, candidates));
+        let select =
+            |policy: &Bound, image: &Image| image.select_hub(&input, self.catalogue(policy, image, candidates));
         self.first_answer(&Question { number, policy, step, shown: candidates }, select, Answer::Selected, calls)
     }
 
@@ -169,9 +173,10 @@ impl Deliberation {
         images.into_iter().any(|image| image.revision().card().tier == Tier::Recorded)
     }
 
-    fn catalogue(&self, policy: &Bound, shown: &Candidates) -> Arc<LiveCatalogue> {
+    fn catalogue(&self, policy: &Bound, image: &Image, shown: &Candidates) -> Arc<LiveCatalogue> {
         let live = LiveCatalogue::new(shown.clone(), Arc::clone(&self.counts));
-        Arc::new(live.connected(self.host.connection(&policy.plugin)))
+        let key = (image.revision().digest(), image.settings_digest());
+        Arc::new(live.connected(self.host.connection(&policy.plugin, key, &self.memory)))
     }
 
     /// The hubs behind a choice, which the verdict gate has checked, and the device's place on the first of them.
@@ -214,7 +219,7 @@ impl Deliberation {
             let shown = Candidates::new(Arc::clone(self.scope.hubs.told()), [candidate]);
             let (call, device) = (self.call.clone(), Arc::clone(&self.device));
             let input = PlaceInput { call, device, hub: hub.clone(), candidate };
-            let place = |policy: &Bound, image: &Image| image.place(&input, self.catalogue(policy, &shown));
+            let place = |policy: &Bound, image: &Image| image.place(&input, self.catalogue(policy, image, &shown));
             let step = Step::Grouping(u32::try_from(number).unwrap_or(u32::MAX));
             let question = Question { number: before + number, policy, step, shown: &shown };
             let placement = self.first_answer(&question, place, Answer::Placed, calls)?;

@@ -59,6 +59,8 @@ mod answer;
 pub mod bindings;
 mod catalog;
 mod device;
+#[cfg(feature = "http")]
+pub mod http;
 mod hub;
 pub mod log;
 mod policy;

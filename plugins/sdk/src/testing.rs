@@ -291,8 +291,36 @@ impl HubBuilder {
     }
 }
 
+/// Runs something with a service behind [`http::send`](crate::http::send).
+#[cfg(feature = "http")]
+pub fn with_service<T>(
+    service: impl Fn(&crate::http::Request) -> Result<crate::http::Response, crate::http::Error> + 'static,
+    run: impl FnOnce() -> T,
+) -> T {
+    let outer = SERVICE.replace(Some(std::rc::Rc::new(service)));
+    let answer = run();
+    SERVICE.set(outer);
+    answer
+}
+
+#[cfg(feature = "http")]
+type Service = std::rc::Rc<dyn Fn(&crate::http::Request) -> Result<crate::http::Response, crate::http::Error>>;
+
+#[cfg(feature = "http")]
+thread_local! {
+    static SERVICE: RefCell<Option<Service>> = const { RefCell::new(None) };
+}
+
 /// The host's side of the imports.
 pub(crate) mod asked {
+    #[cfg(feature = "http")]
+    pub(crate) fn service(request: &crate::http::Request) -> Result<crate::http::Response, crate::http::Error> {
+        match super::SERVICE.with_borrow(Clone::clone) {
+            Some(service) => service(request),
+            None => Err(crate::http::Error::Network("no service in this test: testing::with_service".into())),
+        }
+    }
+
     use super::{CURRENT, Current, LogLine};
     use crate::Label;
     use crate::log::Level;

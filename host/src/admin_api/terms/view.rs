@@ -173,6 +173,9 @@ fn terms_view(terms: &Terms) -> TermsView {
 }
 
 fn binding_view(binding: &PolicyBinding) -> BindingView {
+    if let Some(url) = binding.function() {
+        return BindingView { plugin: url, revision: None, settings: no_settings() };
+    }
     // It was JSON when it was kept.
     let settings = RawValue::from_string(binding.settings.as_str().to_owned());
     BindingView {
@@ -180,4 +183,8 @@ fn binding_view(binding: &PolicyBinding) -> BindingView {
         revision: binding.revision.map(|revision| revision.to_string()),
         settings: settings.unwrap_or_else(|_| RawValue::NULL.to_owned()),
     }
+}
+
+fn no_settings() -> Box<RawValue> {
+    RawValue::from_string("{}".to_owned()).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }

@@ -531,7 +531,6 @@ impl types::HostFutureIncomingResponse for CallState {
         Ok(pollable)
     }
 
-    #[expect(clippy::type_complexity, reason = "the WIT says so")]
     fn get(
         &mut self,
         future: Resource<types::FutureIncomingResponse>,
@@ -623,7 +622,6 @@ impl types::HostFutureTrailers for CallState {
         Ok(pollable)
     }
 
-    #[expect(clippy::type_complexity, reason = "the WIT says so")]
     fn get(
         &mut self,
         trailers: Resource<types::FutureTrailers>,

@@ -1,0 +1,64 @@
+//! What the function is sent: the contract's body, from what a policy is told.
+//!
+//! Members that the function's host knows and a policy does not (the enrollment's etag, dates and re-provisioning) are
+//! left out, as the service leaves out what is not set. The address is masked, as there: its query is a credential.
+
+use landfall_plugin::{Attestation, Device, EnrollmentKind, Fault, Hub, Label};
+use serde_json::{Map, Value, json};
+
+use crate::Webhook;
+
+pub(crate) fn body(webhook: &Webhook, device: &Device, candidates: &[Hub]) -> Result<Value, Fault> {
+    let hubs: Vec<&str> = candidates.iter().map(|hub| hub.name.as_str()).collect();
+    let (record, id) = match device.enrollment {
+        EnrollmentKind::Individual => ("individualEnrollment", "registrationId"),
+        EnrollmentKind::Group => ("enrollmentGroup", "enrollmentGroupId"),
+    };
+    let tags = object(&device.tags, |text| serde_json::from_str(text).unwrap_or(Value::Null));
+    let mut enrollment = json!({
+        id: device.enrollment_id,
+        "attestation": { "type": attestation(device.attestation) },
+        "capabilities": { "iotEdge": false },
+        "provisioningStatus": "enabled",
+        "allocationPolicy": "custom",
+        "iotHubs": hubs,
+        "customAllocationDefinition": { "webhookUrl": masked(&webhook.url), "apiVersion": webhook.api_version },
+    });
+    if !tags.is_empty() {
+        enrollment["initialTwin"] = json!({ "tags": tags, "properties": { "desired": {} } });
+    }
+    let mut context = json!({ "registrationId": device.registration_id });
+    if let Some(prior) = &device.prior {
+        context["currentIotHubHostName"] = prior.hub.as_str().into();
+        context["currentDeviceId"] = device.registration_id.as_str().into();
+    }
+    context[attestation(device.attestation)] = match device.attestation {
+        Attestation::X509 => json!({ "clientCertificate": { "info": object(&device.claims, |text| text.into()) } }),
+        Attestation::Tpm | Attestation::SymmetricKey | Attestation::Token => json!({}),
+    };
+    if let Some(payload) = device.payload::<Value>()? {
+        context["payload"] = payload;
+    }
+    Ok(json!({ record: enrollment, "deviceRuntimeContext": context, "linkedHubs": hubs }))
+}
+
+fn attestation(attestation: Attestation) -> &'static str {
+    match attestation {
+        Attestation::X509 => "x509",
+        Attestation::Tpm => "tpm",
+        Attestation::SymmetricKey => "symmetricKey",
+        // Not one of DPS's; the nearest that says nothing.
+        Attestation::Token => "none",
+    }
+}
+
+fn object(labels: &[Label], value: impl Fn(&str) -> Value) -> Map<String, Value> {
+    labels.iter().map(|label| (label.key.clone(), value(&label.value))).collect()
+}
+
+fn masked(url: &str) -> String {
+    match url.split_once('?') {
+        Some((address, _)) => format!("{address}?****"),
+        None => url.to_owned(),
+    }
+}
