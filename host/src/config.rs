@@ -213,6 +213,7 @@ impl Config {
             http: self.policy.http.settings(&self.limits.http),
             budgets: limits.budgets(),
             max_component_bytes: self.limits.management.component_bytes,
+            max_baked_bytes: limits.baked_component_kib.saturating_mul(KIB),
             compiler: match &self.compiler {
                 Some(program) => Compiler::Child { program: program.clone(), limits: limits.compile() },
                 None => Compiler::InProcess,

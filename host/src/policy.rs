@@ -102,6 +102,9 @@ pub struct PolicySettings {
     pub budgets: Budgets,
     /// Bytes of a component that are taken. 32 MiB holds an interpreter.
     pub max_component_bytes: usize,
+    /// Bytes of a component whose settings are baked, which compiles the whole of it for each settings. Default 4 MiB: a
+    /// Rust policy takes a tenth of a second, an interpreter half a minute and 40 MiB of the cache, to save a millisecond.
+    pub max_baked_bytes: usize,
     /// Who compiles.
     pub compiler: Compiler,
     /// Whose signatures count.
@@ -123,6 +126,7 @@ impl PolicySettings {
             http: HttpSettings::default(),
             budgets: Budgets::default(),
             max_component_bytes: 32 << 20,
+            max_baked_bytes: 4 << 20,
             compiler: Compiler::default(),
             trust: Trust::default(),
         }
@@ -190,7 +194,7 @@ impl PolicyHost {
     pub fn start(settings: PolicySettings) -> Result<Self, StartError> {
         let PolicySettings { cache_dir, cache_bytes, workers, queue, connected_workers, connected_queue, .. } =
             settings;
-        let PolicySettings { budgets, max_component_bytes, compiler, trust, .. } = settings;
+        let PolicySettings { budgets, max_component_bytes, max_baked_bytes, compiler, trust, .. } = settings;
         budgets.check()?;
         let workers = workers.max(1);
         let http = Http::start(settings.http)?;
@@ -201,7 +205,7 @@ impl PolicyHost {
             |workers, queue| Executor::start(workers, queue).map_err(|source| StartError::Threads { workers, source });
         Ok(Self {
             engine: Arc::new(PolicyEngine::start(slots)?),
-            compiling: Compiling::new(Cache::open(&cache_dir, cache_bytes)?, compiler),
+            compiling: Compiling::new(Cache::open(&cache_dir, cache_bytes)?, compiler, max_baked_bytes),
             executor: threads(workers, queue)?,
             connected: (waiting > 0).then(|| threads(waiting, connected_queue)).transpose()?,
             http,

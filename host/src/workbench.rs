@@ -16,6 +16,7 @@ pub mod expectation;
 pub mod fuzz;
 pub mod generate;
 pub mod harness;
+pub mod scaffold;
 pub mod trial;
 pub mod vector;
 

@@ -215,10 +215,11 @@ date: DATE
 {\"errorCode\":401002,\"trackingId\":\"TRACKING-ID\",\"message\":\"Unauthorized\",\"timestampUtc\":\"MOMENT\"}";
 
 /// The words that the ledger has for causes.
-const CODES: [&str; 14] = [
+const CODES: [&str; 15] = [
     "authority-unproven",
     "certificate-blocked",
     "certificate-not-accepted",
+    "certificate-of-another",
     "enrollment-disabled",
     "evidence-mismatch",
     "key-changed",
@@ -241,6 +242,7 @@ const _: fn(&Cause) = |cause| match cause {
     | Cause::NotEnrolled(_)
     | Cause::EnrollmentDisabled(_)
     | Cause::CertificateBlocked(_)
+    | Cause::CertificateOfAnother(_)
     | Cause::Certificate { .. }
     | Cause::AuthorityUnproven { .. }
     | Cause::NoRecord(_)

@@ -7,6 +7,7 @@ mod check;
 mod files;
 mod fuzz;
 mod inspect;
+mod new;
 mod profile;
 mod published;
 mod revisions;
@@ -30,6 +31,7 @@ pub(super) enum PluginCommand {
 /// What can be done with a component, without any server.
 #[derive(Debug, Subcommand)]
 pub(super) enum AuthorCommand {
+    New(new::New),
     Check(check::Check),
     Inspect(inspect::Inspect),
     Run(run::Run),
@@ -55,6 +57,7 @@ impl AuthorCommand {
     fn run(self, common: &Common) -> Result<(), CliError> {
         let out = common.output();
         match self {
+            Self::New(new) => new.run(out),
             Self::Check(check) => check.run(out),
             Self::Inspect(inspect) => inspect.run(out),
             Self::Run(run) => run.run(out),

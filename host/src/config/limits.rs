@@ -223,6 +223,8 @@ limits! {
         configure_fuel: u64 = 5_000_000_000, 1_000 to 1_000_000_000_000, "units", "the plugin or its settings are refused";
         /// CPU time of loading a policy and giving it its settings.
         configure_deadline_ms: u32 = 10_000, 1 to 600_000, "milliseconds", "the plugin or its settings are refused";
+        /// The size of a component whose settings are baked into its memory, which compiles all of it for each settings.
+        baked_component_kib: usize = 4_096, 0 to 262_144, "KiB", "the policy is given its settings before each call";
         /// CPU time of compiling a component. An interpreter takes half a minute.
         compile_cpu_seconds: u64 = 180, 1 to 3_600, "seconds", "the plugin is refused";
         /// Time of compiling a component.

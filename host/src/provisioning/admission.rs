@@ -99,10 +99,15 @@ fn attest(
     match selected {
         Selected::Individual(individual) => {
             let name = format!("the individual enrollment {}", individual.registration_id);
-            if !individual.terms.enabled {
-                // Found by the certificate and not by the id: the operator must learn which enrollment stands there.
-                let own = individual.registration_id == request.registration_id;
-                return Err(if own { Cause::EnrollmentDisabled(name) } else { Cause::CertificateBlocked(name) });
+            // Found by the certificate and not by the id: the operator must learn which enrollment stands there. It
+            // keeps its certificate from coming in elsewhere, and admits nobody but the device that it names: a pin
+            // needs no further binding, so it would hand over another device's id with whatever key was pinned.
+            let own = individual.registration_id == request.registration_id;
+            match (own, individual.terms.enabled) {
+                (true, true) => {}
+                (true, false) => return Err(Cause::EnrollmentDisabled(name)),
+                (false, false) => return Err(Cause::CertificateBlocked(name)),
+                (false, true) => return Err(Cause::CertificateOfAnother(name)),
             }
             let IndividualAttestation::X509 { primary, secondary } = &individual.attestation;
             let pins: Vec<Digest> = std::iter::once(primary).chain(secondary).map(|pin| pin.sha256).collect();

@@ -39,6 +39,9 @@ pub enum Cause {
     /// The certificate is pinned by a disabled enrollment.
     #[error("the certificate is blocked: {0}, which is disabled, names it")]
     CertificateBlocked(String),
+    /// The certificate is pinned by the enrollment of another device.
+    #[error("the certificate belongs to another device: {0} names it")]
+    CertificateOfAnother(String),
     /// The certificate does not satisfy the enrollment that counts.
     #[error("{enrollment} does not accept the certificate: {reason}")]
     Certificate {
@@ -101,6 +104,7 @@ impl Cause {
             Self::NotEnrolled(_) => "not-enrolled",
             Self::EnrollmentDisabled(_) => "enrollment-disabled",
             Self::CertificateBlocked(_) => "certificate-blocked",
+            Self::CertificateOfAnother(_) => "certificate-of-another",
             Self::Certificate { .. } => "certificate-not-accepted",
             Self::AuthorityUnproven { .. } => "authority-unproven",
             Self::NoRecord(_) => "no-manufacturing-record",

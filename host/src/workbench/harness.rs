@@ -52,10 +52,11 @@ pub fn run(program: &Program, name: &str, arguments: &[String], out: &mut impl W
     let terse = has("--quiet") || has("-q");
     writeln!(out, "\nrunning {} test{}", tests.len(), if tests.len() == 1 { "" } else { "s" })?;
     let mut tally = Tally::default();
-    // How tests are chosen has been decided by listing them; what remains says how they are run.
+    // How tests are chosen has been decided by listing them; what remains says how they are run. What they print is
+    // caught here and not by libtest, whose copy a panic would take with it.
     let how: Vec<String> = arguments.iter().filter(|argument| HOW.contains(&argument.as_str())).cloned().collect();
     for test in tests {
-        let ran = program.run(command(name, &how, &[test, "--exact"]));
+        let ran = program.run(command(name, &how, &[test, "--exact", "--nocapture"]));
         let verdict = tally.count(test, &ran);
         if has("--nocapture") || has("--no-capture") {
             out.write_all(printed(&ran.log).as_bytes())?;
@@ -163,4 +164,4 @@ fn printed_by_test(log: &Log) -> String {
 }
 
 /// Arguments of libtest that say how tests are run, and not which.
-const HOW: &[&str] = &["--nocapture", "--no-capture", "--ignored", "--include-ignored", "--show-output"];
+const HOW: &[&str] = &["--ignored", "--include-ignored"];

@@ -107,6 +107,12 @@ async fn pinned(world: &World) -> Vec<Case> {
     enroll(world, "whoever-shows-this", &issued, false).await;
     let device = known(world, "blocked", issued).await;
     cases.push(case("a blocked certificate", "certificate-blocked", "whoever-shows-this", device));
+
+    // Its key would take over the id without a word: a pinned certificate needs no further binding.
+    let issued = world.factory.device("taken-over", now(), 30).unwrap().identity();
+    enroll(world, "an-accomplice", &issued, true).await;
+    let device = known(world, "taken-over", issued).await;
+    cases.push(case("a certificate that another's enrollment pins", "certificate-of-another", "an-accomplice", device));
     cases
 }
 

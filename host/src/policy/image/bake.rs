@@ -5,7 +5,8 @@
 //! instance is ours, under the init budget and the same sealed imports as any call, at the moment 0 and with the seed 0,
 //! so that the same settings always make the same image.
 //!
-//! What cannot be baked is told apart from what is wrong:
+//! A large component, an interpreter that is, is not baked at all: each settings would compile all of it anew, half a
+//! minute for a millisecond (`PolicySettings::max_baked_bytes`). What cannot be baked is told apart from what is wrong:
 //! - components that change tables (most interpreters): memory alone does not hold their state;
 //! - components that hold a stream or a timer after `configure`: the handle would point to nothing in a new instance;
 //! - components that the rewriting does not understand. It asserts where it could return an error, so it is called

@@ -106,12 +106,14 @@ pub enum CompileError {
 pub(in crate::policy) struct Compiling {
     cache: Cache,
     compiler: Compiler,
+    /// Bytes of a component that is compiled anew for each of its settings.
+    pub(in crate::policy) max_baked_bytes: usize,
     turns: Turns,
 }
 
 impl Compiling {
-    pub(in crate::policy) fn new(cache: Cache, compiler: Compiler) -> Self {
-        Self { cache, compiler, turns: Turns::new(AT_ONCE) }
+    pub(in crate::policy) fn new(cache: Cache, compiler: Compiler, max_baked_bytes: usize) -> Self {
+        Self { cache, compiler, max_baked_bytes, turns: Turns::new(AT_ONCE) }
     }
 
     /// Takes machine code from the cache, or compiles and caches it. A cache that cannot be written is slow, not wrong.

@@ -51,8 +51,15 @@ pub(in crate::policy) fn configure(
     let settings_digest = Digest::of(settings.as_bytes());
     let key = Key::baked(engine, revision.digest, settings_digest);
 
+    let too_large = revision.bytes.len() > compiling.max_baked_bytes;
     let baked = match cached(engine, compiling, &budgets, revision, &key) {
         Some(linked) => Ok(linked),
+        None if too_large => Err(format!(
+            "the component has {} KiB, and only those of at most {} KiB are compiled anew for each of their settings \
+             (limits.policy.baked_component_kib)",
+            revision.bytes.len().div_ceil(1024),
+            compiling.max_baked_bytes / 1024
+        )),
         None => bake(engine, compiling, &budgets, revision, settings, &key)?,
     };
     let (linked, configured) = match baked {
@@ -60,7 +67,7 @@ pub(in crate::policy) fn configure(
         Err(because) => {
             accepts(engine, &budgets, revision, settings)?;
             let plugin = &revision.description.name;
-            tracing::warn!(
+            tracing::info!(
                 plugin,
                 because,
                 "this policy's settings cannot be baked; it is configured before each call"

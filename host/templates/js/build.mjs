@@ -1,0 +1,16 @@
+// Makes policy.wasm of policy.js: a component that imports the contract and nothing else.
+import { writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+
+import { componentize } from '@bytecodealliance/componentize-js';
+
+const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+const { component } = await componentize({
+  sourcePath: here('policy.js'),
+  witPath: here('vendor/landfall/wit/v0_1'),
+  worldName: '{{world}}',
+  // Clock and randomness come with the call; there is no network.
+  disableFeatures: ['random', 'stdio', 'clocks', 'http', 'fetch-event'],
+});
+await writeFile(here('policy.wasm'), component);
+console.log(`policy.wasm: ${(component.length / 1048576).toFixed(1)} MiB`);
