@@ -5,7 +5,7 @@
 //! of the manufacturing record, or the device itself, in its payload. The second is not proven, so it is
 //! believed only where the operator has written that it is to be.
 //!
-//! - Sources are tried in order; the first that has a place counts ([`source`]).
+//! - Sources are tried in order; the first that has a place counts (`source`).
 //! - Hubs are ordered by distance. Those as near as each other, to within `tie-km`, share their devices by weighted
 //!   rendezvous hashing, as `weighted` does. Hubs without a location come after all others, and hubs whose last
 //!   places are being taken at this moment come last of all.

@@ -15,7 +15,7 @@ pub(crate) fn body(webhook: &Webhook, device: &Device, candidates: &[Hub]) -> Re
         EnrollmentKind::Group => ("enrollmentGroup", "enrollmentGroupId"),
     };
     let tags = object(&device.tags, |text| serde_json::from_str(text).unwrap_or(Value::Null));
-    let mut enrollment = json!({
+    let mut enrollment = members(json!({
         id: device.enrollment_id,
         "attestation": { "type": attestation(device.attestation) },
         "capabilities": { "iotEdge": false },
@@ -23,23 +23,31 @@ pub(crate) fn body(webhook: &Webhook, device: &Device, candidates: &[Hub]) -> Re
         "allocationPolicy": "custom",
         "iotHubs": hubs,
         "customAllocationDefinition": { "webhookUrl": masked(&webhook.url), "apiVersion": webhook.api_version },
-    });
+    }));
     if !tags.is_empty() {
-        enrollment["initialTwin"] = json!({ "tags": tags, "properties": { "desired": {} } });
+        enrollment.insert("initialTwin".into(), json!({ "tags": tags, "properties": { "desired": {} } }));
     }
-    let mut context = json!({ "registrationId": device.registration_id });
+    let mut context = members(json!({ "registrationId": device.registration_id }));
     if let Some(prior) = &device.prior {
-        context["currentIotHubHostName"] = prior.hub.as_str().into();
-        context["currentDeviceId"] = device.registration_id.as_str().into();
+        context.insert("currentIotHubHostName".into(), prior.hub.as_str().into());
+        context.insert("currentDeviceId".into(), device.registration_id.as_str().into());
     }
-    context[attestation(device.attestation)] = match device.attestation {
+    let proof = match device.attestation {
         Attestation::X509 => json!({ "clientCertificate": { "info": object(&device.claims, |text| text.into()) } }),
         Attestation::Tpm | Attestation::SymmetricKey | Attestation::Token => json!({}),
     };
+    context.insert(attestation(device.attestation).into(), proof);
     if let Some(payload) = device.payload::<Value>()? {
-        context["payload"] = payload;
+        context.insert("payload".into(), payload);
     }
     Ok(json!({ record: enrollment, "deviceRuntimeContext": context, "linkedHubs": hubs }))
+}
+
+fn members(object: Value) -> Map<String, Value> {
+    match object {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    }
 }
 
 fn attestation(attestation: Attestation) -> &'static str {

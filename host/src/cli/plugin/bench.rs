@@ -68,9 +68,7 @@ impl Bench {
             let rows: Vec<_> = rows
                 .iter()
                 .map(|(row, handing)| {
-                    let mut row = serde_json::to_value(row).unwrap_or_default();
-                    row["handing_over_us"] = json!(handing);
-                    row
+                    files::with(serde_json::to_value(row).unwrap_or_default(), "handing_over_us", *handing)
                 })
                 .collect();
             return out.value(&json!({

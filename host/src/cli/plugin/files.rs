@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::super::CliError;
 use crate::json;
@@ -67,6 +68,14 @@ pub(super) fn component(path: &Path) -> Result<Fetched, CliError> {
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, CliError> {
     let text = std::fs::read(path).map_err(|source| CliError::Read { path: path.to_owned(), source })?;
     json::read(&text).map_err(|misfit| CliError::Failed(vector::of_file(path, misfit).to_string()))
+}
+
+/// An object with one member more.
+pub(super) fn with(mut object: Value, name: &str, value: impl Into<Value>) -> Value {
+    if let Some(members) = object.as_object_mut() {
+        members.insert(name.to_owned(), value.into());
+    }
+    object
 }
 
 /// What a policy logged, as lines under a sentence.

@@ -45,9 +45,8 @@ impl Fuzz {
         let plan =
             FuzzPlan { span: Duration::from_secs(self.seconds), runs: self.runs, seed, no_faults: self.no_faults };
         let report = fuzz(&image, plan).map_err(|error| failed(&error))?;
-        let mut answer = serde_json::to_value(&report).map_err(|error| failed(&error))?;
-        answer["seed"] = seed.into();
-        out.value(&answer)?;
+        let answer = serde_json::to_value(&report).map_err(|error| failed(&error))?;
+        out.value(&files::with(answer, "seed", seed))?;
         out.say(format!(
             "{} calls from seed {seed}, each made twice: at most {} fuel and {} KiB of memory; {} could not be decided, and the policy said so.",
             report.runs,

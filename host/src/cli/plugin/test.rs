@@ -69,11 +69,7 @@ fn report(out: Output, vectors: &[Vector], tried: &[Tried], explain: bool) -> Re
     if out.is_json() {
         let results: Vec<Value> = tried
             .iter()
-            .map(|tried| {
-                let mut result = serde_json::to_value(tried).unwrap_or_default();
-                result["passed"] = tried.passed().into();
-                result
-            })
+            .map(|tried| files::with(serde_json::to_value(tried).unwrap_or_default(), "passed", tried.passed()))
             .collect();
         out.value(&json!({ "passed": tried.len() - failed, "failed": failed, "vectors": results }))?;
     } else {
