@@ -1,8 +1,8 @@
 //! `webhook`: asks an allocation function over HTTPS, by the custom-allocation contract of Azure's Device Provisioning
 //! Service, so that a team's function keeps working unchanged.
 //!
-//! The function is sent who registers and which hubs there are ([`request`]), and answers a hub, and perhaps an
-//! initial twin and a payload ([`response`]). It is the one policy that makes onboarding depend on something else, so
+//! The function is sent who registers and which hubs there are (`request`), and answers a hub, and perhaps an
+//! initial twin and a payload (`response`). It is the one policy that makes onboarding depend on something else, so
 //! what can go wrong there is told apart:
 //!
 //! - it refuses (a status of 4xx, which is how functions refuse): the registration fails, as in DPS;
