@@ -221,6 +221,20 @@ fn what_a_decision_costs_is_measured() {
     );
 }
 
+#[test]
+fn the_settings_in_the_recipes_are_taken() {
+    let desk = Desk::new();
+    let table = desk.put("policy.wasm", shipped::component("table").unwrap());
+    let recipes = std::fs::read_to_string(in_tests("../docs/policies/recipes.md")).unwrap();
+    let settings: Vec<_> = recipes.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(settings.len(), 3);
+    for text in settings {
+        let file = desk.put("settings.json", text.as_bytes());
+        let checked = desk.plugin(["check"], [table.as_path(), Path::new("--settings"), &file]);
+        assert!(checked.status.success(), "{text}: {checked:?}");
+    }
+}
+
 /// An author's desk: a folder, and the tool.
 struct Desk(tempfile::TempDir);
 

@@ -6,10 +6,10 @@
 {{#selects}}
 import { hubLabel } from 'landfall:policy/catalog@0.1.0';
 
-import { log, rank, readSettings, requireFact } from './landfall.js';
+import { badInput, log, rank, readSettings, requireFact } from './landfall.js';
 {{/selects}}
 {{#only-places}}
-import { readSettings, requireFact } from './landfall.js';
+import { badInput, readSettings, requireFact } from './landfall.js';
 {{/only-places}}
 
 let settings;
@@ -37,7 +37,7 @@ export const control = {
 {{#selects}}
 export const hubSelection = {
   selectHub(_call, device, candidates) {
-    const region = requireFact(device, settings['region-key']);
+    const region = regionOf(device);
     const here = candidates.filter((hub) => {
       const ofHub = hubLabel(hub.handle, settings['region-key']);
       log('debug', () => ({ message: 'looked at', hub: hub.name, region: ofHub ?? '-' }));
@@ -65,7 +65,7 @@ export const hubSelection = {
 {{#places}}
 export const grouping = {
   place(_call, device, _hub) {
-    const region = requireFact(device, settings['region-key']);
+    const region = regionOf(device);
     return {
       groupPath: [region],
       tags: [{ key: 'region', value: JSON.stringify(region) }],
@@ -77,6 +77,13 @@ export const grouping = {
 };
 
 {{/places}}
+// The device's region. It becomes part of a path, and a manufacturer may write anything into a fact.
+function regionOf(device) {
+  const region = requireFact(device, settings['region-key']);
+  if (!/^[A-Za-z0-9-]{1,64}$/.test(region)) throw badInput(`${JSON.stringify(region)} is no region`);
+  return region;
+}
+
 const SCHEMA = {
   title: '{{name}}',
   type: 'object',

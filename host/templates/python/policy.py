@@ -5,13 +5,14 @@ Make it yours: `Control` takes the settings, the decisions are the classes below
 """
 
 import json
+import re
 
 from componentize_py_types import Err
 {{#selects}}
-from landfall import debug, rank, read_settings, require_fact
+from landfall import bad_input, debug, rank, read_settings, require_fact
 {{/selects}}
 {{#only-places}}
-from landfall import read_settings, require_fact
+from landfall import bad_input, read_settings, require_fact
 {{/only-places}}
 from wit_world import exports
 from wit_world.exports.control import Description, Problem
@@ -51,7 +52,7 @@ class Control(exports.Control):
 {{#selects}}
 class HubSelection(exports.HubSelection):
     def select_hub(self, call, device, candidates):
-        region = require_fact(device, SETTINGS["region-key"])
+        region = region_of(device)
         here = []
         for hub in candidates:
             of_hub = hub_label(hub.handle, SETTINGS["region-key"])
@@ -72,12 +73,20 @@ class HubSelection(exports.HubSelection):
 {{#places}}
 class Grouping(exports.Grouping):
     def place(self, call, device, hub):
-        region = require_fact(device, SETTINGS["region-key"])
+        region = region_of(device)
         reasons = [Reason("by-region", f"made for {region}")]
         return Placement([region], [Label("region", json.dumps(region))], None, None, reasons)
 
 
 {{/places}}
+def region_of(device):
+    """The device's region. It becomes part of a path, and a manufacturer may write anything into a fact."""
+    region = require_fact(device, SETTINGS["region-key"])
+    if not re.fullmatch("[A-Za-z0-9-]{1,64}", region):
+        raise bad_input(f"{json.dumps(region)} is no region")
+    return region
+
+
 SCHEMA = {
     "title": "{{name}}",
     "type": "object",

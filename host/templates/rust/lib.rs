@@ -64,7 +64,7 @@ impl Policy for {{Type}} {
 {{#selects}}
 impl SelectHub for {{Type}} {
     fn select_hub(&self, _call: &Call, device: &Device, candidates: &[Hub]) -> Result<Outcome, Fault> {
-        let region = device.require_fact(&self.region_key)?;
+        let region = self.region(device)?;
         let here = candidates.iter().filter(|hub| {
             let of_hub = hub.label(&self.region_key);
             debug!("looked at"; hub = hub.name, region = of_hub.as_deref().unwrap_or("-"), room = hub.room());
@@ -86,12 +86,24 @@ impl SelectHub for {{Type}} {
 {{#places}}
 impl Place for {{Type}} {
     fn place(&self, _call: &Call, device: &Device, _hub: &Hub) -> Result<Placement, Fault> {
-        let region = device.require_fact(&self.region_key)?;
+        let region = self.region(device)?;
         let why = format!("made for {region}");
         Ok(Placement::at([region]).tag("region", region).because("by-region", why))
     }
 }
 
 {{/places}}
+impl {{Type}} {
+    /// The device's region. It becomes part of a path, and a manufacturer may write anything into a fact.
+    fn region<'a>(&self, device: &'a Device) -> Result<&'a str, Fault> {
+        let region = device.require_fact(&self.region_key)?;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        if region.is_empty() || region.len() > 64 || !region.bytes().all(plain) {
+            return Err(Fault::bad_input(format!("{region:?} is no region")));
+        }
+        Ok(region)
+    }
+}
+
 #[cfg(test)]
 mod tests;
