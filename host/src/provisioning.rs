@@ -18,6 +18,7 @@ use std::time::Duration;
 use crate::attestation::x509::{CertificateInfo, PresentedChain};
 use crate::clock::Timestamp;
 use crate::json::JsonText;
+use crate::ledger::EntryKind;
 use crate::names::{IdScope, OperationId, RegistrationId, TrackingId};
 use crate::registration::Registration;
 use crate::service::Service;
@@ -35,7 +36,7 @@ pub use admission::Admitted;
 pub use operations::Operations;
 pub use refusal::{Cause, RegisterError};
 
-use operations::{Claimant, Found, Operation, Progress};
+use operations::{Asked, Claimant, Found, Operation, Progress};
 use under_way::UnderWay;
 
 /// What a device asks, and how it proves that it may.
@@ -97,28 +98,46 @@ pub async fn register(
     wait: Duration,
 ) -> Result<(OperationId, Status), RegisterError> {
     let admitted = let_in(service, &request).await?;
-    let operation = service.operations.new_id(&request.scope, &request.registration_id, request.tracking_id);
-    go_on(service, request, admitted, operation, wait).await
+    let operation = {
+        let with_payload = request.payload.is_some();
+        service.operations.new_id(&request.scope, &request.registration_id, request.tracking_id, with_payload)
+    };
+    go_on(service, request, admitted, operation, Asked::Register, wait).await
 }
 
 /// Answers how far an operation is. One that is not known any more and whose result is not on disk is begun again.
 pub async fn poll(
     service: &Arc<Service>,
-    request: Request,
+    mut request: Request,
     operation: OperationId,
     wait: Duration,
 ) -> Result<(OperationId, Status), RegisterError> {
     let admitted = let_in(service, &request).await?;
-    let begun = service.operations.begun_at(&operation, &request.scope, &request.registration_id);
+    let begun = service.operations.begun(&operation, &request.scope, &request.registration_id);
     let begun = begun.ok_or(RegisterError::NotFound)?;
     if let Some(known) = service.operations.find(&claimant(&request, &admitted)) {
         if !matches!(known.progress(), Progress::Waiting { .. }) {
             return Ok((operation, joined(service, &request, &known, wait).await?));
         }
-    } else if let Some(registration) = admitted.before.as_ref().filter(|before| before.updated_at >= begun) {
+    } else if let Some(registration) = admitted.before.as_ref().filter(|before| before.updated_at >= begun.at) {
         return Ok((operation, Status::Finished(Arc::new(registration.clone()))));
+    } else if begun.with_payload {
+        // The server was started again meanwhile. Where nothing was decided yet, nobody knows what the device said: it
+        // has to register again.
+        let said = payload_of(service, begun.request).await?;
+        request.payload = Some(said.ok_or(RegisterError::NotFound)?);
     }
-    go_on(service, request, admitted, operation, wait).await
+    go_on(service, request, admitted, operation, Asked::Poll, wait).await
+}
+
+/// What a device said in a request whose decision is in the ledger.
+async fn payload_of(service: &Service, request: TrackingId) -> Result<Option<JsonText>, RegisterError> {
+    let limits = &service.config.limits.device;
+    let said = match service.store.ledger_entry(request).await?.map(|entry| entry.kind) {
+        Some(EntryKind::Decided(decision)) => decision.device.payload,
+        Some(EntryKind::Refused { .. }) | None => None,
+    };
+    Ok(said.and_then(|text| JsonText::parse(text, limits.max_body_bytes, limits.json_depth).ok()))
 }
 
 /// The device's registration as it is, without starting one.
@@ -139,15 +158,17 @@ async fn let_in(service: &Arc<Service>, request: &Request) -> Result<Admitted, R
 /// Begins the operation, or joins the one that runs.
 async fn go_on(
     service: &Arc<Service>,
-    request: Request,
+    mut request: Request,
     admitted: Admitted,
     new_id: OperationId,
+    asked: Asked,
     wait: Duration,
 ) -> Result<(OperationId, Status), RegisterError> {
     let now = request.received_at;
     let claimant = claimant(&request, &admitted);
-    let operation = match service.operations.begin(&claimant, new_id, now) {
+    let operation = match service.operations.begin(&claimant, new_id, now, asked, request.payload.as_ref()) {
         Found::Mine(operation) => {
+            request.payload = operation.said();
             let work = UnderWay::new(service, request, admitted, operation.id.clone());
             tokio::spawn(carry_out(Arc::clone(service), claimant, work, operation.clone()));
             operation

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 mod crowd;
 mod publishing;
+mod second_try;
 mod unlinked_hub;
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,6 +32,11 @@ pub(super) async fn decide_and_commit(service: &Service, mut work: UnderWay) -> 
             Wish::Postpone(postponement) => return postpone(service, &work, postponement).await,
             // The copy of the counts may be behind: before a device is failed for it, the store is asked.
             Wish::NoRoom { .. } if !recounted => Written::NoRoom,
+            // A device that has a place keeps it until there is another: a hub that was unlinked by mistake must not cost
+            // a fleet its assignments when it starts anew.
+            Wish::NoRoom { detail } if work.has_a_place() => {
+                return postpone(service, &work, Postponement::until_mended("no-room", detail)).await;
+            }
             Wish::NoRoom { detail } => fail(service, &work, NO_HUB, Verdict::NoRoom { detail }).await?,
             Wish::Reject { code, detail } => fail(service, &work, REJECTED, Verdict::Rejected { code, detail }).await?,
         };
@@ -40,6 +45,10 @@ pub(super) async fn decide_and_commit(service: &Service, mut work: UnderWay) -> 
             Written::NoRoom => {
                 service.recount_hubs(&work.admitted.scope).await?;
                 recounted = true;
+            }
+            Written::Overtaken(now) if was_taken_back(&work, now.as_deref()) => {
+                let detail = "an operator removed or released the registration meanwhile; the device is admitted anew";
+                return postpone(service, &work, Postponement::soon("taken-back", detail.to_owned())).await;
             }
             Written::Overtaken(now) => begin_from(&mut work, now.map(|now| *now))?,
         }
@@ -142,6 +151,13 @@ async fn postpone(service: &Service, work: &UnderWay, postponement: Postponement
     let verdict = Verdict::Postponed { until, kind: kind.to_owned(), detail };
     service.store.record_entry(work.entry(verdict)).await?;
     Ok(Progress::Waiting { until })
+}
+
+/// Whether an operator removed the registration, or released it from its key, after the device had been admitted. What was
+/// admitted then may not bind it again: perhaps that is why.
+fn was_taken_back(work: &UnderWay, now: Option<&Registration>) -> bool {
+    let bound = |registration: Option<&Registration>| registration.is_some_and(|known| known.key_identity.is_some());
+    bound(work.admitted.before.as_ref()) && !bound(now)
 }
 
 fn begin_from(work: &mut UnderWay, now: Option<Registration>) -> Result<(), RegisterError> {

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use super::refusal::Cause;
 use crate::clock::Timestamp;
+use crate::json::JsonText;
 use crate::names::{Digest, IdScope, OperationId, RegistrationId, TrackingId};
 use crate::registration::{Outcome, Registration};
 
@@ -72,12 +73,39 @@ pub struct Operation {
     /// Its id.
     pub id: OperationId,
     progress: watch::Sender<Progress>,
+    said: Arc<Mutex<Option<JsonText>>>,
+}
+
+/// What an operation's id says of its beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Begun {
+    /// The request that began it.
+    pub request: TrackingId,
+    /// When.
+    pub at: Timestamp,
+    /// Whether the device said something of itself then. A poll says nothing, and a decision must not be made as if the
+    /// device had said nothing.
+    pub with_payload: bool,
+}
+
+/// What a request wants of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// A registration: what the device says now counts.
+    Register,
+    /// A poll: what it said when it registered counts.
+    Poll,
 }
 
 impl Operation {
     /// How far it is.
     pub fn progress(&self) -> Progress {
         self.progress.borrow().clone()
+    }
+
+    /// What the device said of itself when it registered.
+    pub fn said(&self) -> Option<JsonText> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Says how far it is.
@@ -120,18 +148,28 @@ impl Operations {
     }
 
     /// The id of the operation that a request begins: `4.CODE.REQUEST`, of the shape that DPS's ids have.
-    pub fn new_id(&self, scope: &IdScope, id: &RegistrationId, request: TrackingId) -> OperationId {
-        OperationId::of_parts(&self.code(scope, id, &request.to_string()), request)
+    /// The code tells apart whether the device said something of itself.
+    pub fn new_id(&self, scope: &IdScope, id: &RegistrationId, request: TrackingId, with_payload: bool) -> OperationId {
+        OperationId::of_parts(&self.code(scope, id, &request.to_string(), with_payload), request)
     }
 
-    /// When the operation began, if this installation made its id for this device.
-    pub fn begun_at(&self, operation: &OperationId, scope: &IdScope, id: &RegistrationId) -> Option<Timestamp> {
-        let (code, request) = operation.as_str().strip_prefix("4.")?.split_once('.')?;
-        (code == self.code(scope, id, request)).then(|| request.parse::<TrackingId>().ok())?.map(TrackingId::made_at)
+    /// How the operation began, if this installation made its id for this device.
+    pub fn begun(&self, operation: &OperationId, scope: &IdScope, id: &RegistrationId) -> Option<Begun> {
+        let (code, nonce) = operation.as_str().strip_prefix("4.")?.split_once('.')?;
+        let with_payload = [false, true].into_iter().find(|with| code == self.code(scope, id, nonce, *with))?;
+        let request: TrackingId = nonce.parse().ok()?;
+        Some(Begun { request, at: request.made_at(), with_payload })
     }
 
     /// Finds the claimant's operation, or begins one.
-    pub fn begin(&self, claimant: &Claimant, new_id: OperationId, now: Timestamp) -> Found {
+    pub fn begin(
+        &self,
+        claimant: &Claimant,
+        new_id: OperationId,
+        now: Timestamp,
+        asked: Asked,
+        said: Option<&JsonText>,
+    ) -> Found {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(operation) = running.get(claimant) {
             let due = match operation.progress() {
@@ -142,13 +180,17 @@ impl Operations {
             if !due {
                 return Found::Theirs(operation.clone());
             }
+            if asked == Asked::Register {
+                *operation.said.lock().unwrap_or_else(PoisonError::into_inner) = said.cloned();
+            }
             operation.set(Progress::Running);
             return Found::Mine(operation.clone());
         }
         if running.len() >= self.max_operations && !make_room(&mut running) {
             return Found::Full;
         }
-        let operation = Operation { id: new_id, progress: watch::Sender::new(Progress::Running) };
+        let said = Arc::new(Mutex::new(said.cloned()));
+        let operation = Operation { id: new_id, progress: watch::Sender::new(Progress::Running), said };
         running.insert(claimant.clone(), operation.clone());
         Found::Mine(operation)
     }
@@ -170,8 +212,9 @@ impl Operations {
     }
 
     /// 64 bits are enough: a guess only begins the guesser's own registration, which it may do anyway.
-    fn code(&self, scope: &IdScope, id: &RegistrationId, nonce: &str) -> String {
-        let text = format!("operation\0{scope}\0{}\0{nonce}", id.key());
+    fn code(&self, scope: &IdScope, id: &RegistrationId, nonce: &str, with_payload: bool) -> String {
+        let payload = if with_payload { "\0payload" } else { "" };
+        let text = format!("operation\0{scope}\0{}\0{nonce}{payload}", id.key());
         hex(hmac::sign(&self.key, text.as_bytes()).as_ref().get(..8).unwrap_or_default())
     }
 }
@@ -197,8 +240,8 @@ mod tests {
 
     fn begin(operations: &Operations, id: &str, now: u64) -> Found {
         let who = claimant(id);
-        let new = operations.new_id(&who.scope, &who.id, TrackingId::new(Timestamp::from_millis(now), [7; 10]));
-        operations.begin(&who, new, Timestamp::from_millis(now))
+        let new = operations.new_id(&who.scope, &who.id, TrackingId::new(Timestamp::from_millis(now), [7; 10]), false);
+        operations.begin(&who, new, Timestamp::from_millis(now), Asked::Register, None)
     }
 
     #[test]
@@ -235,10 +278,32 @@ mod tests {
         let (ours, theirs) = (Operations::new(&[1; 32], 1), Operations::new(&[2; 32], 1));
         let who = claimant("a");
         let now = Timestamp::from_millis(1_700_000_000_123);
-        let id = ours.new_id(&who.scope, &who.id, TrackingId::new(now, [7; 10]));
-        assert_eq!(ours.begun_at(&id, &who.scope, &who.id), Some(now));
-        assert_eq!(theirs.begun_at(&id, &who.scope, &who.id), None);
-        assert_eq!(ours.begun_at(&id, &who.scope, &claimant("b").id), None);
-        assert_eq!(ours.begun_at(&"4.x".parse().unwrap(), &who.scope, &who.id), None);
+        let request = TrackingId::new(now, [7; 10]);
+        for with_payload in [false, true] {
+            let id = ours.new_id(&who.scope, &who.id, request, with_payload);
+            assert_eq!(ours.begun(&id, &who.scope, &who.id), Some(Begun { request, at: now, with_payload }));
+            assert_eq!(theirs.begun(&id, &who.scope, &who.id), None);
+            assert_eq!(ours.begun(&id, &who.scope, &claimant("b").id), None);
+        }
+        assert_eq!(ours.begun(&"4.x".parse().unwrap(), &who.scope, &who.id), None);
+    }
+
+    #[test]
+    fn what_a_device_said_is_kept_until_it_registers_anew() {
+        let operations = Operations::new(&[1; 32], 10);
+        let (who, now) = (claimant("a"), Timestamp::from_millis(0));
+        let text = |text: &str| JsonText::parse(text, 100, 9).unwrap();
+        let id = |nonce| operations.new_id(&who.scope, &who.id, TrackingId::new(now, [nonce; 10]), true);
+        let begin = |nonce, asked, said: Option<&JsonText>| match operations.begin(&who, id(nonce), now, asked, said) {
+            Found::Mine(operation) => operation,
+            _ => panic!("not mine"),
+        };
+        let first = begin(1, Asked::Register, Some(&text("1")));
+        first.set(Progress::Waiting { until: now });
+        assert_eq!(begin(2, Asked::Poll, None).said(), Some(text("1")));
+        first.set(Progress::Waiting { until: now });
+        assert_eq!(begin(3, Asked::Register, Some(&text("2"))).said(), Some(text("2")));
+        first.set(Progress::Waiting { until: now });
+        assert_eq!(begin(4, Asked::Register, None).said(), None);
     }
 }

@@ -62,7 +62,11 @@ pub(super) fn assignment(
     let own_id = work.admitted.device_id.clone().or(device_id);
     let device_id = match own_id {
         Some(id) => id,
-        None => work.request.registration_id.as_str().parse().map_err(RegisterError::Name)?,
+        // As it was first written: hubs tell ids apart by case, and a registration id is one in either.
+        None => {
+            let first = before.map_or(&work.request.registration_id, |before| &before.registration_id);
+            first.as_str().parse().map_err(RegisterError::Name)?
+        }
     };
     Ok(Assignment {
         hub: hub.clone(),

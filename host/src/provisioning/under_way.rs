@@ -67,6 +67,11 @@ impl UnderWay {
         Entry { kind: EntryKind::Decided(Box::new(decision)), ..entry_of(&self.request) }
     }
 
+    /// Whether the device is on a hub.
+    pub(super) fn has_a_place(&self) -> bool {
+        self.admitted.before.as_ref().is_some_and(|before| before.hub().is_some())
+    }
+
     /// The moment of this registration.
     pub(super) fn now(&self) -> Timestamp {
         self.request.received_at
