@@ -1,6 +1,7 @@
 //! A running server: the parts put together, from the data folder to the sockets.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -43,6 +44,12 @@ pub enum ServeError {
     /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The database is lost.
+    #[error(
+        "{0} is missing or empty, although this folder has been initialised: restore it from a backup; a new one would \
+         know no device and no operator"
+    )]
+    NoDatabase(String),
     /// The certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -82,6 +89,7 @@ impl Server {
     pub async fn start(folder: &DataFolder, config: Config, ambient: Ambient) -> Result<Self, ServeError> {
         let identity = Identity::load(&folder.server_certificate(), &folder.server_key())?;
         let operations_key = operations_key(folder)?;
+        there(&folder.database())?;
         let store = Arc::new(RedbStore::open(&folder.database(), config.store_settings())?);
         // Ports are taken before anything costly is done, so that a second server says so at once.
         let devices = listen(config.server.device_listen, "devices", "server.device_listen").await?;
@@ -117,6 +125,14 @@ impl Server {
         self.service.finish().await;
         self.service.policies.close();
         self.service.store.close().await
+    }
+}
+
+/// Only `init` makes a database. One that is lost would otherwise be an empty one, which knows no device and no operator.
+fn there(database: &Path) -> Result<(), ServeError> {
+    match std::fs::metadata(database) {
+        Ok(file) if file.len() > 0 => Ok(()),
+        Ok(_) | Err(_) => Err(ServeError::NoDatabase(database.display().to_string())),
     }
 }
 

@@ -1,6 +1,10 @@
 //! What was acknowledged survives a power failure.
 
+use landfall::clock::Ambient;
+use landfall::config::Config;
+use landfall::server::Server;
 use landfall_tests::power::{Plan, run};
+use landfall_tests::world::World;
 
 #[test]
 fn a_power_failure_loses_nothing_that_was_acknowledged() {
@@ -22,4 +26,22 @@ fn the_same_seed_is_the_same_history() {
     let plan = Plan { points: 16, seed: 9, lying: false, threads: 1 };
     let (one, other) = (run(&plan), run(&plan));
     assert_eq!(format!("{one:?}"), format!("{other:?}"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_lost_is_not_made_anew_without_a_word() {
+    let world = World::new().await;
+    let folder = world.folder.clone();
+    let (_place, database) = world.stop().await;
+    let config = Config::load(&folder.config()).unwrap();
+    std::fs::write(&database, b"").unwrap();
+    for lost in [false, true] {
+        if lost {
+            std::fs::remove_file(&database).unwrap();
+        }
+        let started = Server::start(&folder, config.clone(), Ambient::system()).await;
+        let said = started.err().expect("it must not start").to_string();
+        assert!(said.contains("restore it from a backup"), "{said}");
+        assert_eq!(database.exists(), !lost, "nothing was made");
+    }
 }

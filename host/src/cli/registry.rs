@@ -147,7 +147,12 @@ async fn import(common: &Common, args: ImportArgs) -> Result<(), CliError> {
     let answer = answer?;
     out.value(&answer)?;
     out.say(summary(&answer, all_or_nothing))?;
-    if answer.get("refused").and_then(Value::as_u64).unwrap_or_default() > 0 { Err(CliError::Told) } else { Ok(()) }
+    let stopped = answer.get("stopped").and_then(Value::as_str);
+    if let Some(why) = stopped {
+        out.say(format!("The import stopped: {why}"))?;
+    }
+    let refused = answer.get("refused").and_then(Value::as_u64).unwrap_or_default() > 0;
+    if refused || stopped.is_some() { Err(CliError::Told) } else { Ok(()) }
 }
 
 async fn list(common: &Common, args: &ListArgs) -> Result<(), CliError> {

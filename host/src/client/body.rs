@@ -48,6 +48,9 @@ impl FileUpload {
             if about.is_dir() {
                 return Err(std::io::Error::from(std::io::ErrorKind::IsADirectory));
             }
+            if !about.is_file() {
+                return Err(std::io::Error::other("it is no regular file: write what comes from it to one first"));
+            }
             Ok((file, about.len()))
         });
         let (file, len) = opened.await.map_err(std::io::Error::other)??;
