@@ -9,8 +9,9 @@
 
 use std::sync::Arc;
 
-use axum::middleware;
-use axum::response::Response;
+use axum::extract::Request;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
 use tokio::sync::Semaphore;
 
@@ -50,8 +51,21 @@ pub fn router(service: Arc<Service>) -> Router {
             Problem::new(405, "the path is known, and this method is none of its")
         })
         .layer(Extension(imports))
+        .layer(middleware::from_fn(to_its_end))
         .layer(middleware::map_response(with_security_headers))
         .with_state(service)
+}
+
+/// Goes on with a request whose caller has gone away. What was half done would stay so: a change that is on disk and in
+/// nobody's catalogue. (A body that does not come any more still ends what waits for it.)
+async fn to_its_end(request: Request, next: Next) -> Response {
+    match tokio::spawn(next.run(request)).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            tracing::error!(%error, "a request of the management API was not carried to its end");
+            Problem::new(500, "the request failed here; the server's log says why").into_response()
+        }
+    }
 }
 
 /// What a browser that is led here must not do.

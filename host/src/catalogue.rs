@@ -128,7 +128,7 @@ impl Bound {
 }
 
 impl Catalogue {
-    /// The catalogue of what the store holds. Hubs keep the counters that they have in `before`.
+    /// The catalogue of what the store holds. Hubs go on counting the places that are being taken in `before`.
     pub fn new(records: CatalogueRecords, before: &Self, watches: &Arc<Watches>) -> Self {
         let scopes = records.scopes.into_iter().map(|records| {
             let known = before.scope(&records.scope);
@@ -165,7 +165,7 @@ impl ScopeCatalogue {
         Self {
             hubs_digest: Digest::of(hubs_text.as_bytes()),
             hubs_text,
-            hubs: Hubs::new(hubs.into_iter().map(|(hub, load)| (hub, load.assigned)), hubs_before),
+            hubs: Hubs::new(hubs, hubs_before),
             scope,
             revision,
             authorities,

@@ -191,6 +191,7 @@ impl Config {
         StoreSettings {
             cache_bytes: limits.cache_mib.saturating_mul(MIB),
             entries_kept: limits.refusals_kept,
+            decisions_per_device: limits.decisions_per_device,
             device_queue: limits.device_queue,
             bulk_queue: limits.bulk_queue,
             batch_writes: limits.batch_writes,

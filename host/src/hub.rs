@@ -1,7 +1,9 @@
 //! Linked hubs: where devices go.
 
+pub mod load;
 pub mod record;
 pub mod room;
 
-pub use record::{Connector, Hub, HubLoad, HubState, Location};
+pub use load::HubLoad;
+pub use record::{Connector, Hub, HubState, Location};
 pub use room::{Hubs, LinkedHub, Pending};

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::attestation::x509::{CertificateInfo, PresentedChain};
-use crate::clock::Timestamp;
+use crate::clock::{self, Timestamp};
 use crate::json::JsonText;
 use crate::ledger::EntryKind;
 use crate::names::{IdScope, OperationId, RegistrationId, TrackingId};
@@ -119,7 +119,7 @@ pub async fn poll(
         if !matches!(known.progress(), Progress::Waiting { .. }) {
             return Ok((operation, joined(service, &request, &known, wait).await?));
         }
-    } else if let Some(registration) = admitted.before.as_ref().filter(|before| before.updated_at >= begun.at) {
+    } else if let Some(registration) = admitted.before.as_ref().filter(|before| answers(before, &operation, begun.at)) {
         return Ok((operation, Status::Finished(Arc::new(registration.clone()))));
     } else if begun.with_payload {
         // The server was started again meanwhile. Where nothing was decided yet, nobody knows what the device said: it
@@ -128,6 +128,12 @@ pub async fn poll(
         request.payload = Some(said.ok_or(RegisterError::NotFound)?);
     }
     go_on(service, request, admitted, operation, Asked::Poll, wait).await
+}
+
+/// Whether a registration is the result of an operation, or of a later one: the moment alone would not do, for a clock
+/// that was set back.
+fn answers(registration: &Registration, operation: &OperationId, begun: Timestamp) -> bool {
+    registration.operation == *operation || registration.updated_at >= begun
 }
 
 /// What a device said in a request whose decision is in the ledger.
@@ -164,9 +170,9 @@ async fn go_on(
     asked: Asked,
     wait: Duration,
 ) -> Result<(OperationId, Status), RegisterError> {
-    let now = request.received_at;
     let claimant = claimant(&request, &admitted);
-    let operation = match service.operations.begin(&claimant, new_id, now, asked, request.payload.as_ref()) {
+    let operation = match service.operations.begin(&claimant, new_id, clock::instant(), asked, request.payload.as_ref())
+    {
         Found::Mine(operation) => {
             request.payload = operation.said();
             let work = UnderWay::new(service, request, admitted, operation.id.clone());
@@ -180,7 +186,7 @@ async fn go_on(
         Found::Full => return Err(RegisterError::Busy),
     };
     let progress = operation.settled(wait).await;
-    Ok((operation.id.clone(), status(service, &progress, now)?))
+    Ok((operation.id.clone(), status(service, &progress)?))
 }
 
 /// Waits for an operation that another request began. Whoever is refused by it is refused under a tracking id of its
@@ -195,7 +201,7 @@ async fn joined(
     if let Progress::Refused(cause) = &progress {
         refusal::report(service, request, cause);
     }
-    status(service, &progress, request.received_at)
+    status(service, &progress)
 }
 
 /// Steps 3 to 5, whether or not the device still listens.
@@ -213,12 +219,7 @@ async fn carry_out(service: Arc<Service>, claimant: Claimant, work: UnderWay, op
         }
     };
     service.metrics.registered(progress.word());
-    // What waits is kept so that a poll finds its time; everything else is in the store or begins anew.
-    let waits = matches!(progress, Progress::Waiting { .. });
-    operation.set(progress);
-    if !waits {
-        service.operations.end(&claimant);
-    }
+    service.operations.conclude(&claimant, &operation, progress);
 }
 
 fn claimant(request: &Request, admitted: &Admitted) -> Claimant {
@@ -226,11 +227,11 @@ fn claimant(request: &Request, admitted: &Admitted) -> Claimant {
     Claimant { scope, id, key: admitted.factors.key_identity }
 }
 
-fn status(service: &Service, progress: &Progress, now: Timestamp) -> Result<Status, RegisterError> {
+fn status(service: &Service, progress: &Progress) -> Result<Status, RegisterError> {
     match progress {
         Progress::Running => Ok(Status::Assigning { retry_after: service.config.limits.device.poll_seconds }),
         Progress::Waiting { until } => {
-            let seconds = until.since(now).as_millis().div_ceil(1000);
+            let seconds = until.saturating_duration_since(clock::instant()).as_millis().div_ceil(1000);
             Ok(Status::Assigning { retry_after: u64::try_from(seconds).unwrap_or(u64::MAX).max(1) })
         }
         Progress::Finished(registration) => Ok(Status::Finished(Arc::clone(registration))),

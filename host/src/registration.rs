@@ -31,6 +31,9 @@ pub struct Registration {
     pub updated_at: Timestamp,
     /// 1 for the first state, one more for each later one; guards against two writers.
     pub generation: u64,
+    /// The decisions before this one that the ledger still holds, the latest first.
+    #[serde(default)]
+    pub earlier: Vec<TrackingId>,
 }
 
 /// What became of a registration.

@@ -89,8 +89,20 @@ impl Service {
         self.catalogue.load_full()
     }
 
-    /// Reads the catalogue anew, after something in it was changed. What decisions will name by digest is kept first.
+    /// Reads the catalogue anew, after something in it was changed. What is changed is on disk by then, so that a store
+    /// that is busy is asked again: the change must not lie there unseen until somebody makes another one.
     pub async fn reload(&self) -> Result<(), StoreError> {
+        for pause in RELOAD_PAUSES {
+            match self.read_catalogue().await {
+                Err(StoreError::Busy) => tokio::time::sleep(Duration::from_millis(pause)).await,
+                done => return done,
+            }
+        }
+        self.read_catalogue().await
+    }
+
+    /// What decisions will name by digest is kept before they can.
+    async fn read_catalogue(&self) -> Result<(), StoreError> {
         let _one_at_a_time = self.changing.lock().await;
         let records = self.store.load_catalogue().await?;
         let catalogue = Catalogue::new(records, &self.catalogue.load(), &self.watches);
@@ -104,15 +116,6 @@ impl Service {
         let revisions = plugins.flat_map(|plugin| std::iter::once(plugin.live).chain(plugin.previous.first().copied()));
         self.images.settle(needed.iter(), revisions);
         self.watches.retain(&watched(&catalogue, &needed));
-        Ok(())
-    }
-
-    /// Takes over the store's counts of devices, when the copy may be behind.
-    pub async fn recount_hubs(&self, scope: &ScopeCatalogue) -> Result<(), StoreError> {
-        let records = self.store.load_catalogue().await?;
-        for (hub, load) in records.scopes.iter().filter(|records| records.scope == scope.scope).flat_map(|r| &r.hubs) {
-            scope.hubs.set_assigned(&hub.name, load.assigned);
-        }
         Ok(())
     }
 
@@ -241,3 +244,6 @@ impl GroupCounts for StoredCounts {
 
 /// Refusals that may wait to be written. They are small, and past this the log alone has them.
 const REFUSALS_BEING_KEPT: usize = 256;
+
+/// How long a change of the catalogue waits for a store that is busy before it asks again; in milliseconds.
+const RELOAD_PAUSES: [u64; 7] = [10, 20, 50, 100, 200, 500, 1000];

@@ -45,7 +45,8 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Listing<Registration>, StoreError>;
 
     /// Writes a registration, its hub's count, its group's counts and its ledger entry, if all of
-    /// [`RegistrationCommit`]'s conditions hold.
+    /// [`RegistrationCommit`]'s conditions hold. Of the decisions that stood before it, the latest are kept and the
+    /// others go: a device that registers in a loop must not fill the disk.
     async fn commit_registration(&self, commit: RegistrationCommit) -> Result<CommitOutcome, StoreError>;
 
     /// Removes a registration, gives its place in its hub and groups back, and answers it.
@@ -225,6 +226,9 @@ pub struct RegistrationCommit {
     pub registration: Registration,
     /// The version that was read when the decision was made; absent when there was no registration.
     pub expected: Option<Version>,
+    /// The manufacturing record on which the device was admitted, if there was one. What stands there now must admit
+    /// it too.
+    pub record: Option<ManufacturingRecord>,
     /// What explains it.
     pub entry: Entry,
 }
@@ -238,6 +242,8 @@ pub enum CommitOutcome {
     NoRoom,
     /// Another request wrote this registration since it was read; this is what stands there. Nothing was written.
     Overtaken(Option<Box<Registration>>),
+    /// The manufacturing record is another now, in what admits a device: it was quarantined, say. Nothing was written.
+    RecordChanged,
 }
 
 /// Part of a listing: so many after a key.
@@ -420,7 +426,7 @@ pub struct ScopeRecords {
     /// Counts up with every change of what follows, but for how full the hubs are. Writing into a scope that was not
     /// made makes it.
     pub revision: u64,
-    /// Linked hubs and how full they are, by name.
+    /// Linked hubs and how full they are, by name: numbers that go on following the store.
     pub hubs: Vec<(Hub, HubLoad)>,
     /// Enrollment groups, by id.
     pub groups: Vec<Group>,

@@ -181,7 +181,7 @@ fn patient(config: &mut Config) {
 }
 
 /// The same, and enough of all else that a policy that logs without end is cut off by nothing but its log.
-fn talkative(config: &mut Config) {
+pub(crate) fn talkative(config: &mut Config) {
     patient(config);
     config.limits.policy.host_calls = 100_000;
     config.limits.policy.fuel = 1_000_000_000;
@@ -206,12 +206,12 @@ async fn device_in(world: &World, id: &str, allocation: Value) -> Device {
     world.stranger(id, &issued)
 }
 
-fn selected_by(plugin: &str) -> Value {
+pub(crate) fn selected_by(plugin: &str) -> Value {
     json!({ "selection": { "plugin": plugin } })
 }
 
 /// Publishes a guest under a name, which must succeed.
-async fn publish(world: &World, name: &str, guest: &str) -> Value {
+pub(crate) async fn publish(world: &World, name: &str, guest: &str) -> Value {
     let answer = try_publish(world, name, component(guest)).await;
     assert!(answer.status.is_success(), "{guest} as {name}: {answer:?}");
     json_of(&answer)

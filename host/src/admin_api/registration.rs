@@ -52,8 +52,7 @@ pub(super) async fn show(State(service): State<Arc<Service>>, At((scope, id)): A
 pub(super) async fn remove(State(service): State<Arc<Service>>, At((scope, id)): At<(String, String)>) -> Answer {
     let scope = known(&service, &scope)?;
     let removed = service.store.delete_registration(&scope.scope, &id.parse()?).await?;
-    let removed = removed.ok_or_else(|| missing(&id))?;
-    scope.hubs.moved(removed.hub(), None);
+    removed.ok_or_else(|| missing(&id))?;
     body::no_content()
 }
 
@@ -118,6 +117,8 @@ pub(super) struct RegistrationView {
     operation_id: String,
     /// The tracking id under which the ledger explains it.
     decision: String,
+    /// The decisions before it that the ledger still holds, the latest first.
+    earlier_decisions: Vec<String>,
     created_at: String,
     updated_at: String,
     /// 1 for the first state, one more for each later one.
@@ -147,6 +148,7 @@ fn view(registration: &Registration) -> RegistrationView {
         key_identity: registration.key_identity.map(|key| key.to_string()),
         operation_id: registration.operation.to_string(),
         decision: registration.decision.to_string(),
+        earlier_decisions: registration.earlier.iter().map(ToString::to_string).collect(),
         created_at: registration.created_at.to_string(),
         updated_at: registration.updated_at.to_string(),
         generation: registration.generation,

@@ -312,16 +312,19 @@ impl Bindings<'_> {
     async fn fit(&mut self, binding: PolicyBinding, (at, wanted): (String, Wanted)) -> Option<PolicyBinding> {
         let image = match self.service.images.get(&self.scope.bind_one(&binding)).await {
             Ok(image) => image,
-            Err(ImageError::Configure(ConfigureError::Refused { problems })) => {
-                let under = |pointer: &str| format!("{at}/settings{pointer}");
-                self.errors
-                    .extend(problems.iter().map(|problem| part(under(&problem.pointer), problem.message.clone())));
+            Err(error) => {
+                match &*error {
+                    ImageError::Configure(ConfigureError::Refused { problems }) => {
+                        let at = |pointer: &str| format!("{at}/settings{pointer}");
+                        self.errors.extend(problems.iter().map(|p| part(at(&p.pointer), p.message.clone())));
+                    }
+                    ImageError::NotPublished(_) | ImageError::NoComponent(_) => {
+                        self.errors.push(part(format!("{at}/plugin"), error.to_string()));
+                    }
+                    _ => self.errors.push(part(at, error.to_string())),
+                }
                 return None;
             }
-            Err(error @ (ImageError::NotPublished(_) | ImageError::NoComponent(_))) => {
-                return self.wrong(format!("{at}/plugin"), error.to_string());
-            }
-            Err(error) => return self.wrong(at, error.to_string()),
         };
         let worlds: Worlds = image.revision().card().worlds;
         match wanted {

@@ -169,8 +169,10 @@ limits! {
         batch_writes: usize = 512, 1 to 100_000, "writes", "the next transaction takes the rest";
         /// About how much goes into one transaction.
         batch_kib: usize = 256, 16 to 65_536, "KiB", "the next transaction takes the rest";
-        /// Refusals that are kept in the ledger. Decisions that led to a registration are kept always.
+        /// Refusals and postponements that are kept in the ledger.
         refusals_kept: u64 = 100_000, 1_000 to 1_000_000_000, "entries", "the oldest ones are forgotten";
+        /// Decisions of one device that are kept beside the one that it rests on.
+        decisions_per_device: usize = 32, 0 to 100_000, "decisions", "the oldest ones are forgotten";
         /// How much of the database is held in memory.
         cache_mib: usize = 128, 8 to 1_048_576, "MiB", "the rest is read from disk";
     }

@@ -57,10 +57,3 @@ pub enum Connector {
     #[default]
     None,
 }
-
-/// How full a hub is. Kept by the store, in the same transaction as the registrations that it counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct HubLoad {
-    /// Devices assigned to it.
-    pub assigned: u64,
-}

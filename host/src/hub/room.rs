@@ -1,13 +1,14 @@
-//! How full the hubs are, as far as choosing needs to know.
+//! Which hubs there are to choose from, and how full they are.
 //!
-//! The truth is in the store and is checked in the transaction that fills a place. This copy follows it so that a
-//! decision need not read one row a hub; when it is behind, a choice loses its race and is made again.
+//! The store checks for room in the transaction that fills a place, and keeps the counts that are looked at here up to
+//! date, so that a decision need not read one row a hub. A choice that was made a moment too late loses its race and is
+//! made again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{Hub, HubState};
+use super::{Hub, HubLoad, HubState};
 use crate::names::HubName;
 use crate::policy::call::{self, Candidate};
 
@@ -17,8 +18,9 @@ pub struct Hubs {
     hubs: Vec<LinkedHub>,
     /// The same as policies are told of them, in the same order.
     told: Arc<[call::Hub]>,
-    /// Those of hubs that were unlinked as well: registrations under way still move them, and the hub may come back.
-    counters: HashMap<HubName, Arc<Counters>>,
+    /// Places that are being taken. Those of hubs that were unlinked as well: registrations are under way there, and the
+    /// hub may come back.
+    pending: HashMap<HubName, Arc<AtomicU32>>,
 }
 
 /// A hub and its counters.
@@ -26,41 +28,32 @@ pub struct Hubs {
 pub struct LinkedHub {
     /// What the operator says of it.
     pub hub: Hub,
-    counters: Arc<Counters>,
-}
-
-#[derive(Debug, Default)]
-struct Counters {
-    assigned: AtomicU64,
-    pending: AtomicU32,
+    load: HubLoad,
+    pending: Arc<AtomicU32>,
 }
 
 /// A place in a hub that is being taken. Dropping it ends the wait, however the registration ended.
 #[derive(Debug)]
-pub struct Pending(Arc<Counters>);
+pub struct Pending(Arc<AtomicU32>);
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        self.0.pending.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Hubs {
-    /// Hubs with counts as the store has them. A hub that was there before keeps its counters, which
-    /// registrations under way are still moving.
-    pub fn new(records: impl IntoIterator<Item = (Hub, u64)>, before: Option<&Self>) -> Self {
-        let mut counters = before.map(|hubs| hubs.counters.clone()).unwrap_or_default();
-        let mut hubs: Vec<LinkedHub> = records
-            .into_iter()
-            .map(|(hub, assigned)| {
-                let new = || Arc::new(Counters { assigned: assigned.into(), pending: 0.into() });
-                let counters = Arc::clone(counters.entry(hub.name.clone()).or_insert_with(new));
-                LinkedHub { hub, counters }
-            })
-            .collect();
+    /// Hubs with their counts. Places that are being taken in a hub that was there before go on being counted.
+    pub fn new(records: impl IntoIterator<Item = (Hub, HubLoad)>, before: Option<&Self>) -> Self {
+        let mut pending = before.map(|hubs| hubs.pending.clone()).unwrap_or_default();
+        let linked = records.into_iter().map(|(hub, load)| {
+            let pending = Arc::clone(pending.entry(hub.name.clone()).or_default());
+            LinkedHub { hub, load, pending }
+        });
+        let mut hubs: Vec<LinkedHub> = linked.collect();
         hubs.sort_by(|a, b| a.hub.name.cmp(&b.hub.name));
         let told = hubs.iter().map(|linked| told(&linked.hub)).collect();
-        Self { hubs, told, counters }
+        Self { hubs, told, pending }
     }
 
     /// The hubs, in the order of their names.
@@ -97,40 +90,18 @@ impl Hubs {
     pub fn is_empty(&self) -> bool {
         self.hubs.is_empty()
     }
-
-    /// Follows a registration that has moved: from a hub, to a hub.
-    pub fn moved(&self, from: Option<&HubName>, to: Option<&HubName>) {
-        if from == to {
-            return;
-        }
-        if let Some(old) = from.and_then(|name| self.counters.get(name)) {
-            let less = |count: u64| Some(count.saturating_sub(1));
-            // The closure always answers, so there is no failure to look at.
-            let _ = old.assigned.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-        }
-        if let Some(new) = to.and_then(|name| self.counters.get(name)) {
-            new.assigned.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Takes over what the store counts.
-    pub fn set_assigned(&self, name: &HubName, assigned: u64) {
-        if let Some(linked) = self.get(name) {
-            linked.counters.assigned.store(assigned, Ordering::Relaxed);
-        }
-    }
 }
 
 impl LinkedHub {
     /// Devices assigned to it.
     pub fn assigned(&self) -> u64 {
-        self.counters.assigned.load(Ordering::Relaxed)
+        self.load.assigned()
     }
 
     /// Announces that a place is being taken.
     pub fn pending(&self) -> Pending {
-        self.counters.pending.fetch_add(1, Ordering::Relaxed);
-        Pending(Arc::clone(&self.counters))
+        self.pending.fetch_add(1, Ordering::Relaxed);
+        Pending(Arc::clone(&self.pending))
     }
 
     /// Why it cannot take a device, if it cannot. A device's own hub can, even when it is full or draining.
@@ -150,7 +121,7 @@ impl LinkedHub {
 
     /// The hub as it is shown to a policy now.
     pub fn candidate(&self, position: u32) -> Candidate {
-        let pending = self.counters.pending.load(Ordering::Relaxed);
+        let pending = self.pending.load(Ordering::Relaxed);
         Candidate { hub: position, assigned: self.assigned(), pending }
     }
 }
@@ -178,7 +149,10 @@ mod tests {
     #[test]
     fn a_device_may_stay_where_it_is_even_when_nobody_else_may_come() {
         let hubs = Hubs::new(
-            [(hub("full.example", 1, HubState::Active), 1), (hub("old.example", 9, HubState::Draining), 1)],
+            [
+                (hub("full.example", 1, HubState::Active), 1.into()),
+                (hub("old.example", 9, HubState::Draining), 1.into()),
+            ],
             None,
         );
         for linked in hubs.iter() {
@@ -189,31 +163,15 @@ mod tests {
     }
 
     #[test]
-    fn counters_outlive_a_change_of_the_hub() {
-        let before = Hubs::new([(hub("a.example", 1, HubState::Active), 4)], None);
+    fn what_is_being_taken_is_counted_on_through_a_change_of_the_hub_and_while_it_is_gone() {
         let name = "a.example".parse().unwrap();
+        let before = Hubs::new([(hub("a.example", 1, HubState::Active), 4.into())], None);
         let pending = before.get(&name).unwrap().pending();
-        let after = Hubs::new([(hub("a.example", 9, HubState::Active), 99)], Some(&before));
-        before.moved(None, Some(&name));
+        let without = Hubs::new([], Some(&before));
+        let after = Hubs::new([(hub("a.example", 9, HubState::Active), 5.into())], Some(&without));
         let linked = after.get(&name).unwrap();
         assert_eq!((linked.assigned(), linked.candidate(0).pending), (5, 1));
         drop(pending);
         assert_eq!(linked.candidate(0).pending, 0);
-        after.moved(Some(&name), None);
-        assert_eq!(linked.assigned(), 4);
-    }
-
-    #[test]
-    fn a_hub_that_comes_back_goes_on_counting_where_it_was() {
-        let name = "a.example".parse().unwrap();
-        let before = Hubs::new([(hub("a.example", 9, HubState::Active), 4)], None);
-        let without = Hubs::new([], Some(&before));
-        // A registration that began before the hub went, and one that leaves it while it is gone.
-        before.moved(None, Some(&name));
-        without.moved(Some(&name), None);
-        without.moved(Some(&name), None);
-        let after = Hubs::new([(hub("a.example", 9, HubState::Active), 99)], Some(&without));
-        before.moved(None, Some(&name));
-        assert_eq!(after.get(&name).unwrap().assigned(), 4);
     }
 }

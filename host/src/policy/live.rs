@@ -3,7 +3,7 @@
 //! An enrollment names a plugin and settings; a decision needs the image made of both, and of the limits that the
 //! operator has set for the plugin. Groups share images, and a million individual enrollments may name as many
 //! settings, so images are made when they are first needed and shared from then on. Making one reads the compiled
-//! component from the cache, or compiles it; one is made at a time, on a thread that may block.
+//! component from the cache, or compiles it, on a thread that may block.
 //!
 //! **What stays.** The images of all groups, and those of whoever is asked or rolled back to when one of them breaks,
 //! are resident: the revision before the live one stays loaded, so that going back to it takes no longer than the next
@@ -13,12 +13,15 @@
 //!
 //! What an image was made of is kept in the store before it can decide anything: a decision names it by digest.
 
+mod making;
+
 use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use self::making::Making;
 use super::image::{ConfigureError, Configured, Fetched, Image, LoadError, Revision};
 use super::rules::PluginLimits;
 use super::{PolicyHost, shipped};
@@ -34,7 +37,7 @@ pub struct Images {
     ready: RwLock<HashMap<Key, Ready>>,
     revisions: RwLock<HashMap<Digest, Arc<Revision>>>,
     resident: RwLock<Resident>,
-    making: tokio::sync::Mutex<()>,
+    making: Making,
     uses: AtomicU64,
     max_images: usize,
 }
@@ -110,23 +113,40 @@ impl Images {
             ready: RwLock::default(),
             revisions: RwLock::default(),
             resident: RwLock::default(),
-            making: tokio::sync::Mutex::default(),
+            making: Making::new(),
             uses: AtomicU64::new(0),
             max_images,
         }
     }
 
     /// The image of a bound policy.
-    pub async fn get(&self, bound: &Bound) -> Result<Arc<ReadyImage>, ImageError> {
+    ///
+    /// # Errors
+    ///
+    /// An [`ImageError`], which those who asked for the same image at the same time share.
+    pub async fn get(&self, bound: &Bound) -> Result<Arc<ReadyImage>, Arc<ImageError>> {
         let revision = bound.revision.ok_or_else(|| ImageError::NotPublished(bound.plugin.clone()))?;
         let key = Key::of(bound, revision);
         if let Some(image) = self.find(key) {
             return Ok(image);
         }
-        let _one_at_a_time = self.making.lock().await;
+        let turn = self.making.turn(key).await;
         if let Some(image) = self.find(key) {
             return Ok(image);
         }
+        if let Some(error) = turn.failed() {
+            return Err(error);
+        }
+        let made = {
+            let _room = turn.room().await;
+            self.make(bound, revision).await
+        };
+        let image = turn.ended(made)?;
+        self.keep(key, Arc::clone(&image));
+        Ok(image)
+    }
+
+    async fn make(&self, bound: &Bound, revision: Digest) -> Result<Arc<ReadyImage>, ImageError> {
         let revision = self.revision(revision).await?;
         let (host, settings) = (Arc::clone(&self.host), bound.settings.as_str().to_owned());
         let budgets = bound.limits.within(self.host.budgets());
@@ -136,9 +156,7 @@ impl Images {
             .map_err(|_| ImageError::Interrupted)??;
         self.store.keep_content(bound.settings.as_str().as_bytes().to_vec()).await?;
         let budget = self.store.keep_content(text).await?;
-        let image = Arc::new(ReadyImage { image, budget, made: clock::instant() });
-        self.keep(key, Arc::clone(&image));
-        Ok(image)
+        Ok(Arc::new(ReadyImage { image, budget, made: clock::instant() }))
     }
 
     /// A revision whose component is in the store, or comes with Landfall.

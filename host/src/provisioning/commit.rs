@@ -23,15 +23,12 @@ use crate::store::{CommitOutcome, RegistrationCommit};
 
 /// Asks the policies and commits what they wish.
 pub(super) async fn decide_and_commit(service: &Service, mut work: UnderWay) -> Result<Progress, RegisterError> {
-    let mut recounted = false;
     for attempt in 0..MAX_ATTEMPTS {
         let written = match decide::decide(service, &mut work, attempt).await {
             Wish::Hub { first, alternates, device_id } => {
                 take_first_with_room(service, &mut work, first, alternates, device_id, attempt).await?
             }
             Wish::Postpone(postponement) => return postpone(service, &work, postponement).await,
-            // The copy of the counts may be behind: before a device is failed for it, the store is asked.
-            Wish::NoRoom { .. } if !recounted => Written::NoRoom,
             // A device that has a place keeps it until there is another: a hub that was unlinked by mistake must not cost
             // a fleet its assignments when it starts anew.
             Wish::NoRoom { detail } if work.has_a_place() => {
@@ -42,9 +39,10 @@ pub(super) async fn decide_and_commit(service: &Service, mut work: UnderWay) -> 
         };
         match written {
             Written::Done(progress) => return Ok(progress),
-            Written::NoRoom => {
-                service.recount_hubs(&work.admitted.scope).await?;
-                recounted = true;
+            Written::NoRoom => {}
+            Written::RecordChanged => {
+                let detail = "its manufacturing record was changed meanwhile; the device is admitted anew".to_owned();
+                return postpone(service, &work, Postponement::soon("record-changed", detail)).await;
             }
             Written::Overtaken(now) if was_taken_back(&work, now.as_deref()) => {
                 let detail = "an operator removed or released the registration meanwhile; the device is admitted anew";
@@ -65,6 +63,8 @@ enum Written {
     NoRoom,
     /// Another request wrote the registration; this stands there.
     Overtaken(Option<Box<Registration>>),
+    /// The manufacturing record may not admit the device any more.
+    RecordChanged,
 }
 
 async fn take_first_with_room(
@@ -88,7 +88,7 @@ async fn take_first_with_room(
         let verdict = Verdict::Assigned { hub, device_id, group_path: assignment.group_path.clone() };
         match write(service, work, Outcome::Assigned(assignment), verdict).await? {
             Written::NoRoom => {}
-            done @ (Written::Done(_) | Written::Overtaken(_)) => {
+            done @ (Written::Done(_) | Written::Overtaken(_) | Written::RecordChanged) => {
                 // Step 5. A hub that needs no telling has learned of the device when the device connects.
                 match connector {
                     Connector::None => return Ok(done),
@@ -121,10 +121,10 @@ async fn write(
 ) -> Result<Written, RegisterError> {
     let before = work.admitted.before.as_ref();
     let registration = placement::registration(work, outcome);
-    let from = before.and_then(Registration::hub).cloned();
     let commit = RegistrationCommit {
         scope: work.request.scope.clone(),
         expected: before.map(Registration::version),
+        record: work.admitted.record.clone(),
         registration,
         entry: work.entry(verdict),
     };
@@ -134,10 +134,8 @@ async fn write(
         watch.meters.committed(began.elapsed());
     }
     match committed {
-        CommitOutcome::Committed(registration) => {
-            work.admitted.scope.hubs.moved(from.as_ref(), registration.hub());
-            Ok(Written::Done(Progress::Finished(Arc::from(registration))))
-        }
+        CommitOutcome::Committed(registration) => Ok(Written::Done(Progress::Finished(Arc::from(registration)))),
+        CommitOutcome::RecordChanged => Ok(Written::RecordChanged),
         CommitOutcome::NoRoom => Ok(Written::NoRoom),
         CommitOutcome::Overtaken(now) => Ok(Written::Overtaken(now)),
     }
@@ -145,12 +143,13 @@ async fn write(
 
 /// The device waits; the operator can read why.
 async fn postpone(service: &Service, work: &UnderWay, postponement: Postponement) -> Result<Progress, RegisterError> {
-    let until = work.now().plus(postponement.retry_after);
+    let until = service.ambient.now().plus(postponement.retry_after);
+    let again_at = clock::instant() + postponement.retry_after;
     let Postponement { kind, detail, .. } = postponement;
     tracing::warn!(tracking_id = %work.request.tracking_id, kind, detail, "a registration waits");
     let verdict = Verdict::Postponed { until, kind: kind.to_owned(), detail };
     service.store.record_entry(work.entry(verdict)).await?;
-    Ok(Progress::Waiting { until })
+    Ok(Progress::Waiting { until: again_at })
 }
 
 /// Whether an operator removed the registration, or released it from its key, after the device had been admitted. What was

@@ -159,12 +159,13 @@ async fn deliberation(service: &Service, work: &UnderWay, attempt: u32) -> Delib
         }
         images.push(chain);
     }
+    let current = work.admitted.before.as_ref().and_then(Registration::assignment);
     Deliberation {
         scope: Arc::clone(&work.admitted.scope),
         terms: Arc::clone(&work.admitted.terms),
         allocation,
         images,
-        current: work.admitted.before.as_ref().and_then(Registration::hub).cloned(),
+        current: current.map(|place| (place.hub.clone(), place.device_id.clone())),
         device: Arc::clone(&work.device),
         device_id: work.admitted.device_id.clone(),
         call: work.call(attempt),

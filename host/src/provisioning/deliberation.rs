@@ -33,8 +33,8 @@ pub(super) struct Deliberation {
     pub(super) allocation: Arc<BoundAllocation>,
     /// For each of the allocation's policies, in their order: what runs it and then its stand-ins, or why one cannot run.
     pub(super) images: Vec<Vec<Result<Arc<ReadyImage>, Postponement>>>,
-    /// The hub that the device is on.
-    pub(super) current: Option<HubName>,
+    /// The hub that the device is on, and its id there.
+    pub(super) current: Option<(HubName, DeviceId)>,
     pub(super) device: Arc<Device>,
     /// The operator's word on the device's id in its hub.
     pub(super) device_id: Option<DeviceId>,
@@ -53,6 +53,9 @@ impl Deliberation {
     /// Asks for a hub and then for the device's place there.
     pub(super) fn decide(&self, waited: Duration) -> (Wish, Vec<PolicyCall>) {
         let mut calls = Calls::new(waited);
+        if let Some(wish) = self.stay(&mut calls) {
+            return (wish, calls.made);
+        }
         let (candidates, refusals) = self.candidates();
         if candidates.is_empty() {
             let none = "no hub is linked; link one with `landfall hub link`".to_owned();
@@ -87,15 +90,19 @@ impl Deliberation {
         (self.placed(hub, &mut calls), calls.made)
     }
 
+    /// A device that is never to be moved stays on its hub, as long as that is linked, and no policy is asked for one: a
+    /// policy that says no today must not cost it its place.
+    fn stay(&self, calls: &mut Calls) -> Option<Wish> {
+        let (hub, device_id) = self.current.clone().filter(|_| !self.terms.reprovision.update_hub_assignment)?;
+        let pending = self.scope.hubs.get(&hub)?.pending();
+        let first = Place { placement: self.placed(&hub, calls), hub, _pending: pending };
+        Some(Wish::Hub { first, alternates: Vec::new(), device_id: Some(device_id) })
+    }
+
     /// The hubs that the device may get now, and why the others are none.
     fn candidates(&self) -> (Candidates, Vec<String>) {
-        let (hubs, current) = (&self.scope.hubs, self.current.as_ref());
-        // A device that is never to be re-provisioned has one candidate: its hub, as long as that is linked.
-        let stays = current.filter(|hub| !self.terms.reprovision.update_hub_assignment && hubs.get(hub).is_some());
-        let allowed = match stays {
-            Some(hub) => Some(std::slice::from_ref(hub)),
-            None => self.terms.hubs.as_deref(),
-        };
+        let (hubs, current) = (&self.scope.hubs, self.current.as_ref().map(|(hub, _)| hub));
+        let allowed = self.terms.hubs.as_deref();
         let mut shown = Vec::with_capacity(hubs.len());
         let mut refusals = Vec::new();
         for (position, linked) in (0..).zip(hubs.iter()) {

@@ -11,7 +11,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
 use tokio::sync::watch;
@@ -40,8 +40,8 @@ pub enum Progress {
     Running,
     /// The policy could not decide, or asked for time. The next poll after the moment tries again.
     Waiting {
-        /// When to try again.
-        until: Timestamp,
+        /// When to try again: by a clock that nobody sets.
+        until: Instant,
     },
     /// It is on disk.
     Finished(Arc<Registration>),
@@ -108,11 +108,6 @@ impl Operation {
         self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Says how far it is.
-    pub fn set(&self, progress: Progress) {
-        self.progress.send_replace(progress);
-    }
-
     /// Waits until it is no longer running, at most so long; answers how far it is then.
     pub async fn settled(&self, at_most: Duration) -> Progress {
         let mut watcher = self.progress.subscribe();
@@ -166,7 +161,7 @@ impl Operations {
         &self,
         claimant: &Claimant,
         new_id: OperationId,
-        now: Timestamp,
+        now: Instant,
         asked: Asked,
         said: Option<&JsonText>,
     ) -> Found {
@@ -175,6 +170,7 @@ impl Operations {
             let due = match operation.progress() {
                 Progress::Running => false,
                 Progress::Waiting { until } => until <= now,
+                // Those have been forgotten; see [`Operations::conclude`].
                 Progress::Finished(_) | Progress::Refused(_) | Progress::Failed => true,
             };
             if !due {
@@ -183,7 +179,7 @@ impl Operations {
             if asked == Asked::Register {
                 *operation.said.lock().unwrap_or_else(PoisonError::into_inner) = said.cloned();
             }
-            operation.set(Progress::Running);
+            operation.progress.send_replace(Progress::Running);
             return Found::Mine(operation.clone());
         }
         if running.len() >= self.max_operations && !make_room(&mut running) {
@@ -200,9 +196,15 @@ impl Operations {
         self.running.lock().unwrap_or_else(PoisonError::into_inner).get(claimant).cloned()
     }
 
-    /// Forgets an operation whose result is in the store.
-    pub fn end(&self, claimant: &Claimant) {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(claimant);
+    /// Says how far an operation has come that was the caller's. One that waits is kept, so that a poll finds its time;
+    /// of any other the result is in the store, or it begins anew, and it is forgotten in the same moment: a request that
+    /// comes between could take it up again, and lose it.
+    pub fn conclude(&self, claimant: &Claimant, operation: &Operation, progress: Progress) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if !matches!(progress, Progress::Waiting { .. }) {
+            running.remove(claimant);
+        }
+        operation.progress.send_replace(progress);
     }
 
     /// How many are being worked on.
@@ -233,43 +235,60 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock;
 
     fn claimant(id: &str) -> Claimant {
         Claimant { scope: "s1".parse().unwrap(), id: id.parse().unwrap(), key: Digest::of(b"k") }
     }
 
-    fn begin(operations: &Operations, id: &str, now: u64) -> Found {
+    fn begin(operations: &Operations, id: &str, now: Instant) -> Found {
         let who = claimant(id);
-        let new = operations.new_id(&who.scope, &who.id, TrackingId::new(Timestamp::from_millis(now), [7; 10]), false);
-        operations.begin(&who, new, Timestamp::from_millis(now), Asked::Register, None)
+        let new = operations.new_id(&who.scope, &who.id, TrackingId::new(Timestamp::from_millis(0), [7; 10]), false);
+        operations.begin(&who, new, now, Asked::Register, None)
+    }
+
+    fn wait(operations: &Operations, id: &str, operation: &Operation, until: Instant) {
+        operations.conclude(&claimant(id), operation, Progress::Waiting { until });
     }
 
     #[test]
     fn two_requests_meet_the_same_operation() {
-        let operations = Operations::new(&[1; 32], 10);
-        let Found::Mine(first) = begin(&operations, "a", 0) else { panic!("not mine") };
-        let Found::Theirs(second) = begin(&operations, "A", 0) else { panic!("not theirs") };
+        let (operations, now) = (Operations::new(&[1; 32], 10), clock::instant());
+        let Found::Mine(first) = begin(&operations, "a", now) else { panic!("not mine") };
+        let Found::Theirs(second) = begin(&operations, "A", now) else { panic!("not theirs") };
         assert_eq!(first.id, second.id);
     }
 
     #[test]
     fn a_waiting_operation_is_taken_up_again_when_its_time_has_come() {
-        let operations = Operations::new(&[1; 32], 10);
-        let Found::Mine(first) = begin(&operations, "a", 0) else { panic!("not mine") };
-        first.set(Progress::Waiting { until: Timestamp::from_millis(50) });
-        assert!(matches!(begin(&operations, "a", 49), Found::Theirs(_)));
-        assert!(matches!(begin(&operations, "a", 50), Found::Mine(_)));
-        assert!(matches!(begin(&operations, "a", 50), Found::Theirs(_)));
+        let (operations, now) = (Operations::new(&[1; 32], 10), clock::instant());
+        let later = now + Duration::from_millis(50);
+        let Found::Mine(first) = begin(&operations, "a", now) else { panic!("not mine") };
+        wait(&operations, "a", &first, later);
+        assert!(matches!(begin(&operations, "a", now + Duration::from_millis(49)), Found::Theirs(_)));
+        assert!(matches!(begin(&operations, "a", later), Found::Mine(_)));
+        assert!(matches!(begin(&operations, "a", later), Found::Theirs(_)));
+    }
+
+    #[test]
+    fn what_has_ended_is_not_taken_up_again() {
+        let (operations, now) = (Operations::new(&[1; 32], 10), clock::instant());
+        let Found::Mine(first) = begin(&operations, "a", now) else { panic!("not mine") };
+        operations.conclude(&claimant("a"), &first, Progress::Failed);
+        let Found::Mine(second) = begin(&operations, "a", now) else { panic!("not mine") };
+        assert!(matches!(first.progress(), Progress::Failed));
+        assert!(matches!(second.progress(), Progress::Running));
+        assert!(matches!(begin(&operations, "a", now), Found::Theirs(_)));
     }
 
     #[test]
     fn a_full_table_forgets_what_waits_and_never_what_runs() {
-        let operations = Operations::new(&[1; 32], 2);
-        let Found::Mine(a) = begin(&operations, "a", 0) else { panic!("not mine") };
-        let Found::Mine(_) = begin(&operations, "b", 0) else { panic!("not mine") };
-        assert!(matches!(begin(&operations, "c", 0), Found::Full));
-        a.set(Progress::Waiting { until: Timestamp::from_millis(50) });
-        assert!(matches!(begin(&operations, "c", 0), Found::Mine(_)));
+        let (operations, now) = (Operations::new(&[1; 32], 2), clock::instant());
+        let Found::Mine(a) = begin(&operations, "a", now) else { panic!("not mine") };
+        let Found::Mine(_) = begin(&operations, "b", now) else { panic!("not mine") };
+        assert!(matches!(begin(&operations, "c", now), Found::Full));
+        wait(&operations, "a", &a, now + Duration::from_millis(50));
+        assert!(matches!(begin(&operations, "c", now), Found::Mine(_)));
         assert!(operations.find(&claimant("b")).is_some());
     }
 
@@ -291,19 +310,19 @@ mod tests {
     #[test]
     fn what_a_device_said_is_kept_until_it_registers_anew() {
         let operations = Operations::new(&[1; 32], 10);
-        let (who, now) = (claimant("a"), Timestamp::from_millis(0));
+        let (who, now, made) = (claimant("a"), clock::instant(), Timestamp::from_millis(0));
         let text = |text: &str| JsonText::parse(text, 100, 9).unwrap();
-        let id = |nonce| operations.new_id(&who.scope, &who.id, TrackingId::new(now, [nonce; 10]), true);
+        let id = |nonce| operations.new_id(&who.scope, &who.id, TrackingId::new(made, [nonce; 10]), true);
         let begin = |nonce, asked, said: Option<&JsonText>| match operations.begin(&who, id(nonce), now, asked, said) {
             Found::Mine(operation) => operation,
             _ => panic!("not mine"),
         };
         let first = begin(1, Asked::Register, Some(&text("1")));
-        first.set(Progress::Waiting { until: now });
+        wait(&operations, "a", &first, now);
         assert_eq!(begin(2, Asked::Poll, None).said(), Some(text("1")));
-        first.set(Progress::Waiting { until: now });
+        wait(&operations, "a", &first, now);
         assert_eq!(begin(3, Asked::Register, Some(&text("2"))).said(), Some(text("2")));
-        first.set(Progress::Waiting { until: now });
+        wait(&operations, "a", &first, now);
         assert_eq!(begin(4, Asked::Register, None).said(), None);
     }
 }

@@ -30,6 +30,7 @@ pub(super) fn registration(work: &UnderWay, outcome: Outcome) -> Registration {
         created_at: before.map_or(work.now(), |before| before.created_at),
         updated_at: work.now(),
         generation: before.map_or(1, |before| before.generation + 1),
+        earlier: Vec::new(),
     }
 }
 
@@ -150,6 +151,7 @@ mod tests {
             created_at: now,
             updated_at: now,
             generation: 1,
+            earlier: Vec::new(),
         }
     }
 

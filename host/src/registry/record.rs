@@ -39,6 +39,14 @@ impl ManufacturingRecord {
     }
 }
 
+/// Whether two readings of a device's record, or its absence, let the same credential in.
+pub fn admit_alike(one: Option<&ManufacturingRecord>, other: Option<&ManufacturingRecord>) -> bool {
+    let admits = |record: Option<&'_ ManufacturingRecord>| {
+        record.map(|record| (record.manufacturer.clone(), record.state, record.evidence.clone()))
+    };
+    admits(one) == admits(other)
+}
+
 /// What is known of the device's credential. Every part that is present must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {

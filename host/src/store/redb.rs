@@ -17,6 +17,7 @@ mod engine;
 mod enrollments;
 mod ledger;
 mod listing;
+mod loads;
 mod open;
 mod records;
 mod registrations;
@@ -38,7 +39,8 @@ use tokio::sync::oneshot;
 pub use self::check::Finding;
 use self::engine::{RedbEngine, RedbJob, Write};
 use self::ledger::KnownContent;
-use self::tables::Definition;
+use self::loads::Loads;
+use self::tables::{Definition, Kept};
 use crate::clock::Timestamp;
 use crate::enrollment::{CertificateAuthority, EnrollmentRef, Group, Individual};
 use crate::hub::Hub;
@@ -64,6 +66,8 @@ pub struct StoreSettings {
     pub verify_on_open: bool,
     /// How many entries that led to no registration the ledger keeps.
     pub entries_kept: u64,
+    /// How many decisions that stood before a registration's present one the ledger keeps.
+    pub decisions_per_device: usize,
     /// How many writes of devices and people may wait.
     pub device_queue: usize,
     /// How many import batches may wait.
@@ -82,6 +86,7 @@ impl Default for StoreSettings {
             cache_bytes: 128 * 1024 * 1024,
             verify_on_open: false,
             entries_kept: 100_000,
+            decisions_per_device: 32,
             device_queue: 4096,
             bulk_queue: 64,
             batch_writes: 512,
@@ -96,6 +101,7 @@ pub struct RedbStore {
     database: ArcSwapOption<Database>,
     queue: Arc<Queue<RedbEngine>>,
     known_content: KnownContent,
+    loads: Arc<Loads>,
     /// The writer's thread, until it has been waited for; none when the caller takes the writer's turns.
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
@@ -120,7 +126,7 @@ impl RedbStore {
     /// when the file system says no.
     pub fn open(path: &Path, settings: StoreSettings) -> Result<Self, StoreError> {
         let database = open::file(path, &settings)?;
-        let (store, Turns(writer)) = Self::assemble(database, settings);
+        let (store, Turns(writer)) = Self::assemble(database, settings)?;
         let thread =
             std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.run()).map_err(|e| {
                 StoreError::Open {
@@ -143,7 +149,7 @@ impl RedbStore {
         settings: StoreSettings,
     ) -> Result<(Self, Turns), StoreError> {
         let database = open::backend(backend, &settings)?;
-        Ok(Self::assemble(database, settings))
+        Self::assemble(database, settings)
     }
 
     /// Makes every count and claim again from what it is made of, and names what differs. Reads the whole file.
@@ -155,7 +161,7 @@ impl RedbStore {
         self.look(check::check).await
     }
 
-    fn assemble(database: Database, settings: StoreSettings) -> (Self, Turns) {
+    fn assemble(database: Database, settings: StoreSettings) -> Result<(Self, Turns), StoreError> {
         let database = Arc::new(database);
         let queue = Arc::new(Queue::new(Bounds {
             device_queue: settings.device_queue,
@@ -163,14 +169,17 @@ impl RedbStore {
             batch_jobs: settings.batch_writes,
             batch_bytes: settings.batch_bytes,
         }));
-        let engine = RedbEngine::new(Arc::clone(&database), settings.entries_kept);
+        let loads = Arc::new(Loads::read(&View(database.begin_read().map_err(unreadable)?))?);
+        let kept = Kept { entries: settings.entries_kept, decisions_per_device: settings.decisions_per_device };
+        let engine = RedbEngine::new(Arc::clone(&database), kept, Arc::clone(&loads));
         let store = Self {
             database: ArcSwapOption::new(Some(database)),
             queue: Arc::clone(&queue),
             known_content: KnownContent::default(),
+            loads,
             thread: Mutex::new(None),
         };
-        (store, Turns(Writer::new(engine, queue, settings.on_fatal)))
+        Ok((store, Turns(Writer::new(engine, queue, settings.on_fatal))))
     }
 
     /// A look at the last finished transaction.
@@ -354,7 +363,8 @@ impl Store for RedbStore {
     }
 
     async fn load_catalogue(&self) -> Result<CatalogueRecords, StoreError> {
-        self.look(catalogue::load).await
+        let loads = Arc::clone(&self.loads);
+        self.look(move |view| catalogue::load(view, &loads)).await
     }
 
     async fn create_scope(&self, scope: IdScope) -> Result<bool, StoreError> {

@@ -39,10 +39,13 @@ macro_rules! store_suite {
                 pages_follow_each_other_without_gaps
                 a_listing_shows_one_hub_or_one_group
                 ids_are_found_in_any_writing_and_keep_the_first
+                a_record_that_admits_otherwise_now_stops_what_it_admitted
+                how_full_a_hub_is_follows_every_commit
                 scopes_do_not_see_each_other;
             ledger:
                 an_entry_is_found_by_its_tracking_id
                 the_oldest_refusals_make_room_and_decisions_stay
+                a_device_that_registers_in_a_loop_keeps_its_last_decisions_only
                 content_is_kept_once_under_its_digest;
             records:
                 an_import_says_what_came_of_each_row

@@ -118,7 +118,8 @@ impl Known {
         let version = stands.map(Registration::version);
         let other = Version { generation: stands.map_or(0, |r| r.generation) + 1, decision: registration.decision };
         let expected = if stale { Some(other) } else { version };
-        Write::Register(Box::new(RegistrationCommit { scope: scope(), registration, expected, entry }))
+        let record = self.records.get(&id).cloned();
+        Write::Register(Box::new(RegistrationCommit { scope: scope(), registration, expected, record, entry }))
     }
 
     /// Takes over what was answered; answers how many were acknowledged.

@@ -61,6 +61,7 @@ pub fn registration(number: u64, id: &str, hub: Option<&str>, group_path: &[Stri
         initial_hub: None,
         created_at: Timestamp::from_millis(1),
         updated_at: Timestamp::from_millis(number),
+        earlier: Vec::new(),
         generation: 1,
     }
 }

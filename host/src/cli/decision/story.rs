@@ -22,6 +22,7 @@ pub(super) fn of(entry: &Value) -> String {
             story.request(entry);
             story.admission(decision);
             story.device(decision);
+            story.stayed(decision);
             for (at, call) in items(decision, "calls").iter().enumerate() {
                 story.call(at + 1, call, items(entry, "hubs"));
             }
@@ -104,6 +105,16 @@ impl Story {
                 format!("on {hub}{} since {since}", in_group(&group))
             }),
         );
+    }
+
+    /// Why nobody was asked for a hub, when nobody was and there is one.
+    fn stayed(&mut self, decision: &Value) {
+        let step = |call: &Value| field(call, "step").and_then(variant).is_some_and(|(name, _)| name == "selection");
+        let assigned = field(decision, "verdict").and_then(variant).is_some_and(|(name, _)| name == "assigned");
+        if assigned && !items(decision, "calls").iter().any(step) {
+            self.heading("Choosing the hub: no policy was asked");
+            self.fact("because", Some("the enrollment keeps a device on the hub that it has".to_owned()));
+        }
     }
 
     fn call(&mut self, at: usize, call: &Value, hubs: &[Value]) {

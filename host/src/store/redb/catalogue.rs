@@ -8,10 +8,11 @@ use serde::de::DeserializeOwned;
 use super::codec::{self, key, pair};
 use super::engine::Write;
 use super::enrollments::{authority_key, name_of};
-use super::tables::{AUTHORITIES, Definition, GROUPS, HUB_LOADS, HUBS, PLUGINS, SCOPES, Tables};
+use super::loads::Loads;
+use super::tables::{AUTHORITIES, Definition, GROUPS, HUBS, PLUGINS, SCOPES, Tables};
 use super::{View, unreadable};
 use crate::enrollment::{CertificateAuthority, EnrollmentRef, Group};
-use crate::hub::{Hub, HubLoad};
+use crate::hub::Hub;
 use crate::names::{CaName, Digest, HubName, IdScope, PluginName};
 use crate::policy::rules::PluginRules;
 use crate::policy::trust::Signature;
@@ -20,7 +21,7 @@ use crate::store::{
 };
 
 /// Everything of all scopes.
-pub(super) fn load(view: &View) -> Result<CatalogueRecords, StoreError> {
+pub(super) fn load(view: &View, loads: &Loads) -> Result<CatalogueRecords, StoreError> {
     let mut scopes = BTreeMap::new();
     for row in view.table(SCOPES)?.iter().map_err(unreadable)? {
         let (key, value) = row.map_err(unreadable)?;
@@ -35,11 +36,10 @@ pub(super) fn load(view: &View) -> Result<CatalogueRecords, StoreError> {
         };
         scopes.insert(scope, records);
     }
-    let loads: BTreeMap<(IdScope, String), u64> = all(view, HUB_LOADS, "count of a hub")?.into_iter().collect();
     for ((scope, name), hub) in all::<Hub>(view, HUBS, "linked hub")? {
-        let assigned = loads.get(&(scope.clone(), name)).copied().unwrap_or(0);
+        let load = loads.of(&key(&scope, &name));
         if let Some(records) = scopes.get_mut(&scope) {
-            records.hubs.push((hub, HubLoad { assigned }));
+            records.hubs.push((hub, load));
         }
     }
     for ((scope, _), group) in all::<Group>(view, GROUPS, "enrollment group")? {

@@ -7,19 +7,21 @@ use std::sync::Arc;
 use redb::{CommitError, Database, WriteTransaction};
 use tokio::sync::oneshot;
 
-use super::tables::Tables;
+use super::loads::Loads;
+use super::tables::{Kept, Tables};
 use crate::store::StoreError;
 use crate::store::writer::{Engine, Failure, Job};
 
 /// The writer's hold on the database.
 pub(crate) struct RedbEngine {
     database: Arc<Database>,
-    entries_kept: u64,
+    kept: Kept,
+    loads: Arc<Loads>,
 }
 
 impl RedbEngine {
-    pub(super) fn new(database: Arc<Database>, entries_kept: u64) -> Self {
-        Self { database, entries_kept }
+    pub(super) fn new(database: Arc<Database>, kept: Kept, loads: Arc<Loads>) -> Self {
+        Self { database, kept, loads }
     }
 }
 
@@ -39,12 +41,16 @@ impl Engine for RedbEngine {
         transaction.set_two_phase_commit(true);
         transaction.set_quick_repair(true);
         let done = catch_unwind(AssertUnwindSafe(|| {
-            let mut tables = Tables::open(&transaction, self.entries_kept)?;
-            body(&mut tables).map(|()| tables.changed())
+            let mut tables = Tables::open(&transaction, self.kept)?;
+            body(&mut tables).map(|()| tables.changed().then_some(tables.moved))
         }));
         match done {
-            Ok(Ok(true)) => commit(transaction),
-            Ok(Ok(false)) => transaction.abort().map_err(|e| lost(&e)),
+            Ok(Ok(Some(moved))) => {
+                commit(transaction)?;
+                self.loads.follow(moved);
+                Ok(())
+            }
+            Ok(Ok(None)) => transaction.abort().map_err(|e| lost(&e)),
             Ok(Err(error)) => {
                 transaction.abort().map_err(|e| lost(&e))?;
                 Err(Failure::Undone(error))

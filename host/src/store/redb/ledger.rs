@@ -56,7 +56,7 @@ impl Write for KeepEntry {
 
     fn apply(&self, tables: &mut Tables<'_>) -> Result<(), StoreError> {
         tables.others.put_encoded(self.id.as_bytes(), &self.entry)?;
-        tables.others.keep_last(tables.entries_kept)
+        tables.others.keep_last(tables.kept.entries)
     }
 
     fn size(&self) -> usize {

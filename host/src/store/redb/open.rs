@@ -10,7 +10,7 @@ use redb::{Database, DatabaseError, ReadableDatabase, StorageBackend, TableHandl
 
 use super::StoreSettings;
 use super::engine::story;
-use super::tables::{self, META, Tables};
+use super::tables::{self, Kept, META, Tables};
 use crate::store::StoreError;
 
 /// Opens a file, or makes it, readable by its owner only.
@@ -87,7 +87,7 @@ fn prepare(database: &Database) -> Result<(), String> {
     let mut transaction = database.begin_write().map_err(|e| e.to_string())?;
     transaction.set_two_phase_commit(true);
     transaction.set_quick_repair(true);
-    Tables::open(&transaction, 0)
+    Tables::open(&transaction, Kept::default())
         .and_then(|mut tables| tables.meta.put(FORMAT_KEY, &FORMAT))
         .map_err(|e| e.to_string())?;
     transaction.commit().map_err(|e| e.to_string())

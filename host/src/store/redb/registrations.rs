@@ -12,6 +12,8 @@ use crate::enrollment::EnrollmentRef;
 use crate::hub::{Hub, HubState};
 use crate::names::{HubName, IdScope, RegistrationId, TrackingId};
 use crate::registration::{Registration, Version};
+use crate::registry::ManufacturingRecord;
+use crate::registry::record::admit_alike;
 use crate::store::{CommitOutcome, Listing, Page, RegistrationCommit, RegistrationFilter, StoreError};
 
 /// The registration of an id.
@@ -48,6 +50,7 @@ pub(super) struct Commit {
     scope: IdScope,
     registration: Registration,
     expected: Option<Version>,
+    record: Option<ManufacturingRecord>,
     decision: TrackingId,
     /// Encoded before the job queues: an entry is large, and the writer has more to do.
     entry: Vec<u8>,
@@ -59,6 +62,7 @@ impl Commit {
             scope: commit.scope,
             registration: commit.registration,
             expected: commit.expected,
+            record: commit.record,
             decision: commit.entry.tracking_id,
             entry: codec::encode(&commit.entry)?,
         })
@@ -74,6 +78,10 @@ impl Write for Commit {
         if current.as_ref().map(Registration::version) != self.expected {
             return Ok(CommitOutcome::Overtaken(current.map(Box::new)));
         }
+        let record: Option<ManufacturingRecord> = tables.records.get(&key)?;
+        if !admit_alike(self.record.as_ref(), record.as_ref()) {
+            return Ok(CommitOutcome::RecordChanged);
+        }
         let mut next = self.registration.clone();
         next.generation = current.as_ref().map_or(0, |r| r.generation).saturating_add(1);
         next.initial_hub = current.as_ref().and_then(|r| r.initial_hub.clone());
@@ -87,6 +95,7 @@ impl Write for Commit {
             next.initial_hub.get_or_insert_with(|| hub.clone());
         }
         recount(tables, &self.scope, current.as_ref(), Some(&next))?;
+        next.earlier = keep_decisions(tables, current, next.decision)?;
         tables.registrations.put(&key, &next)?;
         tables.decisions.put_encoded(self.decision.as_bytes(), &self.entry)?;
         Ok(CommitOutcome::Committed(Box::new(next)))
@@ -114,6 +123,23 @@ impl Commit {
         }
         Ok(linked.state == HubState::Active && tables.hub_loads.count(&key)? < linked.capacity)
     }
+}
+
+/// Which decisions stay beside a new one: the last few. Those before them go.
+fn keep_decisions(
+    tables: &mut Tables<'_>,
+    before: Option<Registration>,
+    now: TrackingId,
+) -> Result<Vec<TrackingId>, StoreError> {
+    let Some(before) = before else { return Ok(Vec::new()) };
+    let mut earlier = before.earlier;
+    if before.decision != now {
+        earlier.insert(0, before.decision);
+    }
+    for old in earlier.drain(tables.kept.decisions_per_device.min(earlier.len())..) {
+        tables.decisions.remove(old.as_bytes())?;
+    }
+    Ok(earlier)
 }
 
 /// Removes a registration.
@@ -181,25 +207,31 @@ fn recount(
         let hub = r.and_then(Registration::hub);
         hub.map(|hub| key(scope, hub.as_str())).into_iter().collect()
     };
-    shift(&mut tables.hub_loads, &hub(before), &hub(after))?;
+    let moved = shift(&mut tables.hub_loads, &hub(before), &hub(after))?;
+    tables.moved.extend(moved);
     let groups = |r: Option<&Registration>| -> Vec<Vec<u8>> {
         let assignment = r.and_then(Registration::assignment);
         assignment.map_or_else(Vec::new, |a| group_keys(scope, &a.group_path))
     };
-    shift(&mut tables.group_counts, &groups(before), &groups(after))
+    shift(&mut tables.group_counts, &groups(before), &groups(after))?;
+    Ok(())
 }
 
-/// Takes one from each of `before`, gives one to each of `after`, and leaves those alone that are in both.
-fn shift(counts: &mut Rows<'_>, before: &[Vec<u8>], after: &[Vec<u8>]) -> Result<(), StoreError> {
+/// Takes one from each of `before`, gives one to each of `after`, and leaves those alone that are in both. Answers what it
+/// has changed.
+fn shift(counts: &mut Rows<'_>, before: &[Vec<u8>], after: &[Vec<u8>]) -> Result<Vec<(Vec<u8>, u64)>, StoreError> {
+    let mut changed = Vec::new();
     for key in before.iter().filter(|key| !after.contains(key)) {
-        let count = counts.count(key)?;
-        counts.set_count(key, count.saturating_sub(1))?;
+        let count = counts.count(key)?.saturating_sub(1);
+        counts.set_count(key, count)?;
+        changed.push((key.clone(), count));
     }
     for key in after.iter().filter(|key| !before.contains(key)) {
-        let count = counts.count(key)?;
-        counts.set_count(key, count.saturating_add(1))?;
+        let count = counts.count(key)?.saturating_add(1);
+        counts.set_count(key, count)?;
+        changed.push((key.clone(), count));
     }
-    Ok(())
+    Ok(changed)
 }
 
 const WHAT: &str = "registration";

@@ -104,6 +104,15 @@ fn failed(error: redb::StorageError) -> StoreError {
     StoreError::Write(error.to_string())
 }
 
+/// How much of the ledger is kept.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Kept {
+    /// How many of [`Tables::others`].
+    pub(super) entries: u64,
+    /// How many decisions that stood before a registration's present one.
+    pub(super) decisions_per_device: usize,
+}
+
 /// Declares the tables: the definitions, and [`Tables`] with one open table for each.
 macro_rules! tables {
     ($($(#[$doc:meta])* $constant:ident $field:ident $what:literal;)*) => {
@@ -112,15 +121,17 @@ macro_rules! tables {
         /// A write transaction with all its tables open.
         pub(crate) struct Tables<'t> {
             $($(#[$doc])* pub(super) $field: Rows<'t>,)*
-            /// How many of [`Tables::others`] are kept.
-            pub(super) entries_kept: u64,
+            /// How much of the ledger is kept.
+            pub(super) kept: Kept,
+            /// The hubs' counts that this transaction has changed, by their keys in [`Tables::hub_loads`].
+            pub(super) moved: Vec<(Vec<u8>, u64)>,
         }
 
         impl<'t> Tables<'t> {
             /// Opens all tables, and makes those that are not there yet.
             pub(super) fn open(
                 transaction: &'t WriteTransaction,
-                entries_kept: u64,
+                kept: Kept,
             ) -> Result<Self, StoreError> {
                 Ok(Self {
                     $($field: Rows {
@@ -130,7 +141,8 @@ macro_rules! tables {
                         what: $what,
                         changed: false,
                     },)*
-                    entries_kept,
+                    kept,
+                    moved: Vec::new(),
                 })
             }
 

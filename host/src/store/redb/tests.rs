@@ -3,7 +3,7 @@ use crate::store::suite::{make, store_suite};
 
 pub(super) fn settings() -> StoreSettings {
     let on_fatal: OnFatal = Arc::new(|error| panic!("{error}"));
-    StoreSettings { entries_kept: 10, on_fatal, ..StoreSettings::default() }
+    StoreSettings { entries_kept: 10, decisions_per_device: 3, on_fatal, ..StoreSettings::default() }
 }
 
 fn open() -> (RedbStore, tempfile::TempDir) {
@@ -31,7 +31,7 @@ async fn a_file_of_a_newer_format_is_refused_and_left_as_it_is() {
     let path = folder.path().join("landfall.redb");
     let database = Database::open(&path).unwrap();
     let transaction = database.begin_write().unwrap();
-    tables::Tables::open(&transaction, 0).unwrap().meta.put(b"format", &2_u32).unwrap();
+    tables::Tables::open(&transaction, tables::Kept::default()).unwrap().meta.put(b"format", &2_u32).unwrap();
     transaction.commit().unwrap();
     drop(database);
     let error = RedbStore::open(&path, settings()).err().unwrap().to_string();
@@ -108,7 +108,7 @@ async fn a_check_names_what_contradicts_itself() {
     let database = Database::open(&path).unwrap();
     let transaction = database.begin_write().unwrap();
     {
-        let mut tables = tables::Tables::open(&transaction, 0).unwrap();
+        let mut tables = tables::Tables::open(&transaction, tables::Kept::default()).unwrap();
         let key = |name: &str| codec::key(&make::scope(), name);
         tables.hub_loads.put(&key("a.example"), &2_u64).unwrap();
         tables.group_counts.put(&key("other"), &1_u64).unwrap();

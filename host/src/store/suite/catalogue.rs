@@ -21,7 +21,7 @@ pub(crate) async fn the_catalogue_is_loaded_as_it_was_put(store: Shared) {
     let loaded = store.load_catalogue().await.unwrap();
     assert_eq!(loaded.scopes.len(), 2);
     let records = records(&store).await;
-    let load = |assigned| HubLoad { assigned };
+    let load = HubLoad::from;
     assert_eq!(records.hubs, [(hub("a.example", 1), load(0)), (hub("b.example", 2), load(1))]);
     assert_eq!(records.groups, [named("pumps", "root")]);
     assert_eq!(records.authorities, [authority("root", "der")]);

@@ -1,7 +1,9 @@
 //! Entries and contents.
 
-use super::make::{Shared, link, place, refusal, tracking};
+use super::make::{Shared, commit_of, link, place, refusal, registration, scope, tracking};
 use crate::names::Digest;
+use crate::registration::Registration;
+use crate::store::{CommitOutcome, RegistrationCommit};
 
 pub(crate) async fn an_entry_is_found_by_its_tracking_id(store: Shared) {
     store.record_entry(refusal(3)).await.unwrap();
@@ -21,6 +23,26 @@ pub(crate) async fn the_oldest_refusals_make_room_and_decisions_stay(store: Shar
         assert_eq!(there, number >= 10, "{number}");
     }
     assert!(store.ledger_entry(tracking(1)).await.unwrap().is_some());
+}
+
+/// The store under test is opened to keep 3 beside the present one.
+pub(crate) async fn a_device_that_registers_in_a_loop_keeps_its_last_decisions_only(store: Shared) {
+    link(&store, &[("a.example", 9)]).await;
+    let mut expected = None;
+    for number in 1..=9 {
+        let decided = Registration { decision: tracking(number), ..registration("pump-1", Some("a.example"), &[]) };
+        let commit = RegistrationCommit { expected, ..commit_of(decided, 0) };
+        let CommitOutcome::Committed(written) = store.commit_registration(commit).await.unwrap() else {
+            panic!("decision {number} was not taken")
+        };
+        expected = Some(written.version());
+    }
+    for number in 1..=9 {
+        let there = store.ledger_entry(tracking(number)).await.unwrap().is_some();
+        assert_eq!(there, number >= 6, "{number}");
+    }
+    let stands = store.registration(&scope(), &"pump-1".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!(stands.earlier, [tracking(8), tracking(7), tracking(6)]);
 }
 
 pub(crate) async fn content_is_kept_once_under_its_digest(store: Shared) {

@@ -46,7 +46,7 @@ pub(crate) async fn assigned(store: &Shared, name: &str) -> u64 {
     let catalogue = store.load_catalogue().await.unwrap();
     let records = catalogue.scopes.iter().find(|s| s.scope == scope()).unwrap();
     let (_, load) = records.hubs.iter().find(|(hub, _)| hub.name.as_str() == name).unwrap();
-    load.assigned
+    load.assigned()
 }
 
 pub(crate) fn tracking(number: u64) -> TrackingId {
@@ -92,6 +92,7 @@ pub(crate) fn registration(id: &str, hub: Option<&str>, path: &[&str]) -> Regist
         created_at: Timestamp::from_millis(1),
         updated_at: Timestamp::from_millis(2),
         generation: 1,
+        earlier: Vec::new(),
     }
 }
 
@@ -101,7 +102,7 @@ pub(crate) fn commit_of(registration: Registration, generation: u64) -> Registra
     let mut entry = refusal(1);
     entry.tracking_id = registration.decision;
     entry.registration_id = registration.registration_id.to_string();
-    RegistrationCommit { scope: scope(), registration, expected, entry }
+    RegistrationCommit { scope: scope(), registration, expected, record: None, entry }
 }
 
 /// Puts a device on a hub, whatever was there before; it must succeed.

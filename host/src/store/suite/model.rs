@@ -11,7 +11,8 @@ use crate::hub::HubState;
 use crate::registration::Registration;
 use crate::registry::{ManufacturingRecord, RecordState};
 use crate::store::{
-    CommitOutcome, DeleteOutcome, ImportBatch, Page, Precondition, RecordFilter, RegistrationFilter, RowOutcome,
+    CommitOutcome, DeleteOutcome, ImportBatch, Page, Precondition, RecordFilter, RegistrationCommit,
+    RegistrationFilter, RowOutcome,
 };
 
 /// Something to do.
@@ -144,7 +145,9 @@ impl Model {
         let generation = stands.as_ref().map_or(0, |r| r.generation);
         let expected = generation.saturating_sub(behind);
         let mut wanted = registration(id, hub, path);
-        let outcome = store.commit_registration(commit_of(wanted.clone(), expected)).await.unwrap();
+        let record = self.records.get(id).cloned();
+        let commit = RegistrationCommit { record, ..commit_of(wanted.clone(), expected) };
+        let outcome = store.commit_registration(commit).await.unwrap();
         if expected != generation {
             assert_eq!(outcome, CommitOutcome::Overtaken(stands.map(Box::new)));
             return;

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::make::{
-    Shared, assigned, commit_of, group_count, hub, link, place, registration, scope, tracking, try_place,
+    Shared, assigned, batch, commit_of, group_count, hub, link, place, record, registration, scope, tracking, try_place,
 };
+use crate::clock::Timestamp;
 use crate::hub::HubState;
-use crate::store::{CommitOutcome, Page, Precondition, RegistrationFilter};
+use crate::registry::{ManufacturingRecord, RecordState};
+use crate::store::{CommitOutcome, Page, Precondition, RegistrationCommit, RegistrationFilter};
 
 pub(crate) async fn a_registration_is_read_as_it_was_written(store: Shared) {
     link(&store, &[("a.example", 9)]).await;
@@ -182,6 +184,47 @@ pub(crate) async fn ids_are_found_in_any_writing_and_keep_the_first(store: Share
     let again = place(&store, "PUMP-1", "a.example", &[]).await;
     assert_eq!((again.registration_id.as_str(), again.generation), ("Pump-1", 2));
     assert_eq!(assigned(&store, "a.example").await, 1);
+}
+
+pub(crate) async fn a_record_that_admits_otherwise_now_stops_what_it_admitted(store: Shared) {
+    link(&store, &[("a.example", 9)]).await;
+    let id = "pump-1".parse().unwrap();
+    let commit = async |record: Option<ManufacturingRecord>| {
+        let before = store.registration(&scope(), &id).await.unwrap().map_or(0, |r| r.generation);
+        let commit = commit_of(registration("pump-1", Some("a.example"), &[]), before);
+        store.commit_registration(RegistrationCommit { record, ..commit }).await.unwrap()
+    };
+    let told = record("pump-1", "acme", "x");
+    assert_eq!(commit(Some(told.clone())).await, CommitOutcome::RecordChanged, "there is none");
+    store.import_batch(batch(vec![told.clone()])).await.unwrap();
+    assert_eq!(commit(None).await, CommitOutcome::RecordChanged, "there is one now");
+    assert!(matches!(commit(Some(told.clone())).await, CommitOutcome::Committed(_)));
+    // Its facts do not admit it.
+    store.import_batch(batch(vec![record("pump-1", "acme", "y")])).await.unwrap();
+    assert!(matches!(commit(Some(told.clone())).await, CommitOutcome::Committed(_)));
+    store.set_record_state(&scope(), &id, RecordState::Quarantined, Timestamp::from_millis(9)).await.unwrap();
+    assert_eq!(commit(Some(told)).await, CommitOutcome::RecordChanged);
+}
+
+/// Also of one that was looked at before it was linked, and of one that is not linked any more.
+pub(crate) async fn how_full_a_hub_is_follows_every_commit(store: Shared) {
+    link(&store, &[("a.example", 9), ("b.example", 9)]).await;
+    let catalogue = store.load_catalogue().await.unwrap();
+    let records = catalogue.scopes.iter().find(|s| s.scope == scope()).unwrap();
+    let full = || records.hubs.iter().map(|(_, load)| load.assigned()).collect::<Vec<_>>();
+    assert_eq!(full(), [0, 0]);
+    place(&store, "pump-1", "a.example", &[]).await;
+    place(&store, "pump-2", "a.example", &[]).await;
+    assert_eq!(full(), [2, 0]);
+    place(&store, "pump-1", "b.example", &[]).await;
+    assert_eq!(full(), [1, 1]);
+    store.delete_hub(&scope(), &"b.example".parse().unwrap()).await.unwrap();
+    store.delete_registration(&scope(), &"pump-1".parse().unwrap()).await.unwrap();
+    assert_eq!(full(), [1, 0]);
+    link(&store, &[("b.example", 9)]).await;
+    place(&store, "pump-2", "b.example", &[]).await;
+    assert_eq!(full(), [0, 1]);
+    assert_eq!((assigned(&store, "a.example").await, assigned(&store, "b.example").await), (0, 1));
 }
 
 pub(crate) async fn scopes_do_not_see_each_other(store: Shared) {
