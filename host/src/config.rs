@@ -27,7 +27,7 @@ mod policy;
 
 pub use limits::{
     CertificateRules, DeviceLimits, Fact, HttpLimits, Limits, ListenerLimits, ManagementLimits, PolicyLimits,
-    StoreLimits,
+    StoreLimits, ThrottleLimits,
 };
 pub use policy::{HttpConfig, HttpGrant, PolicyConfig};
 

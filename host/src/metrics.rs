@@ -30,6 +30,7 @@ mod series;
 pub struct Metrics {
     registrations: Family<Word, Counter>,
     refusals: Family<Word, Counter>,
+    throttled: Family<Word, Counter>,
     listeners: OnceLock<Vec<(&'static str, Arc<Counts>)>>,
 }
 
@@ -45,6 +46,11 @@ impl Metrics {
     /// Counts a refusal.
     pub fn refused(&self, cause: &'static str) {
         self.refusals.get_or_create(&[("cause", cause)]).inc();
+    }
+
+    /// Counts a request that came too soon.
+    pub fn throttled(&self, measure: &'static str) {
+        self.throttled.get_or_create(&[("measure", measure)]).inc();
     }
 
     /// Says what the listeners count, once they are there.
@@ -98,6 +104,7 @@ impl Scrape {
             &metrics.registrations,
         )?;
         series.family("landfall_refusals", "Requests that were turned away, by cause", &metrics.refusals)?;
+        series.family("landfall_throttled", "Requests that came too soon, by what is measured", &metrics.throttled)?;
         let under_way = self.0.operations.running();
         series.gauge("landfall_registrations_under_way", "Registrations that are being decided", one(under_way))?;
         let listeners = metrics.listeners.get().map(Vec::as_slice).unwrap_or_default();

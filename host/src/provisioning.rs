@@ -30,11 +30,13 @@ mod deliberation;
 mod operations;
 mod placement;
 mod refusal;
+mod throttle;
 mod under_way;
 
 pub use admission::Admitted;
 pub use operations::Operations;
 pub use refusal::{Cause, RegisterError};
+pub use throttle::{Throttle, TooOften};
 
 use operations::{Asked, Claimant, Found, Operation, Progress};
 use under_way::UnderWay;
@@ -154,6 +156,10 @@ pub async fn look_up(service: &Arc<Service>, request: Request) -> Result<Registr
 /// Steps 1 and 2. A refusal is written to the log at once and to the ledger when the store has time: the device is
 /// not kept waiting for it, so that it cannot tell one cause from another by the disk.
 async fn let_in(service: &Arc<Service>, request: &Request) -> Result<Admitted, RegisterError> {
+    if let Err(full) = service.throttle.admit(request.source, &request.scope, &request.registration_id) {
+        service.metrics.throttled(full.measure);
+        return Err(full.into());
+    }
     let admitted = admission::admit(service, request).await;
     if let Err(RegisterError::Refused(cause)) = &admitted {
         refusal::report(service, request, cause);

@@ -18,7 +18,7 @@ use crate::policy::live::Images;
 use crate::policy::rules::Resort;
 use crate::policy::watch::{Watched, Watches};
 use crate::policy::{PolicyHost, shipped};
-use crate::provisioning::Operations;
+use crate::provisioning::{Operations, Throttle};
 use crate::store::{PublishedPlugin, Store, StoreError};
 
 pub mod switch;
@@ -40,6 +40,8 @@ pub struct Service {
     pub refusals_being_kept: Arc<Semaphore>,
     /// Registrations under way.
     pub operations: Operations,
+    /// How often devices may ask.
+    pub throttle: Throttle,
     /// What is counted.
     pub metrics: Metrics,
     /// The breakers and meters of what can be asked.
@@ -60,6 +62,7 @@ impl Service {
     ) -> Result<Arc<Self>, StoreError> {
         let images = Images::new(Arc::clone(&policies), Arc::clone(&store), config.limits.policy.max_images);
         let operations = Operations::new(operations_key, config.limits.device.max_operations);
+        let throttle = Throttle::new(&config.limits.throttle, ambient.clone());
         let watches = Arc::new(Watches::new(config.limits.policy.breaker(), ambient.clone()));
         let service = Self {
             config,
@@ -68,6 +71,7 @@ impl Service {
             policies,
             images,
             operations,
+            throttle,
             metrics: Metrics::default(),
             watches,
             refusals_being_kept: Arc::new(Semaphore::new(REFUSALS_BEING_KEPT)),

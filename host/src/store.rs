@@ -208,8 +208,9 @@ pub trait Store: Send + Sync + 'static {
     /// All tokens.
     async fn tokens(&self) -> Result<Vec<TokenRecord>, StoreError>;
 
-    /// Revokes every token of a public id; answers whether there was one.
-    async fn delete_token(&self, id: &str) -> Result<bool, StoreError>;
+    /// Revokes every token of a public id, unless nobody were left then who can make another: the last operator's token
+    /// that is good for all id scopes, by this time, is [`DeleteOutcome::InUse`].
+    async fn delete_token(&self, id: &str, now: Timestamp) -> Result<DeleteOutcome, StoreError>;
 
     /// Finishes what is queued, refuses what comes after, and closes the files.
     async fn close(&self) -> Result<(), StoreError>;

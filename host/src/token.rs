@@ -26,6 +26,13 @@ pub struct TokenRecord {
     pub expires_at: Option<Timestamp>,
 }
 
+impl TokenRecord {
+    /// Whether its holder may do everything everywhere at this time.
+    pub fn rules_all(&self, now: Timestamp) -> bool {
+        self.role == Role::Operator && self.scope.is_none() && self.expires_at.is_none_or(|end| end > now)
+    }
+}
+
 /// What the holder of a token may do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

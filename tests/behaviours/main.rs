@@ -24,5 +24,6 @@ mod registration;
 mod registry_import;
 mod signing;
 mod slow_clients;
+mod throttle;
 mod wire_corpora;
 mod wire_rules;

@@ -215,7 +215,7 @@ date: DATE
 {\"errorCode\":401002,\"trackingId\":\"TRACKING-ID\",\"message\":\"Unauthorized\",\"timestampUtc\":\"MOMENT\"}";
 
 /// The words that the ledger has for causes.
-const CODES: [&str; 15] = [
+const CODES: [&str; 16] = [
     "authority-unproven",
     "certificate-blocked",
     "certificate-not-accepted",
@@ -227,6 +227,7 @@ const CODES: [&str; 15] = [
     "no-manufacturing-record",
     "not-enrolled",
     "other-name",
+    "record-of-another-manufacturer",
     "record-quarantined",
     "record-retired",
     "unknown-scope",
@@ -246,6 +247,7 @@ const _: fn(&Cause) = |cause| match cause {
     | Cause::Certificate { .. }
     | Cause::AuthorityUnproven { .. }
     | Cause::NoRecord(_)
+    | Cause::RecordOfAnother { .. }
     | Cause::Quarantined(_)
     | Cause::Retired(_)
     | Cause::EvidenceMismatch { .. }

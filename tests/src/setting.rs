@@ -56,6 +56,7 @@ pub async fn fill(
     let terms = Terms {
         enabled: true,
         manufacturing: Manufacturing::Required,
+        manufacturers: None,
         key_change: KeyChange::Refuse,
         reprovision: ReprovisionPolicy::default(),
         hubs: None,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use landfall::client::{self, Answer, Client};
 use landfall::clock::Ambient;
-use landfall::config::{Config, Server as Addresses};
+use landfall::config::{Config, Server as Addresses, ThrottleLimits};
 use landfall::folder::DataFolder;
 use landfall::init;
 use landfall::names::{Digest, IdScope};
@@ -60,6 +60,8 @@ impl World {
         let made = init::init(folder.root(), &addresses, &ambient).await.expect("a data folder");
         share_cache(&folder);
         let mut config = Config::load(&folder.config()).expect("the configuration that init wrote");
+        // All devices of a test have one address, and some ask as fast as they can.
+        config.limits.throttle = ThrottleLimits::unlimited();
         change(&mut config);
         let factory = Authority::root("Test Factory CA", ambient.now(), 30).expect("a CA");
         let server = Server::start(&folder, config.clone(), ambient).await.expect("a server");

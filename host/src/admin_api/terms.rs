@@ -34,6 +34,8 @@ pub(super) struct EnrollmentBody {
     enabled: bool,
     #[serde(default)]
     manufacturing: Manufacturing,
+    /// Whose manufacturing records admit its devices; anybody's who may import, when absent.
+    manufacturers: Option<Vec<String>>,
     #[serde(default)]
     key_change: KeyChange,
     #[serde(default)]
@@ -133,6 +135,16 @@ pub(super) async fn terms(
             Err(error) => errors.push(part(format!("/hubs/{at}"), error.to_string())),
         }
     }
+    let mut manufacturers = Vec::new();
+    for (at, name) in body.manufacturers.iter().flatten().enumerate() {
+        match name.parse() {
+            Ok(manufacturer) => manufacturers.push(manufacturer),
+            Err(error) => errors.push(part(format!("/manufacturers/{at}"), format!("{error}"))),
+        }
+    }
+    if body.manufacturers.as_ref().is_some_and(Vec::is_empty) {
+        errors.push(part("/manufacturers", "name at least one, or leave it out for all of them"));
+    }
     let AllocationBody { selection, fallback, grouping } = &body.allocation;
     let selects = |at: &str| (format!("/allocation/{at}"), Wanted::Selection);
     let mut bound = Bindings { service, scope, errors: &mut errors };
@@ -164,6 +176,7 @@ pub(super) async fn terms(
     Ok(Terms {
         enabled: body.enabled,
         manufacturing: body.manufacturing,
+        manufacturers: body.manufacturers.is_some().then_some(manufacturers),
         key_change: body.key_change,
         reprovision: body.reprovision,
         hubs: body.hubs.is_some().then_some(hubs),

@@ -95,23 +95,8 @@ pub(super) async fn create(State(service): State<Arc<Service>>, request: Request
 }
 
 pub(super) async fn revoke(State(service): State<Arc<Service>>, At(id): At<String>) -> Answer {
-    let now = service.ambient.now();
-    let tokens = service.store.tokens().await?;
-    let rules = |token: &&TokenRecord| {
-        token.role == Role::Operator && token.scope.is_none() && token.expires_at.is_none_or(|end| end > now)
-    };
-    let mut operators = tokens.iter().filter(rules);
-    if let (Some(only), None) = (operators.next(), operators.next())
-        && only.id == id
-    {
-        let why = "this is the last operator's token that is good for all id scopes; make another before it is revoked";
-        return Err(Problem::new(409, why));
-    }
-    if service.store.delete_token(&id).await? {
-        body::no_content()
-    } else {
-        Err(Problem::not_found(format!("there is no token {id}")))
-    }
+    let outcome = service.store.delete_token(&id, service.ambient.now()).await?;
+    body::deleted(outcome, &format!("token {id}"))
 }
 
 /// A token, without itself.

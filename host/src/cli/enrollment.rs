@@ -83,6 +83,7 @@ pub(super) async fn run(common: &Common, command: EnrollmentCommand) -> Result<(
                 ("registration id", "/registrationId"),
                 ("enabled", "/enabled"),
                 ("manufacturing", "/manufacturing"),
+                ("manufacturers", "/manufacturers"),
                 ("allocation", "/allocation/selection/plugin"),
                 ("hubs", "/hubs"),
                 ("updated", "/updatedAt"),

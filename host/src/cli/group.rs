@@ -87,6 +87,7 @@ pub(super) async fn run(common: &Common, command: GroupCommand) -> Result<(), Cl
                 ("group", "/id"),
                 ("enabled", "/enabled"),
                 ("manufacturing", "/manufacturing"),
+                ("manufacturers", "/manufacturers"),
                 ("authorities", "/x509/authorities"),
                 ("allocation", "/allocation/selection/plugin"),
                 ("hubs", "/hubs"),

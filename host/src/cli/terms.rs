@@ -7,7 +7,7 @@ use http::header::{HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use serde_json::{Map, Value, json};
 
 use super::CliError;
-use crate::names::{Digest, HubName, PluginName};
+use crate::names::{Digest, HubName, ManufacturerId, PluginName};
 
 /// The terms as words of the command line.
 #[derive(Debug, Args)]
@@ -31,6 +31,9 @@ pub(super) struct TermsArgs {
     /// Whether a manufacturing record is demanded. `optional` drops the second factor; it is for migrations.
     #[arg(long, value_name = "HOW", default_value = "required")]
     manufacturing: ManufacturingName,
+    /// A manufacturer whose records admit devices; can be given several times. Without it, whoever may import.
+    #[arg(long = "manufacturer", value_name = "ID")]
+    manufacturers: Vec<ManufacturerId>,
     /// Whether a device may come back with another key.
     #[arg(long, value_name = "HOW", default_value = "refuse")]
     key_change: KeyChangeName,
@@ -98,6 +101,9 @@ impl TermsArgs {
                 "migrateDeviceData": !self.reset_data,
             }),
         );
+        if !self.manufacturers.is_empty() {
+            body.insert("manufacturers".to_owned(), json!(self.manufacturers));
+        }
         if !self.hubs.is_empty() {
             body.insert("hubs".to_owned(), json!(self.hubs));
         }

@@ -128,6 +128,27 @@ limits! {
         body_seconds: u64 = 10, 1 to 300, "seconds", "408, and the connection is closed";
     }
 
+    /// How often devices may ask. What asks more often is told 429 and when to come again; nothing is verified for it.
+    ThrottleLimits in "limits.throttle" {
+        /// The requests of one address (IPv6: of one /64) that are taken in the long run; 0 for any number.
+        address_per_second: u32 = 200, 0 to 1_000_000, "requests a second", "429 with Retry-After";
+        /// The requests of one address that are taken at once: a plant that comes back to power behind one router.
+        address_burst: u32 = 5_000, 1 to 1_000_000, "requests", "429 with Retry-After";
+        /// The requests for one registration id, from one address, that are taken in the long run; 0 for any number.
+        device_per_minute: u32 = 60, 0 to 1_000_000, "requests a minute", "429 with Retry-After";
+        /// The requests for one registration id, from one address, that are taken at once.
+        device_burst: u32 = 60, 1 to 1_000_000, "requests", "429 with Retry-After";
+        /// The refusals of strangers (no usable credential, or none that an enrollment knows) that the ledger keeps in the
+        /// long run; 0 for any number. Without a limit they would push out the refusals that matter.
+        strangers_kept_per_minute: u32 = 300, 0 to 1_000_000, "refusals a minute",
+            "the refusal is in the log and in the metrics only";
+        /// The requests to one id scope that are taken in the long run; 0 for any number. Strangers can use it up: it is
+        /// for keeping tenants apart, not for keeping strangers away.
+        scope_per_second: u32 = 0, 0 to 1_000_000, "requests a second", "429 with Retry-After";
+        /// The requests to one id scope that are taken at once.
+        scope_burst: u32 = 5_000, 1 to 1_000_000, "requests", "429 with Retry-After";
+    }
+
     /// What the management API takes.
     ManagementLimits in "limits.management" {
         /// The size of a body, imports and components apart.
@@ -262,6 +283,8 @@ pub struct Limits {
     pub listener: ListenerLimits,
     /// What devices may ask.
     pub device: DeviceLimits,
+    /// `limits.throttle`.
+    pub throttle: ThrottleLimits,
     /// What the management API takes.
     pub management: ManagementLimits,
     /// The database.
@@ -272,20 +295,29 @@ pub struct Limits {
     pub http: HttpLimits,
 }
 
+impl ThrottleLimits {
+    /// Takes whatever comes: for measurements, whose devices all have one address.
+    #[must_use]
+    pub fn unlimited() -> Self {
+        Self { address_per_second: 0, device_per_minute: 0, strangers_kept_per_minute: 0, ..Self::default() }
+    }
+}
+
 impl Limits {
     /// Every limit with the value that is in force.
     pub fn in_force(&self) -> Vec<(&'static Fact, u64)> {
-        let Self { listener, device, management, store, policy, http } = self;
-        let first = [listener.in_force(), device.in_force(), management.in_force(), store.in_force()];
-        first.into_iter().chain([policy.in_force(), http.in_force()]).flatten().collect()
+        let Self { listener, device, throttle, management, store, policy, http } = self;
+        let first = [listener.in_force(), device.in_force(), throttle.in_force(), management.in_force()];
+        first.into_iter().chain([store.in_force(), policy.in_force(), http.in_force()]).flatten().collect()
     }
 }
 
 /// The tables in the order of the file: name, what it is about, and its limits.
-pub(super) const TABLES: [(&str, &str, &[Fact]); 7] = [
+pub(super) const TABLES: [(&str, &str, &[Fact]); 8] = [
     (CertificateRules::TABLE, CertificateRules::ABOUT, CertificateRules::FACTS),
     (ListenerLimits::TABLE, ListenerLimits::ABOUT, ListenerLimits::FACTS),
     (DeviceLimits::TABLE, DeviceLimits::ABOUT, DeviceLimits::FACTS),
+    (ThrottleLimits::TABLE, ThrottleLimits::ABOUT, ThrottleLimits::FACTS),
     (ManagementLimits::TABLE, ManagementLimits::ABOUT, ManagementLimits::FACTS),
     (StoreLimits::TABLE, StoreLimits::ABOUT, StoreLimits::FACTS),
     (PolicyLimits::TABLE, PolicyLimits::ABOUT, PolicyLimits::FACTS),

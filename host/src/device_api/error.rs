@@ -23,6 +23,8 @@ pub enum DeviceError {
     TooSlow,
     /// Too much is under way; the device asks again after the time given.
     Busy,
+    /// It asks too often; it may come again after so many seconds.
+    TooOften(u64),
     /// Something is broken here.
     Internal,
 }
@@ -38,6 +40,7 @@ impl DeviceError {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -52,6 +55,7 @@ impl DeviceError {
             Self::TooLarge => 413_001,
             Self::TooSlow => 408_001,
             Self::Busy => 503_001,
+            Self::TooOften(_) => 429_001,
             Self::Internal => 500_001,
         }
     }
@@ -66,6 +70,7 @@ impl DeviceError {
             Self::TooLarge => "The message is too large",
             Self::TooSlow => "The message did not come in time",
             Self::Busy => "The service is busy",
+            Self::TooOften(_) => "Too many requests",
             Self::Internal => "Internal error",
         }
     }

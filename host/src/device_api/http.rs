@@ -201,6 +201,7 @@ impl Call {
         self.fail(match error {
             RegisterError::Refused(_) => DeviceError::Unauthorized,
             RegisterError::NotFound => DeviceError::NotFound,
+            RegisterError::TooOften(full) => DeviceError::TooOften(full.retry_after),
             RegisterError::Busy | RegisterError::Failed => DeviceError::Busy,
             RegisterError::Name(_) => DeviceError::BadRequest("Invalid RegistrationId"),
             RegisterError::Store(error) => {
@@ -212,8 +213,10 @@ impl Call {
 
     fn fail(&self, error: DeviceError) -> Response {
         let mut answer = self.answer(error.status(), &error.body(self.tracking_id, self.now));
-        if error == DeviceError::Busy {
-            set(&mut answer, RETRY_AFTER, BUSY_SECONDS);
+        match error {
+            DeviceError::Busy => set(&mut answer, RETRY_AFTER, BUSY_SECONDS),
+            DeviceError::TooOften(seconds) => set(&mut answer, RETRY_AFTER, &seconds.to_string()),
+            _ => {}
         }
         set(&mut answer, ERROR_CODE, &error.code().to_string());
         answer

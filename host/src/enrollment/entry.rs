@@ -1,11 +1,13 @@
 //! What an enrollment says. The words and their defaults are those of DPS's enrollment records where it has them.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::clock::Timestamp;
 use crate::json::JsonText;
-use crate::names::{CaName, DeviceId, Digest, GroupId, HubName, PluginName, RegistrationId};
+use crate::names::{CaName, DeviceId, Digest, GroupId, HubName, ManufacturerId, PluginName, RegistrationId};
 
 /// An individual enrollment: one device. It alone decides about its registration id, whatever group would match too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -98,6 +100,9 @@ pub struct Terms {
     pub enabled: bool,
     /// Whether a manufacturing record is demanded.
     pub manufacturing: Manufacturing,
+    /// Whose manufacturing records admit its devices; anybody's who may import, when absent.
+    #[serde(default)]
+    pub manufacturers: Option<Vec<ManufacturerId>>,
     /// Whether a device may come back with another key.
     pub key_change: KeyChange,
     /// What happens on a further registration.
@@ -214,4 +219,13 @@ pub enum EnrollmentRef {
     Individual(RegistrationId),
     /// A group.
     Group(GroupId),
+}
+
+impl fmt::Display for EnrollmentRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Individual(id) => write!(f, "the individual enrollment {id}"),
+            Self::Group(id) => write!(f, "the enrollment group {id}"),
+        }
+    }
 }

@@ -14,7 +14,7 @@ use crate::catalogue::{BoundAllocation, ScopeCatalogue};
 use crate::enrollment::selection::{self, Selected, SelectionError};
 use crate::enrollment::{EnrollmentRef, IndividualAttestation, KeyChange, Manufacturing, Terms};
 use crate::ledger::Factors;
-use crate::names::{DeviceId, Digest};
+use crate::names::{DeviceId, Digest, ManufacturerId};
 use crate::policy::call::Label;
 use crate::registration::Registration;
 use crate::registry::{ManufacturingRecord, RecordState};
@@ -55,7 +55,7 @@ pub(super) async fn admit(service: &Service, request: &Request) -> Result<Admitt
     let selected = selection::select(&*service.store, &scope, &request.registration_id, chain).await?;
     let enrolled = attest(service, request, &scope, selected, chain)?;
     named_so(request, chain)?;
-    let (record, evidence) = second_factor(service, request, &enrolled.terms, chain).await?;
+    let (record, evidence) = second_factor(service, request, &enrolled, chain).await?;
     let before = service.store.registration(&request.scope, &request.registration_id).await?;
     bound_key(&enrolled, before.as_ref(), request, chain)?;
     Ok(Admitted {
@@ -154,16 +154,27 @@ fn named_so(request: &Request, chain: &PresentedChain) -> Result<(), Cause> {
 async fn second_factor(
     service: &Service,
     request: &Request,
-    terms: &Terms,
+    enrolled: &Enrolled,
     chain: &PresentedChain,
 ) -> Result<(Option<ManufacturingRecord>, Vec<String>), RegisterError> {
     let id = &request.registration_id;
     let Some(record) = service.store.record(&request.scope, id).await? else {
-        return match terms.manufacturing {
+        return match enrolled.terms.manufacturing {
             Manufacturing::Required => Err(Cause::NoRecord(id.clone()).into()),
             Manufacturing::Optional => Ok((None, Vec::new())),
         };
     };
+    let relied_on = enrolled.terms.manufacturers.as_ref();
+    if let Some(relied_on) = relied_on.filter(|relied_on| !relied_on.contains(&record.manufacturer)) {
+        let names: Vec<&str> = relied_on.iter().map(ManufacturerId::as_str).collect();
+        return Err(Cause::RecordOfAnother {
+            id: id.clone(),
+            manufacturer: record.manufacturer,
+            enrollment: enrolled.enrollment.to_string(),
+            relied_on: names.join(", "),
+        }
+        .into());
+    }
     match record.state {
         RecordState::Active => {}
         RecordState::Quarantined => return Err(Cause::Quarantined(id.clone()).into()),

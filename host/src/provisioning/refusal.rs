@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
+use super::throttle::TooOften;
 use super::{Request, under_way};
 use crate::attestation::x509::ChainError;
 use crate::ledger::{Entry, EntryKind};
-use crate::names::{Digest, GroupId, IdScope, NameError, RegistrationId};
+use crate::names::{Digest, GroupId, IdScope, ManufacturerId, NameError, RegistrationId};
 use crate::service::Service;
 use crate::store::StoreError;
 
@@ -63,6 +64,18 @@ pub enum Cause {
     /// The second factor is missing.
     #[error("no manufacturing record names {0}; have its manufacturer import it")]
     NoRecord(RegistrationId),
+    /// The second factor comes from somebody on whom the enrollment does not rely.
+    #[error("the manufacturing record of {id} was imported by {manufacturer}, and {enrollment} relies on {relied_on}")]
+    RecordOfAnother {
+        /// The id.
+        id: RegistrationId,
+        /// Who imported it.
+        manufacturer: ManufacturerId,
+        /// The enrollment.
+        enrollment: String,
+        /// Whose records count for it.
+        relied_on: String,
+    },
     /// The second factor holds the device back.
     #[error("the manufacturing record of {0} is quarantined")]
     Quarantined(RegistrationId),
@@ -108,6 +121,7 @@ impl Cause {
             Self::Certificate { .. } => "certificate-not-accepted",
             Self::AuthorityUnproven { .. } => "authority-unproven",
             Self::NoRecord(_) => "no-manufacturing-record",
+            Self::RecordOfAnother { .. } => "record-of-another-manufacturer",
             Self::Quarantined(_) => "record-quarantined",
             Self::Retired(_) => "record-retired",
             Self::EvidenceMismatch { .. } => "evidence-mismatch",
@@ -116,14 +130,27 @@ impl Cause {
     }
 }
 
+impl Cause {
+    /// Whether anybody can be refused so, who knows nothing of this installation but its address.
+    fn is_a_strangers(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownScope(_) | Self::NoCredential | Self::UnreadableCertificate(_) | Self::NotEnrolled(_)
+        )
+    }
+}
+
 /// Tells the operator why a device was refused: in the log now, in the ledger soon. A flood of refusals is logged in
-/// full and kept as far as the store keeps up with it.
+/// full and kept as far as the store keeps up with it; what strangers can cause, only so much of.
 pub(super) fn report(service: &Arc<Service>, request: &Request, cause: &Cause) {
     tracing::warn!(
         tracking_id = %request.tracking_id, scope = %request.scope, registration_id = %request.registration_id,
         source = %request.source, cause = cause.code(), "refused: {cause}"
     );
     service.metrics.refused(cause.code());
+    if cause.is_a_strangers() && !service.throttle.keeps_a_strangers() {
+        return;
+    }
     let Ok(permit) = Arc::clone(&service.refusals_being_kept).try_acquire_owned() else {
         return;
     };
@@ -147,6 +174,9 @@ pub enum RegisterError {
     /// There is no such operation or registration.
     #[error("no such operation")]
     NotFound,
+    /// It asks too often.
+    #[error(transparent)]
+    TooOften(#[from] TooOften),
     /// Too many registrations are under way.
     #[error("too many registrations are under way")]
     Busy,

@@ -449,8 +449,8 @@ impl Store for RedbStore {
         self.look(tokens::all).await
     }
 
-    async fn delete_token(&self, id: &str) -> Result<bool, StoreError> {
-        self.write(Lane::Device, tokens::Delete(id.to_owned())).await
+    async fn delete_token(&self, id: &str, now: Timestamp) -> Result<DeleteOutcome, StoreError> {
+        self.write(Lane::Device, tokens::Delete { id: id.to_owned(), now }).await
     }
 
     async fn close(&self) -> Result<(), StoreError> {

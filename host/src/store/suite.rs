@@ -64,6 +64,7 @@ macro_rules! store_suite {
                 a_certificate_belongs_to_one_enrollment
                 a_removed_enrollment_gives_its_certificates_back
                 an_authority_belongs_to_one_group
+                a_certificate_is_one_whether_it_is_named_or_pinned
                 individuals_are_listed_in_pages;
             catalogue:
                 the_catalogue_is_loaded_as_it_was_put
@@ -72,7 +73,8 @@ macro_rules! store_suite {
                 a_plugins_earlier_revisions_are_remembered
                 what_the_operator_says_of_a_plugin_stays_when_it_is_published_anew
                 the_entity_tag_of_a_hub_guards_it
-                revoking_a_token_leaves_none_of_its_id;
+                revoking_a_token_leaves_none_of_its_id
+                the_last_operators_token_stays_however_many_are_revoked_at_once;
             concurrency:
                 of_many_who_register_one_id_exactly_one_commits
                 a_hub_never_holds_more_than_its_capacity

@@ -124,6 +124,15 @@ async fn enrollments(world: &World) -> Vec<Case> {
     let device = known(world, "closed", works.device("closed", now(), 30).unwrap().identity()).await;
     cases.push(case("a disabled group", "enrollment-disabled", "enrollment group closed is disabled", device));
 
+    let picky = Authority::root("Picky Works CA", now(), 30).unwrap();
+    world.upload_authority("picky-works", &picky).await;
+    let mut relies = group("picky-works");
+    relies["manufacturers"] = json!(["bolt"]);
+    world.put("enrollment-groups/picky", &relies).await;
+    let device = known(world, "picked", picky.device("picked", now(), 30).unwrap().identity()).await;
+    let says = "imported by acme, and the enrollment group picky relies on bolt";
+    cases.push(case("a record of another manufacturer", "record-of-another-manufacturer", says, device));
+
     let line = world.factory.intermediate("Line 2", now(), 30).unwrap();
     let mut narrow = disabled(group("factory"));
     narrow["x509"] = json!({ "intermediates": { "primary": line.certificate_pem } });

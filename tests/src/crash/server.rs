@@ -1,6 +1,7 @@
 //! The real binary, killed under load: devices register over mutual TLS with as many connections as a busy line has,
 //! each answer is written down here, in another process, and at any moment the server dies.
 
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -21,6 +22,8 @@ use rustls::ClientConfig;
 use super::Load;
 use super::acknowledged::{Acknowledged, Log};
 use crate::setting;
+
+const UNTHROTTLED: &str = "\n[limits.throttle]\naddress_per_second = 0\ndevice_per_minute = 0\n";
 
 /// A server process and the devices that register with it.
 pub struct RealServer {
@@ -79,6 +82,9 @@ impl RealServer {
         std::fs::remove_dir(folder.root()).map_err(|e| e.to_string())?;
         let (runtime, ambient) = (&self.runtime, Ambient::system());
         runtime.block_on(landfall::init::init(folder.root(), &addresses, &ambient)).map_err(|e| e.to_string())?;
+        // All devices have one address here.
+        let mut config = std::fs::OpenOptions::new().append(true).open(folder.config()).map_err(|e| e.to_string())?;
+        config.write_all(UNTHROTTLED.as_bytes()).map_err(|e| e.to_string())?;
         let ids: Vec<String> = self.devices.iter().map(|(id, _)| id.clone()).collect();
         runtime.block_on(setting::fill(folder, &self.scope, &self.factory, &ids)).map_err(|e| e.to_string())?;
         let ca = std::fs::read(folder.ca_certificate()).map_err(|e| e.to_string())?;

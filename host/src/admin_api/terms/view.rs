@@ -73,6 +73,9 @@ pub(in crate::admin_api) struct CertificatesView {
 pub(in crate::admin_api) struct TermsView {
     enabled: bool,
     manufacturing: Manufacturing,
+    /// Whose manufacturing records admit its devices; anybody's when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    manufacturers: Option<Vec<String>>,
     key_change: KeyChange,
     reprovision: ReprovisionPolicy,
     /// The hubs that devices may get; every linked one when absent.
@@ -157,6 +160,7 @@ fn terms_view(terms: &Terms) -> TermsView {
     TermsView {
         enabled: terms.enabled,
         manufacturing: terms.manufacturing,
+        manufacturers: terms.manufacturers.as_ref().map(|all| all.iter().map(ToString::to_string).collect()),
         key_change: terms.key_change,
         reprovision: terms.reprovision,
         hubs: terms.hubs.as_ref().map(|hubs| hubs.iter().map(ToString::to_string).collect()),

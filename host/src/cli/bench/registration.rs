@@ -23,7 +23,7 @@ use super::BenchError;
 use super::cpu::{CpuTime, count};
 use super::load::{Plan, Seen};
 use crate::clock::Ambient;
-use crate::config::{Config, Server as Addresses};
+use crate::config::{Config, Server as Addresses, ThrottleLimits};
 use crate::enrollment::{
     Allocation, CertificateAuthority, Group, GroupAttestation, InitialTwin, KeyChange, Manufacturing, PolicyBinding,
     ReprovisionPolicy, Terms,
@@ -105,7 +105,8 @@ pub(super) async fn run(options: Options, json: bool) -> Result<(), BenchError> 
         management_listen: any_port,
     };
     init::init(folder.root(), &addresses, &ambient).await?;
-    let config = crate::cli::config_to_serve(&folder)?;
+    let mut config = crate::cli::config_to_serve(&folder)?;
+    config.limits.throttle = ThrottleLimits::unlimited();
     let factory = Authority::root("Bench Factory CA", ambient.now(), 30)?;
     let devices = make_devices(&factory, &ambient, options.devices)?;
     let server = Server::start(&folder, config.clone(), ambient.clone()).await?;
@@ -257,6 +258,7 @@ async fn fill(
     let terms = Terms {
         enabled: true,
         manufacturing: Manufacturing::Required,
+        manufacturers: None,
         key_change: KeyChange::Refuse,
         reprovision: ReprovisionPolicy::default(),
         hubs: None,

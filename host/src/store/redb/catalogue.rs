@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::codec::{self, key, pair};
 use super::engine::Write;
-use super::enrollments::{authority_key, name_of};
+use super::enrollments::{authorities, authority_key};
 use super::loads::Loads;
 use super::tables::{AUTHORITIES, Definition, GROUPS, HUBS, PLUGINS, SCOPES, Tables};
 use super::{View, unreadable};
@@ -182,13 +182,22 @@ impl Write for PutAuthority {
             Err(refused) => return Ok(refused),
         };
         // Under two names, one certificate could lead to two groups. Authorities are few.
-        let scope_start = codec::key(&self.scope, "");
-        let others: Vec<(_, CertificateAuthority)> =
-            tables.authorities.range(&scope_start, &codec::end_of(&self.scope))?;
-        let same =
-            others.iter().find(|(_, other)| other.der == self.authority.der && other.name != self.authority.name);
-        if let Some((_, other)) = same {
+        let others = authorities(tables, &self.scope)?;
+        let same = others.iter().find(|other| other.der == self.authority.der && other.name != self.authority.name);
+        if let Some(other) = same {
             return Ok(PutOutcome::Conflict(format!("the same certificate is uploaded as {}", other.name)));
+        }
+        let pinned: Option<EnrollmentRef> =
+            tables.certificates.get(&codec::key(&self.scope, Digest::of(&self.authority.der).to_string()))?;
+        let named: Option<EnrollmentRef> =
+            tables.certificates.get(&authority_key(&self.scope, self.authority.name.as_str()))?;
+        if let (Some(pinned), Some(named)) = (pinned, named)
+            && pinned != named
+        {
+            return Ok(PutOutcome::Conflict(format!(
+                "{} pins this certificate, and {} rests on {}; one certificate can be in one enrollment only",
+                pinned, named, self.authority.name
+            )));
         }
         tables.authorities.put(&key, &self.authority)?;
         revised(tables, &self.scope, outcome)
@@ -217,7 +226,7 @@ impl Write for DeleteAuthority {
         }
         let claim = authority_key(&self.scope, self.name.as_str());
         if let Some(user) = tables.certificates.get::<EnrollmentRef>(&claim)? {
-            return Ok(DeleteOutcome::InUse(format!("{} names it", name_of(&user))));
+            return Ok(DeleteOutcome::InUse(format!("{} names it", user)));
         }
         tables.authorities.remove(&key)?;
         revised(tables, &self.scope, DeleteOutcome::Deleted)
@@ -333,7 +342,7 @@ impl Write for DeletePlugin {
         }
         let first = pair(&self.scope, self.name.as_str(), "");
         if let Some(user) = tables.plugin_uses.first_of::<EnrollmentRef>(&first)? {
-            return Ok(DeleteOutcome::InUse(format!("{} uses it", name_of(&user))));
+            return Ok(DeleteOutcome::InUse(format!("{} uses it", user)));
         }
         tables.plugins.remove(&key)?;
         revised(tables, &self.scope, DeleteOutcome::Deleted)

@@ -6,12 +6,13 @@
 
 use super::View;
 use super::catalogue::{bump, revised};
-use super::codec::{key, pair};
+use super::codec::{self, key, pair};
 use super::engine::Write;
 use super::listing;
 use super::tables::{self, CERTIFICATES, INDIVIDUALS, Tables};
 use crate::enrollment::{
-    Allocation, CertificatePin, EnrollmentRef, Group, GroupAttestation, Individual, IndividualAttestation,
+    Allocation, CertificateAuthority, CertificatePin, EnrollmentRef, Group, GroupAttestation, Individual,
+    IndividualAttestation,
 };
 use crate::names::{Digest, GroupId, IdScope, RegistrationId};
 use crate::store::{DeleteOutcome, Listing, Page, Precondition, PutOutcome, StoreError};
@@ -125,12 +126,56 @@ impl Write for PutGroup {
             Ok(outcome) => outcome,
             Err(refused) => return Ok(refused),
         };
+        if let Some(other) = self.held_otherwise(tables)? {
+            return Ok(PutOutcome::Conflict(other));
+        }
         let claims = stands.as_ref().map(|g| Claims::of_group(&self.scope, g));
         if let Err(conflict) = Claims::of_group(&self.scope, &self.group).replace(tables, claims)? {
             return Ok(conflict);
         }
         tables.groups.put(&key, &self.group)?;
         revised(tables, &self.scope, outcome)
+    }
+}
+
+impl PutGroup {
+    /// A certificate can be named, as an uploaded authority, or pinned, as an intermediate: it is the same certificate.
+    fn held_otherwise(&self, tables: &Tables<'_>) -> Result<Option<String>, StoreError> {
+        let owner = EnrollmentRef::Group(self.group.id.clone());
+        let held = |key: &[u8]| -> Result<Option<EnrollmentRef>, StoreError> {
+            Ok(tables.certificates.get::<EnrollmentRef>(key)?.filter(|other| *other != owner))
+        };
+        let conflict = |what: &str, other: &EnrollmentRef| {
+            format!("{what} belongs to {}; one certificate can be in one enrollment only", other)
+        };
+        match &self.group.attestation {
+            GroupAttestation::X509Authorities { primary, secondary } => {
+                for name in std::iter::once(primary).chain(secondary) {
+                    let Some(authority) =
+                        tables.authorities.get::<CertificateAuthority>(&key(&self.scope, name.as_str()))?
+                    else {
+                        continue;
+                    };
+                    let pinned = key(&self.scope, Digest::of(&authority.der).to_string());
+                    if let Some(other) = held(&pinned)? {
+                        return Ok(Some(conflict(&format!("the certificate of the authority {name}"), &other)));
+                    }
+                }
+            }
+            GroupAttestation::X509Intermediates { primary, secondary } => {
+                for authority in authorities(tables, &self.scope)? {
+                    let digest = Digest::of(&authority.der);
+                    if !std::iter::once(primary).chain(secondary).any(|pin| pin.sha256 == digest) {
+                        continue;
+                    }
+                    if let Some(other) = held(&authority_key(&self.scope, authority.name.as_str()))? {
+                        let what = format!("the certificate with SHA-256 {digest}, uploaded as {},", authority.name);
+                        return Ok(Some(conflict(&what, &other)));
+                    }
+                }
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -216,7 +261,7 @@ impl Claims {
                 Some(other) if other != self.owner => {
                     return Ok(Err(PutOutcome::Conflict(format!(
                         "{called} belongs to {}; one certificate can be in one enrollment only",
-                        name_of(&other)
+                        other
                     ))));
                 }
                 _ => {}
@@ -245,17 +290,15 @@ impl Claims {
     }
 }
 
+/// The uploaded authorities of a scope. They are few.
+pub(super) fn authorities(tables: &Tables<'_>, scope: &IdScope) -> Result<Vec<CertificateAuthority>, StoreError> {
+    let rows = tables.authorities.range(&key(scope, ""), &codec::end_of(scope))?;
+    Ok(rows.into_iter().map(|(_, authority)| authority).collect())
+}
+
 /// The row that says which group names an authority. A digest holds no such prefix.
 pub(super) fn authority_key(scope: &IdScope, name: &str) -> Vec<u8> {
     key(scope, format!("authority {name}"))
-}
-
-/// What an enrollment is called in a text for people.
-pub(super) fn name_of(enrollment: &EnrollmentRef) -> String {
-    match enrollment {
-        EnrollmentRef::Individual(id) => format!("the individual enrollment {id}"),
-        EnrollmentRef::Group(id) => format!("the enrollment group {id}"),
-    }
 }
 
 fn pinned(scope: &IdScope, primary: &CertificatePin, secondary: Option<&CertificatePin>) -> Vec<(Vec<u8>, String)> {

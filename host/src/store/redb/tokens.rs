@@ -5,8 +5,9 @@ use redb::ReadableTable;
 use super::engine::Write;
 use super::tables::{self, TOKENS, Tables};
 use super::{View, codec, unreadable};
+use crate::clock::Timestamp;
 use crate::names::Digest;
-use crate::store::StoreError;
+use crate::store::{DeleteOutcome, StoreError};
 use crate::token::TokenRecord;
 
 /// A token by the digest of its secret.
@@ -37,22 +38,27 @@ impl Write for Put {
 }
 
 /// Removes every token of a public id: a revocation must leave none behind.
-pub(super) struct Delete(pub(super) String);
+pub(super) struct Delete {
+    pub(super) id: String,
+    pub(super) now: Timestamp,
+}
 
 impl Write for Delete {
-    type Answer = bool;
+    type Answer = DeleteOutcome;
 
-    fn apply(&self, tables: &mut Tables<'_>) -> Result<bool, StoreError> {
-        let revoked: Vec<_> = tables
-            .tokens
-            .range::<TokenRecord>(&[], &[u8::MAX; 33])?
-            .into_iter()
-            .filter(|(_, token)| token.id == self.0)
-            .collect();
+    fn apply(&self, tables: &mut Tables<'_>) -> Result<DeleteOutcome, StoreError> {
+        let all = tables.tokens.range::<TokenRecord>(&[], &[u8::MAX; 33])?;
+        let (revoked, left): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, token)| token.id == self.id);
+        let rules = |tokens: &[(Vec<u8>, TokenRecord)]| tokens.iter().any(|(_, token)| token.rules_all(self.now));
+        if rules(&revoked) && !rules(&left) {
+            let why =
+                "this is the last operator's token that is good for all id scopes; make another before it is revoked";
+            return Ok(DeleteOutcome::InUse(why.to_owned()));
+        }
         for (key, _) in &revoked {
             tables.tokens.remove(key)?;
         }
-        Ok(!revoked.is_empty())
+        Ok(if revoked.is_empty() { DeleteOutcome::Missing } else { DeleteOutcome::Deleted })
     }
 }
 

@@ -1,8 +1,8 @@
 //! Scopes, hubs, authorities, plugins and tokens.
 
-use super::make::{Shared, group, hub, link, place, scope};
+use super::make::{Shared, authority, group, hub, link, place, scope};
 use crate::clock::Timestamp;
-use crate::enrollment::{CertificateAuthority, GroupAttestation};
+use crate::enrollment::GroupAttestation;
 use crate::hub::HubLoad;
 use crate::names::Digest;
 use crate::policy::rules::{PluginLimits, PluginRules, Resort};
@@ -131,10 +131,42 @@ pub(crate) async fn revoking_a_token_leaves_none_of_its_id(store: Shared) {
     }
     assert_eq!(store.token(Digest::of(b"s2")).await.unwrap(), Some(token("t1", "s2")));
     assert_eq!(store.tokens().await.unwrap().len(), 3);
-    assert!(store.delete_token("t1").await.unwrap());
-    assert!(!store.delete_token("t1").await.unwrap());
+    let now = Timestamp::from_millis(5);
+    assert_eq!(store.delete_token("t1", now).await.unwrap(), DeleteOutcome::Deleted);
+    assert_eq!(store.delete_token("t1", now).await.unwrap(), DeleteOutcome::Missing);
     assert_eq!(store.tokens().await.unwrap(), [token("t2", "s3")]);
     assert_eq!(store.token(Digest::of(b"s2")).await.unwrap(), None);
+}
+
+pub(crate) async fn the_last_operators_token_stays_however_many_are_revoked_at_once(store: Shared) {
+    let now = Timestamp::from_millis(5);
+    let token = |id: &str, scope, expires_at| TokenRecord {
+        id: id.to_owned(),
+        secret_sha256: Digest::of(id.as_bytes()),
+        note: String::new(),
+        role: Role::Operator,
+        scope,
+        created_at: Timestamp::from_millis(1),
+        expires_at,
+    };
+    store.put_token(token("of-one-scope", Some(scope()), None)).await.unwrap();
+    store.put_token(token("over", None, Some(now))).await.unwrap();
+    let mut revoking = tokio::task::JoinSet::new();
+    for number in 0..8 {
+        let id = format!("t{number}");
+        store.put_token(token(&id, None, None)).await.unwrap();
+        let store = store.clone();
+        revoking.spawn(async move { store.delete_token(&id, now).await.unwrap() });
+    }
+    let outcomes = revoking.join_all().await;
+    let left = store.tokens().await.unwrap().iter().filter(|token| token.rules_all(now)).count();
+    let refused = outcomes.iter().filter(|outcome| matches!(outcome, DeleteOutcome::InUse(_))).count();
+    assert!(left >= 1 && left == refused, "{left} left, {refused} refused");
+    for token in store.tokens().await.unwrap().iter().filter(|token| token.rules_all(now)).skip(1) {
+        assert_eq!(store.delete_token(&token.id, now).await.unwrap(), DeleteOutcome::Deleted);
+    }
+    let last = store.tokens().await.unwrap().into_iter().find(|token| token.rules_all(now)).unwrap();
+    assert!(matches!(store.delete_token(&last.id, now).await.unwrap(), DeleteOutcome::InUse(_)));
 }
 
 async fn records(store: &Shared) -> ScopeRecords {
@@ -148,17 +180,6 @@ async fn publish(store: &Shared, name: &str, bytes: &[u8]) -> PutOutcome {
         ..PublishedPlugin::first(name.parse().unwrap(), bytes, Timestamp::from_millis(1), "t1")
     };
     store.publish_plugin(&scope(), plugin, bytes.to_vec(), Vec::new()).await.unwrap()
-}
-
-fn authority(name: &str, der: &str) -> CertificateAuthority {
-    CertificateAuthority {
-        name: name.parse().unwrap(),
-        der: der.as_bytes().to_vec(),
-        verified: true,
-        verification_code: None,
-        created_at: Timestamp::from_millis(1),
-        updated_at: Timestamp::from_millis(1),
-    }
 }
 
 fn named(id: &str, authority: &str) -> crate::enrollment::Group {

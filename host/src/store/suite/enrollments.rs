@@ -1,7 +1,7 @@
 //! Enrollments and what may be in one of them only.
 
-use super::make::{Shared, group, individual, pin, scope};
-use crate::enrollment::{EnrollmentRef, GroupAttestation};
+use super::make::{Shared, authority, group, individual, pin, scope};
+use crate::enrollment::{CertificatePin, EnrollmentRef, GroupAttestation};
 use crate::names::Digest;
 use crate::store::{DeleteOutcome, Page, Precondition, PutOutcome};
 
@@ -71,6 +71,31 @@ pub(crate) async fn an_authority_belongs_to_one_group(store: Shared) {
     assert!(matches!(outcome, PutOutcome::Conflict(text) if text.contains("group pumps")));
     assert_eq!(put("pumps", named("root-1", None)).await, PutOutcome::Replaced);
     assert_eq!(put("valves", named("root-2", None)).await, PutOutcome::Created);
+}
+
+pub(crate) async fn a_certificate_is_one_whether_it_is_named_or_pinned(store: Shared) {
+    let named = |name: &str| GroupAttestation::X509Authorities { primary: name.parse().unwrap(), secondary: None };
+    let pinned = |der: &str| {
+        let (der, sha256) = (Some(der.as_bytes().to_vec()), Digest::of(der.as_bytes()));
+        GroupAttestation::X509Intermediates { primary: CertificatePin { sha256, der }, secondary: None }
+    };
+    let put = async |id: &str, attestation| {
+        store.put_group(&scope(), group(id, attestation), Precondition::Any).await.unwrap()
+    };
+    let upload = async |name: &str, der: &str| {
+        store.put_authority(&scope(), authority(name, der), Precondition::Any).await.unwrap()
+    };
+    assert_eq!(upload("line-1", "c1").await, PutOutcome::Created);
+    assert_eq!(put("pumps", named("line-1")).await, PutOutcome::Created);
+    assert!(matches!(put("valves", pinned("c1")).await, PutOutcome::Conflict(text) if text.contains("group pumps")));
+    assert_eq!(put("valves", pinned("c2")).await, PutOutcome::Created);
+    let outcome = upload("line-1", "c2").await;
+    assert!(matches!(outcome, PutOutcome::Conflict(text) if text.contains("group valves")));
+    assert_eq!(upload("line-2", "c2").await, PutOutcome::Created, "nobody rests on that");
+    assert!(
+        matches!(put("meters", named("line-2")).await, PutOutcome::Conflict(text) if text.contains("group valves"))
+    );
+    assert_eq!(put("valves", named("line-2")).await, PutOutcome::Replaced, "its own");
 }
 
 pub(crate) async fn individuals_are_listed_in_pages(store: Shared) {

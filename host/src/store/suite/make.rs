@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::enrollment::{
-    Allocation, CertificatePin, EnrollmentRef, Group, GroupAttestation, Individual, IndividualAttestation, InitialTwin,
-    KeyChange, Manufacturing, PolicyBinding, ReprovisionPolicy, Terms,
+    Allocation, CertificateAuthority, CertificatePin, EnrollmentRef, Group, GroupAttestation, Individual,
+    IndividualAttestation, InitialTwin, KeyChange, Manufacturing, PolicyBinding, ReprovisionPolicy, Terms,
 };
 use crate::hub::{Connector, Hub, HubState};
 use crate::json::JsonText;
@@ -162,6 +162,7 @@ pub(crate) fn terms(etag: &str, plugin: &str) -> Terms {
     Terms {
         enabled: true,
         manufacturing: Manufacturing::Required,
+        manufacturers: None,
         key_change: KeyChange::Refuse,
         reprovision: ReprovisionPolicy::default(),
         hubs: None,
@@ -184,4 +185,16 @@ pub(crate) fn individual(id: &str, etag: &str, primary: &str, secondary: Option<
 
 pub(crate) fn group(id: &str, attestation: GroupAttestation) -> Group {
     Group { id: id.parse().unwrap(), attestation, terms: terms("g1", "weighted") }
+}
+
+/// An uploaded, proven authority.
+pub(crate) fn authority(name: &str, der: &str) -> CertificateAuthority {
+    CertificateAuthority {
+        name: name.parse().unwrap(),
+        der: der.as_bytes().to_vec(),
+        verified: true,
+        verification_code: None,
+        created_at: Timestamp::from_millis(1),
+        updated_at: Timestamp::from_millis(1),
+    }
 }
