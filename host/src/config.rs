@@ -189,6 +189,7 @@ impl Config {
     pub fn store_settings(&self) -> StoreSettings {
         let limits = &self.limits.store;
         StoreSettings {
+            reserve_bytes: limits.reserve_mib.saturating_mul(1 << 20),
             cache_bytes: limits.cache_mib.saturating_mul(MIB),
             entries_kept: limits.refusals_kept,
             decisions_per_device: limits.decisions_per_device,

@@ -91,6 +91,9 @@ impl Server {
         let operations_key = operations_key(folder)?;
         there(&folder.database())?;
         let store = Arc::new(RedbStore::open(&folder.database(), config.store_settings())?);
+        if let Err(error) = store.has_room() {
+            tracing::error!(%error, "devices are told to come back later");
+        }
         // Ports are taken before anything costly is done, so that a second server says so at once.
         let devices = listen(config.server.device_listen, "devices", "server.device_listen").await?;
         let management = listen(config.server.management_listen, "management", "server.management_listen").await?;

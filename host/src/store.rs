@@ -462,6 +462,19 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
+    /// There is too little room on the disk; nothing was changed.
+    #[error(
+        "only {free_mib} MiB are free in {folder}, and {needed_mib} MiB are kept free (limits.store.reserve_mib): make \
+         room there; nothing was changed, and writing goes on by itself"
+    )]
+    NoSpace {
+        /// Where.
+        folder: String,
+        /// What is free, in MiB.
+        free_mib: u64,
+        /// What must be, in MiB.
+        needed_mib: u64,
+    },
     /// Too much waits to be written.
     #[error("too much waits to be written; try again")]
     Busy,

@@ -8,6 +8,7 @@ mod command_line;
 mod command_line_alone;
 mod compiling;
 mod durability;
+mod full_disk;
 mod hostile_imports;
 mod hostile_policies;
 mod kill;

@@ -90,6 +90,7 @@ impl From<StoreError> for Problem {
         tracing::error!(%error, "the store failed");
         match error {
             StoreError::Busy | StoreError::Closed => Self::new(503, error.to_string()),
+            StoreError::NoSpace { .. } => Self::new(507, error.to_string()),
             // The rest names files and damage: the log has it.
             _ => Self::new(500, "the store failed; the log says why"),
         }

@@ -194,6 +194,8 @@ limits! {
         refusals_kept: u64 = 100_000, 1_000 to 1_000_000_000, "entries", "the oldest ones are forgotten";
         /// Decisions of one device that are kept beside the one that it rests on.
         decisions_per_device: usize = 32, 0 to 100_000, "decisions", "the oldest ones are forgotten";
+        /// Room that is left on the disk. Devices and people still write down to a quarter of it; 0 for no such limit.
+        reserve_mib: u64 = 256, 0 to 1_048_576, "MiB", "imports are answered 507, devices 503, until there is room again";
         /// How much of the database is held in memory.
         cache_mib: usize = 128, 8 to 1_048_576, "MiB", "the rest is read from disk";
     }

@@ -21,6 +21,7 @@ mod loads;
 mod open;
 mod records;
 mod registrations;
+mod space;
 mod tables;
 mod tokens;
 
@@ -40,6 +41,7 @@ pub use self::check::Finding;
 use self::engine::{RedbEngine, RedbJob, Write};
 use self::ledger::KnownContent;
 use self::loads::Loads;
+use self::space::Space;
 use self::tables::{Definition, Kept};
 use crate::clock::Timestamp;
 use crate::enrollment::{CertificateAuthority, EnrollmentRef, Group, Individual};
@@ -60,6 +62,8 @@ use crate::token::TokenRecord;
 /// How a [`RedbStore`] behaves. The defaults suit one machine.
 #[derive(Clone)]
 pub struct StoreSettings {
+    /// How much room is left on the disk, in bytes: imports stop there, and devices at a quarter of it.
+    pub reserve_bytes: u64,
     /// How much of the file is held in memory, in bytes.
     pub cache_bytes: usize,
     /// Whether opening reads every page and compares its checksum: for a file that comes from elsewhere.
@@ -83,6 +87,7 @@ pub struct StoreSettings {
 impl Default for StoreSettings {
     fn default() -> Self {
         Self {
+            reserve_bytes: 0,
             cache_bytes: 128 * 1024 * 1024,
             verify_on_open: false,
             entries_kept: 100_000,
@@ -102,6 +107,7 @@ pub struct RedbStore {
     queue: Arc<Queue<RedbEngine>>,
     known_content: KnownContent,
     loads: Arc<Loads>,
+    space: Space,
     /// The writer's thread, until it has been waited for; none when the caller takes the writer's turns.
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
@@ -126,7 +132,7 @@ impl RedbStore {
     /// when the file system says no.
     pub fn open(path: &Path, settings: StoreSettings) -> Result<Self, StoreError> {
         let database = open::file(path, &settings)?;
-        let (store, Turns(writer)) = Self::assemble(database, settings)?;
+        let (store, Turns(writer)) = Self::assemble(database, path, settings)?;
         let thread =
             std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.run()).map_err(|e| {
                 StoreError::Open {
@@ -149,7 +155,7 @@ impl RedbStore {
         settings: StoreSettings,
     ) -> Result<(Self, Turns), StoreError> {
         let database = open::backend(backend, &settings)?;
-        Self::assemble(database, settings)
+        Self::assemble(database, Path::new(""), settings)
     }
 
     /// Makes every count and claim again from what it is made of, and names what differs. Reads the whole file.
@@ -161,7 +167,7 @@ impl RedbStore {
         self.look(check::check).await
     }
 
-    fn assemble(database: Database, settings: StoreSettings) -> Result<(Self, Turns), StoreError> {
+    fn assemble(database: Database, place: &Path, settings: StoreSettings) -> Result<(Self, Turns), StoreError> {
         let database = Arc::new(database);
         let queue = Arc::new(Queue::new(Bounds {
             device_queue: settings.device_queue,
@@ -177,9 +183,19 @@ impl RedbStore {
             queue: Arc::clone(&queue),
             known_content: KnownContent::default(),
             loads,
+            space: Space::around(place, settings.reserve_bytes),
             thread: Mutex::new(None),
         };
         Ok((store, Turns(Writer::new(engine, queue, settings.on_fatal))))
+    }
+
+    /// Whether there is room enough on the disk for what devices write.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoSpace`].
+    pub fn has_room(&self) -> Result<(), StoreError> {
+        self.space.check(Lane::Device)
     }
 
     /// A look at the last finished transaction.
@@ -202,6 +218,7 @@ impl RedbStore {
 
     /// Has a write done, and waits until it is on disk.
     async fn write<W: Write>(&self, lane: Lane, write: W) -> Result<W::Answer, StoreError> {
+        self.space.check(lane)?;
         let (sender, answer) = oneshot::channel();
         self.queue.push(lane, Box::new(RedbJob::new(write, sender)))?;
         // The writer drops a job unanswered only when it ends before taking it.
@@ -473,7 +490,7 @@ impl Store for RedbStore {
 /// Ends the process: what is in memory may differ from what is on disk, and only opening the file again tells. The
 /// answers that have just been given get a moment to leave.
 fn end_process(error: &StoreError) {
-    tracing::error!(%error, "the database takes no more writes: the process ends; start it again");
+    tracing::error!(%error, "the database takes no more writes, and the process ends with 74: see that its disk has room and is sound, and start it again");
     std::thread::sleep(FAREWELL);
     std::process::exit(EXIT_IO_ERROR);
 }
