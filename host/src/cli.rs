@@ -18,6 +18,7 @@ use crate::policy::image::worker;
 
 mod bench;
 mod ca;
+mod certificate;
 mod config;
 mod decision;
 mod demo;
@@ -30,6 +31,7 @@ mod output;
 mod plugin;
 mod registration;
 mod registry;
+mod scope;
 mod serve;
 mod terms;
 mod token;
@@ -99,6 +101,12 @@ enum Command {
     Bench(bench::Bench),
     /// Print every limit with its value, its range and what it bounds.
     Config,
+    /// The server's own certificate.
+    #[command(subcommand)]
+    Certificate(certificate::CertificateCommand),
+    /// Id scopes: tenants.
+    #[command(subcommand)]
+    Scope(scope::ScopeCommand),
     /// Tokens for operators, manufacturers, publishers and auditors.
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -140,6 +148,8 @@ impl Cli {
             Command::Demo => Ok(demo::run().await?),
             Command::Bench(bench) => Ok(bench.run(common.json).await?),
             Command::Config => config::run(&common),
+            Command::Certificate(command) => certificate::run(&common, &command),
+            Command::Scope(command) => scope::run(&common, command).await,
             Command::Token(command) => token::run(&common, command).await,
             Command::Registry(command) => registry::run(&common, command).await,
             Command::Ca(command) => ca::run(&common, command).await,
@@ -232,7 +242,8 @@ Examples:
   landfall decision show TRACKING-ID --data ./dps        why a device was refused, or got its hub
 
 LANDFALL_DATA in the environment does the same as --data.
-It ends with 0 when all went well, 1 when something was refused or failed, 2 when the command was not understood.";
+It ends with 0 when all went well, 1 when something was refused or failed, 2 when the command was not understood;
+serve also with 74 when its disk took no more.";
 
 #[cfg(test)]
 mod tests;

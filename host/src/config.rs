@@ -20,7 +20,7 @@ use crate::policy::breaker::BreakerLimits;
 use crate::policy::{Budget, Budgets, CompileLimits, Compiler, InitBudget, PolicySettings};
 use crate::store::redb::StoreSettings;
 
-mod check;
+pub(crate) mod check;
 mod file;
 mod limits;
 mod policy;

@@ -42,6 +42,11 @@ impl DataFolder {
         self.root.join("tls").join("ca.pem")
     }
 
+    /// The key of that CA. Whoever brings certificates of another CA has none.
+    pub fn ca_key(&self) -> PathBuf {
+        self.root.join("tls").join("ca.key")
+    }
+
     /// The server's certificate.
     pub fn server_certificate(&self) -> PathBuf {
         self.root.join("tls").join("server.pem")
@@ -65,6 +70,19 @@ impl DataFolder {
     /// Makes a folder of this folder's that only its owner may enter.
     pub fn make(path: &Path) -> std::io::Result<()> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+    }
+
+    /// Writes a file in place of the one that is there: whole under another name first, and then renamed.
+    pub fn replace(path: &Path, content: &[u8], secret: bool) -> std::io::Result<()> {
+        let mut unfinished = path.as_os_str().to_owned();
+        unfinished.push(".unfinished");
+        let unfinished = Path::new(&unfinished);
+        match fs::remove_file(unfinished) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        Self::write_new(unfinished, content, secret)?;
+        fs::rename(unfinished, path)
     }
 
     /// Writes a new file, and never over one that is there. A secret one only its owner may read.

@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::clock::Ambient;
+use crate::config::check::is_host;
 use crate::config::{Config, ConfigError, Server};
 use crate::folder::DataFolder;
 use crate::names::{Digest, IdScope, NameError};
@@ -47,7 +48,7 @@ pub enum InitError {
         source: std::io::Error,
     },
     /// The host name is none.
-    #[error("{0:?} is not a host name or an IP address that devices could call")]
+    #[error("{0:?} is not a host name or an IP address that devices could call; give it without a port")]
     Hostname(String),
     /// The configuration made of the answers is not one.
     #[error(transparent)]
@@ -65,6 +66,9 @@ pub enum InitError {
 
 /// Makes a folder for a server that devices know under `server.hostname`.
 pub async fn init(root: &Path, server: &Server, ambient: &Ambient) -> Result<Made, InitError> {
+    if !is_host(&server.hostname) {
+        return Err(InitError::Hostname(server.hostname.clone()));
+    }
     let taken = || InitError::Taken(root.to_owned());
     if root.exists() && root.read_dir().map_or(true, |mut entries| entries.next().is_some()) {
         return Err(taken());
@@ -106,6 +110,7 @@ async fn fill(folder: &DataFolder, server: &Server, ambient: &Ambient) -> Result
     let names = server_names(&server.hostname);
     let issued =
         authority.server(&names, now, SERVER_DAYS).map_err(|_| InitError::Hostname(server.hostname.clone()))?;
+    write(folder.ca_key(), authority.key_pem().as_bytes(), true)?;
     write(folder.ca_certificate(), authority.certificate_pem.as_bytes(), false)?;
     write(folder.server_certificate(), issued.certificate_pem.as_bytes(), false)?;
     write(folder.server_key(), issued.key_pem.as_bytes(), true)?;
@@ -137,7 +142,7 @@ async fn fill(folder: &DataFolder, server: &Server, ambient: &Ambient) -> Result
 }
 
 /// The command line calls the server by its address, so the certificate says those of this machine too.
-fn server_names(hostname: &str) -> Vec<String> {
+pub(crate) fn server_names(hostname: &str) -> Vec<String> {
     let mut names = vec![hostname.to_owned()];
     names.extend(["localhost", "127.0.0.1", "::1"].into_iter().filter(|name| *name != hostname).map(str::to_owned));
     names
@@ -146,5 +151,5 @@ fn server_names(hostname: &str) -> Vec<String> {
 /// Ten years: devices carry this certificate.
 const CA_DAYS: i64 = 3653;
 
-/// A bit more than a year: whoever serves longer brings a certificate of their own.
-const SERVER_DAYS: i64 = 397;
+/// A bit more than a year, then `landfall certificate renew`.
+pub(crate) const SERVER_DAYS: i64 = 397;

@@ -15,6 +15,7 @@
 //! Stopping is graceful: no new connections, requests under way are finished, and what is left after the drain time
 //! is cut.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,8 +33,10 @@ use crate::config::ListenerLimits;
 
 mod connection;
 mod crowd;
+mod troubles;
 
 use crowd::Crowd;
+use troubles::Trouble;
 
 /// What is known of the connection that a request came on. Every request carries it as an extension.
 #[derive(Debug)]
@@ -53,10 +56,43 @@ pub struct Counts {
     pub accepted: AtomicU64,
     /// Connections closed at once, because there were too many.
     pub shed: AtomicU64,
-    /// Handshakes that failed or took too long.
+    /// Handshakes that failed.
     pub failed_handshakes: AtomicU64,
+    /// Handshakes that took too long.
+    pub slow_handshakes: AtomicU64,
     /// Handshakes that came to an end.
     pub handshakes: AtomicU64,
+    crowded: Trouble,
+    bad_handshakes: Trouble,
+    not_accepted: Trouble,
+}
+
+impl Counts {
+    /// Counts a connection that is closed at once, and says why now and then.
+    fn shed(&self, peer: SocketAddr, why: &'static str) {
+        self.shed.fetch_add(1, Ordering::Relaxed);
+        if let Some(unsaid) = self.crowded.may_be_said() {
+            tracing::warn!(%peer, why, unsaid, "a connection was closed at once");
+        }
+    }
+
+    /// Counts a handshake that came to nothing, and says why now and then.
+    fn failed(&self, peer: SocketAddr, why: &dyn fmt::Display) {
+        self.failed_handshakes.fetch_add(1, Ordering::Relaxed);
+        self.say(peer, why);
+    }
+
+    /// The same for one that took too long.
+    fn took_too_long(&self, peer: SocketAddr, seconds: u64) {
+        self.slow_handshakes.fetch_add(1, Ordering::Relaxed);
+        self.say(peer, &format_args!("not done within {seconds} s"));
+    }
+
+    fn say(&self, peer: SocketAddr, why: &dyn fmt::Display) {
+        if let Some(unsaid) = self.bad_handshakes.may_be_said() {
+            tracing::warn!(%peer, %why, unsaid, "no TLS with a client");
+        }
+    }
 }
 
 /// A socket that is served.
@@ -104,13 +140,15 @@ impl Listener {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of file descriptors, most likely; those of ended connections come back by themselves.
-                    tracing::warn!(%error, "cannot accept connections");
+                    if let Some(unsaid) = shared.counts.not_accepted.may_be_said() {
+                        tracing::warn!(%error, unsaid, "cannot accept connections; is `ulimit -n` large enough?");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             };
             let Some(place) = crowd.enter(peer.ip()) else {
-                shared.counts.shed.fetch_add(1, Ordering::Relaxed);
+                shared.counts.shed(peer, "too many connections, in all or from its network");
                 continue;
             };
             shared.counts.accepted.fetch_add(1, Ordering::Relaxed);

@@ -22,6 +22,7 @@ use crate::policy::breaker::{Reason, State};
 use crate::policy::watch::meter::{Interface, Meter};
 use crate::policy::watch::{Watch, Watched};
 use crate::service::Service;
+use crate::tls::current::Current;
 
 mod series;
 
@@ -31,6 +32,7 @@ pub struct Metrics {
     registrations: Family<Word, Counter>,
     refusals: Family<Word, Counter>,
     throttled: Family<Word, Counter>,
+    certificate: OnceLock<Arc<Current>>,
     listeners: OnceLock<Vec<(&'static str, Arc<Counts>)>>,
 }
 
@@ -51,6 +53,12 @@ impl Metrics {
     /// Counts a request that came too soon.
     pub fn throttled(&self, measure: &'static str) {
         self.throttled.get_or_create(&[("measure", measure)]).inc();
+    }
+
+    /// Says which certificate the server shows.
+    pub fn certificate(&self, certificate: Arc<Current>) {
+        // As for the listeners.
+        let _ = self.certificate.set(certificate);
     }
 
     /// Says what the listeners count, once they are there.
@@ -108,19 +116,30 @@ impl Scrape {
         let under_way = self.0.operations.running();
         series.gauge("landfall_registrations_under_way", "Registrations that are being decided", one(under_way))?;
         let listeners = metrics.listeners.get().map(Vec::as_slice).unwrap_or_default();
-        let of = |read: fn(&Counts) -> [(&'static str, u64); 2]| {
+        let of = |read: fn(&Counts) -> Vec<(&'static str, u64)>| {
             let rows = listeners.iter().flat_map(move |(listener, counts)| {
-                read(counts).map(|(result, count)| (labels(&[("listener", listener), ("result", result)]), count))
+                let row = |(result, count)| (labels(&[("listener", *listener), ("result", result)]), count);
+                read(counts).into_iter().map(row).collect::<Vec<_>>()
             });
             rows.collect::<Vec<_>>()
         };
         let connections = of(|counts| {
-            [("accepted", counts.accepted.load(Ordering::Relaxed)), ("shed", counts.shed.load(Ordering::Relaxed))]
+            vec![("accepted", counts.accepted.load(Ordering::Relaxed)), ("shed", counts.shed.load(Ordering::Relaxed))]
         });
         let handshakes = of(|counts| {
             let failed = counts.failed_handshakes.load(Ordering::Relaxed);
-            [("done", counts.handshakes.load(Ordering::Relaxed)), ("failed", failed)]
+            let slow = counts.slow_handshakes.load(Ordering::Relaxed);
+            vec![("done", counts.handshakes.load(Ordering::Relaxed)), ("failed", failed), ("too-slow", slow)]
         });
+        if let Some(certificate) = metrics.certificate.get() {
+            let left = certificate.expires_at().since(self.0.ambient.now()).as_secs();
+            let what = "Time until the server's certificate expires";
+            series.gauge(
+                "landfall_certificate_expires_in_seconds",
+                what,
+                one(usize::try_from(left).unwrap_or(usize::MAX)),
+            )?;
+        }
         series.counter("landfall_connections", "Connections, taken and closed at once", connections)?;
         series.counter("landfall_tls_handshakes", "TLS handshakes that ended", handshakes)
     }

@@ -9,16 +9,18 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::admin_api;
-use crate::clock::Ambient;
+use crate::clock::{Ambient, Timestamp};
 use crate::config::{Config, ConfigError};
 use crate::device_api;
 use crate::folder::DataFolder;
 use crate::listener::{Counts, Listener};
+use crate::names::IdScope;
 use crate::policy::trust::{Trust, TrustError};
 use crate::policy::{PolicyHost, PolicySettings, StartError};
 use crate::service::Service;
 use crate::store::StoreError;
 use crate::store::redb::RedbStore;
+use crate::tls::current::Current;
 use crate::tls::{self, Identity, TlsError};
 
 /// A server that serves until it is stopped.
@@ -31,6 +33,7 @@ pub struct Server {
     pub management_addr: SocketAddr,
     /// What the devices' listener has seen.
     pub device_counts: Arc<Counts>,
+    identity: Arc<Current>,
     stop: watch::Sender<bool>,
     listeners: Vec<JoinHandle<()>>,
 }
@@ -53,6 +56,28 @@ pub enum ServeError {
     /// The certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The certificate is for other names than devices call.
+    #[error(
+        "the server's certificate (tls/server.pem) is not for server.hostname {hostname:?}: {reason}; set the name that \
+         devices call in landfall.toml, or make a certificate for this one: landfall certificate renew"
+    )]
+    Hostname {
+        /// The name.
+        hostname: String,
+        /// What the certificate is for.
+        reason: String,
+    },
+    /// The tenant that landfall.toml names is not in the database.
+    #[error(
+        "server.scope in landfall.toml is {scope}, and the database has {known}; name one of them, or make the new one \
+         (landfall scope create) before it is named"
+    )]
+    Scope {
+        /// The tenant.
+        scope: IdScope,
+        /// Those that are there.
+        known: String,
+    },
     /// The key of operation ids.
     #[error("{path} cannot be used: {reason}; restore it, or write 32 random bytes there")]
     Key {
@@ -87,7 +112,9 @@ pub enum ServeError {
 impl Server {
     /// Opens a data folder and serves it.
     pub async fn start(folder: &DataFolder, config: Config, ambient: Ambient) -> Result<Self, ServeError> {
-        let identity = Identity::load(&folder.server_certificate(), &folder.server_key())?;
+        let identity = Current::new(Identity::load(&folder.server_certificate(), &folder.server_key())?)?;
+        let hostname = &config.server.hostname;
+        identity.is_for(hostname).map_err(|reason| ServeError::Hostname { hostname: hostname.clone(), reason })?;
         let operations_key = operations_key(folder)?;
         there(&folder.database())?;
         let store = Arc::new(RedbStore::open(&folder.database(), config.store_settings())?);
@@ -102,6 +129,12 @@ impl Server {
         let policies = Arc::new(PolicyHost::start(settings)?);
         let limits = config.limits.listener.clone();
         let service = Service::start(config, ambient, store, policies, &operations_key).await?;
+        let scope = &service.config.server.scope;
+        if service.scope(scope).is_none() {
+            let known = service.catalogue().scopes().map(|scope| scope.scope.to_string()).collect::<Vec<_>>();
+            return Err(ServeError::Scope { scope: scope.clone(), known: known.join(", ") });
+        }
+        service.metrics.certificate(Arc::clone(&identity));
         service.warm_up().await;
         service.check_grants();
 
@@ -109,12 +142,29 @@ impl Server {
         let (device_addr, management_addr) = (address(&devices)?, address(&management)?);
         let device_router = device_api::http::router(Arc::clone(&service));
         let management_router = admin_api::router(Arc::clone(&service));
-        let devices = Listener::new(devices, tls::for_devices(identity.clone())?, device_router, limits.clone());
-        let management = Listener::new(management, tls::for_management(identity)?, management_router, limits);
+        let devices = Listener::new(devices, tls::for_devices(&identity)?, device_router, limits.clone());
+        let management = Listener::new(management, tls::for_management(&identity)?, management_router, limits);
         let device_counts = devices.counts();
         service.metrics.listen(vec![("devices", devices.counts()), ("management", management.counts())]);
         let listeners = vec![tokio::spawn(devices.serve(stopping.clone())), tokio::spawn(management.serve(stopping))];
-        Ok(Self { service, device_addr, management_addr, device_counts, stop, listeners })
+        warn_of_expiry(&identity, service.ambient.now());
+        Ok(Self { identity, service, device_addr, management_addr, device_counts, stop, listeners })
+    }
+
+    /// Shows the certificate that is in the data folder now.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be used; the one before stays.
+    pub fn reload_certificate(&self, folder: &DataFolder) -> Result<(), ServeError> {
+        let renewed = Identity::load(&folder.server_certificate(), &folder.server_key())?;
+        let hostname = &self.service.config.server.hostname;
+        let trial = Current::new(renewed.clone())?;
+        trial.is_for(hostname).map_err(|reason| ServeError::Hostname { hostname: hostname.clone(), reason })?;
+        self.identity.replace(renewed)?;
+        tracing::info!(expires = %self.identity.expires_at(), "the server's certificate was read again");
+        warn_of_expiry(&self.identity, self.service.ambient.now());
+        Ok(())
     }
 
     /// Stops gracefully: no new connections, requests under way are finished, the store is closed.
@@ -128,6 +178,15 @@ impl Server {
         self.service.finish().await;
         self.service.policies.close();
         self.service.store.close().await
+    }
+}
+
+/// Devices that cannot trust the server any more cannot be told anything.
+fn warn_of_expiry(identity: &Current, now: Timestamp) {
+    let expires = identity.expires_at();
+    let days = expires.since(now).as_secs() / 86_400;
+    if days < EXPIRY_DAYS {
+        tracing::warn!(%expires, days, "the server's certificate expires: landfall certificate renew, then SIGHUP");
     }
 }
 
@@ -157,3 +216,6 @@ fn address(socket: &TcpListener) -> Result<SocketAddr, ServeError> {
     let failed = |source| ServeError::Listen { address: unknown, whom: "a socket", setting: "server", source };
     socket.local_addr().map_err(failed)
 }
+
+/// From so many days on the end of the certificate is warned of.
+const EXPIRY_DAYS: u64 = 30;

@@ -21,9 +21,11 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 pub mod any_certificate;
+pub mod current;
 pub mod make;
 
 use any_certificate::AnyCertificate;
+use current::Current;
 
 /// A server's certificate, with what chains it to its root, and its key.
 pub struct Identity {
@@ -51,7 +53,9 @@ pub enum TlsError {
         source: std::io::Error,
     },
     /// A file does not hold what it should.
-    #[error("{path} holds no {what} in PEM form: {reason}")]
+    #[error(
+        "{path} holds no {what} in PEM form ({reason}); put one there, or make it anew: landfall certificate renew"
+    )]
     Pem {
         /// The file.
         path: PathBuf,
@@ -61,7 +65,10 @@ pub enum TlsError {
         reason: String,
     },
     /// The certificate and the key do not make a server.
-    #[error("the server's certificate and key cannot be used: {0}")]
+    #[error(
+        "the server's certificate and key (tls/server.pem, tls/server.key) cannot be used: {0}; put a certificate, with \
+         its chain, and its own key there, or make them anew: landfall certificate renew"
+    )]
     Identity(#[from] rustls::Error),
     /// The roots of the benchmark's baseline do not make a verifier.
     #[error("the client roots cannot be used: {0}")]
@@ -93,17 +100,17 @@ pub fn provider() -> Arc<CryptoProvider> {
 }
 
 /// For devices.
-pub fn for_devices(identity: Identity) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn for_devices(identity: &Arc<Current>) -> Result<Arc<ServerConfig>, TlsError> {
     server(identity, Some(Arc::new(AnyCertificate::new(provider()))))
 }
 
 /// For management.
-pub fn for_management(identity: Identity) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn for_management(identity: &Arc<Current>) -> Result<Arc<ServerConfig>, TlsError> {
     server(identity, None)
 }
 
 /// For the benchmark's baseline: the chain is verified within the handshake, as a server does that trusts one CA.
-pub fn for_baseline(identity: Identity, root: CertificateDer<'static>) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn for_baseline(identity: &Arc<Current>, root: CertificateDer<'static>) -> Result<Arc<ServerConfig>, TlsError> {
     let mut roots = RootCertStore::empty();
     roots.add(root)?;
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
@@ -113,7 +120,7 @@ pub fn for_baseline(identity: Identity, root: CertificateDer<'static>) -> Result
 }
 
 fn server(
-    identity: Identity,
+    identity: &Arc<Current>,
     verifier: Option<Arc<dyn rustls::server::danger::ClientCertVerifier>>,
 ) -> Result<Arc<ServerConfig>, TlsError> {
     let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13, &TLS12])?;
@@ -121,7 +128,7 @@ fn server(
         Some(verifier) => builder.with_client_cert_verifier(verifier),
         None => builder.with_no_client_auth(),
     };
-    let mut config = builder.with_single_cert(identity.chain, identity.key)?;
+    let mut config = builder.with_cert_resolver(Arc::<Current>::clone(identity));
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];

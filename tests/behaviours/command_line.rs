@@ -180,7 +180,7 @@ fn without_a_server_a_command_says_how_to_start_it() {
 }
 
 /// A data folder with ports of its own.
-struct Site {
+pub(crate) struct Site {
     place: tempfile::TempDir,
     data: PathBuf,
     devices: SocketAddr,
@@ -189,10 +189,10 @@ struct Site {
 
 /// How a command ended.
 #[derive(Debug)]
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Ran {
@@ -206,7 +206,7 @@ impl Ran {
 }
 
 impl Site {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let place = tempfile::tempdir().unwrap();
         let data = place.path().join("data");
         let folder = data.to_str().unwrap();
@@ -227,7 +227,7 @@ impl Site {
     }
 
     /// Starts the server and waits until it takes connections.
-    fn serve(&self) -> Child {
+    pub(crate) fn serve(&self) -> Child {
         self.serve_with(&[], Stdio::inherit())
     }
 
@@ -251,12 +251,12 @@ impl Site {
         panic!("the server takes no connections")
     }
 
-    fn run(&self, words: &[&str]) -> Ran {
+    pub(crate) fn run(&self, words: &[&str]) -> Ran {
         landfall(&[words, &["--data", self.data.to_str().unwrap()]].concat())
     }
 
     /// Runs a command that must succeed and print all of this.
-    fn says(&self, words: &[&str], wanted: &[&str]) {
+    pub(crate) fn says(&self, words: &[&str], wanted: &[&str]) {
         let ran = self.run(words);
         assert_eq!(ran.code, 0, "{words:?}: {ran:?}");
         eprintln!("$ landfall {}\n{}", words.join(" "), ran.out);
@@ -266,20 +266,20 @@ impl Site {
     }
 
     /// Runs a command that must succeed and print JSON, and nothing but it.
-    fn json(&self, words: &[&str]) -> Value {
+    pub(crate) fn json(&self, words: &[&str]) -> Value {
         let ran = self.run(&[words, &["--json"]].concat());
         assert_eq!(ran.code, 0, "{words:?}: {ran:?}");
         serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{words:?} prints no JSON ({error}): {ran:?}"))
     }
 
-    fn file(&self, name: &str, content: &str) -> String {
+    pub(crate) fn file(&self, name: &str, content: &str) -> String {
         let path = self.place.path().join(name);
         std::fs::write(&path, content).unwrap();
         path.to_str().unwrap().to_owned()
     }
 
     /// A device of the factory registers; gives the tracking id.
-    fn register(&self, factory: &Authority, id: &str) -> String {
+    pub(crate) fn register(&self, factory: &Authority, id: &str) -> String {
         let issued = factory.device(id, Ambient::system().now(), 30).unwrap();
         let ca = std::fs::read(landfall::folder::DataFolder::at(&self.data).ca_certificate()).unwrap();
         let tls = client::tls::client(&ca, Some(issued.identity())).unwrap();
@@ -296,7 +296,7 @@ impl Site {
 }
 
 /// Ends a server as a system does, which must be a good end.
-fn stop(mut server: Child) {
+pub(crate) fn stop(mut server: Child) {
     let told = Command::new("kill").args(["-TERM", &server.id().to_string()]).status().unwrap();
     assert!(told.success());
     let mut said = String::new();

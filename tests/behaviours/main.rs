@@ -17,6 +17,7 @@ mod management_api;
 mod metrics;
 mod museum;
 mod new_policies;
+mod operating;
 mod plugin_life;
 mod policies_in_the_field;
 mod real_clients;

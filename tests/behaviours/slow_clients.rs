@@ -33,8 +33,8 @@ async fn who_does_not_shake_hands_is_gone_in_the_end() {
     for mut socket in hanging {
         to_its_end(&mut socket).await;
     }
-    let failed = || world.server().device_counts.failed_handshakes.load(Ordering::Relaxed);
-    eventually("they are counted", async || failed() == many as u64).await;
+    let slow = || world.server().device_counts.slow_handshakes.load(Ordering::Relaxed);
+    eventually("they are counted", async || slow() == many as u64).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,19 +7,23 @@ use serde_json::{Map, Value, json};
 
 use super::output::text;
 use super::token::without_nulls;
-use super::{CliError, Common};
+use super::{CliError, Common, Session};
+use crate::client::management::ManagementError;
 use crate::hub::Location;
 use crate::names::HubName;
 
 /// What can be done with hubs.
 #[derive(Debug, Subcommand)]
 pub(super) enum HubCommand {
-    /// Link a hub, or change all that is said of a linked one.
+    /// Link a hub, or change what is said here of a linked one; the rest of it stays, a drain too.
     Link(LinkArgs),
     /// Unlink a hub. Its devices keep it until they register again.
     Unlink {
         /// Its host name.
         name: HubName,
+        /// Also when devices are on it or enrollment groups name it.
+        #[arg(long)]
+        force: bool,
     },
     /// List the linked hubs and how full they are.
     List {
@@ -52,16 +56,16 @@ Example:
 pub(super) struct LinkArgs {
     /// Its host name, as devices get it.
     name: HubName,
-    /// How many devices it takes.
+    /// How many devices it takes. A hub that is linked already keeps its own without it.
     #[arg(long, value_name = "N")]
-    capacity: u64,
-    /// Its share of devices under the `weighted` policy, 1 to 1000; by default 1.
+    capacity: Option<u64>,
+    /// Its share of devices under the `weighted` policy, 1 to 1000; 1 for a new hub.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     weight: Option<u32>,
     /// Where it stands, in degrees: latitude, comma, longitude.
     #[arg(long, value_name = "LAT,LON", allow_hyphen_values = true, value_parser = location)]
     location: Option<Location>,
-    /// A label for policies; can be given several times.
+    /// A label for policies; can be given several times. Together they take the place of those that a linked hub has.
     #[arg(long = "label", value_name = "KEY=VALUE")]
     labels: Vec<Pair>,
 }
@@ -93,10 +97,24 @@ pub(super) async fn run(common: &Common, command: HubCommand) -> Result<(), CliE
     match command {
         HubCommand::Link(args) => {
             let path = session.path(&["hubs", args.name.as_str()]);
-            let answer = session.api.put(&path, &body(&args)).await?;
-            out.done(format!("Hub {} is linked.", args.name), &answer)
+            let stands = match session.api.get(&path).await {
+                Ok(hub) => Some(hub),
+                Err(ManagementError::Problem(problem)) if problem.status == 404 => None,
+                Err(error) => return Err(error.into()),
+            };
+            let answer = session.api.put(&path, &body(&args, stands.as_ref())?).await?;
+            let drains = if answer.get("state").is_some_and(|state| state == "draining") {
+                " It is draining still: landfall hub activate"
+            } else {
+                ""
+            };
+            let done = if stands.is_some() { "changed" } else { "linked" };
+            out.done(format!("Hub {} is {done}.{drains}", args.name), &answer)
         }
-        HubCommand::Unlink { name } => {
+        HubCommand::Unlink { name, force } => {
+            if !force {
+                spare(&mut session, &name).await?;
+            }
             let answer = session.api.delete(&session.path(&["hubs", name.as_str()])).await?;
             out.done(format!("Hub {name} is unlinked."), &answer)
         }
@@ -141,11 +159,59 @@ async fn set_state(common: &Common, name: &HubName, state: &str) -> Result<(), C
     session.out.done(format!("Hub {name} is {state}; {assigned} devices are on it."), &answer)
 }
 
-fn body(args: &LinkArgs) -> Value {
-    let labels: Map<String, Value> =
-        args.labels.iter().map(|pair| (pair.key.clone(), pair.value.clone().into())).collect();
-    let LinkArgs { weight, capacity, location, .. } = args;
-    without_nulls(json!({ "weight": weight, "capacity": capacity, "location": location, "labels": labels }))
+/// Refuses to unlink a hub that somebody needs.
+async fn spare(session: &mut Session, name: &HubName) -> Result<(), CliError> {
+    let hub = session.api.get(&session.path(&["hubs", name.as_str()])).await?;
+    let assigned = hub.get("assigned").and_then(Value::as_u64).unwrap_or(0);
+    let groups = session.api.list(&session.path(&["enrollment-groups"]), 10_000).await?;
+    let names_it = |group: &&Value| {
+        let hubs = group.get("hubs").and_then(Value::as_array);
+        hubs.is_some_and(|hubs| hubs.iter().any(|hub| *hub == name.as_str()))
+    };
+    let naming: Vec<String> = groups.items.iter().filter(names_it).map(|group| text(group.get("id"))).collect();
+    let mut why = Vec::new();
+    if assigned > 0 {
+        why.push(format!(
+            "{assigned} devices are on it and wait, when they register again, until another hub takes them"
+        ));
+    }
+    if !naming.is_empty() {
+        why.push(format!("these groups name it: {}", naming.join(", ")));
+    }
+    if why.is_empty() {
+        return Ok(());
+    }
+    Err(CliError::Failed(format!(
+        "hub {name} is not unlinked: {}. `landfall hub drain {name}` keeps new devices away and lets these stay; --force \
+         unlinks it all the same",
+        why.join("; ")
+    )))
+}
+
+/// What is said on the command line, over what stands.
+fn body(args: &LinkArgs, stands: Option<&Value>) -> Result<Value, CliError> {
+    let member = |key: &str| stands.and_then(|hub| hub.get(key)).cloned().unwrap_or_default();
+    let LinkArgs { weight, capacity, location, labels, .. } = args;
+    if capacity.is_none() && stands.is_none() {
+        return Err(CliError::Usage(format!(
+            "{} is not linked yet: say how many devices it takes, --capacity N",
+            args.name
+        )));
+    }
+    let mut given: Map<String, Value> = Map::new();
+    for Pair { key, value } in labels {
+        if given.insert(key.clone(), value.clone().into()).is_some() {
+            return Err(CliError::Usage(format!("the label {key} is given twice")));
+        }
+    }
+    Ok(without_nulls(json!({
+        "weight": weight.map_or_else(|| member("weight"), Value::from),
+        "capacity": capacity.map_or_else(|| member("capacity"), Value::from),
+        "location": location.map_or_else(|| member("location"), |location| json!(location)),
+        "labels": if given.is_empty() { member("labels") } else { given.into() },
+        "state": member("state"),
+        "connector": member("connector"),
+    })))
 }
 
 fn location(text: &str) -> Result<Location, String> {

@@ -1,6 +1,6 @@
 //! `landfall init`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use clap::Args;
 use serde_json::json;
@@ -40,9 +40,19 @@ pub(super) async fn run(common: &Common, args: InitArgs) -> Result<(), CliError>
     let mut server = Server::new(args.hostname, scope);
     server.device_listen = args.device_listen.unwrap_or(server.device_listen);
     server.management_listen = args.management_listen.unwrap_or(server.management_listen);
+    let (devices, management) = (server.device_listen, server.management_listen);
+    if devices.port() == management.port() && devices.port() != 0 && overlap(devices.ip(), management.ip()) {
+        return Err(CliError::Usage(format!(
+            "devices ({devices}) and management ({management}) cannot both have port {}: choose another with \
+             --device-listen or --management-listen",
+            devices.port()
+        )));
+    }
     let made = init(&common.data, &server, &ambient).await?;
 
     let out = common.output();
+    // A path need not be UTF-8, and JSON must be.
+    let told = |path: std::path::PathBuf| path.display().to_string();
     let (root, folder) = (made.folder.root().display(), &made.folder);
     out.say(format!(
         "{root} is ready.\n\n\
@@ -57,10 +67,15 @@ pub(super) async fn run(common: &Common, args: InitArgs) -> Result<(), CliError>
         folder.operator_token().display(),
     ))?;
     out.value(&json!({
-        "dataFolder": folder.root(),
+        "dataFolder": told(folder.root().to_owned()),
         "scope": made.scope,
-        "configuration": folder.config(),
-        "caCertificate": folder.ca_certificate(),
-        "operatorToken": folder.operator_token(),
+        "configuration": told(folder.config()),
+        "caCertificate": told(folder.ca_certificate()),
+        "operatorToken": told(folder.operator_token()),
     }))
+}
+
+/// Whether two sockets of one port would meet.
+fn overlap(one: IpAddr, other: IpAddr) -> bool {
+    one == other || one.is_unspecified() || other.is_unspecified()
 }

@@ -182,6 +182,17 @@ fn print(text: &str) -> Result<(), CliError> {
     writeln!(out, "{text}").and_then(|()| out.flush()).map_err(CliError::Output)
 }
 
+/// Prints a line for whoever still reads. A command that measures or shows something goes on to its end when nobody
+/// does any more (`landfall demo | head`), so that it cleans up after itself.
+macro_rules! say {
+    ($($words:tt)*) => { $crate::cli::output::say_to_whoever_reads(format_args!($($words)*)) };
+}
+pub(super) use say;
+
+pub(super) fn say_to_whoever_reads(text: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
 static EMPTY: std::sync::LazyLock<Value> = std::sync::LazyLock::new(|| Value::Object(serde_json::Map::new()));
 
 #[cfg(test)]

@@ -51,6 +51,7 @@ pub(super) async fn run(common: &Common, args: ServeArgs) -> Result<(), ServeCom
     // Before the sockets are there: a signal that comes early must not be lost.
     let mut stop = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     let server = Server::start(folder, config, Ambient::system()).await?;
     warn_of_one_factor(&server);
     let ready_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -61,9 +62,16 @@ pub(super) async fn run(common: &Common, args: ServeArgs) -> Result<(), ServeCom
     let scope = common.scope.clone().unwrap_or_else(|| server.service.config.server.scope.clone());
     let dev = dev::watch(Arc::clone(&server.service), scope, args.dev, common.output());
     let dev = tokio::spawn(dev);
-    tokio::select! {
-        _ = stop.recv() => tracing::info!("told to stop: finishing what is under way"),
-        _ = interrupt.recv() => tracing::info!("interrupted: finishing what is under way"),
+    loop {
+        tokio::select! {
+            _ = stop.recv() => break tracing::info!("told to stop: finishing what is under way"),
+            _ = interrupt.recv() => break tracing::info!("interrupted: finishing what is under way"),
+            _ = hangup.recv() => {
+                if let Err(error) = server.reload_certificate(folder) {
+                    tracing::error!(%error, "SIGHUP: the server goes on with the certificate that it has");
+                }
+            }
+        }
     }
     dev.abort();
     server.stop().await?;

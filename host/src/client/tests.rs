@@ -6,6 +6,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 use crate::clock::Timestamp;
+use crate::tls::current::Current;
 use crate::tls::for_management;
 use crate::tls::make::Authority;
 
@@ -91,7 +92,7 @@ impl Server {
     pub(super) async fn answering(answers: Vec<Vec<u8>>) -> Self {
         let ca = Authority::root("test", now(), 1).unwrap();
         let identity = ca.server(&["localhost".to_owned()], now(), 1).unwrap().identity();
-        let acceptor = TlsAcceptor::from(for_management(identity).unwrap());
+        let acceptor = TlsAcceptor::from(for_management(&Current::new(identity).unwrap()).unwrap());
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));

@@ -38,7 +38,7 @@ pub(super) struct Shared {
 
 /// Serves a connection to its end. Errors of a connection are its peer's own affair: they are counted, not told.
 pub(super) async fn serve(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
-    let stream = match handshake(shared, stream).await {
+    let stream = match handshake(shared, stream, peer).await {
         Some(Ok(stream)) => stream,
         Some(Err(socket)) => return goodbye(shared, close(socket)).await,
         None => return,
@@ -135,10 +135,14 @@ impl Timer for Patience {
 }
 
 /// A stream, or the socket of a peer that was told why there is none, or nothing.
-async fn handshake(shared: &Shared, stream: TcpStream) -> Option<Result<TlsStream<TcpStream>, TcpStream>> {
+async fn handshake(
+    shared: &Shared,
+    stream: TcpStream,
+    peer: SocketAddr,
+) -> Option<Result<TlsStream<TcpStream>, TcpStream>> {
     let seconds = shared.limits.handshake_seconds;
     let Ok(waiting) = shared.waiting.try_acquire() else {
-        shared.counts.shed.fetch_add(1, Ordering::Relaxed);
+        shared.counts.shed(peer, "too many handshakes wait");
         return None;
     };
     let shaking = async {
@@ -146,13 +150,23 @@ async fn handshake(shared: &Shared, stream: TcpStream) -> Option<Result<TlsStrea
         drop(waiting);
         let ended = shared.tls.accept(stream).into_fallible().await;
         drop(turn);
-        Some(ended.map_err(|(_, socket)| socket))
+        Some(ended)
     };
-    let ended = tokio::time::timeout(Duration::from_secs(seconds), shaking).await.ok().flatten();
-    let succeeded = matches!(ended, Some(Ok(_)));
-    let count = if succeeded { &shared.counts.handshakes } else { &shared.counts.failed_handshakes };
-    count.fetch_add(1, Ordering::Relaxed);
-    ended
+    match tokio::time::timeout(Duration::from_secs(seconds), shaking).await {
+        Ok(Some(Ok(stream))) => {
+            shared.counts.handshakes.fetch_add(1, Ordering::Relaxed);
+            Some(Ok(stream))
+        }
+        Ok(Some(Err((error, socket)))) => {
+            shared.counts.failed(peer, &error);
+            Some(Err(socket))
+        }
+        Ok(None) => None,
+        Err(_) => {
+            shared.counts.took_too_long(peer, seconds);
+            None
+        }
+    }
 }
 
 /// The certificate is parsed once a connection.

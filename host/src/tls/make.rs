@@ -4,7 +4,8 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType,
 };
-use rustls_pki_types::PrivateKeyDer;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use time::{Duration, OffsetDateTime};
 
 use super::{Identity, TlsError};
@@ -17,6 +18,13 @@ pub struct Authority {
     pub certificate_pem: String,
     /// Its certificate, DER.
     pub certificate_der: Vec<u8>,
+}
+
+/// The digits of a secret never stand in a log.
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Authority")
+    }
 }
 
 /// A certificate and its key, both PEM.
@@ -42,6 +50,21 @@ impl Authority {
             certificate_der: certificate.der().to_vec(),
             issuer: Issuer::new(params, key),
         })
+    }
+
+    /// An authority whose certificate and key (both PEM) were kept.
+    pub fn load(certificate_pem: &str, key_pem: &str) -> Result<Self, TlsError> {
+        let key = KeyPair::from_pem(key_pem)?;
+        let certificate_der = CertificateDer::from_pem_slice(certificate_pem.as_bytes())
+            .map_err(|error| TlsError::Roots(error.to_string()))?
+            .to_vec();
+        let issuer = Issuer::from_ca_cert_der(&certificate_der.clone().into(), key)?;
+        Ok(Self { certificate_pem: certificate_pem.to_owned(), certificate_der, issuer })
+    }
+
+    /// Its key, PKCS#8 PEM: a secret.
+    pub fn key_pem(&self) -> String {
+        self.issuer.key().serialize_pem()
     }
 
     /// An authority below this one.

@@ -1,5 +1,6 @@
 //! `landfall bench decision`.
 
+use crate::cli::output::say;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -47,7 +48,7 @@ pub(super) fn run(options: &Options, json: bool) -> Result<(), BenchError> {
     };
     let report = measure(&image, &plan)?;
     if json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        say!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         print(&report);
     }
@@ -55,7 +56,7 @@ pub(super) fn run(options: &Options, json: bool) -> Result<(), BenchError> {
 }
 
 fn print(report: &BenchReport) {
-    println!("{} {}, each decision in a fresh metered instance:\n", report.plugin, report.revision.short());
+    say!("{} {}, each decision in a fresh metered instance:\n", report.plugin, report.revision.short());
     let mut table = Table::new();
     table.load_style(NOTHING).set_header([
         "HUBS",
@@ -77,8 +78,8 @@ fn print(report: &BenchReport) {
             format!("{} KiB", row.peak_memory_bytes / 1024),
         ]);
     }
-    println!("{table}");
+    say!("{table}");
     if !report.pooled {
-        println!("\nInstances did not come from a pool: there is too little address space (ulimit -v).");
+        say!("\nInstances did not come from a pool: there is too little address space (ulimit -v).");
     }
 }

@@ -4,6 +4,7 @@
 //! connection, shake hands with the next device's certificate, register with `Prefer: wait`, read the answer and
 //! close; nothing is reused.
 
+use crate::cli::output::say;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -58,7 +59,7 @@ pub(super) struct Seen {
 pub(super) async fn run(plan: &Path) -> Result<(), BenchError> {
     let plan: Plan = serde_json::from_slice(&std::fs::read(plan)?)?;
     let seen = carry_out(Arc::new(plan)).await?;
-    println!("{}", serde_json::to_string(&seen)?);
+    say!("{}", serde_json::to_string(&seen)?);
     Ok(())
 }
 

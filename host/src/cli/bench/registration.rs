@@ -9,6 +9,7 @@
 //! machine. The ratio of the two rates is the figure to look at: both sides of it were slowed by the same machine. Which
 //! threads the CPU time went to says where the rest goes.
 
+use crate::cli::output::say;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -37,6 +38,7 @@ use crate::names::{Digest, IdScope};
 use crate::registry::{Evidence, ManufacturingRecord, RecordState};
 use crate::server::Server;
 use crate::store::{ImportBatch, Precondition, Store};
+use crate::tls::current::Current;
 use crate::tls::make::{Authority, Issued};
 use crate::tls::{self, Identity};
 
@@ -140,7 +142,7 @@ pub(super) async fn run(options: Options, json: bool) -> Result<(), BenchError> 
         full,
     };
     if json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        say!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         print(&report, &options);
     }
@@ -212,7 +214,7 @@ async fn serve_baseline(
     config: &Config,
 ) -> Result<(std::net::SocketAddr, watch::Sender<bool>), BenchError> {
     let identity = Identity::load(&folder.server_certificate(), &folder.server_key())?;
-    let tls = tls::for_baseline(identity, factory.certificate_der.clone().into())?;
+    let tls = tls::for_baseline(&Current::new(identity)?, factory.certificate_der.clone().into())?;
     let socket = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = socket.local_addr()?;
     let router = Router::new().fallback(|| async { r#"{"status":"assigned"}"# });
@@ -306,25 +308,32 @@ async fn fill(
 }
 
 fn print(report: &Report, options: &Options) {
-    println!(
+    say!(
         "{} turns of {} s each, {} connections at once, a new one for each request, {} hubs, {} devices\n",
-        options.turns, options.seconds, options.connections, options.hubs, options.devices
+        options.turns,
+        options.seconds,
+        options.connections,
+        options.hubs,
+        options.devices
     );
     for (name, figures) in [
         ("baseline (chain verified in the handshake, constant answer)", &report.baseline),
         ("full registration", &report.full),
     ] {
-        println!("{name}");
-        println!(
+        say!("{name}");
+        say!(
             "  {:.0} a second; p50 {} µs, p99 {} µs; {} errors",
-            figures.per_second, figures.p50_us, figures.p99_us, figures.errors
+            figures.per_second,
+            figures.p50_us,
+            figures.p99_us,
+            figures.errors
         );
         if let Some(error) = &figures.first_error {
-            println!("  the first error: {error}");
+            say!("  the first error: {error}");
         }
         let by: Vec<String> =
             figures.server_cpu_us_by.iter().map(|(purpose, micros)| format!("{purpose} {micros:.0}")).collect();
-        println!("  server CPU {:.0} µs a request ({})", figures.server_cpu_us, by.join(", "));
+        say!("  server CPU {:.0} µs a request ({})", figures.server_cpu_us, by.join(", "));
     }
-    println!("\nratio of the rates {:.2}, of the server's CPU time {:.2}", report.ratio, report.cpu_ratio);
+    say!("\nratio of the rates {:.2}, of the server's CPU time {:.2}", report.ratio, report.cpu_ratio);
 }

@@ -1,5 +1,6 @@
 //! What the demo prints.
 
+use crate::cli::output::say;
 use std::time::Duration;
 
 use comfy_table::presets::NOTHING;
@@ -85,14 +86,12 @@ impl Refusal {
 
 /// The first line.
 pub(super) fn title() {
-    println!(
-        "Landfall: twelve devices come to the one address they know. Real sockets, real policies, nothing set up.\n"
-    );
+    say!("Landfall: twelve devices come to the one address they know. Real sockets, real policies, nothing set up.\n");
 }
 
 /// A step of the set-up.
 pub(super) fn step(name: &str, what: &str) {
-    println!("  {name:<9}{what}");
+    say!("  {name:<9}{what}");
 }
 
 /// The devices that came in.
@@ -102,24 +101,24 @@ pub(super) fn registered(rows: &[Row]) {
         let took = format!("{:.1} ms", row.took.as_secs_f64() * 1000.0);
         table.add_row([&row.device, &row.factors, &row.hub, &row.group, &row.why, &took].map(Cell::new));
     }
-    println!("\n{} devices registered at once, each over its own mutual TLS 1.3 connection:\n", rows.len());
-    println!("{table}");
+    say!("\n{} devices registered at once, each over its own mutual TLS 1.3 connection:\n", rows.len());
+    say!("{table}");
 }
 
 /// The devices that did not.
 pub(super) fn refused(refusals: &[Refusal]) {
-    println!("\nFour that must not come in. The wire tells a stranger nothing; the ledger tells the operator all:\n");
+    say!("\nFour that must not come in. The wire tells a stranger nothing; the ledger tells the operator all:\n");
     for refusal in refusals {
-        println!("  {}, {}", refusal.device, refusal.what);
-        println!("    the device was told  {}", refusal.told);
-        println!("    the operator reads   {}", refusal.known);
-        println!("    under tracking id    {}", refusal.tracking_id);
+        say!("  {}, {}", refusal.device, refusal.what);
+        say!("    the device was told  {}", refusal.told);
+        say!("    the operator reads   {}", refusal.known);
+        say!("    under tracking id    {}", refusal.tracking_id);
     }
 }
 
 /// What to type next.
 pub(super) fn last(took: Duration) {
-    println!(
+    say!(
         "\nDone in {:.1} s. Next, a server of your own:\n\
          \n  landfall init --data ./landfall-data --hostname localhost\
          \n  landfall serve --data ./landfall-data\

@@ -1,0 +1,87 @@
+//! `landfall certificate`: the server's own certificate. Works on the data folder, whether or not it is served.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::{CliError, Common};
+use crate::clock::{Ambient, Timestamp};
+use crate::config::Config;
+use crate::folder::DataFolder;
+use crate::init::{SERVER_DAYS, server_names};
+use crate::tls::current::Current;
+use crate::tls::make::Authority;
+use crate::tls::{Identity, TlsError};
+
+/// What can be done with it.
+#[derive(Debug, Subcommand)]
+pub(super) enum CertificateCommand {
+    /// Say until when it is good, and for which host name.
+    Show,
+    /// Make a new key and a new certificate of the same CA, so that devices trust it as they are.
+    Renew(RenewArgs),
+}
+
+/// What `certificate renew` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A server that runs takes it when it is told so: kill -HUP its process, or restart it. Connections that are open stay.
+Who brings certificates of another CA puts them into tls/server.pem (with their chain) and tls/server.key, and sends the
+same signal.")]
+pub(super) struct RenewArgs {
+    /// How many days it is good.
+    #[arg(long, value_name = "N", default_value_t = SERVER_DAYS, value_parser = clap::value_parser!(i64).range(1..=3653))]
+    days: i64,
+}
+
+/// Runs it.
+pub(super) fn run(common: &Common, command: &CertificateCommand) -> Result<(), CliError> {
+    let (folder, config, now) = (common.folder(), common.config()?, Ambient::system().now());
+    match command {
+        CertificateCommand::Show => show(common, &folder, &config, now, "is good"),
+        CertificateCommand::Renew(args) => {
+            renew(&folder, &config, now, args.days)?;
+            show(common, &folder, &config, now, "was renewed: send the server SIGHUP, or restart it; it is good")
+        }
+    }
+}
+
+fn renew(folder: &DataFolder, config: &Config, now: Timestamp, days: i64) -> Result<(), CliError> {
+    let read = |path: PathBuf| std::fs::read_to_string(&path).map_err(|source| CliError::Read { path, source });
+    if !folder.ca_key().exists() {
+        return Err(CliError::Failed(format!(
+            "{} is not there, so that nothing can be signed with the CA that devices trust; bring a certificate of your \
+             own CA: its chain into {}, its key into {}",
+            folder.ca_key().display(),
+            folder.server_certificate().display(),
+            folder.server_key().display(),
+        )));
+    }
+    let authority = Authority::load(&read(folder.ca_certificate())?, &read(folder.ca_key())?).map_err(failed)?;
+    let issued = authority.server(&server_names(&config.server.hostname), now, days).map_err(failed)?;
+    let replace = |path: PathBuf, content: &str, secret| {
+        DataFolder::replace(&path, content.as_bytes(), secret).map_err(|source| CliError::Write { path, source })
+    };
+    replace(folder.server_key(), &issued.key_pem, true)?;
+    replace(folder.server_certificate(), &issued.certificate_pem, false)
+}
+
+fn show(common: &Common, folder: &DataFolder, config: &Config, now: Timestamp, what: &str) -> Result<(), CliError> {
+    let identity = Identity::load(&folder.server_certificate(), &folder.server_key()).map_err(failed)?;
+    let current = Current::new(identity).map_err(failed)?;
+    let (hostname, expires) = (&config.server.hostname, current.expires_at());
+    let days = expires.since(now).as_secs() / 86_400;
+    let fits = current.is_for(hostname);
+    let names = match &fits {
+        Ok(()) => format!("It is for {hostname}, as landfall.toml says."),
+        Err(reason) => format!("IT IS NOT FOR {hostname}, as landfall.toml says: {reason}"),
+    };
+    let out = common.output();
+    out.say(format!("The server's certificate {what} until {expires} ({days} days).\n{names}"))?;
+    out.value(&json!({ "expiresAt": expires.to_string(), "days": days, "hostname": hostname, "matches": fits.is_ok() }))
+}
+
+fn failed(error: TlsError) -> CliError {
+    CliError::Failed(error.to_string())
+}
