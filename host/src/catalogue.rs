@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use rustls_pki_types::CertificateDer;
 
+use crate::attestation::symmetric_key::SymmetricKey;
 use crate::attestation::x509::{Anchor, AnchorIndex, PresentedChain};
 use crate::enrollment::{
-    Allocation, CertificateAuthority, CertificatePin, Group, GroupAttestation, PolicyBinding, Terms,
+    Allocation, CertificateAuthority, CertificatePin, EnrollmentRef, Group, GroupAttestation, PolicyBinding, Terms,
 };
 use crate::hub::{Hub, Hubs};
 use crate::json::JsonText;
@@ -19,6 +20,7 @@ use crate::names::{CaName, Digest, GroupId, IdScope, PluginName};
 use crate::policy::rules::{PluginLimits, Resort};
 use crate::policy::shipped;
 use crate::policy::watch::{Watch, Watched, Watches};
+use crate::secret::sealing::SealingKey;
 use crate::store::{CatalogueRecords, PublishedPlugin, ScopeRecords};
 
 /// All id scopes.
@@ -62,6 +64,8 @@ pub struct BoundGroup {
     pub allocation: Arc<BoundAllocation>,
     /// The certificates up to which its devices' chains are verified.
     pub anchors: Vec<Anchor>,
+    /// The keys from which its devices' keys are derived.
+    pub keys: Vec<SymmetricKey>,
 }
 
 /// Whose a certificate on a chain is.
@@ -129,10 +133,13 @@ impl Bound {
 
 impl Catalogue {
     /// The catalogue of what the store holds. Hubs go on counting the places that are being taken in `before`.
-    pub fn new(records: CatalogueRecords, before: &Self, watches: &Arc<Watches>) -> Self {
+    pub fn new(records: CatalogueRecords, before: &Self, watches: &Arc<Watches>, sealing: &SealingKey) -> Self {
         let scopes = records.scopes.into_iter().map(|records| {
             let known = before.scope(&records.scope);
-            (records.scope.clone(), Arc::new(ScopeCatalogue::new(records, known.map(|scope| &scope.hubs), watches)))
+            (
+                records.scope.clone(),
+                Arc::new(ScopeCatalogue::new(records, known.map(|scope| &scope.hubs), watches, sealing)),
+            )
         });
         Self { scopes: scopes.collect() }
     }
@@ -149,7 +156,7 @@ impl Catalogue {
 }
 
 impl ScopeCatalogue {
-    fn new(records: ScopeRecords, hubs_before: Option<&Hubs>, watches: &Arc<Watches>) -> Self {
+    fn new(records: ScopeRecords, hubs_before: Option<&Hubs>, watches: &Arc<Watches>, sealing: &SealingKey) -> Self {
         let ScopeRecords { scope, revision, hubs, groups, authorities, plugins } = records;
         let mut told: Vec<&Hub> = hubs.iter().map(|(hub, _)| hub).collect();
         told.sort_by(|a, b| a.name.cmp(&b.name));
@@ -158,9 +165,9 @@ impl ScopeCatalogue {
         let plugins = Plugins { scope: scope.clone(), published: plugins, watches: Arc::clone(watches) };
         let authorities: BTreeMap<_, _> = authorities.into_iter().map(|ca| (ca.name.clone(), ca)).collect();
         let mut anchors = AnchorIndex::default();
-        let groups = groups
-            .into_iter()
-            .map(|group| (group.id.clone(), Arc::new(bind_group(group, &authorities, &plugins, &mut anchors))));
+        let groups = groups.into_iter().map(|group| {
+            (group.id.clone(), Arc::new(bind_group(group, &authorities, &plugins, &mut anchors, sealing)))
+        });
         let groups = groups.collect();
         Self {
             hubs_digest: Digest::of(hubs_text.as_bytes()),
@@ -242,8 +249,9 @@ fn bind_group(
     authorities: &BTreeMap<CaName, CertificateAuthority>,
     plugins: &Plugins,
     index: &mut AnchorIndex<AnchorOwner>,
+    sealing: &SealingKey,
 ) -> BoundGroup {
-    let mut anchors = Vec::new();
+    let (mut anchors, mut keys) = (Vec::new(), Vec::new());
     let mut add = |der: &[u8], unproven: Option<CaName>| {
         // What does not parse was refused when it was uploaded; a newer, stricter version may refuse it now.
         let Ok(anchor) = Anchor::parse(der) else {
@@ -265,9 +273,17 @@ fn bind_group(
                 add(der, None);
             }
         }
+        GroupAttestation::SymmetricKey(sealed) => {
+            match sealed.open(&EnrollmentRef::Group(group.id.clone()), &plugins.scope, sealing) {
+                Ok(opened) => keys.extend(opened),
+                Err(error) => {
+                    tracing::error!(group = %group.id, %error, "the keys of this group cannot be opened: its devices are refused")
+                }
+            }
+        }
     }
     let allocation = Arc::new(bind_allocation(&group.terms.allocation, plugins));
-    BoundGroup { terms: Arc::new(group.terms.clone()), group, allocation, anchors }
+    BoundGroup { terms: Arc::new(group.terms.clone()), group, allocation, anchors, keys }
 }
 
 fn bind_allocation(allocation: &Allocation, plugins: &Plugins) -> BoundAllocation {

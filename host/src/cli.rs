@@ -27,12 +27,15 @@ mod failure;
 mod group;
 mod hub;
 mod init;
+mod key;
 mod output;
 mod plugin;
 mod registration;
 mod registry;
 mod scope;
+mod secrets;
 mod serve;
+mod shared_key;
 mod terms;
 mod token;
 
@@ -104,6 +107,12 @@ enum Command {
     /// The server's own certificate.
     #[command(subcommand)]
     Certificate(certificate::CertificateCommand),
+    /// Keys of devices, for the factory floor.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// The key that seals secrets in the database.
+    #[command(subcommand)]
+    Secrets(secrets::SecretsCommand),
     /// Id scopes: tenants.
     #[command(subcommand)]
     Scope(scope::ScopeCommand),
@@ -149,6 +158,8 @@ impl Cli {
             Command::Bench(bench) => Ok(bench.run(common.json).await?),
             Command::Config => config::run(&common),
             Command::Certificate(command) => certificate::run(&common, &command),
+            Command::Key(command) => key::run(&common, &command),
+            Command::Secrets(command) => secrets::run(&common, &command).await,
             Command::Scope(command) => scope::run(&common, command).await,
             Command::Token(command) => token::run(&common, command).await,
             Command::Registry(command) => registry::run(&common, command).await,

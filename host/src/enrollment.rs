@@ -1,9 +1,11 @@
 //! Enrollments: how devices prove themselves, and what becomes of them.
 
 pub mod entry;
+pub mod sealed;
 pub mod selection;
 
 pub use entry::{
     Allocation, CertificateAuthority, CertificatePin, EnrollmentRef, Group, GroupAttestation, Individual,
     IndividualAttestation, InitialTwin, KeyChange, Manufacturing, PolicyBinding, ReprovisionPolicy, Terms, WEBHOOK,
 };
+pub use sealed::{SealedKeys, reseal};

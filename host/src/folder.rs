@@ -62,6 +62,21 @@ impl DataFolder {
         self.root.join("operations.key")
     }
 
+    /// The key that seals secrets in the database.
+    pub fn sealing_key(&self) -> PathBuf {
+        self.root.join("sealing.key")
+    }
+
+    /// The next sealing key, while secrets are being sealed with it.
+    pub fn next_sealing_key(&self) -> PathBuf {
+        self.root.join("sealing.key.next")
+    }
+
+    /// The sealing key before the last rotation, for copies of the database from before it.
+    pub fn former_sealing_key(&self) -> PathBuf {
+        self.root.join("sealing.key.before")
+    }
+
     /// The first operator's token, by which the command line says who it is.
     pub fn operator_token(&self) -> PathBuf {
         self.root.join("operator.token")

@@ -115,6 +115,7 @@ async fn fill(folder: &DataFolder, server: &Server, ambient: &Ambient) -> Result
     write(folder.server_certificate(), issued.certificate_pem.as_bytes(), false)?;
     write(folder.server_key(), issued.key_pem.as_bytes(), true)?;
 
+    write(folder.sealing_key(), &ambient.random::<32>(), true)?;
     write(folder.operations_key(), &ambient.random::<32>(), true)?;
 
     let token = format!("lf_{}", URL_SAFE_NO_PAD.encode(ambient.random::<32>()));

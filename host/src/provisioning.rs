@@ -15,6 +15,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::attestation::symmetric_key::{SasToken, TokenFlaw};
 use crate::attestation::x509::{CertificateInfo, PresentedChain};
 use crate::clock::{self, Timestamp};
 use crate::json::JsonText;
@@ -26,6 +27,7 @@ use crate::service::Service;
 mod admission;
 mod commit;
 mod decide;
+mod decoy;
 mod deliberation;
 mod operations;
 mod placement;
@@ -34,6 +36,7 @@ mod throttle;
 mod under_way;
 
 pub use admission::Admitted;
+pub use decoy::Decoy;
 pub use operations::Operations;
 pub use refusal::{Cause, RegisterError};
 pub use throttle::{Throttle, TooOften};
@@ -65,6 +68,10 @@ pub struct Request {
 pub enum Credential {
     /// A certificate whose key it has, with the chain that it sent.
     X509(Arc<PresentedChain>),
+    /// A token that somebody has signed with a symmetric key; by whom is not known yet.
+    SharedKey(SasToken),
+    /// A token that does not parse.
+    UnreadableToken(TokenFlaw),
     /// A certificate that does not parse or is over a limit.
     Unreadable(String),
     /// Nothing.
@@ -76,7 +83,7 @@ impl Credential {
     pub fn certificate(&self) -> Option<&CertificateInfo> {
         match self {
             Self::X509(chain) => Some(chain.leaf().info()),
-            Self::Unreadable(_) | Self::None => None,
+            Self::SharedKey(_) | Self::UnreadableToken(_) | Self::Unreadable(_) | Self::None => None,
         }
     }
 }

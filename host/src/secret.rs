@@ -3,6 +3,9 @@
 //! Neither type has `Debug`, `Display` or `Serialize`: a secret reaches a log or an answer only where somebody wrote
 //! `expose` by hand.
 
+pub mod sealing;
+pub mod sealing_key;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;

@@ -17,6 +17,7 @@ use crate::listener::{Counts, Listener};
 use crate::names::IdScope;
 use crate::policy::trust::{Trust, TrustError};
 use crate::policy::{PolicyHost, PolicySettings, StartError};
+use crate::secret::sealing_key as sealing;
 use crate::service::Service;
 use crate::store::StoreError;
 use crate::store::redb::RedbStore;
@@ -56,6 +57,12 @@ pub enum ServeError {
     /// The certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The key that seals secrets.
+    #[error(transparent)]
+    Sealing(#[from] sealing::SealingKeyError),
+    /// Some secrets are sealed with the next key already.
+    #[error("a rotation of the sealing key was interrupted; finish it: landfall secrets rotate --data {0}")]
+    HalfRotated(String),
     /// The certificate is for other names than devices call.
     #[error(
         "the server's certificate (tls/server.pem) is not for server.hostname {hostname:?}: {reason}; set the name that \
@@ -116,6 +123,10 @@ impl Server {
         let hostname = &config.server.hostname;
         identity.is_for(hostname).map_err(|reason| ServeError::Hostname { hostname: hostname.clone(), reason })?;
         let operations_key = operations_key(folder)?;
+        let sealing = sealing::load(folder, &ambient)?;
+        if folder.next_sealing_key().exists() {
+            return Err(ServeError::HalfRotated(folder.root().display().to_string()));
+        }
         there(&folder.database())?;
         let store = Arc::new(RedbStore::open(&folder.database(), config.store_settings())?);
         if let Err(error) = store.has_room() {
@@ -128,7 +139,7 @@ impl Server {
         let settings = PolicySettings { trust, ..config.policy_settings(folder.cache()) };
         let policies = Arc::new(PolicyHost::start(settings)?);
         let limits = config.limits.listener.clone();
-        let service = Service::start(config, ambient, store, policies, &operations_key).await?;
+        let service = Service::start(config, ambient, store, policies, &operations_key, sealing).await?;
         let scope = &service.config.server.scope;
         if service.scope(scope).is_none() {
             let known = service.catalogue().scopes().map(|scope| scope.scope.to_string()).collect::<Vec<_>>();

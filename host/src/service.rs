@@ -18,7 +18,8 @@ use crate::policy::live::Images;
 use crate::policy::rules::Resort;
 use crate::policy::watch::{Watched, Watches};
 use crate::policy::{PolicyHost, shipped};
-use crate::provisioning::{Operations, Throttle};
+use crate::provisioning::{Decoy, Operations, Throttle};
+use crate::secret::sealing::SealingKey;
 use crate::store::{PublishedPlugin, Store, StoreError};
 
 pub mod switch;
@@ -30,6 +31,10 @@ pub struct Service {
     pub config: Config,
     /// Time and randomness.
     pub ambient: Ambient,
+    /// Seals what must not be read in the store.
+    pub sealing: SealingKey,
+    /// Keys of nobody.
+    pub decoy: Decoy,
     /// What must not be lost.
     pub store: Arc<dyn Store>,
     /// Runs policies.
@@ -59,14 +64,18 @@ impl Service {
         store: Arc<dyn Store>,
         policies: Arc<PolicyHost>,
         operations_key: &[u8; 32],
+        sealing: SealingKey,
     ) -> Result<Arc<Self>, StoreError> {
         let images = Images::new(Arc::clone(&policies), Arc::clone(&store), config.limits.policy.max_images);
         let operations = Operations::new(operations_key, config.limits.device.max_operations);
+        let decoy = Decoy::new(&ambient).ok_or(StoreError::Closed)?;
         let throttle = Throttle::new(&config.limits.throttle, ambient.clone());
         let watches = Arc::new(Watches::new(config.limits.policy.breaker(), ambient.clone()));
         let service = Self {
             config,
             ambient,
+            sealing,
+            decoy,
             store,
             policies,
             images,
@@ -109,7 +118,7 @@ impl Service {
     async fn read_catalogue(&self) -> Result<(), StoreError> {
         let _one_at_a_time = self.changing.lock().await;
         let records = self.store.load_catalogue().await?;
-        let catalogue = Catalogue::new(records, &self.catalogue.load(), &self.watches);
+        let catalogue = Catalogue::new(records, &self.catalogue.load(), &self.watches, &self.sealing);
         for scope in catalogue.scopes() {
             self.store.keep_content(scope.hubs_text.clone().into_bytes()).await?;
         }

@@ -26,6 +26,7 @@ mod registration;
 mod registry_import;
 mod signing;
 mod slow_clients;
+mod symmetric_keys;
 mod throttle;
 mod wire_corpora;
 mod wire_rules;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Output;
 
+use landfall::attestation::symmetric_key::SymmetricKey;
 use landfall::clock::Ambient;
 use landfall::tls::make::{Authority, Issued};
 use landfall_tests::world::{World, group, in_tests};
@@ -61,6 +62,29 @@ async fn the_node_sdk_tells_a_refused_device_that_it_is_unauthorized() {
     assert_eq!(answer["error"], "UnauthorizedError", "{answer}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_node_sdk_registers_with_symmetric_keys_its_own_and_its_groups() {
+    if !sdk_is_there().await {
+        return;
+    }
+    let world = World::new().await;
+    let mut shared = group("factory");
+    shared.as_object_mut().unwrap().remove("x509");
+    shared["symmetricKey"] = json!({});
+    let told = world.put("enrollments/meter-1", &shared).await;
+    let own = told["symmetricKey"]["secondaryKey"].as_str().unwrap().to_owned();
+    let told = world.put("enrollment-groups/meters", &shared).await;
+    let meters = SymmetricKey::parse(told["symmetricKey"]["primaryKey"].as_str().unwrap()).unwrap();
+    for (id, key) in [("meter-1", own), ("meter-2", meters.derive("meter-2").to_base64().expose().to_owned())] {
+        world.record(id, None).await;
+        let answer = sdk(&world, id, &["-", &key]).await;
+        assert_eq!(answer["result"]["assignedHub"], "hub-1.example", "{answer}");
+        assert_eq!(answer["result"]["payload"]["group"], json!(["oslo"]), "{answer}");
+    }
+    let answer = sdk(&world, "meter-2", &["-", meters.to_base64().expose()]).await;
+    assert_eq!(answer["error"], "UnauthorizedError", "the group's own key is no device's: {answer}");
+}
+
 fn certificate(authority: &Authority, id: &str) -> Issued {
     authority.device(id, Ambient::system().now(), 30).unwrap()
 }
@@ -71,10 +95,15 @@ async fn register(world: &World, id: &str, issued: &Issued, chain: &str) -> Valu
     let (certificate, key) = (place.path().join("device.pem"), place.path().join("device.key"));
     std::fs::write(&certificate, chain).unwrap();
     std::fs::write(&key, &issued.key_pem).unwrap();
+    sdk(world, id, &[certificate.to_str().unwrap(), key.to_str().unwrap()]).await
+}
+
+/// Runs the SDK with a credential; gives the line that it prints.
+async fn sdk(world: &World, id: &str, credential: &[&str]) -> Value {
     let ran = Command::new("node")
         .current_dir(in_tests("clients/node"))
         .args(["--require", "./redirect.cjs", "register.cjs", "localhost", world.scope.as_str(), id])
-        .args([&certificate, &key])
+        .args(credential)
         .arg(r#"{"asked":"for"}"#)
         .env("LANDFALL_PORT", world.server().device_addr.port().to_string())
         .env("NODE_EXTRA_CA_CERTS", world.folder.ca_certificate())

@@ -248,6 +248,14 @@ const _: fn(&Cause) = |cause| match cause {
     | Cause::AuthorityUnproven { .. }
     | Cause::NoRecord(_)
     | Cause::RecordOfAnother { .. }
+    // Those of tokens: see `symmetric_keys`.
+    | Cause::UnreadableToken(_)
+    | Cause::TokenForAnother(_)
+    | Cause::TokenExpired(_)
+    | Cause::NotEnrolledByKey(_)
+    | Cause::NotSigned(_)
+    | Cause::KeysNotOpened { .. }
+    | Cause::OtherMechanism { .. }
     | Cause::Quarantined(_)
     | Cause::Retired(_)
     | Cause::EvidenceMismatch { .. }

@@ -87,6 +87,19 @@ impl World {
         self.restart().await;
     }
 
+    /// Runs a command of the program on the folder while the server is stopped; gives what it printed.
+    pub async fn stopped_for(&mut self, words: &[&str]) -> String {
+        self.server.take().expect("the server runs").stop().await.expect("a clean stop");
+        let program = std::env::current_exe().expect("this test");
+        let program = program.parent().and_then(Path::parent).expect("its folder").join("landfall-under-test");
+        let ran = std::process::Command::new(program).args(words).arg("--data").arg(self.folder.root()).output();
+        let ran = ran.expect("the program");
+        assert!(ran.status.success(), "{ran:?}");
+        let server = Server::start(&self.folder, self.config.clone(), Ambient::system()).await;
+        self.server = Some(server.expect("a server"));
+        String::from_utf8(ran.stdout).expect("text")
+    }
+
     /// Links a hub.
     pub async fn link_hub(&self, name: &str, weight: u32, capacity: u64) {
         let hub = json!({ "weight": weight, "capacity": capacity });

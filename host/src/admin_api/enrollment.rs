@@ -7,9 +7,9 @@ use axum::extract::{Request, State};
 use super::body::{self, Answer, Asked, At, PageQuery};
 use super::hub::known;
 use super::problem::Problem;
-use super::terms::{self, EnrollmentBody};
-use crate::enrollment::{Group, Individual};
-use crate::names::{GroupId, RegistrationId};
+use super::terms::{self, EnrollmentBody, Proof};
+use crate::enrollment::{EnrollmentRef, Group, Individual};
+use crate::names::{GroupId, IdScope, RegistrationId};
 use crate::service::Service;
 
 pub(super) async fn list_groups(
@@ -19,13 +19,13 @@ pub(super) async fn list_groups(
 ) -> Answer {
     let scope = known(&service, &scope)?;
     let page = page.of(&service, scope.groups().collect(), |bound| bound.group.id.to_string());
-    body::listing(page, |bound| terms::group_view(&bound.group))
+    body::listing(page, |bound| terms::group_view(&bound.group, None))
 }
 
 pub(super) async fn show_group(State(service): State<Arc<Service>>, At((scope, id)): At<(String, String)>) -> Answer {
     let scope = known(&service, &scope)?;
     let bound = scope.group(&id.parse()?).ok_or_else(|| Problem::not_found(format!("there is no group {id}")))?;
-    body::tagged(body::ok(&terms::group_view(&bound.group))?, Some(&bound.terms.etag))
+    body::tagged(body::ok(&terms::group_view(&bound.group, None))?, Some(&bound.terms.etag))
 }
 
 pub(super) async fn put_group(
@@ -39,11 +39,13 @@ pub(super) async fn put_group(
     if body.device_id.is_some() {
         return Err(Problem::at("/deviceId", "only an individual enrollment has one"));
     }
-    let attestation = terms::group_attestation(&scope, &body.x509)?;
-    let before = scope.group(&id).map(|bound| Arc::clone(&bound.terms));
-    let terms = terms::terms(&service, &scope, &body, before.as_deref()).await?;
+    let before = scope.group(&id).cloned();
+    let proof = proof(&service, &scope.scope, EnrollmentRef::Group(id.clone()), &body);
+    let stands = before.as_ref().map(|bound| &bound.group.attestation);
+    let (attestation, told) = terms::group_attestation(&proof, &scope, stands)?;
+    let terms = terms::terms(&service, &scope, &body, before.as_ref().map(|bound| &*bound.terms)).await?;
     let group = Group { id: id.clone(), attestation, terms };
-    let (view, etag) = (terms::group_view(&group), group.terms.etag.clone());
+    let (view, etag) = (terms::group_view(&group, told), group.terms.etag.clone());
     let outcome = service.store.put_group(&scope.scope, group, when).await?;
     service.reload().await?;
     body::put(outcome, &format!("group {id}"), Some(&etag), &view)
@@ -67,7 +69,7 @@ pub(super) async fn list_individuals(
 ) -> Answer {
     let scope = known(&service, &scope)?;
     let listing = service.store.individuals(&scope.scope, page.page(&service)).await?;
-    body::listing(listing, terms::individual_view)
+    body::listing(listing, |individual| terms::individual_view(individual, None))
 }
 
 pub(super) async fn show_individual(
@@ -76,7 +78,7 @@ pub(super) async fn show_individual(
 ) -> Answer {
     let found = service.store.individual(&scope.parse()?, &id.parse()?).await?;
     let found = found.ok_or_else(|| Problem::not_found(format!("there is no individual enrollment for {id}")))?;
-    body::tagged(body::ok(&terms::individual_view(&found))?, Some(&found.terms.etag))
+    body::tagged(body::ok(&terms::individual_view(&found, None))?, Some(&found.terms.etag))
 }
 
 pub(super) async fn put_individual(
@@ -87,13 +89,14 @@ pub(super) async fn put_individual(
     let (scope, id): (_, RegistrationId) = (known(&service, &scope)?, id.parse()?);
     let when = body::precondition(request.headers());
     let body: EnrollmentBody = body::json(&service, request).await?;
-    let attestation = terms::individual_attestation(&body.x509)?;
     let device_id = body.device_id.as_deref().map(str::parse).transpose();
     let device_id = device_id.map_err(|error| Problem::at("/deviceId", format!("{error}")))?;
     let before = service.store.individual(&scope.scope, &id).await?;
+    let proof = proof(&service, &scope.scope, EnrollmentRef::Individual(id.clone()), &body);
+    let (attestation, told) = terms::individual_attestation(&proof, before.as_ref().map(|before| &before.attestation))?;
     let terms = terms::terms(&service, &scope, &body, before.as_ref().map(|before| &before.terms)).await?;
     let individual = Individual { registration_id: id.clone(), device_id, attestation, terms };
-    let (view, etag) = (terms::individual_view(&individual), individual.terms.etag.clone());
+    let (view, etag) = (terms::individual_view(&individual, told), individual.terms.etag.clone());
     let outcome = service.store.put_individual(&scope.scope, individual, when).await?;
     body::put(outcome, &format!("the enrollment {id}"), Some(&etag), &view)
 }
@@ -106,4 +109,8 @@ pub(super) async fn delete_individual(
     let when = body::precondition(request.headers());
     let outcome = service.store.delete_individual(&scope.parse()?, &id.parse()?, when).await?;
     body::deleted(outcome, &format!("the enrollment {id}"))
+}
+
+fn proof<'a>(service: &'a Service, scope: &'a IdScope, owner: EnrollmentRef, body: &'a EnrollmentBody) -> Proof<'a> {
+    Proof { service, scope, owner, x509: body.x509.as_ref(), symmetric_key: body.symmetric_key.as_ref() }
 }

@@ -23,6 +23,7 @@ use crate::catalogue::ScopeCatalogue;
 use crate::names::{IdScope, PluginName};
 use crate::policy::image::{ConfigureError, Fetched, Problem as Refusal, Revision, Tier, Worlds};
 use crate::policy::live::ImageError;
+use crate::policy::shipped;
 use crate::policy::trust::{Signature, read_signatures};
 use crate::service::Service;
 use crate::service::switch::SwitchError;
@@ -83,6 +84,10 @@ pub(super) async fn publish(
 }
 
 pub(super) async fn remove(State(service): State<Arc<Service>>, At((scope, name)): At<(String, String)>) -> Answer {
+    if shipped::names_and_components().any(|(shipped, _)| shipped == name) {
+        let why = "it comes with Landfall, and enrollments fall back on it; it costs nothing to leave it there";
+        return Err(Problem::new(409, format!("plugin {name} is not removed: {why}")));
+    }
     let outcome = service.store.delete_plugin(&scope.parse()?, &name.parse()?).await?;
     service.reload().await?;
     body::deleted(outcome, &format!("plugin {name}"))

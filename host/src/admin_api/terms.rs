@@ -1,25 +1,23 @@
 //! What an enrollment's body says, read into the domain's types; what is wrong is told by JSON pointers.
 
+use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::problem::{Problem, ProblemPart};
-use crate::attestation::x509::pem;
 use crate::catalogue::ScopeCatalogue;
-use crate::enrollment::{
-    Allocation, CertificatePin, GroupAttestation, IndividualAttestation, InitialTwin, KeyChange, Manufacturing,
-    PolicyBinding, ReprovisionPolicy, Terms,
-};
+use crate::enrollment::{Allocation, InitialTwin, KeyChange, Manufacturing, PolicyBinding, ReprovisionPolicy, Terms};
 use crate::json::JsonText;
-use crate::names::{CaName, Digest, PluginName};
+use crate::names::PluginName;
 use crate::policy::image::{ConfigureError, Worlds};
 use crate::policy::live::ImageError;
 use crate::service::Service;
 
+mod attestation;
 mod view;
 
+pub(super) use attestation::{Proof, SymmetricKeyBody, X509Body, group_attestation, individual_attestation};
 pub(super) use view::{GroupView, IndividualView, group_view, individual_view};
 
 /// An enrollment, individual or group.
@@ -28,8 +26,10 @@ pub(super) use view::{GroupView, IndividualView, group_view, individual_view};
 pub(super) struct EnrollmentBody {
     /// The device's id in its hub; individual enrollments only.
     pub(super) device_id: Option<String>,
-    /// How devices prove themselves.
-    pub(super) x509: X509Body,
+    /// How devices prove themselves: this, or `symmetricKey`.
+    pub(super) x509: Option<X509Body>,
+    /// How devices prove themselves: this, or `x509`.
+    pub(super) symmetric_key: Option<SymmetricKeyBody>,
     #[serde(default = "yes")]
     enabled: bool,
     #[serde(default)]
@@ -61,30 +61,6 @@ pub(super) struct EnrollmentBody {
     #[serde(default, rename = "etag")]
     #[schema(ignore)]
     _etag: Option<IgnoredAny>,
-}
-
-/// Exactly one of the three.
-#[derive(Clone, Debug, Default, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct X509Body {
-    /// Of an individual enrollment: the device's certificates.
-    certificates: Option<PairBody>,
-    /// Of a group: names of uploaded authorities.
-    authorities: Option<PairBody>,
-    /// Of a group: certificates of intermediates.
-    intermediates: Option<PairBody>,
-}
-
-/// One, and its successor while it is rolled over.
-#[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct PairBody {
-    /// PEM, `{"certificate": PEM, "sha256": ...}` with either or both, or the name of an authority.
-    #[schema(value_type = Object)]
-    primary: Value,
-    /// The same.
-    #[schema(value_type = Option<Object>)]
-    secondary: Option<Value>,
 }
 
 #[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
@@ -186,91 +162,6 @@ pub(super) async fn terms(
         updated_at: now,
         etag,
     })
-}
-
-/// How the devices of a group prove themselves.
-pub(super) fn group_attestation(scope: &ScopeCatalogue, x509: &X509Body) -> Result<GroupAttestation, Problem> {
-    match x509 {
-        X509Body { certificates: None, authorities: Some(pair), intermediates: None } => {
-            let name = |value: &Value, at: &str| -> Result<CaName, Problem> {
-                let pointer = format!("/x509/authorities/{at}");
-                let text = value.as_str().ok_or_else(|| Problem::at(&pointer, "the name of an uploaded authority"))?;
-                let name: CaName = text.parse().map_err(|error| Problem::at(&pointer, format!("{error}")))?;
-                match scope.authority(&name) {
-                    Some(authority) if authority.verified => Ok(name),
-                    Some(_) => {
-                        Err(Problem::at(pointer, format!("the key of {name} is not proven yet: landfall ca verify")))
-                    }
-                    None => Err(Problem::at(pointer, format!("no authority {name} is uploaded: landfall ca upload"))),
-                }
-            };
-            Ok(GroupAttestation::X509Authorities {
-                primary: name(&pair.primary, "primary")?,
-                secondary: pair.secondary.as_ref().map(|value| name(value, "secondary")).transpose()?,
-            })
-        }
-        X509Body { certificates: None, authorities: None, intermediates: Some(pair) } => {
-            let certificate = |value: &Value, at: &str| -> Result<CertificatePin, Problem> {
-                let pointer = format!("/x509/intermediates/{at}");
-                let pin = pin(value, &pointer)?;
-                let der = pin.der.as_deref().ok_or_else(|| Problem::at(&pointer, "the whole certificate is needed"))?;
-                scope.vouches_for(der).map_err(|why| Problem::at(pointer, why))?;
-                Ok(pin)
-            };
-            Ok(GroupAttestation::X509Intermediates {
-                primary: certificate(&pair.primary, "primary")?,
-                secondary: pair.secondary.as_ref().map(|value| certificate(value, "secondary")).transpose()?,
-            })
-        }
-        _ => Err(Problem::at("/x509", "a group has exactly one of authorities and intermediates")),
-    }
-}
-
-/// How the device of an individual enrollment proves itself.
-pub(super) fn individual_attestation(x509: &X509Body) -> Result<IndividualAttestation, Problem> {
-    let X509Body { certificates: Some(pair), authorities: None, intermediates: None } = x509 else {
-        return Err(Problem::at("/x509", "an individual enrollment has certificates, and nothing else"));
-    };
-    let secondary = pair.secondary.as_ref().map(|value| pin(value, "/x509/certificates/secondary")).transpose()?;
-    Ok(IndividualAttestation::X509 { primary: pin(&pair.primary, "/x509/certificates/primary")?, secondary })
-}
-
-/// A certificate, or its SHA-256.
-fn pin(value: &Value, pointer: &str) -> Result<CertificatePin, Problem> {
-    let wrong = |message: String| Problem::at(pointer, message);
-    if let Some(text) = value.as_str() {
-        let der = pem::certificate_from(text).map_err(|error| wrong(error.to_string()))?;
-        return Ok(CertificatePin { sha256: Digest::of(&der), der: Some(der) });
-    }
-    let parts: PinBody = serde_json::from_value(value.clone()).map_err(|error| {
-        wrong(format!("a certificate (PEM), or {{\"certificate\": PEM, \"sha256\": its digest}}: {error}"))
-    })?;
-    match (parts.certificate, parts.sha256) {
-        (Some(text), given) => {
-            let der = pem::certificate_from(&text).map_err(|error| wrong(error.to_string()))?;
-            let sha256 = Digest::of(&der);
-            if given.is_some_and(|given| given != sha256) {
-                return Err(Problem::at(format!("{pointer}/sha256"), format!("the certificate's is {sha256}")));
-            }
-            Ok(CertificatePin { sha256, der: Some(der) })
-        }
-        (None, Some(sha256)) => Ok(CertificatePin { sha256, der: None }),
-        (None, None) => Err(wrong("give `certificate` or `sha256`".to_owned())),
-    }
-}
-
-/// A certificate in parts, as it is shown.
-#[derive(Debug, Deserialize, Serialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = PinnedCertificate)]
-pub(super) struct PinBody {
-    /// PEM.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    certificate: Option<String>,
-    /// SHA-256 of the DER.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    sha256: Option<Digest>,
 }
 
 #[derive(Clone, Copy, PartialEq)]

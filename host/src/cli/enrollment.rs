@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::ca::pem;
 use super::group::warning;
+use super::shared_key::{SharedKeyArgs, told};
 use super::terms::{PreconditionArgs, TermsArgs, json_or_file};
 use super::{CliError, Common};
 use crate::names::{DeviceId, Digest, RegistrationId};
@@ -40,12 +41,13 @@ pub(super) enum EnrollmentCommand {
 Examples:
   landfall enrollment put pump-7 --certificate pump-7.pem
   landfall enrollment put pump-7 --certificate sha256:6F:9A:... --hub hub-eu.example.com
+  landfall enrollment put meter-7 --symmetric-key --primary-key meter-7.key
   landfall enrollment put pump-7 --file enrollment.json --only-new")]
 pub(super) struct PutArgs {
     /// The registration id.
     id: RegistrationId,
     /// The device's certificate: a PEM file, or sha256: and its digest.
-    #[arg(long, value_name = "FILE|sha256:HEX", required_unless_present = "file")]
+    #[arg(long, value_name = "FILE|sha256:HEX", required_unless_present_any = ["symmetric_key", "file"], conflicts_with = "symmetric_key")]
     certificate: Option<String>,
     /// Its successor, while certificates are rolled over.
     #[arg(long, value_name = "FILE|sha256:HEX", requires = "certificate")]
@@ -54,9 +56,11 @@ pub(super) struct PutArgs {
     #[arg(long, value_name = "ID", conflicts_with = "file")]
     device_id: Option<DeviceId>,
     #[command(flatten)]
+    shared_key: SharedKeyArgs,
+    #[command(flatten)]
     terms: TermsArgs,
     /// The whole enrollment as JSON, in place of the words above.
-    #[arg(long, value_name = "JSON", conflicts_with_all = ["certificate", "secondary"])]
+    #[arg(long, value_name = "JSON", conflicts_with_all = ["certificate", "secondary", "symmetric_key"])]
     file: Option<PathBuf>,
     #[command(flatten)]
     precondition: PreconditionArgs,
@@ -71,7 +75,7 @@ pub(super) async fn run(common: &Common, command: EnrollmentCommand) -> Result<(
             let body = args.body()?;
             let path = session.path(&["enrollments", args.id.as_str()]);
             let answer = session.api.put_if(&path, &body, args.precondition.headers()?).await?;
-            out.done(format!("{} is enrolled.{}", args.id, warning(&body)), &answer)
+            out.done(format!("{} is enrolled.{}{}", args.id, warning(&body), told(&answer)), &answer)
         }
         EnrollmentCommand::Show { id } => {
             let answer = session.api.get(&session.path(&["enrollments", id.as_str()])).await?;
@@ -102,13 +106,15 @@ impl PutArgs {
         if let Some(file) = &self.file {
             return json_or_file(&format!("@{}", file.display()), "");
         }
+        let keys = self.shared_key.body()?;
         let mut certificates = serde_json::Map::new();
         for (key, given) in [("primary", &self.certificate), ("secondary", &self.secondary)] {
             if let Some(given) = given {
                 certificates.insert(key.to_owned(), pin(given)?);
             }
         }
-        let mut body = self.terms.body(json!({ "certificates": certificates }))?;
+        let how = keys.map_or_else(|| ("x509", json!({ "certificates": certificates })), |keys| ("symmetricKey", keys));
+        let mut body = self.terms.body(how)?;
         if let Some(device_id) = &self.device_id {
             body.insert("deviceId".to_owned(), json!(device_id));
         }

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::ca::pem;
+use super::shared_key::{SharedKeyArgs, told};
 use super::terms::{PreconditionArgs, TermsArgs, json_or_file};
 use super::token::without_nulls;
 use super::{CliError, Common};
@@ -40,27 +41,30 @@ pub(super) enum GroupCommand {
 Examples:
   landfall group put pumps --ca factory
   landfall group put pumps --ca factory --allocation table --settings @hubs.json --grouping table=@places.json
+  landfall group put meters --symmetric-key
   landfall group put pumps --intermediate line3.pem --hub hub-eu.example.com --hub hub-us.example.com
   landfall group put pumps --file group.json --if-match ETAG")]
 pub(super) struct PutArgs {
     /// Its id.
     id: GroupId,
     /// The uploaded authority that its devices' certificates chain up to.
-    #[arg(long, value_name = "NAME", required_unless_present_any = ["intermediate", "file"])]
+    #[arg(long, value_name = "NAME", required_unless_present_any = ["intermediate", "symmetric_key", "file"], conflicts_with = "symmetric_key")]
     ca: Option<CaName>,
     /// The authority's successor.
     #[arg(long, value_name = "NAME", requires = "ca")]
     secondary_ca: Option<CaName>,
     /// An intermediate that its devices' certificates chain up to, PEM. Its own issuer must be an uploaded authority.
-    #[arg(long, value_name = "FILE", conflicts_with = "ca")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["ca", "symmetric_key"])]
     intermediate: Option<PathBuf>,
     /// The intermediate's successor.
     #[arg(long, value_name = "FILE", requires = "intermediate")]
     secondary_intermediate: Option<PathBuf>,
     #[command(flatten)]
+    shared_key: SharedKeyArgs,
+    #[command(flatten)]
     terms: TermsArgs,
     /// The whole group as JSON, in place of the words above.
-    #[arg(long, value_name = "JSON", conflicts_with_all = ["ca", "intermediate"])]
+    #[arg(long, value_name = "JSON", conflicts_with_all = ["ca", "intermediate", "symmetric_key"])]
     file: Option<PathBuf>,
     #[command(flatten)]
     precondition: PreconditionArgs,
@@ -75,7 +79,7 @@ pub(super) async fn run(common: &Common, command: GroupCommand) -> Result<(), Cl
             let body = args.body()?;
             let path = session.path(&["enrollment-groups", args.id.as_str()]);
             let answer = session.api.put_if(&path, &body, args.precondition.headers()?).await?;
-            out.done(format!("Group {} is there.{}", args.id, warning(&body)), &answer)
+            out.done(format!("Group {} is there.{}{}", args.id, warning(&body), told(&answer)), &answer)
         }
         GroupCommand::Show { id } => {
             let answer = session.api.get(&session.path(&["enrollment-groups", id.as_str()])).await?;
@@ -107,6 +111,9 @@ impl PutArgs {
         if let Some(file) = &self.file {
             return json_or_file(&format!("@{}", file.display()), "");
         }
+        if let Some(keys) = self.shared_key.body()? {
+            return Ok(self.terms.body(("symmetricKey", keys))?.into());
+        }
         let x509 = match &self.intermediate {
             Some(primary) => {
                 let secondary = self.secondary_intermediate.as_deref().map(pem).transpose()?;
@@ -118,7 +125,7 @@ impl PutArgs {
                 json!({ "authorities": authorities })
             }
         };
-        Ok(self.terms.body(x509)?.into())
+        Ok(self.terms.body(("x509", x509))?.into())
     }
 }
 

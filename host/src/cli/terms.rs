@@ -80,7 +80,7 @@ enum KeyChangeName {
 
 impl TermsArgs {
     /// The terms as the API takes them, together with how devices prove themselves.
-    pub(super) fn body(&self, x509: Value) -> Result<Map<String, Value>, CliError> {
+    pub(super) fn body(&self, (mechanism, how): (&str, Value)) -> Result<Map<String, Value>, CliError> {
         let mut allocation = Map::new();
         allocation.insert("selection".to_owned(), binding(&self.allocation, Some(&self.settings))?);
         if let Some(fallback) = &self.fallback {
@@ -90,7 +90,7 @@ impl TermsArgs {
         allocation.insert("grouping".to_owned(), grouping?.into());
 
         let mut body = Map::new();
-        body.insert("x509".to_owned(), x509);
+        body.insert(mechanism.to_owned(), how);
         body.insert("enabled".to_owned(), (!self.disabled).into());
         body.insert("manufacturing".to_owned(), self.manufacturing.as_str().into());
         body.insert("keyChange".to_owned(), self.key_change.as_str().into());

@@ -8,7 +8,7 @@ use crate::attestation::x509::CertificateInfo;
 use crate::enrollment::EnrollmentRef;
 use crate::json::JsonText;
 use crate::names::{OperationId, RegistrationId};
-use crate::provisioning::Status;
+use crate::provisioning::{Credential, Status};
 use crate::registration::{Outcome, Registration, Substatus};
 
 /// A register or look-up body. Fields that are not known are ignored.
@@ -72,11 +72,11 @@ impl<'a> OperationStatus<'a> {
         operation_id: &'a OperationId,
         id: &'a RegistrationId,
         status: &'a Status,
-        certificate: Option<&'a CertificateInfo>,
+        credential: &'a Credential,
     ) -> Self {
         let state = match status {
             Status::Assigning { .. } => RegistrationState::assigning(id),
-            Status::Finished(registration) => RegistrationState::of(registration, certificate),
+            Status::Finished(registration) => RegistrationState::of(registration, credential),
         };
         Self { operation_id, status: state.status, registration_state: Some(state) }
     }
@@ -88,6 +88,8 @@ impl<'a> OperationStatus<'a> {
 pub struct RegistrationState<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     x509: Option<X509State<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    symmetric_key: Option<SymmetricKeyState<'a>>,
     registration_id: &'a RegistrationId,
     #[serde(skip_serializing_if = "Option::is_none")]
     created_date_time_utc: Option<String>,
@@ -112,6 +114,12 @@ pub struct RegistrationState<'a> {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
+struct SymmetricKeyState<'a> {
+    enrollment_group_id: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct X509State<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate_info: Option<&'a CertificateInfo>,
@@ -124,6 +132,7 @@ impl<'a> RegistrationState<'a> {
     pub fn assigning(registration_id: &'a RegistrationId) -> Self {
         Self {
             x509: None,
+            symmetric_key: None,
             registration_id,
             created_date_time_utc: None,
             assigned_hub: None,
@@ -138,14 +147,19 @@ impl<'a> RegistrationState<'a> {
         }
     }
 
-    /// The state that a registration is in.
-    pub fn of(registration: &'a Registration, certificate: Option<&'a CertificateInfo>) -> Self {
+    /// The state that a registration is in, for the device that has shown this.
+    pub fn of(registration: &'a Registration, credential: &'a Credential) -> Self {
+        let certificate = credential.certificate();
         let group = match &registration.enrollment {
             EnrollmentRef::Individual(_) => None,
             EnrollmentRef::Group(id) => Some(id.as_str()),
         };
         let state = Self {
             x509: certificate.map(|info| X509State { certificate_info: Some(info), enrollment_group_id: group }),
+            symmetric_key: match credential {
+                Credential::SharedKey(_) => group.map(|group| SymmetricKeyState { enrollment_group_id: group }),
+                _ => None,
+            },
             created_date_time_utc: Some(registration.created_at.to_string()),
             last_updated_date_time_utc: Some(registration.updated_at.to_string()),
             etag: Some(wire_etag(registration)),

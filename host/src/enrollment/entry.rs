@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::SealedKeys;
 use crate::clock::Timestamp;
 use crate::json::JsonText;
 use crate::names::{CaName, DeviceId, Digest, GroupId, HubName, ManufacturerId, PluginName, RegistrationId};
@@ -44,6 +45,8 @@ pub enum IndividualAttestation {
         /// Its successor, while certificates are rolled over.
         secondary: Option<CertificatePin>,
     },
+    /// By a token that one of these keys has signed.
+    SymmetricKey(SealedKeys),
 }
 
 /// How the devices of a group prove themselves.
@@ -65,6 +68,8 @@ pub enum GroupAttestation {
         /// Its successor.
         secondary: Option<CertificatePin>,
     },
+    /// By a token that was signed by a key derived from one of these and the registration id.
+    SymmetricKey(SealedKeys),
 }
 
 /// One exact certificate.

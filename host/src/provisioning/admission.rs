@@ -5,17 +5,19 @@
 //! the names, read the record, compare the evidence, compare the key with the one the id is bound to) and nothing is
 //! decided by what the device merely says.
 
+mod certificate;
+mod shared_key;
+
 use std::sync::Arc;
 
 use super::refusal::{Cause, RegisterError};
 use super::{Credential, Request};
-use crate::attestation::x509::{self, PresentedChain, VerifyPolicy};
 use crate::catalogue::{BoundAllocation, ScopeCatalogue};
-use crate::enrollment::selection::{self, Selected, SelectionError};
-use crate::enrollment::{EnrollmentRef, IndividualAttestation, KeyChange, Manufacturing, Terms};
+use crate::enrollment::selection::SelectionError;
+use crate::enrollment::{EnrollmentRef, KeyChange, Manufacturing, Terms};
 use crate::ledger::Factors;
 use crate::names::{DeviceId, Digest, ManufacturerId};
-use crate::policy::call::Label;
+use crate::policy::call::{Attestation, Label};
 use crate::registration::Registration;
 use crate::registry::{ManufacturingRecord, RecordState};
 use crate::service::Service;
@@ -32,6 +34,8 @@ pub struct Admitted {
     pub device_id: Option<DeviceId>,
     /// What admitted it.
     pub factors: Factors,
+    /// By which mechanism its credential was proven.
+    pub mechanism: Attestation,
     /// What its credential proved.
     pub claims: Vec<Label>,
     /// The second factor.
@@ -44,133 +48,82 @@ pub struct Admitted {
 
 /// Admits the device or says why not.
 pub(super) async fn admit(service: &Service, request: &Request) -> Result<Admitted, RegisterError> {
-    let scope = service.scope(&request.scope).ok_or_else(|| Cause::UnknownScope(request.scope.clone()))?;
-    let chain = match &request.credential {
-        Credential::X509(chain) => chain,
-        Credential::Unreadable(reason) => {
-            return Err(Cause::UnreadableCertificate(reason.clone()).into());
-        }
+    let Some(scope) = service.scope(&request.scope) else {
+        shared_key::pretend(service, request);
+        return Err(Cause::UnknownScope(request.scope.clone()).into());
+    };
+    let proven = match &request.credential {
+        Credential::X509(chain) => certificate::prove(service, request, &scope, chain).await?,
+        Credential::SharedKey(token) => shared_key::prove(service, request, &scope, token).await?,
+        Credential::UnreadableToken(flaw) => return Err(Cause::UnreadableToken(*flaw).into()),
+        Credential::Unreadable(reason) => return Err(Cause::UnreadableCertificate(reason.clone()).into()),
         Credential::None => return Err(Cause::NoCredential.into()),
     };
-    let selected = selection::select(&*service.store, &scope, &request.registration_id, chain).await?;
-    let enrolled = attest(service, request, &scope, selected, chain)?;
-    named_so(request, chain)?;
-    let (record, evidence) = second_factor(service, request, &enrolled, chain).await?;
+    let (record, evidence) = second_factor(service, request, &proven).await?;
     let before = service.store.registration(&request.scope, &request.registration_id).await?;
-    bound_key(&enrolled, before.as_ref(), request, chain)?;
+    bound_key(&proven, before.as_ref(), request)?;
     Ok(Admitted {
-        terms: enrolled.terms,
-        allocation: enrolled.allocation,
-        device_id: enrolled.device_id,
-        pinned: enrolled.pinned,
+        terms: proven.terms,
+        allocation: proven.allocation,
+        device_id: proven.device_id,
+        pinned: proven.pinned,
         factors: Factors {
-            enrollment: enrolled.enrollment,
-            credential: enrolled.credential,
-            key_identity: chain.leaf().spki_sha256(),
+            enrollment: proven.enrollment,
+            credential: proven.credential,
+            key_identity: proven.shown.key_identity,
             manufacturer: record.as_ref().map(|record| record.manufacturer.clone()),
             evidence,
         },
-        claims: chain.leaf().claims().into_iter().map(|(key, value)| Label { key, value }).collect(),
+        mechanism: proven.shown.mechanism,
+        claims: proven.claims,
         record,
         before,
         scope,
     })
 }
 
-/// An enrollment whose demands the credential meets.
-struct Enrolled {
+/// An enrollment whose demands the credential meets, and what the credential has shown.
+struct Proven {
     enrollment: EnrollmentRef,
     terms: Arc<Terms>,
     allocation: Arc<BoundAllocation>,
     device_id: Option<DeviceId>,
+    /// The credential, in words for the ledger.
     credential: String,
-    /// An operator has named this very certificate, so its key needs no further binding.
+    /// An operator has named this very credential, so its key needs no further binding.
     pinned: bool,
+    shown: Shown,
+    claims: Vec<Label>,
 }
 
-fn attest(
-    service: &Service,
-    request: &Request,
-    scope: &ScopeCatalogue,
-    selected: Selected,
-    chain: &PresentedChain,
-) -> Result<Enrolled, Cause> {
-    let policy = VerifyPolicy { now: request.received_at, ..service.verify_policy() };
-    match selected {
-        Selected::Individual(individual) => {
-            let name = format!("the individual enrollment {}", individual.registration_id);
-            // Found by the certificate and not by the id: the operator must learn which enrollment stands there. It
-            // keeps its certificate from coming in elsewhere, and admits nobody but the device that it names: a pin
-            // needs no further binding, so it would hand over another device's id with whatever key was pinned.
-            let own = individual.registration_id == request.registration_id;
-            match (own, individual.terms.enabled) {
-                (true, true) => {}
-                (true, false) => return Err(Cause::EnrollmentDisabled(name)),
-                (false, false) => return Err(Cause::CertificateBlocked(name)),
-                (false, true) => return Err(Cause::CertificateOfAnother(name)),
-            }
-            let IndividualAttestation::X509 { primary, secondary } = &individual.attestation;
-            let pins: Vec<Digest> = std::iter::once(primary).chain(secondary).map(|pin| pin.sha256).collect();
-            x509::verify_pinned(chain, &pins, &policy)
-                .map_err(|reason| Cause::Certificate { enrollment: name, reason })?;
-            Ok(Enrolled {
-                enrollment: EnrollmentRef::Individual(individual.registration_id.clone()),
-                allocation: Arc::new(scope.bind(&individual.terms.allocation)),
-                device_id: individual.device_id.clone(),
-                credential: format!("X.509, pinned certificate {}", chain.leaf().sha256().short()),
-                terms: Arc::new(individual.terms),
-                pinned: true,
-            })
-        }
-        Selected::Group(bound) => {
-            let group = &bound.group;
-            let name = format!("enrollment group {}", group.id);
-            if !group.terms.enabled {
-                return Err(Cause::EnrollmentDisabled(name));
-            }
-            x509::verify_group(chain, &bound.anchors, &policy)
-                .map_err(|reason| Cause::Certificate { enrollment: name, reason })?;
-            Ok(Enrolled {
-                enrollment: EnrollmentRef::Group(group.id.clone()),
-                terms: Arc::clone(&bound.terms),
-                allocation: Arc::clone(&bound.allocation),
-                device_id: None,
-                credential: format!("X.509, issued by {}", chain.leaf().issuer()),
-                pinned: false,
-            })
-        }
-    }
-}
-
-/// The certificate's CN is the registration id, and there is no second place to take a name from.
-fn named_so(request: &Request, chain: &PresentedChain) -> Result<(), Cause> {
-    match chain.leaf().registration_id() {
-        Ok(id) if id == request.registration_id => Ok(()),
-        Ok(id) => Err(Cause::OtherName { cn: id.to_string(), id: request.registration_id.clone() }),
-        Err(reason) => Err(Cause::UnreadableCertificate(reason.to_string())),
-    }
+/// What a credential has shown of itself: for the evidence of a manufacturing record, and to bind the id to.
+struct Shown {
+    mechanism: Attestation,
+    certificate: Option<Digest>,
+    public_key: Option<Digest>,
+    endorsement_key: Option<Digest>,
+    key_identity: Digest,
 }
 
 async fn second_factor(
     service: &Service,
     request: &Request,
-    enrolled: &Enrolled,
-    chain: &PresentedChain,
+    proven: &Proven,
 ) -> Result<(Option<ManufacturingRecord>, Vec<String>), RegisterError> {
     let id = &request.registration_id;
     let Some(record) = service.store.record(&request.scope, id).await? else {
-        return match enrolled.terms.manufacturing {
+        return match proven.terms.manufacturing {
             Manufacturing::Required => Err(Cause::NoRecord(id.clone()).into()),
             Manufacturing::Optional => Ok((None, Vec::new())),
         };
     };
-    let relied_on = enrolled.terms.manufacturers.as_ref();
+    let relied_on = proven.terms.manufacturers.as_ref();
     if let Some(relied_on) = relied_on.filter(|relied_on| !relied_on.contains(&record.manufacturer)) {
         let names: Vec<&str> = relied_on.iter().map(ManufacturerId::as_str).collect();
         return Err(Cause::RecordOfAnother {
             id: id.clone(),
             manufacturer: record.manufacturer,
-            enrollment: enrolled.enrollment.to_string(),
+            enrollment: proven.enrollment.to_string(),
             relied_on: names.join(", "),
         }
         .into());
@@ -181,11 +134,10 @@ async fn second_factor(
         RecordState::Retired => return Err(Cause::Retired(id.clone()).into()),
     }
     let mut matched = Vec::new();
-    let leaf = chain.leaf();
     let shown = [
-        ("certificate", record.evidence.certificate_sha256, Some(leaf.sha256())),
-        ("public key", record.evidence.public_key_sha256, Some(leaf.spki_sha256())),
-        ("endorsement key", record.evidence.endorsement_key_sha256, None),
+        ("certificate", record.evidence.certificate_sha256, proven.shown.certificate),
+        ("public key", record.evidence.public_key_sha256, proven.shown.public_key),
+        ("endorsement key", record.evidence.endorsement_key_sha256, proven.shown.endorsement_key),
     ];
     for (what, expected, shown) in shown {
         match (expected, shown) {
@@ -201,17 +153,12 @@ async fn second_factor(
 }
 
 /// A registration id belongs to the key that registered it first.
-fn bound_key(
-    enrolled: &Enrolled,
-    before: Option<&Registration>,
-    request: &Request,
-    chain: &PresentedChain,
-) -> Result<(), Cause> {
-    let shown = chain.leaf().spki_sha256();
+fn bound_key(proven: &Proven, before: Option<&Registration>, request: &Request) -> Result<(), Cause> {
+    let shown = proven.shown.key_identity;
     let Some(bound) = before.and_then(|registration| registration.key_identity) else {
         return Ok(());
     };
-    if bound == shown || enrolled.pinned || enrolled.terms.key_change == KeyChange::Allow {
+    if bound == shown || proven.pinned || proven.terms.key_change == KeyChange::Allow {
         return Ok(());
     }
     Err(Cause::KeyChanged { id: request.registration_id.clone(), bound, shown })

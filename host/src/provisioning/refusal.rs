@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::throttle::TooOften;
 use super::{Request, under_way};
+use crate::attestation::symmetric_key::TokenFlaw;
 use crate::attestation::x509::ChainError;
+use crate::clock::Timestamp;
 use crate::ledger::{Entry, EntryKind};
 use crate::names::{Digest, GroupId, IdScope, ManufacturerId, NameError, RegistrationId};
 use crate::service::Service;
@@ -23,6 +25,39 @@ pub enum Cause {
     /// The certificate does not parse, or is over a limit.
     #[error("the device's certificate cannot be used: {0}")]
     UnreadableCertificate(String),
+    /// The Authorization header holds no token.
+    #[error("the device's token cannot be used: {0}")]
+    UnreadableToken(TokenFlaw),
+    /// The token is for another device or another tenant.
+    #[error("the token's sr is not that of {0} in this id scope")]
+    TokenForAnother(RegistrationId),
+    /// The token is over.
+    #[error("the token expired at {0}; is the device's clock right?")]
+    TokenExpired(Timestamp),
+    /// No key that is known has signed the token.
+    #[error("no individual enrollment for {0}, and none of the groups' keys has signed its token")]
+    NotEnrolledByKey(RegistrationId),
+    /// None of the enrollment's keys has signed the token.
+    #[error("{0} stands for this id, and none of its keys has signed the token")]
+    NotSigned(String),
+    /// The enrollment's keys are there and cannot be opened.
+    #[error("the keys of {enrollment} cannot be opened: {reason}")]
+    KeysNotOpened {
+        /// The enrollment.
+        enrollment: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The enrollment demands another kind of credential.
+    #[error("{enrollment} demands {demands}, and the device showed {shown}")]
+    OtherMechanism {
+        /// The enrollment.
+        enrollment: String,
+        /// What it demands.
+        demands: &'static str,
+        /// What was shown.
+        shown: &'static str,
+    },
     /// The certificate is another device's.
     #[error("the certificate's CN is {cn:?}, and the device registers as {id}")]
     OtherName {
@@ -113,6 +148,13 @@ impl Cause {
             Self::UnknownScope(_) => "unknown-scope",
             Self::NoCredential => "no-credential",
             Self::UnreadableCertificate(_) => "unreadable-certificate",
+            Self::UnreadableToken(_) => "unreadable-token",
+            Self::TokenForAnother(_) => "token-for-another",
+            Self::TokenExpired(_) => "token-expired",
+            Self::NotEnrolledByKey(_) => "not-enrolled-by-key",
+            Self::NotSigned(_) => "token-not-signed",
+            Self::KeysNotOpened { .. } => "keys-not-opened",
+            Self::OtherMechanism { .. } => "other-mechanism",
             Self::OtherName { .. } => "other-name",
             Self::NotEnrolled(_) => "not-enrolled",
             Self::EnrollmentDisabled(_) => "enrollment-disabled",
@@ -135,7 +177,15 @@ impl Cause {
     fn is_a_strangers(&self) -> bool {
         matches!(
             self,
-            Self::UnknownScope(_) | Self::NoCredential | Self::UnreadableCertificate(_) | Self::NotEnrolled(_)
+            Self::UnknownScope(_)
+                | Self::NoCredential
+                | Self::UnreadableCertificate(_)
+                | Self::NotEnrolled(_)
+                | Self::UnreadableToken(_)
+                | Self::TokenForAnother(_)
+                | Self::TokenExpired(_)
+                | Self::NotEnrolledByKey(_)
+                | Self::NotSigned(_)
         )
     }
 }

@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::enrollment::EnrollmentRef;
 use crate::ledger::{Decision, Entry, EntryKind, PolicyCall, Verdict};
 use crate::names::{Digest, OperationId};
-use crate::policy::call::{Attestation, Call, Device, EnrollmentKind, Label, Prior};
+use crate::policy::call::{Call, Device, EnrollmentKind, Label, Prior};
 use crate::registration::Registration;
 use crate::service::Service;
 
@@ -100,7 +100,7 @@ fn device(request: &Request, admitted: &Admitted) -> Device {
     let tags = &admitted.terms.initial_twin.tags;
     Device {
         registration_id: request.registration_id.to_string(),
-        attestation: Attestation::X509,
+        attestation: admitted.mechanism,
         enrollment,
         enrollment_id,
         facts: facts.map(|(key, value)| Label { key: key.clone(), value: value.clone() }).collect(),

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::PinBody;
+use super::attestation::{PinBody, TellOnce};
 use crate::attestation::x509::pem;
 use crate::enrollment::{
     Allocation, CertificatePin, Group, GroupAttestation, Individual, IndividualAttestation, KeyChange, Manufacturing,
@@ -15,8 +15,12 @@ use crate::enrollment::{
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(in crate::admin_api) struct GroupView {
     id: String,
-    /// How its devices prove themselves.
-    x509: X509View,
+    /// How its devices prove themselves: this, or `symmetricKey`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    x509: Option<X509View>,
+    /// How its devices prove themselves: this, or `x509`.
+    #[serde(rename = "symmetricKey", skip_serializing_if = "Option::is_none")]
+    symmetric_key: Option<SymmetricKeyView>,
     #[serde(flatten)]
     terms: TermsView,
 }
@@ -29,10 +33,28 @@ pub(in crate::admin_api) struct IndividualView {
     /// Its id in its hub, when that is another.
     #[serde(skip_serializing_if = "Option::is_none")]
     device_id: Option<String>,
-    /// How it proves itself.
-    x509: X509View,
+    /// How it proves itself: this, or `symmetricKey`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    x509: Option<X509View>,
+    /// How it proves itself: this, or `x509`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    symmetric_key: Option<SymmetricKeyView>,
     #[serde(flatten)]
     terms: TermsView,
+}
+
+/// There are two keys. They are told once, in the answer to the request that made or gave them.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(in crate::admin_api) struct SymmetricKeyView {
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    told: Option<TellOnce>,
+}
+
+/// What was told is not told again.
+impl std::fmt::Debug for SymmetricKeyView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SymmetricKeyView")
+    }
 }
 
 /// How devices prove themselves: one of the three.
@@ -121,30 +143,39 @@ pub(in crate::admin_api) struct TwinView {
 }
 
 /// A group as the API shows it.
-pub(in crate::admin_api) fn group_view(group: &Group) -> GroupView {
-    let x509 = match &group.attestation {
+pub(in crate::admin_api) fn group_view(group: &Group, told: Option<TellOnce>) -> GroupView {
+    let (mut x509, mut symmetric_key) = (None, None);
+    match &group.attestation {
         GroupAttestation::X509Authorities { primary, secondary } => {
             let secondary = secondary.as_ref().map(ToString::to_string);
-            X509View {
+            x509 = Some(X509View {
                 authorities: Some(AuthoritiesView { primary: primary.to_string(), secondary }),
                 ..X509View::default()
-            }
+            });
         }
         GroupAttestation::X509Intermediates { primary, secondary } => {
-            X509View { intermediates: Some(certificates(primary, secondary.as_ref())), ..X509View::default() }
+            let intermediates = Some(certificates(primary, secondary.as_ref()));
+            x509 = Some(X509View { intermediates, ..X509View::default() });
         }
-    };
-    GroupView { id: group.id.to_string(), x509, terms: terms_view(&group.terms) }
+        GroupAttestation::SymmetricKey(_) => symmetric_key = Some(SymmetricKeyView { told }),
+    }
+    GroupView { id: group.id.to_string(), x509, symmetric_key, terms: terms_view(&group.terms) }
 }
 
 /// An individual enrollment as the API shows it.
-pub(in crate::admin_api) fn individual_view(individual: &Individual) -> IndividualView {
-    let IndividualAttestation::X509 { primary, secondary } = &individual.attestation;
-    let x509 = X509View { certificates: Some(certificates(primary, secondary.as_ref())), ..X509View::default() };
+pub(in crate::admin_api) fn individual_view(individual: &Individual, told: Option<TellOnce>) -> IndividualView {
+    let (x509, symmetric_key) = match &individual.attestation {
+        IndividualAttestation::X509 { primary, secondary } => {
+            let certificates = Some(certificates(primary, secondary.as_ref()));
+            (Some(X509View { certificates, ..X509View::default() }), None)
+        }
+        IndividualAttestation::SymmetricKey(_) => (None, Some(SymmetricKeyView { told })),
+    };
     IndividualView {
         registration_id: individual.registration_id.to_string(),
         device_id: individual.device_id.as_ref().map(ToString::to_string),
         x509,
+        symmetric_key,
         terms: terms_view(&individual.terms),
     }
 }

@@ -174,6 +174,7 @@ impl PutGroup {
                     }
                 }
             }
+            GroupAttestation::SymmetricKey(_) => {}
         }
         Ok(None)
     }
@@ -222,13 +223,12 @@ pub(super) struct Claims {
 
 impl Claims {
     pub(super) fn of_individual(scope: &IdScope, entry: &Individual) -> Self {
-        let IndividualAttestation::X509 { primary, secondary } = &entry.attestation;
+        let certificates = match &entry.attestation {
+            IndividualAttestation::X509 { primary, secondary } => pinned(scope, primary, secondary.as_ref()),
+            IndividualAttestation::SymmetricKey(_) => Vec::new(),
+        };
         let owner = EnrollmentRef::Individual(entry.registration_id.clone());
-        Self {
-            certificates: pinned(scope, primary, secondary.as_ref()),
-            plugins: plugins(scope, &owner, &entry.terms.allocation),
-            owner,
-        }
+        Self { certificates, plugins: plugins(scope, &owner, &entry.terms.allocation), owner }
     }
 
     pub(super) fn of_group(scope: &IdScope, group: &Group) -> Self {
@@ -244,6 +244,7 @@ impl Claims {
                     .collect()
             }
             GroupAttestation::X509Intermediates { primary, secondary } => pinned(scope, primary, secondary.as_ref()),
+            GroupAttestation::SymmetricKey(_) => Vec::new(),
         };
         Self { certificates, plugins: plugins(scope, &owner, &group.terms.allocation), owner }
     }

@@ -1,0 +1,127 @@
+//! Keys of enrollments as they are kept, and how all of them are sealed anew.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{EnrollmentRef, Group, GroupAttestation, Individual, IndividualAttestation};
+use crate::attestation::symmetric_key::SymmetricKey;
+use crate::clock::Ambient;
+use crate::names::IdScope;
+use crate::secret::sealing::{SealError, Sealed, SealingKey};
+use crate::store::{Page, Precondition, Store, StoreError};
+
+/// The two keys of an enrollment, as they are kept. Either is good, so that one can be changed while devices use the other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedKeys {
+    /// The one.
+    pub primary: Sealed,
+    /// The other.
+    pub secondary: Sealed,
+}
+
+impl SealedKeys {
+    /// Seals two keys for the enrollment that has them.
+    pub fn seal(
+        keys: &[SymmetricKey; 2],
+        owner: &EnrollmentRef,
+        scope: &IdScope,
+        sealing: &SealingKey,
+        ambient: &Ambient,
+    ) -> Self {
+        let [primary, secondary] = keys;
+        let seal = |key: &SymmetricKey, slot| sealing.seal(key.expose(), &place(owner, scope, slot), ambient.random());
+        Self { primary: seal(primary, "primary"), secondary: seal(secondary, "secondary") }
+    }
+
+    /// Opens them.
+    ///
+    /// # Errors
+    ///
+    /// When they were sealed with another key, or for another enrollment.
+    pub fn open(
+        &self,
+        owner: &EnrollmentRef,
+        scope: &IdScope,
+        sealing: &SealingKey,
+    ) -> Result<[SymmetricKey; 2], SealError> {
+        let open = |sealed: &Sealed, slot| {
+            let bytes = sealing.open(sealed, &place(owner, scope, slot))?;
+            SymmetricKey::of_bytes(bytes).map_err(|_| SealError::Damaged)
+        };
+        Ok([open(&self.primary, "primary")?, open(&self.secondary, "secondary")?])
+    }
+}
+
+/// Where a key stands, for its seal. A registration id is one in any case.
+fn place(owner: &EnrollmentRef, scope: &IdScope, slot: &str) -> String {
+    match owner {
+        EnrollmentRef::Individual(id) => format!("{scope}/enrollments/{}/{slot}", id.key()),
+        EnrollmentRef::Group(id) => format!("{scope}/enrollment-groups/{id}/{slot}"),
+    }
+}
+
+/// Why not every secret was sealed anew. Those that were can be opened with the new key, the others with the old one; doing
+/// it again goes on where it stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ResealError {
+    /// A secret cannot be opened with either key.
+    #[error("the keys of {enrollment} cannot be opened: {reason}")]
+    Sealed {
+        /// Whose.
+        enrollment: EnrollmentRef,
+        /// Why.
+        reason: SealError,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Opens the keys of all enrollments and seals them with another key; answers how many enrollments that were.
+///
+/// # Errors
+///
+/// [`ResealError`].
+pub async fn reseal(
+    store: &Arc<dyn Store>,
+    old: &SealingKey,
+    new: &SealingKey,
+    ambient: &Ambient,
+) -> Result<usize, ResealError> {
+    let mut resealed = 0;
+    for records in store.load_catalogue().await?.scopes {
+        let scope = &records.scope;
+        let anew = |sealed: &SealedKeys, owner: &EnrollmentRef| -> Result<SealedKeys, ResealError> {
+            let opened =
+                sealed.open(owner, scope, old).or_else(|error| sealed.open(owner, scope, new).map_err(|_| error));
+            let keys = opened.map_err(|reason| ResealError::Sealed { enrollment: owner.clone(), reason })?;
+            Ok(SealedKeys::seal(&keys, owner, scope, new, ambient))
+        };
+        for group in records.groups {
+            let GroupAttestation::SymmetricKey(sealed) = &group.attestation else { continue };
+            let attestation = GroupAttestation::SymmetricKey(anew(sealed, &EnrollmentRef::Group(group.id.clone()))?);
+            store.put_group(scope, Group { attestation, ..group }, Precondition::Exists).await?;
+            resealed += 1;
+        }
+        let mut page = Page { after: None, limit: PAGE };
+        loop {
+            let listing = store.individuals(scope, page.clone()).await?;
+            for individual in listing.items {
+                let IndividualAttestation::SymmetricKey(sealed) = &individual.attestation else { continue };
+                let owner = EnrollmentRef::Individual(individual.registration_id.clone());
+                let attestation = IndividualAttestation::SymmetricKey(anew(sealed, &owner)?);
+                store.put_individual(scope, Individual { attestation, ..individual }, Precondition::Exists).await?;
+                resealed += 1;
+            }
+            match listing.next {
+                Some(next) => page.after = Some(next),
+                None => break,
+            }
+        }
+    }
+    Ok(resealed)
+}
+
+/// Enrollments that are read at once.
+const PAGE: usize = 1000;

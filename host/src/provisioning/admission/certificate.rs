@@ -1,0 +1,109 @@
+//! A certificate, whose key was proven in the handshake, before the enrollment that counts for it.
+
+use std::sync::Arc;
+
+use super::{Proven, Shown};
+use crate::attestation::x509::{self, PresentedChain, VerifyPolicy};
+use crate::catalogue::ScopeCatalogue;
+use crate::enrollment::selection::{self, Selected};
+use crate::enrollment::{EnrollmentRef, IndividualAttestation};
+use crate::names::Digest;
+use crate::policy::call::{Attestation, Label};
+use crate::provisioning::Request;
+use crate::provisioning::refusal::{Cause, RegisterError};
+use crate::service::Service;
+
+/// Finds the enrollment that counts, and has the certificate satisfy it.
+pub(super) async fn prove(
+    service: &Service,
+    request: &Request,
+    scope: &ScopeCatalogue,
+    chain: &PresentedChain,
+) -> Result<Proven, RegisterError> {
+    let selected = selection::select(&*service.store, scope, &request.registration_id, chain).await?;
+    let proven = attest(service, request, scope, selected, chain)?;
+    named_so(request, chain)?;
+    Ok(proven)
+}
+
+fn attest(
+    service: &Service,
+    request: &Request,
+    scope: &ScopeCatalogue,
+    selected: Selected,
+    chain: &PresentedChain,
+) -> Result<Proven, Cause> {
+    let policy = VerifyPolicy { now: request.received_at, ..service.verify_policy() };
+    let leaf = chain.leaf();
+    let shown = Shown {
+        mechanism: Attestation::X509,
+        certificate: Some(leaf.sha256()),
+        public_key: Some(leaf.spki_sha256()),
+        endorsement_key: None,
+        key_identity: leaf.spki_sha256(),
+    };
+    let claims = || leaf.claims().into_iter().map(|(key, value)| Label { key, value }).collect();
+    match selected {
+        Selected::Individual(individual) => {
+            let name = format!("the individual enrollment {}", individual.registration_id);
+            // Found by the certificate and not by the id: the operator must learn which enrollment stands there. It
+            // keeps its certificate from coming in elsewhere, and admits nobody but the device that it names: a pin
+            // needs no further binding, so it would hand over another device's id with whatever key was pinned.
+            let own = individual.registration_id == request.registration_id;
+            match (own, individual.terms.enabled) {
+                (true, true) => {}
+                (true, false) => return Err(Cause::EnrollmentDisabled(name)),
+                (false, false) => return Err(Cause::CertificateBlocked(name)),
+                (false, true) => return Err(Cause::CertificateOfAnother(name)),
+            }
+            let IndividualAttestation::X509 { primary, secondary } = &individual.attestation else {
+                return Err(Cause::OtherMechanism {
+                    enrollment: name,
+                    demands: "a symmetric key",
+                    shown: "a certificate",
+                });
+            };
+            let pins: Vec<Digest> = std::iter::once(primary).chain(secondary).map(|pin| pin.sha256).collect();
+            x509::verify_pinned(chain, &pins, &policy)
+                .map_err(|reason| Cause::Certificate { enrollment: name, reason })?;
+            Ok(Proven {
+                enrollment: EnrollmentRef::Individual(individual.registration_id.clone()),
+                allocation: Arc::new(scope.bind(&individual.terms.allocation)),
+                device_id: individual.device_id.clone(),
+                credential: format!("X.509, pinned certificate {}", leaf.sha256().short()),
+                terms: Arc::new(individual.terms),
+                pinned: true,
+                shown,
+                claims: claims(),
+            })
+        }
+        Selected::Group(bound) => {
+            let group = &bound.group;
+            let name = format!("enrollment group {}", group.id);
+            if !group.terms.enabled {
+                return Err(Cause::EnrollmentDisabled(name));
+            }
+            x509::verify_group(chain, &bound.anchors, &policy)
+                .map_err(|reason| Cause::Certificate { enrollment: name, reason })?;
+            Ok(Proven {
+                enrollment: EnrollmentRef::Group(group.id.clone()),
+                terms: Arc::clone(&bound.terms),
+                allocation: Arc::clone(&bound.allocation),
+                device_id: None,
+                credential: format!("X.509, issued by {}", leaf.issuer()),
+                pinned: false,
+                shown,
+                claims: claims(),
+            })
+        }
+    }
+}
+
+/// The certificate's CN is the registration id, and there is no second place to take a name from.
+fn named_so(request: &Request, chain: &PresentedChain) -> Result<(), Cause> {
+    match chain.leaf().registration_id() {
+        Ok(id) if id == request.registration_id => Ok(()),
+        Ok(id) => Err(Cause::OtherName { cn: id.to_string(), id: request.registration_id.clone() }),
+        Err(reason) => Err(Cause::UnreadableCertificate(reason.to_string())),
+    }
+}

@@ -1,0 +1,151 @@
+//! A token, before the keys of the enrollments that it may be signed for.
+//!
+//! A token names no enrollment. An individual enrollment of the id counts alone; without one, the group whose key has
+//! signed counts. Whatever stands there, the same work is done: every group's keys are tried, and two keys are opened and
+//! tried for the individual enrollment, or in its place. So the time tells nobody whether an id is known.
+
+use std::sync::Arc;
+
+use super::{Proven, Shown};
+use crate::attestation::symmetric_key::{SasToken, SymmetricKey};
+use crate::catalogue::{BoundGroup, ScopeCatalogue};
+use crate::enrollment::{EnrollmentRef, Individual, IndividualAttestation};
+use crate::names::Digest;
+use crate::policy::call::Attestation;
+use crate::provisioning::refusal::{Cause, RegisterError};
+use crate::provisioning::{Credential, Request};
+use crate::service::Service;
+
+/// Finds the enrollment that counts, and has one of its keys have signed the token.
+pub(super) async fn prove(
+    service: &Service,
+    request: &Request,
+    scope: &ScopeCatalogue,
+    token: &SasToken,
+) -> Result<Proven, RegisterError> {
+    let id = &request.registration_id;
+    if !token.is_for(&request.scope, id) {
+        return Err(Cause::TokenForAnother(id.clone()).into());
+    }
+    if expired(service, request, token) {
+        return Err(Cause::TokenExpired(token.expires_at()).into());
+    }
+    let group = signer(scope, request, token);
+    let individual = service.store.individual(&request.scope, id).await?;
+    let own = own_key_has_signed(service, request, individual.as_ref(), token);
+    let proven = match (individual, group) {
+        (Some(individual), _) => of_individual(request, scope, individual, own)?,
+        (None, Some(group)) => of_group(request, &group)?,
+        (None, None) => return Err(Cause::NotEnrolledByKey(id.clone()).into()),
+    };
+    Ok(proven)
+}
+
+/// The work of [`prove`] for an id scope that is not there.
+pub(super) fn pretend(service: &Service, request: &Request) {
+    let Credential::SharedKey(token) = &request.credential else { return };
+    if let Some(scope) = service.scope(&service.config.server.scope) {
+        signer(&scope, request, token);
+    }
+    // Nobody looks at what comes of it.
+    let _ = own_key_has_signed(service, request, None, token);
+}
+
+/// A clock may be a little behind.
+fn expired(service: &Service, request: &Request, token: &SasToken) -> bool {
+    token.expires_at().plus(service.verify_policy().clock_skew) <= request.received_at
+}
+
+/// The group whose key has let the token be signed. All are tried, whichever it is.
+fn signer(scope: &ScopeCatalogue, request: &Request, token: &SasToken) -> Option<Arc<BoundGroup>> {
+    let mut found = None;
+    for group in scope.groups() {
+        for key in &group.keys {
+            if key.has_let_sign(token, &request.registration_id) {
+                found.get_or_insert_with(|| Arc::clone(group));
+            }
+        }
+    }
+    found
+}
+
+/// Whether a key of the individual enrollment has signed. Two other keys are opened and tried when there is none.
+fn own_key_has_signed(
+    service: &Service,
+    request: &Request,
+    individual: Option<&Individual>,
+    token: &SasToken,
+) -> Result<bool, Cause> {
+    let owner = EnrollmentRef::Individual(request.registration_id.clone());
+    let sealed = match individual.map(|individual| &individual.attestation) {
+        Some(IndividualAttestation::SymmetricKey(sealed)) => Some(sealed),
+        Some(IndividualAttestation::X509 { .. }) | None => None,
+    };
+    let opened = match sealed {
+        Some(sealed) => sealed.open(&owner, &request.scope, &service.sealing),
+        None => service.decoy.open(),
+    };
+    let keys: [SymmetricKey; 2] =
+        opened.map_err(|error| Cause::KeysNotOpened { enrollment: owner.to_string(), reason: error.to_string() })?;
+    let signed = keys.each_ref().map(|key| key.has_signed(token));
+    Ok(sealed.is_some() && signed.contains(&true))
+}
+
+fn of_individual(
+    request: &Request,
+    scope: &ScopeCatalogue,
+    individual: Individual,
+    signed: Result<bool, Cause>,
+) -> Result<Proven, Cause> {
+    let enrollment = EnrollmentRef::Individual(individual.registration_id.clone());
+    if !matches!(individual.attestation, IndividualAttestation::SymmetricKey(_)) {
+        let enrollment = enrollment.to_string();
+        return Err(Cause::OtherMechanism { enrollment, demands: "a certificate", shown: "a token" });
+    }
+    if !signed? {
+        return Err(Cause::NotSigned(enrollment.to_string()));
+    }
+    // After the signature: a stranger must not learn that there is an enrollment.
+    if !individual.terms.enabled {
+        return Err(Cause::EnrollmentDisabled(enrollment.to_string()));
+    }
+    Ok(Proven {
+        shown: shown(request, &enrollment),
+        credential: "symmetric key of the individual enrollment".to_owned(),
+        allocation: Arc::new(scope.bind(&individual.terms.allocation)),
+        device_id: individual.device_id.clone(),
+        terms: Arc::new(individual.terms),
+        pinned: true,
+        claims: Vec::new(),
+        enrollment,
+    })
+}
+
+fn of_group(request: &Request, group: &BoundGroup) -> Result<Proven, Cause> {
+    let enrollment = EnrollmentRef::Group(group.group.id.clone());
+    if !group.terms.enabled {
+        return Err(Cause::EnrollmentDisabled(enrollment.to_string()));
+    }
+    Ok(Proven {
+        shown: shown(request, &enrollment),
+        credential: format!("symmetric key derived from a key of {enrollment}"),
+        allocation: Arc::clone(&group.allocation),
+        device_id: None,
+        terms: Arc::clone(&group.terms),
+        pinned: false,
+        claims: Vec::new(),
+        enrollment,
+    })
+}
+
+/// The id is bound to the enrollment and not to one of its keys, of which there are two so that they can be changed.
+fn shown(request: &Request, enrollment: &EnrollmentRef) -> Shown {
+    let identity = format!("symmetric key\0{}\0{enrollment}\0{}", request.scope, request.registration_id.key());
+    Shown {
+        mechanism: Attestation::SymmetricKey,
+        certificate: None,
+        public_key: None,
+        endorsement_key: None,
+        key_identity: Digest::of(identity.as_bytes()),
+    }
+}

@@ -1,0 +1,31 @@
+//! Keys of nobody, tried in place of those that are not there.
+
+use crate::attestation::symmetric_key::SymmetricKey;
+use crate::clock::Ambient;
+use crate::enrollment::{EnrollmentRef, SealedKeys};
+use crate::names::IdScope;
+use crate::secret::sealing::{SealError, SealingKey};
+
+/// Two sealed keys that belong to no enrollment, with what opens them.
+pub struct Decoy {
+    sealed: SealedKeys,
+    owner: EnrollmentRef,
+    scope: IdScope,
+    sealing: SealingKey,
+}
+
+impl Decoy {
+    /// New ones, which are kept nowhere. (That there are none is not possible: 32 bytes are a key, and the names are names.)
+    pub fn new(ambient: &Ambient) -> Option<Self> {
+        let (owner, scope) = (EnrollmentRef::Individual("nobody".parse().ok()?), "0neNOBODY".parse().ok()?);
+        let sealing = SealingKey::new(&ambient.random::<32>()).ok()?;
+        let keys = [SymmetricKey::generate(ambient.random()), SymmetricKey::generate(ambient.random())];
+        let sealed = SealedKeys::seal(&keys, &owner, &scope, &sealing, ambient);
+        Some(Self { sealed, owner, scope, sealing })
+    }
+
+    /// Opens them: the same work as for keys that are there.
+    pub(super) fn open(&self) -> Result<[SymmetricKey; 2], SealError> {
+        self.sealed.open(&self.owner, &self.scope, &self.sealing)
+    }
+}
