@@ -4,4 +4,5 @@
 //! it is what an enrollment demands. It knows neither enrollments nor manufacturing records.
 
 pub mod symmetric_key;
+pub mod tpm;
 pub mod x509;

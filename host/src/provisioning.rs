@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::attestation::symmetric_key::{SasToken, TokenFlaw};
+use crate::attestation::tpm::challenge::Chip;
 use crate::attestation::x509::{CertificateInfo, PresentedChain};
 use crate::clock::{self, Timestamp};
 use crate::json::JsonText;
@@ -70,6 +71,13 @@ pub enum Credential {
     X509(Arc<PresentedChain>),
     /// A token that somebody has signed with a symmetric key; by whom is not known yet.
     SharedKey(SasToken),
+    /// The keys of its TPM, and the token with which it answers a challenge.
+    Tpm {
+        /// The keys.
+        chip: Arc<Chip>,
+        /// The answer, once there is one.
+        token: Option<SasToken>,
+    },
     /// A token that does not parse.
     UnreadableToken(TokenFlaw),
     /// A certificate that does not parse or is over a limit.
@@ -79,11 +87,20 @@ pub enum Credential {
 }
 
 impl Credential {
+    /// The token, if it is one or carries one.
+    pub fn token(&self) -> Option<&SasToken> {
+        match self {
+            Self::SharedKey(token) => Some(token),
+            Self::Tpm { token, .. } => token.as_ref(),
+            Self::X509(_) | Self::UnreadableToken(_) | Self::Unreadable(_) | Self::None => None,
+        }
+    }
+
     /// What is told of the certificate, if there is one.
     pub fn certificate(&self) -> Option<&CertificateInfo> {
         match self {
             Self::X509(chain) => Some(chain.leaf().info()),
-            Self::SharedKey(_) | Self::UnreadableToken(_) | Self::Unreadable(_) | Self::None => None,
+            Self::SharedKey(_) | Self::Tpm { .. } | Self::UnreadableToken(_) | Self::Unreadable(_) | Self::None => None,
         }
     }
 }

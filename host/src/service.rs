@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use aws_lc_rs::hmac;
 use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
 
+use crate::attestation::tpm::challenge::Challenges;
 use crate::attestation::x509::VerifyPolicy;
 use crate::catalogue::{Bound, Catalogue, ScopeCatalogue};
 use crate::clock::Ambient;
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::names::{IdScope, PluginName};
+use crate::names::{Digest, IdScope, PluginName, RegistrationId};
 use crate::policy::catalogue::GroupCounts;
 use crate::policy::live::Images;
 use crate::policy::rules::Resort;
@@ -33,6 +36,10 @@ pub struct Service {
     pub ambient: Ambient,
     /// Seals what must not be read in the store.
     pub sealing: SealingKey,
+    /// Challenges that TPMs have not answered yet, or have a moment ago.
+    pub challenges: Challenges,
+    /// Makes the keys with which TPMs sign in at their hubs.
+    hub_keys: hmac::Key,
     /// Keys of nobody.
     pub decoy: Decoy,
     /// What must not be lost.
@@ -68,6 +75,9 @@ impl Service {
     ) -> Result<Arc<Self>, StoreError> {
         let images = Images::new(Arc::clone(&policies), Arc::clone(&store), config.limits.policy.max_images);
         let operations = Operations::new(operations_key, config.limits.device.max_operations);
+        let device = &config.limits.device;
+        let lasts = Duration::from_secs(device.challenge_seconds);
+        let challenges = Challenges::new(lasts, device.max_challenges);
         let decoy = Decoy::new(&ambient).ok_or(StoreError::Closed)?;
         let throttle = Throttle::new(&config.limits.throttle, ambient.clone());
         let watches = Arc::new(Watches::new(config.limits.policy.breaker(), ambient.clone()));
@@ -75,6 +85,8 @@ impl Service {
             config,
             ambient,
             sealing,
+            challenges,
+            hub_keys: hmac::Key::new(hmac::HMAC_SHA256, operations_key),
             decoy,
             store,
             policies,
@@ -90,6 +102,18 @@ impl Service {
         };
         service.reload().await?;
         Ok(Arc::new(service))
+    }
+
+    /// The key with which a TPM signs in at its hub, and which the hub has to have: made of this installation's own key and
+    /// the TPM's, so that it is the same at every registration and is kept nowhere.
+    pub fn hub_key(&self, scope: &IdScope, id: &RegistrationId, endorsement: Digest) -> Zeroizing<[u8; 32]> {
+        let text = format!("hub key\0{scope}\0{}\0{endorsement}", id.key());
+        let tag = hmac::sign(&self.hub_keys, text.as_bytes());
+        let mut key = Zeroizing::new([0; 32]);
+        for (to, from) in key.iter_mut().zip(tag.as_ref()) {
+            *to = *from;
+        }
+        key
     }
 
     /// One tenant, as it is now.

@@ -28,5 +28,6 @@ mod signing;
 mod slow_clients;
 mod symmetric_keys;
 mod throttle;
+mod tpm;
 mod wire_corpora;
 mod wire_rules;

@@ -256,6 +256,9 @@ const _: fn(&Cause) = |cause| match cause {
     | Cause::NotSigned(_)
     | Cause::KeysNotOpened { .. }
     | Cause::OtherMechanism { .. }
+    | Cause::NotEnrolledByTpm(_)
+    | Cause::OtherEndorsementKey { .. }
+    | Cause::UnusableTpm(_)
     | Cause::Quarantined(_)
     | Cause::Retired(_)
     | Cause::EvidenceMismatch { .. }

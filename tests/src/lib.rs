@@ -6,4 +6,5 @@ pub mod guests;
 pub mod odd;
 pub mod power;
 pub mod setting;
+pub mod swtpm;
 pub mod world;

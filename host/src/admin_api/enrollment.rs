@@ -112,5 +112,12 @@ pub(super) async fn delete_individual(
 }
 
 fn proof<'a>(service: &'a Service, scope: &'a IdScope, owner: EnrollmentRef, body: &'a EnrollmentBody) -> Proof<'a> {
-    Proof { service, scope, owner, x509: body.x509.as_ref(), symmetric_key: body.symmetric_key.as_ref() }
+    Proof {
+        service,
+        scope,
+        owner,
+        x509: body.x509.as_ref(),
+        symmetric_key: body.symmetric_key.as_ref(),
+        tpm: body.tpm.as_ref(),
+    }
 }

@@ -17,7 +17,7 @@ use crate::service::Service;
 mod attestation;
 mod view;
 
-pub(super) use attestation::{Proof, SymmetricKeyBody, X509Body, group_attestation, individual_attestation};
+pub(super) use attestation::{Proof, SymmetricKeyBody, TpmBody, X509Body, group_attestation, individual_attestation};
 pub(super) use view::{GroupView, IndividualView, group_view, individual_view};
 
 /// An enrollment, individual or group.
@@ -28,8 +28,10 @@ pub(super) struct EnrollmentBody {
     pub(super) device_id: Option<String>,
     /// How devices prove themselves: this, or `symmetricKey`.
     pub(super) x509: Option<X509Body>,
-    /// How devices prove themselves: this, or `x509`.
+    /// How devices prove themselves: this, or `x509`, or `tpm`.
     pub(super) symmetric_key: Option<SymmetricKeyBody>,
+    /// How the device of an individual enrollment proves itself: this, or one of the others.
+    pub(super) tpm: Option<TpmBody>,
     #[serde(default = "yes")]
     enabled: bool,
     #[serde(default)]

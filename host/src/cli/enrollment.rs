@@ -1,7 +1,9 @@
 //! `landfall enrollment`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -10,6 +12,7 @@ use super::group::warning;
 use super::shared_key::{SharedKeyArgs, told};
 use super::terms::{PreconditionArgs, TermsArgs, json_or_file};
 use super::{CliError, Common};
+use crate::attestation::tpm::PublicArea;
 use crate::names::{DeviceId, Digest, RegistrationId};
 
 /// What can be done with individual enrollments.
@@ -42,12 +45,13 @@ Examples:
   landfall enrollment put pump-7 --certificate pump-7.pem
   landfall enrollment put pump-7 --certificate sha256:6F:9A:... --hub hub-eu.example.com
   landfall enrollment put meter-7 --symmetric-key --primary-key meter-7.key
+  landfall enrollment put gateway-7 --endorsement-key ek.pub
   landfall enrollment put pump-7 --file enrollment.json --only-new")]
 pub(super) struct PutArgs {
     /// The registration id.
     id: RegistrationId,
     /// The device's certificate: a PEM file, or sha256: and its digest.
-    #[arg(long, value_name = "FILE|sha256:HEX", required_unless_present_any = ["symmetric_key", "file"], conflicts_with = "symmetric_key")]
+    #[arg(long, value_name = "FILE|sha256:HEX", required_unless_present_any = ["symmetric_key", "endorsement_key", "file"], conflicts_with = "symmetric_key")]
     certificate: Option<String>,
     /// Its successor, while certificates are rolled over.
     #[arg(long, value_name = "FILE|sha256:HEX", requires = "certificate")]
@@ -57,6 +61,10 @@ pub(super) struct PutArgs {
     device_id: Option<DeviceId>,
     #[command(flatten)]
     shared_key: SharedKeyArgs,
+    /// The device proves itself by its TPM, whose endorsement key this is: a file with its public part (TPM2B_PUBLIC, as
+    /// `tpm2_createek -u` writes it, or base64 of it).
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["certificate", "symmetric_key", "file"])]
+    endorsement_key: Option<PathBuf>,
     #[command(flatten)]
     terms: TermsArgs,
     /// The whole enrollment as JSON, in place of the words above.
@@ -106,19 +114,34 @@ impl PutArgs {
         if let Some(file) = &self.file {
             return json_or_file(&format!("@{}", file.display()), "");
         }
-        let keys = self.shared_key.body()?;
+        let keys = self.shared_key.body()?.map(|keys| ("symmetricKey", keys));
+        let chip = self.endorsement_key.as_deref().map(endorsement_key).transpose()?;
         let mut certificates = serde_json::Map::new();
         for (key, given) in [("primary", &self.certificate), ("secondary", &self.secondary)] {
             if let Some(given) = given {
                 certificates.insert(key.to_owned(), pin(given)?);
             }
         }
-        let how = keys.map_or_else(|| ("x509", json!({ "certificates": certificates })), |keys| ("symmetricKey", keys));
+        let how = keys.or(chip.map(|key| ("tpm", json!({ "endorsementKey": key }))));
+        let how = how.unwrap_or_else(|| ("x509", json!({ "certificates": certificates })));
         let mut body = self.terms.body(how)?;
         if let Some(device_id) = &self.device_id {
             body.insert("deviceId".to_owned(), json!(device_id));
         }
         Ok(body.into())
+    }
+}
+
+/// The public part of an endorsement key, base64.
+fn endorsement_key(path: &Path) -> Result<String, CliError> {
+    let bytes = std::fs::read(path).map_err(|source| CliError::Read { path: path.to_owned(), source })?;
+    let text = std::str::from_utf8(&bytes).ok().map(str::trim).filter(|text| PublicArea::parse_base64(text).is_ok());
+    match text {
+        Some(text) => Ok(text.to_owned()),
+        None => match PublicArea::parse(&bytes) {
+            Ok(_) => Ok(STANDARD.encode(&bytes)),
+            Err(error) => Err(CliError::Failed(format!("{} holds no endorsement key: {error}", path.display()))),
+        },
     }
 }
 

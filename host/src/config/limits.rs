@@ -120,6 +120,10 @@ limits! {
         poll_seconds: u64 = 2, 1 to 3_600, "seconds", "nothing; it is what Retry-After says";
         /// How long a device that asks for it (`Prefer: wait`) is kept waiting for its result.
         max_wait_seconds: u64 = 30, 0 to 300, "seconds", "202 with Retry-After, as if it had not asked";
+        /// How long a TPM's challenge can be answered, and the answer be used for polls.
+        challenge_seconds: u64 = 300, 10 to 3_600, "seconds", "the device is challenged anew";
+        /// Challenges that are out.
+        max_challenges: usize = 10_000, 1 to 1_000_000, "challenges", "503 with Retry-After";
         /// Levels of arrays and objects in a body.
         json_depth: usize = 32, 2 to 128, "levels", "400";
         /// The size of a body.

@@ -20,12 +20,14 @@ use serde::{Deserialize, Serialize};
 
 use super::error::DeviceError;
 use super::prefer;
-use super::wire::{self, OperationStatus, RegistrationState};
+use super::wire::{self, OperationStatus, RegistrationState, TpmChallenge};
 use crate::attestation::symmetric_key::{SasToken, TokenFlaw};
-use crate::clock::Timestamp;
+use crate::attestation::tpm::{self, Blob};
+use crate::clock::{self, Timestamp};
 use crate::listener::ConnectionInfo;
 use crate::names::{OperationId, TrackingId};
 use crate::provisioning::{self, Credential, RegisterError, Status};
+use crate::registration::Registration;
 use crate::service::Service;
 
 /// The routes. Paths that are not here answer 404 with a body, like everything else.
@@ -100,7 +102,8 @@ async fn look_up(State(service): State<Arc<Service>>, Names(path): Names<DeviceP
     let credential = asked.credential.clone();
     match provisioning::look_up(&service, asked).await {
         Ok(registration) => {
-            let state = RegistrationState::of(&registration, &credential);
+            let hub_key = call.hub_key(&path, &registration, &credential);
+            let state = RegistrationState::of(&registration, &credential).with_hub_key(hub_key.as_ref());
             call.answer(StatusCode::OK, &state)
         }
         Err(error) => call.refuse(error),
@@ -164,13 +167,20 @@ impl Call {
         let limits = &self.service.config.limits.device;
         let said = wire::read_body(&read_all(body, limits).await?, &registration_id, limits.json_depth)?;
         let connection = head.extensions.get::<Arc<ConnectionInfo>>().ok_or(DeviceError::Internal)?;
+        let mut credential = credential(&head.headers, connection);
+        if let Some(chip) = said.chip {
+            let token = credential.token().cloned();
+            if !matches!(credential, Credential::UnreadableToken(_)) {
+                credential = Credential::Tpm { chip: Arc::new(chip), token };
+            }
+        }
         Ok(provisioning::Request {
             tracking_id: self.tracking_id,
             received_at: self.now,
             source: connection.peer_addr.ip(),
             scope,
             registration_id,
-            credential: credential(&head.headers, connection),
+            credential,
             payload: said.payload,
         })
     }
@@ -186,7 +196,11 @@ impl Call {
         let Ok(id) = path.id.parse() else {
             return self.fail(DeviceError::NotFound);
         };
-        let body = OperationStatus::polled(operation, &id, status, credential);
+        let hub_key = match status {
+            Status::Finished(registration) => self.hub_key(path, registration, credential),
+            Status::Assigning { .. } => None,
+        };
+        let body = OperationStatus::polled(operation, &id, status, credential, hub_key.as_ref());
         match status {
             Status::Finished(_) => self.answer(StatusCode::OK, &body),
             Status::Assigning { retry_after } => {
@@ -197,9 +211,21 @@ impl Call {
         }
     }
 
+    /// The key with which the device's TPM signs in at its hub, wrapped for it.
+    fn hub_key(&self, path: &DevicePath, registration: &Registration, credential: &Credential) -> Option<Blob> {
+        let (scope, id) = (path.scope.parse().ok()?, &registration.registration_id);
+        let token = credential.token().filter(|_| registration.hub().is_some())?;
+        let chip = self.service.challenges.answered(&scope, id, token, clock::instant())?;
+        let key = self.service.hub_key(&scope, id, chip.endorsement.sha256());
+        tpm::hmac_key_blob(&chip.endorsement, &chip.storage_root, &key, &self.service.ambient).ok()
+    }
+
     /// The device is told that it is refused; the operator is told why.
     fn refuse(&self, error: RegisterError) -> Response {
         self.fail(match error {
+            RegisterError::Challenged(blob) => {
+                return self.answer(StatusCode::UNAUTHORIZED, &TpmChallenge::of(&blob));
+            }
             RegisterError::Refused(_) => DeviceError::Unauthorized,
             RegisterError::NotFound => DeviceError::NotFound,
             RegisterError::TooOften(full) => DeviceError::TooOften(full.retry_after),

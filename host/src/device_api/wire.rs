@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::error::DeviceError;
+use crate::attestation::tpm::challenge::Chip;
+use crate::attestation::tpm::{Blob, PublicArea};
 use crate::attestation::x509::CertificateInfo;
 use crate::enrollment::EnrollmentRef;
 use crate::json::JsonText;
@@ -19,6 +21,32 @@ struct RegisterBody<'a> {
     #[serde(borrow)]
     payload: Option<&'a RawValue>,
     csr: Option<serde::de::IgnoredAny>,
+    tpm: Option<TpmBody>,
+}
+
+/// Base64 of two `TPM2B_PUBLIC`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TpmBody {
+    endorsement_key: String,
+    storage_root_key: Option<String>,
+}
+
+/// What a TPM is told that has to prove itself (DPS's answer 401 to a registration without a token).
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TpmChallenge {
+    message: &'static str,
+    authentication_key: String,
+    key_name: &'static str,
+}
+
+impl TpmChallenge {
+    /// With a key that is wrapped for the TPM.
+    pub fn of(blob: &Blob) -> Self {
+        let authentication_key = blob.to_base64();
+        Self { message: "Authorization required", authentication_key, key_name: "registration" }
+    }
 }
 
 /// What a body says, apart from what the URL says already.
@@ -26,6 +54,8 @@ struct RegisterBody<'a> {
 pub struct Said {
     /// The device's own words.
     pub payload: Option<JsonText>,
+    /// The keys of its TPM.
+    pub chip: Option<Chip>,
 }
 
 /// Reads a register or look-up body. An empty one counts as `{}`.
@@ -48,7 +78,21 @@ pub fn read_body(bytes: &[u8], id: &RegistrationId, max_depth: usize) -> Result<
         None | Some("null") => None,
         Some(text) => JsonText::parse(text, usize::MAX, max_depth).ok(),
     };
-    Ok(Said { payload })
+    let chip = body.tpm.map(|tpm| chip(&tpm)).transpose()?;
+    Ok(Said { payload, chip })
+}
+
+fn chip(said: &TpmBody) -> Result<Chip, DeviceError> {
+    let wrong = |_| {
+        DeviceError::BadRequest(
+            "The tpm of the body does not hold the public parts of an endorsement key and a storage root key",
+        )
+    };
+    let missing = DeviceError::BadRequest("The tpm of the body has no storageRootKey");
+    Ok(Chip {
+        endorsement: PublicArea::parse_base64(&said.endorsement_key).map_err(wrong)?,
+        storage_root: PublicArea::parse_base64(said.storage_root_key.as_deref().ok_or(missing)?).map_err(wrong)?,
+    })
 }
 
 /// The answer to register and poll.
@@ -73,10 +117,11 @@ impl<'a> OperationStatus<'a> {
         id: &'a RegistrationId,
         status: &'a Status,
         credential: &'a Credential,
+        hub_key: Option<&Blob>,
     ) -> Self {
         let state = match status {
             Status::Assigning { .. } => RegistrationState::assigning(id),
-            Status::Finished(registration) => RegistrationState::of(registration, credential),
+            Status::Finished(registration) => RegistrationState::of(registration, credential).with_hub_key(hub_key),
         };
         Self { operation_id, status: state.status, registration_state: Some(state) }
     }
@@ -88,6 +133,8 @@ impl<'a> OperationStatus<'a> {
 pub struct RegistrationState<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     x509: Option<X509State<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tpm: Option<TpmState>,
     #[serde(skip_serializing_if = "Option::is_none")]
     symmetric_key: Option<SymmetricKeyState<'a>>,
     registration_id: &'a RegistrationId,
@@ -114,6 +161,12 @@ pub struct RegistrationState<'a> {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
+struct TpmState {
+    authentication_key: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct SymmetricKeyState<'a> {
     enrollment_group_id: &'a str,
 }
@@ -132,6 +185,7 @@ impl<'a> RegistrationState<'a> {
     pub fn assigning(registration_id: &'a RegistrationId) -> Self {
         Self {
             x509: None,
+            tpm: None,
             symmetric_key: None,
             registration_id,
             created_date_time_utc: None,
@@ -145,6 +199,13 @@ impl<'a> RegistrationState<'a> {
             etag: None,
             payload: None,
         }
+    }
+
+    /// The same with the key for the hub, wrapped for the device's TPM.
+    #[must_use]
+    pub fn with_hub_key(self, blob: Option<&Blob>) -> Self {
+        let tpm = blob.map(|blob| TpmState { authentication_key: blob.to_base64() });
+        Self { symmetric_key: if tpm.is_some() { None } else { self.symmetric_key }, tpm, ..self }
     }
 
     /// The state that a registration is in, for the device that has shown this.
@@ -202,7 +263,7 @@ mod tests {
     fn bodies_as_real_clients_send_them_are_read() {
         for empty in ["", " ", "{}", r#"{"registrationId":"dev-1"}"#, r#"{"payload": null, "registrationId": "DEV-1"}"#]
         {
-            assert_eq!(read(empty), Ok(Said { payload: None }), "{empty}");
+            assert_eq!(read(empty), Ok(Said::default()), "{empty}");
         }
         let said = read(r#"{"registrationId":"dev-1","payload":{"a": 1.0},"unknown":[]}"#).unwrap();
         assert_eq!(said.payload.unwrap().as_str(), r#"{"a": 1.0}"#);

@@ -47,6 +47,11 @@ pub enum IndividualAttestation {
     },
     /// By a token that one of these keys has signed.
     SymmetricKey(SealedKeys),
+    /// By its TPM, which holds this endorsement key: a `TPM2B_PUBLIC`.
+    Tpm {
+        /// The key.
+        endorsement_key: Vec<u8>,
+    },
 }
 
 /// How the devices of a group prove themselves.

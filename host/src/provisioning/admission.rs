@@ -7,6 +7,7 @@
 
 mod certificate;
 mod shared_key;
+mod tpm;
 
 use std::sync::Arc;
 
@@ -55,6 +56,7 @@ pub(super) async fn admit(service: &Service, request: &Request) -> Result<Admitt
     let proven = match &request.credential {
         Credential::X509(chain) => certificate::prove(service, request, &scope, chain).await?,
         Credential::SharedKey(token) => shared_key::prove(service, request, &scope, token).await?,
+        Credential::Tpm { chip, token } => tpm::prove(service, request, &scope, chip, token.as_ref()).await?,
         Credential::UnreadableToken(flaw) => return Err(Cause::UnreadableToken(*flaw).into()),
         Credential::Unreadable(reason) => return Err(Cause::UnreadableCertificate(reason.clone()).into()),
         Credential::None => return Err(Cause::NoCredential.into()),

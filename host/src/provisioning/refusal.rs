@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::throttle::TooOften;
 use super::{Request, under_way};
 use crate::attestation::symmetric_key::TokenFlaw;
+use crate::attestation::tpm::Blob;
 use crate::attestation::x509::ChainError;
 use crate::clock::Timestamp;
 use crate::ledger::{Entry, EntryKind};
@@ -58,6 +59,22 @@ pub enum Cause {
         /// What was shown.
         shown: &'static str,
     },
+    /// No enrollment names the TPM.
+    #[error("no individual enrollment for {0}, which shows the keys of a TPM")]
+    NotEnrolledByTpm(RegistrationId),
+    /// The enrollment names another TPM.
+    #[error("the individual enrollment {id} names the endorsement key {enrolled}, and the device showed {shown}")]
+    OtherEndorsementKey {
+        /// The id.
+        id: RegistrationId,
+        /// The SHA-256 of the one that is enrolled.
+        enrolled: Digest,
+        /// The SHA-256 of the one that was shown.
+        shown: Digest,
+    },
+    /// Nothing can be wrapped for the TPM's keys.
+    #[error("the keys of the device's TPM cannot be used: {0}")]
+    UnusableTpm(String),
     /// The certificate is another device's.
     #[error("the certificate's CN is {cn:?}, and the device registers as {id}")]
     OtherName {
@@ -155,6 +172,9 @@ impl Cause {
             Self::NotSigned(_) => "token-not-signed",
             Self::KeysNotOpened { .. } => "keys-not-opened",
             Self::OtherMechanism { .. } => "other-mechanism",
+            Self::NotEnrolledByTpm(_) => "not-enrolled-by-tpm",
+            Self::OtherEndorsementKey { .. } => "other-endorsement-key",
+            Self::UnusableTpm(_) => "unusable-tpm",
             Self::OtherName { .. } => "other-name",
             Self::NotEnrolled(_) => "not-enrolled",
             Self::EnrollmentDisabled(_) => "enrollment-disabled",
@@ -186,6 +206,9 @@ impl Cause {
                 | Self::TokenExpired(_)
                 | Self::NotEnrolledByKey(_)
                 | Self::NotSigned(_)
+                | Self::NotEnrolledByTpm(_)
+                | Self::OtherEndorsementKey { .. }
+                | Self::UnusableTpm(_)
         )
     }
 }
@@ -224,6 +247,9 @@ pub enum RegisterError {
     /// There is no such operation or registration.
     #[error("no such operation")]
     NotFound,
+    /// The device's TPM has to prove itself first: it gets this.
+    #[error("the TPM is challenged")]
+    Challenged(Box<Blob>),
     /// It asks too often.
     #[error(transparent)]
     TooOften(#[from] TooOften),

@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::admin_api::problem::Problem;
 use crate::attestation::symmetric_key::SymmetricKey;
+use crate::attestation::tpm::PublicArea;
 use crate::attestation::x509::pem;
 use crate::catalogue::ScopeCatalogue;
 use crate::enrollment::{CertificatePin, EnrollmentRef, GroupAttestation, IndividualAttestation, SealedKeys};
@@ -48,6 +49,18 @@ pub(in crate::admin_api) struct SymmetricKeyBody {
     secondary_key: Option<Zeroizing<String>>,
 }
 
+/// A TPM.
+#[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::admin_api) struct TpmBody {
+    /// The public part of its endorsement key: base64 of a `TPM2B_PUBLIC`.
+    endorsement_key: String,
+    /// What was read can be sent back: this is not looked at.
+    #[serde(default, rename = "endorsementKeySha256")]
+    #[schema(ignore)]
+    _endorsement_key_sha256: Option<serde::de::IgnoredAny>,
+}
+
 /// The keys stay out of whatever prints a body.
 impl std::fmt::Debug for SymmetricKeyBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -70,20 +83,23 @@ pub(in crate::admin_api) struct Proof<'a> {
     pub(in crate::admin_api) owner: EnrollmentRef,
     pub(in crate::admin_api) x509: Option<&'a X509Body>,
     pub(in crate::admin_api) symmetric_key: Option<&'a SymmetricKeyBody>,
+    pub(in crate::admin_api) tpm: Option<&'a TpmBody>,
 }
 
 enum Kind<'a> {
     X509(&'a X509Body),
     SymmetricKey(&'a SymmetricKeyBody),
+    Tpm(&'a TpmBody),
 }
 
 impl<'a> Proof<'a> {
     fn kind(&self) -> Result<Kind<'a>, Problem> {
-        match (self.x509, self.symmetric_key) {
-            (Some(x509), None) => Ok(Kind::X509(x509)),
-            (None, Some(keys)) => Ok(Kind::SymmetricKey(keys)),
-            (None, None) => Err(Problem::at("", "say how devices prove themselves: x509 or symmetricKey")),
-            (Some(_), Some(_)) => Err(Problem::at("/symmetricKey", "an enrollment has one of x509 and symmetricKey")),
+        match (self.x509, self.symmetric_key, self.tpm) {
+            (Some(x509), None, None) => Ok(Kind::X509(x509)),
+            (None, Some(keys), None) => Ok(Kind::SymmetricKey(keys)),
+            (None, None, Some(tpm)) => Ok(Kind::Tpm(tpm)),
+            (None, None, None) => Err(Problem::at("", "say how devices prove themselves: x509, symmetricKey or tpm")),
+            _ => Err(Problem::at("", "an enrollment has exactly one of x509, symmetricKey and tpm")),
         }
     }
 
@@ -134,6 +150,7 @@ pub(in crate::admin_api) fn group_attestation(
             let (sealed, told) = proof.keys(body, before)?;
             return Ok((GroupAttestation::SymmetricKey(sealed), told));
         }
+        Kind::Tpm(_) => return Err(Problem::at("/tpm", "a TPM is enrolled by itself, not in a group")),
     };
     let attestation = match x509 {
         X509Body { certificates: None, authorities: Some(pair), intermediates: None } => {
@@ -186,6 +203,11 @@ pub(in crate::admin_api) fn individual_attestation(
             };
             let (sealed, told) = proof.keys(body, before)?;
             return Ok((IndividualAttestation::SymmetricKey(sealed), told));
+        }
+        Kind::Tpm(body) => {
+            let key = PublicArea::parse_base64(&body.endorsement_key)
+                .map_err(|error| Problem::at("/tpm/endorsementKey", error.to_string()))?;
+            return Ok((IndividualAttestation::Tpm { endorsement_key: key.as_bytes().to_vec() }, None));
         }
     };
     let X509Body { certificates: Some(pair), authorities: None, intermediates: None } = x509 else {

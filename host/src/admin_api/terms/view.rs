@@ -1,5 +1,7 @@
 //! Enrollments as the API shows them.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -10,6 +12,7 @@ use crate::enrollment::{
     Allocation, CertificatePin, Group, GroupAttestation, Individual, IndividualAttestation, KeyChange, Manufacturing,
     PolicyBinding, ReprovisionPolicy, Terms,
 };
+use crate::names::Digest;
 
 /// An enrollment group as it is. It can be changed and sent back.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -39,8 +42,21 @@ pub(in crate::admin_api) struct IndividualView {
     /// How it proves itself: this, or `x509`.
     #[serde(skip_serializing_if = "Option::is_none")]
     symmetric_key: Option<SymmetricKeyView>,
+    /// How it proves itself: this, or one of the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tpm: Option<TpmView>,
     #[serde(flatten)]
     terms: TermsView,
+}
+
+/// A TPM.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::admin_api) struct TpmView {
+    /// The public part of its endorsement key: base64 of a `TPM2B_PUBLIC`.
+    endorsement_key: String,
+    /// By which manufacturing records know it.
+    endorsement_key_sha256: String,
 }
 
 /// There are two keys. They are told once, in the answer to the request that made or gave them.
@@ -164,18 +180,25 @@ pub(in crate::admin_api) fn group_view(group: &Group, told: Option<TellOnce>) ->
 
 /// An individual enrollment as the API shows it.
 pub(in crate::admin_api) fn individual_view(individual: &Individual, told: Option<TellOnce>) -> IndividualView {
+    let mut tpm = None;
     let (x509, symmetric_key) = match &individual.attestation {
         IndividualAttestation::X509 { primary, secondary } => {
             let certificates = Some(certificates(primary, secondary.as_ref()));
             (Some(X509View { certificates, ..X509View::default() }), None)
         }
         IndividualAttestation::SymmetricKey(_) => (None, Some(SymmetricKeyView { told })),
+        IndividualAttestation::Tpm { endorsement_key } => {
+            let endorsement_key_sha256 = Digest::of(endorsement_key).to_string();
+            tpm = Some(TpmView { endorsement_key: STANDARD.encode(endorsement_key), endorsement_key_sha256 });
+            (None, None)
+        }
     };
     IndividualView {
         registration_id: individual.registration_id.to_string(),
         device_id: individual.device_id.as_ref().map(ToString::to_string),
         x509,
         symmetric_key,
+        tpm,
         terms: terms_view(&individual.terms),
     }
 }

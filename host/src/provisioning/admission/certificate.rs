@@ -57,11 +57,11 @@ fn attest(
                 (false, true) => return Err(Cause::CertificateOfAnother(name)),
             }
             let IndividualAttestation::X509 { primary, secondary } = &individual.attestation else {
-                return Err(Cause::OtherMechanism {
-                    enrollment: name,
-                    demands: "a symmetric key",
-                    shown: "a certificate",
-                });
+                let demands = match individual.attestation {
+                    IndividualAttestation::Tpm { .. } => "the keys of a TPM",
+                    _ => "a symmetric key",
+                };
+                return Err(Cause::OtherMechanism { enrollment: name, demands, shown: "a certificate" });
             };
             let pins: Vec<Digest> = std::iter::once(primary).chain(secondary).map(|pin| pin.sha256).collect();
             x509::verify_pinned(chain, &pins, &policy)

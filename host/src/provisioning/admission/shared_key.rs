@@ -6,9 +6,10 @@
 
 use std::sync::Arc;
 
-use super::{Proven, Shown};
+use super::{Proven, Shown, tpm};
 use crate::attestation::symmetric_key::{SasToken, SymmetricKey};
 use crate::catalogue::{BoundGroup, ScopeCatalogue};
+use crate::clock;
 use crate::enrollment::{EnrollmentRef, Individual, IndividualAttestation};
 use crate::names::Digest;
 use crate::policy::call::Attestation;
@@ -33,6 +34,15 @@ pub(super) async fn prove(
     let group = signer(scope, request, token);
     let individual = service.store.individual(&request.scope, id).await?;
     let own = own_key_has_signed(service, request, individual.as_ref(), token);
+    let chip = service.challenges.answered(&request.scope, id, token, clock::instant());
+    // A poll, which carries the token with which the TPM has answered.
+    let individual = match (individual, chip) {
+        (Some(individual), chip) if matches!(individual.attestation, IndividualAttestation::Tpm { .. }) => {
+            let chip = chip.ok_or_else(|| Cause::NotSigned(format!("the individual enrollment {id}")))?;
+            return Ok(tpm::proven(scope, individual, &chip.endorsement)?);
+        }
+        (individual, _) => individual,
+    };
     let proven = match (individual, group) {
         (Some(individual), _) => of_individual(request, scope, individual, own)?,
         (None, Some(group)) => of_group(request, &group)?,
@@ -79,7 +89,7 @@ fn own_key_has_signed(
     let owner = EnrollmentRef::Individual(request.registration_id.clone());
     let sealed = match individual.map(|individual| &individual.attestation) {
         Some(IndividualAttestation::SymmetricKey(sealed)) => Some(sealed),
-        Some(IndividualAttestation::X509 { .. }) | None => None,
+        Some(IndividualAttestation::X509 { .. } | IndividualAttestation::Tpm { .. }) | None => None,
     };
     let opened = match sealed {
         Some(sealed) => sealed.open(&owner, &request.scope, &service.sealing),

@@ -226,6 +226,12 @@ impl Claims {
         let certificates = match &entry.attestation {
             IndividualAttestation::X509 { primary, secondary } => pinned(scope, primary, secondary.as_ref()),
             IndividualAttestation::SymmetricKey(_) => Vec::new(),
+            // One TPM is one device.
+            IndividualAttestation::Tpm { endorsement_key } => {
+                let digest = Digest::of(endorsement_key);
+                let called = format!("the endorsement key with SHA-256 {digest}");
+                vec![(key(scope, format!("endorsement {digest}")), called)]
+            }
         };
         let owner = EnrollmentRef::Individual(entry.registration_id.clone());
         Self { certificates, plugins: plugins(scope, &owner, &entry.terms.allocation), owner }
@@ -261,7 +267,7 @@ impl Claims {
             match tables.certificates.get::<EnrollmentRef>(key)? {
                 Some(other) if other != self.owner => {
                     return Ok(Err(PutOutcome::Conflict(format!(
-                        "{called} belongs to {}; one certificate can be in one enrollment only",
+                        "{called} belongs to {}; it can be in one enrollment only",
                         other
                     ))));
                 }

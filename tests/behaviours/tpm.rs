@@ -1,0 +1,207 @@
+//! Devices that prove themselves by their TPM: a real one, in software.
+
+use std::process::Stdio;
+
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use landfall::attestation::tpm::{PublicArea, make_credential};
+use landfall::clock::Ambient;
+use landfall::names::Digest;
+use landfall_tests::swtpm::Swtpm;
+use landfall_tests::world::{Device, World, group, in_tests, json_of, tracking_id};
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::real_clients::sdk_is_there;
+
+#[test]
+fn what_is_wrapped_for_an_endorsement_key_opens_in_its_tpm_for_every_kind_of_key() {
+    let Some(tpm) = Swtpm::start() else { return };
+    for (kind, hash) in [("rsa", "sha256"), ("ecc", "sha256"), ("ecc384", "sha384")] {
+        // The templates of the TCG's profile; the high-range one for P-384 takes an empty password.
+        let (endorsement, password) = if kind == "ecc384" {
+            let attributes = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|adminwithpolicy|restricted|decrypt";
+            let words = ["-C", "e", "-G", "ecc384:null:aes256cfb", "-g", hash, "-c", "ek.ctx", "-a", attributes];
+            tpm.tool("tpm2_createprimary", &words);
+            tpm.tool("tpm2_readpublic", &["-c", "ek.ctx", "-f", "tss", "-o", "ek.pub"]);
+            (std::fs::read(tpm.file("ek.pub")).unwrap(), true)
+        } else {
+            tpm.tool("tpm2_createek", &["-c", "ek.ctx", "-G", kind, "-u", "ek.pub"]);
+            (std::fs::read(tpm.file("ek.pub")).unwrap(), false)
+        };
+        tpm.tool("tpm2_createprimary", &["-C", "o", "-G", "ecc", "-c", "srk.ctx"]);
+        tpm.tool("tpm2_readpublic", &["-c", "srk.ctx", "-n", "srk.name", "-f", "tss", "-o", "srk.pub"]);
+        let endorsement = PublicArea::parse(&endorsement).unwrap_or_else(|error| panic!("{kind}: {error}"));
+        let storage_root = PublicArea::parse(&std::fs::read(tpm.file("srk.pub")).unwrap()).unwrap();
+        assert_eq!(storage_root.name(), std::fs::read(tpm.file("srk.name")).unwrap(), "the TPM calls it so itself");
+        for (name, opens) in [(storage_root.name(), true), (endorsement.name(), false)] {
+            let secret = Ambient::system().random::<16>();
+            let (object, encrypted) = make_credential(&endorsement, &name, &secret, &Ambient::system()).unwrap();
+            std::fs::write(tpm.file("credential"), credential_file(&object, &encrypted)).unwrap();
+            drop(std::fs::remove_file(tpm.file("opened")));
+            let mut words = vec!["-c", "srk.ctx", "-C", "ek.ctx", "-i", "credential", "-o", "opened"];
+            if !password {
+                tpm.tool("tpm2_startauthsession", &["--policy-session", "-S", "session.ctx"]);
+                tpm.tool("tpm2_policysecret", &["-S", "session.ctx", "-c", "e"]);
+                words.extend(["-P", "session:session.ctx"]);
+            }
+            assert_eq!(tpm.try_tool("tpm2_activatecredential", &words), opens, "{kind}");
+            if !password {
+                tpm.try_tool("tpm2_flushcontext", &["session.ctx"]);
+            }
+            if opens {
+                assert_eq!(std::fs::read(tpm.file("opened")).unwrap(), secret, "{kind}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_node_sdk_registers_with_a_tpm_and_signs_with_the_key_for_its_hub() {
+    let Some(tpm) = Swtpm::start() else { return };
+    if !sdk_is_there().await {
+        return;
+    }
+    let world = World::new().await;
+    let key = sdk(&world, &tpm, &["key"]).await["key"].as_str().unwrap().to_owned();
+    let digest = Digest::of(&STANDARD.decode(&key).unwrap());
+    let shown = world.put("enrollments/gateway-1", &enrolled(&key)).await;
+    assert_eq!(shown["tpm"], json!({ "endorsementKey": key, "endorsementKeySha256": digest.to_string() }));
+    record(&world, "gateway-1", &json!({ "endorsementKeySha256": digest.to_string() })).await;
+
+    let answer = sdk(&world, &tpm, &["register", "localhost", world.scope.as_str(), "gateway-1"]).await;
+    let state = &answer["result"]["registrationState"];
+    assert_eq!(state["status"], "assigned", "{answer}");
+    assert_eq!(state["assignedHub"], "hub-1.example", "{answer}");
+    let id = "gateway-1".parse().unwrap();
+    let hub_key = world.server().service.hub_key(&world.scope, &id, digest);
+    let signed = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, hub_key.as_slice()), b"for the hub");
+    assert_eq!(answer["signature"], json!(STANDARD.encode(signed)), "its TPM has the key that its hub is to have");
+    let told = world.get(&format!("/api/v1/scopes/{}/registrations/gateway-1", world.scope)).await;
+    let decision = world.ledger(told["decision"].as_str().unwrap()).await;
+    let decided = &decision["kind"]["decided"];
+    assert_eq!(decided["device"]["attestation"], "tpm", "{decided}");
+    assert_eq!(decided["factors"]["evidence"], json!(["endorsement key"]), "{decided}");
+
+    // Another TPM under the same id, and the record of another.
+    let other = Swtpm::start().unwrap();
+    let answer = sdk(&world, &other, &["register", "localhost", world.scope.as_str(), "gateway-1"]).await;
+    // The SDK looks for a challenge in the refusal, and says that there is none.
+    assert_eq!(answer["error"], "FormatError", "{answer}");
+    record(&world, "gateway-1", &json!({ "endorsementKeySha256": Digest::of(b"another").to_string() })).await;
+    let answer = sdk(&world, &tpm, &["register", "localhost", world.scope.as_str(), "gateway-1"]).await;
+    assert_eq!(answer["error"], "UnauthorizedError", "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_challenge_is_for_one_tpm_and_who_has_not_answered_is_told_nothing_but_to_answer() {
+    let Some(tpm) = Swtpm::start() else { return };
+    let world = World::new().await;
+    tpm.tool("tpm2_createek", &["-c", "ek.ctx", "-G", "rsa", "-u", "ek.pub"]);
+    tpm.tool("tpm2_createprimary", &["-C", "o", "-G", "rsa", "-c", "srk.ctx"]);
+    tpm.tool("tpm2_readpublic", &["-c", "srk.ctx", "-f", "tss", "-o", "srk.pub"]);
+    let read = |name: &str| STANDARD.encode(std::fs::read(tpm.file(name)).unwrap());
+    let (endorsement, storage_root) = (read("ek.pub"), read("srk.pub"));
+    world.put("enrollments/gateway-1", &enrolled(&endorsement)).await;
+    let device = world.shown("gateway-1", None);
+    let body = json!({ "tpm": { "endorsementKey": endorsement, "storageRootKey": storage_root } });
+    let challenged = ask(&device, &body, None).await;
+    assert_eq!(challenged.status, 401);
+    let told = json_of(&challenged);
+    assert_eq!((&told["message"], &told["keyName"]), (&json!("Authorization required"), &json!("registration")));
+    // Five structures, each with its size, and an empty sixth.
+    let blob = STANDARD.decode(told["authenticationKey"].as_str().unwrap()).unwrap();
+    let sizes = sizes(&blob);
+    assert_eq!(sizes, [52, 256, 142, 256, 48, 0]);
+
+    // A token that somebody else has signed gets a new challenge, and no more.
+    let expires = Ambient::system().now().as_secs() + 60;
+    let resource = format!("{}%2Fregistrations%2Fgateway-1", world.scope);
+    let signature = STANDARD.encode([7; 32]).replace('=', "%3D");
+    let token = format!("SharedAccessSignature sr={resource}&sig={signature}&se={expires}&skn=registration");
+    let again = json_of(&ask(&device, &body, Some(&token)).await);
+    assert!(
+        again["authenticationKey"].is_string() && again["authenticationKey"] != told["authenticationKey"],
+        "{again}"
+    );
+    // On a poll or without the keys it is a refusal like any other.
+    let refused = ask(&device, &json!({}), Some(&token)).await;
+    assert_eq!(json_of(&refused)["errorCode"], 401_002);
+    assert_eq!(cause(&world, &refused).await, "token-not-signed");
+
+    let swapped = json!({ "tpm": { "endorsementKey": storage_root, "storageRootKey": storage_root } });
+    assert_eq!(cause(&world, &ask(&device, &swapped, None).await).await, "other-endorsement-key");
+    let nobody = world.shown("gateway-2", None);
+    assert_eq!(cause(&world, &ask(&nobody, &body, None).await).await, "not-enrolled-by-tpm");
+    for bad in [
+        json!({ "endorsementKey": endorsement }),
+        json!({ "endorsementKey": "", "storageRootKey": storage_root }),
+        json!({ "endorsementKey": endorsement, "storageRootKey": &storage_root[..40] }),
+        json!({ "endorsementKey": endorsement, "storageRootKey": "A".repeat(60_000) }),
+    ] {
+        assert_eq!(ask(&device, &json!({ "tpm": bad }), None).await.status, 400, "{bad}");
+    }
+    let path = format!("/api/v1/scopes/{}/enrollments/gateway-3", world.scope);
+    let twice = world.manage("PUT", &path, enrolled(&endorsement).to_string().as_bytes()).await;
+    assert_eq!(twice.status, 409, "one TPM is one device: {twice:?}");
+}
+
+fn enrolled(key: &str) -> Value {
+    let mut enrollment = group("factory");
+    enrollment.as_object_mut().unwrap().remove("x509");
+    enrollment["tpm"] = json!({ "endorsementKey": key });
+    enrollment
+}
+
+async fn ask(device: &Device, body: &Value, token: Option<&str>) -> landfall::client::Answer {
+    let headers: Vec<_> = token.map(|token| ("authorization", token)).into_iter().collect();
+    device.send("PUT", "/register", &headers, body.to_string()).await
+}
+
+async fn cause(world: &World, answer: &landfall::client::Answer) -> String {
+    assert_eq!(answer.status, 401, "{answer:?}");
+    world.ledger(&tracking_id(answer)).await["kind"]["refused"]["cause"].as_str().unwrap().to_owned()
+}
+
+async fn record(world: &World, id: &str, evidence: &Value) {
+    let mut row = evidence.clone();
+    row["registrationId"] = id.into();
+    row["facts"] = json!({ "site": "oslo" });
+    let path = format!("/api/v1/scopes/{}/records?manufacturer=acme", world.scope);
+    let body = format!("{row}\n");
+    let answer = world.manage_as(&world.operator_token, "POST", &path, "application/x-ndjson", body.as_bytes()).await;
+    assert_eq!(json_of(&answer)["refused"], 0, "{answer:?}");
+}
+
+/// Runs the SDK; gives the line that it prints.
+async fn sdk(world: &World, tpm: &Swtpm, words: &[&str]) -> Value {
+    let ran = Command::new("node")
+        .current_dir(in_tests("clients/node"))
+        .args(["--no-deprecation", "--require", "./redirect.cjs", "tpm.cjs", &tpm.port.to_string()])
+        .args(words)
+        .env("LANDFALL_PORT", world.server().device_addr.port().to_string())
+        .env("NODE_EXTRA_CA_CERTS", world.folder.ca_certificate())
+        .stdin(Stdio::null())
+        .output();
+    let ran = tokio::time::timeout(std::time::Duration::from_secs(60), ran).await.expect("the SDK ends").unwrap();
+    let (said, complained) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    let line = said.lines().find(|line| line.starts_with('{')).unwrap_or_default();
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("no JSON ({error}): {said}\n{complained}"))
+}
+
+/// What `tpm2_activatecredential` reads: a mark, a version, and the two structures with their sizes.
+fn credential_file(object: &[u8], secret: &[u8]) -> Vec<u8> {
+    let sized = |bytes: &[u8]| [&u16::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat();
+    [&0xbadc_c0de_u32.to_be_bytes(), 1_u32.to_be_bytes().as_slice(), &sized(object), &sized(secret)].concat()
+}
+
+fn sizes(mut blob: &[u8]) -> Vec<u16> {
+    let mut sizes = Vec::new();
+    while let Some((size, rest)) = blob.split_first_chunk::<2>() {
+        let size = u16::from_be_bytes(*size);
+        sizes.push(size);
+        blob = &rest[usize::from(size)..];
+    }
+    sizes
+}
