@@ -273,6 +273,7 @@ fn bind_group(
                 add(der, None);
             }
         }
+        GroupAttestation::Token(_) => {}
         GroupAttestation::SymmetricKey(sealed) => {
             match sealed.open(&EnrollmentRef::Group(group.id.clone()), &plugins.scope, sealing) {
                 Ok(opened) => keys.extend(opened),

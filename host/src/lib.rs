@@ -15,6 +15,7 @@ pub mod enrollment;
 pub mod folder;
 pub mod hub;
 pub mod init;
+pub mod issuers;
 pub mod json;
 pub mod ledger;
 pub mod listener;

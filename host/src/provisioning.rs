@@ -15,6 +15,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::attestation::bearer::{BearerFlaw, BearerToken};
 use crate::attestation::symmetric_key::{SasToken, TokenFlaw};
 use crate::attestation::tpm::challenge::Chip;
 use crate::attestation::x509::{CertificateInfo, PresentedChain};
@@ -78,6 +79,10 @@ pub enum Credential {
         /// The answer, once there is one.
         token: Option<SasToken>,
     },
+    /// A token of an identity provider, of which nothing has been proven yet.
+    Bearer(BearerToken),
+    /// One that does not parse.
+    UnreadableBearer(BearerFlaw),
     /// A token that does not parse.
     UnreadableToken(TokenFlaw),
     /// A certificate that does not parse or is over a limit.
@@ -87,12 +92,12 @@ pub enum Credential {
 }
 
 impl Credential {
-    /// The token, if it is one or carries one.
+    /// The token, if it is one or carries one that a shared key has signed.
     pub fn token(&self) -> Option<&SasToken> {
         match self {
             Self::SharedKey(token) => Some(token),
             Self::Tpm { token, .. } => token.as_ref(),
-            Self::X509(_) | Self::UnreadableToken(_) | Self::Unreadable(_) | Self::None => None,
+            _ => None,
         }
     }
 
@@ -100,7 +105,7 @@ impl Credential {
     pub fn certificate(&self) -> Option<&CertificateInfo> {
         match self {
             Self::X509(chain) => Some(chain.leaf().info()),
-            Self::SharedKey(_) | Self::Tpm { .. } | Self::UnreadableToken(_) | Self::Unreadable(_) | Self::None => None,
+            _ => None,
         }
     }
 }

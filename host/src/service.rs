@@ -14,6 +14,7 @@ use crate::attestation::x509::VerifyPolicy;
 use crate::catalogue::{Bound, Catalogue, ScopeCatalogue};
 use crate::clock::Ambient;
 use crate::config::Config;
+use crate::issuers::Issuers;
 use crate::metrics::Metrics;
 use crate::names::{Digest, IdScope, PluginName, RegistrationId};
 use crate::policy::catalogue::GroupCounts;
@@ -36,6 +37,8 @@ pub struct Service {
     pub ambient: Ambient,
     /// Seals what must not be read in the store.
     pub sealing: SealingKey,
+    /// The keys of identity providers.
+    pub issuers: Issuers,
     /// Challenges that TPMs have not answered yet, or have a moment ago.
     pub challenges: Challenges,
     /// Makes the keys with which TPMs sign in at their hubs.
@@ -85,6 +88,7 @@ impl Service {
             config,
             ambient,
             sealing,
+            issuers: Issuers::default(),
             challenges,
             hub_keys: hmac::Key::new(hmac::HMAC_SHA256, operations_key),
             decoy,

@@ -11,6 +11,7 @@ mod durability;
 mod full_disk;
 mod hostile_imports;
 mod hostile_policies;
+mod identity_provider;
 mod kill;
 mod languages;
 mod management_api;

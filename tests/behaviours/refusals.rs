@@ -256,6 +256,11 @@ const _: fn(&Cause) = |cause| match cause {
     | Cause::NotSigned(_)
     | Cause::KeysNotOpened { .. }
     | Cause::OtherMechanism { .. }
+    | Cause::UnreadableBearer(_)
+    | Cause::UnknownIssuer(_)
+    | Cause::IssuerAway { .. }
+    | Cause::Bearer { .. }
+    | Cause::BearerOfAnother { .. }
     | Cause::NotEnrolledByTpm(_)
     | Cause::OtherEndorsementKey { .. }
     | Cause::UnusableTpm(_)

@@ -71,7 +71,7 @@ async fn a_token_that_is_not_right_is_refused_and_the_operator_reads_why() {
     let other = SymmetricKey::parse(&STANDARD.encode([7; 32])).unwrap();
     let expired = signed(&world, "meter-1", &key, now() - 3600);
     for (header, cause) in [
-        ("Bearer abc".to_owned(), "unreadable-token"),
+        ("Digest abc".to_owned(), "unreadable-token"),
         (good.replace("&se=", "&st="), "unreadable-token"),
         (good.replace("se=", "se=1&se="), "unreadable-token"),
         (token(&world, "meter-2", &key, MINUTE), "token-for-another"),

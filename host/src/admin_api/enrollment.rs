@@ -119,5 +119,6 @@ fn proof<'a>(service: &'a Service, scope: &'a IdScope, owner: EnrollmentRef, bod
         x509: body.x509.as_ref(),
         symmetric_key: body.symmetric_key.as_ref(),
         tpm: body.tpm.as_ref(),
+        token: body.token.as_ref(),
     }
 }

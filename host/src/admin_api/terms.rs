@@ -17,7 +17,9 @@ use crate::service::Service;
 mod attestation;
 mod view;
 
-pub(super) use attestation::{Proof, SymmetricKeyBody, TpmBody, X509Body, group_attestation, individual_attestation};
+pub(super) use attestation::{
+    Proof, SymmetricKeyBody, TokenBody, TpmBody, X509Body, group_attestation, individual_attestation,
+};
 pub(super) use view::{GroupView, IndividualView, group_view, individual_view};
 
 /// An enrollment, individual or group.
@@ -32,6 +34,8 @@ pub(super) struct EnrollmentBody {
     pub(super) symmetric_key: Option<SymmetricKeyBody>,
     /// How the device of an individual enrollment proves itself: this, or one of the others.
     pub(super) tpm: Option<TpmBody>,
+    /// How the devices of a group prove themselves: this, or one of the others.
+    pub(super) token: Option<TokenBody>,
     #[serde(default = "yes")]
     enabled: bool,
     #[serde(default)]

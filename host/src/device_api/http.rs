@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::error::DeviceError;
 use super::prefer;
 use super::wire::{self, OperationStatus, RegistrationState, TpmChallenge};
+use crate::attestation::bearer::{BearerFlaw, BearerToken};
 use crate::attestation::symmetric_key::{SasToken, TokenFlaw};
 use crate::attestation::tpm::{self, Blob};
 use crate::clock::{self, Timestamp};
@@ -170,7 +171,10 @@ impl Call {
         let mut credential = credential(&head.headers, connection);
         if let Some(chip) = said.chip {
             let token = credential.token().cloned();
-            if !matches!(credential, Credential::UnreadableToken(_)) {
+            if !matches!(
+                credential,
+                Credential::UnreadableToken(_) | Credential::Bearer(_) | Credential::UnreadableBearer(_)
+            ) {
                 credential = Credential::Tpm { chip: Arc::new(chip), token };
             }
         }
@@ -260,15 +264,25 @@ impl Call {
     }
 }
 
-/// A token is shown on purpose; a certificate is shown by whatever has one in its TLS library. So the token counts.
+/// A token is shown on purpose; a certificate is shown by whatever has one in its TLS library. So the token counts. What is
+/// no token of ours does not, where there is a certificate: libraries and proxies put all sorts of things there.
 fn credential(headers: &HeaderMap, connection: &ConnectionInfo) -> Credential {
     let mut given = headers.get_all(AUTHORIZATION).iter();
     if let Some(header) = given.next() {
-        if given.next().is_some() {
-            return Credential::UnreadableToken(TokenFlaw::Repeated("Authorization"));
+        let text = header.to_str().unwrap_or_default();
+        let scheme = text.split(' ').next().unwrap_or_default();
+        let several = given.next().is_some();
+        if scheme.eq_ignore_ascii_case("SharedAccessSignature") {
+            let parsed = if several { Err(TokenFlaw::Repeated("Authorization")) } else { SasToken::parse(text) };
+            return parsed.map_or_else(Credential::UnreadableToken, Credential::SharedKey);
         }
-        let parsed = header.to_str().map_err(|_| TokenFlaw::Scheme).and_then(SasToken::parse);
-        return parsed.map_or_else(Credential::UnreadableToken, Credential::SharedKey);
+        if scheme.eq_ignore_ascii_case("Bearer") {
+            let parsed = if several { Err(BearerFlaw::Scheme) } else { BearerToken::parse(text) };
+            return parsed.map_or_else(Credential::UnreadableBearer, Credential::Bearer);
+        }
+        if connection.presented.is_none() {
+            return Credential::UnreadableToken(TokenFlaw::Scheme);
+        }
     }
     match &connection.presented {
         None => Credential::None,

@@ -28,7 +28,7 @@ struct RegisterBody<'a> {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct TpmBody {
-    endorsement_key: String,
+    endorsement_key: Option<String>,
     storage_root_key: Option<String>,
 }
 
@@ -78,21 +78,23 @@ pub fn read_body(bytes: &[u8], id: &RegistrationId, max_depth: usize) -> Result<
         None | Some("null") => None,
         Some(text) => JsonText::parse(text, usize::MAX, max_depth).ok(),
     };
-    let chip = body.tpm.map(|tpm| chip(&tpm)).transpose()?;
+    let chip = body.tpm.map(|tpm| chip(&tpm)).transpose()?.flatten();
     Ok(Said { payload, chip })
 }
 
-fn chip(said: &TpmBody) -> Result<Chip, DeviceError> {
-    let wrong = |_| {
-        DeviceError::BadRequest(
-            "The tpm of the body does not hold the public parts of an endorsement key and a storage root key",
-        )
+/// The keys of a TPM; a `tpm` without them says nothing.
+fn chip(said: &TpmBody) -> Result<Option<Chip>, DeviceError> {
+    let (endorsement, storage_root) = match (&said.endorsement_key, &said.storage_root_key) {
+        (None, None) => return Ok(None),
+        (Some(endorsement), Some(storage_root)) => (endorsement, storage_root),
+        (Some(_), None) => return Err(DeviceError::BadRequest("The tpm of the body has no storageRootKey")),
+        (None, Some(_)) => return Err(DeviceError::BadRequest("The tpm of the body has no endorsementKey")),
     };
-    let missing = DeviceError::BadRequest("The tpm of the body has no storageRootKey");
-    Ok(Chip {
-        endorsement: PublicArea::parse_base64(&said.endorsement_key).map_err(wrong)?,
-        storage_root: PublicArea::parse_base64(said.storage_root_key.as_deref().ok_or(missing)?).map_err(wrong)?,
-    })
+    let read = |text: &str, what| PublicArea::parse_base64(text).map_err(|_| DeviceError::BadRequest(what));
+    Ok(Some(Chip {
+        endorsement: read(endorsement, "The endorsementKey is not the public part of an endorsement key")?,
+        storage_root: read(storage_root, "The storageRootKey is not the public part of a storage root key")?,
+    }))
 }
 
 /// The answer to register and poll.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::SealedKeys;
+use crate::attestation::bearer::TokenRules;
 use crate::clock::Timestamp;
 use crate::json::JsonText;
 use crate::names::{CaName, DeviceId, Digest, GroupId, HubName, ManufacturerId, PluginName, RegistrationId};
@@ -75,6 +76,8 @@ pub enum GroupAttestation {
     },
     /// By a token that was signed by a key derived from one of these and the registration id.
     SymmetricKey(SealedKeys),
+    /// By a token of an identity provider.
+    Token(TokenRules),
 }
 
 /// One exact certificate.

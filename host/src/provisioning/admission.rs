@@ -5,6 +5,7 @@
 //! the names, read the record, compare the evidence, compare the key with the one the id is bound to) and nothing is
 //! decided by what the device merely says.
 
+mod bearer;
 mod certificate;
 mod shared_key;
 mod tpm;
@@ -57,6 +58,8 @@ pub(super) async fn admit(service: &Service, request: &Request) -> Result<Admitt
         Credential::X509(chain) => certificate::prove(service, request, &scope, chain).await?,
         Credential::SharedKey(token) => shared_key::prove(service, request, &scope, token).await?,
         Credential::Tpm { chip, token } => tpm::prove(service, request, &scope, chip, token.as_ref()).await?,
+        Credential::Bearer(token) => bearer::prove(service, request, &scope, token).await?,
+        Credential::UnreadableBearer(flaw) => return Err(Cause::UnreadableBearer(flaw.clone()).into()),
         Credential::UnreadableToken(flaw) => return Err(Cause::UnreadableToken(*flaw).into()),
         Credential::Unreadable(reason) => return Err(Cause::UnreadableCertificate(reason.clone()).into()),
         Credential::None => return Err(Cause::NoCredential.into()),

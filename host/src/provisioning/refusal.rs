@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::throttle::TooOften;
 use super::{Request, under_way};
+use crate::attestation::bearer::BearerFlaw;
 use crate::attestation::symmetric_key::TokenFlaw;
 use crate::attestation::tpm::Blob;
 use crate::attestation::x509::ChainError;
@@ -58,6 +59,36 @@ pub enum Cause {
         demands: &'static str,
         /// What was shown.
         shown: &'static str,
+    },
+    /// The Authorization header holds no token of an identity provider.
+    #[error("the device's token cannot be used: {0}")]
+    UnreadableBearer(BearerFlaw),
+    /// No enrollment relies on the token's issuer.
+    #[error("no enrollment group of this id scope relies on the issuer of the token ({0:?})")]
+    UnknownIssuer(String),
+    /// The issuer's keys cannot be had.
+    #[error("the keys of the token's issuer {issuer} cannot be had: {reason}")]
+    IssuerAway {
+        /// The issuer.
+        issuer: String,
+        /// Why.
+        reason: String,
+    },
+    /// The token does not satisfy the enrollment.
+    #[error("{enrollment} does not accept the token: {reason}")]
+    Bearer {
+        /// The enrollment.
+        enrollment: String,
+        /// What is wrong.
+        reason: BearerFlaw,
+    },
+    /// The token is another device's.
+    #[error("the token is for {said:?}, and the device registers as {id}")]
+    BearerOfAnother {
+        /// Whom the token names.
+        said: String,
+        /// The id of the URL.
+        id: RegistrationId,
     },
     /// No enrollment names the TPM.
     #[error("no individual enrollment for {0}, which shows the keys of a TPM")]
@@ -172,6 +203,11 @@ impl Cause {
             Self::NotSigned(_) => "token-not-signed",
             Self::KeysNotOpened { .. } => "keys-not-opened",
             Self::OtherMechanism { .. } => "other-mechanism",
+            Self::UnreadableBearer(_) => "unreadable-bearer-token",
+            Self::UnknownIssuer(_) => "unknown-issuer",
+            Self::IssuerAway { .. } => "issuer-away",
+            Self::Bearer { .. } => "bearer-token-not-accepted",
+            Self::BearerOfAnother { .. } => "bearer-token-of-another",
             Self::NotEnrolledByTpm(_) => "not-enrolled-by-tpm",
             Self::OtherEndorsementKey { .. } => "other-endorsement-key",
             Self::UnusableTpm(_) => "unusable-tpm",
@@ -206,6 +242,9 @@ impl Cause {
                 | Self::TokenExpired(_)
                 | Self::NotEnrolledByKey(_)
                 | Self::NotSigned(_)
+                | Self::UnreadableBearer(_)
+                | Self::UnknownIssuer(_)
+                | Self::Bearer { .. }
                 | Self::NotEnrolledByTpm(_)
                 | Self::OtherEndorsementKey { .. }
                 | Self::UnusableTpm(_)

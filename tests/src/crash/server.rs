@@ -1,7 +1,6 @@
 //! The real binary, killed under load: devices register over mutual TLS with as many connections as a busy line has,
 //! each answer is written down here, in another process, and at any moment the server dies.
 
-use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -22,8 +21,6 @@ use rustls::ClientConfig;
 use super::Load;
 use super::acknowledged::{Acknowledged, Log};
 use crate::setting;
-
-const UNTHROTTLED: &str = "\n[limits.throttle]\naddress_per_second = 0\ndevice_per_minute = 0\n";
 
 /// A server process and the devices that register with it.
 pub struct RealServer {
@@ -83,8 +80,9 @@ impl RealServer {
         let (runtime, ambient) = (&self.runtime, Ambient::system());
         runtime.block_on(landfall::init::init(folder.root(), &addresses, &ambient)).map_err(|e| e.to_string())?;
         // All devices have one address here.
-        let mut config = std::fs::OpenOptions::new().append(true).open(folder.config()).map_err(|e| e.to_string())?;
-        config.write_all(UNTHROTTLED.as_bytes()).map_err(|e| e.to_string())?;
+        let config = std::fs::read_to_string(folder.config()).map_err(|e| e.to_string())?;
+        let config: Vec<String> = config.lines().map(unthrottled).collect();
+        std::fs::write(folder.config(), config.join("\n")).map_err(|e| e.to_string())?;
         let ids: Vec<String> = self.devices.iter().map(|(id, _)| id.clone()).collect();
         runtime.block_on(setting::fill(folder, &self.scope, &self.factory, &ids)).map_err(|e| e.to_string())?;
         let ca = std::fs::read(folder.ca_certificate()).map_err(|e| e.to_string())?;
@@ -227,3 +225,11 @@ const CONNECTIONS: usize = 64;
 
 /// A server that has not answered after so long never will.
 const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A line of the configuration, with which devices may ask as often as they like.
+fn unthrottled(line: &str) -> String {
+    match line.split_once('=').map(|(key, _)| key.trim_start_matches('#').trim()) {
+        Some(key @ ("address_per_second" | "device_per_minute")) => format!("{key} = 0"),
+        _ => line.to_owned(),
+    }
+}

@@ -1,10 +1,13 @@
 //! How devices prove themselves, as a body says it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::admin_api::problem::Problem;
+use crate::attestation::bearer::TokenRules;
 use crate::attestation::symmetric_key::SymmetricKey;
 use crate::attestation::tpm::PublicArea;
 use crate::attestation::x509::pem;
@@ -49,6 +52,57 @@ pub(in crate::admin_api) struct SymmetricKeyBody {
     secondary_key: Option<Zeroizing<String>>,
 }
 
+/// Tokens of an identity provider (OpenID Connect, RFC 9068).
+#[derive(Clone, Debug, Deserialize, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::admin_api) struct TokenBody {
+    /// The issuer's URL, https://, as it writes it itself.
+    pub(super) issuer: String,
+    /// For whom tokens must be: one of these.
+    pub(super) audiences: Vec<String>,
+    /// The claim that is the registration id; `sub` when absent. Names with dots between them go into objects.
+    #[serde(default = "subject")]
+    pub(super) registration_id_claim: String,
+    /// Claims that must have these values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = Object)]
+    pub(super) required_claims: BTreeMap<String, Value>,
+    /// The certificate authority that the issuer is called with, PEM; the platform's when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) ca_certificate: Option<String>,
+}
+
+fn subject() -> String {
+    "sub".to_owned()
+}
+
+/// The rules that a body states.
+fn token_rules(body: &TokenBody) -> Result<TokenRules, Problem> {
+    let uri: Option<http::Uri> = body.issuer.parse().ok();
+    if !uri.is_some_and(|uri| uri.scheme_str() == Some("https") && uri.host().is_some() && uri.query().is_none()) {
+        return Err(Problem::at("/token/issuer", "an issuer is an https:// address without a query"));
+    }
+    if body.audiences.is_empty() || body.audiences.iter().any(String::is_empty) {
+        return Err(Problem::at("/token/audiences", "name at least one: a token for anybody proves nothing here"));
+    }
+    if body.registration_id_claim.is_empty() {
+        return Err(Problem::at("/token/registrationIdClaim", "name the claim that is the registration id"));
+    }
+    if let Some(pem) = &body.ca_certificate {
+        let error = crate::client::tls::client(pem.as_bytes(), None).err();
+        if let Some(error) = error {
+            return Err(Problem::at("/token/caCertificate", error.to_string()));
+        }
+    }
+    Ok(TokenRules {
+        issuer: body.issuer.clone(),
+        audiences: body.audiences.clone(),
+        registration_id_claim: body.registration_id_claim.clone(),
+        required_claims: body.required_claims.clone(),
+        ca_certificate: body.ca_certificate.clone(),
+    })
+}
+
 /// A TPM.
 #[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -84,22 +138,29 @@ pub(in crate::admin_api) struct Proof<'a> {
     pub(in crate::admin_api) x509: Option<&'a X509Body>,
     pub(in crate::admin_api) symmetric_key: Option<&'a SymmetricKeyBody>,
     pub(in crate::admin_api) tpm: Option<&'a TpmBody>,
+    pub(in crate::admin_api) token: Option<&'a TokenBody>,
 }
 
 enum Kind<'a> {
     X509(&'a X509Body),
     SymmetricKey(&'a SymmetricKeyBody),
     Tpm(&'a TpmBody),
+    Token(&'a TokenBody),
 }
 
 impl<'a> Proof<'a> {
     fn kind(&self) -> Result<Kind<'a>, Problem> {
-        match (self.x509, self.symmetric_key, self.tpm) {
-            (Some(x509), None, None) => Ok(Kind::X509(x509)),
-            (None, Some(keys), None) => Ok(Kind::SymmetricKey(keys)),
-            (None, None, Some(tpm)) => Ok(Kind::Tpm(tpm)),
-            (None, None, None) => Err(Problem::at("", "say how devices prove themselves: x509, symmetricKey or tpm")),
-            _ => Err(Problem::at("", "an enrollment has exactly one of x509, symmetricKey and tpm")),
+        let said = [
+            self.x509.map(Kind::X509),
+            self.symmetric_key.map(Kind::SymmetricKey),
+            self.tpm.map(Kind::Tpm),
+            self.token.map(Kind::Token),
+        ];
+        let mut said = said.into_iter().flatten();
+        match (said.next(), said.next()) {
+            (Some(kind), None) => Ok(kind),
+            (None, _) => Err(Problem::at("", "say how devices prove themselves: x509, symmetricKey, tpm or token")),
+            _ => Err(Problem::at("", "an enrollment has exactly one of x509, symmetricKey, tpm and token")),
         }
     }
 
@@ -151,6 +212,7 @@ pub(in crate::admin_api) fn group_attestation(
             return Ok((GroupAttestation::SymmetricKey(sealed), told));
         }
         Kind::Tpm(_) => return Err(Problem::at("/tpm", "a TPM is enrolled by itself, not in a group")),
+        Kind::Token(body) => return Ok((GroupAttestation::Token(token_rules(body)?), None)),
     };
     let attestation = match x509 {
         X509Body { certificates: None, authorities: Some(pair), intermediates: None } => {
@@ -209,6 +271,7 @@ pub(in crate::admin_api) fn individual_attestation(
                 .map_err(|error| Problem::at("/tpm/endorsementKey", error.to_string()))?;
             return Ok((IndividualAttestation::Tpm { endorsement_key: key.as_bytes().to_vec() }, None));
         }
+        Kind::Token(_) => return Err(Problem::at("/token", "an issuer of tokens is relied on by a group")),
     };
     let X509Body { certificates: Some(pair), authorities: None, intermediates: None } = x509 else {
         return Err(Problem::at("/x509", "an individual enrollment has certificates, and nothing else"));

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::attestation::{PinBody, TellOnce};
+use super::attestation::{PinBody, TellOnce, TokenBody};
 use crate::attestation::x509::pem;
 use crate::enrollment::{
     Allocation, CertificatePin, Group, GroupAttestation, Individual, IndividualAttestation, KeyChange, Manufacturing,
@@ -24,6 +24,9 @@ pub(in crate::admin_api) struct GroupView {
     /// How its devices prove themselves: this, or `x509`.
     #[serde(rename = "symmetricKey", skip_serializing_if = "Option::is_none")]
     symmetric_key: Option<SymmetricKeyView>,
+    /// How its devices prove themselves: this, or one of the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<TokenBody>,
     #[serde(flatten)]
     terms: TermsView,
 }
@@ -160,7 +163,7 @@ pub(in crate::admin_api) struct TwinView {
 
 /// A group as the API shows it.
 pub(in crate::admin_api) fn group_view(group: &Group, told: Option<TellOnce>) -> GroupView {
-    let (mut x509, mut symmetric_key) = (None, None);
+    let (mut x509, mut symmetric_key, mut token) = (None, None, None);
     match &group.attestation {
         GroupAttestation::X509Authorities { primary, secondary } => {
             let secondary = secondary.as_ref().map(ToString::to_string);
@@ -174,8 +177,17 @@ pub(in crate::admin_api) fn group_view(group: &Group, told: Option<TellOnce>) ->
             x509 = Some(X509View { intermediates, ..X509View::default() });
         }
         GroupAttestation::SymmetricKey(_) => symmetric_key = Some(SymmetricKeyView { told }),
+        GroupAttestation::Token(rules) => {
+            token = Some(TokenBody {
+                issuer: rules.issuer.clone(),
+                audiences: rules.audiences.clone(),
+                registration_id_claim: rules.registration_id_claim.clone(),
+                required_claims: rules.required_claims.clone(),
+                ca_certificate: rules.ca_certificate.clone(),
+            });
+        }
     }
-    GroupView { id: group.id.to_string(), x509, symmetric_key, terms: terms_view(&group.terms) }
+    GroupView { id: group.id.to_string(), x509, symmetric_key, token, terms: terms_view(&group.terms) }
 }
 
 /// An individual enrollment as the API shows it.

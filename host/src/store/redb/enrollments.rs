@@ -174,7 +174,7 @@ impl PutGroup {
                     }
                 }
             }
-            GroupAttestation::SymmetricKey(_) => {}
+            GroupAttestation::SymmetricKey(_) | GroupAttestation::Token(_) => {}
         }
         Ok(None)
     }
@@ -250,7 +250,7 @@ impl Claims {
                     .collect()
             }
             GroupAttestation::X509Intermediates { primary, secondary } => pinned(scope, primary, secondary.as_ref()),
-            GroupAttestation::SymmetricKey(_) => Vec::new(),
+            GroupAttestation::SymmetricKey(_) | GroupAttestation::Token(_) => Vec::new(),
         };
         Self { certificates, plugins: plugins(scope, &owner, &group.terms.allocation), owner }
     }

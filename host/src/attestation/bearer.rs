@@ -1,0 +1,302 @@
+//! Tokens of an identity provider: JSON Web Tokens (RFC 7519) that an issuer has signed for a device.
+//!
+//! A token is only as good as the key that has signed it, so nothing in the token says where the key is: it comes from
+//! what the issuer publishes ([`crate::issuers`]), and the token names it by its `kid` at most. Algorithms are those of key
+//! pairs, on a list: a token that is "signed" with nothing, or with a secret, is none (RFC 8725, 3.1 and 3.2). Issuer and
+//! audience must be the very texts of the enrollment (3.8 and 3.9), and there must be an end.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::jwk::{Jwk, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+use crate::clock::Timestamp;
+
+/// What an enrollment demands of tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRules {
+    /// Who must have issued them: the issuer's URL, as it writes it itself.
+    pub issuer: String,
+    /// For whom they must be: one of these.
+    pub audiences: Vec<String>,
+    /// The claim that is the registration id: a name, or names with dots between them.
+    pub registration_id_claim: String,
+    /// Claims that must have these values.
+    pub required_claims: BTreeMap<String, Value>,
+    /// The certificate authority that the issuer is called with (PEM); the platform's when absent.
+    pub ca_certificate: Option<String>,
+}
+
+/// A token of which nothing has been proven. It is a credential: nothing prints it.
+#[derive(Clone)]
+pub struct BearerToken {
+    text: Zeroizing<String>,
+    algorithm: Algorithm,
+    kid: Option<String>,
+    issuer: String,
+}
+
+/// What an issuer's token has proven.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// Who the issuer says that it is.
+    pub subject: String,
+    /// The claim that is the registration id.
+    pub registration_id: String,
+    /// The claims that are texts, numbers or truth values, as texts.
+    pub claims: Vec<(String, String)>,
+}
+
+/// A key of an issuer.
+pub struct IssuerKey {
+    kid: Option<String>,
+    algorithm: Option<Algorithm>,
+    key: DecodingKey,
+}
+
+/// Why a token proves nothing. Nothing of the token is repeated.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BearerFlaw {
+    /// It is longer than any.
+    #[error("the token has more than {MAX_BYTES} bytes")]
+    TooLong,
+    /// Another scheme, or several headers.
+    #[error("the Authorization header does not begin with Bearer and one space")]
+    Scheme,
+    /// It is no signed JSON Web Token in its compact form.
+    #[error("the token is no signed JSON Web Token")]
+    Form,
+    /// None of the algorithms that count.
+    #[error("the token is not signed with one of ES256, ES384, RS256, RS384, RS512, PS256, PS384, PS512 and EdDSA")]
+    Algorithm,
+    /// It demands something of its reader.
+    #[error("the token demands extensions that are not understood (crit)")]
+    Critical,
+    /// It does not say who has issued it.
+    #[error("the token does not say who has issued it (iss)")]
+    NoIssuer,
+    /// None of the issuer's keys has signed it.
+    #[error("none of the issuer's keys has signed the token")]
+    Signature,
+    /// It says nobody, or somebody else, for whom it is.
+    #[error("the token is not for one of the enrollment's audiences (aud)")]
+    Audience,
+    /// It has no end.
+    #[error("the token does not say when it expires (exp)")]
+    NoExpiry,
+    /// It is over.
+    #[error("the token expired at {0}; is the device's clock right?")]
+    Expired(Timestamp),
+    /// It has not begun.
+    #[error("the token is not good before {0}; is the device's clock right?")]
+    NotYet(Timestamp),
+    /// It says nothing of whom it is about.
+    #[error("the token does not say whom it is about (sub)")]
+    NoSubject,
+    /// The claim that is the registration id is not there, or no text.
+    #[error("the token has no text in the claim {0}, which is to be the registration id")]
+    NoRegistrationId(String),
+    /// A claim is not what it must be.
+    #[error("the claim {0} is not what the enrollment demands")]
+    Claim(String),
+}
+
+impl BearerToken {
+    /// Reads the value of an `Authorization` header.
+    ///
+    /// # Errors
+    ///
+    /// A [`BearerFlaw`] of its form.
+    pub fn parse(header: &str) -> Result<Self, BearerFlaw> {
+        if header.len() > MAX_BYTES {
+            return Err(BearerFlaw::TooLong);
+        }
+        let (scheme, text) = header.split_once(' ').ok_or(BearerFlaw::Scheme)?;
+        if !scheme.eq_ignore_ascii_case("Bearer") {
+            return Err(BearerFlaw::Scheme);
+        }
+        let [head, claims, _signature] =
+            text.split('.').collect::<Vec<_>>().try_into().map_err(|_| BearerFlaw::Form)?;
+        let head: Map<String, Value> = object(head)?;
+        let claims: Map<String, Value> = object(claims)?;
+        if head.contains_key("crit") {
+            return Err(BearerFlaw::Critical);
+        }
+        let said = |object: &Map<String, Value>, key: &str| object.get(key).and_then(Value::as_str).map(str::to_owned);
+        let algorithm: Algorithm =
+            said(&head, "alg").and_then(|name| name.parse().ok()).ok_or(BearerFlaw::Algorithm)?;
+        if !ALGORITHMS.contains(&algorithm) {
+            return Err(BearerFlaw::Algorithm);
+        }
+        let issuer = said(&claims, "iss").ok_or(BearerFlaw::NoIssuer)?;
+        Ok(Self { text: Zeroizing::new(text.to_owned()), algorithm, kid: said(&head, "kid"), issuer })
+    }
+
+    /// Who is said to have issued it.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Whether one of these keys could have signed it. When none could, the issuer may have a new one.
+    pub fn has_key_among(&self, keys: &[IssuerKey]) -> bool {
+        keys.iter().any(|key| key.fits(self))
+    }
+
+    /// What the token proves, if one of these keys has signed it and it is as the rules demand.
+    ///
+    /// # Errors
+    ///
+    /// The first [`BearerFlaw`].
+    pub fn verify(
+        &self,
+        keys: &[IssuerKey],
+        rules: &TokenRules,
+        now: Timestamp,
+        skew_seconds: u64,
+    ) -> Result<Verified, BearerFlaw> {
+        let mut validation = Validation::new(self.algorithm);
+        // Times, issuer and audience are judged below: by the clock that everything else goes by.
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        validation.validate_aud = false;
+        validation.required_spec_claims.clear();
+        let fitting = keys.iter().filter(|key| key.fits(self));
+        let signed = |key: &IssuerKey| {
+            jsonwebtoken::decode::<Map<String, Value>>(self.text.as_str(), &key.key, &validation).ok()
+        };
+        let claims = fitting.filter_map(signed).next().ok_or(BearerFlaw::Signature)?.claims;
+        judge(&claims, rules, now, skew_seconds)
+    }
+}
+
+/// Neither the token nor what it says of the device.
+impl fmt::Debug for BearerToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BearerToken").field("issuer", &self.issuer).finish_non_exhaustive()
+    }
+}
+
+impl IssuerKey {
+    /// Of a JSON Web Key (RFC 7517). None for what does not sign, or with none of the algorithms that count.
+    pub fn of(jwk: &Jwk) -> Option<Self> {
+        if matches!(&jwk.common.public_key_use, Some(usage) if *usage != PublicKeyUse::Signature) {
+            return None;
+        }
+        let algorithm = match jwk.common.key_algorithm {
+            None => None,
+            Some(named) => Some(named.to_string().parse().ok().filter(|named| ALGORITHMS.contains(named))?),
+        };
+        let key = DecodingKey::from_jwk(jwk).ok()?;
+        ALGORITHMS.iter().any(|known| key.family().algorithms().contains(known)).then_some(())?;
+        Some(Self { kid: jwk.common.key_id.clone(), algorithm, key })
+    }
+
+    fn fits(&self, token: &BearerToken) -> bool {
+        let named = token.kid.is_none() || self.kid.is_none() || token.kid == self.kid;
+        let meant = self.algorithm.is_none_or(|algorithm| algorithm == token.algorithm);
+        named && meant && self.key.family().algorithms().contains(&token.algorithm)
+    }
+}
+
+impl fmt::Debug for IssuerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IssuerKey").field("kid", &self.kid).finish_non_exhaustive()
+    }
+}
+
+fn judge(
+    claims: &Map<String, Value>,
+    rules: &TokenRules,
+    now: Timestamp,
+    skew_seconds: u64,
+) -> Result<Verified, BearerFlaw> {
+    if claims.get("iss").and_then(Value::as_str) != Some(rules.issuer.as_str()) {
+        return Err(BearerFlaw::NoIssuer);
+    }
+    let is_ours = |value: &Value| value.as_str().is_some_and(|said| rules.audiences.iter().any(|ours| ours == said));
+    let ours = match claims.get("aud") {
+        Some(Value::Array(said)) => said.iter().any(is_ours),
+        Some(said) => is_ours(said),
+        None => false,
+    };
+    if !ours {
+        return Err(BearerFlaw::Audience);
+    }
+    let seconds = |key: &str| claims.get(key).and_then(Value::as_f64).filter(|at| (0.0..1e12).contains(at));
+    let at = |seconds: f64| {
+        Timestamp::from_millis(std::time::Duration::from_secs_f64(seconds).as_secs().saturating_mul(1000))
+    };
+    let skew = std::time::Duration::from_secs(skew_seconds);
+    let expires = at(seconds("exp").ok_or(BearerFlaw::NoExpiry)?);
+    if expires.plus(skew) <= now {
+        return Err(BearerFlaw::Expired(expires));
+    }
+    if let Some(begins) = seconds("nbf").map(at).filter(|begins| *begins > now.plus(skew)) {
+        return Err(BearerFlaw::NotYet(begins));
+    }
+    for (name, wanted) in &rules.required_claims {
+        if claim(claims, name) != Some(wanted) {
+            return Err(BearerFlaw::Claim(name.clone()));
+        }
+    }
+    let subject = claims.get("sub").and_then(Value::as_str).filter(|said| !said.is_empty());
+    let id = claim(claims, &rules.registration_id_claim).and_then(Value::as_str);
+    let missing = || BearerFlaw::NoRegistrationId(rules.registration_id_claim.clone());
+    Ok(Verified {
+        subject: subject.ok_or(BearerFlaw::NoSubject)?.to_owned(),
+        registration_id: id.ok_or_else(missing)?.to_owned(),
+        claims: claims.iter().filter_map(|(key, value)| Some((key.clone(), plain(value)?))).take(MOST_CLAIMS).collect(),
+    })
+}
+
+/// A claim by its name, or by names with dots between them. A name that has dots itself comes first: namespaced claims are
+/// addresses.
+fn claim<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    if let Some(value) = claims.get(name) {
+        return Some(value);
+    }
+    let (first, rest) = name.split_once('.')?;
+    claim(claims.get(first)?.as_object()?, rest)
+}
+
+fn plain(value: &Value) -> Option<String> {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Number(_) | Value::Bool(_) => value.to_string(),
+        Value::Array(_) => value.to_string(),
+        Value::Null | Value::Object(_) => return None,
+    };
+    (text.len() <= MAX_CLAIM_BYTES).then_some(text)
+}
+
+fn object(part: &str) -> Result<Map<String, Value>, BearerFlaw> {
+    let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(part).map_err(|_| BearerFlaw::Form)?);
+    serde_json::from_slice(&bytes).map_err(|_| BearerFlaw::Form)
+}
+
+/// Those of key pairs.
+const ALGORITHMS: [Algorithm; 9] = [
+    Algorithm::ES256,
+    Algorithm::ES384,
+    Algorithm::RS256,
+    Algorithm::RS384,
+    Algorithm::RS512,
+    Algorithm::PS256,
+    Algorithm::PS384,
+    Algorithm::PS512,
+    Algorithm::EdDSA,
+];
+/// Providers put groups and roles into tokens; more than this does not fit into a header anyway.
+const MAX_BYTES: usize = 16 * 1024;
+/// What a policy is told of a token.
+const MOST_CLAIMS: usize = 64;
+const MAX_CLAIM_BYTES: usize = 1024;
+
+#[cfg(test)]
+mod tests;

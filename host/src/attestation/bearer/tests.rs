@@ -1,0 +1,137 @@
+//! Tokens signed here, and what is wrong with them.
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+struct Issuer {
+    pair: EcdsaKeyPair,
+    keys: Vec<IssuerKey>,
+}
+
+impl Issuer {
+    fn new(kid: &str) -> Self {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        let point = pair.public_key().as_ref();
+        let (x, y) = (URL_SAFE_NO_PAD.encode(&point[1..33]), URL_SAFE_NO_PAD.encode(&point[33..]));
+        let jwk = json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": kid, "use": "sig", "alg": "ES256" });
+        let keys = vec![IssuerKey::of(&serde_json::from_value(jwk).unwrap()).unwrap()];
+        Self { pair, keys }
+    }
+
+    fn sign(&self, head: &Value, claims: &Value) -> String {
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let text = format!("{}.{}", part(head), part(claims));
+        let signature = self.pair.sign(&SystemRandom::new(), text.as_bytes()).unwrap();
+        format!("Bearer {text}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+}
+
+fn rules() -> TokenRules {
+    TokenRules {
+        issuer: "https://id.example".to_owned(),
+        audiences: vec!["urn:landfall".to_owned()],
+        registration_id_claim: "device.id".to_owned(),
+        required_claims: [("role".to_owned(), json!("device"))].into(),
+        ca_certificate: None,
+    }
+}
+
+fn claims() -> Value {
+    json!({
+        "iss": "https://id.example", "aud": ["a", "urn:landfall"], "exp": 2000, "nbf": 1000, "sub": "s1",
+        "role": "device", "device": { "id": "pump-1" }, "roles": ["a"], "n": 7,
+    })
+}
+
+fn head() -> Value {
+    json!({ "alg": "ES256", "kid": "k1", "typ": "at+jwt" })
+}
+
+#[test]
+fn a_good_token_proves_its_device_and_what_the_issuer_says_of_it() {
+    let issuer = Issuer::new("k1");
+    let token = BearerToken::parse(&issuer.sign(&head(), &claims())).unwrap();
+    let verified = token.verify(&issuer.keys, &rules(), Timestamp::from_millis(1_500_000), 0).unwrap();
+    assert_eq!((verified.subject.as_str(), verified.registration_id.as_str()), ("s1", "pump-1"));
+    assert!(verified.claims.contains(&("n".to_owned(), "7".to_owned())));
+    assert!(token.has_key_among(&issuer.keys) && !token.has_key_among(&Issuer::new("k2").keys));
+    assert!(!format!("{token:?}").contains("pump-1"));
+}
+
+#[test]
+fn each_flaw_is_told_by_itself() {
+    let issuer = Issuer::new("k1");
+    let verdict = |change: &dyn Fn(&mut Value), now: u64, skew: u64| {
+        let mut claims = claims();
+        change(&mut claims);
+        let token = BearerToken::parse(&issuer.sign(&head(), &claims)).unwrap();
+        token.verify(&issuer.keys, &rules(), Timestamp::from_millis(now * 1000), skew).map(drop)
+    };
+    let with = |name: &'static str, value: Value| move |claims: &mut Value| claims[name] = value.clone();
+    let without = |name: &'static str| move |claims: &mut Value| drop(claims.as_object_mut().unwrap().remove(name));
+    let at = |seconds: u64| Timestamp::from_millis(seconds * 1000);
+    assert_eq!(verdict(&|_| {}, 1500, 0), Ok(()));
+    assert_eq!(verdict(&|_| {}, 2000, 0), Err(BearerFlaw::Expired(at(2000))));
+    assert_eq!(verdict(&|_| {}, 2059, 60), Ok(()));
+    assert_eq!(verdict(&|_| {}, 999, 0), Err(BearerFlaw::NotYet(at(1000))));
+    assert_eq!(verdict(&|_| {}, 999, 60), Ok(()));
+    assert_eq!(verdict(&without("exp"), 1500, 0), Err(BearerFlaw::NoExpiry));
+    assert_eq!(verdict(&with("exp", json!("2000")), 1500, 0), Err(BearerFlaw::NoExpiry));
+    assert_eq!(verdict(&with("exp", json!(-1)), 1500, 0), Err(BearerFlaw::NoExpiry));
+    assert_eq!(verdict(&with("aud", json!("urn:other")), 1500, 0), Err(BearerFlaw::Audience));
+    assert_eq!(verdict(&without("aud"), 1500, 0), Err(BearerFlaw::Audience));
+    assert_eq!(verdict(&with("iss", json!("https://id.example/")), 1500, 0), Err(BearerFlaw::NoIssuer));
+    assert_eq!(verdict(&without("sub"), 1500, 0), Err(BearerFlaw::NoSubject));
+    assert_eq!(verdict(&with("role", json!("factory")), 1500, 0), Err(BearerFlaw::Claim("role".to_owned())));
+    assert_eq!(verdict(&with("device", json!({})), 1500, 0), Err(BearerFlaw::NoRegistrationId("device.id".to_owned())));
+}
+
+#[test]
+fn a_key_of_the_same_name_that_has_not_signed_proves_nothing() {
+    let (issuer, other) = (Issuer::new("k1"), Issuer::new("k1"));
+    let token = BearerToken::parse(&issuer.sign(&head(), &claims())).unwrap();
+    let verdict = token.verify(&other.keys, &rules(), Timestamp::from_millis(1_500_000), 0);
+    assert_eq!(verdict, Err(BearerFlaw::Signature));
+}
+
+#[test]
+fn what_could_be_signed_by_anybody_is_no_token() {
+    let issuer = Issuer::new("k1");
+    for (head, flaw) in [
+        (json!({ "alg": "none" }), BearerFlaw::Algorithm),
+        (json!({ "alg": "HS256" }), BearerFlaw::Algorithm),
+        (json!({ "alg": "ES256K" }), BearerFlaw::Algorithm),
+        (json!({}), BearerFlaw::Algorithm),
+        (json!({ "alg": "ES256", "crit": ["exp"] }), BearerFlaw::Critical),
+    ] {
+        assert_eq!(BearerToken::parse(&issuer.sign(&head, &claims())).err(), Some(flaw), "{head}");
+    }
+    // The key that the token brings along is not looked at.
+    let thief = Issuer::new("k1");
+    let point = thief.pair.public_key().as_ref();
+    let (x, y) = (URL_SAFE_NO_PAD.encode(&point[1..33]), URL_SAFE_NO_PAD.encode(&point[33..]));
+    let head = json!({ "alg": "ES256", "jwk": { "kty": "EC", "crv": "P-256", "x": x, "y": y } });
+    let token = BearerToken::parse(&thief.sign(&head, &claims())).unwrap();
+    assert_eq!(token.verify(&issuer.keys, &rules(), Timestamp::from_millis(1_500_000), 0), Err(BearerFlaw::Signature));
+}
+
+#[test]
+fn keys_that_do_not_sign_or_are_secrets_are_none() {
+    let key = |value: Value| serde_json::from_value::<Jwk>(value).ok().and_then(|jwk| IssuerKey::of(&jwk)).is_some();
+    assert!(!key(json!({ "kty": "oct", "k": "AAAA" })), "a secret would let anybody sign who can read the keys");
+    let (x, y) = (URL_SAFE_NO_PAD.encode([1; 32]), URL_SAFE_NO_PAD.encode([2; 32]));
+    assert!(!key(json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y, "use": "enc" })));
+    assert!(!key(json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y, "alg": "ECDH-ES" })));
+}
+
+proptest! {
+    #[test]
+    fn any_header_is_a_token_or_has_a_flaw(text in ".{0,200}", parts in "[A-Za-z0-9_.-]{0,200}") {
+        let _ = BearerToken::parse(&text);
+        let _ = BearerToken::parse(&format!("Bearer {parts}"));
+    }
+}

@@ -1,0 +1,198 @@
+//! Devices that prove themselves by a token of an identity provider: a real one.
+
+use std::net::TcpListener;
+use std::process::Stdio;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use landfall::client::{self, Answer, Client};
+use landfall::clock::Ambient;
+use landfall_tests::world::{Device, World, group, in_tests, json_of, tracking_id};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::real_clients::sdk_is_there;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_registers_with_a_token_of_a_provider_and_goes_on_while_the_provider_is_away() {
+    if !sdk_is_there().await {
+        return;
+    }
+    let world = World::new().await;
+    let mut provider = Provider::new(&world);
+    let mut running = provider.start("k1").await;
+    world.put("enrollment-groups/sensors", &provider.relied_on(&world)).await;
+    world.record("sensor-1", None).await;
+    let device = world.shown("sensor-1", None);
+    let token = provider.token(&world, "sensor-1", "urn:landfall").await;
+    let answer = register(&device, &token).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let state = &json_of(&answer)["registrationState"];
+    assert_eq!(state["assignedHub"], "hub-1.example", "{state}");
+    let decision = world.ledger(&tracking_id(&answer)).await;
+    let decided = &decision["kind"]["decided"];
+    assert_eq!(decided["device"]["attestation"], "token", "{decided}");
+    let claims = decided["device"]["claims"].as_array().unwrap();
+    assert!(
+        claims.contains(&json!({ "key": "scope", "value": "device.register" }))
+            || claims.iter().any(|claim| claim["key"] == "sub"),
+        "{claims:?}"
+    );
+    let secret = token.rsplit('.').next().unwrap();
+    assert!(!decision.to_string().contains(secret), "a token is a credential");
+
+    for (header, cause) in [
+        (format!("Bearer {token}x"), "bearer-token-not-accepted"),
+        (format!("Bearer {}", unsigned(&token)), "unreadable-bearer-token"),
+        (format!("Bearer {}", with_claim(&token, "iss", &json!("https://elsewhere.example"))), "unknown-issuer"),
+        (format!("Bearer {}", with_claim(&token, "sub", &json!("sensor-2"))), "bearer-token-not-accepted"),
+        ("Bearer a.b".to_owned(), "unreadable-bearer-token"),
+        (format!("Bearer {}", "a".repeat(17_000)), "unreadable-bearer-token"),
+    ] {
+        refused(&world, &ask(&device, &header).await, cause).await;
+    }
+    let for_others = provider.token(&world, "sensor-1", "urn:others").await;
+    refused(&world, &register(&device, &for_others).await, "bearer-token-not-accepted").await;
+    world.record("sensor-2", None).await;
+    refused(&world, &register(&world.shown("sensor-2", None), &token).await, "bearer-token-of-another").await;
+    let unknown = provider.token(&world, "sensor-2", "urn:landfall").await;
+    assert_eq!(register(&world.shown("sensor-2", None), &unknown).await.status, 200);
+
+    running.kill().await.unwrap();
+    assert_eq!(register(&device, &token).await.status, 200, "its keys are fresh enough");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_was_never_reached_refuses_nobody_for_good() {
+    let world = World::new().await;
+    let provider = Provider::new(&world);
+    let made_up = |claims: Value| {
+        let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        format!("{}.{}.{}", part(json!({ "alg": "ES256", "kid": "k1" })), part(claims), URL_SAFE_NO_PAD.encode([7; 64]))
+    };
+    let token = made_up(
+        json!({ "iss": provider.issuer(), "aud": "urn:landfall", "exp": 4_000_000_000_u64, "sub": "sensor-1" }),
+    );
+    let device = world.shown("sensor-1", None);
+    refused(&world, &register(&device, &token).await, "unknown-issuer").await;
+    world.put("enrollment-groups/sensors", &provider.relied_on(&world)).await;
+    refused(&world, &register(&device, &token).await, "issuer-away").await;
+
+    let path = format!("/api/v1/scopes/{}/enrollment-groups/wrong", world.scope);
+    for (member, value) in [
+        ("issuer", json!("http://plain.example")),
+        ("issuer", json!("no address")),
+        ("audiences", json!([])),
+        ("caCertificate", json!("nonsense")),
+        ("registrationIdClaim", json!("")),
+    ] {
+        let mut wrong = provider.relied_on(&world);
+        wrong["token"][member] = value;
+        let answer = world.manage("PUT", &path, wrong.to_string().as_bytes()).await;
+        assert_eq!(answer.status, 400, "{answer:?}");
+        assert_eq!(json_of(&answer)["errors"][0]["pointer"], format!("/token/{member}"));
+    }
+}
+
+struct Provider {
+    port: u16,
+    place: tempfile::TempDir,
+}
+
+impl Provider {
+    fn new(world: &World) -> Self {
+        let place = tempfile::tempdir().unwrap();
+        let names = ["localhost".to_owned()];
+        let issued = world.factory.server(&names, Ambient::system().now(), 9).unwrap();
+        std::fs::write(place.path().join("server.pem"), &issued.certificate_pem).unwrap();
+        std::fs::write(place.path().join("server.key"), &issued.key_pem).unwrap();
+        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        Self { port, place }
+    }
+
+    fn issuer(&self) -> String {
+        format!("https://localhost:{}", self.port)
+    }
+
+    async fn start(&mut self, kid: &str) -> Child {
+        let mut process = Command::new("node")
+            .current_dir(in_tests("clients/node"))
+            .args(["provider.mjs", &self.port.to_string()])
+            .args([self.place.path().join("server.pem"), self.place.path().join("server.key")])
+            .arg(kid)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(process.stdout.take().unwrap()).lines();
+        let listening = tokio::time::timeout(Duration::from_secs(30), async {
+            while let Some(line) = said.next_line().await.unwrap() {
+                if line == "listening" {
+                    return true;
+                }
+            }
+            false
+        });
+        assert!(listening.await.unwrap(), "the provider ended");
+        process
+    }
+
+    /// A group that relies on it.
+    fn relied_on(&self, world: &World) -> Value {
+        let mut relying = group("factory");
+        relying.as_object_mut().unwrap().remove("x509");
+        relying["token"] = json!({
+            "issuer": self.issuer(),
+            "audiences": ["urn:landfall"],
+            "caCertificate": world.factory.certificate_pem,
+        });
+        relying
+    }
+
+    /// A token for a device, as it would get it itself.
+    async fn token(&self, world: &World, id: &str, resource: &str) -> String {
+        let address = ([127, 0, 0, 1], self.port).into();
+        let tls = client::tls::client(world.factory.certificate_pem.as_bytes(), None).unwrap();
+        let mut provider = Client::connect(address, "localhost", tls).await.unwrap();
+        let basic = format!("Basic {}", STANDARD.encode(format!("{id}:s3cret")));
+        let host = format!("localhost:{}", self.port);
+        let form = "application/x-www-form-urlencoded";
+        let headers = client::headers(&[("authorization", &basic), ("content-type", form), ("host", &host)]);
+        let body = format!("grant_type=client_credentials&resource={resource}&scope=device.register");
+        let answer = provider.send(http::Method::POST, "/token", headers, body.into_bytes()).await.unwrap();
+        json_of(&answer)["access_token"].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned()
+    }
+}
+
+async fn register(device: &Device, token: &str) -> Answer {
+    ask(device, &format!("Bearer {token}")).await
+}
+
+async fn ask(device: &Device, header: &str) -> Answer {
+    device.send("PUT", "/register", &[("authorization", header), ("prefer", "wait=20")], "{}".to_owned()).await
+}
+
+async fn refused(world: &World, answer: &Answer, cause: &str) {
+    assert_eq!(answer.status, 401, "{cause}: {answer:?}");
+    assert_eq!(json_of(answer)["errorCode"], 401_002);
+    let entry = world.ledger(&tracking_id(answer)).await;
+    assert_eq!(entry["kind"]["refused"]["cause"], cause, "{entry}");
+}
+
+/// The same token with `alg: none` and no signature.
+fn unsigned(token: &str) -> String {
+    let claims = token.split('.').nth(1).unwrap();
+    format!("{}.{claims}.", URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#))
+}
+
+/// The same token with another claim, and the signature that it had.
+fn with_claim(token: &str, name: &str, value: &Value) -> String {
+    let [head, claims, signature] = token.split('.').collect::<Vec<_>>().try_into().unwrap();
+    let mut claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+    claims[name] = value.clone();
+    format!("{head}.{}.{signature}", URL_SAFE_NO_PAD.encode(claims.to_string()))
+}
