@@ -32,7 +32,7 @@ pub(super) async fn prove(
         IndividualAttestation::SymmetricKey(_) => return Err(other(&individual, "a symmetric key").into()),
     };
     if enrolled.as_slice() != chip.endorsement.as_bytes() {
-        let (enrolled, shown) = (Digest::of(&enrolled), chip.endorsement.sha256());
+        let (enrolled, shown) = (Digest::of(enrolled), chip.endorsement.sha256());
         return Err(Cause::OtherEndorsementKey { id: id.clone(), enrolled, shown }.into());
     }
     let answered = token.filter(|token| token.is_for(&request.scope, id)).and_then(|token| {
