@@ -7,4 +7,5 @@ pub mod odd;
 pub mod power;
 pub mod setting;
 pub mod swtpm;
+pub mod timing;
 pub mod world;

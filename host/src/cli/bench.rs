@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
+mod attestation;
 mod cpu;
 mod decision;
 mod load;
@@ -16,6 +17,8 @@ pub(super) enum Bench {
     Registration(registration::Options),
     /// Policy calls: CPU time, fuel and scaling with 8, 64 and 512 hubs.
     Decision(decision::Options),
+    /// What tokens and TPMs cost to verify.
+    Attestation(attestation::Options),
     /// The load generator of `registration`.
     #[command(hide = true)]
     Load {
@@ -80,6 +83,7 @@ impl Bench {
         match self {
             Self::Registration(options) => registration::run(options, json).await,
             Self::Decision(options) => tokio::task::block_in_place(|| decision::run(&options, json)),
+            Self::Attestation(options) => attestation::run(&options, json),
             Self::Load { plan } => load::run(&plan).await,
         }
     }

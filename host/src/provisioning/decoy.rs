@@ -1,13 +1,25 @@
-//! Keys of nobody, tried in place of those that are not there.
+//! What is done for a device that is not enrolled, so that its refusal takes as long as that of one that is.
+//!
+//! An enrollment that stands costs its decoding and the trial of its keys or its certificate; where none stands, one of
+//! nobody is decoded and tried. It is an enrollment like any other, if a plain one: a very large one can still be told by
+//! its time, by whoever already knows a credential that it might hold.
+
+use serde_json::{Map, json};
 
 use crate::attestation::symmetric_key::SymmetricKey;
 use crate::clock::Ambient;
-use crate::enrollment::{EnrollmentRef, SealedKeys};
-use crate::names::IdScope;
+use crate::enrollment::{
+    Allocation, CertificatePin, EnrollmentRef, Individual, IndividualAttestation, InitialTwin, KeyChange,
+    Manufacturing, PolicyBinding, ReprovisionPolicy, SealedKeys, Terms,
+};
+use crate::json::JsonText;
+use crate::names::{Digest, IdScope};
 use crate::secret::sealing::{SealError, SealingKey};
 
-/// Two sealed keys that belong to no enrollment, with what opens them.
+/// An enrollment of nobody, with keys and with what opens them.
 pub struct Decoy {
+    /// As the store keeps one.
+    encoded: Vec<u8>,
     sealed: SealedKeys,
     owner: EnrollmentRef,
     scope: IdScope,
@@ -21,11 +33,53 @@ impl Decoy {
         let sealing = SealingKey::new(&ambient.random::<32>()).ok()?;
         let keys = [SymmetricKey::generate(ambient.random()), SymmetricKey::generate(ambient.random())];
         let sealed = SealedKeys::seal(&keys, &owner, &scope, &sealing, ambient);
-        Some(Self { sealed, owner, scope, sealing })
+        let encoded = rmp_serde::to_vec_named(&individual(&owner, ambient)?).ok()?;
+        Some(Self { encoded, sealed, owner, scope, sealing })
     }
 
-    /// Opens them: the same work as for keys that are there.
+    /// Reads an enrollment, as it is done for one that stands.
+    pub(super) fn read(&self) {
+        drop(std::hint::black_box(rmp_serde::from_slice::<Individual>(&self.encoded)));
+    }
+
+    /// Opens the keys: the same work as for keys that are there.
     pub(super) fn open(&self) -> Result<[SymmetricKey; 2], SealError> {
         self.sealed.open(&self.owner, &self.scope, &self.sealing)
     }
+}
+
+/// A plain one: a certificate of the usual size, and the shipped policies.
+fn individual(owner: &EnrollmentRef, ambient: &Ambient) -> Option<Individual> {
+    let EnrollmentRef::Individual(registration_id) = owner.clone() else { return None };
+    let certificate = vec![0; 500];
+    let policy = |plugin: &str, settings| {
+        Some(PolicyBinding { plugin: plugin.parse().ok()?, revision: None, settings: JsonText::of(&settings) })
+    };
+    let rules = json!({ "rules": [{ "group": ["{fact.site}"], "tags": { "from": "table" } }] });
+    let now = ambient.now();
+    Some(Individual {
+        registration_id,
+        device_id: None,
+        attestation: IndividualAttestation::X509 {
+            primary: CertificatePin { sha256: Digest::of(&certificate), der: Some(certificate) },
+            secondary: None,
+        },
+        terms: Terms {
+            enabled: true,
+            manufacturing: Manufacturing::Required,
+            manufacturers: None,
+            key_change: KeyChange::Refuse,
+            reprovision: ReprovisionPolicy::default(),
+            hubs: None,
+            allocation: Allocation {
+                selection: policy("weighted", json!({}))?,
+                fallback: None,
+                grouping: vec![policy("table", rules)?],
+            },
+            initial_twin: InitialTwin { tags: Map::new(), desired: Map::new() },
+            created_at: now,
+            updated_at: now,
+            etag: "0123456789abcdef".to_owned(),
+        },
+    })
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use landfall_tests::{crash, power};
+use landfall_tests::{crash, power, timing};
 
 /// Proves what Landfall promises, at length. Every run prints its seed, and the same seed runs the same.
 #[derive(Parser)]
@@ -52,6 +52,15 @@ enum Promise {
         #[arg(long)]
         binary: Option<PathBuf>,
     },
+    /// The time of a refusal does not tell whether an id is known.
+    Timing {
+        /// How many requests for each kind of credential.
+        #[arg(long, default_value_t = 20_000)]
+        requests: usize,
+        /// The order is drawn from this.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// The process that `kill-child` kills: registers devices and prints what was acknowledged.
     #[command(hide = true)]
     KillVictim {
@@ -67,6 +76,7 @@ fn main() -> ExitCode {
         Promise::Power { points, seed, lying, threads } => prove_power(&power::Plan { points, seed, lying, threads }),
         Promise::Kill { cycles, seed, binary } => prove_kill_server(cycles, seed, binary),
         Promise::KillChild { cycles, seed } => prove_kill(cycles, seed),
+        Promise::Timing { requests, seed } => prove_timing(requests, seed),
         Promise::KillVictim { folder, cycle } => crash::victim::run(&folder, cycle),
     };
     match held {
@@ -108,6 +118,22 @@ fn prove_power(plan: &power::Plan) -> Result<(), String> {
         (false, false) => Err("acknowledged writes do not survive a power failure".to_owned()),
         (true, true) => Err("the disk lied and nobody noticed: the harness proves nothing".to_owned()),
     }
+}
+
+/// Printed and not judged: a busy machine hides differences, and makes some up.
+fn prove_timing(requests: usize, seed: u64) -> Result<(), String> {
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
+    for figure in runtime.block_on(timing::measure(requests, seed))? {
+        println!(
+            "{}: {requests} requests; known ids are told from unknown ones with an area of {:.3} (0.5 is not at all, the \
+             aim is below 0.55); medians {} and {} µs",
+            figure.what,
+            figure.area,
+            figure.known.as_micros(),
+            figure.unknown.as_micros(),
+        );
+    }
+    Ok(())
 }
 
 fn prove_kill(cycles: u64, seed: u64) -> Result<(), String> {

@@ -1,9 +1,9 @@
 //! Challenges that are out: which key was wrapped for which TPM, and until when its token is taken.
 //!
 //! A device asks, gets a wrapped key, and answers with a token that the key has signed; its polls carry the same token. A
-//! challenge is for one registration id, one endorsement key and one storage root key, and for a few minutes. A new one
-//! takes the place of the old one, so that a stranger who knows the public keys can make a device begin again and can do
-//! nothing else. They are not kept on disk: after a restart a device is challenged again.
+//! challenge is for one registration id, one endorsement key and one storage root key, and for a few minutes. Two
+//! are out for a device at most, of which a new one takes the place of the older: a stranger who knows its public keys has to
+//! be quick to make it begin again, and can do nothing else. They are not kept on disk: after a restart a device is challenged again.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +17,8 @@ use crate::names::{IdScope, RegistrationId};
 
 /// All challenges that are out.
 pub struct Challenges {
-    out: Mutex<HashMap<(IdScope, String), Challenge>>,
+    /// For each device the newest, and the one before it.
+    out: Mutex<HashMap<(IdScope, String), Vec<Challenge>>>,
     lasts: Duration,
     most: usize,
 }
@@ -50,13 +51,15 @@ impl Challenges {
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         let name = (scope.clone(), id.key().to_owned());
         if out.len() >= self.most && !out.contains_key(&name) {
-            out.retain(|_, challenge| challenge.until > now);
+            out.retain(|_, challenges| challenges.iter().any(|challenge| challenge.until > now));
             if out.len() >= self.most {
                 return false;
             }
         }
         let Ok(key) = SymmetricKey::of_bytes(Zeroizing::new(key.to_vec())) else { return false };
-        out.insert(name, Challenge { chip, key, until: now + self.lasts });
+        let challenges = out.entry(name).or_default();
+        challenges.insert(0, Challenge { chip, key, until: now + self.lasts });
+        challenges.truncate(MOST_A_DEVICE);
         true
     }
 
@@ -66,9 +69,13 @@ impl Challenges {
             let out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
             out.get(&(scope.clone(), id.key().to_owned())).cloned()
         };
-        known.filter(|known| known.until > now && known.key.has_signed(token)).map(|known| known.chip)
+        let mut current = known.into_iter().flatten().filter(|known| known.until > now);
+        current.find(|known| known.key.has_signed(token)).map(|known| known.chip)
     }
 }
+
+/// Challenges that are out for one device.
+const MOST_A_DEVICE: usize = 2;
 
 #[cfg(test)]
 mod tests {
@@ -91,8 +98,9 @@ mod tests {
         assert!(keep("A", 4, now), "the same device");
         let answers =
             |id: &str, key, now| challenges.answered(&scope, &id.parse().unwrap(), &token(key), now).is_some();
-        assert!(!answers("a", 1, now), "the newest counts");
-        assert!(answers("a", 4, now));
+        assert!(answers("a", 1, now) && answers("a", 4, now), "the newest and the one before it");
+        assert!(keep("a", 5, now) && answers("a", 5, now) && answers("a", 4, now));
+        assert!(!answers("a", 1, now), "and none before those");
         assert!(!answers("b", 4, now), "another's");
         let later = now + Duration::from_secs(60);
         assert!(!answers("a", 4, later), "over");

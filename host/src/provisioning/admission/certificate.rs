@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Proven, Shown};
 use crate::attestation::x509::{self, PresentedChain, VerifyPolicy};
 use crate::catalogue::ScopeCatalogue;
-use crate::enrollment::selection::{self, Selected};
+use crate::enrollment::selection::{self, Selected, SelectionError};
 use crate::enrollment::{EnrollmentRef, IndividualAttestation};
 use crate::names::Digest;
 use crate::policy::call::{Attestation, Label};
@@ -20,8 +20,24 @@ pub(super) async fn prove(
     scope: &ScopeCatalogue,
     chain: &PresentedChain,
 ) -> Result<Proven, RegisterError> {
-    let selected = selection::select(&*service.store, scope, &request.registration_id, chain).await?;
-    let proven = attest(service, request, scope, selected, chain)?;
+    let selected = selection::select(&*service.store, scope, &request.registration_id, chain).await;
+    if let Err(SelectionError::Refused(_)) = &selected {
+        service.decoy.read();
+    }
+    let selected = selected?;
+    let pinned_here = matches!(&selected, Selected::Individual(_));
+    let proven = match attest(service, request, scope, selected, chain) {
+        Ok(proven) => proven,
+        Err(cause) => {
+            if pinned_here {
+                // What is looked for when there is no enrollment of the id.
+                let leaf = chain.leaf().sha256();
+                drop(service.store.enrollment_of_certificate(&scope.scope, leaf).await);
+                let _ = std::hint::black_box(scope.anchors().nearest(chain));
+            }
+            return Err(cause.into());
+        }
+    };
     named_so(request, chain)?;
     Ok(proven)
 }

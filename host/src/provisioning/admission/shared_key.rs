@@ -46,7 +46,10 @@ pub(super) async fn prove(
     let proven = match (individual, group) {
         (Some(individual), _) => of_individual(request, scope, individual, own)?,
         (None, Some(group)) => of_group(request, &group)?,
-        (None, None) => return Err(Cause::NotEnrolledByKey(id.clone()).into()),
+        (None, None) => {
+            service.decoy.read();
+            return Err(Cause::NotEnrolledByKey(id.clone()).into());
+        }
     };
     Ok(proven)
 }
@@ -57,6 +60,7 @@ pub(super) fn pretend(service: &Service, request: &Request) {
     if let Some(scope) = service.scope(&service.config.server.scope) {
         signer(&scope, request, token);
     }
+    service.decoy.read();
     // Nobody looks at what comes of it.
     let _ = own_key_has_signed(service, request, None, token);
 }
