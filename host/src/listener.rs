@@ -102,12 +102,26 @@ pub struct Listener {
     router: Router,
     limits: ListenerLimits,
     counts: Arc<Counts>,
+    longest_request: Duration,
 }
 
 impl Listener {
     /// A listener on a bound socket.
     pub fn new(socket: TcpListener, tls: Arc<ServerConfig>, router: Router, limits: ListenerLimits) -> Self {
-        Self { socket, tls: TlsAcceptor::from(tls), router, limits, counts: Arc::default() }
+        Self {
+            socket,
+            tls: TlsAcceptor::from(tls),
+            router,
+            limits,
+            counts: Arc::default(),
+            longest_request: Duration::ZERO,
+        }
+    }
+
+    /// Lets a request that is under way go on for so long when its connection is too old for another: for imports.
+    #[must_use]
+    pub fn with_long_requests(self, longest_request: Duration) -> Self {
+        Self { longest_request, ..self }
     }
 
     /// What it has seen.
@@ -128,6 +142,7 @@ impl Listener {
             counts: self.counts,
             stop: stop.clone(),
             limits: self.limits,
+            longest_request: self.longest_request,
         });
         let mut connections = JoinSet::new();
         loop {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -154,7 +155,8 @@ impl Server {
         let device_router = device_api::http::router(Arc::clone(&service));
         let management_router = admin_api::router(Arc::clone(&service));
         let devices = Listener::new(devices, tls::for_devices(&identity)?, device_router, limits.clone());
-        let management = Listener::new(management, tls::for_management(&identity)?, management_router, limits);
+        let management = Listener::new(management, tls::for_management(&identity)?, management_router, limits)
+            .with_long_requests(LONGEST_IMPORT);
         let device_counts = devices.counts();
         service.metrics.listen(vec![("devices", devices.counts()), ("management", management.counts())]);
         let listeners = vec![tokio::spawn(devices.serve(stopping.clone())), tokio::spawn(management.serve(stopping))];
@@ -230,3 +232,6 @@ fn address(socket: &TcpListener) -> Result<SocketAddr, ServeError> {
 
 /// From so many days on the end of the certificate is warned of.
 const EXPIRY_DAYS: u64 = 30;
+
+/// Imports of a hundred million rows take hours; this is no limit on them but on what would never end.
+const LONGEST_IMPORT: Duration = Duration::from_secs(24 * 3600);

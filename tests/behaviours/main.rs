@@ -22,6 +22,7 @@ mod operating;
 mod plugin_life;
 mod policies_in_the_field;
 mod real_clients;
+mod reference;
 mod refusals;
 mod registration;
 mod registry_import;

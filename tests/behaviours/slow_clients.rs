@@ -50,7 +50,10 @@ async fn who_comes_when_the_queue_of_handshakes_is_full_is_closed_at_once() {
     let places = 9 * std::thread::available_parallelism().unwrap().get();
     let mut hanging = Vec::new();
     for _ in 0..places + 20 {
-        hanging.push(TcpStream::connect(device.address).await.unwrap());
+        // A byte: who says nothing at all takes no place.
+        let mut socket = TcpStream::connect(device.address).await.unwrap();
+        socket.write_all(&[22]).await.unwrap();
+        hanging.push(socket);
     }
     let closed = |socket: &TcpStream| match socket.try_read(&mut [0]) {
         Ok(read) => read == 0,
@@ -64,6 +67,24 @@ async fn who_comes_when_the_queue_of_handshakes_is_full_is_closed_at_once() {
     assert!(shed() < 20 + places, "nobody has a place");
     drop(hanging);
     eventually("the queue moves on", async || device.try_send("PUT", "/register", &[], Vec::new()).await.is_ok()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_connects_and_says_nothing_keeps_nobody_from_a_handshake() {
+    let world = World::with(|config| {
+        config.limits.listener.handshakes_per_core = 1;
+        config.limits.listener.handshake_seconds = 300;
+        config.limits.listener.connections_per_prefix = 1_000_000;
+    })
+    .await;
+    let device = world.device("pump-1").await;
+    let mut silent = Vec::new();
+    for _ in 0..200 {
+        silent.push(TcpStream::connect(device.address).await.unwrap());
+    }
+    assert_eq!(device.register().await.status, 200);
+    assert_eq!(world.server().device_counts.shed.load(Ordering::Relaxed), 0);
+    drop(silent);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -103,7 +103,7 @@ limits! {
         requests_per_connection: usize = 1_000, 1 to 1_000_000, "requests", "the connection is closed after the last";
         /// The age of a connection.
         connection_minutes: u64 = 10, 1 to 1_440, "minutes",
-            "the request under way is finished and the connection closed";
+            "the request under way is finished (an import, however long it takes) and the connection closed";
         /// Connections from one network: an IPv4 /24 or an IPv6 /56.
         connections_per_prefix: usize = 256, 1 to 1_000_000, "connections", "further ones are closed at once";
         /// Connections in all.

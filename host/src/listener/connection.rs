@@ -34,6 +34,8 @@ pub(super) struct Shared {
     pub(super) counts: Arc<Counts>,
     pub(super) stop: watch::Receiver<bool>,
     pub(super) limits: ListenerLimits,
+    /// How long a request may be under way once its connection is too old for another.
+    pub(super) longest_request: Duration,
 }
 
 /// Serves a connection to its end. Errors of a connection are its peer's own affair: they are counted, not told.
@@ -61,17 +63,25 @@ pub(super) async fn serve(shared: &Arc<Shared>, stream: TcpStream, peer: SocketA
         .serve_connection(TokioIo::new(stream), service);
     let age = tokio::time::sleep(Duration::from_secs(limits.connection_minutes.saturating_mul(60)));
     let mut stop = shared.stop.clone();
-    let ended = tokio::select! {
+    let drain = Duration::from_secs(limits.drain_seconds);
+    let mut ended = tokio::select! {
         ended = &mut connection => Some(ended),
         () = age => None,
         _ = stop.wait_for(|stop| *stop) => None,
     };
+    if ended.is_none() {
+        Pin::new(&mut connection).graceful_shutdown();
+        // What is under way may end. A long import is not cut for the age of its connection, as long as it goes on.
+        ended = tokio::select! {
+            ended = &mut connection => Some(ended),
+            () = tokio::time::sleep(shared.longest_request.max(drain)) => None,
+            _ = stop.wait_for(|stop| *stop) => None,
+        };
+    }
     let ended = match ended {
         Some(ended) => ended,
         None => {
-            Pin::new(&mut connection).graceful_shutdown();
-            // What is under way may end; who never reads its answer is cut.
-            let drain = Duration::from_secs(limits.drain_seconds);
+            // Who never reads its answer is cut.
             let Ok(ended) = tokio::time::timeout(drain, &mut connection).await else { return };
             ended
         }
@@ -141,6 +151,11 @@ async fn handshake(
     peer: SocketAddr,
 ) -> Option<Result<TlsStream<TcpStream>, TcpStream>> {
     let seconds = shared.limits.handshake_seconds;
+    // Who says nothing takes no place from those who do: it has a place in the crowd, and that is bounded too.
+    if tokio::time::timeout(Duration::from_secs(seconds), stream.peek(&mut [0])).await.is_err() {
+        shared.counts.took_too_long(peer, seconds);
+        return None;
+    }
     let Ok(waiting) = shared.waiting.try_acquire() else {
         shared.counts.shed(peer, "too many handshakes wait");
         return None;
