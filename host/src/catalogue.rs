@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rustls_pki_types::CertificateDer;
 
 use crate::attestation::symmetric_key::SymmetricKey;
-use crate::attestation::x509::{Anchor, AnchorIndex, PresentedChain};
+use crate::attestation::x509::{Anchor, AnchorIndex, Crl, PresentedChain};
 use crate::enrollment::{
     Allocation, CertificateAuthority, CertificatePin, EnrollmentRef, Group, GroupAttestation, PolicyBinding, Terms,
 };
@@ -44,6 +44,7 @@ pub struct ScopeCatalogue {
     authorities: BTreeMap<CaName, CertificateAuthority>,
     groups: BTreeMap<GroupId, Arc<BoundGroup>>,
     anchors: AnchorIndex<AnchorOwner>,
+    crls: Vec<Crl>,
     plugins: Plugins,
 }
 
@@ -164,6 +165,7 @@ impl ScopeCatalogue {
         let plugins = plugins.into_iter().map(|plugin| (plugin.name.clone(), plugin)).collect();
         let plugins = Plugins { scope: scope.clone(), published: plugins, watches: Arc::clone(watches) };
         let authorities: BTreeMap<_, _> = authorities.into_iter().map(|ca| (ca.name.clone(), ca)).collect();
+        let crls = authorities.values().filter_map(crl_of).collect();
         let mut anchors = AnchorIndex::default();
         let groups = groups.into_iter().map(|group| {
             (group.id.clone(), Arc::new(bind_group(group, &authorities, &plugins, &mut anchors, sealing)))
@@ -178,6 +180,7 @@ impl ScopeCatalogue {
             authorities,
             groups,
             anchors,
+            crls,
             plugins,
         }
     }
@@ -195,6 +198,11 @@ impl ScopeCatalogue {
     /// Which groups' certificates stand on chains.
     pub fn anchors(&self) -> &AnchorIndex<AnchorOwner> {
         &self.anchors
+    }
+
+    /// The revocation lists of its authorities.
+    pub fn crls(&self) -> &[Crl] {
+        &self.crls
     }
 
     /// One certificate authority.
@@ -242,6 +250,17 @@ impl ScopeCatalogue {
     pub fn bind_one(&self, binding: &PolicyBinding) -> Bound {
         bind(binding, &self.plugins)
     }
+}
+
+/// An authority's revocation list. It was read when it was uploaded.
+fn crl_of(authority: &CertificateAuthority) -> Option<Crl> {
+    let der = authority.crl.as_deref()?;
+    let read = Anchor::parse(&authority.der).map_err(|error| error.to_string());
+    let read = read.and_then(|anchor| Crl::parse(der, &anchor).map_err(|error| error.to_string()));
+    read.inspect_err(|error| {
+        tracing::error!(authority = %authority.name, error, "the revocation list of this authority cannot be read any more");
+    })
+    .ok()
 }
 
 fn bind_group(

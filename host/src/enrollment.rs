@@ -5,7 +5,8 @@ pub mod sealed;
 pub mod selection;
 
 pub use entry::{
-    Allocation, CertificateAuthority, CertificatePin, EnrollmentRef, Group, GroupAttestation, Individual,
-    IndividualAttestation, InitialTwin, KeyChange, Manufacturing, PolicyBinding, ReprovisionPolicy, Terms, WEBHOOK,
+    Allocation, CertificateAuthority, CertificatePin, EnrollmentRef, ExpiredCertificates, Group, GroupAttestation,
+    Individual, IndividualAttestation, InitialTwin, KeyChange, Manufacturing, PolicyBinding, ReprovisionPolicy, Terms,
+    WEBHOOK,
 };
 pub use sealed::{SealedKeys, reseal};

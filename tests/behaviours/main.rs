@@ -26,6 +26,7 @@ mod reference;
 mod refusals;
 mod registration;
 mod registry_import;
+mod revocation;
 mod signing;
 mod slow_clients;
 mod symmetric_keys;

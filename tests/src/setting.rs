@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use landfall::clock::Ambient;
 use landfall::enrollment::{
-    Allocation, CertificateAuthority, Group, GroupAttestation, InitialTwin, KeyChange, Manufacturing, PolicyBinding,
-    ReprovisionPolicy, Terms,
+    Allocation, CertificateAuthority, ExpiredCertificates, Group, GroupAttestation, InitialTwin, KeyChange,
+    Manufacturing, PolicyBinding, ReprovisionPolicy, Terms,
 };
 use landfall::folder::DataFolder;
 use landfall::hub::{Connector, Hub, HubState};
@@ -45,6 +45,7 @@ pub async fn fill(
         name: "factory".parse()?,
         der: factory.certificate_der.clone(),
         verified: true,
+        crl: None,
         verification_code: None,
         created_at: now,
         updated_at: now,
@@ -58,6 +59,7 @@ pub async fn fill(
         manufacturing: Manufacturing::Required,
         manufacturers: None,
         key_change: KeyChange::Refuse,
+        expired_certificates: ExpiredCertificates::Refuse,
         reprovision: ReprovisionPolicy::default(),
         hubs: None,
         allocation: Allocation {

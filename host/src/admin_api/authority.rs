@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::body::{self, Answer, Asked, At, PageQuery};
 use super::hub::known;
 use super::problem::Problem;
-use crate::attestation::x509::{Anchor, pem, possession};
+use crate::attestation::x509::{Anchor, Crl, crl, pem, possession};
 use crate::enrollment::CertificateAuthority;
 use crate::names::{CaName, IdScope};
 use crate::service::Service;
@@ -34,8 +34,29 @@ pub(super) struct AuthorityView {
     sha256: String,
     /// When its certificate ends.
     not_after: String,
+    /// Its revocation list, if one was uploaded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    crl: Option<CrlView>,
     created_at: String,
     updated_at: String,
+}
+
+/// A revocation list.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CrlView {
+    /// How many certificates it names.
+    revoked: usize,
+    /// When the next one comes.
+    next_update: String,
+}
+
+/// A revocation list.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CrlBody {
+    /// PEM (`X509 CRL`), or base64 of DER.
+    crl: String,
 }
 
 /// A code to be signed.
@@ -78,6 +99,7 @@ pub(super) async fn upload(
             name: name.clone(),
             der,
             verified: false,
+            crl: None,
             verification_code: None,
             created_at: now,
             updated_at: now,
@@ -131,6 +153,39 @@ pub(super) async fn verify(
     body::put(outcome, &format!("authority {name}"), None, &shown)
 }
 
+pub(super) async fn put_crl(
+    State(service): State<Arc<Service>>,
+    At((scope, name)): At<(String, String)>,
+    request: Request,
+) -> Answer {
+    let mut authority = find(&service, &scope, &name)?;
+    let before = entity_tag(&authority);
+    let body: CrlBody = body::json_of(&service, request, crl::MAX_BYTES.saturating_mul(2)).await?;
+    let wrong = |reason: String| Problem::at("/crl", reason);
+    let der = pem::crl_from(&body.crl).map_err(|error| wrong(error.to_string()))?;
+    let anchor = Anchor::parse(&authority.der).map_err(|error| wrong(error.to_string()))?;
+    Crl::parse(&der, &anchor).map_err(|error| wrong(error.to_string()))?;
+    authority.crl = Some(der);
+    authority.updated_at = service.ambient.now();
+    let shown = view(&authority);
+    let outcome = service.store.put_authority(&scope.parse()?, authority, Precondition::Match(before)).await?;
+    service.reload().await?;
+    body::put(outcome, &format!("the list of {name}"), None, &shown)
+}
+
+pub(super) async fn remove_crl(State(service): State<Arc<Service>>, At((scope, name)): At<(String, String)>) -> Answer {
+    let mut authority = find(&service, &scope, &name)?;
+    let before = entity_tag(&authority);
+    if authority.crl.take().is_none() {
+        return Err(Problem::not_found(format!("{name} has no revocation list")));
+    }
+    authority.updated_at = service.ambient.now();
+    let outcome = service.store.put_authority(&scope.parse()?, authority, Precondition::Match(before)).await?;
+    service.reload().await?;
+    body::put(outcome, &format!("the list of {name}"), None, &())?;
+    body::no_content()
+}
+
 fn certificate(body: CertificateBody) -> Result<Vec<u8>, Problem> {
     pem::certificate_from(body.certificate).map_err(|error| Problem::at("/certificate", error.to_string()))
 }
@@ -148,6 +203,12 @@ fn view(authority: &CertificateAuthority) -> AuthorityView {
         verified: authority.verified,
         subject: anchor.as_ref().map(|anchor| anchor.subject().to_owned()).unwrap_or_default(),
         sha256: crate::names::Digest::of(&authority.der).to_string(),
+        crl: authority
+            .crl
+            .as_ref()
+            .zip(anchor.as_ref())
+            .and_then(|(der, anchor)| Crl::parse(der, anchor).ok())
+            .map(|list| CrlView { revoked: list.len(), next_update: list.next_update() }),
         not_after: anchor.as_ref().map(Anchor::not_after).unwrap_or_default(),
         created_at: authority.created_at.to_string(),
         updated_at: authority.updated_at.to_string(),

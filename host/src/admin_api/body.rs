@@ -37,11 +37,20 @@ pub(super) async fn bytes(service: &Service, request: Request, max_bytes: usize)
 
 /// A JSON body. What is wrong with it is told with the JSON pointer of its place.
 pub(super) async fn json<T: DeserializeOwned>(service: &Service, request: Request) -> Result<T, Problem> {
+    json_of(service, request, service.config.limits.management.body_bytes).await
+}
+
+/// The same, of at most so many bytes.
+pub(super) async fn json_of<T: DeserializeOwned>(
+    service: &Service,
+    request: Request,
+    most_bytes: usize,
+) -> Result<T, Problem> {
     let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !kind.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json")) {
         return Err(Problem::new(415, "the body must be application/json"));
     }
-    let bytes = bytes(service, request, service.config.limits.management.body_bytes).await?;
+    let bytes = bytes(service, request, most_bytes).await?;
     crate::json::read(&bytes).map_err(|misfit| match misfit.pointer {
         None => Problem::new(400, format!("the body is not JSON: {}", misfit.message)),
         Some(pointer) => Problem::at(pointer, misfit.message),

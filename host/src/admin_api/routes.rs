@@ -168,6 +168,20 @@ fn of_enrollments() -> Vec<Endpoint> {
         )
         .takes::<authority::CertificateBody>()
         .gives::<authority::AuthorityView>(),
+        write(
+            scoped!("authorities/{name}/crl"),
+            Operate,
+            put(authority::put_crl),
+            "Brings a certificate authority's revocation list, in place of the one that it has",
+        )
+        .takes::<authority::CrlBody>()
+        .gives::<authority::AuthorityView>(),
+        remove(
+            scoped!("authorities/{name}/crl"),
+            Operate,
+            delete(authority::remove_crl),
+            "Removes a certificate authority's revocation list: nothing of it is revoked then",
+        ),
         read(scoped!("enrollment-groups"), Read, get(enrollment::list_groups), "The enrollment groups")
             .pages::<terms::GroupView>(),
         read(scoped!("enrollment-groups/{id}"), Read, get(enrollment::show_group), "An enrollment group")

@@ -7,7 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::problem::{Problem, ProblemPart};
 use crate::catalogue::ScopeCatalogue;
-use crate::enrollment::{Allocation, InitialTwin, KeyChange, Manufacturing, PolicyBinding, ReprovisionPolicy, Terms};
+use crate::enrollment::{
+    Allocation, ExpiredCertificates, InitialTwin, KeyChange, Manufacturing, PolicyBinding, ReprovisionPolicy, Terms,
+};
 use crate::json::JsonText;
 use crate::names::PluginName;
 use crate::policy::image::{ConfigureError, Worlds};
@@ -44,6 +46,8 @@ pub(super) struct EnrollmentBody {
     manufacturers: Option<Vec<String>>,
     #[serde(default)]
     key_change: KeyChange,
+    #[serde(default)]
+    expired_certificates: ExpiredCertificates,
     #[serde(default)]
     reprovision: ReprovisionPolicy,
     /// The hubs that its devices may get; all linked ones when absent.
@@ -160,6 +164,7 @@ pub(super) async fn terms(
         manufacturing: body.manufacturing,
         manufacturers: body.manufacturers.is_some().then_some(manufacturers),
         key_change: body.key_change,
+        expired_certificates: body.expired_certificates,
         reprovision: body.reprovision,
         hubs: body.hubs.is_some().then_some(hubs),
         allocation: Allocation { selection, fallback, grouping: places },

@@ -16,6 +16,7 @@
 mod anchor;
 mod certificate;
 mod chain;
+pub mod crl;
 mod error;
 mod index;
 mod key;
@@ -29,6 +30,7 @@ mod verify;
 
 pub use self::anchor::Anchor;
 pub use self::chain::{MAX_CHAIN_BYTES, MAX_INTERMEDIATES, PresentedChain, bounded};
+pub use self::crl::{Crl, CrlError, not_revoked};
 pub use self::error::{ChainError, Flaw, Which};
 pub use self::index::AnchorIndex;
 pub use self::key::KeyFlaw;

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use clap::Subcommand;
 use serde_json::json;
 
@@ -36,6 +38,17 @@ pub(super) enum CaCommand {
         name: CaName,
         /// The certificate, PEM.
         file: PathBuf,
+    },
+    /// Bring its revocation list, or take it away. Devices whose certificates are on it are refused.
+    Crl {
+        /// Its name.
+        name: CaName,
+        /// The list, PEM or DER.
+        #[arg(required_unless_present = "remove", conflicts_with = "remove")]
+        file: Option<PathBuf>,
+        /// Take the list away: nothing is revoked then.
+        #[arg(long)]
+        remove: bool,
     },
     /// Show an authority.
     Show {
@@ -79,6 +92,21 @@ pub(super) async fn run(common: &Common, command: CaCommand) -> Result<(), CliEr
             let body = json!({ "certificate": pem(&file)? });
             let answer = session.api.post(&session.path(&["authorities", name.as_str(), "verify"]), &body).await?;
             out.done(format!("Authority {name} is proven."), &answer)
+        }
+        CaCommand::Crl { name, file, remove } => {
+            let path = session.path(&["authorities", name.as_str(), "crl"]);
+            let Some(file) = file.filter(|_| !remove) else {
+                let answer = session.api.delete(&path).await?;
+                return out.done(format!("Nothing of {name} is revoked any more."), &answer);
+            };
+            let bytes = std::fs::read(&file).map_err(|source| CliError::Read { path: file.clone(), source })?;
+            let list = match String::from_utf8(bytes) {
+                Ok(pem) => pem,
+                Err(der) => STANDARD.encode(der.as_bytes()),
+            };
+            let answer = session.api.put(&path, &json!({ "crl": list })).await?;
+            let (revoked, next) = (text(answer.pointer("/crl/revoked")), text(answer.pointer("/crl/nextUpdate")));
+            out.done(format!("{revoked} certificates of {name} are revoked. The next list is due at {next}."), &answer)
         }
         CaCommand::Show { name } => {
             let answer = session.api.get(&session.path(&["authorities", name.as_str()])).await?;

@@ -37,6 +37,9 @@ pub(super) struct TermsArgs {
     /// Whether a device may come back with another key.
     #[arg(long, value_name = "HOW", default_value = "refuse")]
     key_change: KeyChangeName,
+    /// Take a device's expired certificate when it comes back with the key that it registered with.
+    #[arg(long)]
+    take_expired: bool,
     /// Leave a device on its hub when it registers again.
     #[arg(long)]
     keep_hub: bool,
@@ -94,6 +97,9 @@ impl TermsArgs {
         body.insert("enabled".to_owned(), (!self.disabled).into());
         body.insert("manufacturing".to_owned(), self.manufacturing.as_str().into());
         body.insert("keyChange".to_owned(), self.key_change.as_str().into());
+        if self.take_expired {
+            body.insert("expiredCertificates".to_owned(), "reprovision".into());
+        }
         body.insert(
             "reprovision".to_owned(),
             json!({

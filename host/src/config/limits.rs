@@ -82,6 +82,8 @@ limits! {
     CertificateRules in "certificates" {
         /// How far a device's certificate may lie in the future or in the past, for clocks that are not quite right.
         clock_skew_minutes: u64 = 5, 0 to 1440, "minutes", "the device is refused: its certificate is not valid now";
+        /// How long a revocation list counts after its next one was due.
+        stale_crl_hours: u64 = 72, 0 to 87_600, "hours", "the authority's devices are refused until the next list is there";
     }
 
     /// The connections of each of the two listeners.

@@ -104,6 +104,9 @@ pub struct CertificateAuthority {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+    /// Its revocation list, DER.
+    #[serde(default)]
+    pub crl: Option<Vec<u8>>,
 }
 
 /// What becomes of an enrollment's devices.
@@ -118,6 +121,9 @@ pub struct Terms {
     pub manufacturers: Option<Vec<ManufacturerId>>,
     /// Whether a device may come back with another key.
     pub key_change: KeyChange,
+    /// Whether a device may come back with a certificate that has expired.
+    #[serde(default)]
+    pub expired_certificates: ExpiredCertificates,
     /// What happens on a further registration.
     pub reprovision: ReprovisionPolicy,
     /// The hubs that its devices may get; all linked ones when absent.
@@ -195,6 +201,18 @@ pub enum KeyChange {
     Refuse,
     /// It may: for fleets that renew certificates with new keys.
     Allow,
+}
+
+/// Whether a device may come back with a certificate that has expired.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ExpiredCertificates {
+    /// It may not.
+    #[default]
+    Refuse,
+    /// It may, with the key with which it registered before: for devices that were in a warehouse when it expired. The
+    /// certificates of its authorities must still be valid.
+    Reprovision,
 }
 
 /// What happens when a device registers again.

@@ -9,8 +9,8 @@ use serde_json::{Map, json};
 use crate::attestation::symmetric_key::SymmetricKey;
 use crate::clock::Ambient;
 use crate::enrollment::{
-    Allocation, CertificatePin, EnrollmentRef, Individual, IndividualAttestation, InitialTwin, KeyChange,
-    Manufacturing, PolicyBinding, ReprovisionPolicy, SealedKeys, Terms,
+    Allocation, CertificatePin, EnrollmentRef, ExpiredCertificates, Individual, IndividualAttestation, InitialTwin,
+    KeyChange, Manufacturing, PolicyBinding, ReprovisionPolicy, SealedKeys, Terms,
 };
 use crate::json::JsonText;
 use crate::names::{Digest, IdScope};
@@ -69,6 +69,7 @@ fn individual(owner: &EnrollmentRef, ambient: &Ambient) -> Option<Individual> {
             manufacturing: Manufacturing::Required,
             manufacturers: None,
             key_change: KeyChange::Refuse,
+            expired_certificates: ExpiredCertificates::Refuse,
             reprovision: ReprovisionPolicy::default(),
             hubs: None,
             allocation: Allocation {

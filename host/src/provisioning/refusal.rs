@@ -252,28 +252,27 @@ impl Cause {
     }
 }
 
-/// Tells the operator why a device was refused: in the log now, in the ledger soon. A flood of refusals is logged in
-/// full and kept as far as the store keeps up with it; what strangers can cause, only so much of.
+/// Tells the operator why a device was refused: in the log at once, in the ledger soon, and neither before the device has
+/// its answer: a longer text must not make a longer wait. A flood of refusals is logged in full and kept as far as the
+/// store keeps up with it; what strangers can cause, only so much of.
 pub(super) fn report(service: &Arc<Service>, request: &Request, cause: &Cause) {
-    tracing::warn!(
-        tracking_id = %request.tracking_id, scope = %request.scope, registration_id = %request.registration_id,
-        source = %request.source, cause = cause.code(), "refused: {cause}"
-    );
     service.metrics.refused(cause.code());
-    if cause.is_a_strangers() && !service.throttle.keeps_a_strangers() {
-        return;
-    }
-    let Ok(permit) = Arc::clone(&service.refusals_being_kept).try_acquire_owned() else {
-        return;
-    };
-    let kind = EntryKind::Refused { cause: cause.code().to_owned(), detail: cause.to_string() };
-    let entry = Entry { kind, ..under_way::entry_of(request) };
-    let service = Arc::clone(service);
+    let (service, cause, entry) = (Arc::clone(service), cause.clone(), under_way::entry_of(request));
     tokio::spawn(async move {
-        if let Err(error) = service.store.record_entry(entry).await {
+        tracing::warn!(
+            tracking_id = %entry.tracking_id, scope = entry.scope.as_ref().map(IdScope::as_str),
+            registration_id = entry.registration_id, source = entry.source, cause = cause.code(), "refused: {cause}"
+        );
+        if cause.is_a_strangers() && !service.throttle.keeps_a_strangers() {
+            return;
+        }
+        let Ok(_permit) = Arc::clone(&service.refusals_being_kept).try_acquire_owned() else {
+            return;
+        };
+        let kind = EntryKind::Refused { cause: cause.code().to_owned(), detail: cause.to_string() };
+        if let Err(error) = service.store.record_entry(Entry { kind, ..entry }).await {
             tracing::warn!(%error, "a refusal could not be kept");
         }
-        drop(permit);
     });
 }
 

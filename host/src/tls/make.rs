@@ -1,8 +1,9 @@
 //! Certificates of our own: the CA and the server certificate of a data folder, and a factory for the demo.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType,
+    SerialNumber,
 };
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -97,6 +98,33 @@ impl Authority {
             });
         }
         self.issue(params)
+    }
+
+    /// A certificate for somebody's key, as it is asked for; DER.
+    pub fn sign(&self, mut params: CertificateParams, key: &KeyPair) -> Result<Vec<u8>, TlsError> {
+        params.use_authority_key_identifier_extension = true;
+        Ok(params.signed_by(key, &self.issuer)?.der().to_vec())
+    }
+
+    /// A revocation list of this authority: serial numbers, and how many days until the next one is due, which may be past.
+    pub fn revocation_list(&self, serials: &[Vec<u8>], now: Timestamp, days: i64) -> Result<Vec<u8>, TlsError> {
+        let seconds = i64::try_from(now.as_secs()).unwrap_or_default();
+        let now = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let revoked = serials.iter().map(|serial| RevokedCertParams {
+            serial_number: SerialNumber::from_slice(serial),
+            revocation_time: now,
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let list = CertificateRevocationListParams {
+            this_update: now - Duration::days(400),
+            next_update: now + Duration::days(days),
+            crl_number: SerialNumber::from(1_u64),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        Ok(list.signed_by(&self.issuer)?.der().to_vec())
     }
 
     fn issue(&self, mut params: CertificateParams) -> Result<Issued, TlsError> {

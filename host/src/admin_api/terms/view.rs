@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use super::attestation::{PinBody, TellOnce, TokenBody};
 use crate::attestation::x509::pem;
 use crate::enrollment::{
-    Allocation, CertificatePin, Group, GroupAttestation, Individual, IndividualAttestation, KeyChange, Manufacturing,
-    PolicyBinding, ReprovisionPolicy, Terms,
+    Allocation, CertificatePin, ExpiredCertificates, Group, GroupAttestation, Individual, IndividualAttestation,
+    KeyChange, Manufacturing, PolicyBinding, ReprovisionPolicy, Terms,
 };
 use crate::names::Digest;
 
@@ -118,6 +118,7 @@ pub(in crate::admin_api) struct TermsView {
     #[serde(skip_serializing_if = "Option::is_none")]
     manufacturers: Option<Vec<String>>,
     key_change: KeyChange,
+    expired_certificates: ExpiredCertificates,
     reprovision: ReprovisionPolicy,
     /// The hubs that devices may get; every linked one when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -228,6 +229,7 @@ fn terms_view(terms: &Terms) -> TermsView {
         manufacturing: terms.manufacturing,
         manufacturers: terms.manufacturers.as_ref().map(|all| all.iter().map(ToString::to_string).collect()),
         key_change: terms.key_change,
+        expired_certificates: terms.expired_certificates,
         reprovision: terms.reprovision,
         hubs: terms.hubs.as_ref().map(|hubs| hubs.iter().map(ToString::to_string).collect()),
         allocation: AllocationView {

@@ -45,6 +45,25 @@ pub enum ChainError {
         /// The one that was shown.
         shown: Digest,
     },
+    /// Its issuer has taken it back.
+    #[error("{which} is revoked: it is on the revocation list of {issuer:?}")]
+    Revoked {
+        /// Which one.
+        which: Which,
+        /// Whose list.
+        issuer: String,
+    },
+    /// Nobody knows whether it was taken back.
+    #[error(
+        "the revocation list of {issuer:?} is out of date since {since}; bring the next one (landfall ca crl), or give more \
+         grace (certificates.stale_crl_hours)"
+    )]
+    StaleRevocations {
+        /// Whose list.
+        issuer: String,
+        /// When the next one was due.
+        since: String,
+    },
     /// The enrollment has nothing to verify up to.
     #[error("the enrollment has no usable certificate authority")]
     NoAnchors,

@@ -37,6 +37,20 @@ pub enum CertificateTextError {
     Certificate(#[from] Flaw),
 }
 
+/// The DER of the one revocation list in a text: PEM, or base64 of DER. Whether it is one is judged by those who use it.
+///
+/// # Errors
+///
+/// When the text is neither.
+pub fn crl_from(text: &str) -> Result<Vec<u8>, CertificateTextError> {
+    let text = text.trim();
+    if text.starts_with("-----BEGIN") {
+        let list = rustls_pki_types::CertificateRevocationListDer::from_pem_slice(text.as_bytes());
+        return list.map(|list| list.to_vec()).map_err(|error| CertificateTextError::Pem(error.to_string()));
+    }
+    from_base64(text.as_bytes()).ok_or(CertificateTextError::Encoding)
+}
+
 /// The DER of the one certificate in a text. It can be read as a certificate; whether it is acceptable is judged by
 /// those who use it.
 ///

@@ -26,8 +26,8 @@ use super::load::{Plan, Seen};
 use crate::clock::Ambient;
 use crate::config::{Config, Server as Addresses, ThrottleLimits};
 use crate::enrollment::{
-    Allocation, CertificateAuthority, Group, GroupAttestation, InitialTwin, KeyChange, Manufacturing, PolicyBinding,
-    ReprovisionPolicy, Terms,
+    Allocation, CertificateAuthority, ExpiredCertificates, Group, GroupAttestation, InitialTwin, KeyChange,
+    Manufacturing, PolicyBinding, ReprovisionPolicy, Terms,
 };
 use crate::folder::DataFolder;
 use crate::hub::{Connector, Hub, HubState};
@@ -248,6 +248,7 @@ async fn fill(
         name: "factory".parse()?,
         der: factory.certificate_der.clone(),
         verified: true,
+        crl: None,
         verification_code: None,
         created_at: now,
         updated_at: now,
@@ -262,6 +263,7 @@ async fn fill(
         manufacturing: Manufacturing::Required,
         manufacturers: None,
         key_change: KeyChange::Refuse,
+        expired_certificates: ExpiredCertificates::Refuse,
         reprovision: ReprovisionPolicy::default(),
         hubs: None,
         allocation: Allocation {

@@ -6,7 +6,7 @@ use super::{Proven, Shown};
 use crate::attestation::x509::{self, PresentedChain, VerifyPolicy};
 use crate::catalogue::ScopeCatalogue;
 use crate::enrollment::selection::{self, Selected, SelectionError};
-use crate::enrollment::{EnrollmentRef, IndividualAttestation};
+use crate::enrollment::{EnrollmentRef, ExpiredCertificates, IndividualAttestation};
 use crate::names::Digest;
 use crate::policy::call::{Attestation, Label};
 use crate::provisioning::Request;
@@ -26,7 +26,8 @@ pub(super) async fn prove(
     }
     let selected = selected?;
     let pinned_here = matches!(&selected, Selected::Individual(_));
-    let proven = match attest(service, request, scope, selected, chain) {
+    let waived = expiry_is_waived(service, request, &selected, chain).await?;
+    let proven = match attest(service, request, scope, selected, chain, waived) {
         Ok(proven) => proven,
         Err(cause) => {
             if pinned_here {
@@ -42,14 +43,35 @@ pub(super) async fn prove(
     Ok(proven)
 }
 
+/// Whether the device's own certificate may have expired: its enrollment says so, and the device registered before with
+/// this very key.
+async fn expiry_is_waived(
+    service: &Service,
+    request: &Request,
+    selected: &Selected,
+    chain: &PresentedChain,
+) -> Result<bool, RegisterError> {
+    let terms = match selected {
+        Selected::Individual(individual) => &individual.terms,
+        Selected::Group(bound) => &*bound.terms,
+    };
+    if terms.expired_certificates == ExpiredCertificates::Refuse {
+        return Ok(false);
+    }
+    let before = service.store.registration(&request.scope, &request.registration_id).await?;
+    let bound = before.and_then(|before| before.key_identity);
+    Ok(bound == Some(chain.leaf().spki_sha256()))
+}
+
 fn attest(
     service: &Service,
     request: &Request,
     scope: &ScopeCatalogue,
     selected: Selected,
     chain: &PresentedChain,
+    ignore_expiry: bool,
 ) -> Result<Proven, Cause> {
-    let policy = VerifyPolicy { now: request.received_at, ..service.verify_policy() };
+    let policy = VerifyPolicy { now: request.received_at, ignore_expiry, ..service.verify_policy() };
     let leaf = chain.leaf();
     let shown = Shown {
         mechanism: Attestation::X509,
@@ -99,7 +121,9 @@ fn attest(
             if !group.terms.enabled {
                 return Err(Cause::EnrollmentDisabled(name));
             }
+            let grace = service.config.certificates.stale_crl_hours.saturating_mul(3600);
             x509::verify_group(chain, &bound.anchors, &policy)
+                .and_then(|path| x509::not_revoked(chain, &path, &bound.anchors, scope.crls(), policy.now, grace))
                 .map_err(|reason| Cause::Certificate { enrollment: name, reason })?;
             Ok(Proven {
                 enrollment: EnrollmentRef::Group(group.id.clone()),

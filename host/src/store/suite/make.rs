@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::enrollment::{
-    Allocation, CertificateAuthority, CertificatePin, EnrollmentRef, Group, GroupAttestation, Individual,
-    IndividualAttestation, InitialTwin, KeyChange, Manufacturing, PolicyBinding, ReprovisionPolicy, Terms,
+    Allocation, CertificateAuthority, CertificatePin, EnrollmentRef, ExpiredCertificates, Group, GroupAttestation,
+    Individual, IndividualAttestation, InitialTwin, KeyChange, Manufacturing, PolicyBinding, ReprovisionPolicy, Terms,
 };
 use crate::hub::{Connector, Hub, HubState};
 use crate::json::JsonText;
@@ -164,6 +164,7 @@ pub(crate) fn terms(etag: &str, plugin: &str) -> Terms {
         manufacturing: Manufacturing::Required,
         manufacturers: None,
         key_change: KeyChange::Refuse,
+        expired_certificates: ExpiredCertificates::Refuse,
         reprovision: ReprovisionPolicy::default(),
         hubs: None,
         allocation: Allocation { selection: binding(plugin), fallback: None, grouping: vec![binding("table")] },
@@ -193,6 +194,7 @@ pub(crate) fn authority(name: &str, der: &str) -> CertificateAuthority {
         name: name.parse().unwrap(),
         der: der.as_bytes().to_vec(),
         verified: true,
+        crl: None,
         verification_code: None,
         created_at: Timestamp::from_millis(1),
         updated_at: Timestamp::from_millis(1),
