@@ -18,8 +18,9 @@ use crate::secret::sealing::{SealError, SealingKey};
 
 /// An enrollment of nobody, with keys and with what opens them.
 pub struct Decoy {
-    /// As the store keeps one.
-    encoded: Vec<u8>,
+    /// As the store keeps one: with a certificate, and with keys.
+    pinned: Vec<u8>,
+    shared: Vec<u8>,
     sealed: SealedKeys,
     owner: EnrollmentRef,
     scope: IdScope,
@@ -33,13 +34,24 @@ impl Decoy {
         let sealing = SealingKey::new(&ambient.random::<32>()).ok()?;
         let keys = [SymmetricKey::generate(ambient.random()), SymmetricKey::generate(ambient.random())];
         let sealed = SealedKeys::seal(&keys, &owner, &scope, &sealing, ambient);
-        let encoded = rmp_serde::to_vec_named(&individual(&owner, ambient)?).ok()?;
-        Some(Self { encoded, sealed, owner, scope, sealing })
+        let certificate = vec![0; 500];
+        let pinned = IndividualAttestation::X509 {
+            primary: CertificatePin { sha256: Digest::of(&certificate), der: Some(certificate) },
+            secondary: None,
+        };
+        let encoded = |attestation| rmp_serde::to_vec_named(&individual(&owner, attestation, ambient)?).ok();
+        let (pinned, shared) = (encoded(pinned)?, encoded(IndividualAttestation::SymmetricKey(sealed.clone()))?);
+        Some(Self { pinned, shared, sealed, owner, scope, sealing })
     }
 
-    /// Reads an enrollment, as it is done for one that stands.
-    pub(super) fn read(&self) {
-        drop(std::hint::black_box(rmp_serde::from_slice::<Individual>(&self.encoded)));
+    /// Reads an enrollment with a certificate, as it is done for one that stands.
+    pub(super) fn read_pinned(&self) {
+        drop(std::hint::black_box(rmp_serde::from_slice::<Individual>(&self.pinned)));
+    }
+
+    /// Reads one with keys.
+    pub(super) fn read_shared(&self) {
+        drop(std::hint::black_box(rmp_serde::from_slice::<Individual>(&self.shared)));
     }
 
     /// Opens the keys: the same work as for keys that are there.
@@ -48,10 +60,9 @@ impl Decoy {
     }
 }
 
-/// A plain one: a certificate of the usual size, and the shipped policies.
-fn individual(owner: &EnrollmentRef, ambient: &Ambient) -> Option<Individual> {
+/// A plain one, with the shipped policies.
+fn individual(owner: &EnrollmentRef, attestation: IndividualAttestation, ambient: &Ambient) -> Option<Individual> {
     let EnrollmentRef::Individual(registration_id) = owner.clone() else { return None };
-    let certificate = vec![0; 500];
     let policy = |plugin: &str, settings| {
         Some(PolicyBinding { plugin: plugin.parse().ok()?, revision: None, settings: JsonText::of(&settings) })
     };
@@ -60,10 +71,7 @@ fn individual(owner: &EnrollmentRef, ambient: &Ambient) -> Option<Individual> {
     Some(Individual {
         registration_id,
         device_id: None,
-        attestation: IndividualAttestation::X509 {
-            primary: CertificatePin { sha256: Digest::of(&certificate), der: Some(certificate) },
-            secondary: None,
-        },
+        attestation,
         terms: Terms {
             enabled: true,
             manufacturing: Manufacturing::Required,

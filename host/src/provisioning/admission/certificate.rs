@@ -22,7 +22,7 @@ pub(super) async fn prove(
 ) -> Result<Proven, RegisterError> {
     let selected = selection::select(&*service.store, scope, &request.registration_id, chain).await;
     if let Err(SelectionError::Refused(_)) = &selected {
-        service.decoy.read();
+        service.decoy.read_pinned();
     }
     let selected = selected?;
     let pinned_here = matches!(&selected, Selected::Individual(_));

@@ -47,7 +47,7 @@ pub(super) async fn prove(
         (Some(individual), _) => of_individual(request, scope, individual, own)?,
         (None, Some(group)) => of_group(request, &group)?,
         (None, None) => {
-            service.decoy.read();
+            service.decoy.read_shared();
             return Err(Cause::NotEnrolledByKey(id.clone()).into());
         }
     };
@@ -60,7 +60,7 @@ pub(super) fn pretend(service: &Service, request: &Request) {
     if let Some(scope) = service.scope(&service.config.server.scope) {
         signer(&scope, request, token);
     }
-    service.decoy.read();
+    service.decoy.read_shared();
     // Nobody looks at what comes of it.
     let _ = own_key_has_signed(service, request, None, token);
 }

@@ -1,0 +1,238 @@
+//! Requests of every kind of credential, changed in any place.
+//!
+//! A good request of each kind is changed (bytes flipped, cut, doubled, swapped with those of another) in its path, its
+//! token or its body, and sent over the real listener. Whatever comes of it is an answer that is not "our fault": a panic
+//! would close the connection, and a fault would be a 500.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use http::{HeaderValue, Method};
+use landfall::client::{self, Client};
+use landfall::clock::Ambient;
+use serde_json::{Value, json};
+
+use crate::chance::Chance;
+use crate::world::{World, group};
+
+/// What was answered.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// How often each status.
+    pub statuses: BTreeMap<u16, u64>,
+    /// What was our fault: the requests, as they were sent.
+    pub faults: Vec<String>,
+}
+
+/// Sends so many changed requests.
+///
+/// # Errors
+///
+/// When nothing can be sent at all.
+pub async fn send(requests: u64, seed: u64) -> Result<Report, String> {
+    let world = World::new().await;
+    let originals = originals(&world).await;
+    let mut report = Report::default();
+    let mut tasks = tokio::task::JoinSet::new();
+    let share = requests.div_ceil(LANES);
+    for lane in 0..LANES {
+        let lane = Lane {
+            address: world.server().device_addr,
+            tls: world.tls(None),
+            scope: world.scope.to_string(),
+            originals: originals.clone(),
+            chance: Chance::new(seed.wrapping_mul(1_000_003).wrapping_add(lane)),
+        };
+        tasks.spawn(lane.run(share));
+    }
+    while let Some(done) = tasks.join_next().await {
+        let lane = done.map_err(|error| error.to_string())??;
+        for (status, count) in lane.statuses {
+            *report.statuses.entry(status).or_default() += count;
+        }
+        report.faults.extend(lane.faults);
+    }
+    // It still serves.
+    let device = world.device("after-all-of-it").await;
+    if device.register().await.status != 200 {
+        report.faults.push("a good device is not served any more".to_owned());
+    }
+    Ok(report)
+}
+
+/// A good request.
+#[derive(Clone)]
+struct Original {
+    id: String,
+    authorization: Option<String>,
+    body: String,
+}
+
+/// One of each kind. That of a certificate goes over connections without one: what a request says is changed here, and
+/// certificates have their own tests.
+async fn originals(world: &World) -> Vec<Original> {
+    let without_x509 = |member: &str, value: Value| {
+        let mut enrollment = group("factory");
+        if let Some(members) = enrollment.as_object_mut() {
+            members.remove("x509");
+        }
+        enrollment[member] = value;
+        enrollment
+    };
+    let told = world.put("enrollments/shared", &without_x509("symmetricKey", json!({}))).await;
+    world.put("enrollment-groups/shared", &without_x509("symmetricKey", json!({}))).await;
+    let issuer = json!({ "issuer": "https://localhost:1", "audiences": ["a"] });
+    world.put("enrollment-groups/tokens", &without_x509("token", issuer)).await;
+    world.record("shared", None).await;
+    let key = told["symmetricKey"]["primaryKey"].as_str().and_then(|key| STANDARD.decode(key).ok()).unwrap_or_default();
+    let expires = Ambient::system().now().as_secs() + 100_000;
+    let resource = format!("{}%2Fregistrations%2Fshared", world.scope);
+    let signed = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), format!("{resource}\n{expires}").as_bytes());
+    let signature = STANDARD.encode(signed).replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
+    let shared = format!("SharedAccessSignature sr={resource}&sig={signature}&se={expires}&skn=registration");
+    let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let head = part(json!({ "alg": "ES256", "kid": "k1", "typ": "at+jwt" }));
+    let claims = part(json!({ "iss": "https://localhost:1", "aud": "a", "exp": expires, "sub": "token" }));
+    let bearer = format!("Bearer {head}.{claims}.{}", URL_SAFE_NO_PAD.encode([7; 64]));
+    let area = storage_key();
+    world.put("enrollments/chip", &without_x509("tpm", json!({ "endorsementKey": area }))).await;
+    let chip = json!({ "registrationId": "chip", "tpm": { "endorsementKey": area, "storageRootKey": area } });
+    let plain = |id: &str| json!({ "registrationId": id, "payload": { "a": [1, 2.5, "x", null] } }).to_string();
+    vec![
+        Original { id: "nobody".to_owned(), authorization: None, body: plain("nobody") },
+        Original { id: "shared".to_owned(), authorization: Some(shared.clone()), body: plain("shared") },
+        Original { id: "token".to_owned(), authorization: Some(bearer), body: plain("token") },
+        Original { id: "chip".to_owned(), authorization: None, body: chip.to_string() },
+        Original { id: "chip".to_owned(), authorization: Some(shared), body: chip.to_string() },
+    ]
+}
+
+/// The public area of a storage key (RSA-2048), base64.
+fn storage_key() -> String {
+    let mut area = vec![0, 1, 0, 0x0b, 0, 3, 4, 0x72, 0, 0, 0, 6, 0, 128, 0, 0x43, 0, 0x10, 8, 0, 0, 0, 0, 0, 1, 0];
+    area.extend([0xc1; 256]);
+    let size = u16::try_from(area.len()).unwrap_or_default().to_be_bytes();
+    STANDARD.encode([size.as_slice(), &area].concat())
+}
+
+struct Lane {
+    address: std::net::SocketAddr,
+    tls: Arc<rustls::ClientConfig>,
+    scope: String,
+    originals: Vec<Original>,
+    chance: Chance,
+}
+
+impl Lane {
+    async fn run(mut self, requests: u64) -> Result<Report, String> {
+        let mut report = Report::default();
+        let mut connection: Option<Client> = None;
+        for number in 0..requests {
+            // A connection carries 1000 requests.
+            if number % 900 == 0 || connection.is_none() {
+                let opened = Client::connect(self.address, "localhost", Arc::clone(&self.tls)).await;
+                connection = Some(opened.map_err(|error| error.to_string())?);
+            }
+            let (method, path, authorization, body) = self.draw();
+            let mut headers = client::headers(&[("content-type", "application/json")]);
+            if let Some(value) = authorization.as_ref().and_then(|text| HeaderValue::from_bytes(text).ok()) {
+                headers.insert(http::header::AUTHORIZATION, value);
+            }
+            let Some(open) = connection.as_mut() else { continue };
+            let shown = || {
+                let token = authorization.as_ref().map(|text| String::from_utf8_lossy(text).into_owned());
+                format!("{method} {path} {token:?} {:?}", String::from_utf8_lossy(&body))
+            };
+            match open.send(method.clone(), &path, headers, body.clone()).await {
+                Ok(answer) => {
+                    *report.statuses.entry(answer.status.as_u16()).or_default() += 1;
+                    if answer.status == 500 {
+                        report.faults.push(shown());
+                    }
+                    if matches!(answer.status.as_u16(), 400 | 408 | 413 | 431) {
+                        // The server may close after these.
+                        connection = None;
+                    }
+                }
+                // The path is none that a client could send.
+                Err(client::ClientError::Http(_)) => {}
+                Err(error) => {
+                    report.faults.push(format!("{error}: {}", shown()));
+                    connection = None;
+                }
+            }
+        }
+        Ok(report)
+    }
+
+    fn draw(&mut self) -> (Method, String, Option<Vec<u8>>, Vec<u8>) {
+        let original = self.chance.pick(&self.originals).cloned();
+        let Some(original) = original else { return (Method::GET, "/".to_owned(), None, Vec::new()) };
+        let mut path = format!("/{}/registrations/{}/register?api-version=2021-06-01", self.scope, original.id);
+        let mut method = Method::PUT;
+        if self.chance.percent(20) {
+            method = Method::GET;
+            path = path.replace("/register?", "/operations/4.0123456789abcdef.01a20a56-fd99-7734-b34b-85351176fcfe?");
+        } else if self.chance.percent(10) {
+            method = Method::POST;
+            path = path.replace("/register?", "?");
+        }
+        let mut authorization = original.authorization.map(String::into_bytes);
+        let mut body = original.body.into_bytes();
+        for _ in 0..self.chance.between(1, 4) {
+            match self.chance.between(0, 10) {
+                0..4 => self.change(&mut body),
+                4..9 => match &mut authorization {
+                    Some(text) => self.change(text),
+                    None => self.change(&mut body),
+                },
+                _ => {
+                    let mut bytes = path.into_bytes();
+                    self.change(&mut bytes);
+                    path = bytes.iter().map(|byte| if byte.is_ascii_graphic() { char::from(*byte) } else { '~' }).collect();
+                    if !path.starts_with('/') {
+                        path.insert(0, '/');
+                    }
+                }
+            }
+        }
+        (method, path, authorization, body)
+    }
+
+    /// Changes some bytes.
+    fn change(&mut self, bytes: &mut Vec<u8>) {
+        let length = u64::try_from(bytes.len()).unwrap_or_default();
+        let at = usize::try_from(self.chance.between(0, length.max(1))).unwrap_or_default();
+        let count = usize::try_from(self.chance.between(1, 9)).unwrap_or_default();
+        let end = at.saturating_add(count).min(bytes.len());
+        let drawn = self.chance.draw().to_le_bytes();
+        match self.chance.between(0, 6) {
+            0 => {
+                if let (Some(byte), [mask, ..]) = (bytes.get_mut(at), drawn) {
+                    *byte ^= mask.max(1);
+                }
+            }
+            1 => bytes.truncate(at),
+            2 => drop(bytes.drain(at.min(end)..end)),
+            3 => {
+                let copied = bytes.get(at.min(end)..end).unwrap_or_default().to_vec();
+                let many = usize::try_from(self.chance.between(1, 200)).unwrap_or_default();
+                let inserted = copied.repeat(many);
+                drop(bytes.splice(at.min(bytes.len())..at.min(bytes.len()), inserted));
+            }
+            4 => drop(bytes.splice(at.min(end)..end, drawn)),
+            _ => {
+                let odd = [&b"\0"[..], b"\"", b"{", b"[[[[", b"%00", b"%", b"=", b"&", b"..", b"-1", b"1e999", b"null"];
+                let inserted = self.chance.pick(&odd).copied().unwrap_or_default();
+                let at = at.min(bytes.len());
+                drop(bytes.splice(at..at, inserted.iter().copied()));
+            }
+        }
+    }
+}
+
+/// Connections at once.
+const LANES: u64 = 8;
