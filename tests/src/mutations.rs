@@ -38,10 +38,11 @@ pub async fn send(requests: u64, seed: u64) -> Result<Report, String> {
     let mut report = Report::default();
     let mut tasks = tokio::task::JoinSet::new();
     let share = requests.div_ceil(LANES);
+    let certified = world.device("certified").await;
     for lane in 0..LANES {
         let lane = Lane {
             address: world.server().device_addr,
-            tls: world.tls(None),
+            tls: if lane % 2 == 0 { world.tls(None) } else { Arc::clone(&certified.tls) },
             scope: world.scope.to_string(),
             originals: originals.clone(),
             chance: Chance::new(seed.wrapping_mul(1_000_003).wrapping_add(lane)),
@@ -71,8 +72,7 @@ struct Original {
     body: String,
 }
 
-/// One of each kind. That of a certificate goes over connections without one: what a request says is changed here, and
-/// certificates have their own tests.
+/// One of each kind. Every other connection shows a certificate, which no change reaches: certificates have their own tests.
 async fn originals(world: &World) -> Vec<Original> {
     let without_x509 = |member: &str, value: Value| {
         let mut enrollment = group("factory");
@@ -103,6 +103,7 @@ async fn originals(world: &World) -> Vec<Original> {
     let plain = |id: &str| json!({ "registrationId": id, "payload": { "a": [1, 2.5, "x", null] } }).to_string();
     vec![
         Original { id: "nobody".to_owned(), authorization: None, body: plain("nobody") },
+        Original { id: "certified".to_owned(), authorization: None, body: plain("certified") },
         Original { id: "shared".to_owned(), authorization: Some(shared.clone()), body: plain("shared") },
         Original { id: "token".to_owned(), authorization: Some(bearer), body: plain("token") },
         Original { id: "chip".to_owned(), authorization: None, body: chip.to_string() },
@@ -158,7 +159,7 @@ impl Lane {
                     }
                 }
                 // The path is none that a client could send.
-                Err(client::ClientError::Http(_)) => {}
+                Err(client::ClientError::Request(_)) => {}
                 Err(error) => {
                     report.faults.push(format!("{error}: {}", shown()));
                     connection = None;
@@ -192,7 +193,10 @@ impl Lane {
                 _ => {
                     let mut bytes = path.into_bytes();
                     self.change(&mut bytes);
-                    path = bytes.iter().map(|byte| if byte.is_ascii_graphic() { char::from(*byte) } else { '~' }).collect();
+                    path = bytes
+                        .iter()
+                        .map(|byte| if byte.is_ascii_graphic() { char::from(*byte) } else { '~' })
+                        .collect();
                     if !path.starts_with('/') {
                         path.insert(0, '/');
                     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use landfall_tests::{crash, power, timing};
+use landfall_tests::{crash, mutations, power, timing};
 
 /// Proves what Landfall promises, at length. Every run prints its seed, and the same seed runs the same.
 #[derive(Parser)]
@@ -61,6 +61,15 @@ enum Promise {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Whatever a request says, it gets an answer that is not the server's fault.
+    Mutations {
+        /// How many requests, over all kinds of credentials.
+        #[arg(long, default_value_t = 1_000_000)]
+        requests: u64,
+        /// How they are changed is drawn from this.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// The process that `kill-child` kills: registers devices and prints what was acknowledged.
     #[command(hide = true)]
     KillVictim {
@@ -77,6 +86,7 @@ fn main() -> ExitCode {
         Promise::Kill { cycles, seed, binary } => prove_kill_server(cycles, seed, binary),
         Promise::KillChild { cycles, seed } => prove_kill(cycles, seed),
         Promise::Timing { requests, seed } => prove_timing(requests, seed),
+        Promise::Mutations { requests, seed } => prove_mutations(requests, seed),
         Promise::KillVictim { folder, cycle } => crash::victim::run(&folder, cycle),
     };
     match held {
@@ -134,6 +144,24 @@ fn prove_timing(requests: usize, seed: u64) -> Result<(), String> {
         );
     }
     Ok(())
+}
+
+fn prove_mutations(requests: u64, seed: u64) -> Result<(), String> {
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
+    let begun = landfall::clock::instant();
+    let report = runtime.block_on(mutations::send(requests, seed))?;
+    let answered: u64 = report.statuses.values().sum();
+    let statuses: Vec<String> = report.statuses.iter().map(|(status, count)| format!("{count} of {status}")).collect();
+    println!(
+        "{answered} changed requests answered from seed {seed}, {:.1} s: {}; {} faults",
+        begun.elapsed().as_secs_f64(),
+        statuses.join(", "),
+        report.faults.len(),
+    );
+    for fault in report.faults.iter().take(MOST_PRINTED) {
+        println!("  {}", fault.escape_debug());
+    }
+    if report.faults.is_empty() { Ok(()) } else { Err("a request met a fault of the server".to_owned()) }
 }
 
 fn prove_kill(cycles: u64, seed: u64) -> Result<(), String> {
