@@ -26,10 +26,15 @@ pub struct Issuers(Mutex<HashMap<Named, Arc<Slot>>>);
 /// An issuer, and whom it is trusted by: two enrollments may not share keys that one of them could have made up.
 type Named = (String, Option<String>);
 
-type Slot = tokio::sync::Mutex<Known>;
-
 /// What is known of an issuer.
 #[derive(Default)]
+struct Slot {
+    known: Mutex<Known>,
+    /// Held by whoever asks the issuer.
+    asking: tokio::sync::Mutex<()>,
+}
+
+#[derive(Clone, Default)]
 struct Known {
     keys: Option<(Instant, Arc<Vec<IssuerKey>>)>,
     asked: Option<Instant>,
@@ -47,35 +52,77 @@ impl Issuers {
             let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(slots.entry((rules.issuer.clone(), rules.ca_certificate.clone())).or_default())
         };
-        // Whoever comes while they are read waits for that, and does not ask again.
-        let mut known = slot.lock().await;
-        let now = clock::instant();
-        let age = |at: Instant| now.saturating_duration_since(at);
-        let current = known.keys.as_ref().is_some_and(|(read, keys)| age(*read) < RENEWED && token.has_key_among(keys));
-        let may_ask = known.asked.is_none_or(|asked| age(asked) >= PAUSE);
-        if !current && may_ask {
-            known.asked = Some(now);
-            match fetch::keys(rules).await {
-                Ok(keys) => {
-                    if known.trouble.take().is_some() {
-                        tracing::info!(issuer = rules.issuer, "the issuer of tokens answers again");
-                    }
-                    known.keys = Some((now, Arc::new(keys)));
+        // A token of a key that is known waits for nobody: old keys are renewed beside it, and an issuer that is away is no
+        // affair of whoever has a good token.
+        let known = slot.known();
+        if !known.has_key_for(token) && known.may_be_asked() {
+            let _asking = slot.asking.lock().await;
+            // Whoever waited here has the answer by now.
+            let known = slot.known();
+            if !known.has_key_for(token) && known.may_be_asked() {
+                slot.ask(rules).await;
+            }
+        } else if known.is_old() && known.may_be_asked() {
+            let (slot, rules) = (Arc::clone(&slot), rules.clone());
+            tokio::spawn(async move {
+                if let Ok(_asking) = slot.asking.try_lock() {
+                    slot.ask(&rules).await;
                 }
-                Err(error) => {
-                    let left = known.keys.as_ref().map(|(read, _)| FRESH.saturating_sub(age(*read)).as_secs() / 60);
-                    tracing::warn!(
-                        issuer = rules.issuer, %error, keys_good_for_minutes = left,
-                        "the keys of an issuer of tokens cannot be read; those that were read before are used"
-                    );
-                    known.trouble = Some(error.to_string());
+            });
+        }
+        let known = slot.known();
+        match known.keys {
+            Some((read, keys)) if read.elapsed() < FRESH => Ok(keys),
+            _ => Err(FetchError::Away(known.trouble.unwrap_or_else(|| "it was asked a moment ago".to_owned()))),
+        }
+    }
+}
+
+impl Slot {
+    fn known(&self) -> Known {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads the issuer's keys.
+    async fn ask(&self, rules: &TokenRules) {
+        let change =
+            |change: &dyn Fn(&mut Known)| change(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner));
+        let began = clock::instant();
+        change(&|known| known.asked = Some(began));
+        let fetched = tokio::time::timeout(PATIENCE, fetch::keys(rules)).await;
+        match fetched.unwrap_or_else(|_| Err(FetchError::TimedOut(PATIENCE.as_secs()))) {
+            Ok(keys) => {
+                if self.known().trouble.is_some() {
+                    tracing::info!(issuer = rules.issuer, "the issuer of tokens answers again");
                 }
+                let keys = Arc::new(keys);
+                change(&|known| (known.keys, known.trouble) = (Some((began, Arc::clone(&keys))), None));
+            }
+            Err(error) => {
+                let left = self.known().keys.map(|(read, _)| FRESH.saturating_sub(read.elapsed()).as_secs() / 60);
+                tracing::warn!(
+                    issuer = rules.issuer, %error, keys_good_for_minutes = left,
+                    "the keys of an issuer of tokens cannot be read; those that were read before are used"
+                );
+                let trouble = error.to_string();
+                change(&|known| known.trouble = Some(trouble.clone()));
             }
         }
-        match &known.keys {
-            Some((read, keys)) if age(*read) < FRESH => Ok(Arc::clone(keys)),
-            _ => Err(FetchError::Away(known.trouble.clone().unwrap_or_else(|| "it was asked a moment ago".to_owned()))),
-        }
+    }
+}
+
+impl Known {
+    /// Whether a key is known that is not too old, and that could have signed the token.
+    fn has_key_for(&self, token: &BearerToken) -> bool {
+        self.keys.as_ref().is_some_and(|(read, keys)| read.elapsed() < FRESH && token.has_key_among(keys))
+    }
+
+    fn is_old(&self) -> bool {
+        self.keys.as_ref().is_some_and(|(read, _)| read.elapsed() >= RENEWED)
+    }
+
+    fn may_be_asked(&self) -> bool {
+        self.asked.is_none_or(|asked| asked.elapsed() >= PAUSE)
     }
 }
 
@@ -83,5 +130,7 @@ impl Issuers {
 const RENEWED: Duration = Duration::from_secs(3600);
 /// How long keys are used when they cannot be.
 pub const FRESH: Duration = Duration::from_secs(24 * 3600);
+/// How long an issuer is waited for, all its addresses together.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two times that an issuer is asked.
 const PAUSE: Duration = Duration::from_secs(30);

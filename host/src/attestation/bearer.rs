@@ -79,8 +79,11 @@ pub enum BearerFlaw {
     #[error("the token demands extensions that are not understood (crit)")]
     Critical,
     /// It does not say who has issued it.
-    #[error("the token does not say who has issued it (iss)")]
+    #[error("the token does not say who has issued it (iss, an address of at most {MAX_ISSUER_BYTES} bytes)")]
     NoIssuer,
+    /// Another has issued it.
+    #[error("the token was issued by another issuer than the enrollment's (iss)")]
+    OtherIssuer,
     /// None of the issuer's keys has signed it.
     #[error("none of the issuer's keys has signed the token")]
     Signature,
@@ -134,7 +137,7 @@ impl BearerToken {
         if !ALGORITHMS.contains(&algorithm) {
             return Err(BearerFlaw::Algorithm);
         }
-        let issuer = said(&claims, "iss").ok_or(BearerFlaw::NoIssuer)?;
+        let issuer = said(&claims, "iss").filter(|said| said.len() <= MAX_ISSUER_BYTES).ok_or(BearerFlaw::NoIssuer)?;
         Ok(Self { text: Zeroizing::new(text.to_owned()), algorithm, kid: said(&head, "kid"), issuer })
     }
 
@@ -217,7 +220,7 @@ fn judge(
     skew_seconds: u64,
 ) -> Result<Verified, BearerFlaw> {
     if claims.get("iss").and_then(Value::as_str) != Some(rules.issuer.as_str()) {
-        return Err(BearerFlaw::NoIssuer);
+        return Err(BearerFlaw::OtherIssuer);
     }
     let is_ours = |value: &Value| value.as_str().is_some_and(|said| rules.audiences.iter().any(|ours| ours == said));
     let ours = match claims.get("aud") {
@@ -237,8 +240,12 @@ fn judge(
     if expires.plus(skew) <= now {
         return Err(BearerFlaw::Expired(expires));
     }
-    if let Some(begins) = seconds("nbf").map(at).filter(|begins| *begins > now.plus(skew)) {
-        return Err(BearerFlaw::NotYet(begins));
+    if claims.contains_key("nbf") {
+        // One that cannot be read is not one that is not there.
+        let begins = at(seconds("nbf").ok_or_else(|| BearerFlaw::Claim("nbf".to_owned()))?);
+        if begins > now.plus(skew) {
+            return Err(BearerFlaw::NotYet(begins));
+        }
     }
     for (name, wanted) in &rules.required_claims {
         if claim(claims, name) != Some(wanted) {
@@ -294,6 +301,8 @@ const ALGORITHMS: [Algorithm; 9] = [
 ];
 /// Providers put groups and roles into tokens; more than this does not fit into a header anyway.
 const MAX_BYTES: usize = 16 * 1024;
+/// Of an address.
+const MAX_ISSUER_BYTES: usize = 512;
 /// What a policy is told of a token.
 const MOST_CLAIMS: usize = 64;
 const MAX_CLAIM_BYTES: usize = 1024;

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use crate::attestation::bearer::{IssuerKey, TokenRules};
 use crate::client::tls::ClientTlsError;
 use crate::client::{Client, ClientError, ClientLimits};
+use crate::policy::http::address::is_public;
 use crate::tls::provider;
 
 /// Why an issuer's keys cannot be had.
@@ -37,6 +38,17 @@ pub enum FetchError {
     /// The platform trusts nobody.
     #[error("this machine has no certificate authorities to trust: {0}")]
     Roots(String),
+    /// It took too long.
+    #[error("the issuer did not answer within {0} s")]
+    TimedOut(u64),
+    /// Its configuration leads into a network that is not public.
+    #[error("the issuer's keys are said to be at {host}, which is at {address}, no public address")]
+    Private {
+        /// The host.
+        host: String,
+        /// Where it is.
+        address: std::net::IpAddr,
+    },
     /// It has said no.
     #[error("{url} answered with status {status}")]
     Status {
@@ -73,25 +85,33 @@ struct Configuration {
 pub(super) async fn keys(rules: &TokenRules) -> Result<Vec<IssuerKey>, FetchError> {
     let tls = trusting(rules.ca_certificate.as_deref())?;
     let base = rules.issuer.trim_end_matches('/');
-    let configuration: Configuration = get(&format!("{base}/.well-known/openid-configuration"), &tls).await?;
+    let asked = format!("{base}/.well-known/openid-configuration");
+    let configuration: Configuration = get(&asked, &tls, &asked).await?;
     if configuration.issuer != rules.issuer {
         return Err(FetchError::OtherIssuer { asked: rules.issuer.clone() });
     }
-    let set: JwkSet = get(&configuration.jwks_uri, &tls).await?;
+    let set: JwkSet = get(&configuration.jwks_uri, &tls, &asked).await?;
     let keys: Vec<IssuerKey> = set.keys.iter().take(MOST_KEYS).filter_map(IssuerKey::of).collect();
     if keys.is_empty() { Err(FetchError::NoKeys { url: configuration.jwks_uri }) } else { Ok(keys) }
 }
 
-async fn get<T: DeserializeOwned>(url: &str, tls: &Arc<ClientConfig>) -> Result<T, FetchError> {
+/// Reads what is at an address. An operator has named the issuer's host, wherever that is; another one, which only the issuer
+/// has named, must be public.
+async fn get<T: DeserializeOwned>(url: &str, tls: &Arc<ClientConfig>, named: &str) -> Result<T, FetchError> {
     let wrong = || FetchError::Address(url.to_owned());
     let uri: Uri = url.parse().map_err(|_| wrong())?;
     let host = uri.host().filter(|_| uri.scheme_str() == Some("https")).ok_or_else(wrong)?;
+    let is_named = named.parse::<Uri>().ok().and_then(|named| named.host().map(|named| named == host)) == Some(true);
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let unknown = |reason: String| FetchError::Name { host: host.to_owned(), reason };
     let found = tokio::net::lookup_host((bare, uri.port_u16().unwrap_or(443))).await;
     let addresses: Vec<_> = found.map_err(|error| unknown(error.to_string()))?.take(MOST_ADDRESSES).collect();
     let mut last = unknown("it has no address".to_owned());
     for address in addresses {
+        if !is_named && !is_public(address.ip()) {
+            last = FetchError::Private { host: host.to_owned(), address: address.ip() };
+            continue;
+        }
         let client = Client::connect_within(address, bare, Arc::clone(tls), LIMITS).await;
         let mut client = match client {
             Ok(client) => client,

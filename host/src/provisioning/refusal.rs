@@ -244,6 +244,7 @@ impl Cause {
                 | Self::NotSigned(_)
                 | Self::UnreadableBearer(_)
                 | Self::UnknownIssuer(_)
+                | Self::IssuerAway { .. }
                 | Self::Bearer { .. }
                 | Self::NotEnrolledByTpm(_)
                 | Self::OtherEndorsementKey { .. }

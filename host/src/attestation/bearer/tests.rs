@@ -82,9 +82,13 @@ fn each_flaw_is_told_by_itself() {
     assert_eq!(verdict(&without("exp"), 1500, 0), Err(BearerFlaw::NoExpiry));
     assert_eq!(verdict(&with("exp", json!("2000")), 1500, 0), Err(BearerFlaw::NoExpiry));
     assert_eq!(verdict(&with("exp", json!(-1)), 1500, 0), Err(BearerFlaw::NoExpiry));
+    for unreadable in [json!("1000"), json!(null), json!(-1), json!(1_000_000_000_000_000_u64)] {
+        assert_eq!(verdict(&with("nbf", unreadable), 1500, 0), Err(BearerFlaw::Claim("nbf".to_owned())));
+    }
+    assert_eq!(verdict(&without("nbf"), 1500, 0), Ok(()));
     assert_eq!(verdict(&with("aud", json!("urn:other")), 1500, 0), Err(BearerFlaw::Audience));
     assert_eq!(verdict(&without("aud"), 1500, 0), Err(BearerFlaw::Audience));
-    assert_eq!(verdict(&with("iss", json!("https://id.example/")), 1500, 0), Err(BearerFlaw::NoIssuer));
+    assert_eq!(verdict(&with("iss", json!("https://id.example/")), 1500, 0), Err(BearerFlaw::OtherIssuer));
     assert_eq!(verdict(&without("sub"), 1500, 0), Err(BearerFlaw::NoSubject));
     assert_eq!(verdict(&with("role", json!("factory")), 1500, 0), Err(BearerFlaw::Claim("role".to_owned())));
     assert_eq!(verdict(&with("device", json!({})), 1500, 0), Err(BearerFlaw::NoRegistrationId("device.id".to_owned())));
