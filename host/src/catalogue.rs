@@ -10,6 +10,7 @@ use std::sync::Arc;
 use rustls_pki_types::CertificateDer;
 
 use crate::attestation::symmetric_key::SymmetricKey;
+use crate::attestation::x509::endorsement::TpmMakers;
 use crate::attestation::x509::{Anchor, AnchorIndex, Crl, PresentedChain};
 use crate::enrollment::{
     Allocation, CertificateAuthority, CertificatePin, EnrollmentRef, Group, GroupAttestation, PolicyBinding, Terms,
@@ -65,6 +66,8 @@ pub struct BoundGroup {
     pub allocation: Arc<BoundAllocation>,
     /// The certificates up to which its devices' chains are verified.
     pub anchors: Vec<Anchor>,
+    /// The makers whose TPMs its devices have.
+    pub makers: Option<TpmMakers>,
     /// The keys from which its devices' keys are derived.
     pub keys: Vec<SymmetricKey>,
 }
@@ -270,7 +273,7 @@ fn bind_group(
     index: &mut AnchorIndex<AnchorOwner>,
     sealing: &SealingKey,
 ) -> BoundGroup {
-    let (mut anchors, mut keys) = (Vec::new(), Vec::new());
+    let (mut anchors, mut keys, mut makers) = (Vec::new(), Vec::new(), None);
     let mut add = |der: &[u8], unproven: Option<CaName>| {
         // What does not parse was refused when it was uploaded; a newer, stricter version may refuse it now.
         let Ok(anchor) = Anchor::parse(der) else {
@@ -293,6 +296,12 @@ fn bind_group(
             }
         }
         GroupAttestation::Token(_) => {}
+        GroupAttestation::TpmMakers { roots, intermediates } => match TpmMakers::parse(roots, intermediates) {
+            Ok(parsed) => makers = Some(parsed),
+            Err(error) => {
+                tracing::error!(group = %group.id, %error, "a TPM maker's certificate is not acceptable any more: the devices of this group are refused");
+            }
+        },
         GroupAttestation::SymmetricKey(sealed) => {
             match sealed.open(&EnrollmentRef::Group(group.id.clone()), &plugins.scope, sealing) {
                 Ok(opened) => keys.extend(opened),
@@ -303,7 +312,7 @@ fn bind_group(
         }
     }
     let allocation = Arc::new(bind_allocation(&group.terms.allocation, plugins));
-    BoundGroup { terms: Arc::new(group.terms.clone()), group, allocation, anchors, keys }
+    BoundGroup { terms: Arc::new(group.terms.clone()), group, allocation, anchors, makers, keys }
 }
 
 fn bind_allocation(allocation: &Allocation, plugins: &Plugins) -> BoundAllocation {

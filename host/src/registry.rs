@@ -1,6 +1,8 @@
 //! The second factor: what manufacturers said of their devices beforehand.
 
+pub mod evidence;
 pub mod import;
 pub mod record;
 
-pub use record::{Evidence, ManufacturingRecord, RecordState};
+pub use evidence::{Evidence, Part, SerialNumber};
+pub use record::{ManufacturingRecord, RecordState};

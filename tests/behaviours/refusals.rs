@@ -267,5 +267,10 @@ const _: fn(&Cause) = |cause| match cause {
     | Cause::Quarantined(_)
     | Cause::Retired(_)
     | Cause::EvidenceMismatch { .. }
+    | Cause::NoEndorsementKey(_)
+    | Cause::NoEndorsementCertificate(_)
+    | Cause::OtherEndorsementCertificate { .. }
+    | Cause::NoMakerGroup { .. }
+    | Cause::EndorsementCertificate { .. }
     | Cause::KeyChanged { .. } => (),
 };

@@ -147,6 +147,100 @@ async fn a_challenge_is_for_one_tpm_and_who_has_not_answered_is_told_nothing_but
     assert_eq!(twice.status, 409, "one TPM is one device: {twice:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_takes_the_tpms_of_a_maker_whose_keys_the_manufacturing_records_name() {
+    let Some(tpm) = Swtpm::certified() else { return };
+    if !sdk_is_there().await {
+        return;
+    }
+    let world = World::new().await;
+    let key = sdk(&world, &tpm, &["key"]).await["key"].as_str().unwrap().to_owned();
+    let digest = Digest::of(&STANDARD.decode(&key).unwrap()).to_string();
+    tpm.tool("tpm2_nvread", &["-C", "o", "0x1c00002", "-o", "ek.crt"]);
+    let certificate = STANDARD.encode(std::fs::read(tpm.file("ek.crt")).unwrap());
+    let text = |name: &str| std::fs::read_to_string(tpm.file("maker").join(name)).unwrap();
+    let (root, issuer) = (text("swtpm-localca-rootca-cert.pem"), text("issuercert.pem"));
+    let gateways = |tpm: Value| {
+        let mut gateways = group("factory");
+        gateways.as_object_mut().unwrap().remove("x509");
+        gateways["tpm"] = tpm;
+        gateways
+    };
+    let shown =
+        world.put("enrollment-groups/gateways", &gateways(json!({ "roots": [root], "intermediates": [issuer] }))).await;
+    let again = world.put("enrollment-groups/gateways", &shown).await;
+    assert_eq!(again["tpm"], shown["tpm"], "what was read can be sent back");
+
+    // The unmodified SDK, which knows nothing of certificates: the manufacturer has imported it.
+    record(&world, "gateway-1", &json!({ "endorsementKeySha256": digest, "endorsementCertificate": certificate }))
+        .await;
+    let answer = sdk(&world, &tpm, &["register", "localhost", world.scope.as_str(), "gateway-1"]).await;
+    assert_eq!(answer["result"]["registrationState"]["assignedHub"], "hub-1.example", "{answer}");
+    let told = world.get(&format!("/api/v1/scopes/{}/registrations/gateway-1", world.scope)).await;
+    let decision = world.ledger(told["decision"].as_str().unwrap()).await;
+    let decided = &decision["kind"]["decided"];
+    assert_eq!(decided["factors"]["evidence"], json!(["endorsement key"]), "{decided}");
+    let claims = decided["device"]["claims"].to_string();
+    assert!(claims.contains("id:00001014") && claims.contains("swtpm"), "a policy may know the chip: {claims}");
+
+    // A client that sends the certificate, and one that does not where the record has none either.
+    tpm.tool("tpm2_createprimary", &["-C", "o", "-G", "rsa", "-c", "srk.ctx"]);
+    tpm.tool("tpm2_readpublic", &["-c", "srk.ctx", "-f", "tss", "-o", "srk.pub"]);
+    let storage_root = STANDARD.encode(std::fs::read(tpm.file("srk.pub")).unwrap());
+    let device = world.shown("gateway-2", None);
+    let body = |certificate: Option<&str>| {
+        let mut tpm = json!({ "endorsementKey": key, "storageRootKey": storage_root });
+        if let Some(certificate) = certificate {
+            tpm["endorsementCertificate"] = certificate.into();
+        }
+        json!({ "tpm": tpm })
+    };
+    assert_eq!(cause(&world, &ask(&device, &body(None), None).await).await, "no-manufacturing-record");
+    record(&world, "gateway-2", &json!({})).await;
+    assert_eq!(cause(&world, &ask(&device, &body(None), None).await).await, "no-endorsement-key-in-record");
+    record(&world, "gateway-2", &json!({ "endorsementKeySha256": Digest::of(b"other").to_string() })).await;
+    assert_eq!(cause(&world, &ask(&device, &body(Some(&certificate)), None).await).await, "evidence-mismatch");
+    record(&world, "gateway-2", &json!({ "endorsementKeySha256": digest })).await;
+    assert_eq!(cause(&world, &ask(&device, &body(None), None).await).await, "no-endorsement-certificate");
+    let challenged = ask(&device, &body(Some(&certificate)), None).await;
+    assert!(json_of(&challenged)["authenticationKey"].is_string(), "{challenged:?}");
+
+    // The certificate of another chip, and of another maker.
+    let Some(other) = Swtpm::certified() else { return };
+    other.tool("tpm2_nvread", &["-C", "o", "0x1c00002", "-o", "ek.crt"]);
+    let foreign = STANDARD.encode(std::fs::read(other.file("ek.crt")).unwrap());
+    let refused = ask(&device, &body(Some(&foreign)), None).await;
+    assert_eq!(cause(&world, &refused).await, "other-endorsement-certificate");
+    let others_root = std::fs::read_to_string(other.file("maker").join("swtpm-localca-rootca-cert.pem")).unwrap();
+    world.put("enrollment-groups/gateways", &gateways(json!({ "roots": [others_root] }))).await;
+    let refused = ask(&device, &body(Some(&certificate)), None).await;
+    assert_eq!(cause(&world, &refused).await, "endorsement-certificate-not-accepted");
+    assert_eq!(ask(&device, &body(Some("bm90IGEgY2VydGlmaWNhdGU=")), None).await.status, 400);
+
+    // Two groups may share a maker when no manufacturer's devices could come into both.
+    let of = |manufacturer: &str, roots: &str| {
+        let mut gateways = gateways(json!({ "roots": [roots] }));
+        gateways["manufacturers"] = json!([manufacturer]);
+        gateways
+    };
+    world.put("enrollment-groups/of-acme", &of("acme", &others_root)).await;
+    let path = |id: &str| format!("/api/v1/scopes/{}/enrollment-groups/{id}", world.scope);
+    let twice = world.manage("PUT", &path("of-acme-too"), of("acme", &others_root).to_string().as_bytes()).await;
+    assert_eq!(twice.status, 409, "{twice:?}");
+    let mut optional = gateways(json!({ "roots": [root] }));
+    optional["manufacturing"] = "optional".into();
+    for (wrong, pointer) in [
+        (optional, "/manufacturing"),
+        (gateways(json!({ "roots": [] })), "/tpm/roots"),
+        (gateways(json!({ "roots": ["no PEM"] })), "/tpm/roots/0"),
+        (gateways(json!({ "endorsementKey": key })), "/tpm"),
+    ] {
+        let answer = world.manage("PUT", &path("wrong"), wrong.to_string().as_bytes()).await;
+        assert_eq!(answer.status, 400, "{pointer}: {answer:?}");
+        assert_eq!(json_of(&answer)["errors"][0]["pointer"], pointer, "{answer:?}");
+    }
+}
+
 fn enrolled(key: &str) -> Value {
     let mut enrollment = group("factory");
     enrollment.as_object_mut().unwrap().remove("x509");

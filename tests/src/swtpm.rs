@@ -19,9 +19,20 @@ impl Swtpm {
     /// Starts one, new from the factory. None where it is not installed, which is said loudly; where
     /// `LANDFALL_REQUIRE_REAL_PARTS` is set that is the test's failure.
     pub fn start() -> Option<Self> {
+        Self::start_with(|_| {})
+    }
+
+    /// Starts one whose maker has certified its endorsement keys: RSA-2048 and P-384. The maker's certificates are in the
+    /// folder `maker`: `issuercert.pem` and `swtpm-localca-rootca-cert.pem`.
+    pub fn certified() -> Option<Self> {
+        Self::start_with(manufacture)
+    }
+
+    fn start_with(prepare: impl Fn(&Path)) -> Option<Self> {
         let there = |program| Command::new(program).arg("--version").output().is_ok_and(|ran| ran.status.success());
-        if !there("swtpm") || !there("tpm2_getcap") {
-            let missing = "no TPM in software; install one: apt-get install swtpm tpm2-tools libtss2-tcti-swtpm0";
+        if !there("swtpm") || !there("tpm2_getcap") || !there("swtpm_setup") {
+            let missing =
+                "no TPM in software; install one: apt-get install swtpm swtpm-tools tpm2-tools libtss2-tcti-swtpm0";
             assert!(
                 std::env::var_os("LANDFALL_REQUIRE_REAL_PARTS").is_none(),
                 "LANDFALL_REQUIRE_REAL_PARTS is set, and there is {missing}"
@@ -32,6 +43,7 @@ impl Swtpm {
         for _ in 0..20 {
             let place = tempfile::tempdir().expect("a temporary folder");
             let Some(port) = two_free_ports() else { continue };
+            prepare(place.path());
             let mut command = Command::new("swtpm");
             command.args(["socket", "--tpm2", "--flags", "not-need-init,startup-clear"]);
             command.arg("--tpmstate").arg(format!("dir={}", place.path().display()));
@@ -89,6 +101,44 @@ impl Drop for Swtpm {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// Has a maker of its own certify the endorsement keys of the TPM in a folder.
+fn manufacture(place: &Path) {
+    let folder = place.display();
+    let maker = place.join("maker");
+    std::fs::create_dir(&maker).expect("a folder for the maker");
+    let write = |name: &str, text: String| std::fs::write(place.join(name), text).expect("the maker's settings");
+    let at = |name: &str| format!("{}/{name}", maker.display());
+    write(
+        "localca.conf",
+        format!(
+            "statedir = {}\nsigningkey = {}\nissuercert = {}\ncertserial = {}\n",
+            maker.display(),
+            at("signkey.pem"),
+            at("issuercert.pem"),
+            at("certserial")
+        ),
+    );
+    let chip = "--tpm-manufacturer id:00001014\n--tpm-model swtpm\n--tpm-version id:20191023\n";
+    let board = "--platform-manufacturer Landfall\n--platform-version 1.0\n--platform-model Test\n";
+    write("localca.options", format!("{chip}{board}"));
+    write(
+        "setup.conf",
+        format!(
+            "create_certs_tool = /usr/bin/swtpm_localca\ncreate_certs_tool_config = {folder}/localca.conf\n\
+             create_certs_tool_options = {folder}/localca.options\nactive_pcr_banks = sha256\n"
+        ),
+    );
+    let mut command = Command::new("swtpm_setup");
+    command.args(["--tpm2", "--create-ek-cert", "--vmid", "device", "--config"]).arg(place.join("setup.conf"));
+    command.arg("--tpmstate").arg(format!("dir://{folder}")).arg("--logfile").arg(place.join("setup.log"));
+    let ran = command.output().expect("swtpm_setup runs");
+    assert!(
+        ran.status.success(),
+        "swtpm_setup: {}",
+        std::fs::read_to_string(place.join("setup.log")).unwrap_or_default()
+    );
 }
 
 /// A port whose neighbour is free too: the TPM's control socket is there.

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::{Request, State};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http_body_util::BodyExt as _;
 use serde::{Deserialize, Serialize};
@@ -205,9 +207,24 @@ pub(super) struct RecordView {
     /// SHA-256 of its public key (SubjectPublicKeyInfo, DER).
     #[serde(skip_serializing_if = "Option::is_none")]
     public_key_sha256: Option<String>,
+    /// Who issued its certificate, as RFC 4514 writes names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_issuer: Option<String>,
+    /// The number that this issuer has given it, hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_serial: Option<String>,
     /// SHA-256 of its TPM's endorsement key.
     #[serde(skip_serializing_if = "Option::is_none")]
     endorsement_key_sha256: Option<String>,
+    /// The certificate of that key, base64 of DER.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endorsement_certificate: Option<String>,
+    /// The identity provider whose token it shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_issuer: Option<String>,
+    /// The subject of that token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_subject: Option<String>,
     /// What policies may use.
     facts: BTreeMap<String, String>,
     imported_at: String,
@@ -215,7 +232,16 @@ pub(super) struct RecordView {
 }
 
 fn view(record: &ManufacturingRecord) -> RecordView {
-    let Evidence { certificate_sha256, public_key_sha256, endorsement_key_sha256 } = &record.evidence;
+    let Evidence {
+        certificate_sha256,
+        public_key_sha256,
+        certificate_issuer,
+        certificate_serial,
+        endorsement_key_sha256,
+        endorsement_certificate,
+        token_issuer,
+        token_subject,
+    } = &record.evidence;
     let text = |digest: &Option<Digest>| digest.map(|digest| digest.to_string());
     RecordView {
         registration_id: record.registration_id.to_string(),
@@ -223,7 +249,12 @@ fn view(record: &ManufacturingRecord) -> RecordView {
         state: record.state,
         certificate_sha256: text(certificate_sha256),
         public_key_sha256: text(public_key_sha256),
+        certificate_issuer: certificate_issuer.clone(),
+        certificate_serial: certificate_serial.as_ref().map(ToString::to_string),
         endorsement_key_sha256: text(endorsement_key_sha256),
+        endorsement_certificate: endorsement_certificate.as_ref().map(|der| STANDARD.encode(der)),
+        token_issuer: token_issuer.clone(),
+        token_subject: token_subject.clone(),
         facts: record.facts.clone(),
         imported_at: record.imported_at.to_string(),
         updated_at: record.updated_at.to_string(),

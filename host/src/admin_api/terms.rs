@@ -131,6 +131,11 @@ pub(super) async fn terms(
     if body.manufacturers.as_ref().is_some_and(Vec::is_empty) {
         errors.push(part("/manufacturers", "name at least one, or leave it out for all of them"));
     }
+    if body.manufacturing == Manufacturing::Optional && body.tpm.as_ref().is_some_and(TpmBody::takes_makers) {
+        let message =
+            "a maker vouches for its TPMs and not for devices: the record that names the endorsement key is required";
+        errors.push(part("/manufacturing", message));
+    }
     let AllocationBody { selection, fallback, grouping } = &body.allocation;
     let selects = |at: &str| (format!("/allocation/{at}"), Wanted::Selection);
     let mut bound = Bindings { service, scope, errors: &mut errors };

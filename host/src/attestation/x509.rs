@@ -17,6 +17,7 @@ mod anchor;
 mod certificate;
 mod chain;
 pub mod crl;
+pub mod endorsement;
 mod error;
 mod index;
 mod key;

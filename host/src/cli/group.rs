@@ -1,6 +1,6 @@
 //! `landfall group`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -10,6 +10,7 @@ use super::shared_key::{SharedKeyArgs, told};
 use super::terms::{PreconditionArgs, TermsArgs, json_or_file};
 use super::token::without_nulls;
 use super::{CliError, Common};
+use crate::attestation::x509::pem::{certificates_from, text_of};
 use crate::names::{CaName, GroupId};
 
 /// What can be done with enrollment groups.
@@ -42,13 +43,14 @@ Examples:
   landfall group put pumps --ca factory
   landfall group put pumps --ca factory --allocation table --settings @hubs.json --grouping table=@places.json
   landfall group put meters --symmetric-key
+  landfall group put gateways --tpm-maker tpm-roots.pem --tpm-intermediates tpm-intermediates.pem
   landfall group put pumps --intermediate line3.pem --hub hub-eu.example.com --hub hub-us.example.com
   landfall group put pumps --file group.json --if-match ETAG")]
 pub(super) struct PutArgs {
     /// Its id.
     id: GroupId,
     /// The uploaded authority that its devices' certificates chain up to.
-    #[arg(long, value_name = "NAME", required_unless_present_any = ["intermediate", "symmetric_key", "file"], conflicts_with = "symmetric_key")]
+    #[arg(long, value_name = "NAME", required_unless_present_any = ["intermediate", "symmetric_key", "tpm_maker", "file"], conflicts_with = "symmetric_key")]
     ca: Option<CaName>,
     /// The authority's successor.
     #[arg(long, value_name = "NAME", requires = "ca")]
@@ -61,6 +63,13 @@ pub(super) struct PutArgs {
     secondary_intermediate: Option<PathBuf>,
     #[command(flatten)]
     shared_key: SharedKeyArgs,
+    /// Its devices prove themselves by TPMs of these makers: a file with their certificates that are trusted, PEM. The
+    /// manufacturing record of a device names its endorsement key.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["ca", "intermediate", "symmetric_key", "file"])]
+    tpm_maker: Option<PathBuf>,
+    /// Certificates that lead up to the makers', PEM.
+    #[arg(long, value_name = "FILE", requires = "tpm_maker")]
+    tpm_intermediates: Option<PathBuf>,
     #[command(flatten)]
     terms: TermsArgs,
     /// The whole group as JSON, in place of the words above.
@@ -114,6 +123,11 @@ impl PutArgs {
         if let Some(keys) = self.shared_key.body()? {
             return Ok(self.terms.body(("symmetricKey", keys))?.into());
         }
+        if let Some(roots) = &self.tpm_maker {
+            let intermediates = self.tpm_intermediates.as_deref().map(bundle).transpose()?;
+            let makers = without_nulls(json!({ "roots": bundle(roots)?, "intermediates": intermediates }));
+            return Ok(self.terms.body(("tpm", makers))?.into());
+        }
         let x509 = match &self.intermediate {
             Some(primary) => {
                 let secondary = self.secondary_intermediate.as_deref().map(pem).transpose()?;
@@ -127,6 +141,14 @@ impl PutArgs {
         };
         Ok(self.terms.body(("x509", x509))?.into())
     }
+}
+
+/// The certificates of a file, each as PEM.
+fn bundle(path: &Path) -> Result<Vec<String>, CliError> {
+    let text = std::fs::read_to_string(path).map_err(|source| CliError::Read { path: path.to_owned(), source })?;
+    let certificates = certificates_from(&text);
+    let certificates = certificates.map_err(|error| CliError::Failed(format!("{}: {error}", path.display())))?;
+    Ok(certificates.iter().map(|der| text_of(der)).collect())
 }
 
 /// The second factor is never off silently.

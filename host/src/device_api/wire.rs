@@ -1,12 +1,15 @@
 //! The bodies that devices send and get (DPS, `DeviceRegistration` and `RegistrationOperationStatus`).
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::error::DeviceError;
 use crate::attestation::tpm::challenge::Chip;
 use crate::attestation::tpm::{Blob, PublicArea};
-use crate::attestation::x509::CertificateInfo;
+use crate::attestation::x509::endorsement::EndorsementCertificate;
+use crate::attestation::x509::{CertificateInfo, MAX_CHAIN_BYTES};
 use crate::enrollment::EnrollmentRef;
 use crate::json::JsonText;
 use crate::names::{OperationId, RegistrationId};
@@ -30,6 +33,8 @@ struct RegisterBody<'a> {
 struct TpmBody {
     endorsement_key: Option<String>,
     storage_root_key: Option<String>,
+    /// Beyond DPS: the certificate of the endorsement key, base64 of DER.
+    endorsement_certificate: Option<String>,
 }
 
 /// What a TPM is told that has to prove itself (DPS's answer 401 to a registration without a token).
@@ -94,7 +99,15 @@ fn chip(said: &TpmBody) -> Result<Option<Chip>, DeviceError> {
     Ok(Some(Chip {
         endorsement: read(endorsement, "The endorsementKey is not the public part of an endorsement key")?,
         storage_root: read(storage_root, "The storageRootKey is not the public part of a storage root key")?,
+        certificate: said.endorsement_certificate.as_deref().map(endorsement_certificate).transpose()?,
     }))
+}
+
+fn endorsement_certificate(text: &str) -> Result<EndorsementCertificate, DeviceError> {
+    let bytes = STANDARD.decode(text).ok().filter(|bytes| bytes.len() <= MAX_CHAIN_BYTES);
+    bytes
+        .and_then(|bytes| EndorsementCertificate::parse(&bytes).ok())
+        .ok_or(DeviceError::BadRequest("The endorsementCertificate is not base64 of a certificate (DER)"))
 }
 
 /// The answer to register and poll.
@@ -249,8 +262,7 @@ impl<'a> RegistrationState<'a> {
 
 /// DPS sends devices the base64 of an entity tag with its quotes.
 fn wire_etag(registration: &Registration) -> String {
-    use base64::Engine as _;
-    base64::engine::general_purpose::STANDARD.encode(format!("\"{}\"", registration.etag()))
+    STANDARD.encode(format!("\"{}\"", registration.etag()))
 }
 
 #[cfg(test)]

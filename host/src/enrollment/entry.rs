@@ -78,6 +78,13 @@ pub enum GroupAttestation {
     SymmetricKey(SealedKeys),
     /// By a token of an identity provider.
     Token(TokenRules),
+    /// By a TPM of one of these makers, whose endorsement key the device's manufacturing record names.
+    TpmMakers {
+        /// The makers' certificates that are trusted, DER.
+        roots: Vec<Vec<u8>>,
+        /// Those that lead up to them, DER.
+        intermediates: Vec<Vec<u8>>,
+    },
 }
 
 /// One exact certificate.

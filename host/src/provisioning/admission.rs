@@ -21,7 +21,7 @@ use crate::ledger::Factors;
 use crate::names::{DeviceId, Digest, ManufacturerId};
 use crate::policy::call::{Attestation, Label};
 use crate::registration::Registration;
-use crate::registry::{ManufacturingRecord, RecordState};
+use crate::registry::{ManufacturingRecord, Part, RecordState, SerialNumber};
 use crate::service::Service;
 
 /// A device that both factors admit.
@@ -104,10 +104,40 @@ struct Proven {
 /// What a credential has shown of itself: for the evidence of a manufacturing record, and to bind the id to.
 struct Shown {
     mechanism: Attestation,
-    certificate: Option<Digest>,
-    public_key: Option<Digest>,
-    endorsement_key: Option<Digest>,
+    of: Evidential,
     key_identity: Digest,
+}
+
+/// The parts of a credential that a record can name.
+enum Evidential {
+    Certificate {
+        sha256: Digest,
+        public_key: Digest,
+        issuer: String,
+        serial: SerialNumber,
+    },
+    EndorsementKey(Digest),
+    Token {
+        issuer: String,
+        subject: String,
+    },
+    /// Only the enrollment knows its key.
+    SharedKey,
+}
+
+impl Shown {
+    fn part(&self, part: Part) -> Option<String> {
+        match (&self.of, part) {
+            (Evidential::Certificate { sha256, .. }, Part::Certificate) => Some(sha256.to_string()),
+            (Evidential::Certificate { public_key, .. }, Part::PublicKey) => Some(public_key.to_string()),
+            (Evidential::Certificate { issuer, .. }, Part::CertificateIssuer) => Some(issuer.clone()),
+            (Evidential::Certificate { serial, .. }, Part::CertificateSerial) => Some(serial.to_string()),
+            (Evidential::EndorsementKey(digest), Part::EndorsementKey) => Some(digest.to_string()),
+            (Evidential::Token { issuer, .. }, Part::TokenIssuer) => Some(issuer.clone()),
+            (Evidential::Token { subject, .. }, Part::TokenSubject) => Some(subject.clone()),
+            _ => None,
+        }
+    }
 }
 
 async fn second_factor(
@@ -139,17 +169,11 @@ async fn second_factor(
         RecordState::Retired => return Err(Cause::Retired(id.clone()).into()),
     }
     let mut matched = Vec::new();
-    let shown = [
-        ("certificate", record.evidence.certificate_sha256, proven.shown.certificate),
-        ("public key", record.evidence.public_key_sha256, proven.shown.public_key),
-        ("endorsement key", record.evidence.endorsement_key_sha256, proven.shown.endorsement_key),
-    ];
-    for (what, expected, shown) in shown {
-        match (expected, shown) {
-            (None, _) => {}
-            (Some(expected), Some(shown)) if expected == shown => matched.push(what.to_owned()),
-            (Some(expected), shown) => {
-                let shown = shown.map_or_else(|| "none".to_owned(), |shown| shown.to_string());
+    for (what, expected) in record.evidence.demands() {
+        match proven.shown.part(what) {
+            Some(shown) if shown == expected => matched.push(what.to_string()),
+            shown => {
+                let shown = shown.unwrap_or_else(|| "none".to_owned());
                 return Err(Cause::EvidenceMismatch { what, expected, shown }.into());
             }
         }

@@ -12,6 +12,7 @@ use crate::attestation::x509::ChainError;
 use crate::clock::Timestamp;
 use crate::ledger::{Entry, EntryKind};
 use crate::names::{Digest, GroupId, IdScope, ManufacturerId, NameError, RegistrationId};
+use crate::registry::Part;
 use crate::service::Service;
 use crate::store::StoreError;
 
@@ -91,8 +92,43 @@ pub enum Cause {
         id: RegistrationId,
     },
     /// No enrollment names the TPM.
-    #[error("no individual enrollment for {0}, which shows the keys of a TPM")]
+    #[error("no individual enrollment for {0}, which shows the keys of a TPM, and no group takes TPMs by their makers")]
     NotEnrolledByTpm(RegistrationId),
+    /// A maker's TPM is any device's until a record says whose.
+    #[error("the manufacturing record of {0} names no endorsement key, so no group can take its TPM")]
+    NoEndorsementKey(RegistrationId),
+    /// Nobody says who made the TPM.
+    #[error(
+        "neither the manufacturing record of {0} nor the device has shown the certificate of its TPM's endorsement key, so \
+         no group can take it"
+    )]
+    NoEndorsementCertificate(RegistrationId),
+    /// The certificate is that of another TPM.
+    #[error("the endorsement certificate {certificate} is not of the endorsement key {key} that {id} has shown")]
+    OtherEndorsementCertificate {
+        /// The id.
+        id: RegistrationId,
+        /// The SHA-256 of the certificate.
+        certificate: Digest,
+        /// The SHA-256 of the key.
+        key: Digest,
+    },
+    /// No group relies on the record's manufacturer for TPMs.
+    #[error("no group takes TPMs of devices that {manufacturer} has made, as the manufacturing record of {id} says")]
+    NoMakerGroup {
+        /// The id.
+        id: RegistrationId,
+        /// Who imported the record.
+        manufacturer: ManufacturerId,
+    },
+    /// No maker on which the group relies has made the TPM.
+    #[error("{enrollment} does not take the TPM: {reason}")]
+    EndorsementCertificate {
+        /// The group.
+        enrollment: String,
+        /// What is wrong.
+        reason: ChainError,
+    },
     /// The enrollment names another TPM.
     #[error("the individual enrollment {id} names the endorsement key {enrolled}, and the device showed {shown}")]
     OtherEndorsementKey {
@@ -169,9 +205,9 @@ pub enum Cause {
     #[error("the manufacturing record demands {what} {expected}, and the device showed {shown}")]
     EvidenceMismatch {
         /// Which evidence.
-        what: &'static str,
+        what: Part,
         /// What the manufacturer said.
-        expected: Digest,
+        expected: String,
         /// What the device showed; of a kind of credential that has no such thing, nothing.
         shown: String,
     },
@@ -209,6 +245,11 @@ impl Cause {
             Self::Bearer { .. } => "bearer-token-not-accepted",
             Self::BearerOfAnother { .. } => "bearer-token-of-another",
             Self::NotEnrolledByTpm(_) => "not-enrolled-by-tpm",
+            Self::NoEndorsementKey(_) => "no-endorsement-key-in-record",
+            Self::NoEndorsementCertificate(_) => "no-endorsement-certificate",
+            Self::OtherEndorsementCertificate { .. } => "other-endorsement-certificate",
+            Self::NoMakerGroup { .. } => "no-group-for-tpm",
+            Self::EndorsementCertificate { .. } => "endorsement-certificate-not-accepted",
             Self::OtherEndorsementKey { .. } => "other-endorsement-key",
             Self::UnusableTpm(_) => "unusable-tpm",
             Self::OtherName { .. } => "other-name",
@@ -247,6 +288,11 @@ impl Cause {
                 | Self::IssuerAway { .. }
                 | Self::Bearer { .. }
                 | Self::NotEnrolledByTpm(_)
+                | Self::NoEndorsementKey(_)
+                | Self::NoEndorsementCertificate(_)
+                | Self::OtherEndorsementCertificate { .. }
+                | Self::NoMakerGroup { .. }
+                | Self::EndorsementCertificate { .. }
                 | Self::OtherEndorsementKey { .. }
                 | Self::UnusableTpm(_)
         )

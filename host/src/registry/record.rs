@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Evidence;
 use crate::clock::Timestamp;
-use crate::names::{Digest, ManufacturerId, RegistrationId};
+use crate::names::{ManufacturerId, RegistrationId};
 
 /// What the manufacturer says of one device: that it made it, how its credential can be recognised, and facts that
 /// policies may use. Keyed by id scope and registration id.
@@ -45,20 +46,6 @@ pub fn admit_alike(one: Option<&ManufacturingRecord>, other: Option<&Manufacturi
         record.map(|record| (record.manufacturer.clone(), record.state, record.evidence.clone()))
     };
     admits(one) == admits(other)
-}
-
-/// What is known of the device's credential. Every part that is present must match.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Evidence {
-    /// SHA-256 of the certificate's DER.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub certificate_sha256: Option<Digest>,
-    /// SHA-256 of the public key's SubjectPublicKeyInfo, DER.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub public_key_sha256: Option<Digest>,
-    /// SHA-256 of the TPM's endorsement key (TPM2B_PUBLIC).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub endorsement_key_sha256: Option<Digest>,
 }
 
 /// Whether a device may be provisioned.

@@ -166,6 +166,8 @@ async fn second_factor(world: &World) -> Vec<Case> {
     for (what, id, says, member) in [
         ("a record of another certificate", "other-certificate", "demands certificate", "certificateSha256"),
         ("a record of another key", "other-key", "demands public key", "publicKeySha256"),
+        ("a record of another issuer", "other-issuer", "demands certificate issuer", "certificateIssuer"),
+        ("a record of a token", "other-subject", "demands token subject", "tokenSubject"),
         ("a record of a TPM", "other-tpm", "demands endorsement key", "endorsementKeySha256"),
     ] {
         let mut record = json!({ "registrationId": id });

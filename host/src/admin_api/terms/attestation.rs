@@ -10,6 +10,7 @@ use crate::admin_api::problem::Problem;
 use crate::attestation::bearer::TokenRules;
 use crate::attestation::symmetric_key::SymmetricKey;
 use crate::attestation::tpm::PublicArea;
+use crate::attestation::x509::endorsement::TpmMakers;
 use crate::attestation::x509::pem;
 use crate::catalogue::ScopeCatalogue;
 use crate::enrollment::{CertificatePin, EnrollmentRef, GroupAttestation, IndividualAttestation, SealedKeys};
@@ -103,16 +104,28 @@ fn token_rules(body: &TokenBody) -> Result<TokenRules, Problem> {
     })
 }
 
-/// A TPM.
-#[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
+/// A TPM: of an individual enrollment its endorsement key, of a group the makers whose TPMs it takes.
+#[derive(Clone, Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::admin_api) struct TpmBody {
     /// The public part of its endorsement key: base64 of a `TPM2B_PUBLIC`.
-    endorsement_key: String,
+    endorsement_key: Option<String>,
+    /// Certificates of makers that are trusted, PEM. Every TPM of theirs is taken whose endorsement key the device's
+    /// manufacturing record names.
+    roots: Option<Vec<String>>,
+    /// Certificates that lead up to the roots, PEM.
+    intermediates: Option<Vec<String>>,
     /// What was read can be sent back: this is not looked at.
     #[serde(default, rename = "endorsementKeySha256")]
     #[schema(ignore)]
     _endorsement_key_sha256: Option<serde::de::IgnoredAny>,
+}
+
+impl TpmBody {
+    /// Whether it is a group's.
+    pub(in crate::admin_api) fn takes_makers(&self) -> bool {
+        self.roots.is_some()
+    }
 }
 
 /// The keys stay out of whatever prints a body.
@@ -211,7 +224,7 @@ pub(in crate::admin_api) fn group_attestation(
             let (sealed, told) = proof.keys(body, before)?;
             return Ok((GroupAttestation::SymmetricKey(sealed), told));
         }
-        Kind::Tpm(_) => return Err(Problem::at("/tpm", "a TPM is enrolled by itself, not in a group")),
+        Kind::Tpm(body) => return Ok((makers(body)?, None)),
         Kind::Token(body) => return Ok((GroupAttestation::Token(token_rules(body)?), None)),
     };
     let attestation = match x509 {
@@ -267,8 +280,11 @@ pub(in crate::admin_api) fn individual_attestation(
             return Ok((IndividualAttestation::SymmetricKey(sealed), told));
         }
         Kind::Tpm(body) => {
-            let key = PublicArea::parse_base64(&body.endorsement_key)
-                .map_err(|error| Problem::at("/tpm/endorsementKey", error.to_string()))?;
+            let TpmBody { endorsement_key: Some(key), roots: None, intermediates: None, .. } = body else {
+                return Err(Problem::at("/tpm", "an individual enrollment has an endorsementKey, and nothing else"));
+            };
+            let key =
+                PublicArea::parse_base64(key).map_err(|error| Problem::at("/tpm/endorsementKey", error.to_string()))?;
             return Ok((IndividualAttestation::Tpm { endorsement_key: key.as_bytes().to_vec() }, None));
         }
         Kind::Token(_) => return Err(Problem::at("/token", "an issuer of tokens is relied on by a group")),
@@ -278,6 +294,33 @@ pub(in crate::admin_api) fn individual_attestation(
     };
     let secondary = pair.secondary.as_ref().map(|value| pin(value, "/x509/certificates/secondary")).transpose()?;
     Ok((IndividualAttestation::X509 { primary: pin(&pair.primary, "/x509/certificates/primary")?, secondary }, None))
+}
+
+/// The makers whose TPMs a group takes.
+fn makers(body: &TpmBody) -> Result<GroupAttestation, Problem> {
+    let TpmBody { endorsement_key: None, roots: Some(roots), intermediates, .. } = body else {
+        return Err(Problem::at("/tpm", "a group has the roots of TPM makers, and perhaps intermediates"));
+    };
+    let read = |texts: &[String], member: &str| -> Result<Vec<Vec<u8>>, Problem> {
+        if texts.len() > pem::MAX_BUNDLE {
+            return Err(Problem::at(format!("/tpm/{member}"), format!("at most {} are taken", pem::MAX_BUNDLE)));
+        }
+        let read = |(at, text): (usize, &String)| {
+            let pointer = format!("/tpm/{member}/{at}");
+            let der = pem::certificate_from(text).map_err(|error| Problem::at(&pointer, error.to_string()))?;
+            let alone = std::slice::from_ref(&der);
+            let (root, other) = if member == "roots" { (alone, &[][..]) } else { (&[][..], alone) };
+            TpmMakers::parse(root, other).map_err(|error| Problem::at(pointer, error.to_string()))?;
+            Ok(der)
+        };
+        texts.iter().enumerate().map(read).collect()
+    };
+    let roots = read(roots, "roots")?;
+    if roots.is_empty() {
+        return Err(Problem::at("/tpm/roots", "name at least one: the certificate of a maker of TPMs"));
+    }
+    let intermediates = read(intermediates.as_deref().unwrap_or_default(), "intermediates")?;
+    Ok(GroupAttestation::TpmMakers { roots, intermediates })
 }
 
 /// A certificate, or its SHA-256.

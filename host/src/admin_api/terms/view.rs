@@ -27,6 +27,9 @@ pub(in crate::admin_api) struct GroupView {
     /// How its devices prove themselves: this, or one of the others.
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<TokenBody>,
+    /// How its devices prove themselves: this, or one of the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tpm: Option<MakersView>,
     #[serde(flatten)]
     terms: TermsView,
 }
@@ -50,6 +53,16 @@ pub(in crate::admin_api) struct IndividualView {
     tpm: Option<TpmView>,
     #[serde(flatten)]
     terms: TermsView,
+}
+
+/// Makers whose TPMs are taken.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(in crate::admin_api) struct MakersView {
+    /// Their certificates that are trusted, PEM.
+    roots: Vec<String>,
+    /// Certificates that lead up to them, PEM.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    intermediates: Vec<String>,
 }
 
 /// A TPM.
@@ -164,7 +177,7 @@ pub(in crate::admin_api) struct TwinView {
 
 /// A group as the API shows it.
 pub(in crate::admin_api) fn group_view(group: &Group, told: Option<TellOnce>) -> GroupView {
-    let (mut x509, mut symmetric_key, mut token) = (None, None, None);
+    let (mut x509, mut symmetric_key, mut token, mut tpm) = (None, None, None, None);
     match &group.attestation {
         GroupAttestation::X509Authorities { primary, secondary } => {
             let secondary = secondary.as_ref().map(ToString::to_string);
@@ -178,6 +191,10 @@ pub(in crate::admin_api) fn group_view(group: &Group, told: Option<TellOnce>) ->
             x509 = Some(X509View { intermediates, ..X509View::default() });
         }
         GroupAttestation::SymmetricKey(_) => symmetric_key = Some(SymmetricKeyView { told }),
+        GroupAttestation::TpmMakers { roots, intermediates } => {
+            let texts = |ders: &[Vec<u8>]| ders.iter().map(|der| pem::text_of(der)).collect();
+            tpm = Some(MakersView { roots: texts(roots), intermediates: texts(intermediates) });
+        }
         GroupAttestation::Token(rules) => {
             token = Some(TokenBody {
                 issuer: rules.issuer.clone(),
@@ -188,7 +205,8 @@ pub(in crate::admin_api) fn group_view(group: &Group, told: Option<TellOnce>) ->
             });
         }
     }
-    GroupView { id: group.id.to_string(), x509, symmetric_key, token, terms: terms_view(&group.terms) }
+    let id = group.id.to_string();
+    GroupView { id, x509, symmetric_key, token, tpm, terms: terms_view(&group.terms) }
 }
 
 /// An individual enrollment as the API shows it.

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::PublicArea;
 use crate::attestation::symmetric_key::{SasToken, SymmetricKey};
+use crate::attestation::x509::endorsement::EndorsementCertificate;
 use crate::names::{IdScope, RegistrationId};
 
 /// All challenges that are out.
@@ -37,6 +38,8 @@ pub struct Chip {
     pub endorsement: PublicArea,
     /// The storage root key.
     pub storage_root: PublicArea,
+    /// The certificate of the endorsement key, if the device has sent it along.
+    pub certificate: Option<EndorsementCertificate>,
 }
 
 impl Challenges {
@@ -87,7 +90,7 @@ mod tests {
         let challenges = Challenges::new(Duration::from_secs(60), 2);
         let (scope, now) = ("0ne1".parse().unwrap(), clock::instant());
         let area = PublicArea::parse(&super::super::tests::storage_key()).unwrap();
-        let chip = Arc::new(Chip { endorsement: area.clone(), storage_root: area });
+        let chip = Arc::new(Chip { endorsement: area.clone(), storage_root: area, certificate: None });
         let keep =
             |id: &str, key: u8, now| challenges.keep(&scope, &id.parse().unwrap(), Arc::clone(&chip), &[key; 32], now);
         let token = |key: u8| {

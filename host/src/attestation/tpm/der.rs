@@ -2,10 +2,14 @@
 
 /// Of a modulus, big-endian, with the exponent 65537.
 pub(super) fn rsa_public_key(modulus: &[u8]) -> Vec<u8> {
-    let key = element(SEQUENCE, &[unsigned(modulus), unsigned(&[1, 0, 1])].concat());
     let mut bits = vec![0];
-    bits.extend_from_slice(&key);
+    bits.extend(rsa_key(modulus));
     element(SEQUENCE, &[RSA_ENCRYPTION.to_vec(), element(BIT_STRING, &bits)].concat())
+}
+
+/// `RSAPublicKey` of a modulus with that exponent.
+pub(super) fn rsa_key(modulus: &[u8]) -> Vec<u8> {
+    element(SEQUENCE, &[unsigned(modulus), unsigned(&[1, 0, 1])].concat())
 }
 
 fn unsigned(bytes: &[u8]) -> Vec<u8> {

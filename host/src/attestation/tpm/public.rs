@@ -10,6 +10,7 @@ use aws_lc_rs::{agreement, cipher, digest, hmac, rsa};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::der;
 use super::reader::Reader;
 use crate::names::Digest;
 
@@ -137,6 +138,14 @@ impl PublicArea {
             return Err(PublicError::Attributes(attributes));
         }
         Ok(Self { bytes: bytes.to_vec(), suite, key })
+    }
+
+    /// Whether a certificate with these key bits (the content of its subjectPublicKey) is of this key.
+    pub fn is_certified_by(&self, key_bits: &[u8]) -> bool {
+        match &self.key {
+            Key::Rsa(modulus) => key_bits == der::rsa_key(modulus),
+            Key::Ecc { x, y, .. } => key_bits == [&[UNCOMPRESSED], x.as_slice(), y].concat(),
+        }
     }
 
     /// As it came: a `TPM2B_PUBLIC`.
@@ -269,6 +278,9 @@ const CFB: u16 = 0x0043;
 const NULL: u16 = 0x0010;
 pub(super) const SHA256: u16 = 0x000b;
 const SHA384: u16 = 0x000c;
+
+/// SEC 1, 2.3.3.
+const UNCOMPRESSED: u8 = 4;
 
 // `TPMA_OBJECT`, part 2, 8.3.
 const FIXED_TPM: u32 = 1 << 1;

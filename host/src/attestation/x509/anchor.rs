@@ -6,7 +6,7 @@ use rustls_pki_types::TrustAnchor;
 
 use super::certificate::{Certificate, moment};
 use super::error::{ChainError, Which};
-use super::strict;
+use super::strict::{self, Usage};
 use crate::names::Digest;
 
 /// A certificate authority's certificate that chains may be verified up to. Cheap to clone.
@@ -28,10 +28,14 @@ impl Anchor {
     ///
     /// [`ChainError::Flawed`], which names the flaw.
     pub fn parse(der: &[u8]) -> Result<Self, ChainError> {
+        Self::parse_for(Usage::Client, der)
+    }
+
+    pub(super) fn parse_for(usage: Usage, der: &[u8]) -> Result<Self, ChainError> {
         let unread = |flaw| ChainError::flawed(Which::Anchor("that was given".to_owned()), flaw);
         let certificate = Certificate::read(der).map_err(unread)?;
         let which = || Which::Anchor(certificate.subject_text.clone());
-        strict::anchor(&certificate).map_err(|flaw| ChainError::flawed(which(), flaw))?;
+        strict::anchor(&certificate, usage).map_err(|flaw| ChainError::flawed(which(), flaw))?;
         let trust = webpki::anchor_from_trusted_cert(&certificate.der)
             .map_err(|error| ChainError::flawed(which(), super::Flaw::Malformed(error.to_string())))?
             .to_owned();

@@ -79,6 +79,8 @@ pub(super) struct Extensions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Purposes {
     pub(super) clients: bool,
+    /// To certify endorsement keys, and to be one's certificate.
+    pub(super) endorsement: bool,
     /// Only the public suites of path validation ask for servers.
     #[cfg(test)]
     pub(super) servers: bool,
@@ -147,13 +149,6 @@ impl Certificate {
             _ => true,
         }
     }
-
-    /// The serial number as people compare it: hexadecimal, in capitals, without leading zeros.
-    pub(super) fn serial_text(&self) -> String {
-        let text = name::hex(&self.serial).to_uppercase();
-        let digits = text.trim_start_matches('0');
-        if digits.is_empty() { "0".to_owned() } else { digits.to_owned() }
-    }
 }
 
 /// A moment of a certificate, as DPS writes moments.
@@ -180,6 +175,7 @@ fn read_extensions(parsed: &X509Certificate<'_>) -> Result<Extensions, Flaw> {
             ParsedExtension::ExtendedKeyUsage(usage) => {
                 out.purposes = Some(Purposes {
                     clients: usage.client_auth,
+                    endorsement: usage.other.iter().any(|oid| oid.as_bytes() == ENDORSEMENT_KEY),
                     #[cfg(test)]
                     servers: usage.server_auth,
                 })
@@ -201,6 +197,9 @@ fn read_extensions(parsed: &X509Certificate<'_>) -> Result<Extensions, Flaw> {
     }
     Ok(out)
 }
+
+/// tcg-kp-EKCertificate, 2.23.133.8.1, as it stands in DER (TCG EK Credential Profile, 3.2.16).
+pub(super) const ENDORSEMENT_KEY: &[u8] = &[0x67, 0x81, 0x05, 0x08, 0x01];
 
 /// Extensions that are acted upon here or in webpki, or that cannot matter because nothing here reads the names that
 /// they hold (subjectAltName).

@@ -37,6 +37,17 @@ impl PresentedChain {
         Ok(Self { leaf: Leaf::read(leaf)?, above: above.into_iter().enumerate().map(read).collect::<Result<_, _>>()? })
     }
 
+    /// A chain of which the upper part is ours: of the known certificates, those that the names lead over.
+    pub(super) fn of_known(leaf: Leaf, known: &[Certificate]) -> Result<Self, ChainError> {
+        let whole = Self { leaf, above: known.to_vec() };
+        let led_over = whole.levels(|issuer, child| child.names_issuer(issuer)).skip(1).flatten().cloned();
+        let above: Vec<Certificate> = led_over.collect();
+        if above.len() > MAX_INTERMEDIATES {
+            return Err(ChainError::TooManyIntermediates { sent: above.len(), max: MAX_INTERMEDIATES });
+        }
+        Ok(Self { leaf: whole.leaf, above })
+    }
+
     /// The device's own certificate.
     pub fn leaf(&self) -> &Leaf {
         &self.leaf

@@ -75,6 +75,15 @@ pub enum ChainError {
         /// The issuer that the device's certificate names.
         issuer: String,
     },
+    /// No maker whose TPMs are taken has issued it.
+    #[error(
+        "the endorsement certificate was issued by {issuer:?}, from which no chain of the given certificates leads up to a \
+         maker whose TPMs are taken"
+    )]
+    NoMaker {
+        /// The issuer that it names.
+        issuer: String,
+    },
     /// An issuer of the right name did not sign.
     #[error(
         "a certificate on the chain was not signed by the key of the issuer that it names ({issuer:?} for the device's own)"
@@ -108,6 +117,15 @@ impl ChainError {
     pub(super) fn flawed(which: Which, flaw: Flaw) -> Self {
         Self::Flawed { which, flaw }
     }
+
+    /// The same where the device's certificate is that of its TPM's endorsement key.
+    pub(super) fn of_endorsement(self) -> Self {
+        match self {
+            Self::Flawed { which: Which::Leaf, flaw } => Self::Flawed { which: Which::Endorsement, flaw },
+            Self::NoPath { issuer } => Self::NoMaker { issuer },
+            other => other,
+        }
+    }
 }
 
 /// Which certificate is meant.
@@ -115,6 +133,8 @@ impl ChainError {
 pub enum Which {
     /// The device's own.
     Leaf,
+    /// That of its TPM's endorsement key.
+    Endorsement,
     /// One that the device sent along, by its subject.
     Intermediate(String),
     /// A certificate authority of ours, by its subject.
@@ -125,6 +145,7 @@ impl std::fmt::Display for Which {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Leaf => f.write_str("the device's certificate"),
+            Self::Endorsement => f.write_str("the endorsement certificate"),
             Self::Intermediate(subject) => write!(f, "the intermediate certificate {subject:?}"),
             Self::Anchor(subject) => write!(f, "the certificate authority {subject:?}"),
         }
@@ -191,6 +212,9 @@ pub enum Flaw {
     /// Not meant for this.
     #[error("is not for clients (extendedKeyUsage has no clientAuth)")]
     NotForClients,
+    /// Not of an endorsement key.
+    #[error("is not for the endorsement keys of TPMs (extendedKeyUsage has no 2.23.133.8.1)")]
+    NotForEndorsementKeys,
     /// More certificates below than it allows.
     #[error("allows {max} certificate authorities below itself, and {found} stand there")]
     PathLength {

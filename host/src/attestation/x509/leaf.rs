@@ -8,6 +8,7 @@ use super::certificate::{Certificate, moment};
 use super::error::{ChainError, Flaw, Which};
 use super::name::{self, CommonNameError};
 use crate::names::{Digest, RegistrationId};
+use crate::registry::SerialNumber;
 
 /// The device's own certificate.
 #[derive(Clone, Debug)]
@@ -59,6 +60,11 @@ impl Leaf {
         self.certificate.key.spki_sha256
     }
 
+    /// The number that its issuer has given it.
+    pub fn serial(&self) -> SerialNumber {
+        SerialNumber::of(&self.certificate.serial)
+    }
+
     /// The certificate as DPS's answers describe it.
     pub fn info(&self) -> &CertificateInfo {
         &self.info
@@ -81,7 +87,7 @@ impl Leaf {
         let mut claims = vec![
             ("x509.issuer".to_owned(), certificate.issuer_text.clone()),
             ("x509.not-after".to_owned(), moment(certificate.not_after)),
-            ("x509.serial".to_owned(), certificate.serial_text()),
+            ("x509.serial".to_owned(), SerialNumber::of(&certificate.serial).to_string()),
             ("x509.sha256".to_owned(), certificate.sha256.to_string()),
             ("x509.spki-sha256".to_owned(), certificate.key.spki_sha256.to_string()),
             ("x509.subject".to_owned(), certificate.subject_text.clone()),
@@ -120,7 +126,7 @@ fn describe(certificate: &Certificate) -> CertificateInfo {
         issuer_name: certificate.issuer_text.clone(),
         not_before_utc: moment(certificate.not_before),
         not_after_utc: moment(certificate.not_after),
-        serial_number: certificate.serial_text(),
+        serial_number: SerialNumber::of(&certificate.serial).to_string(),
         version: certificate.version,
     }
 }

@@ -29,6 +29,9 @@ pub enum CertificateTextError {
     /// PEM of something else.
     #[error("the PEM holds {0} certificates, not exactly one")]
     Count(usize),
+    /// More than anybody has.
+    #[error("the PEM holds {0} certificates, and at most {MAX_BUNDLE} are read")]
+    Bundle(usize),
     /// A secret that must not travel.
     #[error("the PEM holds a private key; send the certificate alone, and consider the key as disclosed")]
     PrivateKey,
@@ -78,6 +81,31 @@ pub fn certificate_from(input: impl AsRef<[u8]>) -> Result<Vec<u8>, CertificateT
     Ok(der)
 }
 
+/// The DER of all certificates in a text of PEM, at least one and at most [`MAX_BUNDLE`].
+///
+/// # Errors
+///
+/// There is none, or too many, or one that cannot be read, or a private key beside them.
+pub fn certificates_from(text: &str) -> Result<Vec<Vec<u8>>, CertificateTextError> {
+    if text.len() > MAX_TEXT_BYTES * MAX_BUNDLE {
+        return Err(CertificateTextError::TooLarge { bytes: text.len() });
+    }
+    if text.contains("PRIVATE KEY") {
+        return Err(CertificateTextError::PrivateKey);
+    }
+    let certificates = sections(text.as_bytes())?;
+    if certificates.is_empty() {
+        return Err(CertificateTextError::Empty);
+    }
+    if certificates.len() > MAX_BUNDLE {
+        return Err(CertificateTextError::Bundle(certificates.len()));
+    }
+    for der in &certificates {
+        Certificate::read(der)?;
+    }
+    Ok(certificates)
+}
+
 /// A certificate's DER as PEM (RFC 7468).
 pub fn text_of(der: &[u8]) -> String {
     let base64 = BASE64.encode(der);
@@ -102,6 +130,15 @@ fn from_pem(text: &[u8]) -> Result<Vec<u8>, CertificateTextError> {
     if text.windows(PRIVATE_KEY.len()).any(|window| window == PRIVATE_KEY) {
         return Err(CertificateTextError::PrivateKey);
     }
+    let mut certificates = sections(text)?;
+    let count = certificates.len();
+    match certificates.pop() {
+        Some(der) if count == 1 => Ok(der),
+        _ => Err(CertificateTextError::Count(count)),
+    }
+}
+
+fn sections(text: &[u8]) -> Result<Vec<Vec<u8>>, CertificateTextError> {
     let mut certificates = Vec::new();
     for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(text) {
         if let (SectionKind::Certificate, der) =
@@ -110,17 +147,16 @@ fn from_pem(text: &[u8]) -> Result<Vec<u8>, CertificateTextError> {
             certificates.push(der);
         }
     }
-    let count = certificates.len();
-    match certificates.pop() {
-        Some(der) if count == 1 => Ok(der),
-        _ => Err(CertificateTextError::Count(count)),
-    }
+    Ok(certificates)
 }
 
 fn from_base64(text: &[u8]) -> Option<Vec<u8>> {
     let dense: Vec<u8> = text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
     BASE64.decode(dense).ok()
 }
+
+/// Certificates of all makers of TPMs together are fewer.
+pub const MAX_BUNDLE: usize = 200;
 
 /// Ten times what a certificate of a device or an authority has.
 const MAX_TEXT_BYTES: usize = 64 * 1024;

@@ -60,7 +60,7 @@ pub fn verify_possession(
 ) -> Result<(), PossessionError> {
     let policy = VerifyPolicy::at(now);
     let authority = Certificate::read(authority_der).map_err(PossessionError::Authority)?;
-    strict::anchor(&authority)
+    strict::anchor(&authority, strict::Usage::Client)
         .and_then(|()| strict::dates(&authority, &policy, false))
         .map_err(PossessionError::Authority)?;
     let common_name = |parsed: &x509_parser::certificate::X509Certificate<'_>| {

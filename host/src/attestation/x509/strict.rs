@@ -12,8 +12,10 @@ use super::verify::VerifyPolicy;
 /// What a certificate is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Usage {
-    /// A TLS client: all that a device ever is.
+    /// A TLS client: what a device is.
     Client,
+    /// The certificate of a TPM's endorsement key, which signs nothing and is shown, not used.
+    EndorsementKey,
     /// A TLS server: what the public suites of path validation ask for.
     #[cfg(test)]
     Server,
@@ -21,20 +23,33 @@ pub(super) enum Usage {
 
 /// What every certificate must be, a pinned one too.
 pub(super) fn any(certificate: &Certificate) -> Result<(), Flaw> {
+    legible(certificate)?;
+    certificate.key.flaw.clone().map_or(Ok(()), |flaw| Err(Flaw::Key(flaw)))
+}
+
+/// All of it is understood.
+fn legible(certificate: &Certificate) -> Result<(), Flaw> {
     if certificate.version != 3 {
         return Err(Flaw::Version(certificate.version));
     }
     if let Some(extension) = &certificate.extensions.unknown_critical {
         return Err(Flaw::UnknownCriticalExtension(extension.clone()));
     }
-    certificate.key.flaw.clone().map_or(Ok(()), |flaw| Err(Flaw::Key(flaw)))
+    Ok(())
 }
 
-/// A device's certificate that is verified by its issuers.
+/// A certificate, not an authority's, that is verified by its issuers.
 pub(super) fn issued_leaf(certificate: &Certificate, usage: Usage) -> Result<(), Flaw> {
-    any(certificate)?;
-    issued(certificate)?;
+    match usage {
+        // Its key is compared with the TPM's, which is judged, so its algorithm may be written in any way (RSAES-OAEP).
+        Usage::EndorsementKey => legible(certificate)?,
+        _ => any(certificate)?,
+    }
+    issued(certificate, usage)?;
     usable(certificate, usage)?;
+    if usage == Usage::EndorsementKey && certificate.extensions.purposes.is_none() {
+        return Err(Flaw::NotForEndorsementKeys);
+    }
     let extensions = &certificate.extensions;
     if extensions.ca {
         return Err(Flaw::LeafIsAuthority);
@@ -51,17 +66,17 @@ pub(super) fn issued_leaf(certificate: &Certificate, usage: Usage) -> Result<(),
 /// A certificate between the device's and the anchor.
 pub(super) fn intermediate(certificate: &Certificate, usage: Usage) -> Result<(), Flaw> {
     any(certificate)?;
-    issued(certificate)?;
+    issued(certificate, usage)?;
     usable(certificate, usage)?;
     authority(certificate)?;
     signature_algorithm(certificate)
 }
 
 /// An uploaded authority's certificate. Its signature is not looked at, so neither is the signature's algorithm.
-pub(super) fn anchor(certificate: &Certificate) -> Result<(), Flaw> {
+pub(super) fn anchor(certificate: &Certificate, usage: Usage) -> Result<(), Flaw> {
     any(certificate)?;
-    issued_or_uploaded(certificate)?;
-    usable(certificate, Usage::Client)?;
+    issued_or_uploaded(certificate, usage)?;
+    usable(certificate, usage)?;
     authority(certificate)?;
     if certificate.not_after < certificate.not_before {
         return Err(Flaw::InvertedValidity);
@@ -95,18 +110,19 @@ pub(super) fn dates(certificate: &Certificate, policy: &VerifyPolicy, ignore_exp
 }
 
 /// 4.1.2.2 and 4.1.2.4.
-fn issued(certificate: &Certificate) -> Result<(), Flaw> {
+fn issued(certificate: &Certificate, usage: Usage) -> Result<(), Flaw> {
     if certificate.serial.iter().all(|octet| *octet == 0) {
         return Err(Flaw::Serial);
     }
-    issued_or_uploaded(certificate)
+    issued_or_uploaded(certificate, usage)
 }
 
 /// An uploaded authority may have the serial number 0, as public roots have and older tools give: nothing finds an
-/// anchor by its number.
-fn issued_or_uploaded(certificate: &Certificate) -> Result<(), Flaw> {
+/// anchor by its number. TPM makers have given negative numbers, and nobody will replace those chips.
+fn issued_or_uploaded(certificate: &Certificate, usage: Usage) -> Result<(), Flaw> {
     let serial = &certificate.serial;
-    if !(1..=20).contains(&serial.len()) || serial.first().is_some_and(|first| first & 0x80 != 0) {
+    let negative = serial.first().is_some_and(|first| first & 0x80 != 0);
+    if !(1..=20).contains(&serial.len()) || (negative && usage != Usage::EndorsementKey) {
         return Err(Flaw::Serial);
     }
     if certificate.issuer == EMPTY_NAME {
@@ -119,10 +135,15 @@ fn issued_or_uploaded(certificate: &Certificate) -> Result<(), Flaw> {
 fn usable(certificate: &Certificate, usage: Usage) -> Result<(), Flaw> {
     let usable = certificate.extensions.purposes.is_none_or(|purposes| match usage {
         Usage::Client => purposes.clients,
+        Usage::EndorsementKey => purposes.endorsement,
         #[cfg(test)]
         Usage::Server => purposes.servers,
     });
-    if usable { Ok(()) } else { Err(Flaw::NotForClients) }
+    match usage {
+        _ if usable => Ok(()),
+        Usage::EndorsementKey => Err(Flaw::NotForEndorsementKeys),
+        _ => Err(Flaw::NotForClients),
+    }
 }
 
 /// 4.1.2.6, 4.2.1.3 and 4.2.1.9.

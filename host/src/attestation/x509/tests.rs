@@ -2,6 +2,7 @@
 
 pub(super) mod authority;
 mod dates;
+mod endorsement;
 mod groups;
 mod nearest;
 mod presented;

@@ -8,7 +8,7 @@ use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
 
 use super::anchor::Anchor;
-use super::certificate::Certificate;
+use super::certificate::{Certificate, ENDORSEMENT_KEY};
 use super::chain::{MAX_INTERMEDIATES, PresentedChain};
 use super::error::{ChainError, Flaw, Which};
 use super::strict::{self, Usage};
@@ -137,6 +137,8 @@ pub(super) fn verify_for(
     };
     let key_usage = match usage {
         Usage::Client => KeyUsage::client_auth(),
+        // Required of the leaf by `strict`: to the builder it would mean the authorities too.
+        Usage::EndorsementKey => KeyUsage::required_if_present(ENDORSEMENT_KEY),
         #[cfg(test)]
         Usage::Server => KeyUsage::server_auth(),
     };

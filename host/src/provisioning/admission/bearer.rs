@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Proven, Shown};
+use super::{Evidential, Proven, Shown};
 use crate::attestation::bearer::{BearerToken, TokenRules, Verified};
 use crate::catalogue::{BoundGroup, ScopeCatalogue};
 use crate::enrollment::{EnrollmentRef, GroupAttestation};
@@ -79,9 +79,7 @@ async fn accept(
         pinned: false,
         shown: Shown {
             mechanism: Attestation::Token,
-            certificate: None,
-            public_key: None,
-            endorsement_key: None,
+            of: Evidential::Token { issuer: rules.issuer.clone(), subject },
             key_identity: Digest::of(identity.as_bytes()),
         },
         claims,

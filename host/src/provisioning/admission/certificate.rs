@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Proven, Shown};
+use super::{Evidential, Proven, Shown};
 use crate::attestation::x509::{self, PresentedChain, VerifyPolicy};
 use crate::catalogue::ScopeCatalogue;
 use crate::enrollment::selection::{self, Selected, SelectionError};
@@ -75,9 +75,12 @@ fn attest(
     let leaf = chain.leaf();
     let shown = Shown {
         mechanism: Attestation::X509,
-        certificate: Some(leaf.sha256()),
-        public_key: Some(leaf.spki_sha256()),
-        endorsement_key: None,
+        of: Evidential::Certificate {
+            sha256: leaf.sha256(),
+            public_key: leaf.spki_sha256(),
+            issuer: leaf.issuer().to_owned(),
+            serial: leaf.serial(),
+        },
         key_identity: leaf.spki_sha256(),
     };
     let claims = || leaf.claims().into_iter().map(|(key, value)| Label { key, value }).collect();

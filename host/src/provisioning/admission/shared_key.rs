@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::{Proven, Shown, tpm};
+use super::{Evidential, Proven, Shown, tpm};
 use crate::attestation::symmetric_key::{SasToken, SymmetricKey};
 use crate::catalogue::{BoundGroup, ScopeCatalogue};
 use crate::clock;
@@ -39,8 +39,9 @@ pub(super) async fn prove(
     let individual = match (individual, chip) {
         (Some(individual), chip) if matches!(individual.attestation, IndividualAttestation::Tpm { .. }) => {
             let chip = chip.ok_or_else(|| Cause::NotSigned(format!("the individual enrollment {id}")))?;
-            return Ok(tpm::proven(scope, individual, &chip.endorsement)?);
+            return Ok(tpm::of_individual(scope, individual, &chip.endorsement)?);
         }
+        (None, Some(chip)) => return tpm::of_group(service, request, scope, &chip).await,
         (individual, _) => individual,
     };
     let proven = match (individual, group) {
@@ -157,9 +158,7 @@ fn shown(request: &Request, enrollment: &EnrollmentRef) -> Shown {
     let identity = format!("symmetric key\0{}\0{enrollment}\0{}", request.scope, request.registration_id.key());
     Shown {
         mechanism: Attestation::SymmetricKey,
-        certificate: None,
-        public_key: None,
-        endorsement_key: None,
+        of: Evidential::SharedKey,
         key_identity: Digest::of(identity.as_bytes()),
     }
 }

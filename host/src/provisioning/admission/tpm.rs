@@ -1,18 +1,21 @@
-//! A TPM, before the individual enrollment that names its endorsement key.
+//! A TPM, before the individual enrollment that names its endorsement key, or the group that takes its maker's chips.
 
 use std::sync::Arc;
 
-use super::{Proven, Shown};
+use super::{Evidential, Proven, Shown};
 use crate::attestation::symmetric_key::SasToken;
 use crate::attestation::tpm::challenge::Chip;
 use crate::attestation::tpm::{self, PublicArea};
-use crate::catalogue::ScopeCatalogue;
+use crate::attestation::x509::VerifyPolicy;
+use crate::attestation::x509::endorsement::EndorsementCertificate;
+use crate::catalogue::{BoundGroup, ScopeCatalogue};
 use crate::clock;
 use crate::enrollment::{EnrollmentRef, Individual, IndividualAttestation};
-use crate::names::Digest;
+use crate::names::{Digest, ManufacturerId};
 use crate::policy::call::{Attestation, Label};
 use crate::provisioning::Request;
 use crate::provisioning::refusal::{Cause, RegisterError};
+use crate::registry::Part;
 use crate::service::Service;
 
 /// Has the TPM answer a challenge; one that has none, or has not answered it, gets one.
@@ -24,56 +27,144 @@ pub(super) async fn prove(
     token: Option<&SasToken>,
 ) -> Result<Proven, RegisterError> {
     let id = &request.registration_id;
-    let individual = service.store.individual(&request.scope, id).await?;
-    let individual = individual.ok_or_else(|| Cause::NotEnrolledByTpm(id.clone()))?;
-    let enrolled = match &individual.attestation {
-        IndividualAttestation::Tpm { endorsement_key } => endorsement_key,
-        IndividualAttestation::X509 { .. } => return Err(other(&individual, "a certificate").into()),
-        IndividualAttestation::SymmetricKey(_) => return Err(other(&individual, "a symmetric key").into()),
+    let proven = match service.store.individual(&request.scope, id).await? {
+        Some(individual) => {
+            named_by(&individual, chip)?;
+            // A disabled enrollment says so after the proof: a stranger must not learn it.
+            of_individual(scope, individual, &chip.endorsement)
+        }
+        None => match of_group(service, request, scope, chip).await {
+            Ok(proven) => Ok(proven),
+            Err(RegisterError::Refused(cause @ Cause::EnrollmentDisabled(_))) => Err(cause),
+            Err(error) => return Err(error),
+        },
     };
-    if enrolled.as_slice() != chip.endorsement.as_bytes() {
-        let (enrolled, shown) = (Digest::of(enrolled), chip.endorsement.sha256());
-        return Err(Cause::OtherEndorsementKey { id: id.clone(), enrolled, shown }.into());
-    }
-    let answered = token.filter(|token| token.is_for(&request.scope, id)).and_then(|token| {
+    let answered = token.filter(|token| token.is_for(&request.scope, id)).is_some_and(|token| {
         let expired = token.expires_at().plus(service.verify_policy().clock_skew) <= request.received_at;
         let answered = service.challenges.answered(&request.scope, id, token, clock::instant());
-        answered.filter(|known| !expired && known == chip)
+        answered.is_some_and(|known| !expired && known == *chip)
     });
-    match answered {
-        Some(chip) => proven(scope, individual, &chip.endorsement).map_err(RegisterError::from),
-        None => Err(challenge(service, request, chip)),
-    }
+    if answered { Ok(proven?) } else { Err(challenge(service, request, chip)) }
 }
 
-/// What a TPM has proven before, on a poll that carries the token alone.
-pub(super) fn proven(
+/// Whether the enrollment names this TPM.
+fn named_by(individual: &Individual, chip: &Chip) -> Result<(), Cause> {
+    let enrolled = match &individual.attestation {
+        IndividualAttestation::Tpm { endorsement_key } => endorsement_key,
+        IndividualAttestation::X509 { .. } => return Err(other(individual, "a certificate")),
+        IndividualAttestation::SymmetricKey(_) => return Err(other(individual, "a symmetric key")),
+    };
+    if enrolled.as_slice() == chip.endorsement.as_bytes() {
+        return Ok(());
+    }
+    let id = individual.registration_id.clone();
+    Err(Cause::OtherEndorsementKey { id, enrolled: Digest::of(enrolled), shown: chip.endorsement.sha256() })
+}
+
+/// What a TPM with this endorsement key proves, before the enrollment that names it.
+pub(super) fn of_individual(
     scope: &ScopeCatalogue,
     individual: Individual,
     endorsement: &PublicArea,
 ) -> Result<Proven, Cause> {
     let enrollment = EnrollmentRef::Individual(individual.registration_id.clone());
-    // After the proof: a stranger must not learn it.
     if !individual.terms.enabled {
         return Err(Cause::EnrollmentDisabled(enrollment.to_string()));
     }
     let key = endorsement.sha256();
     Ok(Proven {
-        shown: Shown {
-            mechanism: Attestation::Tpm,
-            certificate: None,
-            public_key: None,
-            endorsement_key: Some(key),
-            key_identity: key,
-        },
+        shown: shown(key),
         credential: format!("TPM with the endorsement key {}", key.short()),
         allocation: Arc::new(scope.bind(&individual.terms.allocation)),
         device_id: individual.device_id.clone(),
         terms: Arc::new(individual.terms),
         pinned: true,
-        claims: vec![Label { key: "endorsement-key-sha256".to_owned(), value: key.to_string() }],
+        claims: vec![claim(key)],
         enrollment,
     })
+}
+
+/// What a TPM with this endorsement key proves, before the groups that take TPMs by their makers.
+///
+/// A maker says that the key is in a chip of its own, and not in whose device. So the manufacturing record must name the
+/// key. Groups that rely on the record's manufacturer by name come before those that rely on any.
+pub(super) async fn of_group(
+    service: &Service,
+    request: &Request,
+    scope: &ScopeCatalogue,
+    chip: &Chip,
+) -> Result<Proven, RegisterError> {
+    let id = &request.registration_id;
+    if scope.groups().all(|bound| bound.makers.is_none()) {
+        return Err(Cause::NotEnrolledByTpm(id.clone()).into());
+    }
+    let record = service.store.record(&request.scope, id).await?;
+    let record = record.ok_or_else(|| Cause::NoRecord(id.clone()))?;
+    let (key, named) = (chip.endorsement.sha256(), record.evidence.endorsement_key_sha256);
+    let named = named.ok_or_else(|| Cause::NoEndorsementKey(id.clone()))?;
+    if named != key {
+        let (expected, shown) = (named.to_string(), key.to_string());
+        return Err(Cause::EvidenceMismatch { what: Part::EndorsementKey, expected, shown }.into());
+    }
+    let of_record = record.evidence.endorsement_certificate.as_deref();
+    let of_record = of_record.and_then(|der| EndorsementCertificate::parse(der).ok());
+    let certificate = of_record.or_else(|| chip.certificate.clone());
+    let certificate = certificate.ok_or_else(|| Cause::NoEndorsementCertificate(id.clone()))?;
+    if !chip.endorsement.is_certified_by(certificate.key_bits()) {
+        let id = id.clone();
+        return Err(Cause::OtherEndorsementCertificate { id, certificate: certificate.sha256(), key }.into());
+    }
+    let (bound, maker) = taking(service, request, scope, &record.manufacturer, &certificate)?;
+    let enrollment = EnrollmentRef::Group(bound.group.id.clone());
+    if !bound.terms.enabled {
+        return Err(Cause::EnrollmentDisabled(enrollment.to_string()).into());
+    }
+    let told = certificate.claims().into_iter().map(|(key, value)| Label { key, value });
+    Ok(Proven {
+        shown: shown(key),
+        credential: format!("TPM with the endorsement key {}, certified by {maker}", key.short()),
+        allocation: Arc::clone(&bound.allocation),
+        device_id: None,
+        terms: Arc::clone(&bound.terms),
+        pinned: false,
+        claims: std::iter::once(claim(key)).chain(told).collect(),
+        enrollment,
+    })
+}
+
+/// The group that takes the TPM, and its maker's name.
+fn taking<'a>(
+    service: &Service,
+    request: &Request,
+    scope: &'a ScopeCatalogue,
+    manufacturer: &ManufacturerId,
+    certificate: &EndorsementCertificate,
+) -> Result<(&'a Arc<BoundGroup>, String), Cause> {
+    let relies = |bound: &BoundGroup| bound.terms.manufacturers.as_ref().map(|named| named.contains(manufacturer));
+    let by_name = scope.groups().filter(|bound| relies(bound) == Some(true));
+    let any = scope.groups().filter(|bound| relies(bound).is_none());
+    let policy = VerifyPolicy { now: request.received_at, ..service.verify_policy() };
+    let mut cause = None;
+    for bound in by_name.chain(any) {
+        let Some(makers) = &bound.makers else { continue };
+        match makers.verify(certificate, &policy) {
+            Ok(()) => return Ok((bound, certificate.issuer().to_owned())),
+            Err(reason) => {
+                let enrollment = EnrollmentRef::Group(bound.group.id.clone()).to_string();
+                cause.get_or_insert(Cause::EndorsementCertificate { enrollment, reason });
+            }
+        }
+    }
+    let (id, manufacturer) = (request.registration_id.clone(), manufacturer.clone());
+    Err(cause.unwrap_or(Cause::NoMakerGroup { id, manufacturer }))
+}
+
+fn shown(key: Digest) -> Shown {
+    Shown { mechanism: Attestation::Tpm, of: Evidential::EndorsementKey(key), key_identity: key }
+}
+
+fn claim(key: Digest) -> Label {
+    Label { key: "endorsement-key-sha256".to_owned(), value: key.to_string() }
 }
 
 fn other(individual: &Individual, demands: &'static str) -> Cause {

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use csv::{ByteRecord, ReaderBuilder};
 
 use super::parser::{BYTE_ORDER_MARK, Stop};
-use super::row::{Draft, MEMBERS, RowLimits, add_fact, check_fact_name, digest, unknown};
+use super::row::{Draft, MEMBERS, RowLimits, add_evidence, add_fact, check_fact_name, unknown};
 use crate::nearest::nearest;
 use crate::registry::Evidence;
 
@@ -23,9 +23,7 @@ pub(super) struct CsvRows {
 /// What a column says.
 enum Column {
     RegistrationId,
-    Certificate,
-    PublicKey,
-    EndorsementKey,
+    Evidence(&'static str),
     Fact(String),
 }
 
@@ -86,9 +84,7 @@ impl CsvRows {
             let text = std::str::from_utf8(field).map_err(|_| "it is not UTF-8 text".to_owned())?;
             match column {
                 Column::RegistrationId => registration_id = text,
-                Column::Certificate => evidence.certificate_sha256 = digest("certificateSha256", Some(text))?,
-                Column::PublicKey => evidence.public_key_sha256 = digest("publicKeySha256", Some(text))?,
-                Column::EndorsementKey => evidence.endorsement_key_sha256 = digest("endorsementKeySha256", Some(text))?,
+                Column::Evidence(member) => add_evidence(&mut evidence, member, text)?,
                 // An empty field says nothing.
                 Column::Fact(_) if text.is_empty() => {}
                 Column::Fact(name) => add_fact(&mut facts, name, text, limits)?,
@@ -118,11 +114,10 @@ fn columns(header: &ByteRecord, limits: &RowLimits) -> Result<Vec<Column>, Strin
 
 fn column(name: &str, limits: &RowLimits) -> Result<Column, String> {
     let fact = |name: &str| check_fact_name(name, limits).map(|()| Column::Fact(name.to_owned()));
-    match name {
-        "registrationId" => Ok(Column::RegistrationId),
-        "certificateSha256" => Ok(Column::Certificate),
-        "publicKeySha256" => Ok(Column::PublicKey),
-        "endorsementKeySha256" => Ok(Column::EndorsementKey),
+    let evidence = MEMBERS.iter().find(|member| **member == name && !["registrationId", "facts"].contains(member));
+    match (name, evidence) {
+        ("registrationId", _) => Ok(Column::RegistrationId),
+        (_, Some(member)) => Ok(Column::Evidence(member)),
         _ => match name.strip_prefix("fact.") {
             Some(name) => fact(name),
             None if ["state", "manufacturer"].iter().any(|word| name.eq_ignore_ascii_case(word)) => Err(unknown(name)),

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::row::{Draft, RowLimits, add_fact, digest, unknown};
+use super::row::{Draft, RowLimits, add_evidence, add_fact, unknown};
 use crate::registry::Evidence;
 
 /// Reads one line. Texts are borrowed from it wherever they hold no escapes.
@@ -28,12 +28,22 @@ pub(super) fn draft<T>(
         let value = fact_text(&name, value)?;
         add_fact(&mut facts, &name, &value, limits)?;
     }
-    let text = |text: &'_ Option<Text<'_>>| text.as_ref().map(|text| text.0.clone().into_owned());
-    let evidence = Evidence {
-        certificate_sha256: digest("certificateSha256", text(&row.certificate_sha256).as_deref())?,
-        public_key_sha256: digest("publicKeySha256", text(&row.public_key_sha256).as_deref())?,
-        endorsement_key_sha256: digest("endorsementKeySha256", text(&row.endorsement_key_sha256).as_deref())?,
-    };
+    let mut evidence = Evidence::default();
+    let said = [
+        ("certificateSha256", row.certificate_sha256),
+        ("publicKeySha256", row.public_key_sha256),
+        ("certificateIssuer", row.certificate_issuer),
+        ("certificateSerial", row.certificate_serial),
+        ("endorsementKeySha256", row.endorsement_key_sha256),
+        ("endorsementCertificate", row.endorsement_certificate),
+        ("tokenIssuer", row.token_issuer),
+        ("tokenSubject", row.token_subject),
+    ];
+    for (member, text) in said {
+        if let Some(text) = text {
+            add_evidence(&mut evidence, member, &text.0)?;
+        }
+    }
     with(Draft { registration_id: &row.registration_id, evidence, facts })
 }
 
@@ -47,7 +57,17 @@ struct Row<'a> {
     #[serde(borrow, default)]
     public_key_sha256: Option<Text<'a>>,
     #[serde(borrow, default)]
+    certificate_issuer: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    certificate_serial: Option<Text<'a>>,
+    #[serde(borrow, default)]
     endorsement_key_sha256: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    endorsement_certificate: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    token_issuer: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    token_subject: Option<Text<'a>>,
     #[serde(borrow, default)]
     facts: Facts<'a>,
 }

@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::attestation::x509::endorsement::EndorsementCertificate;
 use crate::clock::Timestamp;
 use crate::config::ManagementLimits;
 use crate::names::{Digest, ManufacturerId};
@@ -9,8 +13,18 @@ use crate::nearest::did_you_mean;
 use crate::registry::{Evidence, ManufacturingRecord, RecordState};
 
 /// The names of a row's members and of a file's columns; everything else in a CSV file is a fact.
-pub(super) const MEMBERS: [&str; 5] =
-    ["registrationId", "certificateSha256", "publicKeySha256", "endorsementKeySha256", "facts"];
+pub(super) const MEMBERS: [&str; 10] = [
+    "registrationId",
+    "certificateSha256",
+    "publicKeySha256",
+    "certificateIssuer",
+    "certificateSerial",
+    "endorsementKeySha256",
+    "endorsementCertificate",
+    "tokenIssuer",
+    "tokenSubject",
+    "facts",
+];
 
 /// How much a row may say.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +60,11 @@ pub(super) struct Draft<'a> {
 
 impl Draft<'_> {
     pub(super) fn record(self, manufacturer: &ManufacturerId, now: Timestamp) -> Result<ManufacturingRecord, String> {
+        if self.evidence.certificate_serial.is_some() && self.evidence.certificate_issuer.is_none() {
+            return Err(
+                "certificateSerial: a number says nothing without its issuer; give certificateIssuer too".into()
+            );
+        }
         Ok(ManufacturingRecord {
             registration_id: self.registration_id.parse().map_err(|error| format!("registrationId: {error}"))?,
             manufacturer: manufacturer.clone(),
@@ -58,10 +77,42 @@ impl Draft<'_> {
     }
 }
 
-/// A digest of the evidence; an empty text says nothing.
-pub(super) fn digest(member: &str, text: Option<&str>) -> Result<Option<Digest>, String> {
-    let text = text.map(str::trim).filter(|text| !text.is_empty());
-    text.map(str::parse).transpose().map_err(|error| format!("{member}: {error}"))
+/// Adds what a member says of the credential; an empty text says nothing.
+pub(super) fn add_evidence(evidence: &mut Evidence, member: &str, text: &str) -> Result<(), String> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(());
+    }
+    let digest = || text.parse::<Digest>().map(Some).map_err(|error| format!("{member}: {error}"));
+    match member {
+        "certificateSha256" => evidence.certificate_sha256 = digest()?,
+        "publicKeySha256" => evidence.public_key_sha256 = digest()?,
+        "endorsementKeySha256" => evidence.endorsement_key_sha256 = digest()?,
+        "certificateIssuer" => evidence.certificate_issuer = Some(name(member, text)?),
+        "certificateSerial" => {
+            let serial = text.parse().map_err(|error| format!("{member}: {error}"))?;
+            evidence.certificate_serial = Some(serial);
+        }
+        "endorsementCertificate" => {
+            let der = STANDARD.decode(text).map_err(|_| format!("{member}: it is not the base64 of DER"))?;
+            let read = EndorsementCertificate::parse(&der).map_err(|error| format!("{member}: {error}"))?;
+            evidence.endorsement_certificate = Some(read.der().to_vec());
+        }
+        "tokenIssuer" => evidence.token_issuer = Some(name(member, text)?),
+        "tokenSubject" => evidence.token_subject = Some(name(member, text)?),
+        _ => return Err(unknown(member)),
+    }
+    Ok(())
+}
+
+fn name(member: &str, text: &str) -> Result<String, String> {
+    if text.len() > MAX_NAME_BYTES {
+        return Err(format!("{member}: it has {} bytes; at most {MAX_NAME_BYTES} are taken", text.len()));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(format!("{member}: it holds a control character"));
+    }
+    Ok(text.to_owned())
 }
 
 /// Adds a fact, within the limits.
@@ -112,3 +163,6 @@ pub(super) fn unknown(name: &str) -> String {
         did_you_mean(name, &MEMBERS)
     )
 }
+
+/// Distinguished names and addresses of issuers are shorter.
+const MAX_NAME_BYTES: usize = 512;

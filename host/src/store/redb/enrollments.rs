@@ -14,7 +14,7 @@ use crate::enrollment::{
     Allocation, CertificateAuthority, CertificatePin, EnrollmentRef, Group, GroupAttestation, Individual,
     IndividualAttestation,
 };
-use crate::names::{Digest, GroupId, IdScope, RegistrationId};
+use crate::names::{Digest, GroupId, IdScope, ManufacturerId, RegistrationId};
 use crate::store::{DeleteOutcome, Listing, Page, Precondition, PutOutcome, StoreError};
 
 /// The individual enrollment of an id.
@@ -174,7 +174,7 @@ impl PutGroup {
                     }
                 }
             }
-            GroupAttestation::SymmetricKey(_) | GroupAttestation::Token(_) => {}
+            GroupAttestation::SymmetricKey(_) | GroupAttestation::Token(_) | GroupAttestation::TpmMakers { .. } => {}
         }
         Ok(None)
     }
@@ -251,6 +251,7 @@ impl Claims {
             }
             GroupAttestation::X509Intermediates { primary, secondary } => pinned(scope, primary, secondary.as_ref()),
             GroupAttestation::SymmetricKey(_) | GroupAttestation::Token(_) => Vec::new(),
+            GroupAttestation::TpmMakers { roots, .. } => makers(scope, roots, group.terms.manufacturers.as_deref()),
         };
         Self { certificates, plugins: plugins(scope, &owner, &group.terms.allocation), owner }
     }
@@ -316,6 +317,26 @@ fn pinned(scope: &IdScope, primary: &CertificatePin, secondary: Option<&Certific
             (key(scope, pin.sha256.to_string()), called)
         })
         .collect()
+}
+
+/// Two groups may rely on one maker of TPMs, if no manufacturer's devices could come into both.
+fn makers(scope: &IdScope, roots: &[Vec<u8>], manufacturers: Option<&[ManufacturerId]>) -> Vec<(Vec<u8>, String)> {
+    let whose: Vec<&str> = match manufacturers {
+        Some(manufacturers) => manufacturers.iter().map(ManufacturerId::as_str).collect(),
+        None => vec!["*"],
+    };
+    let claims = roots.iter().flat_map(|der| {
+        let digest = Digest::of(der);
+        whose.iter().map(move |manufacturer| {
+            let of = if *manufacturer == "*" { "any manufacturer" } else { manufacturer };
+            let called = format!("the TPM maker's root with SHA-256 {digest} for devices of {of}");
+            (key(scope, format!("tpm-maker {digest} {manufacturer}")), called)
+        })
+    });
+    let mut claims: Vec<_> = claims.collect();
+    claims.sort();
+    claims.dedup();
+    claims
 }
 
 fn plugins(scope: &IdScope, owner: &EnrollmentRef, allocation: &Allocation) -> Vec<Vec<u8>> {

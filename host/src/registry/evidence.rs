@@ -1,0 +1,161 @@
+//! What a manufacturing record knows of its device's credential.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::Digest;
+
+/// What is known of the device's credential. Every part that is present must match what the device shows; of a credential
+/// that has no such part, it cannot.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// SHA-256 of the certificate's DER.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_sha256: Option<Digest>,
+    /// SHA-256 of the public key's SubjectPublicKeyInfo, DER.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key_sha256: Option<Digest>,
+    /// The issuer of the certificate, as RFC 4514 writes names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_issuer: Option<String>,
+    /// The number that this issuer has given the certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_serial: Option<SerialNumber>,
+    /// SHA-256 of the TPM's endorsement key (TPM2B_PUBLIC).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endorsement_key_sha256: Option<Digest>,
+    /// The certificate of the TPM's endorsement key, DER: for devices that do not send it. It is judged, not compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endorsement_certificate: Option<Vec<u8>>,
+    /// The identity provider whose token it is (`iss`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_issuer: Option<String>,
+    /// The subject of the token (`sub`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_subject: Option<String>,
+}
+
+impl Evidence {
+    /// What a credential must show, and what it must be.
+    pub fn demands(&self) -> impl Iterator<Item = (Part, String)> {
+        let digest = |digest: &Option<Digest>| digest.map(|digest| digest.to_string());
+        [
+            (Part::Certificate, digest(&self.certificate_sha256)),
+            (Part::PublicKey, digest(&self.public_key_sha256)),
+            (Part::CertificateIssuer, self.certificate_issuer.clone()),
+            (Part::CertificateSerial, self.certificate_serial.as_ref().map(ToString::to_string)),
+            (Part::EndorsementKey, digest(&self.endorsement_key_sha256)),
+            (Part::TokenIssuer, self.token_issuer.clone()),
+            (Part::TokenSubject, self.token_subject.clone()),
+        ]
+        .into_iter()
+        .filter_map(|(part, text)| Some((part, text?)))
+    }
+}
+
+/// A part of a credential that a record can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The certificate, by its SHA-256.
+    Certificate,
+    /// The public key, by its SHA-256.
+    PublicKey,
+    /// The certificate's issuer.
+    CertificateIssuer,
+    /// The certificate's serial number.
+    CertificateSerial,
+    /// The TPM's endorsement key, by its SHA-256.
+    EndorsementKey,
+    /// The token's issuer.
+    TokenIssuer,
+    /// The token's subject.
+    TokenSubject,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Certificate => "certificate",
+            Self::PublicKey => "public key",
+            Self::CertificateIssuer => "certificate issuer",
+            Self::CertificateSerial => "certificate serial number",
+            Self::EndorsementKey => "endorsement key",
+            Self::TokenIssuer => "token issuer",
+            Self::TokenSubject => "token subject",
+        })
+    }
+}
+
+/// The serial number of a certificate: hexadecimal digits in capitals, without leading zeros.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SerialNumber(String);
+
+/// Why a text is no serial number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a serial number is 1 to 20 octets in hexadecimal digits, with or without colons between them")]
+pub struct SerialNumberError;
+
+impl SerialNumber {
+    /// The number whose octets these are.
+    pub fn of(octets: &[u8]) -> Self {
+        let digits: String = octets.iter().map(|octet| format!("{octet:02X}")).collect();
+        Self::plain(&digits)
+    }
+
+    fn plain(digits: &str) -> Self {
+        let digits = digits.trim_start_matches('0');
+        Self(if digits.is_empty() { "0".to_owned() } else { digits.to_owned() })
+    }
+}
+
+impl FromStr for SerialNumber {
+    type Err = SerialNumberError;
+
+    fn from_str(text: &str) -> Result<Self, SerialNumberError> {
+        let digits: String = text.chars().filter(|c| *c != ':').map(|c| c.to_ascii_uppercase()).collect();
+        let fits = !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let plain = Self::plain(&digits);
+        // A number whose first bit is set has an octet of zeros before it.
+        if fits && plain.0.len() <= 40 { Ok(plain) } else { Err(SerialNumberError) }
+    }
+}
+
+impl TryFrom<String> for SerialNumber {
+    type Error = SerialNumberError;
+
+    fn try_from(text: String) -> Result<Self, SerialNumberError> {
+        text.parse()
+    }
+}
+
+impl From<SerialNumber> for String {
+    fn from(number: SerialNumber) -> Self {
+        number.0
+    }
+}
+
+impl fmt::Display for SerialNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn serial_numbers_are_equal_however_tools_write_them() {
+        let number = SerialNumber::of(&[0, 0x0a, 0xbc]);
+        for text in ["ABC", "abc", "0abc", "00:0A:bc", "0ABC"] {
+            assert_eq!(text.parse(), Ok(number.clone()), "{text}");
+        }
+        assert_eq!(SerialNumber::of(&[0]), "00".parse().unwrap());
+        for bad in ["", ":", "xyz", "0x1", "-1", &"f".repeat(41)] {
+            assert_eq!(bad.parse::<SerialNumber>(), Err(SerialNumberError), "{bad}");
+        }
+    }
+}
