@@ -7,6 +7,7 @@
 //! A mistake in the file is never passed over: an unknown key is an error that names the nearest known one, because a
 //! misspelt limit that silently keeps its default is found only on the day when it was needed.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,7 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::attestation::x509::VerifyPolicy;
 use crate::clock::Timestamp;
-use crate::names::IdScope;
+use crate::issuing::IssuerConfig;
+use crate::names::{IdScope, IssuerName};
 use crate::policy::breaker::BreakerLimits;
 use crate::policy::{Budget, Budgets, CompileLimits, Compiler, InitBudget, PolicySettings};
 use crate::store::redb::StoreSettings;
@@ -46,6 +48,9 @@ pub struct Config {
     /// What policies are granted.
     #[serde(default)]
     pub policy: PolicyConfig,
+    /// Who issues certificates for devices.
+    #[serde(default)]
+    pub issuing: BTreeMap<IssuerName, IssuerConfig>,
     /// What is bounded, and by how much.
     #[serde(default)]
     pub limits: Limits,
@@ -142,6 +147,7 @@ impl Config {
             certificates: CertificateRules::default(),
             plugins: SigningRules::default(),
             policy: PolicyConfig::default(),
+            issuing: BTreeMap::new(),
             limits: Limits::default(),
             compiler: None,
         }

@@ -3,5 +3,5 @@
 pub mod decision;
 pub mod entry;
 
-pub use decision::{Answer, Decision, Factors, Instead, PolicyCall, Step, Verdict};
+pub use decision::{Answer, Decision, Factors, Instead, IssuedNote, PolicyCall, Step, Verdict};
 pub use entry::{Entry, EntryKind};

@@ -16,6 +16,7 @@ pub mod folder;
 pub mod hub;
 pub mod init;
 pub mod issuers;
+pub mod issuing;
 pub mod json;
 pub mod ledger;
 pub mod listener;

@@ -18,6 +18,7 @@ use std::time::Duration;
 use crate::attestation::bearer::{BearerFlaw, BearerToken};
 use crate::attestation::symmetric_key::{SasToken, TokenFlaw};
 use crate::attestation::tpm::challenge::Chip;
+use crate::attestation::x509::request::CertificateRequest;
 use crate::attestation::x509::{CertificateInfo, PresentedChain};
 use crate::clock::{self, Timestamp};
 use crate::json::JsonText;
@@ -43,7 +44,7 @@ pub use operations::Operations;
 pub use refusal::{Cause, RegisterError};
 pub use throttle::{Throttle, TooOften};
 
-use operations::{Asked, Claimant, Found, Operation, Progress};
+use operations::{Asked, Claimant, Found, Operation, Progress, Said, With};
 use under_way::UnderWay;
 
 /// What a device asks, and how it proves that it may.
@@ -63,6 +64,14 @@ pub struct Request {
     pub credential: Credential,
     /// What the device says of itself.
     pub payload: Option<JsonText>,
+    /// Its request for a certificate.
+    pub csr: Option<Arc<CertificateRequest>>,
+}
+
+impl Request {
+    fn said(&self) -> Said {
+        Said { payload: self.payload.clone(), csr: self.csr.clone() }
+    }
 }
 
 /// What a device showed of itself on its connection.
@@ -129,10 +138,15 @@ pub async fn register(
     wait: Duration,
 ) -> Result<(OperationId, Status), RegisterError> {
     let admitted = let_in(service, &request).await?;
-    let operation = {
-        let with_payload = request.payload.is_some();
-        service.operations.new_id(&request.scope, &request.registration_id, request.tracking_id, with_payload)
-    };
+    if let Some(csr) = &request.csr {
+        // After the proof: a stranger must not learn what an enrollment says.
+        if admitted.terms.certificate_issuer.is_none() {
+            return Err(RegisterError::NoIssuer);
+        }
+        csr.proves_its_key(&request.registration_id)?;
+    }
+    let with = request.said().with();
+    let operation = service.operations.new_id(&request.scope, &request.registration_id, request.tracking_id, with);
     go_on(service, request, admitted, operation, Asked::Register, wait).await
 }
 
@@ -152,11 +166,17 @@ pub async fn poll(
         }
     } else if let Some(registration) = admitted.before.as_ref().filter(|before| answers(before, &operation, begun.at)) {
         return Ok((operation, Status::Finished(Arc::new(registration.clone()))));
-    } else if begun.with_payload {
-        // The server was started again meanwhile. Where nothing was decided yet, nobody knows what the device said: it
-        // has to register again.
-        let said = payload_of(service, begun.request).await?;
-        request.payload = Some(said.ok_or(RegisterError::NotFound)?);
+    } else {
+        // The server was started again meanwhile. Where nobody knows any more what the device said, it has to register
+        // again.
+        match begun.with {
+            With::Nothing => {}
+            With::Payload => {
+                let said = payload_of(service, begun.request).await?;
+                request.payload = Some(said.ok_or(RegisterError::NotFound)?);
+            }
+            With::Csr => return Err(RegisterError::NotFound),
+        }
     }
     go_on(service, request, admitted, operation, Asked::Poll, wait).await
 }
@@ -206,10 +226,9 @@ async fn go_on(
     wait: Duration,
 ) -> Result<(OperationId, Status), RegisterError> {
     let claimant = claimant(&request, &admitted);
-    let operation = match service.operations.begin(&claimant, new_id, clock::instant(), asked, request.payload.as_ref())
-    {
+    let operation = match service.operations.begin(&claimant, new_id, clock::instant(), asked, &request.said()) {
         Found::Mine(operation) => {
-            request.payload = operation.said();
+            Said { payload: request.payload, csr: request.csr } = operation.said();
             let work = UnderWay::new(service, request, admitted, operation.id.clone());
             tokio::spawn(carry_out(Arc::clone(service), claimant, work, operation.clone()));
             operation

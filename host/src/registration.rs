@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::enrollment::EnrollmentRef;
+use crate::issuing::IssuedCertificate;
 use crate::json::JsonText;
 use crate::names::{DeviceId, Digest, HubName, OperationId, RegistrationId, TrackingId};
 
@@ -34,6 +35,9 @@ pub struct Registration {
     /// The decisions before this one that the ledger still holds, the latest first.
     #[serde(default)]
     pub earlier: Vec<TrackingId>,
+    /// The certificate that was issued to the device last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued: Option<IssuedCertificate>,
 }
 
 /// What became of a registration.

@@ -14,6 +14,7 @@ use crate::clock::{Ambient, Timestamp};
 use crate::config::{Config, ConfigError};
 use crate::device_api;
 use crate::folder::DataFolder;
+use crate::issuing::{IssuerError, Issuing};
 use crate::listener::{Counts, Listener};
 use crate::names::IdScope;
 use crate::policy::trust::{Trust, TrustError};
@@ -94,6 +95,9 @@ pub enum ServeError {
         /// Why.
         reason: String,
     },
+    /// An issuer of certificates.
+    #[error(transparent)]
+    Issuer(#[from] IssuerError),
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -124,6 +128,7 @@ impl Server {
         let hostname = &config.server.hostname;
         identity.is_for(hostname).map_err(|reason| ServeError::Hostname { hostname: hostname.clone(), reason })?;
         let operations_key = operations_key(folder)?;
+        let issuing = Issuing::load(&config.issuing, folder.root(), &ambient)?;
         let sealing = sealing::load(folder, &ambient)?;
         if folder.next_sealing_key().exists() {
             return Err(ServeError::HalfRotated(folder.root().display().to_string()));
@@ -140,7 +145,7 @@ impl Server {
         let settings = PolicySettings { trust, ..config.policy_settings(folder.cache()) };
         let policies = Arc::new(PolicyHost::start(settings)?);
         let limits = config.limits.listener.clone();
-        let service = Service::start(config, ambient, store, policies, &operations_key, sealing).await?;
+        let service = Service::start(config, ambient, store, policies, &operations_key, sealing, issuing).await?;
         let scope = &service.config.server.scope;
         if service.scope(scope).is_none() {
             let known = service.catalogue().scopes().map(|scope| scope.scope.to_string()).collect::<Vec<_>>();

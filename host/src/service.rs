@@ -15,6 +15,7 @@ use crate::catalogue::{Bound, Catalogue, ScopeCatalogue};
 use crate::clock::Ambient;
 use crate::config::Config;
 use crate::issuers::Issuers;
+use crate::issuing::Issuing;
 use crate::metrics::Metrics;
 use crate::names::{Digest, IdScope, PluginName, RegistrationId};
 use crate::policy::catalogue::GroupCounts;
@@ -39,6 +40,8 @@ pub struct Service {
     pub sealing: SealingKey,
     /// The keys of identity providers.
     pub issuers: Issuers,
+    /// Who issues certificates for devices.
+    pub issuing: Issuing,
     /// Challenges that TPMs have not answered yet, or have a moment ago.
     pub challenges: Challenges,
     /// Makes the keys with which TPMs sign in at their hubs.
@@ -75,6 +78,7 @@ impl Service {
         policies: Arc<PolicyHost>,
         operations_key: &[u8; 32],
         sealing: SealingKey,
+        issuing: Issuing,
     ) -> Result<Arc<Self>, StoreError> {
         let images = Images::new(Arc::clone(&policies), Arc::clone(&store), config.limits.policy.max_images);
         let operations = Operations::new(operations_key, config.limits.device.max_operations);
@@ -89,6 +93,7 @@ impl Service {
             ambient,
             sealing,
             issuers: Issuers::default(),
+            issuing,
             challenges,
             hub_keys: hmac::Key::new(hmac::HMAC_SHA256, operations_key),
             decoy,

@@ -12,6 +12,7 @@ mod full_disk;
 mod hostile_imports;
 mod hostile_policies;
 mod identity_provider;
+mod issuing;
 mod kill;
 mod languages;
 mod management_api;

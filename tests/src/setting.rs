@@ -60,6 +60,7 @@ pub async fn fill(
         manufacturers: None,
         key_change: KeyChange::Refuse,
         expired_certificates: ExpiredCertificates::Refuse,
+        certificate_issuer: None,
         reprovision: ReprovisionPolicy::default(),
         hubs: None,
         allocation: Allocation {

@@ -9,8 +9,11 @@ use serde_json::Value;
 use super::body::{self, Answer, Asked, At, PageQuery};
 use super::hub::known;
 use super::problem::Problem;
+use crate::attestation::x509::pem;
 use crate::enrollment::EnrollmentRef;
+use crate::issuing::IssuedCertificate;
 use crate::json::JsonText;
+use crate::names::Digest;
 use crate::registration::{Outcome, Registration, Substatus};
 use crate::service::Service;
 use crate::store::RegistrationFilter;
@@ -114,6 +117,9 @@ pub(super) struct RegistrationView {
     /// SHA-256 of the public key that the id belongs to; absent once it was released.
     #[serde(skip_serializing_if = "Option::is_none")]
     key_identity: Option<String>,
+    /// The certificate that was issued to the device last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issued_certificate: Option<IssuedView>,
     operation_id: String,
     /// The tracking id under which the ledger explains it.
     decision: String,
@@ -123,6 +129,32 @@ pub(super) struct RegistrationView {
     updated_at: String,
     /// 1 for the first state, one more for each later one.
     generation: u64,
+}
+
+/// A certificate that was issued.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct IssuedView {
+    /// The issuer's name in `landfall.toml`.
+    issuer: String,
+    /// Hexadecimal.
+    serial_number: String,
+    /// SHA-256 of the DER.
+    sha256: String,
+    /// Its end.
+    not_after: String,
+    /// PEM.
+    certificate: String,
+}
+
+fn issued_view(issued: &IssuedCertificate) -> IssuedView {
+    IssuedView {
+        issuer: issued.issuer.to_string(),
+        serial_number: issued.serial.to_string(),
+        sha256: Digest::of(&issued.der).to_string(),
+        not_after: issued.not_after.to_string(),
+        certificate: pem::text_of(&issued.der),
+    }
 }
 
 fn view(registration: &Registration) -> RegistrationView {
@@ -146,6 +178,7 @@ fn view(registration: &Registration) -> RegistrationView {
         error_message,
         enrollment: registration.enrollment.clone(),
         key_identity: registration.key_identity.map(|key| key.to_string()),
+        issued_certificate: registration.issued.as_ref().map(issued_view),
         operation_id: registration.operation.to_string(),
         decision: registration.decision.to_string(),
         earlier_decisions: registration.earlier.iter().map(ToString::to_string).collect(),

@@ -11,7 +11,7 @@ use crate::enrollment::{
     Allocation, ExpiredCertificates, InitialTwin, KeyChange, Manufacturing, PolicyBinding, ReprovisionPolicy, Terms,
 };
 use crate::json::JsonText;
-use crate::names::PluginName;
+use crate::names::{IssuerName, PluginName};
 use crate::policy::image::{ConfigureError, Worlds};
 use crate::policy::live::ImageError;
 use crate::service::Service;
@@ -48,6 +48,8 @@ pub(super) struct EnrollmentBody {
     key_change: KeyChange,
     #[serde(default)]
     expired_certificates: ExpiredCertificates,
+    /// Who issues the certificates that its devices ask for: a name of `[issuing]` in `landfall.toml`.
+    certificate_issuer: Option<String>,
     #[serde(default)]
     reprovision: ReprovisionPolicy,
     /// The hubs that its devices may get; all linked ones when absent.
@@ -121,6 +123,19 @@ pub(super) async fn terms(
             Err(error) => errors.push(part(format!("/hubs/{at}"), error.to_string())),
         }
     }
+    let certificate_issuer = match body.certificate_issuer.as_deref().map(str::parse::<IssuerName>).transpose() {
+        Ok(Some(name)) if service.issuing.get(&name).is_none() => {
+            let known = service.issuing.names();
+            let message = format!("no issuer {name} is in landfall.toml ([issuing.{name}]); there are: {known}");
+            errors.push(part("/certificateIssuer", message));
+            None
+        }
+        Ok(name) => name,
+        Err(error) => {
+            errors.push(part("/certificateIssuer", error.to_string()));
+            None
+        }
+    };
     let mut manufacturers = Vec::new();
     for (at, name) in body.manufacturers.iter().flatten().enumerate() {
         match name.parse() {
@@ -170,6 +185,7 @@ pub(super) async fn terms(
         manufacturers: body.manufacturers.is_some().then_some(manufacturers),
         key_change: body.key_change,
         expired_certificates: body.expired_certificates,
+        certificate_issuer,
         reprovision: body.reprovision,
         hubs: body.hubs.is_some().then_some(hubs),
         allocation: Allocation { selection, fallback, grouping: places },

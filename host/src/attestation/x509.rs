@@ -25,6 +25,7 @@ mod leaf;
 mod name;
 pub mod pem;
 pub mod possession;
+pub mod request;
 mod signature;
 mod strict;
 mod verify;

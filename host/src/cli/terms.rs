@@ -7,7 +7,7 @@ use http::header::{HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use serde_json::{Map, Value, json};
 
 use super::CliError;
-use crate::names::{Digest, HubName, ManufacturerId, PluginName};
+use crate::names::{Digest, HubName, IssuerName, ManufacturerId, PluginName};
 
 /// The terms as words of the command line.
 #[derive(Debug, Args)]
@@ -40,6 +40,9 @@ pub(super) struct TermsArgs {
     /// Take a device's expired certificate when it comes back with the key that it registered with.
     #[arg(long)]
     take_expired: bool,
+    /// Who issues the certificates that devices ask for: a name of [issuing] in the server's landfall.toml.
+    #[arg(long, value_name = "NAME")]
+    certificate_issuer: Option<IssuerName>,
     /// Leave a device on its hub when it registers again.
     #[arg(long)]
     keep_hub: bool,
@@ -107,6 +110,9 @@ impl TermsArgs {
                 "migrateDeviceData": !self.reset_data,
             }),
         );
+        if let Some(issuer) = &self.certificate_issuer {
+            body.insert("certificateIssuer".to_owned(), json!(issuer));
+        }
         if !self.manufacturers.is_empty() {
             body.insert("manufacturers".to_owned(), json!(self.manufacturers));
         }

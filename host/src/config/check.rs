@@ -37,12 +37,13 @@ impl File<'_> {
             let full = joined(name, key.get_ref());
             match value.get_ref() {
                 // Named by the operator: serde holds the names to their form.
-                DeValue::Table(plugins) if full == PLUGINS => {
-                    for (plugin, grant) in plugins {
-                        let mut keys = grant.get_ref().as_table().into_iter().flatten();
-                        if let Some((key, _)) = keys.find(|(key, _)| !GRANT_KEYS.contains(&key.get_ref().as_ref())) {
-                            let full = format!("{PLUGINS}.{}.{}", plugin.get_ref(), key.get_ref());
-                            return Err(self.unknown(PLUGINS, &full, key.span()));
+                DeValue::Table(named) if keys_of_named(&full).is_some() => {
+                    let known = keys_of_named(&full).unwrap_or_default();
+                    for (name, table) in named {
+                        let mut keys = table.get_ref().as_table().into_iter().flatten();
+                        if let Some((key, _)) = keys.find(|(key, _)| !known.contains(&key.get_ref().as_ref())) {
+                            let of = format!("{full}.{}.{}", name.get_ref(), key.get_ref());
+                            return Err(self.unknown(&full, &of, key.span()));
                         }
                     }
                 }
@@ -90,7 +91,8 @@ impl File<'_> {
 }
 
 fn is_table(name: &str) -> bool {
-    ["policy", "policy.http", PLUGINS].contains(&name)
+    ["policy", "policy.http"].contains(&name)
+        || keys_of_named(name).is_some()
         || PLAIN.iter().any(|(table, _)| *table == name)
         || TABLES.iter().any(|(table, ..)| *table == name || table.starts_with(&format!("{name}.")))
 }
@@ -106,11 +108,17 @@ fn fact_of(table: &str, key: &str) -> Option<&'static Fact> {
 
 fn known_keys() -> impl Iterator<Item = String> {
     let plain = PLAIN.iter().flat_map(|(table, keys)| keys.iter().map(move |key| format!("{table}.{key}")));
-    let policy = ["policy.http.ca_file", PLUGINS, "policy.http.plugins.NAME.allow"].map(ToOwned::to_owned);
-    let policy = policy.into_iter().chain(["policy.http.plugins.NAME.allow_private_networks".to_owned()]);
+    let named = NAMED.iter().flat_map(|(table, keys)| keys.iter().map(move |key| format!("{table}.NAME.{key}")));
+    let policy = std::iter::once("policy.http.ca_file".to_owned())
+        .chain(NAMED.iter().map(|(table, _)| (*table).to_owned()))
+        .chain(named);
     let tables = TABLES.iter().map(|(table, ..)| (*table).to_owned());
     let limits = TABLES.iter().flat_map(|(.., facts)| *facts).map(|fact| format!("{}.{}", fact.table, fact.key));
     plain.chain(policy).chain(limits).chain(tables)
+}
+
+fn keys_of_named(table: &str) -> Option<&'static [&'static str]> {
+    NAMED.iter().find(|(name, _)| *name == table).map(|(_, keys)| *keys)
 }
 
 fn last_part(key: &str) -> &str {
@@ -159,6 +167,11 @@ const PLAIN: [(&str, &[&str]); 2] = [
     ("server", &["hostname", "scope", "device_listen", "management_listen"]),
     ("plugins", &["trusted_keys", "require_signature"]),
 ];
-/// Where plugins are granted the network, by name.
-const PLUGINS: &str = "policy.http.plugins";
-const GRANT_KEYS: [&str; 2] = ["allow", "allow_private_networks"];
+/// Tables of tables that the operator names.
+const NAMED: [(&str, &[&str]); 2] = [
+    ("policy.http.plugins", &["allow", "allow_private_networks"]),
+    (
+        "issuing",
+        &["certificate", "key", "pkcs11_module", "pkcs11_token", "pkcs11_key", "pkcs11_pin_file", "lifetime_hours"],
+    ),
+];

@@ -24,6 +24,7 @@ pub(super) fn text(server: &Server) -> String {
     }
     text.push_str(PLUGINS);
     text.push_str(GRANTS);
+    text.push_str(ISSUING);
     for (table, about, facts) in TABLES {
         text.push_str(&format!("\n#{about}\n[{table}]\n"));
         for fact in facts {
@@ -64,6 +65,23 @@ const GRANTS: &str = "
 # [policy.http.plugins.webhook]
 # allow = [\"https://functions.example.net\"]
 # allow_private_networks = false
+";
+
+const ISSUING: &str = "
+# Who issues certificates for devices that ask for one (csr). An enrollment names its issuer.
+# Files are named from this folder. The certificate's file goes on with those above it, up to the root.
+# [issuing.fleet]
+# certificate = \"fleet-ca.pem\"
+# key = \"fleet-ca.key\"
+# lifetime_hours = 720
+#
+# With the key in a PKCS#11 token:
+# [issuing.fleet]
+# certificate = \"fleet-ca.pem\"
+# pkcs11_module = \"/usr/lib/softhsm/libsofthsm2.so\"
+# pkcs11_token = \"landfall\"
+# pkcs11_key = \"fleet-ca\"
+# pkcs11_pin_file = \"fleet-ca.pin\"
 ";
 
 const HEAD: &str = "\

@@ -3,6 +3,7 @@
 use http::StatusCode;
 use serde::Serialize;
 
+use crate::attestation::x509::request::RequestFlaw;
 use crate::clock::Timestamp;
 use crate::names::TrackingId;
 
@@ -30,6 +31,19 @@ pub enum DeviceError {
 }
 
 impl DeviceError {
+    /// A request for a certificate that cannot be granted. The names of flaws are the operator's; a device's author needs
+    /// less.
+    pub fn of_csr(flaw: &RequestFlaw) -> Self {
+        Self::BadRequest(match flaw {
+            RequestFlaw::TooLarge => "The csr is too large",
+            RequestFlaw::Malformed => "The csr is not a PKCS#10 request in DER",
+            RequestFlaw::Name(_) => "The csr's common name is not a registration id",
+            RequestFlaw::OtherName => "The csr's common name is not the registrationId",
+            RequestFlaw::Key(_) => "The csr's key is not of an accepted kind and size",
+            RequestFlaw::NotProven => "The csr was not signed by its own key",
+        })
+    }
+
     /// The HTTP status.
     pub fn status(self) -> StatusCode {
         match self {

@@ -100,6 +100,9 @@ async fn look_up(State(service): State<Arc<Service>>, Names(path): Names<DeviceP
         Ok(asked) => asked,
         Err(error) => return call.fail(error),
     };
+    if asked.csr.is_some() {
+        return call.fail(DeviceError::BadRequest("A csr comes with a registration, not with a look-up"));
+    }
     let credential = asked.credential.clone();
     match provisioning::look_up(&service, asked).await {
         Ok(registration) => {
@@ -186,6 +189,7 @@ impl Call {
             registration_id,
             credential,
             payload: said.payload,
+            csr: said.csr.map(Arc::new),
         })
     }
 
@@ -204,7 +208,7 @@ impl Call {
             Status::Finished(registration) => self.hub_key(path, registration, credential),
             Status::Assigning { .. } => None,
         };
-        let body = OperationStatus::polled(operation, &id, status, credential, hub_key.as_ref());
+        let body = OperationStatus::polled(operation, &id, status, credential, hub_key.as_ref(), &self.service.issuing);
         match status {
             Status::Finished(_) => self.answer(StatusCode::OK, &body),
             Status::Assigning { retry_after } => {
@@ -231,6 +235,8 @@ impl Call {
                 return self.answer(StatusCode::UNAUTHORIZED, &TpmChallenge::of(&blob));
             }
             RegisterError::Refused(_) => DeviceError::Unauthorized,
+            RegisterError::NoIssuer => DeviceError::BadRequest("Certificates are not issued for this enrollment"),
+            RegisterError::CertificateRequest(flaw) => DeviceError::of_csr(&flaw),
             RegisterError::NotFound => DeviceError::NotFound,
             RegisterError::TooOften(full) => DeviceError::TooOften(full.retry_after),
             RegisterError::Busy | RegisterError::Failed => DeviceError::Busy,

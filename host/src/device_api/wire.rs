@@ -9,8 +9,10 @@ use super::error::DeviceError;
 use crate::attestation::tpm::challenge::Chip;
 use crate::attestation::tpm::{Blob, PublicArea};
 use crate::attestation::x509::endorsement::EndorsementCertificate;
+use crate::attestation::x509::request::CertificateRequest;
 use crate::attestation::x509::{CertificateInfo, MAX_CHAIN_BYTES};
 use crate::enrollment::EnrollmentRef;
+use crate::issuing::Issuing;
 use crate::json::JsonText;
 use crate::names::{OperationId, RegistrationId};
 use crate::provisioning::{Credential, Status};
@@ -23,7 +25,7 @@ struct RegisterBody<'a> {
     registration_id: Option<String>,
     #[serde(borrow)]
     payload: Option<&'a RawValue>,
-    csr: Option<serde::de::IgnoredAny>,
+    csr: Option<String>,
     tpm: Option<TpmBody>,
 }
 
@@ -61,6 +63,8 @@ pub struct Said {
     pub payload: Option<JsonText>,
     /// The keys of its TPM.
     pub chip: Option<Chip>,
+    /// Its request for a certificate.
+    pub csr: Option<CertificateRequest>,
 }
 
 /// Reads a register or look-up body. An empty one counts as `{}`.
@@ -76,15 +80,19 @@ pub fn read_body(bytes: &[u8], id: &RegistrationId, max_depth: usize) -> Result<
     if body.registration_id.is_some_and(|given| !given.eq_ignore_ascii_case(id.as_str())) {
         return Err(DeviceError::BadRequest("The registrationId of the body is not that of the URL"));
     }
-    if body.csr.is_some() {
-        return Err(DeviceError::BadRequest("Certificates are not issued for this enrollment"));
-    }
     let payload = match body.payload.map(RawValue::get) {
         None | Some("null") => None,
         Some(text) => JsonText::parse(text, usize::MAX, max_depth).ok(),
     };
     let chip = body.tpm.map(|tpm| chip(&tpm)).transpose()?.flatten();
-    Ok(Said { payload, chip })
+    let csr = body.csr.as_deref().map(csr).transpose()?;
+    Ok(Said { payload, chip, csr })
+}
+
+fn csr(text: &str) -> Result<CertificateRequest, DeviceError> {
+    let der = STANDARD.decode(text);
+    let der = der.map_err(|_| DeviceError::BadRequest("The csr is not base64 of DER, in one line"))?;
+    CertificateRequest::parse(&der).map_err(|flaw| DeviceError::of_csr(&flaw))
 }
 
 /// The keys of a TPM; a `tpm` without them says nothing.
@@ -133,10 +141,16 @@ impl<'a> OperationStatus<'a> {
         status: &'a Status,
         credential: &'a Credential,
         hub_key: Option<&Blob>,
+        issuing: &Issuing,
     ) -> Self {
         let state = match status {
             Status::Assigning { .. } => RegistrationState::assigning(id),
-            Status::Finished(registration) => RegistrationState::of(registration, credential).with_hub_key(hub_key),
+            Status::Finished(registration) => {
+                let issued = registration.issued.as_ref().filter(|issued| issued.operation == *operation_id);
+                RegistrationState::of(registration, credential)
+                    .with_hub_key(hub_key)
+                    .with_chain(issued.map(|issued| issuing.chain(issued)))
+            }
         };
         Self { operation_id, status: state.status, registration_state: Some(state) }
     }
@@ -172,6 +186,8 @@ pub struct RegistrationState<'a> {
     etag: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issued_certificate_chain: Option<Vec<String>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -213,6 +229,7 @@ impl<'a> RegistrationState<'a> {
             last_updated_date_time_utc: None,
             etag: None,
             payload: None,
+            issued_certificate_chain: None,
         }
     }
 
@@ -221,6 +238,13 @@ impl<'a> RegistrationState<'a> {
     pub fn with_hub_key(self, blob: Option<&Blob>) -> Self {
         let tpm = blob.map(|blob| TpmState { authentication_key: blob.to_base64() });
         Self { symmetric_key: if tpm.is_some() { None } else { self.symmetric_key }, tpm, ..self }
+    }
+
+    /// The same with the certificate that was issued, and those above it.
+    #[must_use]
+    pub fn with_chain<'c>(self, chain: Option<impl Iterator<Item = &'c [u8]>>) -> Self {
+        let encoded = chain.map(|chain| chain.map(|der| STANDARD.encode(der)).collect());
+        Self { issued_certificate_chain: encoded, ..self }
     }
 
     /// The state that a registration is in, for the device that has shown this.

@@ -9,7 +9,9 @@ use super::SealedKeys;
 use crate::attestation::bearer::TokenRules;
 use crate::clock::Timestamp;
 use crate::json::JsonText;
-use crate::names::{CaName, DeviceId, Digest, GroupId, HubName, ManufacturerId, PluginName, RegistrationId};
+use crate::names::{
+    CaName, DeviceId, Digest, GroupId, HubName, IssuerName, ManufacturerId, PluginName, RegistrationId,
+};
 
 /// An individual enrollment: one device. It alone decides about its registration id, whatever group would match too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -131,6 +133,9 @@ pub struct Terms {
     /// Whether a device may come back with a certificate that has expired.
     #[serde(default)]
     pub expired_certificates: ExpiredCertificates,
+    /// Who issues the certificates that its devices ask for; they get none when absent.
+    #[serde(default)]
+    pub certificate_issuer: Option<IssuerName>,
     /// What happens on a further registration.
     pub reprovision: ReprovisionPolicy,
     /// The hubs that its devices may get; all linked ones when absent.

@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::enrollment::EnrollmentRef;
-use crate::names::{DeviceId, Digest, HubName, ManufacturerId, PluginName};
+use crate::issuing::IssuedCertificate;
+use crate::names::{DeviceId, Digest, HubName, IssuerName, ManufacturerId, PluginName};
 use crate::policy::{Call, CallReport, Candidate, Device, Outcome, Placement};
+use crate::registry::SerialNumber;
 
 /// What was decided about a device, and from what.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,8 +29,37 @@ pub struct Decision {
     pub engine: Digest,
     /// The calls in the order in which they were made.
     pub calls: Vec<PolicyCall>,
+    /// The certificate that was issued to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued: Option<IssuedNote>,
     /// What came of them.
     pub verdict: Verdict,
+}
+
+/// A certificate that was issued, as far as it must be known to find it again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IssuedNote {
+    /// The issuer's name in `landfall.toml`.
+    pub issuer: IssuerName,
+    /// The certificate's number.
+    pub serial: SerialNumber,
+    /// SHA-256 of its DER.
+    pub sha256: Digest,
+    /// Its end.
+    pub not_after: Timestamp,
+}
+
+impl IssuedNote {
+    /// Of a certificate.
+    pub fn of(issued: &IssuedCertificate) -> Self {
+        Self {
+            issuer: issued.issuer.clone(),
+            serial: issued.serial.clone(),
+            sha256: Digest::of(&issued.der),
+            not_after: issued.not_after,
+        }
+    }
 }
 
 /// What admitted a device.

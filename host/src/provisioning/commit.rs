@@ -82,6 +82,10 @@ async fn take_first_with_room(
             Ok(placed) => placed,
             Err(postponement) => return Ok(Written::Done(postpone(service, work, postponement).await?)),
         };
+        if let Err(error) = work.issue(service).await {
+            let postponement = Postponement::until_mended("issuer", error.to_string());
+            return Ok(Written::Done(postpone(service, work, postponement).await?));
+        }
         let assignment = placement::assignment(work, &hub, device_id.clone(), placed)?;
         let connector = work.admitted.scope.hubs.get(&hub).map_or(Connector::None, |linked| linked.hub.connector);
         let (hub, device_id) = (assignment.hub.clone(), assignment.device_id.clone());

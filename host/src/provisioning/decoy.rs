@@ -78,6 +78,7 @@ fn individual(owner: &EnrollmentRef, attestation: IndividualAttestation, ambient
             manufacturers: None,
             key_change: KeyChange::Refuse,
             expired_certificates: ExpiredCertificates::Refuse,
+            certificate_issuer: None,
             reprovision: ReprovisionPolicy::default(),
             hubs: None,
             allocation: Allocation {

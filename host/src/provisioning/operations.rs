@@ -17,6 +17,7 @@ use aws_lc_rs::hmac;
 use tokio::sync::watch;
 
 use super::refusal::Cause;
+use crate::attestation::x509::request::CertificateRequest;
 use crate::clock::Timestamp;
 use crate::json::JsonText;
 use crate::names::{Digest, IdScope, OperationId, RegistrationId, TrackingId};
@@ -73,7 +74,7 @@ pub struct Operation {
     /// Its id.
     pub id: OperationId,
     progress: watch::Sender<Progress>,
-    said: Arc<Mutex<Option<JsonText>>>,
+    said: Arc<Mutex<Said>>,
 }
 
 /// What an operation's id says of its beginning.
@@ -83,9 +84,51 @@ pub struct Begun {
     pub request: TrackingId,
     /// When.
     pub at: Timestamp,
-    /// Whether the device said something of itself then. A poll says nothing, and a decision must not be made as if the
-    /// device had said nothing.
-    pub with_payload: bool,
+    /// What the device said then. A poll says nothing, and a decision must not be made as if the device had said nothing.
+    pub with: With,
+}
+
+/// What a device says when it registers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// Of itself.
+    pub payload: Option<JsonText>,
+    /// That it wants a certificate.
+    pub csr: Option<Arc<CertificateRequest>>,
+}
+
+/// How much that is, as an operation's id tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum With {
+    /// Nothing.
+    Nothing,
+    /// Something of itself, which the ledger keeps.
+    Payload,
+    /// That it wants a certificate, which nothing keeps.
+    Csr,
+}
+
+impl Said {
+    /// How much it is.
+    pub fn with(&self) -> With {
+        match self {
+            Self { csr: Some(_), .. } => With::Csr,
+            Self { payload: Some(_), .. } => With::Payload,
+            Self { payload: None, csr: None } => With::Nothing,
+        }
+    }
+}
+
+impl With {
+    const ALL: [Self; 3] = [Self::Nothing, Self::Payload, Self::Csr];
+
+    fn mark(self) -> &'static str {
+        match self {
+            Self::Nothing => "",
+            Self::Payload => "\0payload",
+            Self::Csr => "\0csr",
+        }
+    }
 }
 
 /// What a request wants of an operation.
@@ -103,8 +146,8 @@ impl Operation {
         self.progress.borrow().clone()
     }
 
-    /// What the device said of itself when it registered.
-    pub fn said(&self) -> Option<JsonText> {
+    /// What the device said when it registered.
+    pub fn said(&self) -> Said {
         self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -143,28 +186,21 @@ impl Operations {
     }
 
     /// The id of the operation that a request begins: `4.CODE.REQUEST`, of the shape that DPS's ids have.
-    /// The code tells apart whether the device said something of itself.
-    pub fn new_id(&self, scope: &IdScope, id: &RegistrationId, request: TrackingId, with_payload: bool) -> OperationId {
-        OperationId::of_parts(&self.code(scope, id, &request.to_string(), with_payload), request)
+    /// The code tells apart what the device said.
+    pub fn new_id(&self, scope: &IdScope, id: &RegistrationId, request: TrackingId, with: With) -> OperationId {
+        OperationId::of_parts(&self.code(scope, id, &request.to_string(), with), request)
     }
 
     /// How the operation began, if this installation made its id for this device.
     pub fn begun(&self, operation: &OperationId, scope: &IdScope, id: &RegistrationId) -> Option<Begun> {
         let (code, nonce) = operation.as_str().strip_prefix("4.")?.split_once('.')?;
-        let with_payload = [false, true].into_iter().find(|with| code == self.code(scope, id, nonce, *with))?;
+        let with = With::ALL.into_iter().find(|with| code == self.code(scope, id, nonce, *with))?;
         let request: TrackingId = nonce.parse().ok()?;
-        Some(Begun { request, at: request.made_at(), with_payload })
+        Some(Begun { request, at: request.made_at(), with })
     }
 
     /// Finds the claimant's operation, or begins one.
-    pub fn begin(
-        &self,
-        claimant: &Claimant,
-        new_id: OperationId,
-        now: Instant,
-        asked: Asked,
-        said: Option<&JsonText>,
-    ) -> Found {
+    pub fn begin(&self, claimant: &Claimant, new_id: OperationId, now: Instant, asked: Asked, said: &Said) -> Found {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(operation) = running.get(claimant) {
             let due = match operation.progress() {
@@ -173,11 +209,18 @@ impl Operations {
                 // Those have been forgotten; see [`Operations::conclude`].
                 Progress::Finished(_) | Progress::Refused(_) | Progress::Failed => true,
             };
+            if !due && asked == Asked::Register && operation.said().csr.as_ref() != said.csr.as_ref() {
+                // The answer carries one certificate, and it must be the one that was asked for.
+                if matches!(operation.progress(), Progress::Running) {
+                    return Found::Full;
+                }
+                *operation.said.lock().unwrap_or_else(PoisonError::into_inner) = said.clone();
+            }
             if !due {
                 return Found::Theirs(operation.clone());
             }
             if asked == Asked::Register {
-                *operation.said.lock().unwrap_or_else(PoisonError::into_inner) = said.cloned();
+                *operation.said.lock().unwrap_or_else(PoisonError::into_inner) = said.clone();
             }
             operation.progress.send_replace(Progress::Running);
             return Found::Mine(operation.clone());
@@ -185,7 +228,7 @@ impl Operations {
         if running.len() >= self.max_operations && !make_room(&mut running) {
             return Found::Full;
         }
-        let said = Arc::new(Mutex::new(said.cloned()));
+        let said = Arc::new(Mutex::new(said.clone()));
         let operation = Operation { id: new_id, progress: watch::Sender::new(Progress::Running), said };
         running.insert(claimant.clone(), operation.clone());
         Found::Mine(operation)
@@ -214,9 +257,8 @@ impl Operations {
     }
 
     /// 64 bits are enough: a guess only begins the guesser's own registration, which it may do anyway.
-    fn code(&self, scope: &IdScope, id: &RegistrationId, nonce: &str, with_payload: bool) -> String {
-        let payload = if with_payload { "\0payload" } else { "" };
-        let text = format!("operation\0{scope}\0{}\0{nonce}{payload}", id.key());
+    fn code(&self, scope: &IdScope, id: &RegistrationId, nonce: &str, with: With) -> String {
+        let text = format!("operation\0{scope}\0{}\0{nonce}{}", id.key(), with.mark());
         hex(hmac::sign(&self.key, text.as_bytes()).as_ref().get(..8).unwrap_or_default())
     }
 }
@@ -243,8 +285,9 @@ mod tests {
 
     fn begin(operations: &Operations, id: &str, now: Instant) -> Found {
         let who = claimant(id);
-        let new = operations.new_id(&who.scope, &who.id, TrackingId::new(Timestamp::from_millis(0), [7; 10]), false);
-        operations.begin(&who, new, now, Asked::Register, None)
+        let new =
+            operations.new_id(&who.scope, &who.id, TrackingId::new(Timestamp::from_millis(0), [7; 10]), With::Nothing);
+        operations.begin(&who, new, now, Asked::Register, &Said::default())
     }
 
     fn wait(operations: &Operations, id: &str, operation: &Operation, until: Instant) {
@@ -298,9 +341,9 @@ mod tests {
         let who = claimant("a");
         let now = Timestamp::from_millis(1_700_000_000_123);
         let request = TrackingId::new(now, [7; 10]);
-        for with_payload in [false, true] {
-            let id = ours.new_id(&who.scope, &who.id, request, with_payload);
-            assert_eq!(ours.begun(&id, &who.scope, &who.id), Some(Begun { request, at: now, with_payload }));
+        for with in With::ALL {
+            let id = ours.new_id(&who.scope, &who.id, request, with);
+            assert_eq!(ours.begun(&id, &who.scope, &who.id), Some(Begun { request, at: now, with }));
             assert_eq!(theirs.begun(&id, &who.scope, &who.id), None);
             assert_eq!(ours.begun(&id, &who.scope, &claimant("b").id), None);
         }
@@ -311,18 +354,18 @@ mod tests {
     fn what_a_device_said_is_kept_until_it_registers_anew() {
         let operations = Operations::new(&[1; 32], 10);
         let (who, now, made) = (claimant("a"), clock::instant(), Timestamp::from_millis(0));
-        let text = |text: &str| JsonText::parse(text, 100, 9).unwrap();
-        let id = |nonce| operations.new_id(&who.scope, &who.id, TrackingId::new(made, [nonce; 10]), true);
-        let begin = |nonce, asked, said: Option<&JsonText>| match operations.begin(&who, id(nonce), now, asked, said) {
+        let text = |text: &str| Said { payload: Some(JsonText::parse(text, 100, 9).unwrap()), csr: None };
+        let id = |nonce| operations.new_id(&who.scope, &who.id, TrackingId::new(made, [nonce; 10]), With::Payload);
+        let begin = |nonce, asked, said: &Said| match operations.begin(&who, id(nonce), now, asked, said) {
             Found::Mine(operation) => operation,
             _ => panic!("not mine"),
         };
-        let first = begin(1, Asked::Register, Some(&text("1")));
+        let first = begin(1, Asked::Register, &text("1"));
         wait(&operations, "a", &first, now);
-        assert_eq!(begin(2, Asked::Poll, None).said(), Some(text("1")));
+        assert_eq!(begin(2, Asked::Poll, &Said::default()).said(), text("1"));
         wait(&operations, "a", &first, now);
-        assert_eq!(begin(3, Asked::Register, Some(&text("2"))).said(), Some(text("2")));
+        assert_eq!(begin(3, Asked::Register, &text("2")).said(), text("2"));
         wait(&operations, "a", &first, now);
-        assert_eq!(begin(4, Asked::Register, None).said(), None);
+        assert_eq!(begin(4, Asked::Register, &Said::default()).said(), Said::default());
     }
 }

@@ -31,6 +31,7 @@ pub(super) fn registration(work: &UnderWay, outcome: Outcome) -> Registration {
         updated_at: work.now(),
         generation: before.map_or(1, |before| before.generation + 1),
         earlier: Vec::new(),
+        issued: work.issued().cloned().or_else(|| before.and_then(|before| before.issued.clone())),
     }
 }
 
@@ -152,6 +153,7 @@ mod tests {
             updated_at: now,
             generation: 1,
             earlier: Vec::new(),
+            issued: None,
         }
     }
 

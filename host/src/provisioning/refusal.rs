@@ -9,6 +9,7 @@ use crate::attestation::bearer::BearerFlaw;
 use crate::attestation::symmetric_key::TokenFlaw;
 use crate::attestation::tpm::Blob;
 use crate::attestation::x509::ChainError;
+use crate::attestation::x509::request::RequestFlaw;
 use crate::clock::Timestamp;
 use crate::ledger::{Entry, EntryKind};
 use crate::names::{Digest, GroupId, IdScope, ManufacturerId, NameError, RegistrationId};
@@ -335,6 +336,12 @@ pub enum RegisterError {
     /// The device's TPM has to prove itself first: it gets this.
     #[error("the TPM is challenged")]
     Challenged(Box<Blob>),
+    /// It wants a certificate, and its enrollment gives none.
+    #[error("certificates are not issued for this enrollment")]
+    NoIssuer,
+    /// Its request for a certificate is wrong.
+    #[error("the csr: {0}")]
+    CertificateRequest(#[from] RequestFlaw),
     /// It asks too often.
     #[error(transparent)]
     TooOften(#[from] TooOften),

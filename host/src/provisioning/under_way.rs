@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::{Admitted, Request};
 use crate::clock::Timestamp;
 use crate::enrollment::EnrollmentRef;
-use crate::ledger::{Decision, Entry, EntryKind, PolicyCall, Verdict};
+use crate::issuing::{IssueError, IssuedCertificate};
+use crate::ledger::{Decision, Entry, EntryKind, IssuedNote, PolicyCall, Verdict};
 use crate::names::{Digest, OperationId};
 use crate::policy::call::{Call, Device, EnrollmentKind, Label, Prior};
 use crate::registration::Registration;
@@ -21,6 +22,8 @@ pub(super) struct UnderWay {
     seed: u64,
     calls: Vec<PolicyCall>,
     engine: Digest,
+    /// The certificate that it asked for.
+    issued: Option<IssuedCertificate>,
 }
 
 impl UnderWay {
@@ -28,7 +31,7 @@ impl UnderWay {
         let device = Arc::new(device(&request, &admitted));
         let seed = u64::from_le_bytes(service.ambient.random());
         let engine = service.policies.fingerprint();
-        Self { request, admitted, operation, device, seed, calls: Vec::new(), engine }
+        Self { request, admitted, operation, device, seed, calls: Vec::new(), engine, issued: None }
     }
 
     /// What is ambient to a call. Every call of a decision has the same clock; the seed differs by the attempt, so
@@ -41,6 +44,29 @@ impl UnderWay {
             catalog_revision: self.admitted.scope.revision,
             attempt,
         }
+    }
+
+    /// Issues the certificate that the device has asked for, once.
+    pub(super) async fn issue(&mut self, service: &Service) -> Result<(), IssueError> {
+        let (None, Some(request)) = (&self.issued, &self.request.csr) else { return Ok(()) };
+        let Some(issuer) = self.admitted.terms.certificate_issuer.as_ref().and_then(|name| service.issuing.get(name))
+        else {
+            return Ok(());
+        };
+        let (issuer, request, operation) = (Arc::clone(issuer), Arc::clone(request), self.operation.clone());
+        // As it was first written: the hub may compare it with the device's id there.
+        let before = self.admitted.before.as_ref();
+        let id = before.map_or(&self.request.registration_id, |before| &before.registration_id).clone();
+        let (now, number) = (service.ambient.now(), service.ambient.random());
+        let issuing = move || issuer.issue(&request, &id, &operation, now, number);
+        let issued = tokio::task::spawn_blocking(issuing).await;
+        self.issued = Some(issued.unwrap_or_else(|error| Err(IssueError::Ended(error.to_string())))?);
+        Ok(())
+    }
+
+    /// That certificate.
+    pub(super) fn issued(&self) -> Option<&IssuedCertificate> {
+        self.issued.as_ref()
     }
 
     /// Keeps calls for the ledger.
@@ -62,6 +88,7 @@ impl UnderWay {
             hubs: self.admitted.scope.hubs_digest,
             engine: self.engine,
             calls: self.calls.clone(),
+            issued: self.issued.as_ref().map(IssuedNote::of),
             verdict,
         };
         Entry { kind: EntryKind::Decided(Box::new(decision)), ..entry_of(&self.request) }

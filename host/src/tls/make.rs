@@ -3,7 +3,7 @@
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType,
-    SerialNumber,
+    SerialNumber, SubjectPublicKeyInfo,
 };
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -78,6 +78,12 @@ impl Authority {
             certificate_der: certificate.der().to_vec(),
             issuer: Issuer::new(params, key),
         })
+    }
+
+    /// The certificate, PEM, of an authority below this one whose key is elsewhere: its SubjectPublicKeyInfo, DER.
+    pub fn intermediate_for(&self, spki: &[u8], name: &str, now: Timestamp, days: i64) -> Result<String, TlsError> {
+        let key = SubjectPublicKeyInfo::from_der(spki)?;
+        Ok(authority_params(name, now, days)?.signed_by(&key, &self.issuer)?.pem())
     }
 
     /// The certificate of a device: CN = its registration id.

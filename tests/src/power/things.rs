@@ -62,6 +62,7 @@ pub fn registration(number: u64, id: &str, hub: Option<&str>, group_path: &[Stri
         created_at: Timestamp::from_millis(1),
         updated_at: Timestamp::from_millis(number),
         earlier: Vec::new(),
+        issued: None,
         generation: 1,
     }
 }

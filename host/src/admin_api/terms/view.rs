@@ -132,6 +132,9 @@ pub(in crate::admin_api) struct TermsView {
     manufacturers: Option<Vec<String>>,
     key_change: KeyChange,
     expired_certificates: ExpiredCertificates,
+    /// Who issues the certificates that its devices ask for; they get none when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_issuer: Option<String>,
     reprovision: ReprovisionPolicy,
     /// The hubs that devices may get; every linked one when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -248,6 +251,7 @@ fn terms_view(terms: &Terms) -> TermsView {
         manufacturers: terms.manufacturers.as_ref().map(|all| all.iter().map(ToString::to_string).collect()),
         key_change: terms.key_change,
         expired_certificates: terms.expired_certificates,
+        certificate_issuer: terms.certificate_issuer.as_ref().map(ToString::to_string),
         reprovision: terms.reprovision,
         hubs: terms.hubs.as_ref().map(|hubs| hubs.iter().map(ToString::to_string).collect()),
         allocation: AllocationView {

@@ -36,7 +36,7 @@ pub(super) struct Certificate {
 }
 
 /// The subject's public key.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Key {
     pub(super) spki_sha256: Digest,
     /// The content of the AlgorithmIdentifier.

@@ -264,6 +264,7 @@ async fn fill(
         manufacturers: None,
         key_change: KeyChange::Refuse,
         expired_certificates: ExpiredCertificates::Refuse,
+        certificate_issuer: None,
         reprovision: ReprovisionPolicy::default(),
         hubs: None,
         allocation: Allocation {

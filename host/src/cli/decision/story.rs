@@ -22,6 +22,7 @@ pub(super) fn of(entry: &Value) -> String {
             story.request(entry);
             story.admission(decision);
             story.device(decision);
+            story.issued(decision);
             story.stayed(decision);
             for (at, call) in items(decision, "calls").iter().enumerate() {
                 story.call(at + 1, call, items(entry, "hubs"));
@@ -105,6 +106,16 @@ impl Story {
                 format!("on {hub}{} since {since}", in_group(&group))
             }),
         );
+    }
+
+    /// The certificate that it asked for.
+    fn issued(&mut self, decision: &Value) {
+        let Some(issued) = field(decision, "issued") else { return };
+        self.heading("The certificate that it asked for");
+        self.fact("issuer", said(issued, "issuer"));
+        self.fact("serial number", said(issued, "serial"));
+        self.fact("SHA-256", said(issued, "sha256"));
+        self.fact("ends at", moment(field(issued, "notAfter")));
     }
 
     /// Why nobody was asked for a hub, when nobody was and there is one.

@@ -93,6 +93,7 @@ pub(crate) fn registration(id: &str, hub: Option<&str>, path: &[&str]) -> Regist
         updated_at: Timestamp::from_millis(2),
         generation: 1,
         earlier: Vec::new(),
+        issued: None,
     }
 }
 
@@ -165,6 +166,7 @@ pub(crate) fn terms(etag: &str, plugin: &str) -> Terms {
         manufacturers: None,
         key_change: KeyChange::Refuse,
         expired_certificates: ExpiredCertificates::Refuse,
+        certificate_issuer: None,
         reprovision: ReprovisionPolicy::default(),
         hubs: None,
         allocation: Allocation { selection: binding(plugin), fallback: None, grouping: vec![binding("table")] },

@@ -127,7 +127,7 @@ fn decided(calls: Vec<PolicyCall>, verdict: Verdict) -> Entry {
         evidence: vec!["certificate".into()],
     };
     let (hubs, engine) = (Digest::of(b"hubs"), Digest::of(b"engine"));
-    entry(EntryKind::Decided(Box::new(Decision { factors, device, hubs, engine, calls, verdict })))
+    entry(EntryKind::Decided(Box::new(Decision { factors, device, hubs, engine, calls, issued: None, verdict })))
 }
 
 fn entry(kind: EntryKind) -> Entry {
