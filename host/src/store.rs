@@ -35,6 +35,9 @@ pub trait Store: Send + Sync + 'static {
     /// The registration of an id.
     async fn registration(&self, scope: &IdScope, id: &RegistrationId) -> Result<Option<Registration>, StoreError>;
 
+    /// The device to which a key belongs: it registered with it, and was not released from it.
+    async fn device_of_key(&self, scope: &IdScope, key: Digest) -> Result<Option<RegistrationId>, StoreError>;
+
     /// Registrations in the order of their ids. A page may hold fewer than asked for, even none, when the filter
     /// passes few: [`Listing::next`] says whether there is more.
     async fn registrations(
@@ -245,6 +248,8 @@ pub enum CommitOutcome {
     Overtaken(Option<Box<Registration>>),
     /// The manufacturing record is another now, in what admits a device: it was quarantined, say. Nothing was written.
     RecordChanged,
+    /// The key belongs to this other device. Nothing was written.
+    KeyOfAnother(RegistrationId),
 }
 
 /// Part of a listing: so many after a key.

@@ -215,7 +215,7 @@ date: DATE
 {\"errorCode\":401002,\"trackingId\":\"TRACKING-ID\",\"message\":\"Unauthorized\",\"timestampUtc\":\"MOMENT\"}";
 
 /// The words that the ledger has for causes.
-const CODES: [&str; 16] = [
+const CODES: [&str; 17] = [
     "authority-unproven",
     "certificate-blocked",
     "certificate-not-accepted",
@@ -223,6 +223,7 @@ const CODES: [&str; 16] = [
     "enrollment-disabled",
     "evidence-mismatch",
     "key-changed",
+    "key-of-another",
     "no-credential",
     "no-manufacturing-record",
     "not-enrolled",
@@ -272,5 +273,6 @@ const _: fn(&Cause) = |cause| match cause {
     | Cause::OtherEndorsementCertificate { .. }
     | Cause::NoMakerGroup { .. }
     | Cause::EndorsementCertificate { .. }
-    | Cause::KeyChanged { .. } => (),
+    | Cause::KeyChanged { .. }
+    | Cause::KeyOfAnother { .. } => (),
 };

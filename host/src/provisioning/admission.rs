@@ -67,6 +67,11 @@ pub(super) async fn admit(service: &Service, request: &Request) -> Result<Admitt
     let (record, evidence) = second_factor(service, request, &proven).await?;
     let before = service.store.registration(&request.scope, &request.registration_id).await?;
     bound_key(&proven, before.as_ref(), request)?;
+    let owner = service.store.device_of_key(&request.scope, proven.shown.key_identity).await?;
+    if let Some(owner) = owner.filter(|owner| *owner != request.registration_id) {
+        let id = request.registration_id.clone();
+        return Err(Cause::KeyOfAnother { id, shown: proven.shown.key_identity, owner }.into());
+    }
     Ok(Admitted {
         terms: proven.terms,
         allocation: proven.allocation,

@@ -142,6 +142,10 @@ async fn write(
         CommitOutcome::RecordChanged => Ok(Written::RecordChanged),
         CommitOutcome::NoRoom => Ok(Written::NoRoom),
         CommitOutcome::Overtaken(now) => Ok(Written::Overtaken(now)),
+        CommitOutcome::KeyOfAnother(owner) => {
+            let (id, shown) = (work.request.registration_id.clone(), work.admitted.factors.key_identity);
+            Err(Cause::KeyOfAnother { id, shown, owner }.into())
+        }
     }
 }
 

@@ -224,6 +224,19 @@ pub enum Cause {
         /// The key that was shown.
         shown: Digest,
     },
+    /// The key is bound to another id.
+    #[error(
+        "the key {shown} with which {id} came belongs to {owner}, which registered with it: one of the two is a copy; if it \
+         is the same device under a new id, run `landfall registration release {owner}`"
+    )]
+    KeyOfAnother {
+        /// The id.
+        id: RegistrationId,
+        /// The key.
+        shown: Digest,
+        /// The id that has it.
+        owner: RegistrationId,
+    },
 }
 
 impl Cause {
@@ -266,6 +279,7 @@ impl Cause {
             Self::Retired(_) => "record-retired",
             Self::EvidenceMismatch { .. } => "evidence-mismatch",
             Self::KeyChanged { .. } => "key-changed",
+            Self::KeyOfAnother { .. } => "key-of-another",
         }
     }
 }

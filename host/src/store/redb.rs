@@ -248,6 +248,10 @@ impl Store for RedbStore {
         registrations::get(&self.view()?, scope, id)
     }
 
+    async fn device_of_key(&self, scope: &IdScope, key: Digest) -> Result<Option<RegistrationId>, StoreError> {
+        registrations::of_key(&self.view()?, scope, key)
+    }
+
     async fn registrations(
         &self,
         scope: &IdScope,

@@ -35,6 +35,7 @@ macro_rules! store_suite {
                 a_failed_registration_gives_its_place_back
                 deleting_gives_the_place_back
                 releasing_unbinds_the_key_and_overtakes_what_is_under_way
+                a_key_belongs_to_one_device_until_it_is_released_from_it
                 a_hub_linked_again_has_its_count
                 pages_follow_each_other_without_gaps
                 a_listing_shows_one_hub_or_one_group

@@ -31,6 +31,7 @@ pub async fn all(world: &World) -> Vec<Case> {
     cases.extend(enrollments(world).await);
     cases.extend(second_factor(world).await);
     cases.push(key_change(world).await);
+    cases.push(copied_key(world).await);
     cases
 }
 
@@ -184,6 +185,20 @@ async fn key_change(world: &World) -> Case {
     assert_eq!(world.stranger("taken", &issued()).register().await.status, 200);
     let says = "landfall registration release taken";
     case("another key under a known id", "key-changed", says, world.stranger("taken", &issued()))
+}
+
+/// The factory has certified one key for two names: it was copied.
+async fn copied_key(world: &World) -> Case {
+    let key = KeyPair::generate().unwrap();
+    let certified = |id: &str| {
+        let mut params = named(Some(id));
+        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+        with_key(world.factory.sign(params, &key).unwrap(), &key)
+    };
+    let (original, copy) =
+        (known(world, "original", certified("original")).await, known(world, "copy", certified("copy")).await);
+    assert_eq!(original.register().await.status, 200);
+    case("the key of another device", "key-of-another", "landfall registration release original", copy)
 }
 
 fn case(what: &'static str, code: &'static str, says: &'static str, device: Device) -> Case {

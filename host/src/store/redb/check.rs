@@ -12,8 +12,8 @@ use serde::de::DeserializeOwned;
 use super::codec::{self, group_keys, key};
 use super::enrollments::Claims;
 use super::tables::{
-    self, CERTIFICATES, CONTENT, DECISIONS, Definition, GROUP_COUNTS, GROUPS, HUB_LOADS, INDIVIDUALS, OTHERS,
-    PLUGIN_USES, RECORD_COUNTS, RECORDS, REGISTRATIONS,
+    self, BOUND_KEYS, CERTIFICATES, CONTENT, DECISIONS, Definition, GROUP_COUNTS, GROUPS, HUB_LOADS, INDIVIDUALS,
+    OTHERS, PLUGIN_USES, RECORD_COUNTS, RECORDS, REGISTRATIONS,
 };
 use super::{View, unreadable};
 use crate::enrollment::{EnrollmentRef, Group, Individual};
@@ -53,6 +53,7 @@ fn registrations(view: &View, findings: &mut Vec<Finding>) -> Result<(), StoreEr
     let what = "registration";
     let decisions = view.table(DECISIONS)?;
     let (mut hubs, mut groups) = (Counts::new(), Counts::new());
+    let mut bound = BTreeMap::new();
     each(view, REGISTRATIONS, what, |row, registration: Registration| {
         let scope = scope_of(what, row)?;
         let mut find = |detail| findings.push(Finding { what, detail });
@@ -66,6 +67,9 @@ fn registrations(view: &View, findings: &mut Vec<Finding>) -> Result<(), StoreEr
                 registration.registration_id, registration.decision
             )),
         }
+        if let Some(shown) = registration.key_identity {
+            bound.entry(key(&scope, shown.to_string())).or_insert_with(|| registration.registration_id.clone());
+        }
         if let Some(assignment) = registration.assignment() {
             *hubs.entry(key(&scope, assignment.hub.as_str())).or_default() += 1;
             for group in group_keys(&scope, &assignment.group_path) {
@@ -74,6 +78,7 @@ fn registrations(view: &View, findings: &mut Vec<Finding>) -> Result<(), StoreEr
         }
         Ok(())
     })?;
+    compare(view, BOUND_KEYS, "binding of a key", &bound, findings)?;
     compare(view, HUB_LOADS, "count of a hub", &hubs, findings)?;
     compare(view, GROUP_COUNTS, "count of a group", &groups, findings)
 }

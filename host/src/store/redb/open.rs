@@ -10,7 +10,8 @@ use redb::{Database, DatabaseError, ReadableDatabase, StorageBackend, TableHandl
 
 use super::StoreSettings;
 use super::engine::story;
-use super::tables::{self, Kept, META, Tables};
+use super::registrations;
+use super::tables::{self, BOUND_KEYS, Kept, META, Tables};
 use crate::store::StoreError;
 
 /// Opens a file, or makes it, readable by its owner only.
@@ -74,7 +75,7 @@ fn whole(backend: impl StorageBackend, settings: &StoreSettings) -> Result<Datab
 /// Checks the format, and makes the tables in a new file.
 fn prepare(database: &Database) -> Result<(), String> {
     match format(database)? {
-        Some(FORMAT) => return Ok(()),
+        Some(FORMAT) => return bring_up(database),
         Some(format) if format > FORMAT => {
             return Err(format!(
                 "the file has format {format}, and this version of landfall knows formats up to {FORMAT}; start the \
@@ -89,6 +90,22 @@ fn prepare(database: &Database) -> Result<(), String> {
     transaction.set_quick_repair(true);
     Tables::open(&transaction, Kept::default())
         .and_then(|mut tables| tables.meta.put(FORMAT_KEY, &FORMAT))
+        .map_err(|e| e.to_string())?;
+    transaction.commit().map_err(|e| e.to_string())
+}
+
+/// Adds what a file lacks that an earlier version of this format wrote.
+fn bring_up(database: &Database) -> Result<(), String> {
+    let view = database.begin_read().map_err(|e| e.to_string())?;
+    let mut names = view.list_tables().map_err(|e| e.to_string())?;
+    if names.any(|table| table.name() == BOUND_KEYS.name()) {
+        return Ok(());
+    }
+    let mut transaction = database.begin_write().map_err(|e| e.to_string())?;
+    transaction.set_two_phase_commit(true);
+    transaction.set_quick_repair(true);
+    Tables::open(&transaction, Kept::default())
+        .and_then(|mut tables| registrations::bind_all(&mut tables))
         .map_err(|e| e.to_string())?;
     transaction.commit().map_err(|e| e.to_string())
 }

@@ -7,10 +7,10 @@ use super::View;
 use super::codec::{self, group_keys, key};
 use super::engine::Write;
 use super::listing;
-use super::tables::{self, GROUP_COUNTS, REGISTRATIONS, Rows, Tables};
+use super::tables::{self, BOUND_KEYS, GROUP_COUNTS, REGISTRATIONS, Rows, Tables};
 use crate::enrollment::EnrollmentRef;
 use crate::hub::{Hub, HubState};
-use crate::names::{HubName, IdScope, RegistrationId, TrackingId};
+use crate::names::{Digest, HubName, IdScope, RegistrationId, TrackingId};
 use crate::registration::{Registration, Version};
 use crate::registry::ManufacturingRecord;
 use crate::registry::record::admit_alike;
@@ -82,6 +82,9 @@ impl Write for Commit {
         if !admit_alike(self.record.as_ref(), record.as_ref()) {
             return Ok(CommitOutcome::RecordChanged);
         }
+        if let Some(other) = self.bound_otherwise(tables)? {
+            return Ok(CommitOutcome::KeyOfAnother(other));
+        }
         let mut next = self.registration.clone();
         next.generation = current.as_ref().map_or(0, |r| r.generation).saturating_add(1);
         next.initial_hub = current.as_ref().and_then(|r| r.initial_hub.clone());
@@ -95,6 +98,7 @@ impl Write for Commit {
             next.initial_hub.get_or_insert_with(|| hub.clone());
         }
         recount(tables, &self.scope, current.as_ref(), Some(&next))?;
+        bind(tables, &self.scope, current.as_ref(), Some(&next))?;
         next.earlier = keep_decisions(tables, current, next.decision)?;
         tables.registrations.put(&key, &next)?;
         tables.decisions.put_encoded(self.decision.as_bytes(), &self.entry)?;
@@ -107,6 +111,13 @@ impl Write for Commit {
 }
 
 impl Commit {
+    /// The other device to which the key belongs, if it does.
+    fn bound_otherwise(&self, tables: &Tables<'_>) -> Result<Option<RegistrationId>, StoreError> {
+        let Some(shown) = self.registration.key_identity else { return Ok(None) };
+        let owner: Option<RegistrationId> = tables.bound_keys.get(&key(&self.scope, shown.to_string()))?;
+        Ok(owner.filter(|owner| *owner != self.registration.registration_id))
+    }
+
     /// Whether the hub takes the device: one that it is on already does, be it draining or full.
     fn may_be_on(
         &self,
@@ -162,6 +173,7 @@ impl Write for Delete {
         let current: Option<Registration> = tables.registrations.get(&key)?;
         if current.is_some() {
             recount(tables, &self.scope, current.as_ref(), None)?;
+            bind(tables, &self.scope, current.as_ref(), None)?;
             tables.registrations.remove(&key)?;
         }
         Ok(current)
@@ -189,11 +201,50 @@ impl Write for Release {
         let Some(mut registration) = tables.registrations.get::<Registration>(&key)? else {
             return Ok(false);
         };
+        let bound = registration.clone();
         registration.key_identity = None;
+        bind(tables, &self.scope, Some(&bound), Some(&registration))?;
         registration.generation = registration.generation.saturating_add(1);
         tables.registrations.put(&key, &registration)?;
         Ok(true)
     }
+}
+
+/// A key belongs to one registration id, from its first registration until it is released.
+fn bind(
+    tables: &mut Tables<'_>,
+    scope: &IdScope,
+    before: Option<&Registration>,
+    after: Option<&Registration>,
+) -> Result<(), StoreError> {
+    let row = |r: Option<&Registration>| r.and_then(|r| r.key_identity).map(|shown| key(scope, shown.to_string()));
+    let (old, new) = (row(before), row(after));
+    if old == new {
+        return Ok(());
+    }
+    if let Some(old) = old {
+        tables.bound_keys.remove(&old)?;
+    }
+    if let (Some(new), Some(after)) = (new, after) {
+        tables.bound_keys.put(&new, &after.registration_id)?;
+    }
+    Ok(())
+}
+
+/// To which device a key belongs.
+pub(super) fn of_key(view: &View, scope: &IdScope, shown: Digest) -> Result<Option<RegistrationId>, StoreError> {
+    tables::get(&view.table(BOUND_KEYS)?, "binding of a key", &key(scope, shown.to_string()))
+}
+
+/// Makes the bindings of a file that was written before there were any. Of two devices with one key, the first has it.
+pub(super) fn bind_all(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+    let Tables { registrations, bound_keys, .. } = tables;
+    registrations.each(|row, registration: Registration| {
+        let Some(shown) = registration.key_identity else { return Ok(()) };
+        let (scope, _) = codec::parts(WHAT, row)?;
+        let row = key(&scope, shown.to_string());
+        if bound_keys.has(&row)? { Ok(()) } else { bound_keys.put(&row, &registration.registration_id) }
+    })
 }
 
 /// Moves the counts from where a registration was to where it will be.

@@ -77,6 +77,18 @@ impl Rows<'_> {
         }
     }
 
+    /// Looks at every row, one at a time.
+    pub(super) fn each<T: DeserializeOwned>(
+        &self,
+        mut look: impl FnMut(&[u8], T) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        for row in self.table.iter().map_err(failed)? {
+            let (key, value) = row.map_err(failed)?;
+            look(key.value(), codec::decode(self.what, value.value())?)?;
+        }
+        Ok(())
+    }
+
     /// All that stands from `first` on and before `end`.
     pub(super) fn range<T: DeserializeOwned>(&self, first: &[u8], end: &[u8]) -> Result<Vec<(Vec<u8>, T)>, StoreError> {
         let mut found = Vec::new();
@@ -161,6 +173,8 @@ tables! {
     SCOPES scopes "id scope";
     /// Scope, registration id → registration.
     REGISTRATIONS registrations "registration";
+    /// Scope, SHA-256 of a key → the registration id that belongs to it.
+    BOUND_KEYS bound_keys "binding of a key";
     /// Scope, hub → how many registrations name it, be it linked or not.
     HUB_LOADS hub_loads "count of a hub";
     /// Scope, group path → how many devices are there or below.

@@ -40,6 +40,24 @@ async fn a_file_of_a_newer_format_is_refused_and_left_as_it_is() {
     assert!(error.contains("format 2"), "{error}");
 }
 
+#[tokio::test]
+async fn a_file_from_before_keys_were_bound_is_brought_up_when_it_is_opened() {
+    let (store, folder) = open();
+    let store: make::Shared = Arc::new(store);
+    make::link(&store, &[("a.example", 9)]).await;
+    let placed = make::place(&store, "pump-1", "a.example", &[]).await;
+    store.close().await.unwrap();
+    let path = folder.path().join("landfall.redb");
+    let database = Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    assert!(transaction.delete_table(tables::BOUND_KEYS).unwrap());
+    transaction.commit().unwrap();
+    drop(database);
+    let store = RedbStore::open(&path, settings()).unwrap();
+    let owner = store.device_of_key(&make::scope(), placed.key_identity.unwrap()).await.unwrap();
+    assert_eq!(owner, Some(placed.registration_id));
+}
+
 #[test]
 fn a_database_of_another_program_is_refused() {
     let folder = tempfile::tempdir().unwrap();

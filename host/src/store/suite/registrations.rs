@@ -7,6 +7,7 @@ use super::make::{
 };
 use crate::clock::Timestamp;
 use crate::hub::HubState;
+use crate::names::Digest;
 use crate::registry::{ManufacturingRecord, RecordState};
 use crate::store::{CommitOutcome, Page, Precondition, RegistrationCommit, RegistrationFilter};
 
@@ -128,6 +129,37 @@ pub(crate) async fn releasing_unbinds_the_key_and_overtakes_what_is_under_way(st
     let late = store.commit_registration(commit_of(placed.clone(), placed.generation)).await.unwrap();
     assert_eq!(late, CommitOutcome::Overtaken(Some(Box::new(released))));
     assert!(!store.release_registration(&scope(), &"pump-2".parse().unwrap()).await.unwrap());
+}
+
+pub(crate) async fn a_key_belongs_to_one_device_until_it_is_released_from_it(store: Shared) {
+    link(&store, &[("a.example", 9)]).await;
+    let placed = place(&store, "pump-1", "a.example", &[]).await;
+    let shown = placed.key_identity.unwrap();
+    let with_key = |id: &str, generation| {
+        let mut copy = commit_of(registration(id, Some("a.example"), &[]), generation);
+        copy.registration.key_identity = Some(shown);
+        copy
+    };
+    let owner = async || store.device_of_key(&scope(), shown).await.unwrap().map(|id| id.to_string());
+    assert_eq!(owner().await.as_deref(), Some("pump-1"));
+    let outcome = store.commit_registration(with_key("pump-2", 0)).await.unwrap();
+    assert_eq!(outcome, CommitOutcome::KeyOfAnother(placed.registration_id.clone()));
+    assert_eq!(store.registration(&scope(), &"pump-2".parse().unwrap()).await.unwrap(), None);
+    assert_eq!(assigned(&store, "a.example").await, 1);
+
+    assert!(store.release_registration(&scope(), &placed.registration_id).await.unwrap());
+    assert_eq!(owner().await, None);
+    let outcome = store.commit_registration(with_key("pump-2", 0)).await.unwrap();
+    assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
+    assert_eq!(owner().await.as_deref(), Some("pump-2"));
+    // Another key in its place, and then the device is gone: nothing stays behind.
+    let outcome =
+        store.commit_registration(commit_of(registration("pump-2", Some("a.example"), &[]), 1)).await.unwrap();
+    assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
+    assert_eq!(owner().await, None);
+    let own = Digest::of(b"pump-2");
+    store.delete_registration(&scope(), &"pump-2".parse().unwrap()).await.unwrap();
+    assert_eq!(store.device_of_key(&scope(), own).await.unwrap(), None);
 }
 
 pub(crate) async fn a_hub_linked_again_has_its_count(store: Shared) {
