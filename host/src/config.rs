@@ -42,6 +42,9 @@ pub struct Config {
     /// How certificates are judged.
     #[serde(default)]
     pub certificates: CertificateRules,
+    /// Whether devices may prove themselves by passwords.
+    #[serde(default)]
+    pub passwords: PasswordRules,
     /// Whose policy plugins are taken.
     #[serde(default)]
     pub plugins: SigningRules,
@@ -74,6 +77,14 @@ pub struct Server {
     /// Where the management API is.
     #[serde(default = "Server::default_management_listen")]
     pub management_listen: SocketAddr,
+}
+
+/// Whether devices may prove themselves by passwords.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PasswordRules {
+    /// They may. Not recommended.
+    pub enabled: bool,
 }
 
 /// Whose policy plugins are taken.
@@ -145,6 +156,7 @@ impl Config {
         Self {
             server,
             certificates: CertificateRules::default(),
+            passwords: PasswordRules::default(),
             plugins: SigningRules::default(),
             policy: PolicyConfig::default(),
             issuing: BTreeMap::new(),

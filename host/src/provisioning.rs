@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::attestation::bearer::{BearerFlaw, BearerToken};
+use crate::attestation::password::{BasicCredential, BasicFlaw};
 use crate::attestation::symmetric_key::{SasToken, TokenFlaw};
 use crate::attestation::tpm::challenge::Chip;
 use crate::attestation::x509::request::CertificateRequest;
@@ -92,6 +93,10 @@ pub enum Credential {
     Bearer(BearerToken),
     /// One that does not parse.
     UnreadableBearer(BearerFlaw),
+    /// A username and a password.
+    Basic(BasicCredential),
+    /// Ones that do not parse.
+    UnreadableBasic(BasicFlaw),
     /// A token that does not parse.
     UnreadableToken(TokenFlaw),
     /// A certificate that does not parse or is over a limit.

@@ -9,6 +9,7 @@ use aws_lc_rs::hmac;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
+use crate::attestation::password::{PasswordHash, Remembered};
 use crate::attestation::tpm::challenge::Challenges;
 use crate::attestation::x509::VerifyPolicy;
 use crate::catalogue::{Bound, Catalogue, ScopeCatalogue};
@@ -46,6 +47,12 @@ pub struct Service {
     pub challenges: Challenges,
     /// Makes the keys with which TPMs sign in at their hubs.
     hub_keys: hmac::Key,
+    /// Who was let in by a password a moment ago.
+    pub remembered: Remembered,
+    /// What is compared where there is no password.
+    pub password_of_nobody: PasswordHash,
+    /// Bounds the passwords that are tried at once.
+    pub password_checks: Semaphore,
     /// Keys of nobody.
     pub decoy: Decoy,
     /// What must not be lost.
@@ -88,7 +95,12 @@ impl Service {
         let decoy = Decoy::new(&ambient).ok_or(StoreError::Closed)?;
         let throttle = Throttle::new(&config.limits.throttle, ambient.clone());
         let watches = Arc::new(Watches::new(config.limits.policy.breaker(), ambient.clone()));
+        let remembered = Remembered::new(&ambient.random());
+        let password_of_nobody = PasswordHash::of_nobody(ambient.random());
         let service = Self {
+            remembered,
+            password_of_nobody,
+            password_checks: Semaphore::new(PASSWORD_CHECKS),
             config,
             ambient,
             sealing,
@@ -287,6 +299,9 @@ impl GroupCounts for StoredCounts {
         self.runtime.block_on(self.store.group_count(&self.scope, path)).map_err(|error| error.to_string())
     }
 }
+
+/// Passwords that are tried at once: each takes a core and 19 MiB.
+const PASSWORD_CHECKS: usize = 2;
 
 /// Refusals that may wait to be written. They are small, and past this the log alone has them.
 const REFUSALS_BEING_KEPT: usize = 256;

@@ -20,6 +20,7 @@ mod metrics;
 mod museum;
 mod new_policies;
 mod operating;
+mod passwords;
 mod plugin_life;
 mod policies_in_the_field;
 mod real_clients;

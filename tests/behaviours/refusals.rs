@@ -273,6 +273,10 @@ const _: fn(&Cause) = |cause| match cause {
     | Cause::OtherEndorsementCertificate { .. }
     | Cause::NoMakerGroup { .. }
     | Cause::EndorsementCertificate { .. }
+    | Cause::PasswordsOff
+    | Cause::UnreadableBasic(_)
+    | Cause::NotEnrolledByPassword(_)
+    | Cause::WrongPassword(_)
     | Cause::KeyChanged { .. }
     | Cause::KeyOfAnother { .. } => (),
 };

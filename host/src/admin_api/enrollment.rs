@@ -120,5 +120,6 @@ fn proof<'a>(service: &'a Service, scope: &'a IdScope, owner: EnrollmentRef, bod
         symmetric_key: body.symmetric_key.as_ref(),
         tpm: body.tpm.as_ref(),
         token: body.token.as_ref(),
+        password: body.password.as_ref(),
     }
 }

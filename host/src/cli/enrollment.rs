@@ -6,11 +6,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use super::ca::pem;
 use super::group::warning;
 use super::shared_key::{SharedKeyArgs, told};
 use super::terms::{PreconditionArgs, TermsArgs, json_or_file};
+use super::token::without_nulls;
 use super::{CliError, Common};
 use crate::attestation::tpm::PublicArea;
 use crate::names::{DeviceId, Digest, RegistrationId};
@@ -51,7 +53,7 @@ pub(super) struct PutArgs {
     /// The registration id.
     id: RegistrationId,
     /// The device's certificate: a PEM file, or sha256: and its digest.
-    #[arg(long, value_name = "FILE|sha256:HEX", required_unless_present_any = ["symmetric_key", "endorsement_key", "file"], conflicts_with = "symmetric_key")]
+    #[arg(long, value_name = "FILE|sha256:HEX", required_unless_present_any = ["symmetric_key", "endorsement_key", "password_file", "file"], conflicts_with = "symmetric_key")]
     certificate: Option<String>,
     /// Its successor, while certificates are rolled over.
     #[arg(long, value_name = "FILE|sha256:HEX", requires = "certificate")]
@@ -65,6 +67,13 @@ pub(super) struct PutArgs {
     /// `tpm2_createek -u` writes it, or base64 of it).
     #[arg(long, value_name = "FILE", conflicts_with_all = ["certificate", "symmetric_key", "file"])]
     endorsement_key: Option<PathBuf>,
+    /// The device proves itself by a username and a password, which is in this file. Not recommended; the server takes
+    /// passwords only with passwords.enabled in its landfall.toml.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["certificate", "symmetric_key", "endorsement_key", "file"])]
+    password_file: Option<PathBuf>,
+    /// The username; by default the registration id.
+    #[arg(long, value_name = "NAME", requires = "password_file")]
+    username: Option<String>,
     #[command(flatten)]
     terms: TermsArgs,
     /// The whole enrollment as JSON, in place of the words above.
@@ -122,7 +131,10 @@ impl PutArgs {
                 certificates.insert(key.to_owned(), pin(given)?);
             }
         }
-        let how = keys.or(chip.map(|key| ("tpm", json!({ "endorsementKey": key }))));
+        let password = self.password_file.as_deref().map(password).transpose()?;
+        let password = password
+            .map(|password| ("password", without_nulls(json!({ "username": self.username, "password": *password }))));
+        let how = keys.or(password).or(chip.map(|key| ("tpm", json!({ "endorsementKey": key }))));
         let how = how.unwrap_or_else(|| ("x509", json!({ "certificates": certificates })));
         let mut body = self.terms.body(how)?;
         if let Some(device_id) = &self.device_id {
@@ -130,6 +142,13 @@ impl PutArgs {
         }
         Ok(body.into())
     }
+}
+
+/// The password in a file, without the line feed at its end.
+fn password(path: &Path) -> Result<Zeroizing<String>, CliError> {
+    let text = std::fs::read_to_string(path).map(Zeroizing::new);
+    let text = text.map_err(|source| CliError::Read { path: path.to_owned(), source })?;
+    Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 /// The public part of an endorsement key, base64.

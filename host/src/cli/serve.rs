@@ -54,6 +54,11 @@ pub(super) async fn run(common: &Common, args: ServeArgs) -> Result<(), ServeCom
     let mut hangup = signal(SignalKind::hangup())?;
     let server = Server::start(folder, config, Ambient::system()).await?;
     warn_of_one_factor(&server);
+    if server.service.config.passwords.enabled {
+        tracing::warn!(
+            "PASSWORDS ARE TAKEN: devices may come in by username and password (passwords.enabled), which is not recommended"
+        );
+    }
     let ready_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     tracing::info!(
         devices = %server.device_addr, management = %server.management_addr,

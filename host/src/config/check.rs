@@ -163,8 +163,9 @@ fn edits(a: &str, b: &str) -> usize {
 }
 
 /// Tables whose keys are no limits.
-const PLAIN: [(&str, &[&str]); 2] = [
+const PLAIN: [(&str, &[&str]); 3] = [
     ("server", &["hostname", "scope", "device_listen", "management_listen"]),
+    ("passwords", &["enabled"]),
     ("plugins", &["trusted_keys", "require_signature"]),
 ];
 /// Tables of tables that the operator names.

@@ -25,6 +25,7 @@ pub(super) fn text(server: &Server) -> String {
     text.push_str(PLUGINS);
     text.push_str(GRANTS);
     text.push_str(ISSUING);
+    text.push_str(PASSWORDS);
     for (table, about, facts) in TABLES {
         text.push_str(&format!("\n#{about}\n[{table}]\n"));
         for fact in facts {
@@ -65,6 +66,12 @@ const GRANTS: &str = "
 # [policy.http.plugins.webhook]
 # allow = [\"https://functions.example.net\"]
 # allow_private_networks = false
+";
+
+const PASSWORDS: &str = "
+# Whether devices may prove themselves by a username and a password. Not recommended: for what can do nothing better.
+[passwords]
+# enabled = false
 ";
 
 const ISSUING: &str = "

@@ -144,6 +144,10 @@ limits! {
         device_per_minute: u32 = 60, 0 to 1_000_000, "requests a minute", "429 with Retry-After";
         /// The requests for one registration id, from one address, that are taken at once.
         device_burst: u32 = 60, 1 to 1_000_000, "requests", "429 with Retry-After";
+        /// The passwords that are tried for one account in the long run, whoever tries them; 0 for any number.
+        password_per_minute: u32 = 10, 0 to 1_000_000, "attempts a minute", "429 with Retry-After";
+        /// The passwords that are tried for one account at once.
+        password_burst: u32 = 10, 1 to 1_000_000, "attempts", "429 with Retry-After";
         /// The refusals of strangers (no usable credential, or none that an enrollment knows) that the ledger keeps in the
         /// long run; 0 for any number. Without a limit they would push out the refusals that matter.
         strangers_kept_per_minute: u32 = 300, 0 to 1_000_000, "refusals a minute",
@@ -307,7 +311,13 @@ impl ThrottleLimits {
     /// Takes whatever comes: for measurements, whose devices all have one address.
     #[must_use]
     pub fn unlimited() -> Self {
-        Self { address_per_second: 0, device_per_minute: 0, strangers_kept_per_minute: 0, ..Self::default() }
+        Self {
+            address_per_second: 0,
+            device_per_minute: 0,
+            password_per_minute: 0,
+            strangers_kept_per_minute: 0,
+            ..Self::default()
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use super::error::DeviceError;
 use super::prefer;
 use super::wire::{self, OperationStatus, RegistrationState, TpmChallenge};
 use crate::attestation::bearer::{BearerFlaw, BearerToken};
+use crate::attestation::password::{BasicCredential, BasicFlaw};
 use crate::attestation::symmetric_key::{SasToken, TokenFlaw};
 use crate::attestation::tpm::{self, Blob};
 use crate::clock::{self, Timestamp};
@@ -176,7 +177,11 @@ impl Call {
             let token = credential.token().cloned();
             if !matches!(
                 credential,
-                Credential::UnreadableToken(_) | Credential::Bearer(_) | Credential::UnreadableBearer(_)
+                Credential::UnreadableToken(_)
+                    | Credential::Bearer(_)
+                    | Credential::UnreadableBearer(_)
+                    | Credential::Basic(_)
+                    | Credential::UnreadableBasic(_)
             ) {
                 credential = Credential::Tpm { chip: Arc::new(chip), token };
             }
@@ -285,6 +290,10 @@ fn credential(headers: &HeaderMap, connection: &ConnectionInfo) -> Credential {
         if scheme.eq_ignore_ascii_case("Bearer") {
             let parsed = if several { Err(BearerFlaw::Scheme) } else { BearerToken::parse(text) };
             return parsed.map_or_else(Credential::UnreadableBearer, Credential::Bearer);
+        }
+        if scheme.eq_ignore_ascii_case("Basic") {
+            let parsed = if several { Err(BasicFlaw::Several) } else { BasicCredential::parse(text) };
+            return parsed.map_or_else(Credential::UnreadableBasic, Credential::Basic);
         }
         if connection.presented.is_none() {
             return Credential::UnreadableToken(TokenFlaw::Scheme);

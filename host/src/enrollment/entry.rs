@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::SealedKeys;
 use crate::attestation::bearer::TokenRules;
+use crate::attestation::password::PasswordHash;
 use crate::clock::Timestamp;
 use crate::json::JsonText;
 use crate::names::{
@@ -54,6 +55,13 @@ pub enum IndividualAttestation {
     Tpm {
         /// The key.
         endorsement_key: Vec<u8>,
+    },
+    /// By a username and a password.
+    Password {
+        /// The username.
+        username: String,
+        /// What is kept of the password.
+        hash: PasswordHash,
     },
 }
 

@@ -7,6 +7,7 @@
 
 mod bearer;
 mod certificate;
+mod password;
 mod shared_key;
 mod tpm;
 
@@ -52,6 +53,7 @@ pub struct Admitted {
 pub(super) async fn admit(service: &Service, request: &Request) -> Result<Admitted, RegisterError> {
     let Some(scope) = service.scope(&request.scope) else {
         shared_key::pretend(service, request);
+        password::pretend(service, request).await;
         return Err(Cause::UnknownScope(request.scope.clone()).into());
     };
     let proven = match &request.credential {
@@ -60,6 +62,8 @@ pub(super) async fn admit(service: &Service, request: &Request) -> Result<Admitt
         Credential::Tpm { chip, token } => tpm::prove(service, request, &scope, chip, token.as_ref()).await?,
         Credential::Bearer(token) => bearer::prove(service, request, &scope, token).await?,
         Credential::UnreadableBearer(flaw) => return Err(Cause::UnreadableBearer(flaw.clone()).into()),
+        Credential::Basic(said) => password::prove(service, request, &scope, said).await?,
+        Credential::UnreadableBasic(flaw) => return Err(Cause::UnreadableBasic(*flaw).into()),
         Credential::UnreadableToken(flaw) => return Err(Cause::UnreadableToken(*flaw).into()),
         Credential::Unreadable(reason) => return Err(Cause::UnreadableCertificate(reason.clone()).into()),
         Credential::None => return Err(Cause::NoCredential.into()),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::throttle::TooOften;
 use super::{Request, under_way};
 use crate::attestation::bearer::BearerFlaw;
+use crate::attestation::password::BasicFlaw;
 use crate::attestation::symmetric_key::TokenFlaw;
 use crate::attestation::tpm::Blob;
 use crate::attestation::x509::ChainError;
@@ -62,6 +63,18 @@ pub enum Cause {
         /// What was shown.
         shown: &'static str,
     },
+    /// Passwords are not taken at all.
+    #[error("the device showed a password, and passwords are off (passwords.enabled in landfall.toml)")]
+    PasswordsOff,
+    /// The Authorization header holds no username and password.
+    #[error("the device's password cannot be used: {0}")]
+    UnreadableBasic(BasicFlaw),
+    /// Nothing of the kind is enrolled.
+    #[error("no individual enrollment for {0}, which shows a password")]
+    NotEnrolledByPassword(RegistrationId),
+    /// The password, or the username.
+    #[error("{0} has another username or password")]
+    WrongPassword(String),
     /// The Authorization header holds no token of an identity provider.
     #[error("the device's token cannot be used: {0}")]
     UnreadableBearer(BearerFlaw),
@@ -253,6 +266,10 @@ impl Cause {
             Self::NotSigned(_) => "token-not-signed",
             Self::KeysNotOpened { .. } => "keys-not-opened",
             Self::OtherMechanism { .. } => "other-mechanism",
+            Self::PasswordsOff => "passwords-off",
+            Self::UnreadableBasic(_) => "unreadable-password",
+            Self::NotEnrolledByPassword(_) => "not-enrolled-by-password",
+            Self::WrongPassword(_) => "wrong-password",
             Self::UnreadableBearer(_) => "unreadable-bearer-token",
             Self::UnknownIssuer(_) => "unknown-issuer",
             Self::IssuerAway { .. } => "issuer-away",
@@ -298,6 +315,10 @@ impl Cause {
                 | Self::TokenExpired(_)
                 | Self::NotEnrolledByKey(_)
                 | Self::NotSigned(_)
+                | Self::PasswordsOff
+                | Self::UnreadableBasic(_)
+                | Self::NotEnrolledByPassword(_)
+                | Self::WrongPassword(_)
                 | Self::UnreadableBearer(_)
                 | Self::UnknownIssuer(_)
                 | Self::IssuerAway { .. }

@@ -26,6 +26,7 @@ pub struct Throttle {
     addresses: Buckets<IpAddr>,
     scopes: Buckets<IdScope>,
     devices: Buckets<(IdScope, String, IpAddr)>,
+    passwords: Buckets<(IdScope, String)>,
     strangers: Buckets<()>,
     ambient: Ambient,
 }
@@ -48,6 +49,7 @@ impl Throttle {
             addresses: Buckets::new(limits.address_per_second, second, limits.address_burst),
             scopes: Buckets::new(limits.scope_per_second, second, limits.scope_burst),
             devices: Buckets::new(limits.device_per_minute, second * 60, limits.device_burst),
+            passwords: Buckets::new(limits.password_per_minute, second * 60, limits.password_burst),
             strangers: Buckets::new(
                 limits.strangers_kept_per_minute,
                 second * 60,
@@ -60,6 +62,13 @@ impl Throttle {
     /// Whether the ledger keeps one more refusal of somebody whom nobody knows.
     pub(super) fn keeps_a_strangers(&self) -> bool {
         self.strangers.pour(clock::instant(), || ()).is_ok()
+    }
+
+    /// Counts a password that is tried for an account, unless there were too many: whoever tries them, so that nobody guesses
+    /// from many places.
+    pub(super) fn try_password(&self, scope: &IdScope, id: &RegistrationId) -> Result<(), TooOften> {
+        let tried = self.passwords.pour(clock::instant(), || (scope.clone(), id.key().to_owned()));
+        tried.map_err(|wait| TooOften { measure: "password", retry_after: self.jittered(wait) })
     }
 
     /// Counts a request, unless one of the measures is full.

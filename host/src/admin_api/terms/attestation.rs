@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::admin_api::problem::Problem;
 use crate::attestation::bearer::TokenRules;
+use crate::attestation::password::PasswordHash;
 use crate::attestation::symmetric_key::SymmetricKey;
 use crate::attestation::tpm::PublicArea;
 use crate::attestation::x509::endorsement::TpmMakers;
@@ -15,6 +16,7 @@ use crate::attestation::x509::pem;
 use crate::catalogue::ScopeCatalogue;
 use crate::enrollment::{CertificatePin, EnrollmentRef, GroupAttestation, IndividualAttestation, SealedKeys};
 use crate::names::{CaName, Digest, IdScope};
+use crate::secret::SecretText;
 use crate::service::Service;
 
 /// Exactly one of the three.
@@ -128,6 +130,24 @@ impl TpmBody {
     }
 }
 
+/// A username and a password. A password that is left out is kept.
+#[derive(Clone, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::admin_api) struct PasswordBody {
+    /// The registration id when absent.
+    username: Option<String>,
+    /// 12 to 128 bytes. It is told to nobody again.
+    #[schema(value_type = Option<String>)]
+    password: Option<Zeroizing<String>>,
+}
+
+/// The password stays out of whatever prints a body.
+impl std::fmt::Debug for PasswordBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PasswordBody")
+    }
+}
+
 /// The keys stay out of whatever prints a body.
 impl std::fmt::Debug for SymmetricKeyBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -152,6 +172,7 @@ pub(in crate::admin_api) struct Proof<'a> {
     pub(in crate::admin_api) symmetric_key: Option<&'a SymmetricKeyBody>,
     pub(in crate::admin_api) tpm: Option<&'a TpmBody>,
     pub(in crate::admin_api) token: Option<&'a TokenBody>,
+    pub(in crate::admin_api) password: Option<&'a PasswordBody>,
 }
 
 enum Kind<'a> {
@@ -159,6 +180,7 @@ enum Kind<'a> {
     SymmetricKey(&'a SymmetricKeyBody),
     Tpm(&'a TpmBody),
     Token(&'a TokenBody),
+    Password(&'a PasswordBody),
 }
 
 impl<'a> Proof<'a> {
@@ -168,13 +190,47 @@ impl<'a> Proof<'a> {
             self.symmetric_key.map(Kind::SymmetricKey),
             self.tpm.map(Kind::Tpm),
             self.token.map(Kind::Token),
+            self.password.map(Kind::Password),
         ];
         let mut said = said.into_iter().flatten();
         match (said.next(), said.next()) {
             (Some(kind), None) => Ok(kind),
-            (None, _) => Err(Problem::at("", "say how devices prove themselves: x509, symmetricKey, tpm or token")),
-            _ => Err(Problem::at("", "an enrollment has exactly one of x509, symmetricKey, tpm and token")),
+            (None, _) => {
+                Err(Problem::at("", "say how devices prove themselves: x509, symmetricKey, tpm, token or password"))
+            }
+            _ => Err(Problem::at("", "an enrollment has exactly one of x509, symmetricKey, tpm, token and password")),
         }
+    }
+
+    /// The password that is given, or the one that stands.
+    fn password(
+        &self,
+        body: &PasswordBody,
+        before: Option<&IndividualAttestation>,
+    ) -> Result<IndividualAttestation, Problem> {
+        if !self.service.config.passwords.enabled {
+            let message = "passwords are off, and better so; passwords.enabled in landfall.toml takes them";
+            return Err(Problem::at("/password", message));
+        }
+        let EnrollmentRef::Individual(id) = &self.owner else {
+            return Err(Problem::at("/password", "a password is one device's"));
+        };
+        let username = body.username.clone().unwrap_or_else(|| id.to_string());
+        if username.is_empty()
+            || username.len() > 128
+            || username.contains(':')
+            || username.chars().any(char::is_control)
+        {
+            let message = "a username has 1 to 128 bytes, and neither colons nor control characters (RFC 7617)";
+            return Err(Problem::at("/password/username", message));
+        }
+        let hash = match (&body.password, before) {
+            (Some(given), _) => PasswordHash::new(&SecretText::new(given.to_string()), self.service.ambient.random())
+                .map_err(|error| Problem::at("/password/password", error.to_string()))?,
+            (None, Some(IndividualAttestation::Password { hash, .. })) => hash.clone(),
+            (None, _) => return Err(Problem::at("/password/password", "give the device's password")),
+        };
+        Ok(IndividualAttestation::Password { username, hash })
     }
 
     /// The keys that are given, those that stand, or new ones.
@@ -226,6 +282,7 @@ pub(in crate::admin_api) fn group_attestation(
         }
         Kind::Tpm(body) => return Ok((makers(body)?, None)),
         Kind::Token(body) => return Ok((GroupAttestation::Token(token_rules(body)?), None)),
+        Kind::Password(_) => return Err(Problem::at("/password", "a password is one device's, not a group's")),
     };
     let attestation = match x509 {
         X509Body { certificates: None, authorities: Some(pair), intermediates: None } => {
@@ -287,6 +344,7 @@ pub(in crate::admin_api) fn individual_attestation(
                 PublicArea::parse_base64(key).map_err(|error| Problem::at("/tpm/endorsementKey", error.to_string()))?;
             return Ok((IndividualAttestation::Tpm { endorsement_key: key.as_bytes().to_vec() }, None));
         }
+        Kind::Password(body) => return Ok((proof.password(body, before)?, None)),
         Kind::Token(_) => return Err(Problem::at("/token", "an issuer of tokens is relied on by a group")),
     };
     let X509Body { certificates: Some(pair), authorities: None, intermediates: None } = x509 else {

@@ -51,6 +51,9 @@ pub(in crate::admin_api) struct IndividualView {
     /// How it proves itself: this, or one of the others.
     #[serde(skip_serializing_if = "Option::is_none")]
     tpm: Option<TpmView>,
+    /// How it proves itself: this, or one of the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password: Option<PasswordView>,
     #[serde(flatten)]
     terms: TermsView,
 }
@@ -63,6 +66,12 @@ pub(in crate::admin_api) struct MakersView {
     /// Certificates that lead up to them, PEM.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     intermediates: Vec<String>,
+}
+
+/// A username, whose password is told to nobody.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(in crate::admin_api) struct PasswordView {
+    username: String,
 }
 
 /// A TPM.
@@ -214,7 +223,7 @@ pub(in crate::admin_api) fn group_view(group: &Group, told: Option<TellOnce>) ->
 
 /// An individual enrollment as the API shows it.
 pub(in crate::admin_api) fn individual_view(individual: &Individual, told: Option<TellOnce>) -> IndividualView {
-    let mut tpm = None;
+    let (mut tpm, mut password) = (None, None);
     let (x509, symmetric_key) = match &individual.attestation {
         IndividualAttestation::X509 { primary, secondary } => {
             let certificates = Some(certificates(primary, secondary.as_ref()));
@@ -226,6 +235,10 @@ pub(in crate::admin_api) fn individual_view(individual: &Individual, told: Optio
             tpm = Some(TpmView { endorsement_key: STANDARD.encode(endorsement_key), endorsement_key_sha256 });
             (None, None)
         }
+        IndividualAttestation::Password { username, .. } => {
+            password = Some(PasswordView { username: username.clone() });
+            (None, None)
+        }
     };
     IndividualView {
         registration_id: individual.registration_id.to_string(),
@@ -233,6 +246,7 @@ pub(in crate::admin_api) fn individual_view(individual: &Individual, told: Optio
         x509,
         symmetric_key,
         tpm,
+        password,
         terms: terms_view(&individual.terms),
     }
 }

@@ -100,6 +100,7 @@ fn attest(
             let IndividualAttestation::X509 { primary, secondary } = &individual.attestation else {
                 let demands = match individual.attestation {
                     IndividualAttestation::Tpm { .. } => "the keys of a TPM",
+                    IndividualAttestation::Password { .. } => "a password",
                     _ => "a symmetric key",
                 };
                 return Err(Cause::OtherMechanism { enrollment: name, demands, shown: "a certificate" });

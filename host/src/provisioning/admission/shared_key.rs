@@ -94,7 +94,7 @@ fn own_key_has_signed(
     let owner = EnrollmentRef::Individual(request.registration_id.clone());
     let sealed = match individual.map(|individual| &individual.attestation) {
         Some(IndividualAttestation::SymmetricKey(sealed)) => Some(sealed),
-        Some(IndividualAttestation::X509 { .. } | IndividualAttestation::Tpm { .. }) | None => None,
+        Some(_) | None => None,
     };
     let opened = match sealed {
         Some(sealed) => sealed.open(&owner, &request.scope, &service.sealing),
@@ -115,7 +115,7 @@ fn of_individual(
     let enrollment = EnrollmentRef::Individual(individual.registration_id.clone());
     if !matches!(individual.attestation, IndividualAttestation::SymmetricKey(_)) {
         let enrollment = enrollment.to_string();
-        return Err(Cause::OtherMechanism { enrollment, demands: "a certificate", shown: "a token" });
+        return Err(Cause::OtherMechanism { enrollment, demands: "another credential", shown: "a token" });
     }
     if !signed? {
         return Err(Cause::NotSigned(enrollment.to_string()));

@@ -53,6 +53,7 @@ fn named_by(individual: &Individual, chip: &Chip) -> Result<(), Cause> {
         IndividualAttestation::Tpm { endorsement_key } => endorsement_key,
         IndividualAttestation::X509 { .. } => return Err(other(individual, "a certificate")),
         IndividualAttestation::SymmetricKey(_) => return Err(other(individual, "a symmetric key")),
+        IndividualAttestation::Password { .. } => return Err(other(individual, "a password")),
     };
     if enrolled.as_slice() == chip.endorsement.as_bytes() {
         return Ok(());

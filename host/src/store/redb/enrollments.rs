@@ -225,7 +225,7 @@ impl Claims {
     pub(super) fn of_individual(scope: &IdScope, entry: &Individual) -> Self {
         let certificates = match &entry.attestation {
             IndividualAttestation::X509 { primary, secondary } => pinned(scope, primary, secondary.as_ref()),
-            IndividualAttestation::SymmetricKey(_) => Vec::new(),
+            IndividualAttestation::SymmetricKey(_) | IndividualAttestation::Password { .. } => Vec::new(),
             // One TPM is one device.
             IndividualAttestation::Tpm { endorsement_key } => {
                 let digest = Digest::of(endorsement_key);

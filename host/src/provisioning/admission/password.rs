@@ -1,0 +1,112 @@
+//! A username and a password, before the individual enrollment that has them.
+//!
+//! Whatever stands there, one hash is computed: of the enrollment, or of nobody. So the time tells nobody whether an id is
+//! known.
+
+use std::sync::Arc;
+
+use super::{Evidential, Proven, Shown};
+use crate::attestation::password::{BasicCredential, PasswordHash};
+use crate::catalogue::ScopeCatalogue;
+use crate::clock;
+use crate::enrollment::{EnrollmentRef, Individual, IndividualAttestation};
+use crate::names::Digest;
+use crate::policy::call::{Attestation, Label};
+use crate::provisioning::refusal::{Cause, RegisterError};
+use crate::provisioning::{Credential, Request};
+use crate::service::Service;
+
+/// Finds the enrollment, and compares.
+pub(super) async fn prove(
+    service: &Service,
+    request: &Request,
+    scope: &ScopeCatalogue,
+    said: &BasicCredential,
+) -> Result<Proven, RegisterError> {
+    let id = &request.registration_id;
+    if !service.config.passwords.enabled {
+        return Err(Cause::PasswordsOff.into());
+    }
+    let individual = service.store.individual(&request.scope, id).await?;
+    let kept = match individual.as_ref().map(|individual| &individual.attestation) {
+        Some(IndividualAttestation::Password { username, hash }) => Some((username.clone(), hash.clone())),
+        _ => None,
+    };
+    let known = kept.as_ref().map(|(_, hash)| hash);
+    let same = is_of(service, request, known, said).await?;
+    let Some(individual) = individual else {
+        service.decoy.read_shared();
+        return Err(Cause::NotEnrolledByPassword(id.clone()).into());
+    };
+    let enrollment = EnrollmentRef::Individual(individual.registration_id.clone());
+    let Some((username, _)) = kept else {
+        let enrollment = enrollment.to_string();
+        return Err(Cause::OtherMechanism { enrollment, demands: "another credential", shown: "a password" }.into());
+    };
+    if !same || username != said.username {
+        return Err(Cause::WrongPassword(enrollment.to_string()).into());
+    }
+    // After the proof: a stranger must not learn that there is an enrollment.
+    if !individual.terms.enabled {
+        return Err(Cause::EnrollmentDisabled(enrollment.to_string()).into());
+    }
+    Ok(proven(request, scope, individual, enrollment, username))
+}
+
+/// The work of [`prove`] for an id scope that is not there.
+pub(super) async fn pretend(service: &Service, request: &Request) {
+    let Credential::Basic(said) = &request.credential else { return };
+    if service.config.passwords.enabled {
+        service.decoy.read_shared();
+        // Nobody looks at what comes of it.
+        drop(is_of(service, request, None, said).await);
+    }
+}
+
+/// Whether it is the password, by one hash; or by none, for who was let in a moment ago.
+async fn is_of(
+    service: &Service,
+    request: &Request,
+    known: Option<&PasswordHash>,
+    said: &BasicCredential,
+) -> Result<bool, RegisterError> {
+    let (scope, id) = (&request.scope, &request.registration_id);
+    let hash = known.unwrap_or(&service.password_of_nobody);
+    if service.remembered.knows(scope, id, hash, said, clock::instant()) {
+        return Ok(true);
+    }
+    service.throttle.try_password(scope, id).inspect_err(|full| service.metrics.throttled(full.measure))?;
+    // Each takes 19 MiB and a core for a while, so few at once; the others wait, as long as their clients do.
+    let Ok(_one_of_few) = service.password_checks.acquire().await else { return Err(RegisterError::Busy) };
+    let (compared, password) = (hash.clone(), said.password.clone());
+    let same = tokio::task::spawn_blocking(move || compared.is_of(&password)).await.unwrap_or(false);
+    if same {
+        service.remembered.remember(scope, id, hash, said, clock::instant());
+    }
+    Ok(same)
+}
+
+fn proven(
+    request: &Request,
+    scope: &ScopeCatalogue,
+    individual: Individual,
+    enrollment: EnrollmentRef,
+    username: String,
+) -> Proven {
+    let identity = format!("password\0{}\0{}", request.scope, request.registration_id.key());
+    Proven {
+        shown: Shown {
+            // The contract of policies has no word of its own for it; the claim tells it apart.
+            mechanism: Attestation::SymmetricKey,
+            of: Evidential::SharedKey,
+            key_identity: Digest::of(identity.as_bytes()),
+        },
+        credential: "password of the individual enrollment".to_owned(),
+        allocation: Arc::new(scope.bind(&individual.terms.allocation)),
+        device_id: individual.device_id.clone(),
+        terms: Arc::new(individual.terms),
+        pinned: true,
+        claims: vec![Label { key: "password.username".to_owned(), value: username }],
+        enrollment,
+    }
+}
