@@ -11,6 +11,7 @@ use rustls_pki_types::CertificateDer;
 
 use crate::attestation::symmetric_key::SymmetricKey;
 use crate::attestation::x509::endorsement::TpmMakers;
+use crate::attestation::x509::revocation::Revocations;
 use crate::attestation::x509::{Anchor, AnchorIndex, Crl, PresentedChain};
 use crate::enrollment::{
     Allocation, CertificateAuthority, CertificatePin, EnrollmentRef, Group, GroupAttestation, PolicyBinding, Terms,
@@ -45,7 +46,7 @@ pub struct ScopeCatalogue {
     authorities: BTreeMap<CaName, CertificateAuthority>,
     groups: BTreeMap<GroupId, Arc<BoundGroup>>,
     anchors: AnchorIndex<AnchorOwner>,
-    crls: Vec<Crl>,
+    revocations: Vec<Revocations>,
     plugins: Plugins,
 }
 
@@ -168,7 +169,7 @@ impl ScopeCatalogue {
         let plugins = plugins.into_iter().map(|plugin| (plugin.name.clone(), plugin)).collect();
         let plugins = Plugins { scope: scope.clone(), published: plugins, watches: Arc::clone(watches) };
         let authorities: BTreeMap<_, _> = authorities.into_iter().map(|ca| (ca.name.clone(), ca)).collect();
-        let crls = authorities.values().filter_map(crl_of).collect();
+        let revocations = authorities.values().filter_map(revocations_of).collect();
         let mut anchors = AnchorIndex::default();
         let groups = groups.into_iter().map(|group| {
             (group.id.clone(), Arc::new(bind_group(group, &authorities, &plugins, &mut anchors, sealing)))
@@ -183,7 +184,7 @@ impl ScopeCatalogue {
             authorities,
             groups,
             anchors,
-            crls,
+            revocations,
             plugins,
         }
     }
@@ -203,9 +204,9 @@ impl ScopeCatalogue {
         &self.anchors
     }
 
-    /// The revocation lists of its authorities.
-    pub fn crls(&self) -> &[Crl] {
-        &self.crls
+    /// What was taken back by its authorities and of them.
+    pub fn revocations(&self) -> &[Revocations] {
+        &self.revocations
     }
 
     /// One certificate authority.
@@ -255,15 +256,14 @@ impl ScopeCatalogue {
     }
 }
 
-/// An authority's revocation list. It was read when it was uploaded.
-fn crl_of(authority: &CertificateAuthority) -> Option<Crl> {
-    let der = authority.crl.as_deref()?;
-    let read = Anchor::parse(&authority.der).map_err(|error| error.to_string());
-    let read = read.and_then(|anchor| Crl::parse(der, &anchor).map_err(|error| error.to_string()));
-    read.inspect_err(|error| {
-        tracing::error!(authority = %authority.name, error, "the revocation list of this authority cannot be read any more");
-    })
-    .ok()
+/// What is known of an authority's certificates. Its list was read when it was brought.
+fn revocations_of(authority: &CertificateAuthority) -> Option<Revocations> {
+    let anchor = Anchor::parse(&authority.der).ok()?;
+    let list = authority.crl.as_deref().map(|der| Crl::parse(der, &anchor));
+    let list = list.transpose().inspect_err(|error| {
+        tracing::error!(authority = %authority.name, %error, "the revocation list of this authority cannot be read any more");
+    });
+    Revocations::of(anchor, list.ok().flatten(), &authority.revocation)
 }
 
 fn bind_group(

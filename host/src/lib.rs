@@ -23,6 +23,7 @@ pub mod listener;
 pub mod metrics;
 pub mod names;
 pub mod nearest;
+pub mod outbound;
 pub mod policy;
 pub mod provisioning;
 pub mod registration;

@@ -21,6 +21,7 @@ use crate::policy::trust::{Trust, TrustError};
 use crate::policy::{PolicyHost, PolicySettings, StartError};
 use crate::secret::sealing_key as sealing;
 use crate::service::Service;
+use crate::service::lists::keep_fetching;
 use crate::store::StoreError;
 use crate::store::redb::RedbStore;
 use crate::tls::current::Current;
@@ -164,7 +165,12 @@ impl Server {
             .with_long_requests(LONGEST_IMPORT);
         let device_counts = devices.counts();
         service.metrics.listen(vec![("devices", devices.counts()), ("management", management.counts())]);
-        let listeners = vec![tokio::spawn(devices.serve(stopping.clone())), tokio::spawn(management.serve(stopping))];
+        let lists = keep_fetching(Arc::clone(&service), stopping.clone());
+        let listeners = vec![
+            tokio::spawn(devices.serve(stopping.clone())),
+            tokio::spawn(management.serve(stopping)),
+            tokio::spawn(lists),
+        ];
         warn_of_expiry(&identity, service.ambient.now());
         Ok(Self { identity, service, device_addr, management_addr, device_counts, stop, listeners })
     }

@@ -9,6 +9,7 @@ use aws_lc_rs::hmac;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
+use self::lists::Lists;
 use crate::attestation::password::{PasswordHash, Remembered};
 use crate::attestation::tpm::challenge::Challenges;
 use crate::attestation::x509::VerifyPolicy;
@@ -28,6 +29,7 @@ use crate::provisioning::{Decoy, Operations, Throttle};
 use crate::secret::sealing::SealingKey;
 use crate::store::{PublishedPlugin, Store, StoreError};
 
+pub mod lists;
 pub mod switch;
 pub mod take_over;
 
@@ -41,6 +43,8 @@ pub struct Service {
     pub sealing: SealingKey,
     /// The keys of identity providers.
     pub issuers: Issuers,
+    /// How the fetching of revocation lists goes.
+    pub lists: Lists,
     /// Who issues certificates for devices.
     pub issuing: Issuing,
     /// Challenges that TPMs have not answered yet, or have a moment ago.
@@ -105,6 +109,7 @@ impl Service {
             ambient,
             sealing,
             issuers: Issuers::default(),
+            lists: Lists::default(),
             issuing,
             challenges,
             hub_keys: hmac::Key::new(hmac::HMAC_SHA256, operations_key),

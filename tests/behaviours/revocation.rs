@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use landfall::clock::Ambient;
 use landfall::tls::Identity;
 use landfall::tls::make::{Authority, Issued};
+use landfall_tests::https::Place;
 use landfall_tests::world::{Device, World, group, json_of, tracking_id};
 use serde_json::{Value, json};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
@@ -127,6 +128,146 @@ async fn an_expired_certificate_is_taken_again_where_the_group_says_so_and_with_
     refused(&world, &other, "expired at").await;
     world.put("enrollment-groups/devices", &group("factory")).await;
     refused(&world, &expired, "expired at").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_is_fetched_from_where_an_operator_says_and_none_takes_an_older_ones_place() {
+    let world = World::new().await;
+    let place = Place::start().await;
+    let now = Ambient::system().now();
+    let lost = issued(&world.factory, "lost");
+    world.record("lost", None).await;
+    let device = world.stranger("lost", &lost);
+    let list = world.factory.revocation_list(&[serial(&lost.certificate_der)], now, 7).unwrap();
+    place.answers(200, &list);
+    let source = |minutes: u64| json!({ "crlUrl": place.url("/factory.crl"), "crlRefreshMinutes": minutes, "crlCaCertificate": place.certificate });
+    revocation(&world, &source(60)).await;
+    until(&world, |shown| shown["crl"]["revoked"] == 1).await;
+    refused(&world, &device, "is revoked").await;
+    assert_eq!(place.asked(), 1);
+
+    // An older list, another's and none at all: what is there stays, and the operator is told.
+    let older = landfall::clock::Timestamp::from_millis(now.as_millis() - 3_600_000);
+    let old = world.factory.revocation_list(&[], older, 7).unwrap();
+    let others = Authority::root("Somebody's CA", now, 30).unwrap().revocation_list(&[], now, 7).unwrap();
+    for (minutes, status, body, says) in [
+        (61, 200, old, "older than the list that is there"),
+        (62, 200, others, "not by this authority"),
+        (63, 503, Vec::new(), "status 503"),
+        (64, 200, vec![0xff; 100], "no certificate revocation list"),
+    ] {
+        place.answers(status, &body);
+        revocation(&world, &source(minutes)).await;
+        let told = |shown: &Value| shown["revocation"]["crlTrouble"].as_str().is_some_and(|told| told.contains(says));
+        let shown = until(&world, told).await;
+        assert_eq!(shown["crl"]["revoked"], 1, "{says}: {shown}");
+    }
+    refused(&world, &device, "is revoked").await;
+    let later = landfall::clock::Timestamp::from_millis(now.as_millis() + 60_000);
+    let text = world.factory.revocation_list(&[], later, 7).unwrap();
+    place.answers(
+        200,
+        format!("-----BEGIN X509 CRL-----\n{}\n-----END X509 CRL-----\n", STANDARD.encode(text)).as_bytes(),
+    );
+    revocation(&world, &source(65)).await;
+    let shown = until(&world, |shown| shown["crl"]["revoked"] == 0).await;
+    assert_eq!(shown["revocation"].get("crlTrouble"), None, "{shown}");
+    assert_eq!(device.register().await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_list_that_is_expected_nobody_knows_unless_an_operator_rather_has_it_so() {
+    let world = World::new().await;
+    let device = world.device("pump-1").await;
+    let place = Place::start().await;
+    let source = json!({ "crlUrl": place.url("/none"), "crlCaCertificate": place.certificate });
+    revocation(&world, &source).await;
+    refused(&world, &device, "out of date since it was never there").await;
+    revocation(&world, &json!({ "whenStale": "warn" })).await;
+    assert_eq!(device.register().await.status, 200);
+    revocation(&world, &json!({ "whenStale": "refuse" })).await;
+    refused(&world, &device, "out of date").await;
+    revocation(&world, &json!({ "crlUrl": "" })).await;
+    assert_eq!(device.register().await.status, 200);
+    // What is on a list that is out of date is revoked all the same.
+    let lost = issued(&world.factory, "lost");
+    world.record("lost", None).await;
+    let now = Ambient::system().now();
+    put(&world, "factory", &world.factory.revocation_list(&[serial(&lost.certificate_der)], now, -30).unwrap()).await;
+    let shown = revocation(&world, &json!({ "whenStale": "warn" })).await;
+    assert_eq!(shown["crl"]["stale"], true, "{shown}");
+    refused(&world, &world.stranger("lost", &lost), "is revoked").await;
+    assert_eq!(device.register().await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_revokes_numbers_and_whole_authorities_at_once_without_their_keys() {
+    let world = World::new().await;
+    let now = Ambient::system().now();
+    let line = world.factory.intermediate("Line 3", now, 30).unwrap();
+    let (lost, below) = (issued(&world.factory, "lost"), issued(&line, "below"));
+    for id in ["lost", "below"] {
+        world.record(id, None).await;
+    }
+    let (device, below) = (world.stranger("lost", &lost), world.chained("below", &below, &[&line]));
+    assert_eq!(device.register().await.status, 200);
+    let number: String = serial(&lost.certificate_der).iter().map(|octet| format!("{octet:02x}")).collect();
+    // On a connection that is open already too: it is the next request that is judged.
+    let mut open = device.connect().await.unwrap();
+    let shown = revocation(&world, &json!({ "serials": [{ "from": number }] })).await;
+    assert_eq!(shown["revocation"]["serials"].as_array().unwrap().len(), 1, "{shown}");
+    let headers = landfall::client::headers(&[("prefer", "wait=20")]);
+    let answer = open.send("PUT".parse().unwrap(), &device.path("/register"), headers, b"{}".to_vec()).await.unwrap();
+    assert_eq!(answer.status, 401, "{answer:?}");
+    refused(&world, &device, "among those that an operator has revoked").await;
+    assert_eq!(below.register().await.status, 200);
+    revocation(&world, &json!({ "serials": [{ "from": "0", "to": "F".repeat(40) }] })).await;
+    refused(&world, &below, "\"CN=Line 3\" is revoked").await;
+    revocation(&world, &json!({ "serials": [] })).await;
+    assert_eq!(
+        (device.register().await.status, below.register().await.status),
+        (200.try_into().unwrap(), 200.try_into().unwrap())
+    );
+
+    revocation(&world, &json!({ "revoked": true })).await;
+    refused(&world, &device, "is revoked by an operator").await;
+    refused(&world, &below, "is revoked by an operator").await;
+    revocation(&world, &json!({ "revoked": false })).await;
+    assert_eq!(device.register().await.status, 200);
+    // The one in the middle alone.
+    world.upload_authority("line-3", &line).await;
+    world.put("authorities/line-3/revocation", &json!({ "revoked": true })).await;
+    assert_eq!(device.register().await.status, 200);
+    refused(&world, &below, "\"CN=Line 3\" is revoked by an operator").await;
+
+    let path = format!("/api/v1/scopes/{}/authorities/factory/revocation", world.scope);
+    for (body, pointer) in [
+        (json!({ "serials": [{ "from": "x" }] }), "/serials/0/from"),
+        (json!({ "serials": [{ "from": "2", "to": "1" }] }), "/serials/0/to"),
+        (json!({ "crlUrl": "http://pki.example/x" }), "/crlUrl"),
+        (json!({ "crlRefreshMinutes": 5 }), "/crlUrl"),
+        (json!({ "crlUrl": "https://pki.example/x", "crlRefreshMinutes": 0 }), "/crlRefreshMinutes"),
+    ] {
+        let answer = world.manage("PUT", &path, body.to_string().as_bytes()).await;
+        assert_eq!(json_of(&answer)["errors"][0]["pointer"], pointer, "{answer:?}");
+    }
+}
+
+async fn revocation(world: &World, said: &Value) -> Value {
+    world.put("authorities/factory/revocation", said).await
+}
+
+/// The authority as soon as it is so.
+async fn until(world: &World, so: impl Fn(&Value) -> bool) -> Value {
+    let path = format!("/api/v1/scopes/{}/authorities/factory", world.scope);
+    for _ in 0..500 {
+        let shown = world.get(&path).await;
+        if so(&shown) {
+            return shown;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("it never was: {}", world.get(&path).await)
 }
 
 fn issued(authority: &Authority, id: &str) -> Issued {

@@ -3,6 +3,7 @@
 pub mod chance;
 pub mod crash;
 pub mod guests;
+pub mod https;
 pub mod mutations;
 pub mod odd;
 pub mod power;

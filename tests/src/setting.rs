@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use landfall::attestation::x509::revocation::RevocationRules;
 use landfall::clock::Ambient;
 use landfall::enrollment::{
     Allocation, CertificateAuthority, ExpiredCertificates, Group, GroupAttestation, InitialTwin, KeyChange,
@@ -46,6 +47,7 @@ pub async fn fill(
         der: factory.certificate_der.clone(),
         verified: true,
         crl: None,
+        revocation: RevocationRules::default(),
         verification_code: None,
         created_at: now,
         updated_at: now,

@@ -176,6 +176,14 @@ fn of_enrollments() -> Vec<Endpoint> {
         )
         .takes::<authority::CrlBody>()
         .gives::<authority::AuthorityView>(),
+        write(
+            scoped!("authorities/{name}/revocation"),
+            Operate,
+            put(authority::put_revocation),
+            "Says what is revoked of a certificate authority, and where its list is fetched; what is left out stays",
+        )
+        .takes::<authority::RevocationBody>()
+        .gives::<authority::AuthorityView>(),
         remove(
             scoped!("authorities/{name}/crl"),
             Operate,

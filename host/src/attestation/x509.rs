@@ -26,13 +26,14 @@ mod name;
 pub mod pem;
 pub mod possession;
 pub mod request;
+pub mod revocation;
 mod signature;
 mod strict;
 mod verify;
 
 pub use self::anchor::Anchor;
 pub use self::chain::{MAX_CHAIN_BYTES, MAX_INTERMEDIATES, PresentedChain, bounded};
-pub use self::crl::{Crl, CrlError, not_revoked};
+pub use self::crl::{Crl, CrlError};
 pub use self::error::{ChainError, Flaw, Which};
 pub use self::index::AnchorIndex;
 pub use self::key::KeyFlaw;

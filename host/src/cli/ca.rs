@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use clap::Subcommand;
-use serde_json::json;
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
 
 use super::output::text;
-use super::{CliError, Common};
+use super::token::without_nulls;
+use super::{CliError, Common, Session};
 use crate::names::CaName;
+use crate::registry::SerialNumber;
 
 /// What can be done with certificate authorities.
 #[derive(Debug, Subcommand)]
@@ -39,17 +41,12 @@ pub(super) enum CaCommand {
         /// The certificate, PEM.
         file: PathBuf,
     },
-    /// Bring its revocation list, or take it away. Devices whose certificates are on it are refused.
-    Crl {
-        /// Its name.
-        name: CaName,
-        /// The list, PEM or DER.
-        #[arg(required_unless_present = "remove", conflicts_with = "remove")]
-        file: Option<PathBuf>,
-        /// Take the list away: nothing is revoked then.
-        #[arg(long)]
-        remove: bool,
-    },
+    /// Bring its revocation list, say where it is fetched, or take it away. Devices whose certificates are on it are refused.
+    Crl(CrlArgs),
+    /// Revoke certificates by their serial numbers, or the authority itself with all that it issued. It counts at once.
+    Revoke(RevokeArgs),
+    /// Take a revocation back that was made with `revoke`.
+    Restore(RevokeArgs),
     /// Show an authority.
     Show {
         /// Its name.
@@ -66,6 +63,66 @@ pub(super) enum CaCommand {
         /// Its name.
         name: CaName,
     },
+}
+
+/// What `ca crl` takes.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("what").required(true).multiple(false).args(["file", "remove", "url", "no_url", "when_stale"])))]
+#[command(after_help = "\
+Examples:
+  landfall ca crl factory list.pem
+  landfall ca crl factory --url https://pki.example.com/factory.crl --refresh-minutes 60
+  landfall ca crl factory --when-stale warn
+  landfall ca crl factory --remove")]
+pub(super) struct CrlArgs {
+    /// Its name.
+    name: CaName,
+    /// The list, PEM or DER.
+    file: Option<PathBuf>,
+    /// Take the list away: nothing is on it then.
+    #[arg(long)]
+    remove: bool,
+    /// Have the list fetched from this https:// address, again and again.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// Minutes from one time to the next.
+    #[arg(long, value_name = "N", requires = "url")]
+    refresh_minutes: Option<u64>,
+    /// The authority that the address is trusted by, PEM; by default those of the server's platform.
+    #[arg(long, value_name = "FILE", requires = "url")]
+    url_ca: Option<PathBuf>,
+    /// Fetch it no more. The list that is there stays.
+    #[arg(long)]
+    no_url: bool,
+    /// What holds while the list is out of date.
+    #[arg(long, value_name = "HOW")]
+    when_stale: Option<WhenStaleName>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum WhenStaleName {
+    /// The authority's devices are refused.
+    Refuse,
+    /// The list counts on, and the log says so.
+    Warn,
+}
+
+/// What `ca revoke` and `ca restore` take.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  landfall ca revoke factory --serial 3A:0F:11
+  landfall ca revoke factory --serial 1000..1FFF
+  landfall ca revoke factory --all")]
+pub(super) struct RevokeArgs {
+    /// Its name.
+    name: CaName,
+    /// A serial number, hexadecimal, or from one to another with two dots between; can be given several times.
+    #[arg(long = "serial", value_name = "HEX|HEX..HEX", required_unless_present = "all", conflicts_with = "all")]
+    serials: Vec<String>,
+    /// The authority itself, with all that it issued.
+    #[arg(long)]
+    all: bool,
 }
 
 /// Runs it.
@@ -93,21 +150,9 @@ pub(super) async fn run(common: &Common, command: CaCommand) -> Result<(), CliEr
             let answer = session.api.post(&session.path(&["authorities", name.as_str(), "verify"]), &body).await?;
             out.done(format!("Authority {name} is proven."), &answer)
         }
-        CaCommand::Crl { name, file, remove } => {
-            let path = session.path(&["authorities", name.as_str(), "crl"]);
-            let Some(file) = file.filter(|_| !remove) else {
-                let answer = session.api.delete(&path).await?;
-                return out.done(format!("Nothing of {name} is revoked any more."), &answer);
-            };
-            let bytes = std::fs::read(&file).map_err(|source| CliError::Read { path: file.clone(), source })?;
-            let list = match String::from_utf8(bytes) {
-                Ok(pem) => pem,
-                Err(der) => STANDARD.encode(der.as_bytes()),
-            };
-            let answer = session.api.put(&path, &json!({ "crl": list })).await?;
-            let (revoked, next) = (text(answer.pointer("/crl/revoked")), text(answer.pointer("/crl/nextUpdate")));
-            out.done(format!("{revoked} certificates of {name} are revoked. The next list is due at {next}."), &answer)
-        }
+        CaCommand::Crl(args) => crl(&mut session, args).await,
+        CaCommand::Revoke(args) => revoke(&mut session, &args, true).await,
+        CaCommand::Restore(args) => revoke(&mut session, &args, false).await,
         CaCommand::Show { name } => {
             let answer = session.api.get(&session.path(&["authorities", name.as_str()])).await?;
             out.details(&answer)
@@ -129,6 +174,87 @@ pub(super) async fn run(common: &Common, command: CaCommand) -> Result<(), CliEr
             out.done(format!("Authority {name} is deleted."), &answer)
         }
     }
+}
+
+async fn crl(session: &mut Session, args: CrlArgs) -> Result<(), CliError> {
+    let (out, name) = (session.out, args.name);
+    let path = session.path(&["authorities", name.as_str(), "crl"]);
+    if args.remove {
+        let answer = session.api.delete(&path).await?;
+        return out.done(format!("The list of {name} is gone: nothing is on it any more."), &answer);
+    }
+    if let Some(file) = args.file {
+        let bytes = std::fs::read(&file).map_err(|source| CliError::Read { path: file.clone(), source })?;
+        let list = match String::from_utf8(bytes) {
+            Ok(pem) => pem,
+            Err(der) => STANDARD.encode(der.as_bytes()),
+        };
+        let answer = session.api.put(&path, &json!({ "crl": list })).await?;
+        let (revoked, next) = (text(answer.pointer("/crl/revoked")), text(answer.pointer("/crl/nextUpdate")));
+        return out
+            .done(format!("{revoked} certificates of {name} are revoked. The next list is due at {next}."), &answer);
+    }
+    let path = session.path(&["authorities", name.as_str(), "revocation"]);
+    let (body, done) = if let Some(url) = &args.url {
+        let trusted_by = args.url_ca.as_deref().map(pem).transpose()?;
+        let said = json!({ "crlUrl": url, "crlRefreshMinutes": args.refresh_minutes, "crlCaCertificate": trusted_by });
+        (
+            without_nulls(said),
+            format!("The list of {name} is fetched from {url}; see how with: landfall ca show {name}"),
+        )
+    } else if args.no_url {
+        (json!({ "crlUrl": "" }), format!("The list of {name} is not fetched any more; the one that is there stays."))
+    } else {
+        let (word, done) = match args.when_stale {
+            Some(WhenStaleName::Warn) => ("warn", "counts on, and the log says so"),
+            _ => ("refuse", "has its devices refused"),
+        };
+        (json!({ "whenStale": word }), format!("A list of {name} that is out of date {done}."))
+    };
+    let answer = session.api.put(&path, &body).await?;
+    out.done(done, &answer)
+}
+
+/// Revokes, or takes that back.
+async fn revoke(session: &mut Session, args: &RevokeArgs, revoked: bool) -> Result<(), CliError> {
+    let (out, name) = (session.out, &args.name);
+    let path = session.path(&["authorities", name.as_str(), "revocation"]);
+    if args.all {
+        let answer = session.api.put(&path, &json!({ "revoked": revoked })).await?;
+        let what = if revoked { "is revoked, with all that it issued" } else { "counts again" };
+        return out.done(format!("Authority {name} {what}."), &answer);
+    }
+    let shown = session.api.get(&session.path(&["authorities", name.as_str()])).await?;
+    let known = shown.pointer("/revocation/serials").and_then(Value::as_array).cloned().unwrap_or_default();
+    let mut serials = Vec::new();
+    for range in &known {
+        serials.push((plain(&text(range.get("from")))?, range.get("to").map(|to| plain(&text(Some(to)))).transpose()?));
+    }
+    for given in &args.serials {
+        let range = match given.split_once("..") {
+            Some((from, to)) => (plain(from)?, Some(plain(to)?)),
+            None => (plain(given)?, None),
+        };
+        let at = serials.iter().position(|known| *known == range);
+        match (at, revoked) {
+            (None, true) => serials.push(range),
+            (Some(at), false) => drop(serials.remove(at)),
+            (Some(_), true) => {}
+            (None, false) => {
+                let what = format!("{given} of {name} was not revoked so; landfall ca show {name} says what was");
+                return Err(CliError::Failed(what));
+            }
+        }
+    }
+    let body: Vec<Value> =
+        serials.into_iter().map(|(from, to)| without_nulls(json!({ "from": from, "to": to }))).collect();
+    let answer = session.api.put(&path, &json!({ "serials": body })).await?;
+    let what = if revoked { "are revoked" } else { "are not revoked any more" };
+    out.done(format!("{} of {name} {what}.", args.serials.join(", ")), &answer)
+}
+
+fn plain(text: &str) -> Result<SerialNumber, CliError> {
+    text.trim().parse().map_err(|error| CliError::Usage(format!("{text:?}: {error}")))
 }
 
 /// A file with a certificate in it. Whether it is one that can be used, the server says.

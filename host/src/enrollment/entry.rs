@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::SealedKeys;
 use crate::attestation::bearer::TokenRules;
 use crate::attestation::password::PasswordHash;
+use crate::attestation::x509::revocation::RevocationRules;
 use crate::clock::Timestamp;
 use crate::json::JsonText;
 use crate::names::{
@@ -124,6 +125,9 @@ pub struct CertificateAuthority {
     /// Its revocation list, DER.
     #[serde(default)]
     pub crl: Option<Vec<u8>>,
+    /// What else is said of the certificates that it issued.
+    #[serde(default)]
+    pub revocation: RevocationRules,
 }
 
 /// What becomes of an enrollment's devices.

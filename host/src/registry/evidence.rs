@@ -89,7 +89,7 @@ impl fmt::Display for Part {
 }
 
 /// The serial number of a certificate: hexadecimal digits in capitals, without leading zeros.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct SerialNumber(String);
 
@@ -108,6 +108,19 @@ impl SerialNumber {
     fn plain(digits: &str) -> Self {
         let digits = digits.trim_start_matches('0');
         Self(if digits.is_empty() { "0".to_owned() } else { digits.to_owned() })
+    }
+}
+
+impl Ord for SerialNumber {
+    /// As numbers: of two without leading zeros, the longer one is larger.
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.0.len(), &self.0).cmp(&(other.0.len(), &other.0))
+    }
+}
+
+impl PartialOrd for SerialNumber {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -154,6 +167,8 @@ mod tests {
             assert_eq!(text.parse(), Ok(number.clone()), "{text}");
         }
         assert_eq!(SerialNumber::of(&[0]), "00".parse().unwrap());
+        let order = ["0", "9", "A", "FF", "100", "1FF"].map(|text| text.parse::<SerialNumber>().unwrap());
+        assert!(order.is_sorted());
         for bad in ["", ":", "xyz", "0x1", "-1", &"f".repeat(41)] {
             assert_eq!(bad.parse::<SerialNumber>(), Err(SerialNumberError), "{bad}");
         }

@@ -1,6 +1,7 @@
 //! Certificate revocation lists (RFC 5280, section 5): which of its certificates an authority has taken back.
 //!
-//! A list is uploaded by an operator, and is believed because the authority's key has signed it; nothing that a certificate
+//! A list is brought by an operator or fetched from where one has said, and is believed because the authority's key has
+//! signed it; nothing that a certificate
 //! names is fetched. Every certificate of a verified path is looked up in the list of whoever has issued it, if there is
 //! one. A list says until when the next one comes; after that, and a time of grace that the configuration gives, the
 //! authority's certificates are refused, because nobody knows any more.
@@ -12,18 +13,15 @@ use x509_parser::oid_registry as oid;
 use x509_parser::revocation_list::CertificateRevocationList;
 
 use super::anchor::Anchor;
-use super::certificate::{Certificate, moment};
-use super::chain::PresentedChain;
-use super::error::{ChainError, Which};
+use super::certificate::moment;
 use super::signature;
-use super::verify::VerifiedPath;
 use crate::clock::Timestamp;
 
 /// The list of one authority.
 #[derive(Clone, Debug)]
 pub struct Crl {
-    issuer: Certificate,
     revoked: HashSet<Vec<u8>>,
+    this_update: i64,
     next_update: i64,
 }
 
@@ -87,7 +85,7 @@ impl Crl {
         let next_update = list.next_update().ok_or(CrlError::NoNextUpdate)?.timestamp();
         // "Removed from the list" is said in lists of changes only.
         let revoked = list.iter_revoked_certificates().map(|one| one.raw_serial().to_vec()).collect();
-        Ok(Self { issuer: issuer.clone(), revoked, next_update })
+        Ok(Self { revoked, this_update: list.last_update().timestamp(), next_update })
     }
 
     /// When the next list comes, RFC 3339.
@@ -105,57 +103,21 @@ impl Crl {
         self.revoked.is_empty()
     }
 
-    /// Whether this authority has issued the certificate.
-    fn has_issued(&self, certificate: &Certificate) -> bool {
-        certificate.issuer == self.issuer.subject && signature::signed_by(certificate, &self.issuer.key)
+    /// Whether a certificate's number is on it: the octets as they stand in the DER.
+    pub(super) fn names(&self, serial: &[u8]) -> bool {
+        self.revoked.contains(serial)
     }
 
-    fn is_of(&self, issuer: &Certificate) -> bool {
-        issuer.subject == self.issuer.subject && issuer.key.spki_sha256 == self.issuer.key.spki_sha256
+    /// Whether the next one was due so long ago.
+    pub fn is_stale(&self, now: Timestamp, grace_seconds: u64) -> bool {
+        let last = self.next_update.saturating_add(i64::try_from(grace_seconds).unwrap_or(i64::MAX));
+        i64::try_from(now.as_secs()).unwrap_or(i64::MAX) > last
     }
-}
 
-/// Refuses a verified path of which an authority has taken a certificate back, or of which that cannot be known.
-///
-/// # Errors
-///
-/// [`ChainError::Revoked`] or [`ChainError::StaleRevocations`].
-pub fn not_revoked(
-    chain: &PresentedChain,
-    path: &VerifiedPath,
-    anchors: &[Anchor],
-    lists: &[Crl],
-    now: Timestamp,
-    grace_seconds: u64,
-) -> Result<(), ChainError> {
-    if lists.is_empty() {
-        return Ok(());
+    /// Whether it was made before that one.
+    pub fn is_older_than(&self, other: &Self) -> bool {
+        self.this_update < other.this_update
     }
-    let between = path.intermediates.iter().filter_map(|digest| chain.above().iter().find(|one| one.sha256 == *digest));
-    let anchor = anchors.iter().find(|anchor| Some(anchor.sha256()) == path.anchor).map(Anchor::certificate);
-    let all: Vec<&Certificate> = std::iter::once(&chain.leaf().certificate).chain(between).chain(anchor).collect();
-    for (at, certificate) in all.iter().enumerate() {
-        let issuer = all.get(at + 1);
-        let list = lists.iter().find(|list| match issuer {
-            Some(issuer) => list.is_of(issuer),
-            // The one at the top may have been issued by another authority that is uploaded here.
-            None => list.has_issued(certificate),
-        });
-        let Some(list) = list else { continue };
-        let of = || list.issuer.subject_text.clone();
-        let last = list.next_update.saturating_add(i64::try_from(grace_seconds).unwrap_or(i64::MAX));
-        if i64::try_from(now.as_secs()).unwrap_or(i64::MAX) > last {
-            return Err(ChainError::StaleRevocations { issuer: of(), since: list.next_update() });
-        }
-        if list.revoked.contains(&certificate.serial) {
-            let which = match at {
-                0 => Which::Leaf,
-                _ => Which::Intermediate(certificate.subject_text.clone()),
-            };
-            return Err(ChainError::Revoked { which, issuer: of() });
-        }
-    }
-    Ok(())
 }
 
 /// A hundred thousand entries and more.

@@ -53,6 +53,22 @@ pub enum ChainError {
         /// Whose list.
         issuer: String,
     },
+    /// An operator has taken its number back.
+    #[error("{which} is revoked: its serial number {serial} of {issuer:?} is among those that an operator has revoked")]
+    SerialRevoked {
+        /// Which one.
+        which: Which,
+        /// Who issued it.
+        issuer: String,
+        /// Its number.
+        serial: String,
+    },
+    /// An operator has taken the authority back.
+    #[error("the certificate authority {authority:?} is revoked by an operator, with all that it issued")]
+    AuthorityRevoked {
+        /// Which.
+        authority: String,
+    },
     /// Nobody knows whether it was taken back.
     #[error(
         "the revocation list of {issuer:?} is out of date since {since}; bring the next one (landfall ca crl), or give more \

@@ -9,6 +9,7 @@
 //! machine. The ratio of the two rates is the figure to look at: both sides of it were slowed by the same machine. Which
 //! threads the CPU time went to says where the rest goes.
 
+use crate::attestation::x509::revocation::RevocationRules;
 use crate::cli::output::say;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -249,6 +250,7 @@ async fn fill(
         der: factory.certificate_der.clone(),
         verified: true,
         crl: None,
+        revocation: RevocationRules::default(),
         verification_code: None,
         created_at: now,
         updated_at: now,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Evidential, Proven, Shown};
+use crate::attestation::x509::revocation::not_revoked;
 use crate::attestation::x509::{self, PresentedChain, VerifyPolicy};
 use crate::catalogue::ScopeCatalogue;
 use crate::enrollment::selection::{self, Selected, SelectionError};
@@ -127,7 +128,7 @@ fn attest(
             }
             let grace = service.config.certificates.stale_crl_hours.saturating_mul(3600);
             x509::verify_group(chain, &bound.anchors, &policy)
-                .and_then(|path| x509::not_revoked(chain, &path, &bound.anchors, scope.crls(), policy.now, grace))
+                .and_then(|path| not_revoked(chain, &path, &bound.anchors, scope.revocations(), policy.now, grace))
                 .map_err(|reason| Cause::Certificate { enrollment: name, reason })?;
             Ok(Proven {
                 enrollment: EnrollmentRef::Group(group.id.clone()),

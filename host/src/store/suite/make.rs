@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::attestation::x509::revocation::RevocationRules;
 use crate::clock::Timestamp;
 use crate::enrollment::{
     Allocation, CertificateAuthority, CertificatePin, EnrollmentRef, ExpiredCertificates, Group, GroupAttestation,
@@ -197,6 +198,7 @@ pub(crate) fn authority(name: &str, der: &str) -> CertificateAuthority {
         der: der.as_bytes().to_vec(),
         verified: true,
         crl: None,
+        revocation: RevocationRules::default(),
         verification_code: None,
         created_at: Timestamp::from_millis(1),
         updated_at: Timestamp::from_millis(1),

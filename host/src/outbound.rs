@@ -1,0 +1,130 @@
+//! Reading what is at an address that an operator has named, or that such a place names: keys of identity providers,
+//! revocation lists.
+//!
+//! Over TLS only, with limits, never after a redirection. An operator's own host may be anywhere, also in a private network;
+//! another host, which only an answer has named, must be public: so nobody's answer leads this server to its neighbours.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::{HeaderMap, Method, Uri};
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::client::tls::ClientTlsError;
+use crate::client::{Client, ClientError, ClientLimits};
+use crate::policy::http::address::is_public;
+use crate::tls::provider;
+
+/// Why it cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboundError {
+    /// An address is none of the web, or not one of TLS.
+    #[error("{0} is no https:// address")]
+    Address(String),
+    /// Its name leads nowhere.
+    #[error("{host} cannot be found: {reason}")]
+    Name {
+        /// The host.
+        host: String,
+        /// Why.
+        reason: String,
+    },
+    /// It was not reached.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// Its certificate authority is none.
+    #[error(transparent)]
+    Tls(#[from] ClientTlsError),
+    /// The platform trusts nobody.
+    #[error("this machine has no certificate authorities to trust: {0}")]
+    Roots(String),
+    /// It leads into a network that is not public.
+    #[error("{host} is at {address}, no public address")]
+    Private {
+        /// The host.
+        host: String,
+        /// Where it is.
+        address: IpAddr,
+    },
+    /// It has said no.
+    #[error("{url} answered with status {status}")]
+    Status {
+        /// What was asked.
+        url: String,
+        /// The status.
+        status: u16,
+    },
+}
+
+/// What is at `url`. `named` is the address that the operator has named.
+///
+/// # Errors
+///
+/// [`OutboundError`], of the last of its addresses.
+pub async fn get(
+    url: &str,
+    tls: &Arc<ClientConfig>,
+    named: &str,
+    limits: ClientLimits,
+) -> Result<bytes::Bytes, OutboundError> {
+    let wrong = || OutboundError::Address(url.to_owned());
+    let uri: Uri = url.parse().map_err(|_| wrong())?;
+    let host = uri.host().filter(|_| uri.scheme_str() == Some("https")).ok_or_else(wrong)?;
+    let is_named = named.parse::<Uri>().ok().and_then(|named| named.host().map(|named| named == host)) == Some(true);
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let unknown = |reason: String| OutboundError::Name { host: host.to_owned(), reason };
+    let found = tokio::net::lookup_host((bare, uri.port_u16().unwrap_or(443))).await;
+    let addresses: Vec<_> = found.map_err(|error| unknown(error.to_string()))?.take(MOST_ADDRESSES).collect();
+    let mut last = unknown("it has no address".to_owned());
+    for address in addresses {
+        if !is_named && !is_public(address.ip()) {
+            last = OutboundError::Private { host: host.to_owned(), address: address.ip() };
+            continue;
+        }
+        let client = Client::connect_within(address, bare, Arc::clone(tls), limits).await;
+        let mut client = match client {
+            Ok(client) => client,
+            Err(error) => {
+                last = error.into();
+                continue;
+            }
+        };
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        let mut headers = HeaderMap::new();
+        if let Some(authority) = uri.authority().and_then(|authority| authority.as_str().parse().ok()) {
+            headers.insert(http::header::HOST, authority);
+        }
+        let answer = client.send(Method::GET, path, headers, Vec::new()).await?;
+        if answer.status != 200 {
+            return Err(OutboundError::Status { url: url.to_owned(), status: answer.status.as_u16() });
+        }
+        return Ok(answer.bytes);
+    }
+    Err(last)
+}
+
+/// A client that trusts one authority (PEM), or those of the platform.
+///
+/// # Errors
+///
+/// The text is no certificate, or the platform trusts nobody.
+pub fn trusting(ca_certificate: Option<&str>) -> Result<Arc<ClientConfig>, OutboundError> {
+    if let Some(pem) = ca_certificate {
+        return Ok(crate::client::tls::client(pem.as_bytes(), None)?);
+    }
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        let why = found.errors.first().map_or_else(|| "there are none".to_owned(), ToString::to_string);
+        return Err(OutboundError::Roots(why));
+    }
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(ClientTlsError::from)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+const MOST_ADDRESSES: usize = 4;
