@@ -6,7 +6,7 @@
 //! than twice a minute, whoever sends such tokens. Only issuers that an enrollment names are ever asked.
 //!
 //! A provider that is away is no reason to turn devices away: keys that were read once are used until they are
-//! [`FRESH`] old, and the operator is told that they were not renewed.
+//! `limits.device.issuer_keys_hours` old, and the operator is told that they were not renewed: in the log, and in the metrics.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,8 +20,22 @@ mod fetch;
 pub use fetch::FetchError;
 
 /// Every issuer's keys.
-#[derive(Default)]
-pub struct Issuers(Mutex<HashMap<Named, Arc<Slot>>>);
+pub struct Issuers {
+    slots: Mutex<HashMap<Named, Arc<Slot>>>,
+    /// How long keys are used that cannot be read again.
+    fresh: Duration,
+}
+
+/// How it stands with an issuer.
+#[derive(Clone, Debug)]
+pub struct IssuerState {
+    /// The issuer.
+    pub issuer: String,
+    /// How old its keys are; none when there are none.
+    pub keys_age: Option<Duration>,
+    /// Whether it did not answer the last time.
+    pub in_trouble: bool,
+}
 
 /// An issuer, and whom it is trusted by: two enrollments may not share keys that one of them could have made up.
 type Named = (String, Option<String>);
@@ -42,6 +56,22 @@ struct Known {
 }
 
 impl Issuers {
+    /// None was asked yet.
+    pub fn new(fresh: Duration) -> Self {
+        Self { slots: Mutex::default(), fresh }
+    }
+
+    /// How it stands with each that was ever asked.
+    pub fn states(&self) -> Vec<IssuerState> {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = |((issuer, _), slot): (&Named, &Arc<Slot>)| {
+            let known = slot.known();
+            let keys_age = known.keys.as_ref().map(|(read, _)| read.elapsed());
+            IssuerState { issuer: issuer.clone(), keys_age, in_trouble: known.trouble.is_some() }
+        };
+        slots.iter().map(state).collect()
+    }
+
     /// The keys with which a token may be signed that is to satisfy these rules.
     ///
     /// # Errors
@@ -49,30 +79,30 @@ impl Issuers {
     /// Why there are none: the issuer was never reached, or not for too long.
     pub async fn keys(&self, rules: &TokenRules, token: &BearerToken) -> Result<Arc<Vec<IssuerKey>>, FetchError> {
         let slot = {
-            let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(slots.entry((rules.issuer.clone(), rules.ca_certificate.clone())).or_default())
         };
         // A token of a key that is known waits for nobody: old keys are renewed beside it, and an issuer that is away is no
         // affair of whoever has a good token.
         let known = slot.known();
-        if !known.has_key_for(token) && known.may_be_asked() {
+        if !known.has_key_for(token, self.fresh) && known.may_be_asked() {
             let _asking = slot.asking.lock().await;
             // Whoever waited here has the answer by now.
             let known = slot.known();
-            if !known.has_key_for(token) && known.may_be_asked() {
-                slot.ask(rules).await;
+            if !known.has_key_for(token, self.fresh) && known.may_be_asked() {
+                slot.ask(rules, self.fresh).await;
             }
         } else if known.is_old() && known.may_be_asked() {
-            let (slot, rules) = (Arc::clone(&slot), rules.clone());
+            let (slot, rules, fresh) = (Arc::clone(&slot), rules.clone(), self.fresh);
             tokio::spawn(async move {
                 if let Ok(_asking) = slot.asking.try_lock() {
-                    slot.ask(&rules).await;
+                    slot.ask(&rules, fresh).await;
                 }
             });
         }
         let known = slot.known();
         match known.keys {
-            Some((read, keys)) if read.elapsed() < FRESH => Ok(keys),
+            Some((read, keys)) if read.elapsed() < self.fresh => Ok(keys),
             _ => Err(FetchError::Away(known.trouble.unwrap_or_else(|| "it was asked a moment ago".to_owned()))),
         }
     }
@@ -84,7 +114,7 @@ impl Slot {
     }
 
     /// Reads the issuer's keys.
-    async fn ask(&self, rules: &TokenRules) {
+    async fn ask(&self, rules: &TokenRules, fresh: Duration) {
         let change =
             |change: &dyn Fn(&mut Known)| change(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner));
         let began = clock::instant();
@@ -99,7 +129,7 @@ impl Slot {
                 change(&|known| (known.keys, known.trouble) = (Some((began, Arc::clone(&keys))), None));
             }
             Err(error) => {
-                let left = self.known().keys.map(|(read, _)| FRESH.saturating_sub(read.elapsed()).as_secs() / 60);
+                let left = self.known().keys.map(|(read, _)| fresh.saturating_sub(read.elapsed()).as_secs() / 60);
                 tracing::warn!(
                     issuer = rules.issuer, %error, keys_good_for_minutes = left,
                     "the keys of an issuer of tokens cannot be read; those that were read before are used"
@@ -113,8 +143,8 @@ impl Slot {
 
 impl Known {
     /// Whether a key is known that is not too old, and that could have signed the token.
-    fn has_key_for(&self, token: &BearerToken) -> bool {
-        self.keys.as_ref().is_some_and(|(read, keys)| read.elapsed() < FRESH && token.has_key_among(keys))
+    fn has_key_for(&self, token: &BearerToken, fresh: Duration) -> bool {
+        self.keys.as_ref().is_some_and(|(read, keys)| read.elapsed() < fresh && token.has_key_among(keys))
     }
 
     fn is_old(&self) -> bool {
@@ -128,8 +158,6 @@ impl Known {
 
 /// After how long keys are read again.
 const RENEWED: Duration = Duration::from_secs(3600);
-/// How long keys are used when they cannot be.
-pub const FRESH: Duration = Duration::from_secs(24 * 3600);
 /// How long an issuer is waited for, all its addresses together.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two times that an issuer is asked.

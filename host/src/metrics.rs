@@ -17,6 +17,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
 use self::series::{Labels, Series};
+use crate::issuers::IssuerState;
 use crate::listener::Counts;
 use crate::policy::breaker::{Reason, State};
 use crate::policy::watch::meter::{Interface, Meter};
@@ -96,6 +97,7 @@ impl Collector for Scrape {
     fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
         let mut series = Series(encoder);
         self.of_devices(&mut series)?;
+        self.of_others(&mut series)?;
         self.of_the_host(&mut series)?;
         let watches = self.0.watches.all();
         of_calls(&mut series, &watches)?;
@@ -142,6 +144,25 @@ impl Scrape {
         }
         series.counter("landfall_connections", "Connections, taken and closed at once", connections)?;
         series.counter("landfall_tls_handshakes", "TLS handshakes that ended", handshakes)
+    }
+
+    /// Of those on whom it is relied for proofs.
+    fn of_others(&self, series: &mut Series<'_>) -> fmt::Result {
+        let states = self.0.issuers.states();
+        let named = |state: &IssuerState| labels(&[("issuer", &state.issuer)]);
+        let ages = states.iter().filter_map(|state| Some((named(state), signed(state.keys_age?.as_secs()))));
+        series.gauge("landfall_issuer_keys_age_seconds", "Since when an issuer's keys were not read again", ages)?;
+        let troubles = states.iter().map(|state| (named(state), i64::from(state.in_trouble)));
+        series.gauge(
+            "landfall_issuer_in_trouble",
+            "Whether an issuer of tokens did not answer the last time",
+            troubles,
+        )?;
+        series.gauge(
+            "landfall_revocation_lists_in_trouble",
+            "Revocation lists that could not be fetched the last time",
+            one(self.0.lists.troubles()),
+        )
     }
 
     fn of_the_host(&self, series: &mut Series<'_>) -> fmt::Result {

@@ -99,6 +99,7 @@ impl Service {
         let decoy = Decoy::new(&ambient).ok_or(StoreError::Closed)?;
         let throttle = Throttle::new(&config.limits.throttle, ambient.clone());
         let watches = Arc::new(Watches::new(config.limits.policy.breaker(), ambient.clone()));
+        let issuer_keys = Duration::from_secs(config.limits.device.issuer_keys_hours.saturating_mul(3600));
         let remembered = Remembered::new(&ambient.random());
         let password_of_nobody = PasswordHash::of_nobody(ambient.random());
         let service = Self {
@@ -108,7 +109,7 @@ impl Service {
             config,
             ambient,
             sealing,
-            issuers: Issuers::default(),
+            issuers: Issuers::new(issuer_keys),
             lists: Lists::default(),
             issuing,
             challenges,

@@ -18,6 +18,8 @@ use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
 
+mod object;
+
 /// What an enrollment demands of tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenRules {
@@ -29,6 +31,15 @@ pub struct TokenRules {
     pub registration_id_claim: String,
     /// Claims that must have these values.
     pub required_claims: BTreeMap<String, Value>,
+    /// The algorithms with which they may be signed; all of [`ALGORITHMS`] when empty.
+    #[serde(default)]
+    pub algorithms: Vec<Algorithm>,
+    /// What kind of token they must say that they are (`typ`), such as `at+jwt` (RFC 9068); any when absent.
+    #[serde(default)]
+    pub token_type: Option<String>,
+    /// How long they may be good for, from `iat` to `exp`; any time when absent.
+    #[serde(default)]
+    pub max_lifetime_minutes: Option<u64>,
     /// The certificate authority that the issuer is called with (PEM); the platform's when absent.
     pub ca_certificate: Option<String>,
 }
@@ -40,6 +51,7 @@ pub struct BearerToken {
     algorithm: Algorithm,
     kid: Option<String>,
     issuer: String,
+    token_type: Option<String>,
 }
 
 /// What an issuer's token has proven.
@@ -75,6 +87,21 @@ pub enum BearerFlaw {
     /// None of the algorithms that count.
     #[error("the token is not signed with one of ES256, ES384, RS256, RS384, RS512, PS256, PS384, PS512 and EdDSA")]
     Algorithm,
+    /// It brings a key along.
+    #[error("the token brings a key along, or says where one is (jwk, jku, x5c, x5u); keys are the issuer's alone")]
+    KeyInside,
+    /// An algorithm that the enrollment does not take.
+    #[error("the token is signed with {0}, which the enrollment does not take (algorithms)")]
+    OtherAlgorithm(&'static str),
+    /// Another kind of token.
+    #[error("the token is not of the type {0:?} (typ), which the enrollment demands")]
+    OtherType(String),
+    /// It says it was made later.
+    #[error("the token says that it was issued at {0}, which is to come; is the issuer's clock right?")]
+    FromTheFuture(Timestamp),
+    /// It lasts longer than it may.
+    #[error("the token is good for {0} s, and the enrollment takes at most {1} s (maxLifetimeMinutes)")]
+    TooLongLived(u64, u64),
     /// It demands something of its reader.
     #[error("the token demands extensions that are not understood (crit)")]
     Critical,
@@ -126,10 +153,14 @@ impl BearerToken {
         }
         let [head, claims, _signature] =
             text.split('.').collect::<Vec<_>>().try_into().map_err(|_| BearerFlaw::Form)?;
-        let head: Map<String, Value> = object(head)?;
-        let claims: Map<String, Value> = object(claims)?;
+        let head: Map<String, Value> = decoded(head)?;
+        let claims: Map<String, Value> = decoded(claims)?;
         if head.contains_key("crit") {
             return Err(BearerFlaw::Critical);
+        }
+        // Whoever brings the key along can sign with it.
+        if ["jwk", "jku", "x5c", "x5u"].iter().any(|member| head.contains_key(*member)) {
+            return Err(BearerFlaw::KeyInside);
         }
         let said = |object: &Map<String, Value>, key: &str| object.get(key).and_then(Value::as_str).map(str::to_owned);
         let algorithm: Algorithm =
@@ -138,12 +169,25 @@ impl BearerToken {
             return Err(BearerFlaw::Algorithm);
         }
         let issuer = said(&claims, "iss").filter(|said| said.len() <= MAX_ISSUER_BYTES).ok_or(BearerFlaw::NoIssuer)?;
-        Ok(Self { text: Zeroizing::new(text.to_owned()), algorithm, kid: said(&head, "kid"), issuer })
+        let kid = said(&head, "kid");
+        if kid.as_ref().is_some_and(|kid| kid.len() > MAX_KID_BYTES) {
+            return Err(BearerFlaw::Form);
+        }
+        Ok(Self { text: Zeroizing::new(text.to_owned()), algorithm, kid, issuer, token_type: said(&head, "typ") })
     }
 
     /// Who is said to have issued it.
     pub fn issuer(&self) -> &str {
         &self.issuer
+    }
+
+    /// Media types are compared without case, and `application/` may be left out (RFC 7515, 4.1.9).
+    fn is_of_type(&self, wanted: &str) -> bool {
+        let plain = |text: &str| {
+            let text = text.to_ascii_lowercase();
+            text.strip_prefix("application/").map(ToOwned::to_owned).unwrap_or(text)
+        };
+        self.token_type.as_deref().is_some_and(|said| plain(said) == plain(wanted))
     }
 
     /// Whether one of these keys could have signed it. When none could, the issuer may have a new one.
@@ -163,6 +207,14 @@ impl BearerToken {
         now: Timestamp,
         skew_seconds: u64,
     ) -> Result<Verified, BearerFlaw> {
+        if !rules.algorithms.is_empty() && !rules.algorithms.contains(&self.algorithm) {
+            return Err(BearerFlaw::OtherAlgorithm(word_of(self.algorithm)));
+        }
+        if let Some(wanted) = &rules.token_type
+            && !self.is_of_type(wanted)
+        {
+            return Err(BearerFlaw::OtherType(wanted.clone()));
+        }
         let mut validation = Validation::new(self.algorithm);
         // Times, issuer and audience are judged below: by the clock that everything else goes by.
         validation.validate_exp = false;
@@ -247,6 +299,20 @@ fn judge(
             return Err(BearerFlaw::NotYet(begins));
         }
     }
+    let issued = match claims.get("iat") {
+        Some(_) => Some(at(seconds("iat").ok_or_else(|| BearerFlaw::Claim("iat".to_owned()))?)),
+        None => None,
+    };
+    if let Some(issued) = issued.filter(|issued| *issued > now.plus(skew)) {
+        return Err(BearerFlaw::FromTheFuture(issued));
+    }
+    if let Some(most) = rules.max_lifetime_minutes {
+        let issued = issued.ok_or_else(|| BearerFlaw::Claim("iat".to_owned()))?;
+        let (lasts, most) = (expires.since(issued).as_secs(), most.saturating_mul(60));
+        if lasts > most {
+            return Err(BearerFlaw::TooLongLived(lasts, most));
+        }
+    }
     for (name, wanted) in &rules.required_claims {
         if claim(claims, name) != Some(wanted) {
             return Err(BearerFlaw::Claim(name.clone()));
@@ -282,13 +348,29 @@ fn plain(value: &Value) -> Option<String> {
     (text.len() <= MAX_CLAIM_BYTES).then_some(text)
 }
 
-fn object(part: &str) -> Result<Map<String, Value>, BearerFlaw> {
+fn decoded(part: &str) -> Result<Map<String, Value>, BearerFlaw> {
     let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(part).map_err(|_| BearerFlaw::Form)?);
-    serde_json::from_slice(&bytes).map_err(|_| BearerFlaw::Form)
+    object::read(&bytes).ok_or(BearerFlaw::Form)
+}
+
+/// The word of one of [`ALGORITHMS`] (RFC 7518, 3.1).
+pub fn word_of(algorithm: Algorithm) -> &'static str {
+    match algorithm {
+        Algorithm::ES256 => "ES256",
+        Algorithm::ES384 => "ES384",
+        Algorithm::RS256 => "RS256",
+        Algorithm::RS384 => "RS384",
+        Algorithm::RS512 => "RS512",
+        Algorithm::PS256 => "PS256",
+        Algorithm::PS384 => "PS384",
+        Algorithm::PS512 => "PS512",
+        Algorithm::EdDSA => "EdDSA",
+        _ => "another",
+    }
 }
 
 /// Those of key pairs.
-const ALGORITHMS: [Algorithm; 9] = [
+pub const ALGORITHMS: [Algorithm; 9] = [
     Algorithm::ES256,
     Algorithm::ES384,
     Algorithm::RS256,
@@ -301,6 +383,8 @@ const ALGORITHMS: [Algorithm; 9] = [
 ];
 /// Providers put groups and roles into tokens; more than this does not fit into a header anyway.
 const MAX_BYTES: usize = 16 * 1024;
+/// Of the name of a key.
+const MAX_KID_BYTES: usize = 256;
 /// Of an address.
 const MAX_ISSUER_BYTES: usize = 512;
 /// What a policy is told of a token.

@@ -124,6 +124,8 @@ limits! {
         max_wait_seconds: u64 = 30, 0 to 300, "seconds", "202 with Retry-After, as if it had not asked";
         /// How long a TPM's challenge can be answered, and the answer be used for polls.
         challenge_seconds: u64 = 300, 10 to 3_600, "seconds", "the device is challenged anew";
+        /// How long the keys of an identity provider are used that cannot be read again.
+        issuer_keys_hours: u64 = 24, 1 to 720, "hours", "its tokens are refused until it answers";
         /// Challenges that are out.
         max_challenges: usize = 10_000, 1 to 1_000_000, "challenges", "503 with Retry-After";
         /// Levels of arrays and objects in a body.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::admin_api::problem::Problem;
-use crate::attestation::bearer::TokenRules;
+use crate::attestation::bearer::{ALGORITHMS, TokenRules, word_of};
 use crate::attestation::password::PasswordHash;
 use crate::attestation::symmetric_key::SymmetricKey;
 use crate::attestation::tpm::PublicArea;
@@ -70,6 +70,15 @@ pub(in crate::admin_api) struct TokenBody {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = Object)]
     pub(super) required_claims: BTreeMap<String, Value>,
+    /// The algorithms with which tokens may be signed, such as `ES256`; those of key pairs when absent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) algorithms: Vec<String>,
+    /// What kind of token it must be (`typ`), such as `at+jwt` (RFC 9068); any when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) token_type: Option<String>,
+    /// How long tokens may be good for, from `iat` to `exp`; any time when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) max_lifetime_minutes: Option<u64>,
     /// The certificate authority that the issuer is called with, PEM; the platform's when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) ca_certificate: Option<String>,
@@ -91,6 +100,15 @@ fn token_rules(body: &TokenBody) -> Result<TokenRules, Problem> {
     if body.registration_id_claim.is_empty() {
         return Err(Problem::at("/token/registrationIdClaim", "name the claim that is the registration id"));
     }
+    let algorithm = |(at, word): (usize, &String)| {
+        let known = ALGORITHMS.into_iter().find(|known| word_of(*known) == word);
+        let all = || ALGORITHMS.map(word_of).join(", ");
+        known.ok_or_else(|| Problem::at(format!("/token/algorithms/{at}"), format!("it is none of {}", all())))
+    };
+    let algorithms = body.algorithms.iter().enumerate().map(algorithm).collect::<Result<_, _>>()?;
+    if body.max_lifetime_minutes == Some(0) {
+        return Err(Problem::at("/token/maxLifetimeMinutes", "it is at least 1"));
+    }
     if let Some(pem) = &body.ca_certificate {
         let error = crate::client::tls::client(pem.as_bytes(), None).err();
         if let Some(error) = error {
@@ -102,6 +120,9 @@ fn token_rules(body: &TokenBody) -> Result<TokenRules, Problem> {
         audiences: body.audiences.clone(),
         registration_id_claim: body.registration_id_claim.clone(),
         required_claims: body.required_claims.clone(),
+        algorithms,
+        token_type: body.token_type.clone(),
+        max_lifetime_minutes: body.max_lifetime_minutes,
         ca_certificate: body.ca_certificate.clone(),
     })
 }

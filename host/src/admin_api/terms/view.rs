@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::attestation::{PinBody, TellOnce, TokenBody};
+use crate::attestation::bearer::word_of;
 use crate::attestation::x509::pem;
 use crate::enrollment::{
     Allocation, CertificatePin, ExpiredCertificates, Group, GroupAttestation, Individual, IndividualAttestation,
@@ -213,6 +214,9 @@ pub(in crate::admin_api) fn group_view(group: &Group, told: Option<TellOnce>) ->
                 audiences: rules.audiences.clone(),
                 registration_id_claim: rules.registration_id_claim.clone(),
                 required_claims: rules.required_claims.clone(),
+                algorithms: rules.algorithms.iter().map(|known| word_of(*known).to_owned()).collect(),
+                token_type: rules.token_type.clone(),
+                max_lifetime_minutes: rules.max_lifetime_minutes,
                 ca_certificate: rules.ca_certificate.clone(),
             });
         }

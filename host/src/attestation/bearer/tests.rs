@@ -36,6 +36,9 @@ fn rules() -> TokenRules {
         audiences: vec!["urn:landfall".to_owned()],
         registration_id_claim: "device.id".to_owned(),
         required_claims: [("role".to_owned(), json!("device"))].into(),
+        algorithms: Vec::new(),
+        token_type: None,
+        max_lifetime_minutes: None,
         ca_certificate: None,
     }
 }
@@ -114,13 +117,55 @@ fn what_could_be_signed_by_anybody_is_no_token() {
     ] {
         assert_eq!(BearerToken::parse(&issuer.sign(&head, &claims())).err(), Some(flaw), "{head}");
     }
-    // The key that the token brings along is not looked at.
-    let thief = Issuer::new("k1");
-    let point = thief.pair.public_key().as_ref();
-    let (x, y) = (URL_SAFE_NO_PAD.encode(&point[1..33]), URL_SAFE_NO_PAD.encode(&point[33..]));
-    let head = json!({ "alg": "ES256", "jwk": { "kty": "EC", "crv": "P-256", "x": x, "y": y } });
-    let token = BearerToken::parse(&thief.sign(&head, &claims())).unwrap();
-    assert_eq!(token.verify(&issuer.keys, &rules(), Timestamp::from_millis(1_500_000), 0), Err(BearerFlaw::Signature));
+    // Whoever brings the key along can sign with it.
+    for member in ["jwk", "jku", "x5c", "x5u"] {
+        let mut head = head();
+        head[member] = json!("https://thief.example/keys");
+        assert_eq!(BearerToken::parse(&issuer.sign(&head, &claims())).err(), Some(BearerFlaw::KeyInside), "{member}");
+    }
+}
+
+#[test]
+fn what_an_enrollment_demands_of_kind_algorithm_and_length_of_life_is_looked_at() {
+    let issuer = Issuer::new("k1");
+    let verdict = |change: &dyn Fn(&mut TokenRules), head: &Value, iat: Option<Value>| {
+        let (mut rules, mut claims) = (rules(), claims());
+        change(&mut rules);
+        if let Some(iat) = iat {
+            claims["iat"] = iat;
+        }
+        let token = BearerToken::parse(&issuer.sign(head, &claims)).unwrap();
+        token.verify(&issuer.keys, &rules, Timestamp::from_millis(1_500_000), 0).map(drop)
+    };
+    let only = |algorithm: Algorithm| move |rules: &mut TokenRules| rules.algorithms = vec![algorithm];
+    assert_eq!(verdict(&only(Algorithm::ES256), &head(), None), Ok(()));
+    assert_eq!(verdict(&only(Algorithm::RS256), &head(), None), Err(BearerFlaw::OtherAlgorithm("ES256")));
+    let typed = |rules: &mut TokenRules| rules.token_type = Some("at+jwt".to_owned());
+    assert_eq!(verdict(&typed, &head(), None), Ok(()));
+    let long = json!({ "alg": "ES256", "kid": "k1", "typ": "application/AT+JWT" });
+    assert_eq!(verdict(&typed, &long, None), Ok(()));
+    for other in [json!({ "alg": "ES256", "typ": "JWT" }), json!({ "alg": "ES256" })] {
+        assert_eq!(verdict(&typed, &other, None), Err(BearerFlaw::OtherType("at+jwt".to_owned())), "an identity token");
+    }
+    let short = |rules: &mut TokenRules| rules.max_lifetime_minutes = Some(10);
+    assert_eq!(verdict(&short, &head(), Some(json!(1400))), Ok(()));
+    assert_eq!(verdict(&short, &head(), Some(json!(1399))), Err(BearerFlaw::TooLongLived(601, 600)));
+    for unreadable in [None, Some(json!("1400")), Some(json!(null))] {
+        assert_eq!(verdict(&short, &head(), unreadable), Err(BearerFlaw::Claim("iat".to_owned())));
+    }
+    let future = Timestamp::from_millis(1_501_000);
+    assert_eq!(verdict(&|_| {}, &head(), Some(json!(1501))), Err(BearerFlaw::FromTheFuture(future)));
+}
+
+#[test]
+fn a_token_that_says_a_thing_twice_is_none() {
+    let issuer = Issuer::new("k1");
+    let good = issuer.sign(&head(), &claims());
+    let twice = format!("{},\"sub\":\"s2\"}}", claims().to_string().trim_end_matches('}').to_owned() + "}");
+    let twice = URL_SAFE_NO_PAD.encode(twice);
+    let parts: Vec<&str> = good.split('.').collect();
+    let token = format!("{}.{twice}.{}", parts[0], parts[2]);
+    assert_eq!(BearerToken::parse(&token).err(), Some(BearerFlaw::Form));
 }
 
 #[test]
