@@ -7,6 +7,8 @@ use serde_json::json;
 
 use super::*;
 
+mod wycheproof;
+
 struct Issuer {
     pair: EcdsaKeyPair,
     keys: Vec<IssuerKey>,

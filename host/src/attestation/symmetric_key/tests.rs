@@ -129,3 +129,29 @@ proptest! {
         }
     }
 }
+
+/// Project Wycheproof's codes, of the keys that are keys here.
+#[test]
+fn codes_are_those_of_the_standard() {
+    let text = include_str!("../../../../tests/vectors/wycheproof/hmac_sha256_test.json");
+    let cases: serde_json::Value = serde_json::from_str(text).unwrap();
+    let bytes = |value: &serde_json::Value| -> Vec<u8> {
+        let digits = value.as_str().unwrap();
+        (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
+    };
+    let (mut right, mut wrong) = (0, 0);
+    for group in cases["testGroups"].as_array().unwrap() {
+        for case in group["tests"].as_array().unwrap() {
+            let key = bytes(&case["key"]);
+            let Ok(key) = SymmetricKey::of_bytes(Zeroizing::new(key.clone())) else {
+                assert!(!(16..=64).contains(&key.len()));
+                continue;
+            };
+            let (signed, tag) = (key.sign(&bytes(&case["msg"])), bytes(&case["tag"]));
+            let same = signed.as_ref().starts_with(&tag);
+            assert_eq!(same, case["result"] == "valid", "{case}");
+            *(if same { &mut right } else { &mut wrong }) += 1;
+        }
+    }
+    assert!(right > 50 && wrong > 50, "{right} {wrong}");
+}

@@ -112,3 +112,75 @@ fn derived(bytes: usize, round: impl Fn([u8; 4], [u8; 4]) -> Vec<u8>) -> Zeroizi
     out.truncate(bytes);
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::super::reader;
+    use super::*;
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Computed by another program, from part 1, 11.4.10.2 and 11.4.10.3.
+    #[test]
+    fn keys_are_derived_as_the_library_specification_says() {
+        let seed: Vec<u8> = (0..32).collect();
+        let kdf_a = |suite, label: &[u8], context: &[u8], bytes| hex(&kdf_a(suite, &seed, label, context, bytes));
+        let (small, large) = (Suite::Sha256Aes128, Suite::Sha384Aes256);
+        assert_eq!(kdf_a(small, b"STORAGE\0", b"name", 16), "97f1ccec355e7643a61c69d29ad6404d");
+        assert_eq!(
+            kdf_a(small, b"INTEGRITY\0", b"", 32),
+            "bacf689f634ece301e1f1b15b072d9c87db6a69585db42b1a0cb8f73ebe2692e"
+        );
+        // Two rounds.
+        assert_eq!(
+            kdf_a(large, b"STORAGE\0", b"name", 80),
+            "58a812e8d04ef643625b61135987e761c5822945679221b2bfa8cb387e79682680eb41ff01b45322096f561e11d960660bf6\
+             afb8cc692fb132bc2fc8f1cabd29d2e305532f63b5a6d9b1df24d400a005"
+        );
+        assert_eq!(
+            hex(&kdf_e(small, &[1; 32], b"IDENTITY\0", &[2; 32], &[3; 32])),
+            "2073a3306eedcfb178183d8a721f949bba9c3d4501b6c2839487bbdd3b973070"
+        );
+        assert_eq!(
+            hex(&kdf_e(large, &[1; 48], b"DUPLICATE\0", &[2; 48], &[3; 48])),
+            "10306bfa19e28ce71a4f2b2dcb629fec62c6e500d2b3694573405f14e9852c2a05b4c4336f500f4ba2fa9246bdeca14e"
+        );
+    }
+
+    /// Project Wycheproof's points: nothing is wrapped for one that is not on the curve.
+    #[test]
+    fn a_seed_is_agreed_on_with_points_of_the_curve_only() {
+        let text = include_str!("../../../../tests/vectors/wycheproof/ecdh_secp256r1_ecpoint_test.json");
+        let cases: Value = serde_json::from_str(text).unwrap();
+        let (mut good, mut bad) = (0, 0);
+        for case in cases["testGroups"][0]["tests"].as_array().unwrap() {
+            let digits = case["public"].as_str().unwrap();
+            let byte = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+            let point: Vec<u8> = (0..digits.len()).step_by(2).map(byte).collect();
+            // What is no uncompressed point of this curve's size cannot even be said.
+            let Some((4, xy)) = point.split_first().map(|(first, xy)| (*first, xy)) else { continue };
+            if xy.len() != 64 {
+                continue;
+            }
+            let area = PublicArea::parse(&area(&xy[..32], &xy[32..])).unwrap();
+            let agreed = for_holder(&area, Purpose::Identity, &[7; 48]).is_ok();
+            assert_eq!(agreed, case["result"] == "valid", "{case}");
+            *(if agreed { &mut good } else { &mut bad }) += 1;
+        }
+        assert!(good > 300 && bad > 10, "{good} {bad}");
+    }
+
+    /// The storage primary template of P-256.
+    fn area(x: &[u8], y: &[u8]) -> Vec<u8> {
+        let mut area = vec![0, 0x23, 0, 0x0b];
+        area.extend(0x0003_0472_u32.to_be_bytes());
+        area.extend([0, 0, 0, 6, 0, 128, 0, 0x43, 0, 0x10, 0, 3, 0, 0x10]);
+        area.extend(reader::sized(x));
+        area.extend(reader::sized(y));
+        reader::sized(&area)
+    }
+}
