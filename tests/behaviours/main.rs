@@ -2,6 +2,7 @@
 
 mod allocation_function;
 mod author_tool;
+mod chain_confusion;
 mod changed_meanwhile;
 mod client_certificates;
 mod command_line;

@@ -29,7 +29,8 @@ impl Swtpm {
     }
 
     fn start_with(prepare: impl Fn(&Path)) -> Option<Self> {
-        let there = |program| Command::new(program).arg("--version").output().is_ok_and(|ran| ran.status.success());
+        // Not all of them end well when they say their version.
+        let there = |program| Command::new(program).arg("--version").output().is_ok();
         if !there("swtpm") || !there("tpm2_getcap") || !there("swtpm_setup") {
             let missing =
                 "no TPM in software; install one: apt-get install swtpm swtpm-tools tpm2-tools libtss2-tcti-swtpm0";

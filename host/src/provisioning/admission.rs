@@ -16,6 +16,7 @@ use std::sync::Arc;
 use super::refusal::{Cause, RegisterError};
 use super::{Credential, Request};
 use crate::catalogue::{BoundAllocation, ScopeCatalogue};
+use crate::clock;
 use crate::enrollment::selection::SelectionError;
 use crate::enrollment::{EnrollmentRef, KeyChange, Manufacturing, Terms};
 use crate::ledger::Factors;
@@ -94,6 +95,16 @@ pub(super) async fn admit(service: &Service, request: &Request) -> Result<Admitt
         before,
         scope,
     })
+}
+
+/// Begins a registration with the answer of a TPM, which begins one only; another challenge for who brings it again.
+pub(super) fn spend_challenge(service: &Service, request: &Request) -> Result<(), RegisterError> {
+    let Credential::Tpm { chip, token: Some(token) } = &request.credential else { return Ok(()) };
+    if service.challenges.spend(&request.scope, &request.registration_id, token, clock::instant()) {
+        Ok(())
+    } else {
+        Err(tpm::challenge(service, request, chip))
+    }
 }
 
 /// An enrollment whose demands the credential meets, and what the credential has shown.

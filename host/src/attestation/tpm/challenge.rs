@@ -3,7 +3,8 @@
 //! A device asks, gets a wrapped key, and answers with a token that the key has signed; its polls carry the same token. A
 //! challenge is for one registration id, one endorsement key and one storage root key, and for a few minutes. Two
 //! are out for a device at most, of which a new one takes the place of the older: a stranger who knows its public keys has to
-//! be quick to make it begin again, and can do nothing else. They are not kept on disk: after a restart a device is challenged again.
+//! be quick to make it begin again, and can do nothing else. An answer begins one registration: who has overheard it begins
+//! none. They are not kept on disk: after a restart a device is challenged again, and no answer counts twice.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,6 +30,8 @@ struct Challenge {
     chip: Arc<Chip>,
     key: SymmetricKey,
     until: Instant,
+    /// A registration was begun with its answer.
+    spent: bool,
 }
 
 /// A TPM as a device names it: both of its keys.
@@ -61,7 +64,7 @@ impl Challenges {
         }
         let Ok(key) = SymmetricKey::of_bytes(Zeroizing::new(key.to_vec())) else { return false };
         let challenges = out.entry(name).or_default();
-        challenges.insert(0, Challenge { chip, key, until: now + self.lasts });
+        challenges.insert(0, Challenge { chip, key, until: now + self.lasts, spent: false });
         challenges.truncate(MOST_A_DEVICE);
         true
     }
@@ -74,6 +77,17 @@ impl Challenges {
         };
         let mut current = known.into_iter().flatten().filter(|known| known.until > now);
         current.find(|known| known.key.has_signed(token)).map(|known| known.chip)
+    }
+
+    /// Begins a registration with the answer to a challenge: true once. Polls of it carry the answer on.
+    pub fn spend(&self, scope: &IdScope, id: &RegistrationId, token: &SasToken, now: Instant) -> bool {
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = out.get_mut(&(scope.clone(), id.key().to_owned()));
+        let mut current = known.into_iter().flatten().filter(|known| known.until > now);
+        match current.find(|known| known.key.has_signed(token)) {
+            Some(known) => !std::mem::replace(&mut known.spent, true),
+            None => false,
+        }
     }
 }
 
@@ -105,6 +119,10 @@ mod tests {
         assert!(keep("a", 5, now) && answers("a", 5, now) && answers("a", 4, now));
         assert!(!answers("a", 1, now), "and none before those");
         assert!(!answers("b", 4, now), "another's");
+        let spend = |id: &str, key, now| challenges.spend(&scope, &id.parse().unwrap(), &token(key), now);
+        assert!(spend("a", 5, now) && !spend("a", 5, now) && spend("a", 4, now), "each answer begins one registration");
+        assert!(answers("a", 5, now), "whose polls carry it on");
+        assert!(!spend("b", 5, now), "another's");
         let later = now + Duration::from_secs(60);
         assert!(!answers("a", 4, later), "over");
         assert!(keep("c", 3, later), "what is over makes room");

@@ -4,6 +4,7 @@ pub(super) mod authority;
 mod dates;
 mod endorsement;
 mod groups;
+mod lists;
 mod nearest;
 mod presented;
 mod refusals;

@@ -173,7 +173,7 @@ fn other(individual: &Individual, demands: &'static str) -> Cause {
     Cause::OtherMechanism { enrollment, demands, shown: "the keys of a TPM" }
 }
 
-fn challenge(service: &Service, request: &Request, chip: &Arc<Chip>) -> RegisterError {
+pub(super) fn challenge(service: &Service, request: &Request, chip: &Arc<Chip>) -> RegisterError {
     let key = zeroize::Zeroizing::new(service.ambient.random::<32>());
     let blob = match tpm::hmac_key_blob(&chip.endorsement, &chip.storage_root, &key, &service.ambient) {
         Ok(blob) => blob,
