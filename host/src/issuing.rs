@@ -57,6 +57,19 @@ pub struct IssuerConfig {
 }
 
 impl IssuerConfig {
+    /// With certificate and key in files, and the usual lifetime.
+    pub fn of_files(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        Self {
+            certificate: certificate.into(),
+            key: Some(key.into()),
+            pkcs11_module: None,
+            pkcs11_token: None,
+            pkcs11_key: None,
+            pkcs11_pin_file: None,
+            lifetime_hours: Self::default_lifetime_hours(),
+        }
+    }
+
     fn default_lifetime_hours() -> u64 {
         30 * 24
     }

@@ -148,16 +148,8 @@ async fn with_issuer() -> World {
 }
 
 fn add_issuer(config: &mut Config) {
-    let issuer = IssuerConfig {
-        certificate: "fleet-ca.pem".into(),
-        key: Some("fleet-ca.key".into()),
-        pkcs11_module: None,
-        pkcs11_token: None,
-        pkcs11_key: None,
-        pkcs11_pin_file: None,
-        lifetime_hours: 24,
-    };
-    config.issuing.insert("fleet".parse().unwrap(), issuer);
+    let issuer = IssuerConfig::of_files("fleet-ca.pem", "fleet-ca.key");
+    config.issuing.insert("fleet".parse().unwrap(), IssuerConfig { lifetime_hours: 24, ..issuer });
 }
 
 async fn issue_for_devices(world: &World) {

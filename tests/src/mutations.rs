@@ -13,6 +13,9 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::{HeaderValue, Method};
 use landfall::client::{self, Client};
 use landfall::clock::Ambient;
+use landfall::issuing::IssuerConfig;
+use landfall::names::IssuerName;
+use landfall::tls::make::Authority;
 use serde_json::{Value, json};
 
 use crate::chance::Chance;
@@ -33,8 +36,14 @@ pub struct Report {
 ///
 /// When nothing can be sent at all.
 pub async fn send(requests: u64, seed: u64) -> Result<Report, String> {
-    let world = World::new().await;
-    let originals = originals(&world).await;
+    let mut world = World::with(|config| {
+        config.passwords.enabled = true;
+        // Each that is tried costs as much as a hundred of the others.
+        config.limits.throttle.password_per_minute = 600;
+    })
+    .await;
+    issue_certificates(&mut world).await?;
+    let originals = originals(&world).await?;
     let mut report = Report::default();
     let mut tasks = tokio::task::JoinSet::new();
     let share = requests.div_ceil(LANES);
@@ -73,7 +82,7 @@ struct Original {
 }
 
 /// One of each kind. Every other connection shows a certificate, which no change reaches: certificates have their own tests.
-async fn originals(world: &World) -> Vec<Original> {
+async fn originals(world: &World) -> Result<Vec<Original>, String> {
     let without_x509 = |member: &str, value: Value| {
         let mut enrollment = group("factory");
         if let Some(members) = enrollment.as_object_mut() {
@@ -100,15 +109,54 @@ async fn originals(world: &World) -> Vec<Original> {
     let area = storage_key();
     world.put("enrollments/chip", &without_x509("tpm", json!({ "endorsementKey": area }))).await;
     let chip = json!({ "registrationId": "chip", "tpm": { "endorsementKey": area, "storageRootKey": area } });
+    let password = json!({ "password": "a long enough password" });
+    world.put("enrollments/basic", &without_x509("password", password)).await;
+    let basic = format!("Basic {}", STANDARD.encode("basic:a long enough password"));
+    let failed = |error: rcgen::Error| error.to_string();
+    let key = rcgen::KeyPair::generate().map_err(failed)?;
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "certified");
+    let csr = STANDARD.encode(params.serialize_request(&key).map_err(failed)?.der());
+    let csr = json!({ "registrationId": "certified", "csr": csr });
+    let certificate =
+        |name: &str| std::fs::read(crate::world::in_tests("vectors/tpm-swtpm").join(name)).unwrap_or_default();
+    let made_chip = json!({ "registrationId": "made-chip", "tpm": {
+        "endorsementKey": area, "storageRootKey": area, "endorsementCertificate": STANDARD.encode(certificate("ek-rsa2048.crt")),
+    } });
+    let root = landfall::attestation::x509::pem::text_of(&certificate("root.der"));
+    world.put("enrollment-groups/makers", &without_x509("tpm", json!({ "roots": [root] }))).await;
     let plain = |id: &str| json!({ "registrationId": id, "payload": { "a": [1, 2.5, "x", null] } }).to_string();
-    vec![
+    Ok(vec![
+        Original { id: "basic".to_owned(), authorization: Some(basic), body: plain("basic") },
+        Original { id: "certified".to_owned(), authorization: None, body: csr.to_string() },
+        Original { id: "made-chip".to_owned(), authorization: None, body: made_chip.to_string() },
         Original { id: "nobody".to_owned(), authorization: None, body: plain("nobody") },
         Original { id: "certified".to_owned(), authorization: None, body: plain("certified") },
         Original { id: "shared".to_owned(), authorization: Some(shared.clone()), body: plain("shared") },
         Original { id: "token".to_owned(), authorization: Some(bearer), body: plain("token") },
         Original { id: "chip".to_owned(), authorization: None, body: chip.to_string() },
         Original { id: "chip".to_owned(), authorization: Some(shared), body: chip.to_string() },
-    ]
+    ])
+}
+
+/// Has the group of the factory's devices give certificates.
+async fn issue_certificates(world: &mut World) -> Result<(), String> {
+    let failed = |error: &dyn std::fmt::Display| error.to_string();
+    let authority = Authority::root("Fleet CA", Ambient::system().now(), 30).map_err(|error| failed(&error))?;
+    let root = world.folder.root();
+    std::fs::write(root.join("fleet-ca.pem"), &authority.certificate_pem).map_err(|error| failed(&error))?;
+    std::fs::write(root.join("fleet-ca.key"), authority.key_pem()).map_err(|error| failed(&error))?;
+    let name: IssuerName = "fleet".parse().map_err(|error| failed(&error))?;
+    world
+        .restart_with(|config| {
+            drop(config.issuing.insert(name, IssuerConfig::of_files("fleet-ca.pem", "fleet-ca.key")))
+        })
+        .await;
+    let mut devices = group("factory");
+    devices["certificateIssuer"] = "fleet".into();
+    world.put("enrollment-groups/devices", &devices).await;
+    Ok(())
 }
 
 /// The public area of a storage key (RSA-2048), base64.

@@ -17,15 +17,7 @@ impl Files {
     }
 
     fn load(&self, change: impl FnOnce(&mut IssuerConfig)) -> Result<Issuing, String> {
-        let mut config = IssuerConfig {
-            certificate: "ca.pem".into(),
-            key: Some("ca.key".into()),
-            pkcs11_module: None,
-            pkcs11_token: None,
-            pkcs11_key: None,
-            pkcs11_pin_file: None,
-            lifetime_hours: 24,
-        };
+        let mut config = IssuerConfig { lifetime_hours: 24, ..IssuerConfig::of_files("ca.pem", "ca.key") };
         change(&mut config);
         let configured = BTreeMap::from([("ops".parse().unwrap(), config)]);
         Issuing::load(&configured, self.0.path(), &Ambient::system()).map_err(|error| error.to_string())
