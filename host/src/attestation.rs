@@ -4,6 +4,7 @@
 //! it is what an enrollment demands. It knows neither enrollments nor manufacturing records.
 
 pub mod bearer;
+pub mod kerberos;
 pub mod password;
 pub mod symmetric_key;
 pub mod tpm;

@@ -295,7 +295,7 @@ fn bind_group(
                 add(der, None);
             }
         }
-        GroupAttestation::Token(_) => {}
+        GroupAttestation::Token(_) | GroupAttestation::Directory(_) => {}
         GroupAttestation::TpmMakers { roots, intermediates } => match TpmMakers::parse(roots, intermediates) {
             Ok(parsed) => makers = Some(parsed),
             Err(error) => {

@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::attestation::x509::VerifyPolicy;
 use crate::clock::Timestamp;
+use crate::directory::DirectoryConfig;
 use crate::issuing::IssuerConfig;
-use crate::names::{IdScope, IssuerName};
+use crate::names::{DirectoryName, IdScope, IssuerName};
 use crate::policy::breaker::BreakerLimits;
 use crate::policy::{Budget, Budgets, CompileLimits, Compiler, InitBudget, PolicySettings};
 use crate::store::redb::StoreSettings;
@@ -51,6 +52,9 @@ pub struct Config {
     /// What policies are granted.
     #[serde(default)]
     pub policy: PolicyConfig,
+    /// Directories whose accounts devices are.
+    #[serde(default)]
+    pub directory: BTreeMap<DirectoryName, DirectoryConfig>,
     /// Who issues certificates for devices.
     #[serde(default)]
     pub issuing: BTreeMap<IssuerName, IssuerConfig>,
@@ -159,6 +163,7 @@ impl Config {
             passwords: PasswordRules::default(),
             plugins: SigningRules::default(),
             policy: PolicyConfig::default(),
+            directory: BTreeMap::new(),
             issuing: BTreeMap::new(),
             limits: Limits::default(),
             compiler: None,

@@ -5,8 +5,8 @@ pub mod sealed;
 pub mod selection;
 
 pub use entry::{
-    Allocation, CertificateAuthority, CertificatePin, EnrollmentRef, ExpiredCertificates, Group, GroupAttestation,
-    Individual, IndividualAttestation, InitialTwin, KeyChange, Manufacturing, PolicyBinding, ReprovisionPolicy, Terms,
-    WEBHOOK,
+    AccountKind, Allocation, CertificateAuthority, CertificatePin, DirectoryRules, EnrollmentRef, ExpiredCertificates,
+    Group, GroupAttestation, Individual, IndividualAttestation, InitialTwin, KeyChange, Manufacturing, PolicyBinding,
+    ReprovisionPolicy, Terms, WEBHOOK,
 };
 pub use sealed::{SealedKeys, reseal};

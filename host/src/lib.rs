@@ -11,6 +11,7 @@ pub mod client;
 pub mod clock;
 pub mod config;
 pub mod device_api;
+pub mod directory;
 pub mod enrollment;
 pub mod folder;
 pub mod hub;

@@ -199,6 +199,10 @@ names! {
     CaName, "name of a certificate authority", 64,
         |t| t.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')),
         "1 to 64 letters, digits or any of - . _";
+    /// The name of a directory: of its table in `landfall.toml`.
+    DirectoryName, "name of a directory", 64,
+        |t| t.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')),
+        "1 to 64 letters, digits or any of - _";
     /// The name of an issuer of certificates for devices: of its table in `landfall.toml`.
     IssuerName, "name of an issuer", 64,
         |t| t.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')),

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::attestation::bearer::{BearerFlaw, BearerToken};
+use crate::attestation::kerberos::NegotiateToken;
 use crate::attestation::password::{BasicCredential, BasicFlaw};
 use crate::attestation::symmetric_key::{SasToken, TokenFlaw};
 use crate::attestation::tpm::challenge::Chip;
@@ -93,6 +94,8 @@ pub enum Credential {
     Bearer(BearerToken),
     /// One that does not parse.
     UnreadableBearer(BearerFlaw),
+    /// A ticket of a directory, unopened.
+    Negotiate(NegotiateToken),
     /// A username and a password.
     Basic(BasicCredential),
     /// Ones that do not parse.

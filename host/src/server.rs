@@ -13,6 +13,7 @@ use crate::admin_api;
 use crate::clock::{Ambient, Timestamp};
 use crate::config::{Config, ConfigError};
 use crate::device_api;
+use crate::directory::{Directories, DirectoryError};
 use crate::folder::DataFolder;
 use crate::issuing::{IssuerError, Issuing};
 use crate::listener::{Counts, Listener};
@@ -20,8 +21,8 @@ use crate::names::IdScope;
 use crate::policy::trust::{Trust, TrustError};
 use crate::policy::{PolicyHost, PolicySettings, StartError};
 use crate::secret::sealing_key as sealing;
-use crate::service::Service;
 use crate::service::lists::keep_fetching;
+use crate::service::{Keys, Service};
 use crate::store::StoreError;
 use crate::store::redb::RedbStore;
 use crate::tls::current::Current;
@@ -96,6 +97,9 @@ pub enum ServeError {
         /// Why.
         reason: String,
     },
+    /// A directory.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
     /// An issuer of certificates.
     #[error(transparent)]
     Issuer(#[from] IssuerError),
@@ -129,6 +133,7 @@ impl Server {
         let hostname = &config.server.hostname;
         identity.is_for(hostname).map_err(|reason| ServeError::Hostname { hostname: hostname.clone(), reason })?;
         let operations_key = operations_key(folder)?;
+        let directories = Directories::load(&config.directory, folder.root())?;
         let issuing = Issuing::load(&config.issuing, folder.root(), &ambient)?;
         let sealing = sealing::load(folder, &ambient)?;
         if folder.next_sealing_key().exists() {
@@ -146,7 +151,8 @@ impl Server {
         let settings = PolicySettings { trust, ..config.policy_settings(folder.cache()) };
         let policies = Arc::new(PolicyHost::start(settings)?);
         let limits = config.limits.listener.clone();
-        let service = Service::start(config, ambient, store, policies, &operations_key, sealing, issuing).await?;
+        let keys = Keys { operations: operations_key, sealing, issuing, directories };
+        let service = Service::start(config, ambient, store, policies, keys).await?;
         let scope = &service.config.server.scope;
         if service.scope(scope).is_none() {
             let known = service.catalogue().scopes().map(|scope| scope.scope.to_string()).collect::<Vec<_>>();

@@ -16,6 +16,7 @@ use crate::attestation::x509::VerifyPolicy;
 use crate::catalogue::{Bound, Catalogue, ScopeCatalogue};
 use crate::clock::Ambient;
 use crate::config::Config;
+use crate::directory::Directories;
 use crate::issuers::Issuers;
 use crate::issuing::Issuing;
 use crate::metrics::Metrics;
@@ -45,6 +46,8 @@ pub struct Service {
     pub issuers: Issuers,
     /// How the fetching of revocation lists goes.
     pub lists: Lists,
+    /// Directories whose accounts devices are.
+    pub directories: Directories,
     /// Who issues certificates for devices.
     pub issuing: Issuing,
     /// Challenges that TPMs have not answered yet, or have a moment ago.
@@ -80,6 +83,18 @@ pub struct Service {
     switching: tokio::sync::Mutex<()>,
 }
 
+/// What only this machine has: its keys, and what it holds keys to.
+pub struct Keys {
+    /// Makes operation ids and the keys for hubs.
+    pub operations: [u8; 32],
+    /// Seals what must not be read in the store.
+    pub sealing: SealingKey,
+    /// Who issues certificates for devices.
+    pub issuing: Issuing,
+    /// Directories whose accounts devices are.
+    pub directories: Directories,
+}
+
 impl Service {
     /// Puts the parts together and reads the catalogue.
     pub async fn start(
@@ -87,12 +102,11 @@ impl Service {
         ambient: Ambient,
         store: Arc<dyn Store>,
         policies: Arc<PolicyHost>,
-        operations_key: &[u8; 32],
-        sealing: SealingKey,
-        issuing: Issuing,
+        keys: Keys,
     ) -> Result<Arc<Self>, StoreError> {
+        let Keys { operations: operations_key, sealing, issuing, directories } = keys;
         let images = Images::new(Arc::clone(&policies), Arc::clone(&store), config.limits.policy.max_images);
-        let operations = Operations::new(operations_key, config.limits.device.max_operations);
+        let operations = Operations::new(&operations_key, config.limits.device.max_operations);
         let device = &config.limits.device;
         let lasts = Duration::from_secs(device.challenge_seconds);
         let challenges = Challenges::new(lasts, device.max_challenges);
@@ -112,8 +126,9 @@ impl Service {
             issuers: Issuers::new(issuer_keys),
             lists: Lists::default(),
             issuing,
+            directories,
             challenges,
-            hub_keys: hmac::Key::new(hmac::HMAC_SHA256, operations_key),
+            hub_keys: hmac::Key::new(hmac::HMAC_SHA256, &operations_key),
             decoy,
             store,
             policies,

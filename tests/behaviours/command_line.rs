@@ -182,9 +182,9 @@ fn without_a_server_a_command_says_how_to_start_it() {
 /// A data folder with ports of its own.
 pub(crate) struct Site {
     place: tempfile::TempDir,
-    data: PathBuf,
-    devices: SocketAddr,
-    management: SocketAddr,
+    pub(crate) data: PathBuf,
+    pub(crate) devices: SocketAddr,
+    pub(crate) management: SocketAddr,
 }
 
 /// How a command ended.
@@ -313,4 +313,4 @@ fn landfall(words: &[&str]) -> Ran {
 }
 
 /// The real program.
-const PROGRAM: &str = env!("CARGO_BIN_EXE_landfall-under-test");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_landfall-under-test");

@@ -1,5 +1,6 @@
 //! What Landfall does, seen from outside. One file a behaviour.
 
+mod active_directory;
 mod allocation_function;
 mod author_tool;
 mod chain_confusion;
@@ -30,6 +31,7 @@ mod refusals;
 mod registration;
 mod registry_import;
 mod revocation;
+mod secrets;
 mod signing;
 mod slow_clients;
 mod symmetric_keys;

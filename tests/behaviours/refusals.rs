@@ -273,6 +273,12 @@ const _: fn(&Cause) = |cause| match cause {
     | Cause::OtherEndorsementCertificate { .. }
     | Cause::NoMakerGroup { .. }
     | Cause::EndorsementCertificate { .. }
+    | Cause::NoDirectoryGroup
+    | Cause::Ticket { .. }
+    | Cause::TicketAgain(_)
+    | Cause::NoAccount { .. }
+    | Cause::AccountOfAnother { .. }
+    | Cause::NotInDirectoryGroup { .. }
     | Cause::PasswordsOff
     | Cause::UnreadableBasic(_)
     | Cause::NotEnrolledByPassword(_)

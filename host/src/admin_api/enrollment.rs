@@ -121,5 +121,6 @@ fn proof<'a>(service: &'a Service, scope: &'a IdScope, owner: EnrollmentRef, bod
         tpm: body.tpm.as_ref(),
         token: body.token.as_ref(),
         password: body.password.as_ref(),
+        directory: body.directory.as_ref(),
     }
 }

@@ -20,7 +20,8 @@ mod attestation;
 mod view;
 
 pub(super) use attestation::{
-    PasswordBody, Proof, SymmetricKeyBody, TokenBody, TpmBody, X509Body, group_attestation, individual_attestation,
+    DirectoryBody, PasswordBody, Proof, SymmetricKeyBody, TokenBody, TpmBody, X509Body, group_attestation,
+    individual_attestation,
 };
 pub(super) use view::{GroupView, IndividualView, group_view, individual_view};
 
@@ -38,6 +39,8 @@ pub(super) struct EnrollmentBody {
     pub(super) tpm: Option<TpmBody>,
     /// How the devices of a group prove themselves: this, or one of the others.
     pub(super) token: Option<TokenBody>,
+    /// How the devices of a group prove themselves: this, or one of the others.
+    pub(super) directory: Option<DirectoryBody>,
     /// How the device of an individual enrollment proves itself: this, or one of the others. Not recommended.
     pub(super) password: Option<PasswordBody>,
     #[serde(default = "yes")]

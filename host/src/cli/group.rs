@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use super::ca::pem;
@@ -11,7 +11,7 @@ use super::terms::{PreconditionArgs, TermsArgs, json_or_file};
 use super::token::without_nulls;
 use super::{CliError, Common};
 use crate::attestation::x509::pem::{certificates_from, text_of};
-use crate::names::{CaName, GroupId};
+use crate::names::{CaName, DirectoryName, GroupId};
 
 /// What can be done with enrollment groups.
 #[derive(Debug, Subcommand)]
@@ -44,13 +44,14 @@ Examples:
   landfall group put pumps --ca factory --allocation table --settings @hubs.json --grouping table=@places.json
   landfall group put meters --symmetric-key
   landfall group put gateways --tpm-maker tpm-roots.pem --tpm-intermediates tpm-intermediates.pem
+  landfall group put gateways --directory fleet --directory-group devices
   landfall group put pumps --intermediate line3.pem --hub hub-eu.example.com --hub hub-us.example.com
   landfall group put pumps --file group.json --if-match ETAG")]
 pub(super) struct PutArgs {
     /// Its id.
     id: GroupId,
     /// The uploaded authority that its devices' certificates chain up to.
-    #[arg(long, value_name = "NAME", required_unless_present_any = ["intermediate", "symmetric_key", "tpm_maker", "file"], conflicts_with = "symmetric_key")]
+    #[arg(long, value_name = "NAME", required_unless_present_any = ["intermediate", "symmetric_key", "tpm_maker", "directory", "file"], conflicts_with = "symmetric_key")]
     ca: Option<CaName>,
     /// The authority's successor.
     #[arg(long, value_name = "NAME", requires = "ca")]
@@ -70,6 +71,15 @@ pub(super) struct PutArgs {
     /// Certificates that lead up to the makers', PEM.
     #[arg(long, value_name = "FILE", requires = "tpm_maker")]
     tpm_intermediates: Option<PathBuf>,
+    /// Its devices are accounts of this directory, by its name in the server's landfall.toml. They come with Kerberos tickets.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["ca", "intermediate", "symmetric_key", "tpm_maker", "file"])]
+    directory: Option<DirectoryName>,
+    /// A group of the directory of which an account must be in one; can be given several times.
+    #[arg(long = "directory-group", value_name = "NAME", requires = "directory")]
+    directory_groups: Vec<String>,
+    /// What kind of account.
+    #[arg(long, value_name = "KIND", requires = "directory", default_value = "computers")]
+    accounts: AccountName,
     #[command(flatten)]
     terms: TermsArgs,
     /// The whole group as JSON, in place of the words above.
@@ -77,6 +87,14 @@ pub(super) struct PutArgs {
     file: Option<PathBuf>,
     #[command(flatten)]
     precondition: PreconditionArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum AccountName {
+    /// Computers, whose names end with $; the registration id is without it.
+    Computers,
+    /// All others.
+    Users,
 }
 
 /// Runs it.
@@ -122,6 +140,14 @@ impl PutArgs {
         }
         if let Some(keys) = self.shared_key.body()? {
             return Ok(self.terms.body(("symmetricKey", keys))?.into());
+        }
+        if let Some(directory) = &self.directory {
+            let accounts = match self.accounts {
+                AccountName::Computers => "computers",
+                AccountName::Users => "users",
+            };
+            let rules = json!({ "name": directory, "accounts": accounts, "groups": self.directory_groups });
+            return Ok(self.terms.body(("directory", rules))?.into());
         }
         if let Some(roots) = &self.tpm_maker {
             let intermediates = self.tpm_intermediates.as_deref().map(bundle).transpose()?;

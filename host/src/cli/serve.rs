@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use clap::Args;
+#[cfg(target_os = "linux")]
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Common;
@@ -48,6 +51,7 @@ pub(super) async fn run(common: &Common, args: ServeArgs) -> Result<(), ServeCom
         return Err(ServeError::NoFolder(folder.root().display().to_string()).into());
     }
     let config = super::config_to_serve(folder)?;
+    leave_no_core();
     // Before the sockets are there: a signal that comes early must not be lost.
     let mut stop = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -82,6 +86,18 @@ pub(super) async fn run(common: &Common, args: ServeArgs) -> Result<(), ServeCom
     server.stop().await?;
     tracing::info!("stopped; nothing is lost");
     Ok(())
+}
+
+/// A core would hold every key that is in memory.
+fn leave_no_core() {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    if let Err(error) = setrlimit(Resource::Core, none) {
+        tracing::warn!(%error, "should this process crash, its core may hold keys");
+    }
+    #[cfg(target_os = "linux")]
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "other processes of this user may read this one's memory");
+    }
 }
 
 /// The two-factor rule can be turned off, and never quietly.

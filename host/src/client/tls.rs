@@ -46,6 +46,17 @@ pub fn client(ca_pem: &[u8], identity: Option<Identity>) -> Result<Arc<ClientCon
     Ok(Arc::new(config))
 }
 
+/// A client for another protocol than HTTP, that trusts the CAs in a PEM text and nobody else.
+///
+/// # Errors
+///
+/// When the text has no certificate.
+pub fn client_without_alpn(ca_pem: &[u8]) -> Result<Arc<ClientConfig>, ClientTlsError> {
+    let mut config = ClientConfig::clone(&*client(ca_pem, None)?);
+    config.alpn_protocols.clear();
+    Ok(Arc::new(config))
+}
+
 /// An identity from PEM texts: the certificate first, then what chains it to its root.
 ///
 /// # Errors

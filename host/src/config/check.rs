@@ -169,8 +169,9 @@ const PLAIN: [(&str, &[&str]); 3] = [
     ("plugins", &["trusted_keys", "require_signature"]),
 ];
 /// Tables of tables that the operator names.
-const NAMED: [(&str, &[&str]); 2] = [
+const NAMED: [(&str, &[&str]); 3] = [
     ("policy.http.plugins", &["allow", "allow_private_networks"]),
+    ("directory", &["keytab", "ldaps", "ca_file", "base", "bind_dn", "password_file"]),
     (
         "issuing",
         &["certificate", "key", "pkcs11_module", "pkcs11_token", "pkcs11_key", "pkcs11_pin_file", "lifetime_hours"],

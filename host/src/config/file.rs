@@ -25,6 +25,7 @@ pub(super) fn text(server: &Server) -> String {
     text.push_str(PLUGINS);
     text.push_str(GRANTS);
     text.push_str(ISSUING);
+    text.push_str(DIRECTORY);
     text.push_str(PASSWORDS);
     for (table, about, facts) in TABLES {
         text.push_str(&format!("\n#{about}\n[{table}]\n"));
@@ -66,6 +67,18 @@ const GRANTS: &str = "
 # [policy.http.plugins.webhook]
 # allow = [\"https://functions.example.net\"]
 # allow_private_networks = false
+";
+
+const DIRECTORY: &str = "
+# Active Directory, whose accounts devices are: they come with a Kerberos ticket (Negotiate) for HTTP/ and the name that
+# they call, and the directory says whether the account is enabled and which groups it is in. Files are named from here.
+# [directory.fleet]
+# keytab = \"http.keytab\"
+# ldaps = \"ldaps://dc1.example.com\"
+# ca_file = \"directory-ca.pem\"
+# base = \"dc=example,dc=com\"
+# bind_dn = \"cn=landfall,cn=users,dc=example,dc=com\"
+# password_file = \"directory.password\"
 ";
 
 const PASSWORDS: &str = "

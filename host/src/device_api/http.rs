@@ -11,7 +11,9 @@ use axum::body::Body;
 use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::response::Response;
 use axum::routing::{get, post, put};
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER, STRICT_TRANSPORT_SECURITY};
+use http::header::{
+    AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -22,6 +24,7 @@ use super::error::DeviceError;
 use super::prefer;
 use super::wire::{self, OperationStatus, RegistrationState, TpmChallenge};
 use crate::attestation::bearer::{BearerFlaw, BearerToken};
+use crate::attestation::kerberos::NegotiateToken;
 use crate::attestation::password::{BasicCredential, BasicFlaw};
 use crate::attestation::symmetric_key::{SasToken, TokenFlaw};
 use crate::attestation::tpm::{self, Blob};
@@ -181,6 +184,7 @@ impl Call {
                     | Credential::Bearer(_)
                     | Credential::UnreadableBearer(_)
                     | Credential::Basic(_)
+                    | Credential::Negotiate(_)
                     | Credential::UnreadableBasic(_)
             ) {
                 credential = Credential::Tpm { chip: Arc::new(chip), token };
@@ -260,6 +264,9 @@ impl Call {
             DeviceError::TooOften(seconds) => set(&mut answer, RETRY_AFTER, &seconds.to_string()),
             _ => {}
         }
+        if error == DeviceError::Unauthorized && self.service.directories.any() {
+            set(&mut answer, WWW_AUTHENTICATE, "Negotiate");
+        }
         set(&mut answer, ERROR_CODE, &error.code().to_string());
         answer
     }
@@ -290,6 +297,10 @@ fn credential(headers: &HeaderMap, connection: &ConnectionInfo) -> Credential {
         if scheme.eq_ignore_ascii_case("Bearer") {
             let parsed = if several { Err(BearerFlaw::Scheme) } else { BearerToken::parse(text) };
             return parsed.map_or_else(Credential::UnreadableBearer, Credential::Bearer);
+        }
+        if scheme.eq_ignore_ascii_case("Negotiate") {
+            let whole = if several { "" } else { text };
+            return Credential::Negotiate(NegotiateToken::parse(whole));
         }
         if scheme.eq_ignore_ascii_case("Basic") {
             let parsed = if several { Err(BasicFlaw::Several) } else { BasicCredential::parse(text) };

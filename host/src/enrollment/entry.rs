@@ -12,7 +12,7 @@ use crate::attestation::x509::revocation::RevocationRules;
 use crate::clock::Timestamp;
 use crate::json::JsonText;
 use crate::names::{
-    CaName, DeviceId, Digest, GroupId, HubName, IssuerName, ManufacturerId, PluginName, RegistrationId,
+    CaName, DeviceId, Digest, DirectoryName, GroupId, HubName, IssuerName, ManufacturerId, PluginName, RegistrationId,
 };
 
 /// An individual enrollment: one device. It alone decides about its registration id, whatever group would match too.
@@ -89,6 +89,8 @@ pub enum GroupAttestation {
     SymmetricKey(SealedKeys),
     /// By a token of an identity provider.
     Token(TokenRules),
+    /// By an account of a directory.
+    Directory(DirectoryRules),
     /// By a TPM of one of these makers, whose endorsement key the device's manufacturing record names.
     TpmMakers {
         /// The makers' certificates that are trusted, DER.
@@ -96,6 +98,28 @@ pub enum GroupAttestation {
         /// Those that lead up to them, DER.
         intermediates: Vec<Vec<u8>>,
     },
+}
+
+/// Which accounts of a directory are devices.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirectoryRules {
+    /// The directory's name in `landfall.toml`.
+    pub directory: DirectoryName,
+    /// What kind of account. The account's name is the registration id; a computer's without the `$` at its end.
+    pub accounts: AccountKind,
+    /// Groups of which it must be in one, those in them included; none when any account will do.
+    pub groups: Vec<String>,
+}
+
+/// Kinds of accounts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AccountKind {
+    /// Computers: their names end with `$`.
+    #[default]
+    Computers,
+    /// All others.
+    Users,
 }
 
 /// One exact certificate.

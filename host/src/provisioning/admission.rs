@@ -7,6 +7,7 @@
 
 mod bearer;
 mod certificate;
+mod directory;
 mod password;
 mod shared_key;
 mod tpm;
@@ -63,6 +64,7 @@ pub(super) async fn admit(service: &Service, request: &Request) -> Result<Admitt
         Credential::Tpm { chip, token } => tpm::prove(service, request, &scope, chip, token.as_ref()).await?,
         Credential::Bearer(token) => bearer::prove(service, request, &scope, token).await?,
         Credential::UnreadableBearer(flaw) => return Err(Cause::UnreadableBearer(flaw.clone()).into()),
+        Credential::Negotiate(token) => directory::prove(service, request, &scope, token).await?,
         Credential::Basic(said) => password::prove(service, request, &scope, said).await?,
         Credential::UnreadableBasic(flaw) => return Err(Cause::UnreadableBasic(*flaw).into()),
         Credential::UnreadableToken(flaw) => return Err(Cause::UnreadableToken(*flaw).into()),

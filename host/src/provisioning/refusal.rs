@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::throttle::TooOften;
 use super::{Request, under_way};
 use crate::attestation::bearer::BearerFlaw;
+use crate::attestation::kerberos::KerberosFlaw;
 use crate::attestation::password::BasicFlaw;
 use crate::attestation::symmetric_key::TokenFlaw;
 use crate::attestation::tpm::Blob;
@@ -62,6 +63,49 @@ pub enum Cause {
         demands: &'static str,
         /// What was shown.
         shown: &'static str,
+    },
+    /// No group takes accounts of a directory, or of this one.
+    #[error("the device showed a ticket of a directory (Negotiate), and no enrollment group takes accounts of it")]
+    NoDirectoryGroup,
+    /// The ticket cannot be used.
+    #[error("the device's ticket cannot be used, as the keytab of the directory {directory} has it: {reason}")]
+    Ticket {
+        /// The directory.
+        directory: String,
+        /// What is wrong.
+        reason: KerberosFlaw,
+    },
+    /// The ticket's authenticator was here before.
+    #[error("the ticket of {0} came with an authenticator that was here before: somebody repeats what was overheard")]
+    TicketAgain(String),
+    /// The directory has no such account, or has disabled it.
+    #[error("the directory {directory} has no enabled account {account:?}, whose ticket the device showed")]
+    NoAccount {
+        /// The directory.
+        directory: String,
+        /// The account.
+        account: String,
+    },
+    /// The account is another device's.
+    #[error(
+        "the ticket is of the account {account:?}, and the device registers as {id}; a group takes computers, whose names \
+         end with $, or all others"
+    )]
+    AccountOfAnother {
+        /// The account.
+        account: String,
+        /// The id.
+        id: RegistrationId,
+    },
+    /// The account is in none of the groups.
+    #[error("{enrollment} takes accounts that are in one of {wanted}, and {account:?} is in none")]
+    NotInDirectoryGroup {
+        /// The enrollment.
+        enrollment: String,
+        /// The account.
+        account: String,
+        /// The groups.
+        wanted: String,
     },
     /// Passwords are not taken at all.
     #[error("the device showed a password, and passwords are off (passwords.enabled in landfall.toml)")]
@@ -266,6 +310,12 @@ impl Cause {
             Self::NotSigned(_) => "token-not-signed",
             Self::KeysNotOpened { .. } => "keys-not-opened",
             Self::OtherMechanism { .. } => "other-mechanism",
+            Self::NoDirectoryGroup => "no-group-for-directory",
+            Self::Ticket { .. } => "unusable-ticket",
+            Self::TicketAgain(_) => "ticket-again",
+            Self::NoAccount { .. } => "no-account",
+            Self::AccountOfAnother { .. } => "account-of-another",
+            Self::NotInDirectoryGroup { .. } => "not-in-directory-group",
             Self::PasswordsOff => "passwords-off",
             Self::UnreadableBasic(_) => "unreadable-password",
             Self::NotEnrolledByPassword(_) => "not-enrolled-by-password",
@@ -315,6 +365,8 @@ impl Cause {
                 | Self::TokenExpired(_)
                 | Self::NotEnrolledByKey(_)
                 | Self::NotSigned(_)
+                | Self::NoDirectoryGroup
+                | Self::Ticket { .. }
                 | Self::PasswordsOff
                 | Self::UnreadableBasic(_)
                 | Self::NotEnrolledByPassword(_)

@@ -14,8 +14,10 @@ use crate::attestation::tpm::PublicArea;
 use crate::attestation::x509::endorsement::TpmMakers;
 use crate::attestation::x509::pem;
 use crate::catalogue::ScopeCatalogue;
-use crate::enrollment::{CertificatePin, EnrollmentRef, GroupAttestation, IndividualAttestation, SealedKeys};
-use crate::names::{CaName, Digest, IdScope};
+use crate::enrollment::{
+    AccountKind, CertificatePin, DirectoryRules, EnrollmentRef, GroupAttestation, IndividualAttestation, SealedKeys,
+};
+use crate::names::{CaName, Digest, DirectoryName, IdScope};
 use crate::secret::SecretText;
 use crate::service::Service;
 
@@ -151,6 +153,20 @@ impl TpmBody {
     }
 }
 
+/// Accounts of a directory (Active Directory), which come with a Kerberos ticket.
+#[derive(Clone, Debug, Deserialize, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::admin_api) struct DirectoryBody {
+    /// Its name in `landfall.toml`.
+    pub(super) name: String,
+    /// What kind of account. The account's name is the registration id; a computer's without the `$` at its end.
+    #[serde(default)]
+    pub(super) accounts: AccountKind,
+    /// Groups of which it must be in one, those in them included; any account will do when absent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) groups: Vec<String>,
+}
+
 /// A username and a password. A password that is left out is kept.
 #[derive(Clone, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -194,6 +210,7 @@ pub(in crate::admin_api) struct Proof<'a> {
     pub(in crate::admin_api) tpm: Option<&'a TpmBody>,
     pub(in crate::admin_api) token: Option<&'a TokenBody>,
     pub(in crate::admin_api) password: Option<&'a PasswordBody>,
+    pub(in crate::admin_api) directory: Option<&'a DirectoryBody>,
 }
 
 enum Kind<'a> {
@@ -202,6 +219,7 @@ enum Kind<'a> {
     Tpm(&'a TpmBody),
     Token(&'a TokenBody),
     Password(&'a PasswordBody),
+    Directory(&'a DirectoryBody),
 }
 
 impl<'a> Proof<'a> {
@@ -212,14 +230,19 @@ impl<'a> Proof<'a> {
             self.tpm.map(Kind::Tpm),
             self.token.map(Kind::Token),
             self.password.map(Kind::Password),
+            self.directory.map(Kind::Directory),
         ];
         let mut said = said.into_iter().flatten();
         match (said.next(), said.next()) {
             (Some(kind), None) => Ok(kind),
-            (None, _) => {
-                Err(Problem::at("", "say how devices prove themselves: x509, symmetricKey, tpm, token or password"))
-            }
-            _ => Err(Problem::at("", "an enrollment has exactly one of x509, symmetricKey, tpm, token and password")),
+            (None, _) => Err(Problem::at(
+                "",
+                "say how devices prove themselves: x509, symmetricKey, tpm, token, password or directory",
+            )),
+            _ => Err(Problem::at(
+                "",
+                "an enrollment has exactly one of x509, symmetricKey, tpm, token, password and directory",
+            )),
         }
     }
 
@@ -304,6 +327,7 @@ pub(in crate::admin_api) fn group_attestation(
         Kind::Tpm(body) => return Ok((makers(body)?, None)),
         Kind::Token(body) => return Ok((GroupAttestation::Token(token_rules(body)?), None)),
         Kind::Password(_) => return Err(Problem::at("/password", "a password is one device's, not a group's")),
+        Kind::Directory(body) => return Ok((directory_rules(proof.service, body)?, None)),
     };
     let attestation = match x509 {
         X509Body { certificates: None, authorities: Some(pair), intermediates: None } => {
@@ -366,6 +390,7 @@ pub(in crate::admin_api) fn individual_attestation(
             return Ok((IndividualAttestation::Tpm { endorsement_key: key.as_bytes().to_vec() }, None));
         }
         Kind::Password(body) => return Ok((proof.password(body, before)?, None)),
+        Kind::Directory(_) => return Err(Problem::at("/directory", "accounts of a directory are taken by a group")),
         Kind::Token(_) => return Err(Problem::at("/token", "an issuer of tokens is relied on by a group")),
     };
     let X509Body { certificates: Some(pair), authorities: None, intermediates: None } = x509 else {
@@ -373,6 +398,21 @@ pub(in crate::admin_api) fn individual_attestation(
     };
     let secondary = pair.secondary.as_ref().map(|value| pin(value, "/x509/certificates/secondary")).transpose()?;
     Ok((IndividualAttestation::X509 { primary: pin(&pair.primary, "/x509/certificates/primary")?, secondary }, None))
+}
+
+/// The accounts that a group takes.
+fn directory_rules(service: &Service, body: &DirectoryBody) -> Result<GroupAttestation, Problem> {
+    let wrong = |what: String| Problem::at("/directory/name", what);
+    let name: DirectoryName = body.name.parse().map_err(|error| wrong(format!("{error}")))?;
+    if service.directories.get(&name).is_none() {
+        let known = service.directories.names();
+        return Err(wrong(format!("no directory {name} is in landfall.toml ([directory.{name}]); there are: {known}")));
+    }
+    if let Some(at) = body.groups.iter().position(|group| group.is_empty() || group.len() > 256) {
+        return Err(Problem::at(format!("/directory/groups/{at}"), "the name of a group has 1 to 256 bytes"));
+    }
+    let (accounts, groups) = (body.accounts, body.groups.clone());
+    Ok(GroupAttestation::Directory(DirectoryRules { directory: name, accounts, groups }))
 }
 
 /// The makers whose TPMs a group takes.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::attestation::{PinBody, TellOnce, TokenBody};
+use super::attestation::{DirectoryBody, PinBody, TellOnce, TokenBody};
 use crate::attestation::bearer::word_of;
 use crate::attestation::x509::pem;
 use crate::enrollment::{
@@ -31,6 +31,9 @@ pub(in crate::admin_api) struct GroupView {
     /// How its devices prove themselves: this, or one of the others.
     #[serde(skip_serializing_if = "Option::is_none")]
     tpm: Option<MakersView>,
+    /// How its devices prove themselves: this, or one of the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    directory: Option<DirectoryBody>,
     #[serde(flatten)]
     terms: TermsView,
 }
@@ -190,7 +193,7 @@ pub(in crate::admin_api) struct TwinView {
 
 /// A group as the API shows it.
 pub(in crate::admin_api) fn group_view(group: &Group, told: Option<TellOnce>) -> GroupView {
-    let (mut x509, mut symmetric_key, mut token, mut tpm) = (None, None, None, None);
+    let (mut x509, mut symmetric_key, mut token, mut tpm, mut directory) = (None, None, None, None, None);
     match &group.attestation {
         GroupAttestation::X509Authorities { primary, secondary } => {
             let secondary = secondary.as_ref().map(ToString::to_string);
@@ -204,6 +207,10 @@ pub(in crate::admin_api) fn group_view(group: &Group, told: Option<TellOnce>) ->
             x509 = Some(X509View { intermediates, ..X509View::default() });
         }
         GroupAttestation::SymmetricKey(_) => symmetric_key = Some(SymmetricKeyView { told }),
+        GroupAttestation::Directory(rules) => {
+            let (name, accounts, groups) = (rules.directory.to_string(), rules.accounts, rules.groups.clone());
+            directory = Some(DirectoryBody { name, accounts, groups });
+        }
         GroupAttestation::TpmMakers { roots, intermediates } => {
             let texts = |ders: &[Vec<u8>]| ders.iter().map(|der| pem::text_of(der)).collect();
             tpm = Some(MakersView { roots: texts(roots), intermediates: texts(intermediates) });
@@ -222,7 +229,7 @@ pub(in crate::admin_api) fn group_view(group: &Group, told: Option<TellOnce>) ->
         }
     }
     let id = group.id.to_string();
-    GroupView { id, x509, symmetric_key, token, tpm, terms: terms_view(&group.terms) }
+    GroupView { id, x509, symmetric_key, token, tpm, directory, terms: terms_view(&group.terms) }
 }
 
 /// An individual enrollment as the API shows it.

@@ -174,7 +174,10 @@ impl PutGroup {
                     }
                 }
             }
-            GroupAttestation::SymmetricKey(_) | GroupAttestation::Token(_) | GroupAttestation::TpmMakers { .. } => {}
+            GroupAttestation::SymmetricKey(_)
+            | GroupAttestation::Token(_)
+            | GroupAttestation::Directory(_)
+            | GroupAttestation::TpmMakers { .. } => {}
         }
         Ok(None)
     }
@@ -250,7 +253,9 @@ impl Claims {
                     .collect()
             }
             GroupAttestation::X509Intermediates { primary, secondary } => pinned(scope, primary, secondary.as_ref()),
-            GroupAttestation::SymmetricKey(_) | GroupAttestation::Token(_) => Vec::new(),
+            GroupAttestation::SymmetricKey(_) | GroupAttestation::Token(_) | GroupAttestation::Directory(_) => {
+                Vec::new()
+            }
             GroupAttestation::TpmMakers { roots, .. } => makers(scope, roots, group.terms.manufacturers.as_deref()),
         };
         Self { certificates, plugins: plugins(scope, &owner, &group.terms.allocation), owner }

@@ -1,0 +1,106 @@
+//! The decision on a token (RFC 4120, 3.2.3).
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+use super::crypto::{AesKey, Usage, key_length};
+use super::flaw::KerberosFlaw::{
+    self, ClientMismatch, ClockSkew, Expired, ForeignRealm, Integrity, Malformed, NotYetValid, Unsupported,
+};
+use super::keytab::Keytab;
+use super::messages::{ApReq, Authenticator, TicketPart};
+use super::spnego;
+
+/// A client that has proved who it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// The client's name without realm: `dev-1`, or `dev-2$` for a computer account. In Active Directory it is the
+    /// `sAMAccountName`; look it up exactly, never with a `$` added or left out.
+    pub principal: String,
+    /// The client's realm, which is the service's own.
+    pub realm: String,
+    /// The same for the same authenticator only, however it is wrapped: a second one is a replay.
+    pub replay_id: [u8; 32],
+    /// From this time (Unix) on the authenticator is too old to be accepted and `replay_id` can be forgotten.
+    pub replay_until: i64,
+    /// When the ticket ends (Unix).
+    pub valid_until: i64,
+    /// The client set `mutual-required`. It gets no AP-REP: TLS has proved the server, and browsers and curl do not insist.
+    pub mutual: bool,
+    /// The flags of the GSS-API checksum: 1 delegation, 2 mutual, 4 replay, 8 sequence, 16 confidentiality, 32 integrity.
+    pub gss_flags: u32,
+}
+
+/// Checks the token (decoded from base64) of `Authorization: Negotiate`.
+///
+/// Everything is checked but replay: a caller refuses a [`Accepted::replay_id`] it has seen.
+pub fn accept(token: &[u8], keytab: &Keytab, now_unix: i64, skew_secs: i64) -> Result<Accepted, KerberosFlaw> {
+    let request = ApReq::read(spnego::ap_req(token)?)?;
+    if request.options & ApReq::USE_SESSION_KEY != 0 {
+        return Err(Unsupported("user-to-user authentication"));
+    }
+    let ticket = open_ticket(&request, keytab)?;
+    let authenticator = open_authenticator(&request, &ticket)?;
+    if ticket.realm != authenticator.realm || ticket.client != authenticator.client {
+        return Err(ClientMismatch {
+            ticket: format!("{}@{}", ticket.client.joined(), ticket.realm),
+            authenticator: format!("{}@{}", authenticator.client.joined(), authenticator.realm),
+        });
+    }
+    if ticket.realm != request.realm {
+        return Err(ForeignRealm { client: ticket.realm, service: request.realm });
+    }
+    if !ticket.client.is_plain() {
+        return Err(KerberosFlaw::Name(ticket.client.joined()));
+    }
+    check_times(&ticket, &authenticator, now_unix, skew_secs)?;
+    let replay_id =
+        digest(&SHA256, request.authenticator.cipher).as_ref().try_into().map_err(|_| Integrity("authenticator"))?;
+    Ok(Accepted {
+        principal: ticket.client.joined(),
+        realm: ticket.realm,
+        replay_id,
+        replay_until: authenticator.time.saturating_add(skew_secs).saturating_add(1),
+        valid_until: ticket.end,
+        mutual: request.options & ApReq::MUTUAL_REQUIRED != 0,
+        gss_flags: authenticator.gss_flags.ok_or(Malformed("the authenticator has no GSS-API checksum"))?,
+    })
+}
+
+fn open_ticket(request: &ApReq<'_>, keytab: &Keytab) -> Result<TicketPart, KerberosFlaw> {
+    let sealed = &request.ticket;
+    if key_length(sealed.etype).is_none() {
+        return Err(KerberosFlaw::TicketEncryption(sealed.etype));
+    }
+    let keys = keytab.keys(&request.service.joined(), &request.realm, sealed.etype, sealed.version)?;
+    let plain =
+        keys.iter().find_map(|key| key.decrypt(Usage::Ticket, sealed.cipher).ok()).ok_or(Integrity("ticket"))?;
+    let ticket = TicketPart::read(&plain)?;
+    if ticket.flags & TicketPart::INVALID != 0 {
+        return Err(Unsupported("the use of a postdated ticket that was not validated"));
+    }
+    if ticket.address_bound {
+        return Err(Unsupported("a ticket bound to addresses"));
+    }
+    Ok(ticket)
+}
+
+fn open_authenticator(request: &ApReq<'_>, ticket: &TicketPart) -> Result<Authenticator, KerberosFlaw> {
+    let sealed = &request.authenticator;
+    let key = AesKey::new(ticket.etype, &ticket.session_key).ok_or(KerberosFlaw::SessionEncryption(ticket.etype))?;
+    if sealed.etype != ticket.etype {
+        return Err(KerberosFlaw::SessionEncryption(sealed.etype));
+    }
+    let plain = key.decrypt(Usage::Authenticator, sealed.cipher).map_err(|_| Integrity("authenticator"))?;
+    Authenticator::read(&plain)
+}
+
+fn check_times(ticket: &TicketPart, authenticator: &Authenticator, now: i64, skew: i64) -> Result<(), KerberosFlaw> {
+    if ticket.start > now.saturating_add(skew) {
+        return Err(NotYetValid(ticket.start));
+    }
+    if ticket.end < now.saturating_sub(skew) {
+        return Err(Expired(ticket.end));
+    }
+    let seconds = authenticator.time.saturating_sub(now);
+    if seconds.saturating_abs() > skew { Err(ClockSkew { seconds, allowed: skew }) } else { Ok(()) }
+}

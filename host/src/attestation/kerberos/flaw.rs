@@ -1,0 +1,111 @@
+//! What can be wrong with a token or a keytab, in words for the operator.
+
+/// Why a keytab or a token is not accepted. The texts are for the log; a client is told no more than 401.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KerberosFlaw {
+    /// The file is no keytab, or is cut off.
+    #[error("the keytab is not readable: {0}")]
+    Keytab(&'static str),
+    /// The keytab has no AES key.
+    #[error(
+        "the keytab has no AES key (found only encryption types {found:?}): set msDS-SupportedEncryptionTypes of the \
+         service account to 24, set its password again and export the keytab anew"
+    )]
+    NoAesKey {
+        /// The encryption types that are in the file.
+        found: Vec<i32>,
+    },
+    /// The token is not what its own lengths and tags say.
+    #[error("the token is malformed: {0}")]
+    Malformed(&'static str),
+    /// The client sent NTLM.
+    #[error(
+        "the client sent NTLM instead of Kerberos: it got no ticket; check that the service principal name is registered \
+         and that the client uses the host name in it"
+    )]
+    Ntlm,
+    /// No Kerberos token in the first message.
+    #[error("the client offers no Kerberos token in its first message (mechanisms {0})")]
+    NotKerberos(String),
+    /// A second message of a negotiation this service did not start.
+    #[error("the token continues a negotiation; only a complete first token is accepted")]
+    Continuation,
+    /// An option of the AP-REQ this service does not support.
+    #[error("the client asks for {0}, which is not supported")]
+    Unsupported(&'static str),
+    /// The ticket is under an encryption type that is not accepted.
+    #[error("the ticket is encrypted with {}: set msDS-SupportedEncryptionTypes of the service account to 24 (AES only)", etype_name(*.0))]
+    TicketEncryption(i32),
+    /// The session key is of an encryption type that is not accepted.
+    #[error("the session key is of type {}: the client or the domain controller must allow AES", etype_name(*.0))]
+    SessionEncryption(i32),
+    /// The ticket is for another service.
+    #[error("the ticket is for `{asked}`; the keytab has {held}")]
+    Service {
+        /// The service principal in the ticket.
+        asked: String,
+        /// The service principals in the keytab.
+        held: String,
+    },
+    /// The keytab has the principal, but not this version of its key.
+    #[error("the ticket needs key version {ticket} ({}); the keytab has {keytab:?}: export it again, or let the client get a new ticket", etype_name(*.etype))]
+    KeyVersion {
+        /// The version the ticket is encrypted with.
+        ticket: u32,
+        /// The encryption type of the ticket.
+        etype: i32,
+        /// The versions in the keytab for that principal and encryption type.
+        keytab: Vec<u32>,
+    },
+    /// Decryption failed.
+    #[error("the {0} does not decrypt: wrong key (keytab of another domain or password), or the token was altered")]
+    Integrity(&'static str),
+    /// The ticket is not valid yet.
+    #[error("the ticket is valid only from {0} (Unix time): compare the clocks of this host and the domain controller")]
+    NotYetValid(i64),
+    /// The ticket has expired.
+    #[error("the ticket expired at {0} (Unix time)")]
+    Expired(i64),
+    /// The client's clock is too far off.
+    #[error("the clock of the client is {seconds} s ahead of ours (negative: behind); {allowed} s are allowed")]
+    ClockSkew {
+        /// Client minus server.
+        seconds: i64,
+        /// The limit.
+        allowed: i64,
+    },
+    /// Ticket and authenticator name different clients.
+    #[error("the ticket is of `{ticket}`, the authenticator of `{authenticator}`")]
+    ClientMismatch {
+        /// The client in the ticket.
+        ticket: String,
+        /// The client in the authenticator.
+        authenticator: String,
+    },
+    /// The client is of another realm.
+    #[error("the client is of realm `{client}`; only clients of `{service}` are accepted")]
+    ForeignRealm {
+        /// The client's realm.
+        client: String,
+        /// The service's realm.
+        service: String,
+    },
+    /// A name that cannot be written unambiguously, or is anonymous.
+    #[error(
+        "the client's name `{0}` is not accepted: empty, anonymous, or with `/`, `@`, `\\` or control characters in a part"
+    )]
+    Name(String),
+}
+
+fn etype_name(etype: i32) -> String {
+    let name = match etype {
+        1 | 3 => "DES",
+        16 => "3DES",
+        17 => "AES-128",
+        18 => "AES-256",
+        19 | 20 => "AES with SHA-2",
+        23 | 24 => "RC4",
+        _ => "an unknown cipher",
+    };
+    format!("{name} (encryption type {etype})")
+}

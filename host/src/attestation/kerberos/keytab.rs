@@ -1,0 +1,201 @@
+//! Keytab files, version 2 (MIT and Heimdal write the same): the long-term keys of the service.
+
+use std::fmt;
+
+use super::crypto::{AesKey, key_length};
+use super::flaw::KerberosFlaw::{self, Keytab as Unreadable};
+
+/// The AES keys of a keytab. Other entries are passed over.
+pub struct Keytab {
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    realm: String,
+    service: String,
+    etype: i32,
+    version: u32,
+    /// The file gives 32 bits; old writers give only the lowest 8.
+    whole_version: bool,
+    key: AesKey,
+}
+
+impl Keytab {
+    /// Reads the contents of a keytab file. At least one AES key must be in it.
+    pub fn parse(bytes: &[u8]) -> Result<Self, KerberosFlaw> {
+        let mut file = Cursor(bytes);
+        match file.array()? {
+            [5, 2] => {}
+            [5, 1] => {
+                return Err(Unreadable(
+                    "it is of version 1, in the byte order of the machine that wrote it; write version 2",
+                ));
+            }
+            _ => return Err(Unreadable("it does not begin as one")),
+        }
+        let (mut entries, mut found) = (Vec::new(), Vec::new());
+        while !file.0.is_empty() {
+            let size = i32::from_be_bytes(file.array()?);
+            let record =
+                file.take(usize::try_from(size.unsigned_abs()).map_err(|_| Unreadable("an entry is too large"))?)?;
+            // A negative size is a deleted entry. Zeros are the rest of a file that was not cut.
+            if size <= 0 {
+                continue;
+            }
+            let (etype, entry) = entry(Cursor(record))?;
+            if !found.contains(&etype) {
+                found.push(etype);
+            }
+            entries.extend(entry);
+        }
+        if entries.is_empty() { Err(KerberosFlaw::NoAesKey { found }) } else { Ok(Self { entries }) }
+    }
+
+    /// The service principals in it, `HTTP/host@REALM`, each once.
+    pub fn principals(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.entries.iter().map(|entry| format!("{}@{}", entry.service, entry.realm)).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// The keys a ticket for this service may be encrypted with: one, unless the ticket does not say the version.
+    pub(super) fn keys(
+        &self,
+        service: &str,
+        realm: &str,
+        etype: i32,
+        version: Option<u32>,
+    ) -> Result<Vec<&AesKey>, KerberosFlaw> {
+        // Active Directory does not regard case in service names and issues the ticket as the client wrote it.
+        let of_service: Vec<_> = self
+            .entries
+            .iter()
+            .filter(|entry| entry.service.eq_ignore_ascii_case(service) && entry.realm == realm)
+            .collect();
+        if of_service.is_empty() {
+            return Err(KerberosFlaw::Service {
+                asked: format!("{service}@{realm}"),
+                held: self.principals().join(", "),
+            });
+        }
+        let of_type = || of_service.iter().filter(|entry| entry.etype == etype);
+        let keys: Vec<_> = of_type()
+            .filter(|entry| version.is_none_or(|wanted| entry.is_version(wanted)))
+            .map(|entry| &entry.key)
+            .collect();
+        if keys.is_empty() {
+            let keytab = of_type().map(|entry| entry.version).collect();
+            return Err(KerberosFlaw::KeyVersion { ticket: version.unwrap_or_default(), etype, keytab });
+        }
+        Ok(keys)
+    }
+}
+
+impl fmt::Debug for Keytab {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Keytab").field("principals", &self.principals()).finish_non_exhaustive()
+    }
+}
+
+impl Entry {
+    fn is_version(&self, wanted: u32) -> bool {
+        self.version == wanted || (!self.whole_version && self.version == wanted & 0xff)
+    }
+}
+
+/// One entry, if it is an AES key, and its encryption type.
+fn entry(mut record: Cursor<'_>) -> Result<(i32, Option<Entry>), KerberosFlaw> {
+    let parts = u16::from_be_bytes(record.array()?);
+    let realm = record.text()?;
+    let service = (0..parts).map(|_| record.text()).collect::<Result<Vec<_>, _>>()?.join("/");
+    let _name_type: [u8; 4] = record.array()?;
+    let _written: [u8; 4] = record.array()?;
+    let [short_version] = record.array()?;
+    let etype = i32::from(i16::from_be_bytes(record.array()?));
+    let key = record.counted()?;
+    // Newer writers append the whole version; zero there means it is not given.
+    let whole_version = record.array().ok().map(u32::from_be_bytes).filter(|version| *version != 0);
+    if key_length(etype).is_none() {
+        return Ok((etype, None));
+    }
+    let key = AesKey::new(etype, key).ok_or(Unreadable("an AES key has the wrong length"))?;
+    let version = whole_version.unwrap_or_else(|| u32::from(short_version));
+    Ok((etype, Some(Entry { realm, service, etype, version, whole_version: whole_version.is_some(), key })))
+}
+
+struct Cursor<'a>(&'a [u8]);
+
+impl<'a> Cursor<'a> {
+    fn take(&mut self, length: usize) -> Result<&'a [u8], KerberosFlaw> {
+        let (taken, rest) = self.0.split_at_checked(length).ok_or(Unreadable("it is cut off"))?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], KerberosFlaw> {
+        let (taken, rest) = self.0.split_first_chunk().ok_or(Unreadable("it is cut off"))?;
+        self.0 = rest;
+        Ok(*taken)
+    }
+
+    fn counted(&mut self) -> Result<&'a [u8], KerberosFlaw> {
+        let length = u16::from_be_bytes(self.array()?);
+        self.take(usize::from(length))
+    }
+
+    fn text(&mut self) -> Result<String, KerberosFlaw> {
+        String::from_utf8(self.counted()?.to_vec()).map_err(|_| Unreadable("a name is not UTF-8"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEYTAB: &[u8] = include_bytes!("../../../../tests/vectors/kerberos/http.keytab");
+
+    #[test]
+    fn reads_what_samba_exports() {
+        let keytab = Keytab::parse(KEYTAB).unwrap();
+        assert_eq!(keytab.principals(), ["HTTP/localhost@FLEET.TEST"]);
+        assert_eq!(keytab.keys("http/LOCALHOST", "FLEET.TEST", 18, None).unwrap().len(), 1);
+        assert!(matches!(keytab.keys("HTTP/other", "FLEET.TEST", 18, Some(2)), Err(KerberosFlaw::Service { .. })));
+        let flaw = keytab.keys("HTTP/localhost", "FLEET.TEST", 18, Some(9)).err().unwrap();
+        assert_eq!(flaw, KerberosFlaw::KeyVersion { ticket: 9, etype: 18, keytab: vec![2] });
+        assert_eq!(format!("{keytab:?}"), "Keytab { principals: [\"HTTP/localhost@FLEET.TEST\"], .. }");
+    }
+
+    #[test]
+    fn rc4_only_is_refused() {
+        let flaw = Keytab::parse(include_bytes!("../../../../tests/vectors/kerberos/rc4.keytab")).err().unwrap();
+        assert_eq!(flaw, KerberosFlaw::NoAesKey { found: vec![23] });
+    }
+
+    #[test]
+    fn cut_or_altered_files_are_errors_at_worst() {
+        for length in 0..KEYTAB.len() {
+            let _ = Keytab::parse(&KEYTAB[..length]);
+        }
+        for at in 0..KEYTAB.len() {
+            for bit in 0..8 {
+                let mut altered = KEYTAB.to_vec();
+                altered[at] ^= 1 << bit;
+                let _ = Keytab::parse(&altered);
+            }
+        }
+        assert_eq!(Keytab::parse(b"PK").err(), Some(Unreadable("it does not begin as one")));
+    }
+
+    #[test]
+    fn deleted_entries_and_short_versions() {
+        // A hole of four bytes, then an entry with an 8-bit version only.
+        let mut record = b"\0\x01\0\x01R\0\x01s\0\0\0\x01\0\0\0\0\x07\0\x11\0\x10".to_vec();
+        record.extend([9; 16]);
+        let mut file = b"\x05\x02\xff\xff\xff\xfcdead".to_vec();
+        file.extend(u32::try_from(record.len()).unwrap().to_be_bytes());
+        file.extend(record);
+        let keytab = Keytab::parse(&file).unwrap();
+        assert!(keytab.keys("s", "R", 17, Some(0x107)).is_ok() && keytab.keys("s", "R", 17, Some(8)).is_err());
+    }
+}
