@@ -84,8 +84,9 @@ async fn every_kind_of_certificate_ends_in_the_answer_of_the_table() {
     let authority = OddAuthority::enrolled(&world).await;
     let mut wrong = Vec::new();
     for (kind, key, change, pinned, issued) in TABLE {
-        let key = Arc::new(key());
         for (how, issuer, expected) in [("pinned", None, pinned), ("issued", Some(authority.signer()), issued)] {
+            // A key is one device's.
+            let key = Arc::new(key());
             let id = format!("{kind}-{how}");
             let mut draft = Draft::of(&id);
             change(&mut draft);

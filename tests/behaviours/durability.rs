@@ -8,9 +8,9 @@ use landfall_tests::world::World;
 
 #[test]
 fn a_power_failure_loses_nothing_that_was_acknowledged() {
-    let report = run(&Plan { points: 150, seed: 1, lying: false, threads: 1 });
+    let report = run(&Plan { points: 400, seed: 1, lying: false, threads: 1 });
     assert_eq!(report.violations, [""; 0]);
-    assert_eq!(report.points, 150);
+    assert_eq!(report.points, 400);
     assert!(report.acknowledged > 1_000 && report.second > 20, "{report:?}");
     assert!(report.arrived > 0 && report.vanished > 0, "{report:?}");
 }

@@ -7,6 +7,7 @@ use clap::Subcommand;
 mod attestation;
 mod cpu;
 mod decision;
+mod handshake;
 mod load;
 mod registration;
 
@@ -17,7 +18,7 @@ pub(super) enum Bench {
     Registration(registration::Options),
     /// Policy calls: CPU time, fuel and scaling with 8, 64 and 512 hubs.
     Decision(decision::Options),
-    /// What tokens and TPMs cost to verify.
+    /// What tokens, TPMs and certificates cost to verify.
     Attestation(attestation::Options),
     /// The load generator of `registration`.
     #[command(hide = true)]
@@ -72,6 +73,12 @@ pub enum BenchError {
     /// The policy that is measured does not take its settings.
     #[error(transparent)]
     Configure(#[from] crate::policy::ConfigureError),
+    /// A handshake in memory.
+    #[error(transparent)]
+    Handshake(#[from] rustls::Error),
+    /// What is measured does not do what it should.
+    #[error("what was to be measured failed: {0}")]
+    Failed(String),
     /// A decision failed.
     #[error(transparent)]
     Decision(#[from] crate::policy::CallFailure),

@@ -14,9 +14,8 @@ use crate::names::Digest;
 /// to a certificate on it, so a group of a lower intermediate wins over one of a higher. The last link need not be
 /// sent: a certificate that an authority here has signed counts as if that authority's followed it.
 ///
-/// Here only links with a true signature count, so that nobody steers the choice by sending certificates of others;
-/// a certificate that comes alone and names the one authority it can mean is left to the verification that follows.
-/// That takes at most 10 signatures for the links, and one more for every authority here that has the name and key
+/// Where there is a choice, only links with a true signature count, so that nobody steers it by sending certificates of
+/// others; a chain whose names lead to one owner only is left to the verification that follows. A choice takes at most 10 signatures for the links, and one more for every authority here that has the name and key
 /// identifier of some certificate's issuer.
 #[derive(Debug)]
 pub struct AnchorIndex<T> {
@@ -46,6 +45,11 @@ impl<T> AnchorIndex<T> {
 
     /// Whose authority stands lowest on the chain.
     pub fn nearest(&self, chain: &PresentedChain) -> Option<&T> {
+        // Where there is nothing to choose, there is nothing to steer: the signatures are checked once, by the verification
+        // that follows, and not a second time here.
+        if let Some(only) = self.only_by_name(chain) {
+            return self.owners.get(only);
+        }
         let issued =
             |issuer: &Certificate, child: &Certificate| child.names_issuer(issuer) && signed_by(child, &issuer.key);
         let at = chain.levels(issued).find_map(|level| {
@@ -53,6 +57,22 @@ impl<T> AnchorIndex<T> {
             itself.or_else(|| level.iter().find_map(|certificate| self.issuer_of(certificate, chain)))
         })?;
         self.owners.get(at)
+    }
+
+    /// The one owner to whom the names on the chain lead, if they lead to one only.
+    fn only_by_name(&self, chain: &PresentedChain) -> Option<usize> {
+        let mut only = None;
+        for certificate in chain.levels(|issuer, child| child.names_issuer(issuer)).flatten() {
+            let itself = self.by_digest.get(&certificate.sha256).copied();
+            let namesakes = self.by_subject.get(&certificate.issuer).map(Vec::as_slice).unwrap_or_default();
+            let issuers = namesakes.iter().filter(|(anchor, _)| certificate.names_issuer(anchor.certificate()));
+            for owner in itself.into_iter().chain(issuers.map(|(_, owner)| *owner)) {
+                if *only.get_or_insert(owner) != owner {
+                    return None;
+                }
+            }
+        }
+        only
     }
 
     fn issuer_of(&self, certificate: &Certificate, chain: &PresentedChain) -> Option<usize> {
@@ -63,13 +83,7 @@ impl<T> AnchorIndex<T> {
             .iter()
             .filter(|(anchor, _)| sent(anchor))
             .chain(namesakes.iter().filter(|(anchor, _)| !sent(anchor)));
-        let mut named = sent_first.filter(|(anchor, _)| certificate.names_issuer(anchor.certificate())).peekable();
-        let first = *named.peek()?;
-        // Where there is nothing to choose, there is nothing to steer: the signature is checked once, by the
-        // verification that follows, and not a second time here.
-        if chain.above().is_empty() && namesakes.len() == 1 {
-            return Some(first.1);
-        }
+        let mut named = sent_first.filter(|(anchor, _)| certificate.names_issuer(anchor.certificate()));
         named.find(|(anchor, _)| signed_by(certificate, &anchor.certificate().key)).map(|(_, at)| *at)
     }
 }
