@@ -40,7 +40,7 @@ pub(super) fn measure(ambient: &Ambient, span: Duration) -> Result<Costs, BenchE
     let issued = line.device("pump-1", now, 30)?;
     let Identity { mut chain, key } = issued.identity();
     chain.truncate(1);
-    chain.push(CertificateDer::from(line.certificate_der.clone()));
+    chain.push(CertificateDer::from(line.certificate_der));
     let device = client::tls::client(root.certificate_pem.as_bytes(), Some(Identity { chain: chain.clone(), key }))?;
     let current = Current::new(server)?;
     let (ours, theirs) =
