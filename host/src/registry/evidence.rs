@@ -101,7 +101,8 @@ pub struct SerialNumberError;
 impl SerialNumber {
     /// The number whose octets these are.
     pub fn of(octets: &[u8]) -> Self {
-        let digits: String = octets.iter().map(|octet| format!("{octet:02X}")).collect();
+        let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0').to_ascii_uppercase();
+        let digits: String = octets.iter().flat_map(|octet| [digit(octet >> 4), digit(octet & 15)]).collect();
         Self::plain(&digits)
     }
 

@@ -74,7 +74,8 @@ fn attest(
 ) -> Result<Proven, Cause> {
     let policy = VerifyPolicy { now: request.received_at, ignore_expiry, ..service.verify_policy() };
     let leaf = chain.leaf();
-    let shown = Shown {
+    // Only what is proven is written out: a refusal must not take longer for an id that is enrolled.
+    let shown = || Shown {
         mechanism: Attestation::X509,
         of: Evidential::Certificate {
             sha256: leaf.sha256(),
@@ -116,7 +117,7 @@ fn attest(
                 credential: format!("X.509, pinned certificate {}", leaf.sha256().short()),
                 terms: Arc::new(individual.terms),
                 pinned: true,
-                shown,
+                shown: shown(),
                 claims: claims(),
             })
         }
@@ -137,7 +138,7 @@ fn attest(
                 device_id: None,
                 credential: format!("X.509, issued by {}", leaf.issuer()),
                 pinned: false,
-                shown,
+                shown: shown(),
                 claims: claims(),
             })
         }
