@@ -148,6 +148,9 @@ pub enum IssueError {
     /// The issuer's own certificate is over, or nearly.
     #[error("the certificate of the issuer {0} ends at {1}; give it a new one")]
     Ending(IssuerName, String),
+    /// The enrollment's issuer is not there any more.
+    #[error("the enrollment's issuer {0} is not in landfall.toml any more ([issuing.{0}])")]
+    Missing(IssuerName),
     /// The work ended without an answer.
     #[error("the signing ended early: {0}")]
     Ended(String),
@@ -171,6 +174,7 @@ impl Issuing {
             let loaded = CertificateIssuer::load(name, config, folder);
             let tried = loaded.and_then(|issuer| issuer.tried(ambient).map(|()| issuer));
             let issuer = tried.map_err(|reason| IssuerError { name: name.clone(), reason })?;
+            issuer.warn_of_expiry(ambient.now());
             Ok((name.clone(), Arc::new(issuer)))
         };
         Ok(Self(configured.iter().map(load).collect::<Result<_, _>>()?))
@@ -211,6 +215,15 @@ impl CertificateIssuer {
         let issuer = issuer.map_err(|error| IssuerFlaw::Certificate(error.to_string()))?;
         let lifetime = Duration::from_secs(config.lifetime_hours * 3600);
         Ok(Self { name: name.clone(), chain, anchor, issuer, lifetime })
+    }
+
+    /// Devices get shorter and shorter certificates towards its end, and then none.
+    fn warn_of_expiry(&self, now: Timestamp) {
+        let left = self.anchor.not_after_secs().saturating_sub(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+        if left < i64::try_from(self.lifetime.as_secs()).unwrap_or(i64::MAX) {
+            let ends = self.anchor.not_after();
+            tracing::warn!(issuer = %self.name, ends, "an issuer's certificate ends before those that it could issue");
+        }
     }
 
     /// Issues a certificate for nobody, and verifies it as a device's.

@@ -91,6 +91,11 @@ async fn an_account_takes_only_so_many_passwords_whoever_tries_them_and_a_device
         assert_eq!(register(&nobody, "meter-9", PASSWORD).await.status, 401);
     }
     assert_eq!(register(&nobody, "meter-9", PASSWORD).await.status, 429, "the same for an account that is not there");
+    let elsewhere = Device { scope: "0neNOBODY".to_owned(), ..world.shown("meter-1", None) };
+    for _ in 0..4 {
+        assert_eq!(register(&elsewhere, "meter-1", PASSWORD).await.status, 401);
+    }
+    assert_eq!(register(&elsewhere, "meter-1", PASSWORD).await.status, 429, "and for a tenant that is not there");
 }
 
 fn enrolled(password: Option<&str>) -> Value {

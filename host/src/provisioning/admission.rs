@@ -55,7 +55,7 @@ pub struct Admitted {
 pub(super) async fn admit(service: &Service, request: &Request) -> Result<Admitted, RegisterError> {
     let Some(scope) = service.scope(&request.scope) else {
         shared_key::pretend(service, request);
-        password::pretend(service, request).await;
+        password::pretend(service, request).await?;
         return Err(Cause::UnknownScope(request.scope.clone()).into());
     };
     let proven = match &request.credential {

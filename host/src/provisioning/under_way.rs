@@ -49,10 +49,8 @@ impl UnderWay {
     /// Issues the certificate that the device has asked for, once.
     pub(super) async fn issue(&mut self, service: &Service) -> Result<(), IssueError> {
         let (None, Some(request)) = (&self.issued, &self.request.csr) else { return Ok(()) };
-        let Some(issuer) = self.admitted.terms.certificate_issuer.as_ref().and_then(|name| service.issuing.get(name))
-        else {
-            return Ok(());
-        };
+        let Some(name) = &self.admitted.terms.certificate_issuer else { return Ok(()) };
+        let issuer = service.issuing.get(name).ok_or_else(|| IssueError::Missing(name.clone()))?;
         let (issuer, request, operation) = (Arc::clone(issuer), Arc::clone(request), self.operation.clone());
         // As it was first written: the hub may compare it with the device's id there.
         let before = self.admitted.before.as_ref();

@@ -54,13 +54,15 @@ pub(super) async fn prove(
 }
 
 /// The work of [`prove`] for an id scope that is not there.
-pub(super) async fn pretend(service: &Service, request: &Request) {
-    let Credential::Basic(said) = &request.credential else { return };
+/// The same answer too when it is tried too often.
+pub(super) async fn pretend(service: &Service, request: &Request) -> Result<(), RegisterError> {
+    let Credential::Basic(said) = &request.credential else { return Ok(()) };
     if service.config.passwords.enabled {
         service.decoy.read_shared();
-        // Nobody looks at what comes of it.
-        drop(is_of(service, request, None, said).await);
+        // Nobody looks at what comes of the comparison.
+        is_of(service, request, None, said).await?;
     }
+    Ok(())
 }
 
 /// Whether it is the password, by one hash; or by none, for who was let in a moment ago.
