@@ -5,7 +5,7 @@ use std::process::Stdio;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use landfall::attestation::tpm::{PublicArea, make_credential};
+use landfall::attestation::tpm::{PublicArea, hmac_key_blob, make_credential};
 use landfall::clock::Ambient;
 use landfall::names::Digest;
 use landfall_tests::swtpm::Swtpm;
@@ -54,6 +54,42 @@ fn what_is_wrapped_for_an_endorsement_key_opens_in_its_tpm_for_every_kind_of_key
                 assert_eq!(std::fs::read(tpm.file("opened")).unwrap(), secret, "{kind}");
             }
         }
+    }
+}
+
+#[test]
+fn a_wrapped_key_is_imported_below_storage_root_keys_of_every_kind_and_signs_there() {
+    let Some(tpm) = Swtpm::start() else { return };
+    tpm.tool("tpm2_createek", &["-c", "ek.ctx", "-G", "ecc", "-u", "ek.pub"]);
+    let endorsement = PublicArea::parse(&std::fs::read(tpm.file("ek.pub")).unwrap()).unwrap();
+    for (kind, hash) in [("rsa", "sha256"), ("ecc", "sha256"), ("ecc384:null:aes256cfb", "sha384")] {
+        let attributes = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|restricted|decrypt";
+        let words = ["-C", "o", "-G", kind, "-g", hash, "-c", "srk.ctx", "-a", attributes];
+        tpm.tool("tpm2_createprimary", &words);
+        tpm.tool("tpm2_readpublic", &["-c", "srk.ctx", "-f", "tss", "-o", "srk.pub"]);
+        let storage_root = PublicArea::parse(&std::fs::read(tpm.file("srk.pub")).unwrap()).unwrap();
+        let key = Ambient::system().random::<32>();
+        let blob = hmac_key_blob(&endorsement, &storage_root, &key, &Ambient::system()).unwrap();
+        let parts = parts(blob.as_bytes());
+        // What the client does: the credential gives the inner key, with which the other three are imported.
+        std::fs::write(tpm.file("credential"), credential_file(&parts[0], &parts[1])).unwrap();
+        tpm.tool("tpm2_startauthsession", &["--policy-session", "-S", "session.ctx"]);
+        tpm.tool("tpm2_policysecret", &["-S", "session.ctx", "-c", "e"]);
+        let opened =
+            ["-c", "srk.ctx", "-C", "ek.ctx", "-i", "credential", "-o", "inner.key", "-P", "session:session.ctx"];
+        tpm.tool("tpm2_activatecredential", &opened);
+        tpm.try_tool("tpm2_flushcontext", &["session.ctx"]);
+        for (name, part) in [("dup.priv", &parts[2]), ("dup.seed", &parts[3]), ("key.pub", &parts[4])] {
+            std::fs::write(tpm.file(name), sized(part)).unwrap();
+        }
+        let import =
+            ["-C", "srk.ctx", "-u", "key.pub", "-i", "dup.priv", "-s", "dup.seed", "-k", "inner.key", "-r", "key.priv"];
+        tpm.tool("tpm2_import", &import);
+        tpm.tool("tpm2_load", &["-C", "srk.ctx", "-u", "key.pub", "-r", "key.priv", "-c", "key.ctx"]);
+        std::fs::write(tpm.file("said"), b"for the hub").unwrap();
+        tpm.tool("tpm2_hmac", &["-c", "key.ctx", "-o", "signed", "said"]);
+        let signed = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), b"for the hub");
+        assert_eq!(std::fs::read(tpm.file("signed")).unwrap(), signed.as_ref(), "{kind}");
     }
 }
 
@@ -112,7 +148,7 @@ async fn a_challenge_is_for_one_tpm_and_who_has_not_answered_is_told_nothing_but
     assert_eq!((&told["message"], &told["keyName"]), (&json!("Authorization required"), &json!("registration")));
     // Five structures, each with its size, and an empty sixth.
     let blob = STANDARD.decode(told["authenticationKey"].as_str().unwrap()).unwrap();
-    let sizes = sizes(&blob);
+    let sizes: Vec<usize> = parts(&blob).iter().map(Vec::len).collect();
     assert_eq!(sizes, [52, 256, 142, 256, 48, 0]);
 
     // A token that somebody else has signed gets a new challenge, and no more.
@@ -286,16 +322,20 @@ async fn sdk(world: &World, tpm: &Swtpm, words: &[&str]) -> Value {
 
 /// What `tpm2_activatecredential` reads: a mark, a version, and the two structures with their sizes.
 fn credential_file(object: &[u8], secret: &[u8]) -> Vec<u8> {
-    let sized = |bytes: &[u8]| [&u16::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat();
     [&0xbadc_c0de_u32.to_be_bytes(), 1_u32.to_be_bytes().as_slice(), &sized(object), &sized(secret)].concat()
 }
 
-fn sizes(mut blob: &[u8]) -> Vec<u16> {
-    let mut sizes = Vec::new();
+fn sized(bytes: &[u8]) -> Vec<u8> {
+    [&u16::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat()
+}
+
+/// The structures of a blob, without their sizes.
+fn parts(mut blob: &[u8]) -> Vec<Vec<u8>> {
+    let mut parts = Vec::new();
     while let Some((size, rest)) = blob.split_first_chunk::<2>() {
-        let size = u16::from_be_bytes(*size);
-        sizes.push(size);
-        blob = &rest[usize::from(size)..];
+        let (part, after) = rest.split_at(u16::from_be_bytes(*size).into());
+        parts.push(part.to_vec());
+        blob = after;
     }
-    sizes
+    parts
 }
