@@ -216,3 +216,13 @@ fn percent_encoded(bytes: &[u8]) -> String {
     };
     bytes.iter().map(one).collect()
 }
+
+/// A moment here; `prove fuzz` takes as long as it is told.
+#[test]
+fn whatever_a_parser_of_strangers_bytes_is_given_it_reads_or_refuses() {
+    let reports = landfall_tests::fuzz::run(std::time::Duration::from_millis(100), 7).unwrap();
+    assert_eq!(reports.len(), 12);
+    for report in reports {
+        assert!(report.faults.is_empty() && report.inputs > 10, "{report:?}");
+    }
+}

@@ -42,6 +42,37 @@ impl Chance {
             of.swap(last, usize::try_from(self.between(0, end)).unwrap_or(last));
         }
     }
+
+    /// Changes some bytes.
+    pub fn change(&mut self, bytes: &mut Vec<u8>) {
+        let length = u64::try_from(bytes.len()).unwrap_or_default();
+        let at = usize::try_from(self.between(0, length.max(1))).unwrap_or_default();
+        let count = usize::try_from(self.between(1, 9)).unwrap_or_default();
+        let end = at.saturating_add(count).min(bytes.len());
+        let drawn = self.draw().to_le_bytes();
+        match self.between(0, 6) {
+            0 => {
+                if let (Some(byte), [mask, ..]) = (bytes.get_mut(at), drawn) {
+                    *byte ^= mask.max(1);
+                }
+            }
+            1 => bytes.truncate(at),
+            2 => drop(bytes.drain(at.min(end)..end)),
+            3 => {
+                let copied = bytes.get(at.min(end)..end).unwrap_or_default().to_vec();
+                let many = usize::try_from(self.between(1, 200)).unwrap_or_default();
+                let inserted = copied.repeat(many);
+                drop(bytes.splice(at.min(bytes.len())..at.min(bytes.len()), inserted));
+            }
+            4 => drop(bytes.splice(at.min(end)..end, drawn)),
+            _ => {
+                let odd = [&b"\0"[..], b"\"", b"{", b"[[[[", b"%00", b"%", b"=", b"&", b"..", b"-1", b"1e999", b"null"];
+                let inserted = self.pick(&odd).copied().unwrap_or_default();
+                let at = at.min(bytes.len());
+                drop(bytes.splice(at..at, inserted.iter().copied()));
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 pub mod chance;
 pub mod crash;
+pub mod fuzz;
 pub mod guests;
 pub mod https;
 pub mod mutations;

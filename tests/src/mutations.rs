@@ -233,14 +233,14 @@ impl Lane {
         let mut body = original.body.into_bytes();
         for _ in 0..self.chance.between(1, 4) {
             match self.chance.between(0, 10) {
-                0..4 => self.change(&mut body),
+                0..4 => self.chance.change(&mut body),
                 4..9 => match &mut authorization {
-                    Some(text) => self.change(text),
-                    None => self.change(&mut body),
+                    Some(text) => self.chance.change(text),
+                    None => self.chance.change(&mut body),
                 },
                 _ => {
                     let mut bytes = path.into_bytes();
-                    self.change(&mut bytes);
+                    self.chance.change(&mut bytes);
                     path = bytes
                         .iter()
                         .map(|byte| if byte.is_ascii_graphic() { char::from(*byte) } else { '~' })
@@ -252,37 +252,6 @@ impl Lane {
             }
         }
         (method, path, authorization, body)
-    }
-
-    /// Changes some bytes.
-    fn change(&mut self, bytes: &mut Vec<u8>) {
-        let length = u64::try_from(bytes.len()).unwrap_or_default();
-        let at = usize::try_from(self.chance.between(0, length.max(1))).unwrap_or_default();
-        let count = usize::try_from(self.chance.between(1, 9)).unwrap_or_default();
-        let end = at.saturating_add(count).min(bytes.len());
-        let drawn = self.chance.draw().to_le_bytes();
-        match self.chance.between(0, 6) {
-            0 => {
-                if let (Some(byte), [mask, ..]) = (bytes.get_mut(at), drawn) {
-                    *byte ^= mask.max(1);
-                }
-            }
-            1 => bytes.truncate(at),
-            2 => drop(bytes.drain(at.min(end)..end)),
-            3 => {
-                let copied = bytes.get(at.min(end)..end).unwrap_or_default().to_vec();
-                let many = usize::try_from(self.chance.between(1, 200)).unwrap_or_default();
-                let inserted = copied.repeat(many);
-                drop(bytes.splice(at.min(bytes.len())..at.min(bytes.len()), inserted));
-            }
-            4 => drop(bytes.splice(at.min(end)..end, drawn)),
-            _ => {
-                let odd = [&b"\0"[..], b"\"", b"{", b"[[[[", b"%00", b"%", b"=", b"&", b"..", b"-1", b"1e999", b"null"];
-                let inserted = self.chance.pick(&odd).copied().unwrap_or_default();
-                let at = at.min(bytes.len());
-                drop(bytes.splice(at..at, inserted.iter().copied()));
-            }
-        }
     }
 }
 

@@ -28,6 +28,7 @@ pub mod possession;
 pub mod request;
 pub mod revocation;
 mod signature;
+mod signed;
 mod strict;
 mod verify;
 

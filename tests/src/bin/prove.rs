@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use landfall_tests::{crash, mutations, power, timing};
+use landfall_tests::{crash, fuzz, mutations, power, timing};
 
 /// Proves what Landfall promises, at length. Every run prints its seed, and the same seed runs the same.
 #[derive(Parser)]
@@ -70,6 +70,15 @@ enum Promise {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Whatever a parser of strangers' bytes is given, it reads it or refuses it, soon.
+    Fuzz {
+        /// Seconds for each parser.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// How the inputs are changed is drawn from this.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// The process that `kill-child` kills: registers devices and prints what was acknowledged.
     #[command(hide = true)]
     KillVictim {
@@ -87,6 +96,7 @@ fn main() -> ExitCode {
         Promise::KillChild { cycles, seed } => prove_kill(cycles, seed),
         Promise::Timing { requests, seed } => prove_timing(requests, seed),
         Promise::Mutations { requests, seed } => prove_mutations(requests, seed),
+        Promise::Fuzz { seconds, seed } => prove_fuzz(Duration::from_secs(seconds), seed),
         Promise::KillVictim { folder, cycle } => crash::victim::run(&folder, cycle),
     };
     match held {
@@ -162,6 +172,23 @@ fn prove_mutations(requests: u64, seed: u64) -> Result<(), String> {
         println!("  {}", fault.escape_debug());
     }
     if report.faults.is_empty() { Ok(()) } else { Err("a request met a fault of the server".to_owned()) }
+}
+
+fn prove_fuzz(each: Duration, seed: u64) -> Result<(), String> {
+    let reports = fuzz::run(each, seed)?;
+    let mut faults = 0;
+    for fuzz::Report { target, inputs, read, slowest, faults: found } in &reports {
+        println!(
+            "{inputs:>9} changed inputs for {target}: {read} read, the others refused, slowest {:.1} ms; {} faults",
+            slowest.as_secs_f64() * 1e3,
+            found.len(),
+        );
+        for input in found.iter().take(MOST_PRINTED) {
+            println!("  {input}");
+        }
+        faults += found.len();
+    }
+    if faults == 0 { Ok(()) } else { Err(format!("{faults} inputs, from seed {seed}, met a fault of a parser")) }
 }
 
 fn prove_kill(cycles: u64, seed: u64) -> Result<(), String> {

@@ -11,6 +11,7 @@ use x509_parser::oid_registry as oid;
 use super::error::Flaw;
 use super::key::{self, KeyFlaw};
 use super::name;
+use super::signed::{self, Signed};
 use crate::names::Digest;
 
 /// The facts of one certificate. Nothing of it is trusted: what it says is judged by `strict` and `verify`.
@@ -100,9 +101,8 @@ impl Certificate {
             return Err(malformed("bytes follow the certificate"));
         }
         let tbs = parsed.tbs_certificate.as_ref();
-        let (_, whole) = Any::from_der(der).map_err(|_| malformed("it is no DER sequence"))?;
-        let after_tbs = whole.data.get(tbs.len()..).unwrap_or_default();
-        let (_, algorithm) = Any::from_der(after_tbs).map_err(|_| malformed("its signature algorithm is no DER"))?;
+        let Signed { algorithm, value } =
+            signed::parts(der, tbs.len()).ok_or_else(|| malformed("its signature is not in DER"))?;
         let spki = parsed.public_key();
         let (_, spki_content) = Any::from_der(spki.raw).map_err(|_| malformed("its public key is no DER"))?;
         let (_, key_algorithm) =
@@ -126,9 +126,9 @@ impl Certificate {
             },
             signature: Signature {
                 tbs: tbs.to_vec(),
-                algorithm: algorithm.data.to_vec(),
+                algorithm: algorithm.to_vec(),
                 algorithm_name: parsed.signature_algorithm.algorithm.to_id_string(),
-                value: parsed.signature_value.data.to_vec(),
+                value: value.to_vec(),
             },
             extensions: read_extensions(&parsed)?,
         };

@@ -8,13 +8,14 @@
 
 use std::collections::HashSet;
 
-use x509_parser::asn1_rs::{Any, FromDer as _};
+use x509_parser::asn1_rs::FromDer as _;
 use x509_parser::oid_registry as oid;
 use x509_parser::revocation_list::CertificateRevocationList;
 
 use super::anchor::Anchor;
 use super::certificate::moment;
 use super::signature;
+use super::signed;
 use crate::clock::Timestamp;
 
 /// The list of one authority.
@@ -68,10 +69,8 @@ impl Crl {
             return Err(CrlError::OtherIssuer(list.issuer().to_string()));
         }
         let tbs = list.tbs_cert_list.as_ref();
-        let (_, whole) = Any::from_der(der).map_err(|error| malformed(&error))?;
-        let after = whole.data.get(tbs.len()..).unwrap_or_default();
-        let (_, algorithm) = Any::from_der(after).map_err(|error| malformed(&error))?;
-        if !signature::verifies(&issuer.key, algorithm.data, tbs, list.signature_value.as_ref()) {
+        let parts = signed::parts(der, tbs.len()).ok_or_else(|| malformed(&"its signature is not in DER"))?;
+        if !signature::verifies(&issuer.key, parts.algorithm, tbs, parts.value) {
             return Err(CrlError::NotSigned);
         }
         let partial = list.extensions().iter().find(|extension| {

@@ -12,6 +12,7 @@ use super::certificate::Key;
 use super::key::{self, KeyFlaw};
 use super::name::{self, CommonNameError};
 use super::signature;
+use super::signed::{self, Signed};
 use crate::names::{Digest, RegistrationId};
 
 /// A request that could be read. Whether it proves its key is asked with [`CertificateRequest::proves_its_key`].
@@ -64,9 +65,7 @@ impl CertificateRequest {
             return Err(RequestFlaw::Malformed);
         }
         let info = &request.certification_request_info;
-        let (_, whole) = Any::from_der(der).map_err(malformed)?;
-        let after = whole.data.get(info.raw.len()..).unwrap_or_default();
-        let (_, algorithm) = Any::from_der(after).map_err(malformed)?;
+        let Signed { algorithm, value } = signed::parts(der, info.raw.len()).ok_or(RequestFlaw::Malformed)?;
         let spki = &info.subject_pki;
         let (_, spki_content) = Any::from_der(spki.raw).map_err(malformed)?;
         let (_, key_algorithm) = Any::from_der(spki_content.data).map_err(malformed)?;
@@ -81,8 +80,8 @@ impl CertificateRequest {
                 flaw: None,
             },
             signed: info.raw.to_vec(),
-            algorithm: algorithm.data.to_vec(),
-            signature: request.signature_value.data.to_vec(),
+            algorithm: algorithm.to_vec(),
+            signature: value.to_vec(),
         })
     }
 
