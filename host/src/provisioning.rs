@@ -30,6 +30,7 @@ use crate::registration::Registration;
 use crate::service::Service;
 
 mod admission;
+mod cause;
 mod commit;
 mod decide;
 mod decoy;
