@@ -147,7 +147,7 @@ pub async fn register(
     wait: Duration,
 ) -> Result<(OperationId, Status), RegisterError> {
     let admitted = let_in(service, &request).await?;
-    admission::spend_challenge(service, &request)?;
+    admission::spend_challenge(service, &request).await?;
     if let Some(csr) = &request.csr {
         // After the proof: a stranger must not learn what an enrollment says.
         if admitted.terms.certificate_issuer.is_none() {

@@ -14,7 +14,7 @@ use crate::attestation::password::{PasswordHash, Remembered};
 use crate::attestation::tpm::challenge::Challenges;
 use crate::attestation::x509::VerifyPolicy;
 use crate::catalogue::{Bound, Catalogue, ScopeCatalogue};
-use crate::clock::Ambient;
+use crate::clock::{self, Ambient};
 use crate::config::Config;
 use crate::directory::Directories;
 use crate::issuers::Issuers;
@@ -142,6 +142,8 @@ impl Service {
             changing: tokio::sync::Mutex::default(),
             switching: tokio::sync::Mutex::default(),
         };
+        let kept = service.store.challenges().await?;
+        service.challenges.take_up(kept, &service.sealing, (service.ambient.now(), clock::instant()));
         service.reload().await?;
         Ok(Arc::new(service))
     }

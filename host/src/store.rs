@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 pub use self::published::{PastRevision, PublishedPlugin};
+use crate::attestation::tpm::challenge::KeptChallenge;
 use crate::clock::Timestamp;
 use crate::enrollment::{CertificateAuthority, Group, Individual};
 use crate::hub::{Hub, HubLoad};
@@ -65,6 +66,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Devices placed at a group path or below it; all that have a hub for the empty path.
     async fn group_count(&self, scope: &IdScope, path: &[String]) -> Result<u64, StoreError>;
+
+    /// Keeps a challenge, and lets some go that are over by this time.
+    async fn keep_challenge(&self, challenge: KeptChallenge, now: Timestamp) -> Result<(), StoreError>;
+
+    /// All challenges, the oldest first.
+    async fn challenges(&self) -> Result<Vec<KeptChallenge>, StoreError>;
 
     /// Adds an entry that led to no registration (a refusal, a postponement). The oldest of these make room for new
     /// ones, so that nobody can fill the disk by being refused.
@@ -233,6 +240,8 @@ pub struct RegistrationCommit {
     /// The manufacturing record on which the device was admitted, if there was one. What stands there now must admit
     /// it too.
     pub record: Option<ManufacturingRecord>,
+    /// The challenge whose answer began it; from then on no other registration begins with it.
+    pub answered: Option<TrackingId>,
     /// What explains it.
     pub entry: Entry,
 }

@@ -70,26 +70,9 @@ fn a_wrapped_key_is_imported_below_storage_root_keys_of_every_kind_and_signs_the
         let storage_root = PublicArea::parse(&std::fs::read(tpm.file("srk.pub")).unwrap()).unwrap();
         let key = Ambient::system().random::<32>();
         let blob = hmac_key_blob(&endorsement, &storage_root, &key, &Ambient::system()).unwrap();
-        let parts = parts(blob.as_bytes());
-        // What the client does: the credential gives the inner key, with which the other three are imported.
-        std::fs::write(tpm.file("credential"), credential_file(&parts[0], &parts[1])).unwrap();
-        tpm.tool("tpm2_startauthsession", &["--policy-session", "-S", "session.ctx"]);
-        tpm.tool("tpm2_policysecret", &["-S", "session.ctx", "-c", "e"]);
-        let opened =
-            ["-c", "srk.ctx", "-C", "ek.ctx", "-i", "credential", "-o", "inner.key", "-P", "session:session.ctx"];
-        tpm.tool("tpm2_activatecredential", &opened);
-        tpm.try_tool("tpm2_flushcontext", &["session.ctx"]);
-        for (name, part) in [("dup.priv", &parts[2]), ("dup.seed", &parts[3]), ("key.pub", &parts[4])] {
-            std::fs::write(tpm.file(name), sized(part)).unwrap();
-        }
-        let import =
-            ["-C", "srk.ctx", "-u", "key.pub", "-i", "dup.priv", "-s", "dup.seed", "-k", "inner.key", "-r", "key.priv"];
-        tpm.tool("tpm2_import", &import);
-        tpm.tool("tpm2_load", &["-C", "srk.ctx", "-u", "key.pub", "-r", "key.priv", "-c", "key.ctx"]);
-        std::fs::write(tpm.file("said"), b"for the hub").unwrap();
-        tpm.tool("tpm2_hmac", &["-c", "key.ctx", "-o", "signed", "said"]);
+        import(&tpm, blob.as_bytes());
         let signed = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), b"for the hub");
-        assert_eq!(std::fs::read(tpm.file("signed")).unwrap(), signed.as_ref(), "{kind}");
+        assert_eq!(sign(&tpm, b"for the hub"), signed.as_ref(), "{kind}");
     }
 }
 
@@ -184,6 +167,60 @@ async fn a_challenge_is_for_one_tpm_and_who_has_not_answered_is_told_nothing_but
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_counts_after_a_restart_as_before_it_and_begins_one_registration() {
+    let Some(tpm) = Swtpm::start() else { return };
+    let mut world = World::new().await;
+    tpm.tool("tpm2_createek", &["-c", "ek.ctx", "-G", "ecc", "-u", "ek.pub"]);
+    tpm.tool("tpm2_createprimary", &["-C", "o", "-G", "ecc", "-c", "srk.ctx"]);
+    tpm.tool("tpm2_readpublic", &["-c", "srk.ctx", "-f", "tss", "-o", "srk.pub"]);
+    let read = |name: &str| STANDARD.encode(std::fs::read(tpm.file(name)).unwrap());
+    let body = json!({ "tpm": { "endorsementKey": read("ek.pub"), "storageRootKey": read("srk.pub") } });
+    world.put("enrollments/gateway-1", &enrolled(&read("ek.pub"))).await;
+    record(&world, "gateway-1", &json!({})).await;
+    let key_in = |answer: &landfall::client::Answer| {
+        let told = json_of(answer);
+        STANDARD.decode(told["authenticationKey"].as_str().unwrap_or_else(|| panic!("{told}"))).unwrap()
+    };
+    let challenged = ask(&world.shown("gateway-1", None), &body, None).await;
+    import(&tpm, &key_in(&challenged));
+    let expires = Ambient::system().now().as_secs() + 60;
+    let resource = format!("{}%2Fregistrations%2Fgateway-1", world.scope);
+    let signature = STANDARD.encode(sign(&tpm, format!("{resource}\n{expires}").as_bytes()));
+    let signature = signature.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
+    let token = format!("SharedAccessSignature sr={resource}&sig={signature}&se={expires}&skn=registration");
+
+    world.restart().await;
+    let begun = ask(&world.shown("gateway-1", None), &body, Some(&token)).await;
+    assert!(begun.status.is_success(), "the key that was wrapped before the restart has signed: {begun:?}");
+    let operation = json_of(&begun)["operationId"].as_str().unwrap().to_owned();
+    let path = format!("/operations/{operation}");
+    let headers = [("authorization", token.as_str())];
+    let poll = async |world: &World| {
+        for _ in 0..100 {
+            let told = world.shown("gateway-1", None).send("GET", &path, &headers, String::new()).await;
+            if told.status == 200 {
+                return json_of(&told);
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("it is never assigned");
+    };
+    poll(&world).await;
+
+    world.restart().await;
+    let told = poll(&world).await;
+    let hub_key = told["registrationState"]["tpm"]["authenticationKey"].as_str().unwrap_or_else(|| panic!("{told}"));
+    import(&tpm, &STANDARD.decode(hub_key).unwrap());
+    let digest = Digest::of(&std::fs::read(tpm.file("ek.pub")).unwrap());
+    let hub_key = world.server().service.hub_key(&world.scope, &"gateway-1".parse().unwrap(), digest);
+    let signed = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, hub_key.as_slice()), b"for the hub");
+    assert_eq!(sign(&tpm, b"for the hub"), signed.as_ref(), "polls carry the answer on");
+    let again = ask(&world.shown("gateway-1", None), &body, Some(&token)).await;
+    assert_eq!(again.status, 401);
+    assert_ne!(key_in(&again), key_in(&challenged), "what has begun a registration begins no other");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_group_takes_the_tpms_of_a_maker_whose_keys_the_manufacturing_records_name() {
     let Some(tpm) = Swtpm::certified() else { return };
     if !sdk_is_there().await {
@@ -275,6 +312,31 @@ async fn a_group_takes_the_tpms_of_a_maker_whose_keys_the_manufacturing_records_
         assert_eq!(answer.status, 400, "{pointer}: {answer:?}");
         assert_eq!(json_of(&answer)["errors"][0]["pointer"], pointer, "{answer:?}");
     }
+}
+
+/// What the client does with a blob: the credential gives the inner key, with which the other three are imported.
+fn import(tpm: &Swtpm, blob: &[u8]) {
+    let parts = parts(blob);
+    std::fs::write(tpm.file("credential"), credential_file(&parts[0], &parts[1])).unwrap();
+    tpm.tool("tpm2_startauthsession", &["--policy-session", "-S", "session.ctx"]);
+    tpm.tool("tpm2_policysecret", &["-S", "session.ctx", "-c", "e"]);
+    let opened = ["-c", "srk.ctx", "-C", "ek.ctx", "-i", "credential", "-o", "inner.key", "-P", "session:session.ctx"];
+    tpm.tool("tpm2_activatecredential", &opened);
+    tpm.try_tool("tpm2_flushcontext", &["session.ctx"]);
+    for (name, part) in [("dup.priv", &parts[2]), ("dup.seed", &parts[3]), ("key.pub", &parts[4])] {
+        std::fs::write(tpm.file(name), sized(part)).unwrap();
+    }
+    let import =
+        ["-C", "srk.ctx", "-u", "key.pub", "-i", "dup.priv", "-s", "dup.seed", "-k", "inner.key", "-r", "key.priv"];
+    tpm.tool("tpm2_import", &import);
+    tpm.tool("tpm2_load", &["-C", "srk.ctx", "-u", "key.pub", "-r", "key.priv", "-c", "key.ctx"]);
+}
+
+/// Has the imported key sign.
+fn sign(tpm: &Swtpm, text: &[u8]) -> Vec<u8> {
+    std::fs::write(tpm.file("said"), text).unwrap();
+    tpm.tool("tpm2_hmac", &["-c", "key.ctx", "-o", "signed", "said"]);
+    std::fs::read(tpm.file("signed")).unwrap()
 }
 
 fn enrolled(key: &str) -> Value {

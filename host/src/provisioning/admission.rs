@@ -100,12 +100,12 @@ pub(super) async fn admit(service: &Service, request: &Request) -> Result<Admitt
 }
 
 /// Begins a registration with the answer of a TPM, which begins one only; another challenge for who brings it again.
-pub(super) fn spend_challenge(service: &Service, request: &Request) -> Result<(), RegisterError> {
+pub(super) async fn spend_challenge(service: &Service, request: &Request) -> Result<(), RegisterError> {
     let Credential::Tpm { chip, token: Some(token) } = &request.credential else { return Ok(()) };
     if service.challenges.spend(&request.scope, &request.registration_id, token, clock::instant()) {
         Ok(())
     } else {
-        Err(tpm::challenge(service, request, chip))
+        Err(tpm::challenge(service, request, chip).await)
     }
 }
 

@@ -125,10 +125,14 @@ async fn write(
 ) -> Result<Written, RegisterError> {
     let before = work.admitted.before.as_ref();
     let registration = placement::registration(work, outcome);
+    let (scope, id) = (&work.request.scope, &work.request.registration_id);
+    let token = work.request.credential.token();
+    let answered = token.and_then(|token| service.challenges.name(scope, id, token, clock::instant()));
     let commit = RegistrationCommit {
         scope: work.request.scope.clone(),
         expected: before.map(Registration::version),
         record: work.admitted.record.clone(),
+        answered,
         registration,
         entry: work.entry(verdict),
     };

@@ -11,6 +11,7 @@
 //! - *The file* carries its format's version; one of a newer landfall is refused, never rewritten.
 
 mod catalogue;
+mod challenges;
 mod check;
 mod codec;
 mod engine;
@@ -43,6 +44,7 @@ use self::ledger::KnownContent;
 use self::loads::Loads;
 use self::space::Space;
 use self::tables::{Definition, Kept};
+use crate::attestation::tpm::challenge::KeptChallenge;
 use crate::clock::Timestamp;
 use crate::enrollment::{CertificateAuthority, EnrollmentRef, Group, Individual};
 use crate::hub::Hub;
@@ -283,6 +285,14 @@ impl Store for RedbStore {
 
     async fn group_count(&self, scope: &IdScope, path: &[String]) -> Result<u64, StoreError> {
         registrations::group_count(&self.view()?, scope, path)
+    }
+
+    async fn keep_challenge(&self, challenge: KeptChallenge, now: Timestamp) -> Result<(), StoreError> {
+        self.write(Lane::Device, challenges::Keep { challenge, now }).await
+    }
+
+    async fn challenges(&self) -> Result<Vec<KeptChallenge>, StoreError> {
+        self.look(challenges::all).await
     }
 
     async fn record_entry(&self, entry: Entry) -> Result<(), StoreError> {

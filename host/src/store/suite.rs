@@ -42,6 +42,8 @@ macro_rules! store_suite {
                 ids_are_found_in_any_writing_and_keep_the_first
                 a_record_that_admits_otherwise_now_stops_what_it_admitted
                 how_full_a_hub_is_follows_every_commit
+                a_challenge_is_spent_with_the_registration_that_its_answer_began
+                challenges_that_are_over_make_room
                 scopes_do_not_see_each_other;
             ledger:
                 an_entry_is_found_by_its_tracking_id

@@ -119,7 +119,14 @@ impl Known {
         let other = Version { generation: stands.map_or(0, |r| r.generation) + 1, decision: registration.decision };
         let expected = if stale { Some(other) } else { version };
         let record = self.records.get(&id).cloned();
-        Write::Register(Box::new(RegistrationCommit { scope: scope(), registration, expected, record, entry }))
+        Write::Register(Box::new(RegistrationCommit {
+            scope: scope(),
+            registration,
+            expected,
+            record,
+            answered: None,
+            entry,
+        }))
     }
 
     /// Takes over what was answered; answers how many were acknowledged.

@@ -4,18 +4,24 @@
 //! challenge is for one registration id, one endorsement key and one storage root key, and for a few minutes. Two
 //! are out for a device at most, of which a new one takes the place of the older: a stranger who knows its public keys has to
 //! be quick to make it begin again, and can do nothing else. An answer begins one registration: who has overheard it begins
-//! none. They are not kept on disk: after a restart a device is challenged again, and no answer counts twice.
+//! none.
+//!
+//! They are held here, and kept in the store, sealed, before a device is told: an answer counts after a restart as before
+//! it. That it has been used is written in the transaction that writes the registration.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::PublicArea;
 use crate::attestation::symmetric_key::{SasToken, SymmetricKey};
 use crate::attestation::x509::endorsement::EndorsementCertificate;
-use crate::names::{IdScope, RegistrationId};
+use crate::clock::Timestamp;
+use crate::names::{IdScope, RegistrationId, TrackingId};
+use crate::secret::sealing::{Sealed, SealingKey};
 
 /// All challenges that are out.
 pub struct Challenges {
@@ -27,6 +33,7 @@ pub struct Challenges {
 
 #[derive(Clone)]
 struct Challenge {
+    name: TrackingId,
     chip: Arc<Chip>,
     key: SymmetricKey,
     until: Instant,
@@ -45,6 +52,29 @@ pub struct Chip {
     pub certificate: Option<EndorsementCertificate>,
 }
 
+/// A challenge as the store keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptChallenge {
+    /// The request that asked for it.
+    pub name: TrackingId,
+    /// The tenant.
+    pub scope: IdScope,
+    /// The device.
+    pub registration_id: RegistrationId,
+    /// The endorsement key: a `TPMT_PUBLIC` with or without its size, as the device has sent it.
+    pub endorsement: Vec<u8>,
+    /// The storage root key, as well.
+    pub storage_root: Vec<u8>,
+    /// The certificate of the endorsement key that the device has sent along, in DER.
+    pub certificate: Option<Vec<u8>>,
+    /// The key that is wrapped: 32 bytes, sealed.
+    pub key: Sealed,
+    /// Until when an answer is taken.
+    pub until: Timestamp,
+    /// A registration was begun with its answer, and is on disk.
+    pub spent: bool,
+}
+
 impl Challenges {
     /// None yet; each lasts so long, and so many are out at most.
     pub fn new(lasts: Duration, most: usize) -> Self {
@@ -52,8 +82,32 @@ impl Challenges {
     }
 
     /// Keeps the key that is wrapped for a TPM: 32 bytes. False when there is no room, which is never made at another's expense
-    /// before that one's time is over.
-    pub fn keep(&self, scope: &IdScope, id: &RegistrationId, chip: Arc<Chip>, key: &[u8; 32], now: Instant) -> bool {
+    /// before that one's time is over. `name` is the request that asks.
+    pub fn keep(
+        &self,
+        name: TrackingId,
+        (scope, id): (&IdScope, &RegistrationId),
+        chip: Arc<Chip>,
+        key: &[u8; 32],
+        now: Instant,
+    ) -> bool {
+        let Ok(key) = SymmetricKey::of_bytes(Zeroizing::new(key.to_vec())) else { return false };
+        self.hold(scope, id, Challenge { name, chip, key, until: now + self.lasts, spent: false }, now)
+    }
+
+    /// Takes up what the store has kept, the oldest first. What is over, or was sealed with a key that is not here any more,
+    /// is left: its device is challenged anew.
+    pub fn take_up(&self, kept: Vec<KeptChallenge>, sealing: &SealingKey, (now, instant): (Timestamp, Instant)) {
+        for kept in kept.into_iter().filter(|kept| kept.until > now) {
+            // A clock that was set back does not make one last longer.
+            let until = instant + kept.until.since(now).min(self.lasts);
+            let Some((chip, key)) = kept.open(sealing) else { continue };
+            let challenge = Challenge { name: kept.name, chip, key, until, spent: kept.spent };
+            self.hold(&kept.scope, &kept.registration_id, challenge, instant);
+        }
+    }
+
+    fn hold(&self, scope: &IdScope, id: &RegistrationId, challenge: Challenge, now: Instant) -> bool {
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         let name = (scope.clone(), id.key().to_owned());
         if out.len() >= self.most && !out.contains_key(&name) {
@@ -62,21 +116,34 @@ impl Challenges {
                 return false;
             }
         }
-        let Ok(key) = SymmetricKey::of_bytes(Zeroizing::new(key.to_vec())) else { return false };
         let challenges = out.entry(name).or_default();
-        challenges.insert(0, Challenge { chip, key, until: now + self.lasts, spent: false });
+        challenges.insert(0, challenge);
         challenges.truncate(MOST_A_DEVICE);
         true
     }
 
+    /// How long one lasts.
+    pub fn lasts(&self) -> Duration {
+        self.lasts
+    }
+
     /// The TPM whose challenge the token answers, if it does.
     pub fn answered(&self, scope: &IdScope, id: &RegistrationId, token: &SasToken, now: Instant) -> Option<Arc<Chip>> {
+        self.current(scope, id, token, now).map(|known| known.chip)
+    }
+
+    /// Which challenge the token answers, if it does.
+    pub fn name(&self, scope: &IdScope, id: &RegistrationId, token: &SasToken, now: Instant) -> Option<TrackingId> {
+        self.current(scope, id, token, now).map(|known| known.name)
+    }
+
+    fn current(&self, scope: &IdScope, id: &RegistrationId, token: &SasToken, now: Instant) -> Option<Challenge> {
         let known = {
             let out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
             out.get(&(scope.clone(), id.key().to_owned())).cloned()
         };
         let mut current = known.into_iter().flatten().filter(|known| known.until > now);
-        current.find(|known| known.key.has_signed(token)).map(|known| known.chip)
+        current.find(|known| known.key.has_signed(token))
     }
 
     /// Begins a registration with the answer to a challenge: true once. Polls of it carry the answer on.
@@ -89,6 +156,44 @@ impl Challenges {
             None => false,
         }
     }
+}
+
+impl KeptChallenge {
+    /// Seals a challenge for the store.
+    pub fn seal(
+        name: TrackingId,
+        (scope, id): (&IdScope, &RegistrationId),
+        chip: &Chip,
+        key: &[u8; 32],
+        until: Timestamp,
+        (sealing, nonce): (&SealingKey, [u8; 12]),
+    ) -> Self {
+        Self {
+            name,
+            scope: scope.clone(),
+            registration_id: id.clone(),
+            endorsement: chip.endorsement.as_bytes().to_vec(),
+            storage_root: chip.storage_root.as_bytes().to_vec(),
+            certificate: chip.certificate.as_ref().map(|certificate| certificate.der().to_vec()),
+            key: sealing.seal(key, &place(name, scope, id), nonce),
+            until,
+            spent: false,
+        }
+    }
+
+    fn open(&self, sealing: &SealingKey) -> Option<(Arc<Chip>, SymmetricKey)> {
+        let key = sealing.open(&self.key, &place(self.name, &self.scope, &self.registration_id)).ok()?;
+        let chip = Chip {
+            endorsement: PublicArea::parse(&self.endorsement).ok()?,
+            storage_root: PublicArea::parse(&self.storage_root).ok()?,
+            certificate: self.certificate.as_deref().map(EndorsementCertificate::parse).transpose().ok()?,
+        };
+        Some((Arc::new(chip), SymmetricKey::of_bytes(key).ok()?))
+    }
+}
+
+fn place(name: TrackingId, scope: &IdScope, id: &RegistrationId) -> String {
+    format!("challenge\0{name}\0{scope}\0{}", id.key())
 }
 
 /// Challenges that are out for one device.
@@ -105,8 +210,9 @@ mod tests {
         let (scope, now) = ("0ne1".parse().unwrap(), clock::instant());
         let area = PublicArea::parse(&super::super::tests::storage_key()).unwrap();
         let chip = Arc::new(Chip { endorsement: area.clone(), storage_root: area, certificate: None });
-        let keep =
-            |id: &str, key: u8, now| challenges.keep(&scope, &id.parse().unwrap(), Arc::clone(&chip), &[key; 32], now);
+        let keep = |id: &str, key: u8, now| {
+            challenges.keep(name(key), (&scope, &id.parse().unwrap()), Arc::clone(&chip), &[key; 32], now)
+        };
         let token = |key: u8| {
             let key = SymmetricKey::of_bytes(Zeroizing::new(vec![key; 32])).unwrap();
             super::super::tests::token(&key)
@@ -126,5 +232,39 @@ mod tests {
         let later = now + Duration::from_secs(60);
         assert!(!answers("a", 4, later), "over");
         assert!(keep("c", 3, later), "what is over makes room");
+    }
+
+    #[test]
+    fn what_was_kept_is_taken_up_again_with_the_time_that_is_left() {
+        let (scope, id): (IdScope, RegistrationId) = ("0ne1".parse().unwrap(), "a".parse().unwrap());
+        let area = PublicArea::parse(&super::super::tests::storage_key()).unwrap();
+        let chip = Chip { endorsement: area.clone(), storage_root: area, certificate: None };
+        let (sealing, other) = (SealingKey::new(&[1; 32]).unwrap(), SealingKey::new(&[2; 32]).unwrap());
+        let kept = |key: u8, until, sealing| {
+            let until = Timestamp::from_millis(until);
+            KeptChallenge::seal(name(key), (&scope, &id), &chip, &[key; 32], until, (sealing, [key; 12]))
+        };
+        let spent = KeptChallenge { spent: true, ..kept(2, 60_000, &sealing) };
+        let mut moved = kept(5, 60_000, &sealing);
+        moved.registration_id = "b".parse().unwrap();
+        let all = vec![kept(1, 5_000, &sealing), moved, kept(4, 60_000, &other), spent, kept(3, 20_000, &sealing)];
+        let (challenges, now) = (Challenges::new(Duration::from_secs(60), 9), clock::instant());
+        challenges.take_up(all, &sealing, (Timestamp::from_millis(10_000), now));
+        let token = |key: u8| {
+            let key = SymmetricKey::of_bytes(Zeroizing::new(vec![key; 32])).unwrap();
+            super::super::tests::token(&key)
+        };
+        let known = |key, now| challenges.name(&scope, &id, &token(key), now);
+        assert_eq!([1, 2, 3, 4, 5].map(|key| known(key, now).is_some()), [false, true, true, false, false]);
+        assert_eq!(known(3, now), Some(name(3)));
+        assert_eq!(challenges.answered(&scope, &id, &token(3), now), Some(Arc::new(chip.clone())));
+        let later = now + Duration::from_secs(10);
+        assert_eq!((known(2, later).is_some(), known(3, later)), (true, None), "each has its own time");
+        assert!(!challenges.spend(&scope, &id, &token(2), now), "which was spent before");
+        assert!(challenges.spend(&scope, &id, &token(3), now));
+    }
+
+    fn name(number: u8) -> TrackingId {
+        TrackingId::new(Timestamp::from_millis(number.into()), [number; 10])
     }
 }

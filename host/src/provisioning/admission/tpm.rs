@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Evidential, Proven, Shown};
 use crate::attestation::symmetric_key::SasToken;
-use crate::attestation::tpm::challenge::Chip;
+use crate::attestation::tpm::challenge::{Chip, KeptChallenge};
 use crate::attestation::tpm::{self, PublicArea};
 use crate::attestation::x509::VerifyPolicy;
 use crate::attestation::x509::endorsement::EndorsementCertificate;
@@ -44,7 +44,7 @@ pub(super) async fn prove(
         let answered = service.challenges.answered(&request.scope, id, token, clock::instant());
         answered.is_some_and(|known| !expired && known == *chip)
     });
-    if answered { Ok(proven?) } else { Err(challenge(service, request, chip)) }
+    if answered { Ok(proven?) } else { Err(challenge(service, request, chip).await) }
 }
 
 /// Whether the enrollment names this TPM.
@@ -173,16 +173,22 @@ fn other(individual: &Individual, demands: &'static str) -> Cause {
     Cause::OtherMechanism { enrollment, demands, shown: "the keys of a TPM" }
 }
 
-pub(super) fn challenge(service: &Service, request: &Request, chip: &Arc<Chip>) -> RegisterError {
+/// Wraps a key for the TPM. It is on disk before the device is told.
+pub(super) async fn challenge(service: &Service, request: &Request, chip: &Arc<Chip>) -> RegisterError {
     let key = zeroize::Zeroizing::new(service.ambient.random::<32>());
     let blob = match tpm::hmac_key_blob(&chip.endorsement, &chip.storage_root, &key, &service.ambient) {
         Ok(blob) => blob,
         Err(error) => return Cause::UnusableTpm(error.to_string()).into(),
     };
-    let (scope, id) = (&request.scope, &request.registration_id);
-    if service.challenges.keep(scope, id, Arc::clone(chip), &key, clock::instant()) {
-        RegisterError::Challenged(Box::new(blob))
-    } else {
-        RegisterError::Busy
+    let (name, device) = (request.tracking_id, (&request.scope, &request.registration_id));
+    if !service.challenges.keep(name, device, Arc::clone(chip), &key, clock::instant()) {
+        return RegisterError::Busy;
+    }
+    let until = request.received_at.plus(service.challenges.lasts());
+    let sealing = (&service.sealing, service.ambient.random());
+    let kept = KeptChallenge::seal(name, device, chip, &key, until, sealing);
+    match service.store.keep_challenge(kept, request.received_at).await {
+        Ok(()) => RegisterError::Challenged(Box::new(blob)),
+        Err(error) => error.into(),
     }
 }

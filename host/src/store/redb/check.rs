@@ -12,10 +12,11 @@ use serde::de::DeserializeOwned;
 use super::codec::{self, group_keys, key};
 use super::enrollments::Claims;
 use super::tables::{
-    self, BOUND_KEYS, CERTIFICATES, CONTENT, DECISIONS, Definition, GROUP_COUNTS, GROUPS, HUB_LOADS, INDIVIDUALS,
-    OTHERS, PLUGIN_USES, RECORD_COUNTS, RECORDS, REGISTRATIONS,
+    self, BOUND_KEYS, CERTIFICATES, CHALLENGES, CONTENT, DECISIONS, Definition, GROUP_COUNTS, GROUPS, HUB_LOADS,
+    INDIVIDUALS, OTHERS, PLUGIN_USES, RECORD_COUNTS, RECORDS, REGISTRATIONS,
 };
 use super::{View, unreadable};
+use crate::attestation::tpm::challenge::KeptChallenge;
 use crate::enrollment::{EnrollmentRef, Group, Individual};
 use crate::ledger::Entry;
 use crate::names::{Digest, IdScope};
@@ -46,6 +47,7 @@ pub(super) fn check(view: &View) -> Result<Vec<Finding>, StoreError> {
     enrollments(view, &mut findings)?;
     contents(view, &mut findings)?;
     each::<Entry>(view, OTHERS, "ledger entry", |_, _| Ok(()))?;
+    each::<KeptChallenge>(view, CHALLENGES, "challenge", |_, _| Ok(()))?;
     Ok(findings)
 }
 

@@ -11,7 +11,7 @@ use redb::{Database, DatabaseError, ReadableDatabase, StorageBackend, TableHandl
 use super::StoreSettings;
 use super::engine::story;
 use super::registrations;
-use super::tables::{self, BOUND_KEYS, Kept, META, Tables};
+use super::tables::{self, BOUND_KEYS, CHALLENGES, Definition, Kept, META, Tables};
 use crate::store::StoreError;
 
 /// Opens a file, or makes it, readable by its owner only.
@@ -97,15 +97,16 @@ fn prepare(database: &Database) -> Result<(), String> {
 /// Adds what a file lacks that an earlier version of this format wrote.
 fn bring_up(database: &Database) -> Result<(), String> {
     let view = database.begin_read().map_err(|e| e.to_string())?;
-    let mut names = view.list_tables().map_err(|e| e.to_string())?;
-    if names.any(|table| table.name() == BOUND_KEYS.name()) {
+    let names: Vec<_> = view.list_tables().map_err(|e| e.to_string())?.map(|table| table.name().to_owned()).collect();
+    let has = |table: Definition| names.iter().any(|name| name == table.name());
+    if has(BOUND_KEYS) && has(CHALLENGES) {
         return Ok(());
     }
     let mut transaction = database.begin_write().map_err(|e| e.to_string())?;
     transaction.set_two_phase_commit(true);
     transaction.set_quick_repair(true);
     Tables::open(&transaction, Kept::default())
-        .and_then(|mut tables| registrations::bind_all(&mut tables))
+        .and_then(|mut tables| if has(BOUND_KEYS) { Ok(()) } else { registrations::bind_all(&mut tables) })
         .map_err(|e| e.to_string())?;
     transaction.commit().map_err(|e| e.to_string())
 }

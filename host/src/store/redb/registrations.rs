@@ -3,11 +3,11 @@
 //! A hub's count and a group's are rows that change in the transaction that changes the registration they count, so
 //! that they are right after every crash and never have to be counted again.
 
-use super::View;
 use super::codec::{self, group_keys, key};
 use super::engine::Write;
 use super::listing;
 use super::tables::{self, BOUND_KEYS, GROUP_COUNTS, REGISTRATIONS, Rows, Tables};
+use super::{View, challenges};
 use crate::enrollment::EnrollmentRef;
 use crate::hub::{Hub, HubState};
 use crate::names::{Digest, HubName, IdScope, RegistrationId, TrackingId};
@@ -51,6 +51,7 @@ pub(super) struct Commit {
     registration: Registration,
     expected: Option<Version>,
     record: Option<ManufacturingRecord>,
+    answered: Option<TrackingId>,
     decision: TrackingId,
     /// Encoded before the job queues: an entry is large, and the writer has more to do.
     entry: Vec<u8>,
@@ -63,6 +64,7 @@ impl Commit {
             registration: commit.registration,
             expected: commit.expected,
             record: commit.record,
+            answered: commit.answered,
             decision: commit.entry.tracking_id,
             entry: codec::encode(&commit.entry)?,
         })
@@ -99,6 +101,9 @@ impl Write for Commit {
         }
         recount(tables, &self.scope, current.as_ref(), Some(&next))?;
         bind(tables, &self.scope, current.as_ref(), Some(&next))?;
+        if let Some(challenge) = self.answered {
+            challenges::spend(tables, challenge)?;
+        }
         next.earlier = keep_decisions(tables, current, next.decision)?;
         tables.registrations.put(&key, &next)?;
         tables.decisions.put_encoded(self.decision.as_bytes(), &self.entry)?;

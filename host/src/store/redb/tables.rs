@@ -175,6 +175,8 @@ tables! {
     REGISTRATIONS registrations "registration";
     /// Scope, SHA-256 of a key → the registration id that belongs to it.
     BOUND_KEYS bound_keys "binding of a key";
+    /// Tracking id of the request that asked → challenge of a TPM.
+    CHALLENGES challenges "challenge";
     /// Scope, hub → how many registrations name it, be it linked or not.
     HUB_LOADS hub_loads "count of a hub";
     /// Scope, group path → how many devices are there or below.

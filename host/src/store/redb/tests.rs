@@ -41,7 +41,7 @@ async fn a_file_of_a_newer_format_is_refused_and_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_file_from_before_keys_were_bound_is_brought_up_when_it_is_opened() {
+async fn a_file_from_before_there_were_these_tables_is_brought_up_when_it_is_opened() {
     let (store, folder) = open();
     let store: make::Shared = Arc::new(store);
     make::link(&store, &[("a.example", 9)]).await;
@@ -51,11 +51,13 @@ async fn a_file_from_before_keys_were_bound_is_brought_up_when_it_is_opened() {
     let database = Database::open(&path).unwrap();
     let transaction = database.begin_write().unwrap();
     assert!(transaction.delete_table(tables::BOUND_KEYS).unwrap());
+    assert!(transaction.delete_table(tables::CHALLENGES).unwrap());
     transaction.commit().unwrap();
     drop(database);
     let store = RedbStore::open(&path, settings()).unwrap();
     let owner = store.device_of_key(&make::scope(), placed.key_identity.unwrap()).await.unwrap();
     assert_eq!(owner, Some(placed.registration_id));
+    assert_eq!(store.challenges().await.unwrap(), []);
 }
 
 #[test]

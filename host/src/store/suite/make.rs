@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::attestation::tpm::challenge::KeptChallenge;
 use crate::attestation::x509::revocation::RevocationRules;
 use crate::clock::Timestamp;
 use crate::enrollment::{
@@ -14,6 +15,7 @@ use crate::ledger::{Entry, EntryKind};
 use crate::names::{Digest, IdScope, TrackingId};
 use crate::registration::{Assignment, Outcome, Registration, Substatus, Version};
 use crate::registry::{Evidence, ManufacturingRecord, RecordState};
+use crate::secret::sealing::SealingKey;
 use crate::store::{CommitOutcome, ImportBatch, Precondition, PutOutcome, RegistrationCommit, Store};
 
 pub(crate) type Shared = Arc<dyn Store>;
@@ -104,7 +106,7 @@ pub(crate) fn commit_of(registration: Registration, generation: u64) -> Registra
     let mut entry = refusal(1);
     entry.tracking_id = registration.decision;
     entry.registration_id = registration.registration_id.to_string();
-    RegistrationCommit { scope: scope(), registration, expected, record: None, entry }
+    RegistrationCommit { scope: scope(), registration, expected, record: None, answered: None, entry }
 }
 
 /// Puts a device on a hub, whatever was there before; it must succeed.
@@ -124,6 +126,21 @@ pub(crate) async fn try_place(store: &Shared, id: &str, hub: Option<&str>, path:
 pub(crate) async fn group_count(store: &Shared, path: &[&str]) -> u64 {
     let path: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();
     store.group_count(&scope(), &path).await.unwrap()
+}
+
+/// A challenge that is out until so many milliseconds.
+pub(crate) fn challenge(number: u64, until: u64) -> KeptChallenge {
+    KeptChallenge {
+        name: tracking(number),
+        scope: scope(),
+        registration_id: "pump-1".parse().unwrap(),
+        endorsement: vec![1; 300],
+        storage_root: vec![2; 300],
+        certificate: Some(vec![3; 900]),
+        key: SealingKey::new(&[4; 32]).unwrap().seal(&[5; 32], "a place", [6; 12]),
+        until: Timestamp::from_millis(until),
+        spent: false,
+    }
 }
 
 pub(crate) fn record(id: &str, manufacturer: &str, model: &str) -> ManufacturingRecord {

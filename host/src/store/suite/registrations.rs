@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::make::{
-    Shared, assigned, batch, commit_of, group_count, hub, link, place, record, registration, scope, tracking, try_place,
+    Shared, assigned, batch, challenge, commit_of, group_count, hub, link, place, record, registration, scope,
+    tracking, try_place,
 };
+use crate::attestation::tpm::challenge::KeptChallenge;
 use crate::clock::Timestamp;
 use crate::hub::HubState;
 use crate::names::Digest;
@@ -276,4 +278,33 @@ pub(crate) async fn scopes_do_not_see_each_other(store: Shared) {
         };
         assert_eq!(store.commit_registration(elsewhere).await.unwrap(), CommitOutcome::NoRoom);
     }
+}
+
+pub(crate) async fn a_challenge_is_spent_with_the_registration_that_its_answer_began(store: Shared) {
+    link(&store, &[("a.example", 1)]).await;
+    for number in [2, 3] {
+        store.keep_challenge(challenge(number, 100), Timestamp::from_millis(0)).await.unwrap();
+    }
+    let spent = |kept: Vec<KeptChallenge>| kept.into_iter().map(|kept| (kept.name, kept.spent)).collect::<Vec<_>>();
+    let answered = |id: &str, challenge| {
+        let commit = commit_of(registration(id, Some("a.example"), &[]), 0);
+        store.commit_registration(RegistrationCommit { answered: Some(challenge), ..commit })
+    };
+    assert!(matches!(answered("pump-1", tracking(2)).await.unwrap(), CommitOutcome::Committed(_)));
+    assert_eq!(spent(store.challenges().await.unwrap()), [(tracking(2), true), (tracking(3), false)]);
+    assert_eq!(answered("pump-2", tracking(3)).await.unwrap(), CommitOutcome::NoRoom);
+    assert_eq!(spent(store.challenges().await.unwrap()), [(tracking(2), true), (tracking(3), false)]);
+}
+
+pub(crate) async fn challenges_that_are_over_make_room(store: Shared) {
+    for number in 1..=9 {
+        store.keep_challenge(challenge(number, number), Timestamp::from_millis(0)).await.unwrap();
+    }
+    assert_eq!(store.challenges().await.unwrap().len(), 9);
+    let now = Timestamp::from_millis(7);
+    for number in [10, 11] {
+        store.keep_challenge(challenge(number, 99), now).await.unwrap();
+    }
+    let left: Vec<_> = store.challenges().await.unwrap().into_iter().map(|kept| kept.name).collect();
+    assert_eq!(left, [8, 9, 10, 11].map(tracking));
 }
