@@ -97,6 +97,7 @@ pub struct IssuedCertificate {
     /// The operation in which it was issued: its answers carry the certificate.
     pub operation: OperationId,
     /// DER.
+    #[serde(with = "serde_bytes")]
     pub der: Vec<u8>,
     /// Its number.
     pub serial: SerialNumber,

@@ -55,6 +55,7 @@ pub enum IndividualAttestation {
     /// By its TPM, which holds this endorsement key: a `TPM2B_PUBLIC`.
     Tpm {
         /// The key.
+        #[serde(with = "serde_bytes")]
         endorsement_key: Vec<u8>,
     },
     /// By a username and a password.
@@ -128,6 +129,7 @@ pub struct CertificatePin {
     /// SHA-256 of the DER.
     pub sha256: Digest,
     /// The DER, when it was given and not only its digest.
+    #[serde(with = "serde_bytes", default)]
     pub der: Option<Vec<u8>>,
 }
 
@@ -137,6 +139,7 @@ pub struct CertificateAuthority {
     /// Its name.
     pub name: CaName,
     /// The certificate.
+    #[serde(with = "serde_bytes")]
     pub der: Vec<u8>,
     /// Whether possession of its key has been proven.
     pub verified: bool,
@@ -147,7 +150,7 @@ pub struct CertificateAuthority {
     /// When it last changed.
     pub updated_at: Timestamp,
     /// Its revocation list, DER.
-    #[serde(default)]
+    #[serde(with = "serde_bytes", default)]
     pub crl: Option<Vec<u8>>,
     /// What else is said of the certificates that it issued.
     #[serde(default)]

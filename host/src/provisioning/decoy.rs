@@ -34,7 +34,7 @@ impl Decoy {
         let sealing = SealingKey::new(&ambient.random::<32>()).ok()?;
         let keys = [SymmetricKey::generate(ambient.random()), SymmetricKey::generate(ambient.random())];
         let sealed = SealedKeys::seal(&keys, &owner, &scope, &sealing, ambient);
-        let certificate = vec![0; 500];
+        let certificate = ambient.random::<500>().to_vec();
         let pinned = IndividualAttestation::X509 {
             primary: CertificatePin { sha256: Digest::of(&certificate), der: Some(certificate) },
             secondary: None,

@@ -2,6 +2,7 @@
 //! under the tracking id that the device got.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use super::cause::Cause;
 use super::throttle::TooOften;
@@ -13,13 +14,14 @@ use crate::names::{IdScope, NameError};
 use crate::service::Service;
 use crate::store::StoreError;
 
-/// Tells the operator why a device was refused: in the log at once, in the ledger soon, and neither before the device has
-/// its answer: a longer text must not make a longer wait. A flood of refusals is logged in full and kept as far as the
-/// store keeps up with it; what strangers can cause, only so much of.
+/// Tells the operator why a device was refused, in the log and in the ledger, when the device has its answer: neither a longer
+/// text nor a write may make a longer wait, nor take the core on which the answer is written. A flood of refusals is logged
+/// in full and kept as far as the store keeps up with it; what strangers can cause, only so much of.
 pub(super) fn report(service: &Arc<Service>, request: &Request, cause: &Cause) {
     service.metrics.refused(cause.code());
     let (service, cause, entry) = (Arc::clone(service), cause.clone(), under_way::entry_of(request));
     tokio::spawn(async move {
+        tokio::time::sleep(ANSWERED).await;
         tracing::warn!(
             tracking_id = %entry.tracking_id, scope = entry.scope.as_ref().map(IdScope::as_str),
             registration_id = entry.registration_id, source = entry.source, cause = cause.code(), "refused: {cause}"
@@ -36,6 +38,9 @@ pub(super) fn report(service: &Arc<Service>, request: &Request, cause: &Cause) {
         }
     });
 }
+
+/// By then a device has its answer.
+const ANSWERED: Duration = Duration::from_millis(20);
 
 /// Why a request got no result.
 #[derive(Debug, thiserror::Error)]

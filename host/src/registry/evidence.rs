@@ -27,7 +27,7 @@ pub struct Evidence {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endorsement_key_sha256: Option<Digest>,
     /// The certificate of the TPM's endorsement key, DER: for devices that do not send it. It is judged, not compared.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "serde_bytes", default, skip_serializing_if = "Option::is_none")]
     pub endorsement_certificate: Option<Vec<u8>>,
     /// The identity provider whose token it is (`iss`).
     #[serde(default, skip_serializing_if = "Option::is_none")]

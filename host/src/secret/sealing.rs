@@ -28,7 +28,7 @@ type KeyName = [u8; 4];
 pub struct Sealed {
     key: KeyName,
     nonce: [u8; NONCE_LEN],
-    #[serde(with = "serde_bytes_vec")]
+    #[serde(with = "serde_bytes")]
     ciphertext: Vec<u8>,
 }
 
@@ -118,39 +118,6 @@ impl fmt::Debug for Sealed {
 
 fn hex(name: &KeyName) -> String {
     name.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Bytes as bytes: MessagePack knows them, and a list of numbers is twice as long.
-mod serde_bytes_vec {
-    use std::fmt;
-
-    use serde::de::{SeqAccess, Visitor};
-    use serde::{Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(bytes)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        struct Bytes;
-        impl<'de> Visitor<'de> for Bytes {
-            type Value = Vec<u8>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("bytes")
-            }
-            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
-                Ok(bytes.to_vec())
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut bytes: A) -> Result<Vec<u8>, A::Error> {
-                let mut all = Vec::new();
-                while let Some(byte) = bytes.next_element()? {
-                    all.push(byte);
-                }
-                Ok(all)
-            }
-        }
-        deserializer.deserialize_bytes(Bytes)
-    }
 }
 
 #[cfg(test)]

@@ -62,10 +62,13 @@ pub struct KeptChallenge {
     /// The device.
     pub registration_id: RegistrationId,
     /// The endorsement key: a `TPMT_PUBLIC` with or without its size, as the device has sent it.
+    #[serde(with = "serde_bytes")]
     pub endorsement: Vec<u8>,
     /// The storage root key, as well.
+    #[serde(with = "serde_bytes")]
     pub storage_root: Vec<u8>,
     /// The certificate of the endorsement key that the device has sent along, in DER.
+    #[serde(with = "serde_bytes", default)]
     pub certificate: Option<Vec<u8>>,
     /// The key that is wrapped: 32 bytes, sealed.
     pub key: Sealed,

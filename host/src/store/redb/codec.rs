@@ -82,3 +82,33 @@ const VERSION: u8 = 1;
 const SEPARATOR: u8 = 0;
 /// Most values fit without growing.
 const USUAL_SIZE: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Serialize)]
+    struct Before {
+        der: Option<Vec<u8>>,
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Now {
+        #[serde(with = "serde_bytes", default)]
+        der: Option<Vec<u8>>,
+    }
+
+    #[test]
+    fn bytes_are_kept_as_bytes_and_read_where_they_were_kept_as_numbers() {
+        let bytes = vec![255; 100];
+        for der in [Some(bytes), None] {
+            let (before, now) =
+                (encode(&Before { der: der.clone() }).unwrap(), encode(&Now { der: der.clone() }).unwrap());
+            assert!(now.len() <= before.len() && now.len() < 120, "{} for {}", now.len(), before.len());
+            assert_eq!(decode::<Now>("thing", &before).unwrap(), Now { der: der.clone() });
+            assert_eq!(decode::<Now>("thing", &now).unwrap(), Now { der });
+        }
+    }
+}
