@@ -120,7 +120,8 @@ pub trait Store: Send + Sync + 'static {
 
     // Individual enrollments: many, so looked up one by one.
 
-    /// The individual enrollment of an id.
+    /// The individual enrollment of an id. It takes as long to find that there is none, as far as others stand there: the time
+    /// must not tell a stranger whether an id is known.
     async fn individual(&self, scope: &IdScope, id: &RegistrationId) -> Result<Option<Individual>, StoreError>;
 
     /// Individual enrollments in the order of their ids.

@@ -68,7 +68,8 @@ macro_rules! store_suite {
                 a_removed_enrollment_gives_its_certificates_back
                 an_authority_belongs_to_one_group
                 a_certificate_is_one_whether_it_is_named_or_pinned
-                individuals_are_listed_in_pages;
+                individuals_are_listed_in_pages
+                an_individual_is_found_among_its_neighbours;
             catalogue:
                 the_catalogue_is_loaded_as_it_was_put
                 every_change_counts_the_revision_up

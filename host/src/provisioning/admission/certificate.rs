@@ -6,7 +6,7 @@ use super::{Evidential, Proven, Shown};
 use crate::attestation::x509::revocation::not_revoked;
 use crate::attestation::x509::{self, PresentedChain, VerifyPolicy};
 use crate::catalogue::ScopeCatalogue;
-use crate::enrollment::selection::{self, Selected, SelectionError};
+use crate::enrollment::selection::{self, Selected};
 use crate::enrollment::{EnrollmentRef, ExpiredCertificates, IndividualAttestation};
 use crate::names::Digest;
 use crate::policy::call::{Attestation, Label};
@@ -21,11 +21,7 @@ pub(super) async fn prove(
     scope: &ScopeCatalogue,
     chain: &PresentedChain,
 ) -> Result<Proven, RegisterError> {
-    let selected = selection::select(&*service.store, scope, &request.registration_id, chain).await;
-    if let Err(SelectionError::Refused(_)) = &selected {
-        service.decoy.read_pinned();
-    }
-    let selected = selected?;
+    let selected = selection::select(&*service.store, scope, &request.registration_id, chain).await?;
     let pinned_here = matches!(&selected, Selected::Individual(_));
     let waived = expiry_is_waived(service, request, &selected, chain).await?;
     let proven = match attest(service, request, scope, selected, chain, waived) {

@@ -12,8 +12,8 @@ use crate::clock;
 use crate::enrollment::{EnrollmentRef, Individual, IndividualAttestation};
 use crate::names::Digest;
 use crate::policy::call::{Attestation, Label};
+use crate::provisioning::Request;
 use crate::provisioning::refusal::{Cause, RegisterError};
-use crate::provisioning::{Credential, Request};
 use crate::service::Service;
 
 /// Finds the enrollment, and compares.
@@ -35,7 +35,6 @@ pub(super) async fn prove(
     let known = kept.as_ref().map(|(_, hash)| hash);
     let same = is_of(service, request, known, said).await?;
     let Some(individual) = individual else {
-        service.decoy.read_shared();
         return Err(Cause::NotEnrolledByPassword(id.clone()).into());
     };
     let enrollment = EnrollmentRef::Individual(individual.registration_id.clone());
@@ -53,12 +52,10 @@ pub(super) async fn prove(
     Ok(proven(request, scope, individual, enrollment, username))
 }
 
-/// The work of [`prove`] for an id scope that is not there.
-/// The same answer too when it is tried too often.
-pub(super) async fn pretend(service: &Service, request: &Request) -> Result<(), RegisterError> {
-    let Credential::Basic(said) = &request.credential else { return Ok(()) };
+/// The work of [`prove`] for an id scope that is not there; also the same answer when it is tried too often.
+pub(super) async fn pretend(service: &Service, request: &Request, said: &BasicCredential) -> Result<(), RegisterError> {
     if service.config.passwords.enabled {
-        service.decoy.read_shared();
+        service.store.individual(&service.config.server.scope, &request.registration_id).await?;
         // Nobody looks at what comes of the comparison.
         is_of(service, request, None, said).await?;
     }

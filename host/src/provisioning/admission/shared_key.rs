@@ -13,8 +13,8 @@ use crate::clock;
 use crate::enrollment::{EnrollmentRef, Individual, IndividualAttestation};
 use crate::names::Digest;
 use crate::policy::call::Attestation;
+use crate::provisioning::Request;
 use crate::provisioning::refusal::{Cause, RegisterError};
-use crate::provisioning::{Credential, Request};
 use crate::service::Service;
 
 /// Finds the enrollment that counts, and has one of its keys have signed the token.
@@ -48,22 +48,24 @@ pub(super) async fn prove(
         (Some(individual), _) => of_individual(request, scope, individual, own)?,
         (None, Some(group)) => of_group(request, &group)?,
         (None, None) => {
-            service.decoy.read_shared();
             return Err(Cause::NotEnrolledByKey(id.clone()).into());
         }
     };
     Ok(proven)
 }
 
-/// The work of [`prove`] for an id scope that is not there.
-pub(super) fn pretend(service: &Service, request: &Request) {
-    let Credential::SharedKey(token) = &request.credential else { return };
-    if let Some(scope) = service.scope(&service.config.server.scope) {
-        signer(&scope, request, token);
-    }
-    service.decoy.read_shared();
+/// The work of [`prove`], in a scope that the token does not name.
+pub(super) async fn pretend(
+    service: &Service,
+    request: &Request,
+    scope: &ScopeCatalogue,
+    token: &SasToken,
+) -> Result<(), RegisterError> {
+    signer(scope, request, token);
+    service.store.individual(&scope.scope, &request.registration_id).await?;
     // Nobody looks at what comes of it.
     let _ = own_key_has_signed(service, request, None, token);
+    Ok(())
 }
 
 /// A clock may be a little behind.

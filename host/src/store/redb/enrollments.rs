@@ -4,12 +4,12 @@
 //! certificate and each named authority is a row of its own that says whose it is. Which plugins an enrollment uses
 //! is kept the same way, so that none is removed under it.
 
-use super::View;
 use super::catalogue::{bump, revised};
 use super::codec::{self, key, pair};
 use super::engine::Write;
 use super::listing;
 use super::tables::{self, CERTIFICATES, INDIVIDUALS, Tables};
+use super::{View, unreadable};
 use crate::enrollment::{
     Allocation, CertificateAuthority, CertificatePin, EnrollmentRef, Group, GroupAttestation, Individual,
     IndividualAttestation,
@@ -17,10 +17,18 @@ use crate::enrollment::{
 use crate::names::{Digest, GroupId, IdScope, ManufacturerId, RegistrationId};
 use crate::store::{DeleteOutcome, Listing, Page, Precondition, PutOutcome, StoreError};
 
-/// The individual enrollment of an id.
+/// The individual enrollment of an id. For an id that has none, one that stands beside it is read all the same.
 pub(super) fn individual(view: &View, scope: &IdScope, id: &RegistrationId) -> Result<Option<Individual>, StoreError> {
     let table = view.table(INDIVIDUALS)?;
-    tables::get(&table, "individual enrollment", &key(scope, id.key()))
+    let (first, own, end) = (key(scope, ""), key(scope, id.key()), codec::end_of(scope));
+    let mut before = table.range(first.as_slice()..=own.as_slice()).map_err(unreadable)?;
+    let found = match before.next_back() {
+        Some(row) => Some(row),
+        None => table.range(own.as_slice()..end.as_slice()).map_err(unreadable)?.next(),
+    };
+    let Some((_, row)) = found.transpose().map_err(unreadable)? else { return Ok(None) };
+    let individual: Individual = codec::decode("individual enrollment", row.value())?;
+    Ok((individual.registration_id == *id).then_some(individual))
 }
 
 /// A page of individual enrollments.

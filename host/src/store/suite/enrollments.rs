@@ -110,3 +110,18 @@ pub(crate) async fn individuals_are_listed_in_pages(store: Shared) {
 async fn owner(store: &Shared, certificate: &str) -> Option<EnrollmentRef> {
     store.enrollment_of_certificate(&scope(), Digest::of(certificate.as_bytes())).await.unwrap()
 }
+
+pub(crate) async fn an_individual_is_found_among_its_neighbours(store: Shared) {
+    let (other, any) = ("0ne00000002".parse().unwrap(), Precondition::Any);
+    for id in ["b", "bb", "d"] {
+        store.put_individual(&scope(), individual(id, "1", id, None), any.clone()).await.unwrap();
+    }
+    store.put_individual(&other, individual("c", "1", "c", None), any).await.unwrap();
+    for (scope, there) in [(scope(), "b bb d"), (other, "c"), ("0ne00000000".parse().unwrap(), "")] {
+        for id in ["a", "b", "ba", "bb", "bbb", "c", "d", "e"] {
+            let found = store.individual(&scope, &id.parse().unwrap()).await.unwrap();
+            let found = found.map(|found| found.registration_id.to_string());
+            assert_eq!(found.as_deref(), there.split(' ').find(|there| *there == id), "{scope}");
+        }
+    }
+}
