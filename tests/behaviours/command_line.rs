@@ -12,6 +12,7 @@ use landfall::tls::make::Authority;
 use landfall_tests::world::tracking_id;
 use serde_json::Value;
 
+mod credentials;
 mod plugins;
 
 #[test]
@@ -227,19 +228,19 @@ impl Site {
     }
 
     /// Starts the server and waits until it takes connections.
-    pub(crate) fn serve(&self) -> Child {
+    pub(crate) fn serve(&self) -> Running {
         self.serve_with(&[], Stdio::inherit())
     }
 
     /// Serves with more words, and says what there is to say to somebody.
-    fn serve_with(&self, words: &[&str], out: Stdio) -> Child {
+    fn serve_with(&self, words: &[&str], out: Stdio) -> Running {
         let mut command = Command::new(PROGRAM);
         command.args(["serve", "--data"]).arg(&self.data).args(words);
-        let mut server = command.stdout(out).stderr(Stdio::piped()).spawn().unwrap();
+        let mut server = Running(command.stdout(out).stderr(Stdio::piped()).spawn().unwrap());
         for _ in 0..1_200 {
-            if let Some(status) = server.try_wait().unwrap() {
+            if let Some(status) = server.0.try_wait().unwrap() {
                 let mut said = String::new();
-                server.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+                server.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
                 panic!("the server ended ({status}): {said}");
             }
             if [self.devices, self.management].iter().all(|address| TcpStream::connect(address).is_ok()) {
@@ -247,7 +248,6 @@ impl Site {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        let _ = server.kill();
         panic!("the server takes no connections")
     }
 
@@ -295,8 +295,18 @@ impl Site {
     }
 }
 
+/// A server that runs. It ends with the test, however that ends: one that is left would keep the test's output open.
+pub(crate) struct Running(pub(crate) Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+    }
+}
+
 /// Ends a server as a system does, which must be a good end.
-pub(crate) fn stop(mut server: Child) {
+pub(crate) fn stop(mut server: Running) {
+    let Running(server) = &mut server;
     let told = Command::new("kill").args(["-TERM", &server.id().to_string()]).status().unwrap();
     assert!(told.success());
     let mut said = String::new();

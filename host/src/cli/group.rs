@@ -1,17 +1,17 @@
 //! `landfall group`.
 
-use std::path::{Path, PathBuf};
+mod credential;
 
-use clap::{Args, Subcommand, ValueEnum};
-use serde_json::{Value, json};
+use std::path::PathBuf;
 
-use super::ca::pem;
-use super::shared_key::{SharedKeyArgs, told};
+use clap::{ArgGroup, Args, Subcommand};
+use serde_json::Value;
+
+use self::credential::{CredentialArgs, WAYS};
+use super::shared_key::told;
 use super::terms::{PreconditionArgs, TermsArgs, json_or_file};
-use super::token::without_nulls;
 use super::{CliError, Common};
-use crate::attestation::x509::pem::{certificates_from, text_of};
-use crate::names::{CaName, DirectoryName, GroupId};
+use crate::names::GroupId;
 
 /// What can be done with enrollment groups.
 #[derive(Debug, Subcommand)]
@@ -38,6 +38,7 @@ pub(super) enum GroupCommand {
 
 /// What `group put` takes.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("way").required(true).args(WAYS))]
 #[command(after_help = "\
 Examples:
   landfall group put pumps --ca factory
@@ -45,56 +46,21 @@ Examples:
   landfall group put meters --symmetric-key
   landfall group put gateways --tpm-maker tpm-roots.pem --tpm-intermediates tpm-intermediates.pem
   landfall group put gateways --directory fleet --directory-group devices
+  landfall group put sensors --token-issuer https://login.example.com/tenant --token-audience urn:landfall
   landfall group put pumps --intermediate line3.pem --hub hub-eu.example.com --hub hub-us.example.com
   landfall group put pumps --file group.json --if-match ETAG")]
 pub(super) struct PutArgs {
     /// Its id.
     id: GroupId,
-    /// The uploaded authority that its devices' certificates chain up to.
-    #[arg(long, value_name = "NAME", required_unless_present_any = ["intermediate", "symmetric_key", "tpm_maker", "directory", "file"], conflicts_with = "symmetric_key")]
-    ca: Option<CaName>,
-    /// The authority's successor.
-    #[arg(long, value_name = "NAME", requires = "ca")]
-    secondary_ca: Option<CaName>,
-    /// An intermediate that its devices' certificates chain up to, PEM. Its own issuer must be an uploaded authority.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["ca", "symmetric_key"])]
-    intermediate: Option<PathBuf>,
-    /// The intermediate's successor.
-    #[arg(long, value_name = "FILE", requires = "intermediate")]
-    secondary_intermediate: Option<PathBuf>,
     #[command(flatten)]
-    shared_key: SharedKeyArgs,
-    /// Its devices prove themselves by TPMs of these makers: a file with their certificates that are trusted, PEM. The
-    /// manufacturing record of a device names its endorsement key.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["ca", "intermediate", "symmetric_key", "file"])]
-    tpm_maker: Option<PathBuf>,
-    /// Certificates that lead up to the makers', PEM.
-    #[arg(long, value_name = "FILE", requires = "tpm_maker")]
-    tpm_intermediates: Option<PathBuf>,
-    /// Its devices are accounts of this directory, by its name in the server's landfall.toml. They come with Kerberos tickets.
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["ca", "intermediate", "symmetric_key", "tpm_maker", "file"])]
-    directory: Option<DirectoryName>,
-    /// A group of the directory of which an account must be in one; can be given several times.
-    #[arg(long = "directory-group", value_name = "NAME", requires = "directory")]
-    directory_groups: Vec<String>,
-    /// What kind of account.
-    #[arg(long, value_name = "KIND", requires = "directory", default_value = "computers")]
-    accounts: AccountName,
+    credential: CredentialArgs,
     #[command(flatten)]
     terms: TermsArgs,
     /// The whole group as JSON, in place of the words above.
-    #[arg(long, value_name = "JSON", conflicts_with_all = ["ca", "intermediate", "symmetric_key"])]
+    #[arg(long, value_name = "JSON")]
     file: Option<PathBuf>,
     #[command(flatten)]
     precondition: PreconditionArgs,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum AccountName {
-    /// Computers, whose names end with $; the registration id is without it.
-    Computers,
-    /// All others.
-    Users,
 }
 
 /// Runs it.
@@ -138,43 +104,8 @@ impl PutArgs {
         if let Some(file) = &self.file {
             return json_or_file(&format!("@{}", file.display()), "");
         }
-        if let Some(keys) = self.shared_key.body()? {
-            return Ok(self.terms.body(("symmetricKey", keys))?.into());
-        }
-        if let Some(directory) = &self.directory {
-            let accounts = match self.accounts {
-                AccountName::Computers => "computers",
-                AccountName::Users => "users",
-            };
-            let rules = json!({ "name": directory, "accounts": accounts, "groups": self.directory_groups });
-            return Ok(self.terms.body(("directory", rules))?.into());
-        }
-        if let Some(roots) = &self.tpm_maker {
-            let intermediates = self.tpm_intermediates.as_deref().map(bundle).transpose()?;
-            let makers = without_nulls(json!({ "roots": bundle(roots)?, "intermediates": intermediates }));
-            return Ok(self.terms.body(("tpm", makers))?.into());
-        }
-        let x509 = match &self.intermediate {
-            Some(primary) => {
-                let secondary = self.secondary_intermediate.as_deref().map(pem).transpose()?;
-                let intermediates = without_nulls(json!({ "primary": pem(primary)?, "secondary": secondary }));
-                json!({ "intermediates": intermediates })
-            }
-            None => {
-                let authorities = without_nulls(json!({ "primary": self.ca, "secondary": self.secondary_ca }));
-                json!({ "authorities": authorities })
-            }
-        };
-        Ok(self.terms.body(("x509", x509))?.into())
+        Ok(self.terms.body(self.credential.member()?)?.into())
     }
-}
-
-/// The certificates of a file, each as PEM.
-fn bundle(path: &Path) -> Result<Vec<String>, CliError> {
-    let text = std::fs::read_to_string(path).map_err(|source| CliError::Read { path: path.to_owned(), source })?;
-    let certificates = certificates_from(&text);
-    let certificates = certificates.map_err(|error| CliError::Failed(format!("{}: {error}", path.display())))?;
-    Ok(certificates.iter().map(|der| text_of(der)).collect())
 }
 
 /// The second factor is never off silently.
