@@ -85,12 +85,21 @@ impl Issuers {
         // A token of a key that is known waits for nobody: old keys are renewed beside it, and an issuer that is away is no
         // affair of whoever has a good token.
         let known = slot.known();
-        if !known.has_key_for(token, self.fresh) && known.may_be_asked() {
-            let _asking = slot.asking.lock().await;
-            // Whoever waited here has the answer by now.
-            let known = slot.known();
-            if !known.has_key_for(token, self.fresh) && known.may_be_asked() {
-                slot.ask(rules, self.fresh).await;
+        if !known.has_key_for(token, self.fresh) {
+            if known.may_be_asked() {
+                let (slot, rules, token, fresh) = (Arc::clone(&slot), rules.clone(), token.clone(), self.fresh);
+                // Not in the request: it is asked for all, and whoever began it may hang up.
+                let asking = tokio::spawn(async move {
+                    let _asking = slot.asking.lock().await;
+                    let known = slot.known();
+                    if !known.has_key_for(&token, fresh) && known.may_be_asked() {
+                        slot.ask(&rules, fresh).await;
+                    }
+                });
+                drop(asking.await);
+            } else {
+                // While it is being asked for somebody else: whoever has waited has the answer.
+                drop(slot.asking.lock().await);
             }
         } else if known.is_old() && known.may_be_asked() {
             let (slot, rules, fresh) = (Arc::clone(&slot), rules.clone(), self.fresh);

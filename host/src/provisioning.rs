@@ -147,7 +147,12 @@ pub async fn register(
     wait: Duration,
 ) -> Result<(OperationId, Status), RegisterError> {
     let admitted = let_in(service, &request).await?;
-    admission::spend_challenge(service, &request).await?;
+    if let Err(error) = admission::spend_challenge(service, &request).await {
+        if let RegisterError::Refused(cause) = &error {
+            refusal::report(service, &request, cause);
+        }
+        return Err(error);
+    }
     if let Some(csr) = &request.csr {
         // After the proof: a stranger must not learn what an enrollment says.
         if admitted.terms.certificate_issuer.is_none() {

@@ -59,7 +59,7 @@ pub struct Service {
     /// What is compared where there is no password.
     pub password_of_nobody: PasswordHash,
     /// Bounds the passwords that are tried at once.
-    pub password_checks: Semaphore,
+    pub password_checks: Arc<Semaphore>,
     /// Keys of nobody.
     pub decoy: Decoy,
     /// What must not be lost.
@@ -119,7 +119,7 @@ impl Service {
         let service = Self {
             remembered,
             password_of_nobody,
-            password_checks: Semaphore::new(PASSWORD_CHECKS),
+            password_checks: Arc::new(Semaphore::new(PASSWORD_CHECKS)),
             config,
             ambient,
             sealing,

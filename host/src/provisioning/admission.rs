@@ -122,11 +122,15 @@ async fn pretend(service: &Service, request: &Request) -> Result<(), RegisterErr
 
 /// Begins a registration with the answer of a TPM, which begins one only; another challenge for who brings it again.
 pub(super) async fn spend_challenge(service: &Service, request: &Request) -> Result<(), RegisterError> {
-    let Credential::Tpm { chip, token: Some(token) } = &request.credential else { return Ok(()) };
-    if service.challenges.spend(&request.scope, &request.registration_id, token, clock::instant()) {
-        Ok(())
-    } else {
-        Err(tpm::challenge(service, request, chip).await)
+    let (scope, id, now) = (&request.scope, &request.registration_id, clock::instant());
+    let Some(token) = request.credential.token() else { return Ok(()) };
+    match &request.credential {
+        Credential::Tpm { .. } if service.challenges.spend(scope, id, token, now) => Ok(()),
+        Credential::Tpm { chip, .. } => Err(tpm::challenge(service, request, chip).await),
+        // The same answer, without the keys beside it.
+        _ if service.challenges.name(scope, id, token, now).is_none() => Ok(()),
+        _ if service.challenges.spend(scope, id, token, now) => Ok(()),
+        _ => Err(Cause::NotSigned(format!("a challenge of {id} that has not been answered before")).into()),
     }
 }
 

@@ -76,9 +76,15 @@ async fn is_of(
     }
     service.throttle.try_password(scope, id).inspect_err(|full| service.metrics.throttled(full.measure))?;
     // Each takes 19 MiB and a core for a while, so few at once; the others wait, as long as their clients do.
-    let Ok(_one_of_few) = service.password_checks.acquire().await else { return Err(RegisterError::Busy) };
+    let checks = Arc::clone(&service.password_checks);
+    let Ok(one_of_few) = checks.acquire_owned().await else { return Err(RegisterError::Busy) };
     let (compared, password) = (hash.clone(), said.password.clone());
-    let same = tokio::task::spawn_blocking(move || compared.is_of(&password)).await.unwrap_or(false);
+    let comparing = move || {
+        // It goes on when the client has hung up, and counts until it is done.
+        let _one_of_few = one_of_few;
+        compared.is_of(&password)
+    };
+    let same = tokio::task::spawn_blocking(comparing).await.unwrap_or(false);
     if same {
         service.remembered.remember(scope, id, hash, said, clock::instant());
     }

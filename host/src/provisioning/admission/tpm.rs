@@ -48,7 +48,7 @@ pub(super) async fn prove(
 }
 
 /// Whether the enrollment names this TPM.
-fn named_by(individual: &Individual, chip: &Chip) -> Result<(), Cause> {
+pub(super) fn named_by(individual: &Individual, chip: &Chip) -> Result<(), Cause> {
     let enrolled = match &individual.attestation {
         IndividualAttestation::Tpm { endorsement_key } => endorsement_key,
         IndividualAttestation::X509 { .. } => return Err(other(individual, "a certificate")),
