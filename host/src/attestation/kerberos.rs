@@ -2,8 +2,9 @@
 //!
 //! A device that is a member of a domain has a ticket for this service from its domain controller. The ticket is encrypted
 //! with the service's own key, which a keytab file holds, and says who the client is; an authenticator beside it, encrypted
-//! with the key that is in the ticket, says that the client has just now made it. Nobody is asked: the domain controller may
-//! be away. Which groups the account is in, and whether it still is one, is the directory's affair ([`crate::directory`]).
+//! with the key that is in the ticket, says that the client has just now made it. The ticket says the account's SID too, which
+//! tells it from another that was given its name. Nobody is asked: the domain controller may be away. Which groups the
+//! account is in, and whether it still is one, is the directory's affair ([`crate::directory`]).
 //!
 //! One round trip: the first token must hold the Kerberos request. Encryption is AES-CTS-HMAC-SHA1-96 (RFC 3962), which is
 //! what domain controllers give; RC4 and DES are refused. Whoever calls remembers [`Accepted::replay_id`] until
@@ -19,6 +20,7 @@ mod der;
 mod flaw;
 mod keytab;
 mod messages;
+mod pac;
 mod spnego;
 
 use std::fmt;

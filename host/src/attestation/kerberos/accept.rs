@@ -8,7 +8,7 @@ use super::flaw::KerberosFlaw::{
 };
 use super::keytab::Keytab;
 use super::messages::{ApReq, Authenticator, TicketPart};
-use super::spnego;
+use super::{pac, spnego};
 
 /// A client that has proved who it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,16 +18,12 @@ pub struct Accepted {
     pub principal: String,
     /// The client's realm, which is the service's own.
     pub realm: String,
+    /// The SID of the client's account, as it is in the directory (`objectSid`).
+    pub sid: Vec<u8>,
     /// The same for the same authenticator only, however it is wrapped: a second one is a replay.
     pub replay_id: [u8; 32],
     /// From this time (Unix) on the authenticator is too old to be accepted and `replay_id` can be forgotten.
     pub replay_until: i64,
-    /// When the ticket ends (Unix).
-    pub valid_until: i64,
-    /// The client set `mutual-required`. It gets no AP-REP: TLS has proved the server, and browsers and curl do not insist.
-    pub mutual: bool,
-    /// The flags of the GSS-API checksum: 1 delegation, 2 mutual, 4 replay, 8 sequence, 16 confidentiality, 32 integrity.
-    pub gss_flags: u32,
 }
 
 /// Checks the token (decoded from base64) of `Authorization: Negotiate`.
@@ -38,7 +34,7 @@ pub fn accept(token: &[u8], keytab: &Keytab, now_unix: i64, skew_secs: i64) -> R
     if request.options & ApReq::USE_SESSION_KEY != 0 {
         return Err(Unsupported("user-to-user authentication"));
     }
-    let ticket = open_ticket(&request, keytab)?;
+    let (ticket, sid) = open_ticket(&request, keytab)?;
     let authenticator = open_authenticator(&request, &ticket)?;
     if ticket.realm != authenticator.realm || ticket.client != authenticator.client {
         return Err(ClientMismatch {
@@ -52,28 +48,30 @@ pub fn accept(token: &[u8], keytab: &Keytab, now_unix: i64, skew_secs: i64) -> R
     if !ticket.client.is_plain() {
         return Err(KerberosFlaw::Name(ticket.client.joined()));
     }
+    if !authenticator.of_gss {
+        return Err(Malformed("the authenticator has no GSS-API checksum"));
+    }
     check_times(&ticket, &authenticator, now_unix, skew_secs)?;
     let replay_id =
         digest(&SHA256, request.authenticator.cipher).as_ref().try_into().map_err(|_| Integrity("authenticator"))?;
     Ok(Accepted {
         principal: ticket.client.joined(),
         realm: ticket.realm,
+        sid,
         replay_id,
         replay_until: authenticator.time.saturating_add(skew_secs).saturating_add(1),
-        valid_until: ticket.end,
-        mutual: request.options & ApReq::MUTUAL_REQUIRED != 0,
-        gss_flags: authenticator.gss_flags.ok_or(Malformed("the authenticator has no GSS-API checksum"))?,
     })
 }
 
-fn open_ticket(request: &ApReq<'_>, keytab: &Keytab) -> Result<TicketPart, KerberosFlaw> {
+/// The ticket, and the SID of its account.
+fn open_ticket(request: &ApReq<'_>, keytab: &Keytab) -> Result<(TicketPart, Vec<u8>), KerberosFlaw> {
     let sealed = &request.ticket;
     if key_length(sealed.etype).is_none() {
         return Err(KerberosFlaw::TicketEncryption(sealed.etype));
     }
     let keys = keytab.keys(&request.service.joined(), &request.realm, sealed.etype, sealed.version)?;
-    let plain =
-        keys.iter().find_map(|key| key.decrypt(Usage::Ticket, sealed.cipher).ok()).ok_or(Integrity("ticket"))?;
+    let opened = keys.iter().find_map(|key| Some((key, key.decrypt(Usage::Ticket, sealed.cipher).ok()?)));
+    let (key, plain) = opened.ok_or(Integrity("ticket"))?;
     let ticket = TicketPart::read(&plain)?;
     if ticket.flags & TicketPart::INVALID != 0 {
         return Err(Unsupported("the use of a postdated ticket that was not validated"));
@@ -81,7 +79,8 @@ fn open_ticket(request: &ApReq<'_>, keytab: &Keytab) -> Result<TicketPart, Kerbe
     if ticket.address_bound {
         return Err(Unsupported("a ticket bound to addresses"));
     }
-    Ok(ticket)
+    let sid = pac::account_sid(&ticket.authorization, key)?;
+    Ok((ticket, sid))
 }
 
 fn open_authenticator(request: &ApReq<'_>, ticket: &TicketPart) -> Result<Authenticator, KerberosFlaw> {

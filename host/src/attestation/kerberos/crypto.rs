@@ -8,7 +8,8 @@ use aws_lc_rs::iv::FixedLength;
 use zeroize::Zeroizing;
 
 const BLOCK: usize = 16;
-const MAC: usize = 12;
+/// How long its checksums are.
+pub(super) const MAC: usize = 12;
 
 /// What a key is used for (RFC 4120, 7.5.1).
 #[derive(Clone, Copy)]
@@ -17,6 +18,8 @@ pub(super) enum Usage {
     Ticket = 2,
     /// The authenticator of an AP-REQ.
     Authenticator = 11,
+    /// A signature of a PAC (MS-PAC, 2.8.1).
+    Pac = 17,
 }
 
 /// A key of encryption type 17 or 18.
@@ -33,10 +36,23 @@ impl AesKey {
         let (body, mac) =
             cipher.len().checked_sub(MAC).and_then(|at| cipher.split_at_checked(at)).ok_or(Unspecified)?;
         let plain = Zeroizing::new(cts_decrypt(&self.derive(usage, 0xaa)?, body)?);
-        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &self.derive(usage, 0x55)?);
-        let ours = hmac::sign(&key, &plain);
-        verify_slices_are_equal(ours.as_ref().get(..MAC).ok_or(Unspecified)?, mac)?;
+        verify_slices_are_equal(&self.mac(usage, 0x55, &plain)?, mac)?;
         plain.get(BLOCK..).map(|text| Zeroizing::new(text.to_vec())).ok_or(Unspecified)
+    }
+
+    /// Whether this is the checksum of the text (RFC 3961, 5.3).
+    pub(super) fn verify(&self, usage: Usage, text: &[u8], checksum: &[u8]) -> Result<(), Unspecified> {
+        verify_slices_are_equal(&self.mac(usage, 0x99, text)?, checksum)
+    }
+
+    /// The type of its checksums (RFC 3962, 7).
+    pub(super) fn checksum_type(&self) -> u32 {
+        if self.0.len() == 16 { 15 } else { 16 }
+    }
+
+    fn mac(&self, usage: Usage, kind: u8, text: &[u8]) -> Result<[u8; MAC], Unspecified> {
+        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &self.derive(usage, kind)?);
+        hmac::sign(&key, text).as_ref().first_chunk().copied().ok_or(Unspecified)
     }
 
     /// `DK(key, usage | kind)`: the folded constant, encrypted over and over until there is enough for a key.
@@ -120,8 +136,7 @@ mod tests {
         pub(in crate::attestation::kerberos) fn encrypt(&self, usage: Usage, text: &[u8]) -> Vec<u8> {
             let mut plain = vec![7; BLOCK];
             plain.extend_from_slice(text);
-            let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &self.derive(usage, 0x55).unwrap());
-            let mac = hmac::sign(&key, &plain);
+            let mac = self.mac(usage, 0x55, &plain).unwrap();
             let length = plain.len();
             plain.resize(length.next_multiple_of(BLOCK), 0);
             let key = EncryptingKey::cbc(unbound(&self.derive(usage, 0xaa).unwrap()).unwrap()).unwrap();
@@ -129,7 +144,7 @@ mod tests {
             let last = plain.len() - BLOCK;
             plain[last - BLOCK..].rotate_left(BLOCK);
             plain.truncate(length);
-            plain.extend_from_slice(&mac.as_ref()[..MAC]);
+            plain.extend_from_slice(&mac);
             plain
         }
     }

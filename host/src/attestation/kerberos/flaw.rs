@@ -58,7 +58,7 @@ pub enum KerberosFlaw {
         keytab: Vec<u32>,
     },
     /// Decryption failed.
-    #[error("the {0} does not decrypt: wrong key (keytab of another domain or password), or the token was altered")]
+    #[error("the {0} does not fit the key: wrong key (keytab of another domain or password), or the token was altered")]
     Integrity(&'static str),
     /// The ticket is not valid yet.
     #[error("the ticket is valid only from {0} (Unix time): compare the clocks of this host and the domain controller")]
@@ -66,6 +66,12 @@ pub enum KerberosFlaw {
     /// The ticket has expired.
     #[error("the ticket expired at {0} (Unix time)")]
     Expired(i64),
+    /// A ticket that says a name and not whose account it is.
+    #[error(
+        "the ticket does not say the SID of its account: {0}; let the service account have PACs (no NO_AUTH_DATA_REQUIRED \
+         in its userAccountControl), and update the domain controller: Windows since November 2021 and Samba since 4.16 say it"
+    )]
+    NoSid(&'static str),
     /// The client's clock is too far off.
     #[error("the clock of the client is {seconds} s ahead of ours (negative: behind); {allowed} s are allowed")]
     ClockSkew {

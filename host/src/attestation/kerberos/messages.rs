@@ -68,8 +68,6 @@ pub(super) struct ApReq<'a> {
 impl<'a> ApReq<'a> {
     /// The client wants the ticket decrypted with a session key (user to user).
     pub(super) const USE_SESSION_KEY: u32 = 1 << 30;
-    /// The client wants an AP-REP.
-    pub(super) const MUTUAL_REQUIRED: u32 = 1 << 29;
 
     pub(super) fn read(message: &'a [u8]) -> Result<Self, KerberosFlaw> {
         let mut fields = outermost(message, 14)?;
@@ -97,6 +95,8 @@ pub(super) struct TicketPart {
     pub(super) start: i64,
     pub(super) end: i64,
     pub(super) address_bound: bool,
+    /// `AuthorizationData`, the list in it.
+    pub(super) authorization: Vec<u8>,
 }
 
 impl TicketPart {
@@ -117,7 +117,8 @@ impl TicketPart {
         let end = unix_time(fields.field(7, GENERALIZED_TIME)?)?;
         fields.optional_field(8, GENERALIZED_TIME)?;
         let address_bound = fields.optional(context(9))?.is_some();
-        Ok(Self { flags, etype, session_key, realm, client, start, end, address_bound })
+        let authorization = fields.optional_field(10, SEQUENCE)?.unwrap_or_default().to_vec();
+        Ok(Self { flags, etype, session_key, realm, client, start, end, address_bound, authorization })
     }
 }
 
@@ -125,8 +126,8 @@ impl TicketPart {
 pub(super) struct Authenticator {
     pub(super) realm: String,
     pub(super) client: Name,
-    /// The flags of the GSS-API checksum, if it is one.
-    pub(super) gss_flags: Option<u32>,
+    /// Its checksum is that of GSS-API (RFC 4121, 4.1.1), as it is in a token for a web server.
+    pub(super) of_gss: bool,
     pub(super) time: i64,
 }
 
@@ -136,23 +137,24 @@ impl Authenticator {
         version(&mut fields, 0)?;
         let realm = text(fields.field(1, GENERAL_STRING)?)?;
         let client = Name::read(&mut fields, 2)?;
-        let gss_flags = fields.optional_field(3, SEQUENCE)?.map(gss_flags).transpose()?.flatten();
+        let of_gss = fields.optional_field(3, SEQUENCE)?.map(is_of_gss).transpose()?.unwrap_or_default();
         if !(0..=999_999).contains(&integer(fields.field(4, INTEGER)?)?) {
             return Err(Malformed("microseconds out of range"));
         }
-        Ok(Self { realm, client, gss_flags, time: unix_time(fields.field(5, GENERALIZED_TIME)?)? })
+        Ok(Self { realm, client, of_gss, time: unix_time(fields.field(5, GENERALIZED_TIME)?)? })
     }
 }
 
-/// RFC 4121, 4.1.1: type 0x8003; 16 as the length of the channel binding, the binding, and the flags, little-endian.
-fn gss_flags(checksum: &[u8]) -> Result<Option<u32>, KerberosFlaw> {
+/// Type 0x8003; 16 as the length of the channel binding, the binding, and four bytes of flags.
+fn is_of_gss(checksum: &[u8]) -> Result<bool, KerberosFlaw> {
     let mut fields = Der(checksum);
     if integer(fields.field(0, INTEGER)?)? != 0x8003 {
-        return Ok(None);
+        return Ok(false);
     }
-    let flags =
-        fields.field(1, OCTET_STRING)?.strip_prefix(&[16, 0, 0, 0]).and_then(|rest| rest.get(16..)?.first_chunk());
-    flags.map(|bytes| Some(u32::from_le_bytes(*bytes))).ok_or(Malformed("the GSS-API checksum is cut off"))
+    match fields.field(1, OCTET_STRING)?.strip_prefix(&[16, 0, 0, 0]) {
+        Some(rest) if rest.len() >= 20 => Ok(true),
+        _ => Err(Malformed("the GSS-API checksum is cut off")),
+    }
 }
 
 /// `[APPLICATION number] SEQUENCE`, with nothing after it: the AES types do not pad.

@@ -1,0 +1,137 @@
+//! The privilege attribute certificate of a ticket (MS-PAC): here, whose account it is.
+//!
+//! A ticket says a name, and whoever may rename accounts can have a ticket of any name. The PAC says the account's SID, which
+//! nobody gives to another. A client may ask a controller to put data of its own into a ticket, beside the PAC; so the PAC's
+//! signature with the service's key is checked too, which only the controller and the service have.
+
+use super::crypto::{AesKey, MAC, Usage};
+use super::der::{Der, INTEGER, OCTET_STRING, SEQUENCE, integer};
+use super::flaw::KerberosFlaw::{self, Integrity, Malformed, NoSid};
+
+/// The SID of the account, from the authorisation data of a ticket that was encrypted with `key`.
+pub(super) fn account_sid(authorization: &[u8], key: &AesKey) -> Result<Vec<u8>, KerberosFlaw> {
+    let mut pacs = Vec::new();
+    let mut outer = Der(authorization);
+    while let Some((kind, data)) = element(&mut outer)? {
+        // The controller has put the PAC into a container for what a service may pass over, and nothing deeper.
+        if kind == IF_RELEVANT {
+            let mut whole = Der(data);
+            let mut inner = whole.enter(SEQUENCE)?;
+            whole.end()?;
+            while let Some((kind, data)) = element(&mut inner)? {
+                pacs.extend((kind == WIN2K_PAC).then_some(data));
+            }
+        }
+    }
+    match pacs.as_slice() {
+        [] => Err(NoSid("no PAC")),
+        [pac] => {
+            let pac = Pac::read(pac)?;
+            pac.check(key)?;
+            pac.sid().map(<[u8]>::to_vec)
+        }
+        _ => Err(Malformed("a ticket with two PACs")),
+    }
+}
+
+/// `AuthorizationData` (RFC 4120, 5.2.6) is a list of these.
+fn element<'a>(list: &mut Der<'a>) -> Result<Option<(i64, &'a [u8])>, KerberosFlaw> {
+    if list.0.is_empty() {
+        return Ok(None);
+    }
+    let mut element = list.enter(SEQUENCE)?;
+    let kind = integer(element.field(0, INTEGER)?)?;
+    let data = element.field(1, OCTET_STRING)?;
+    element.end()?;
+    Ok(Some((kind, data)))
+}
+
+/// `PACTYPE` (2.3): buffers of one kind each, somewhere behind the list of them.
+struct Pac<'a> {
+    bytes: &'a [u8],
+    account: Option<&'a [u8]>,
+    by_server: (usize, &'a [u8]),
+    by_controller: (usize, &'a [u8]),
+}
+
+impl<'a> Pac<'a> {
+    fn read(bytes: &'a [u8]) -> Result<Self, KerberosFlaw> {
+        const CUT: KerberosFlaw = Malformed("a PAC that is cut off");
+        if u32_at(bytes, 4) != Some(0) {
+            return Err(Malformed("a PAC of an unknown version"));
+        }
+        let count = u32_at(bytes, 0).and_then(|count| usize::try_from(count).ok()).filter(|count| *count <= MOST);
+        let mut found: Vec<(u32, usize, &[u8])> = Vec::new();
+        for number in 0..count.ok_or(Malformed("a PAC of too many parts"))? {
+            let at = number.saturating_mul(16).saturating_add(8);
+            let header = bytes.get(at..).and_then(<[u8]>::first_chunk::<16>).ok_or(CUT)?;
+            let [a, b, c, d, e, f, g, h, offset @ ..] = header;
+            let (kind, length) = (u32::from_le_bytes([*a, *b, *c, *d]), u32::from_le_bytes([*e, *f, *g, *h]));
+            let (start, length) = (usize::try_from(u64::from_le_bytes(*offset)), usize::try_from(length));
+            let (Ok(start), Ok(length)) = (start, length) else { return Err(CUT) };
+            let part = bytes.get(start..).and_then(|rest| rest.get(..length)).ok_or(CUT)?;
+            if found.iter().any(|(other, ..)| *other == kind) {
+                return Err(Malformed("a PAC with two parts of a kind"));
+            }
+            found.push((kind, start, part));
+        }
+        let part = |kind| found.iter().find(|(of, ..)| *of == kind).map(|(_, start, part)| (*start, *part));
+        let signature = |kind| part(kind).ok_or(Malformed("a PAC that is not signed"));
+        let account = part(UPN_DNS_INFO).map(|(_, part)| part);
+        Ok(Self { bytes, account, by_server: signature(SERVER)?, by_controller: signature(CONTROLLER)? })
+    }
+
+    /// The service's signature (2.8.1): of the whole, with zeros where its own and the controller's own stand.
+    fn check(&self, key: &AesKey) -> Result<(), KerberosFlaw> {
+        let mut signed = self.bytes.to_vec();
+        for (start, part) in [self.by_server, self.by_controller] {
+            let at = start.saturating_add(SIGNATURE_TYPE);
+            let ends = start.saturating_add(part.len()).min(at.saturating_add(MAC));
+            signed.get_mut(at..ends).ok_or(Malformed("a PAC that is cut off"))?.fill(0);
+        }
+        let (_, signature) = self.by_server;
+        if u32_at(signature, 0) != Some(key.checksum_type()) {
+            return Err(Malformed("a PAC signed with a key of another type than its ticket"));
+        }
+        let theirs = signature.get(SIGNATURE_TYPE..).and_then(|rest| rest.get(..MAC)).unwrap_or_default();
+        key.verify(Usage::Pac, &signed, theirs).map_err(|_| Integrity("PAC"))
+    }
+
+    /// The SID in `UPN_DNS_INFO` (2.10), where controllers put it since November 2021.
+    fn sid(&self) -> Result<&'a [u8], KerberosFlaw> {
+        let account = self.account.ok_or(NoSid("a PAC without UPN_DNS_INFO"))?;
+        if u32_at(account, 8).is_none_or(|flags| flags & EXTENDED == 0) {
+            return Err(NoSid("a PAC of a controller that was not updated since 2021"));
+        }
+        let (length, start) = (u16_at(account, 16), u16_at(account, 18));
+        let sid = start.zip(length).and_then(|(start, length)| account.get(start..)?.get(..length));
+        // Revision 1, the number of what follows the authority, the authority, and that many numbers (MS-DTYP, 2.4.2.2).
+        let whole = |sid: &&[u8]| match sid {
+            [1, count @ 1..=15, ..] => sid.len() == usize::from(*count).saturating_mul(4).saturating_add(8),
+            _ => false,
+        };
+        sid.filter(whole).ok_or(Malformed("a PAC whose SID is none"))
+    }
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().copied().map(u32::from_le_bytes)
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<usize> {
+    bytes.get(at..)?.first_chunk().copied().map(u16::from_le_bytes).map(usize::from)
+}
+
+/// AD-IF-RELEVANT and AD-WIN2K-PAC.
+const IF_RELEVANT: i64 = 1;
+const WIN2K_PAC: i64 = 128;
+/// Kinds of buffers.
+const SERVER: u32 = 6;
+const CONTROLLER: u32 = 7;
+const UPN_DNS_INFO: u32 = 12;
+/// The flag of a `UPN_DNS_INFO` that has a name and a SID too.
+const EXTENDED: u32 = 2;
+/// How long the type is, which stands before a signature.
+const SIGNATURE_TYPE: usize = 4;
+/// There are fewer than twenty kinds.
+const MOST: usize = 64;
