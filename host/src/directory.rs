@@ -3,26 +3,28 @@
 //! A device that belongs to a domain proves itself by a Kerberos ticket ([`crate::attestation::kerberos`]), which a keytab
 //! opens without asking anybody. The ticket outlives the account by hours, and says nothing of groups that a person could
 //! read. So the directory is asked over LDAPS: for the account by its exact name, which must be enabled, for its SID, which
-//! stays with it for life, and for all groups that it is in, those in those included. The answer is kept for a minute: a
-//! device that registers polls a few times.
+//! stays with it for life and must be the ticket's, and for all groups that it is in, those in those included.
 //!
 //! Each directory is a table of `landfall.toml`, because its keytab and password are this machine's. When it is away,
 //! devices are told to come back, not turned away.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::attestation::kerberos::{Accepted, KerberosFlaw, Keytab, accept};
-use crate::clock::{self, Timestamp};
+use crate::clock::Timestamp;
 use crate::names::DirectoryName;
 
+mod account;
+mod known;
 mod ldap;
 
+pub use account::Account;
+use known::Known;
 pub use ldap::DirectoryFlaw;
 use ldap::Ldaps;
 
@@ -77,24 +79,14 @@ pub enum DirectoryReason {
 #[derive(Default)]
 pub struct Directories {
     known: BTreeMap<DirectoryName, Arc<Directory>>,
-    /// Authenticators that were taken, and until when they could come again.
-    seen: Mutex<HashMap<[u8; 32], i64>>,
 }
 
 /// One directory.
 pub struct Directory {
+    name: DirectoryName,
     keytab: Keytab,
     ldaps: Ldaps,
-    accounts: Mutex<HashMap<String, (Instant, Arc<Account>)>>,
-}
-
-/// An account that is enabled.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Account {
-    /// Its security identifier, as it stands in the directory: it is never given to another.
-    pub sid: Vec<u8>,
-    /// The names (`sAMAccountName`) of all groups that it is in but its primary one, sorted.
-    pub groups: Vec<String>,
+    known: Known,
 }
 
 impl Directories {
@@ -105,11 +97,11 @@ impl Directories {
     /// [`DirectoryError`], of the first that cannot be used.
     pub fn load(configured: &BTreeMap<DirectoryName, DirectoryConfig>, folder: &Path) -> Result<Self, DirectoryError> {
         let load = |(name, config): (&DirectoryName, &DirectoryConfig)| {
-            let directory = Directory::load(config, folder);
+            let directory = Directory::load(name, config, folder);
             let directory = directory.map_err(|reason| DirectoryError { name: name.clone(), reason })?;
             Ok((name.clone(), Arc::new(directory)))
         };
-        Ok(Self { known: configured.iter().map(load).collect::<Result<_, _>>()?, seen: Mutex::default() })
+        Ok(Self { known: configured.iter().map(load).collect::<Result<_, _>>()? })
     }
 
     /// One directory.
@@ -127,21 +119,10 @@ impl Directories {
         let names: Vec<&str> = self.known.keys().map(DirectoryName::as_str).collect();
         if names.is_empty() { "none".to_owned() } else { names.join(", ") }
     }
-
-    /// Whether an authenticator comes for the first time. Those that are too old to come again are forgotten.
-    pub fn is_new(&self, accepted: &Accepted, now: Timestamp) -> bool {
-        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.len() >= MOST_SEEN {
-            seen.retain(|_, until| *until > now);
-        }
-        // Full of tickets that are good: whoever comes now is told to come again, and no replay gets through.
-        seen.len() < MOST_SEEN && seen.insert(accepted.replay_id, accepted.replay_until).is_none()
-    }
 }
 
 impl Directory {
-    fn load(config: &DirectoryConfig, folder: &Path) -> Result<Self, DirectoryReason> {
+    fn load(name: &DirectoryName, config: &DirectoryConfig, folder: &Path) -> Result<Self, DirectoryReason> {
         let read = |path: &Path| {
             let path = folder.join(path);
             std::fs::read(&path).map(Zeroizing::new).map_err(|source| DirectoryReason::Read { path, source })
@@ -150,7 +131,7 @@ impl Directory {
         let password = read(&config.password_file)?;
         let password = Zeroizing::new(String::from_utf8_lossy(&password).trim_end_matches(['\r', '\n']).to_owned());
         let ldaps = Ldaps::new(&config.ldaps, &config.base, &config.bind_dn, password, &read(&config.ca_file)?)?;
-        Ok(Self { keytab, ldaps, accounts: Mutex::default() })
+        Ok(Self { name: name.clone(), keytab, ldaps, known: Known::default() })
     }
 
     /// Opens a token of `Authorization: Negotiate`, decoded.
@@ -158,38 +139,20 @@ impl Directory {
     /// # Errors
     ///
     /// [`KerberosFlaw`].
-    pub fn open(&self, token: &[u8], now: Timestamp, skew: Duration) -> Result<Accepted, KerberosFlaw> {
-        let seconds = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        accept(token, &self.keytab, seconds(now.as_secs()), seconds(skew.as_secs()))
+    pub fn open(&self, token: &[u8], now: Timestamp) -> Result<Accepted, KerberosFlaw> {
+        accept(token, &self.keytab, i64::try_from(now.as_secs()).unwrap_or(i64::MAX), SKEW)
     }
 
-    /// What the directory says of an account, by its exact name.
+    /// What the directory says of an account, by its exact name; none when there is none that is enabled now.
     ///
     /// # Errors
     ///
-    /// [`DirectoryFlaw`]: there is none that is enabled, or the directory does not answer.
-    pub async fn account(&self, name: &str) -> Result<Arc<Account>, DirectoryFlaw> {
-        let now = clock::instant();
-        if let Some((asked, account)) = self.accounts.lock().unwrap_or_else(PoisonError::into_inner).get(name)
-            && now.saturating_duration_since(*asked) < FRESH
-        {
-            return Ok(Arc::clone(account));
-        }
-        let account = Arc::new(self.ldaps.account(name).await?);
-        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        if accounts.len() >= MOST_ACCOUNTS {
-            accounts.retain(|_, (asked, _)| now.saturating_duration_since(*asked) < FRESH);
-            if accounts.len() >= MOST_ACCOUNTS {
-                accounts.clear();
-            }
-        }
-        accounts.insert(name.to_owned(), (now, Arc::clone(&account)));
-        Ok(account)
+    /// [`DirectoryFlaw`]: the directory does not answer.
+    pub async fn account(&self, name: &str, now: Timestamp) -> Result<Option<Arc<Account>>, DirectoryFlaw> {
+        let account = self.known.account(self.name.as_str(), name, || self.ldaps.account(name)).await?;
+        Ok(account.filter(|account| !account.is_over(now)))
     }
 }
 
-/// How long what a directory has said counts.
-const FRESH: Duration = Duration::from_secs(60);
-const MOST_ACCOUNTS: usize = 10_000;
-/// About 100 bytes each; they stay for ten minutes.
-const MOST_SEEN: usize = 1_000_000;
+/// How far a device's clock may be off, in seconds: what domains allow. What is said of certificates' times is another thing.
+const SKEW: i64 = 300;

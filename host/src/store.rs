@@ -73,6 +73,15 @@ pub trait Store: Send + Sync + 'static {
     /// All challenges, the oldest first.
     async fn challenges(&self) -> Result<Vec<KeptChallenge>, StoreError>;
 
+    /// Remembers a Kerberos authenticator until it cannot come again, and lets some go that cannot by now. Whether it had not
+    /// been here before.
+    async fn spend_authenticator(
+        &self,
+        authenticator: Digest,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+
     /// Adds an entry that led to no registration (a refusal, a postponement). The oldest of these make room for new
     /// ones, so that nobody can fill the disk by being refused.
     async fn record_entry(&self, entry: Entry) -> Result<(), StoreError>;

@@ -81,12 +81,54 @@ async fn devices_of_a_domain_come_in_with_their_tickets_and_the_directory_says_w
     }
     assert_eq!(register(&device, &good).await.status, 200);
 
-    // The account is disabled: its ticket is good for hours, and it is not. What was asked a moment ago counts for a minute.
+    // Whom a group takes is said: no group by mistake takes all who are in the domain, and a group for mail gives no rights.
+    let path = format!("/api/v1/scopes/{}/enrollment-groups/none", world.scope);
+    let said = world.manage("PUT", &path, takes(&json!({ "accounts": "users" })).to_string().as_bytes()).await;
+    assert_eq!(
+        (said.status.as_u16(), json_of(&said)["errors"][0]["pointer"].as_str()),
+        (400, Some("/directory/groups"))
+    );
+    controller.run(&["mail-group"], &["mail", "stranger"]);
+    world.restart().await;
+    world.put("enrollment-groups/mail", &takes(&json!({ "accounts": "users", "groups": ["mail"] }))).await;
+    let stranger = world.shown_again(&stranger);
+    let ticket = controller.ticket("stranger", "HTTP/localhost");
+    refused(&world, &register(&stranger, &ticket).await, "not-in-directory-group").await;
+    // One that was here is known after a restart.
+    refused(&world, &register(&stranger, &ticket).await, "ticket-again").await;
+    let device = world.shown_again(&device);
+    let odd = world.shown_again(&odd);
+    // A disabled group ends the search: another that would take the account does not.
+    let mut off = takes(&json!({ "accounts": "users", "groups": ["devices"] }));
+    off["enabled"] = json!(false);
+    world.put("enrollment-groups/a-first", &off).await;
+    let answer = register(&device, &controller.ticket("dev-1", "HTTP/localhost")).await;
+    refused(&world, &answer, "enrollment-disabled").await;
+    let path = format!("/api/v1/scopes/{}/enrollment-groups/a-first", world.scope);
+    assert!(world.manage("DELETE", &path, b"").await.status.is_success());
+
+    // The name is another account's by now: a ticket that was given for it is none of that one's.
     let late = controller.ticket("dev-3", "HTTP/localhost");
-    controller.disable("dev-3");
+    controller.run(&["rename"], &["dev-3", "dev-was-3"]);
+    controller.run(&["rename"], &["stranger", "dev-3"]);
     world.restart().await;
     let odd = world.shown_again(&odd);
-    refused(&world, &register(&odd, &late).await, "no-account").await;
+    refused(&world, &register(&odd, &late).await, "account-changed").await;
+    controller.run(&["rename"], &["dev-3", "stranger"]);
+    controller.run(&["rename"], &["dev-was-3", "dev-3"]);
+    world.restart().await;
+    let (odd, other) = (world.shown_again(&odd), world.shown_again(&other));
+    let device = world.shown_again(&device);
+
+    // The account has ended, or is disabled: its ticket is good for hours, and it is not. What was asked a moment ago counts for a minute.
+    for end in ["expire", "disable"] {
+        let late = controller.ticket("dev-3", "HTTP/localhost");
+        controller.run(&[end], &["dev-3"]);
+        world.restart().await;
+        let odd = world.shown_again(&odd);
+        refused(&world, &register(&odd, &late).await, "no-account").await;
+        controller.run(&["live"], &["dev-3"]);
+    }
 
     // The directory is away: those whom it knew a moment ago go on, and others are told to come back.
     let (known, unknown) =
@@ -148,10 +190,6 @@ impl Controller {
     /// What `curl --negotiate` sends for an account.
     fn ticket(&self, account: &str, service: &str) -> String {
         self.run(&["token"], &[account, service]).trim().to_owned()
-    }
-
-    fn disable(&self, account: &str) {
-        self.run(&["disable"], &[account]);
     }
 
     fn stop(&mut self) {

@@ -277,6 +277,7 @@ const _: fn(&Cause) = |cause| match cause {
     | Cause::Ticket { .. }
     | Cause::TicketAgain(_)
     | Cause::NoAccount { .. }
+    | Cause::AccountChanged { .. }
     | Cause::AccountOfAnother { .. }
     | Cause::NotInDirectoryGroup { .. }
     | Cause::PasswordsOff

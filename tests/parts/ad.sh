@@ -4,7 +4,11 @@
 #   ad.sh start DIR                    provision if DIR is new (about 15 s), run, make the accounts; prints `export` lines
 #   ad.sh env   DIR                    prints the `export` lines again
 #   ad.sh token DIR ACCOUNT [SPN]      one `Authorization: Negotiate` token of ACCOUNT, base64 (default SPN: HTTP/localhost)
-#   ad.sh disable DIR ACCOUNT            disables an account
+#   ad.sh disable DIR ACCOUNT          disables an account
+#   ad.sh expire DIR ACCOUNT           lets it end now
+#   ad.sh live DIR ACCOUNT             takes both back
+#   ad.sh rename DIR ACCOUNT NAME      gives it another sAMAccountName
+#   ad.sh mail-group DIR GROUP ACCOUNT makes a group for mail with an account in it
 #   ad.sh stop  DIR                    ends the controller; DIR stays and can be started again
 #
 # Needs root (ports 88, 389, 464, 636, 3268, 3269 on 127.0.0.1) and the Debian packages
@@ -21,7 +25,7 @@ base=dc=fleet,dc=test
 packages_hint='apt-get install -y --no-install-recommends samba samba-ad-provision samba-dsdb-modules samba-vfs-modules winbind krb5-user ldb-tools ldap-utils attr python3-samba python3-setproctitle'
 
 die() { echo "ad.sh: $*" >&2; exit 1; }
-usage() { sed -n '2,8p' "$0" | cut -c3-; exit 2; }
+usage() { sed -n '2,13p' "$0" | cut -c3-; exit 2; }
 [ $# -ge 2 ] || usage
 command=$1
 mkdir -p "$2"
@@ -189,6 +193,14 @@ PY
   rm -rf "$cache"
 }
 
+changed() { "$@" >> "$dir/accounts.log" 2>&1 || { tail -5 "$dir/accounts.log" >&2; die "failed: $*"; }; }
+
+rename() { # account, its new sAMAccountName
+  local dn
+  dn=$(ldbsearch -H "$sam" "(sAMAccountName=$1)" dn 2>/dev/null | sed -n 's/^dn: //p' | head -1)
+  printf 'dn: %s\nchangetype: modify\nreplace: sAMAccountName\nsAMAccountName: %s\n' "$dn" "$2" | ldbmodify -H "$sam"
+}
+
 stop() {
   running || { rm -f "$dir/samba.pid"; return 0; }
   local pid
@@ -220,7 +232,14 @@ case $command in
     print_env ;;
   env) print_env ;;
   token) [ $# -ge 3 ] || usage; token "$3" "${4:-}" ;;
-  disable) [ $# -ge 3 ] || usage; tool user disable "$3" >> "$dir/accounts.log" 2>&1 ;;
+  disable) [ $# -ge 3 ] || usage; changed tool user disable "$3" ;;
+  expire) [ $# -ge 3 ] || usage; changed tool user setexpiry "$3" --days=0 ;;
+  live) [ $# -ge 3 ] || usage; changed tool user setexpiry "$3" --noexpiry; changed tool user enable "$3" ;;
+  rename) [ $# -ge 4 ] || usage; changed rename "$3" "$4" ;;
+  mail-group)
+    [ $# -ge 4 ] || usage
+    changed tool group add "$3" --group-type=Distribution
+    changed tool group addmembers "$3" "$4" ;;
   stop) stop ;;
   *) usage ;;
 esac

@@ -56,7 +56,7 @@ impl fmt::Debug for NegotiateToken {
     }
 }
 
-/// Tickets of accounts in very many groups have 48 KiB; headers end before.
+/// A ticket has 48 KiB at most, as Windows comes; `limits.device.header_bytes` may let in less.
 const MAX_TOKEN_TEXT: usize = 64 * 1024;
 
 #[cfg(test)]

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, Scope, SearchEntry, ldap_escape};
 use rustls::ClientConfig;
+use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
-use super::Account;
+use super::account::{ATTRIBUTES, Account};
 use crate::client::tls;
 
 /// Why there is no answer. Any of them means that the client is not let in.
@@ -39,12 +40,28 @@ pub enum DirectoryFlaw {
     /// It took too long.
     #[error("the directory did not answer within {0:?}")]
     Slow(Duration),
-    /// It does not say who the account is.
-    #[error("the directory does not show the SID of the account `{0}` to the one who asks")]
-    NoSid(String),
-    /// No such account.
-    #[error("the directory has no enabled account `{0}`")]
-    NoAccount(String),
+    /// It was asked a moment ago, in vain.
+    #[error("the directory did not answer a moment ago: {0}")]
+    Away(String),
+    /// It does not say what counts.
+    #[error("the directory does not show {attribute} of the account `{account}` to the one who asks")]
+    Hidden {
+        /// The attribute.
+        attribute: &'static str,
+        /// The account.
+        account: String,
+    },
+}
+
+impl DirectoryFlaw {
+    /// For how long there is no sense in asking again. A bind that fails again and again has an account locked.
+    pub(super) fn pause(&self) -> Duration {
+        match self {
+            Self::Refused { .. } => Duration::from_secs(30),
+            Self::Connection(_) | Self::Slow(_) => Duration::from_secs(5),
+            _ => Duration::ZERO,
+        }
+    }
 }
 
 /// Where a directory is, and who asks.
@@ -81,45 +98,42 @@ impl Ldaps {
         Ok(Self { address: address.to_owned(), base: base.to_owned(), bind_dn: bind_dn.to_owned(), password, tls })
     }
 
-    /// An account by its exact name (`sAMAccountName`: `dev-1`, or `dev-2$` for a computer).
-    pub(super) async fn account(&self, name: &str) -> Result<Account, DirectoryFlaw> {
+    /// An account by its exact name (`sAMAccountName`: `dev-1`, or `dev-2$` for a computer), if there is one that is enabled.
+    pub(super) async fn account(&self, name: &str) -> Result<Option<Account>, DirectoryFlaw> {
         tokio::time::timeout(PATIENCE, self.ask(name)).await.map_err(|_| DirectoryFlaw::Slow(PATIENCE))?
     }
 
-    async fn ask(&self, name: &str) -> Result<Account, DirectoryFlaw> {
+    async fn ask(&self, name: &str) -> Result<Option<Account>, DirectoryFlaw> {
         let settings = LdapConnSettings::new().set_config(Arc::clone(&self.tls));
         let (connection, mut ldap) = LdapConnAsync::with_settings(settings, &self.address)
             .await
             .map_err(|error| DirectoryFlaw::Connection(error.to_string()))?;
-        let driver = tokio::spawn(connection.drive());
+        // Whatever the answer, and if there is none in time: the connection ends with the set.
+        let mut driver = JoinSet::new();
+        driver.spawn(connection.drive());
         let answer = self.look_up(&mut ldap, name).await;
-        // Whatever the answer: the connection ends with it.
         drop(ldap.unbind().await);
-        driver.abort();
         answer
     }
 
-    async fn look_up(&self, ldap: &mut Ldap, name: &str) -> Result<Account, DirectoryFlaw> {
+    async fn look_up(&self, ldap: &mut Ldap, name: &str) -> Result<Option<Account>, DirectoryFlaw> {
         let refused = |operation| move |error| DirectoryFlaw::Refused { operation, source: Box::new(error) };
         let bound = ldap.simple_bind(&self.bind_dn, &self.password).await;
         bound.and_then(ldap3::LdapResult::success).map_err(refused("the bind"))?;
         let account = format!("(&(objectClass=user)(sAMAccountName={})(!({DISABLED})))", ldap_escape(name));
-        let found = self.search(ldap, &account, "objectSid").await.map_err(refused("the search for the account"))?;
-        let [account] = found.as_slice() else { return Err(DirectoryFlaw::NoAccount(name.to_owned())) };
-        let sid = account.bin_attrs.get("objectSid").and_then(|values| values.first()).cloned();
-        // One that happens to be text comes as text.
-        let sid = sid.or_else(|| Some(account.attrs.get("objectSid")?.first()?.clone().into_bytes()));
-        let sid = sid.ok_or_else(|| DirectoryFlaw::NoSid(name.to_owned()))?;
-        let groups = format!("(&(objectClass=group)(member:{IN_CHAIN}:={}))", ldap_escape(account.dn.as_str()));
-        let found = self.search(ldap, &groups, "sAMAccountName").await.map_err(refused("the search for groups"))?;
+        let found = self.search(ldap, &account, &ATTRIBUTES).await.map_err(refused("the search for the account"))?;
+        let [entry] = found.as_slice() else { return Ok(None) };
+        let account = Account::read(name, entry)?;
+        let groups = format!("(&{SECURITY_GROUP}(member:{IN_CHAIN}:={}))", ldap_escape(entry.dn.as_str()));
+        let found = self.search(ldap, &groups, &["sAMAccountName"]).await.map_err(refused("the search for groups"))?;
         let mut groups: Vec<String> =
             found.into_iter().filter_map(|mut entry| entry.attrs.remove("sAMAccountName")?.pop()).collect();
         groups.sort();
-        Ok(Account { sid, groups })
+        Ok(Some(Account { groups, ..account }))
     }
 
-    async fn search(&self, ldap: &mut Ldap, filter: &str, attribute: &str) -> Result<Vec<SearchEntry>, LdapError> {
-        let (entries, _) = ldap.search(&self.base, Scope::Subtree, filter, [attribute]).await?.success()?;
+    async fn search(&self, ldap: &mut Ldap, filter: &str, attributes: &[&str]) -> Result<Vec<SearchEntry>, LdapError> {
+        let (entries, _) = ldap.search(&self.base, Scope::Subtree, filter, attributes).await?.success()?;
         Ok(entries.into_iter().map(SearchEntry::construct).collect())
     }
 }
@@ -128,6 +142,8 @@ impl Ldaps {
 const IN_CHAIN: &str = "1.2.840.113556.1.4.1941";
 /// LDAP_MATCHING_RULE_BIT_AND, and the bit of `userAccountControl` that disables an account.
 const DISABLED: &str = "userAccountControl:1.2.840.113556.1.4.803:=2";
+/// A group whose `groupType` says that rights are given to it.
+const SECURITY_GROUP: &str = "(objectClass=group)(groupType:1.2.840.113556.1.4.803:=2147483648)";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

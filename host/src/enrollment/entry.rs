@@ -108,7 +108,7 @@ pub struct DirectoryRules {
     pub directory: DirectoryName,
     /// What kind of account. The account's name is the registration id; a computer's without the `$` at its end.
     pub accounts: AccountKind,
-    /// Groups of which it must be in one, those in them included; none when any account will do.
+    /// Groups of which it must be in one, those in them included; none when any account of the kind will do.
     pub groups: Vec<String>,
 }
 
@@ -119,7 +119,7 @@ pub enum AccountKind {
     /// Computers: their names end with `$`.
     #[default]
     Computers,
-    /// All others.
+    /// People's, and those that services run as.
     Users,
 }
 

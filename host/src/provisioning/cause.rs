@@ -59,7 +59,7 @@ pub enum Cause {
     #[error("the device showed a ticket of a directory (Negotiate), and no enrollment group takes accounts of it")]
     NoDirectoryGroup,
     /// The ticket cannot be used.
-    #[error("the device's ticket cannot be used, as the keytab of the directory {directory} has it: {reason}")]
+    #[error("the device's ticket cannot be used (directory {directory}): {reason}")]
     Ticket {
         /// The directory.
         directory: String,
@@ -69,18 +69,31 @@ pub enum Cause {
     /// The ticket's authenticator was here before.
     #[error("the ticket of {0} came with an authenticator that was here before: somebody repeats what was overheard")]
     TicketAgain(String),
-    /// The directory has no such account, or has disabled it.
-    #[error("the directory {directory} has no enabled account {account:?}, whose ticket the device showed")]
+    /// The directory has no such account, has disabled it, or has let it end.
+    #[error(
+        "the directory {directory} has no account {account:?} that is enabled and has not ended, whose ticket the device showed"
+    )]
     NoAccount {
         /// The directory.
         directory: String,
         /// The account.
         account: String,
     },
+    /// The name is another account's by now.
+    #[error(
+        "the device's ticket was given to another account than that which the directory {directory} has under the name \
+         {account:?} now (their SIDs differ): one of them was renamed or made anew; the device needs a new ticket"
+    )]
+    AccountChanged {
+        /// The directory.
+        directory: String,
+        /// The name.
+        account: String,
+    },
     /// The account is another device's.
     #[error(
         "the ticket is of the account {account:?}, and the device registers as {id}; a group takes computers, whose names \
-         end with $, or all others"
+         end with $ and are ids without it, or users"
     )]
     AccountOfAnother {
         /// The account.
@@ -305,6 +318,7 @@ impl Cause {
             Self::Ticket { .. } => "unusable-ticket",
             Self::TicketAgain(_) => "ticket-again",
             Self::NoAccount { .. } => "no-account",
+            Self::AccountChanged { .. } => "account-changed",
             Self::AccountOfAnother { .. } => "account-of-another",
             Self::NotInDirectoryGroup { .. } => "not-in-directory-group",
             Self::PasswordsOff => "passwords-off",

@@ -10,6 +10,7 @@
 //!   opens at once instead of being read as a whole.
 //! - *The file* carries its format's version; one of a newer landfall is refused, never rewritten.
 
+mod authenticators;
 mod catalogue;
 mod challenges;
 mod check;
@@ -293,6 +294,15 @@ impl Store for RedbStore {
 
     async fn challenges(&self) -> Result<Vec<KeptChallenge>, StoreError> {
         self.look(challenges::all).await
+    }
+
+    async fn spend_authenticator(
+        &self,
+        authenticator: Digest,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.write(Lane::Device, authenticators::Spend { authenticator, until, now }).await
     }
 
     async fn record_entry(&self, entry: Entry) -> Result<(), StoreError> {

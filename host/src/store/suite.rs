@@ -44,6 +44,7 @@ macro_rules! store_suite {
                 how_full_a_hub_is_follows_every_commit
                 a_challenge_is_spent_with_the_registration_that_its_answer_began
                 challenges_that_are_over_make_room
+                an_authenticator_is_spent_once_until_it_is_over
                 scopes_do_not_see_each_other;
             ledger:
                 an_entry_is_found_by_its_tracking_id

@@ -209,7 +209,7 @@ pub(in crate::admin_api) fn group_view(group: &Group, told: Option<TellOnce>) ->
         GroupAttestation::SymmetricKey(_) => symmetric_key = Some(SymmetricKeyView { told }),
         GroupAttestation::Directory(rules) => {
             let (name, accounts, groups) = (rules.directory.to_string(), rules.accounts, rules.groups.clone());
-            directory = Some(DirectoryBody { name, accounts, groups });
+            directory = Some(DirectoryBody { name, accounts, any_account: groups.is_empty(), groups });
         }
         GroupAttestation::TpmMakers { roots, intermediates } => {
             let texts = |ders: &[Vec<u8>]| ders.iter().map(|der| pem::text_of(der)).collect();

@@ -1,14 +1,14 @@
 //! The decision on a token (RFC 4120, 3.2.3).
 
-use aws_lc_rs::digest::{SHA256, digest};
-
 use super::crypto::{AesKey, Usage, key_length};
 use super::flaw::KerberosFlaw::{
     self, ClientMismatch, ClockSkew, Expired, ForeignRealm, Integrity, Malformed, NotYetValid, Unsupported,
 };
+use super::flaw::told;
 use super::keytab::Keytab;
 use super::messages::{ApReq, Authenticator, TicketPart};
 use super::{pac, spnego};
+use crate::names::Digest;
 
 /// A client that has proved who it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct Accepted {
     /// The SID of the client's account, as it is in the directory (`objectSid`).
     pub sid: Vec<u8>,
     /// The same for the same authenticator only, however it is wrapped: a second one is a replay.
-    pub replay_id: [u8; 32],
+    pub replay_id: Digest,
     /// From this time (Unix) on the authenticator is too old to be accepted and `replay_id` can be forgotten.
     pub replay_until: i64,
 }
@@ -38,27 +38,25 @@ pub fn accept(token: &[u8], keytab: &Keytab, now_unix: i64, skew_secs: i64) -> R
     let authenticator = open_authenticator(&request, &ticket)?;
     if ticket.realm != authenticator.realm || ticket.client != authenticator.client {
         return Err(ClientMismatch {
-            ticket: format!("{}@{}", ticket.client.joined(), ticket.realm),
-            authenticator: format!("{}@{}", authenticator.client.joined(), authenticator.realm),
+            ticket: told(&format!("{}@{}", ticket.client.joined(), ticket.realm)),
+            authenticator: told(&format!("{}@{}", authenticator.client.joined(), authenticator.realm)),
         });
     }
     if ticket.realm != request.realm {
-        return Err(ForeignRealm { client: ticket.realm, service: request.realm });
+        return Err(ForeignRealm { client: told(&ticket.realm), service: request.realm });
     }
     if !ticket.client.is_plain() {
-        return Err(KerberosFlaw::Name(ticket.client.joined()));
+        return Err(KerberosFlaw::Name(told(&ticket.client.joined())));
     }
     if !authenticator.of_gss {
         return Err(Malformed("the authenticator has no GSS-API checksum"));
     }
     check_times(&ticket, &authenticator, now_unix, skew_secs)?;
-    let replay_id =
-        digest(&SHA256, request.authenticator.cipher).as_ref().try_into().map_err(|_| Integrity("authenticator"))?;
     Ok(Accepted {
         principal: ticket.client.joined(),
         realm: ticket.realm,
         sid,
-        replay_id,
+        replay_id: Digest::of(request.authenticator.cipher),
         replay_until: authenticator.time.saturating_add(skew_secs).saturating_add(1),
     })
 }

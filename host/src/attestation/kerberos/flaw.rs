@@ -15,6 +15,17 @@ pub enum KerberosFlaw {
         /// The encryption types that are in the file.
         found: Vec<i32>,
     },
+    /// The keytab has keys of other services only: whoever has one of their tickets is no device.
+    #[error(
+        "the keytab has no key of a web service (HTTP/…), only of {found}: export that of the name which devices call"
+    )]
+    NoHttpKey {
+        /// The service principals that are in the file.
+        found: String,
+    },
+    /// Keys of two realms, whose accounts one directory does not have.
+    #[error("the keytab has keys of two realms, {0} and {1}: give each a directory of its own")]
+    TwoRealms(String, String),
     /// The token is not what its own lengths and tags say.
     #[error("the token is malformed: {0}")]
     Malformed(&'static str),
@@ -102,6 +113,17 @@ pub enum KerberosFlaw {
     )]
     Name(String),
 }
+
+/// What a stranger has written, for the log: on one line, and not for long.
+pub(super) fn told(text: &str) -> String {
+    let mut told: String = text.escape_debug().take(MOST_TOLD).collect();
+    if told.len() < text.len() {
+        told.push('…');
+    }
+    told
+}
+
+const MOST_TOLD: usize = 128;
 
 fn etype_name(etype: i32) -> String {
     let name = match etype {

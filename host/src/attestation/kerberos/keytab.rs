@@ -4,8 +4,9 @@ use std::fmt;
 
 use super::crypto::{AesKey, key_length};
 use super::flaw::KerberosFlaw::{self, Keytab as Unreadable};
+use super::flaw::told;
 
-/// The AES keys of a keytab. Other entries are passed over.
+/// The AES keys of a keytab for web services of one realm. Other entries are passed over.
 pub struct Keytab {
     entries: Vec<Entry>,
 }
@@ -21,7 +22,8 @@ struct Entry {
 }
 
 impl Keytab {
-    /// Reads the contents of a keytab file. At least one AES key must be in it.
+    /// Reads the contents of a keytab file. At least one AES key of a web service must be in it. A key of another service, such
+    /// as that of the machine, is not taken: many have tickets for it that are none for this.
     pub fn parse(bytes: &[u8]) -> Result<Self, KerberosFlaw> {
         let mut file = Cursor(bytes);
         match file.array()? {
@@ -48,7 +50,18 @@ impl Keytab {
             }
             entries.extend(entry);
         }
-        if entries.is_empty() { Err(KerberosFlaw::NoAesKey { found }) } else { Ok(Self { entries }) }
+        if entries.is_empty() {
+            return Err(KerberosFlaw::NoAesKey { found });
+        }
+        let all = Self { entries };
+        let found = all.principals().join(", ");
+        let of_web = |entry: &Entry| entry.service.get(..5).is_some_and(|kind| kind.eq_ignore_ascii_case("HTTP/"));
+        let entries: Vec<Entry> = all.entries.into_iter().filter(of_web).collect();
+        let first = entries.first().ok_or(KerberosFlaw::NoHttpKey { found })?;
+        if let Some(other) = entries.iter().find(|entry| entry.realm != first.realm) {
+            return Err(KerberosFlaw::TwoRealms(first.realm.clone(), other.realm.clone()));
+        }
+        Ok(Self { entries })
     }
 
     /// The service principals in it, `HTTP/host@REALM`, each once.
@@ -75,7 +88,7 @@ impl Keytab {
             .collect();
         if of_service.is_empty() {
             return Err(KerberosFlaw::Service {
-                asked: format!("{service}@{realm}"),
+                asked: told(&format!("{service}@{realm}")),
                 held: self.principals().join(", "),
             });
         }
@@ -190,12 +203,31 @@ mod tests {
     #[test]
     fn deleted_entries_and_short_versions() {
         // A hole of four bytes, then an entry with an 8-bit version only.
-        let mut record = b"\0\x01\0\x01R\0\x01s\0\0\0\x01\0\0\0\0\x07\0\x11\0\x10".to_vec();
-        record.extend([9; 16]);
-        let mut file = b"\x05\x02\xff\xff\xff\xfcdead".to_vec();
-        file.extend(u32::try_from(record.len()).unwrap().to_be_bytes());
-        file.extend(record);
+        let file = [b"\x05\x02\xff\xff\xff\xfcdead".as_slice(), &entry_of("HTTP", "R")].concat();
         let keytab = Keytab::parse(&file).unwrap();
-        assert!(keytab.keys("s", "R", 17, Some(0x107)).is_ok() && keytab.keys("s", "R", 17, Some(8)).is_err());
+        let version = |version| keytab.keys("HTTP/s", "R", 17, Some(version));
+        assert!(version(0x107).is_ok() && version(8).is_err());
+    }
+
+    #[test]
+    fn keys_of_other_services_and_of_two_realms_are_not_taken() {
+        let file = |entries: &[Vec<u8>]| [b"\x05\x02".to_vec(), entries.concat()].concat();
+        let keytab = Keytab::parse(&file(&[entry_of("HOST", "R"), entry_of("HTTP", "R")])).unwrap();
+        assert_eq!(keytab.principals(), ["HTTP/s@R"]);
+        let flaw = Keytab::parse(&file(&[entry_of("HOST", "R")])).err();
+        assert_eq!(flaw, Some(KerberosFlaw::NoHttpKey { found: "HOST/s@R".to_owned() }));
+        let flaw = Keytab::parse(&file(&[entry_of("HTTP", "R"), entry_of("HTTP", "S")])).err();
+        assert_eq!(flaw, Some(KerberosFlaw::TwoRealms("R".to_owned(), "S".to_owned())));
+    }
+
+    /// An AES-128 key of version 7 for the service `s` of this kind.
+    fn entry_of(kind: &str, realm: &str) -> Vec<u8> {
+        let mut record = b"\0\x02\0\x01".to_vec();
+        record.extend(realm.bytes());
+        record.extend(b"\0\x04");
+        record.extend(kind.bytes());
+        record.extend(b"\0\x01s\0\0\0\x01\0\0\0\0\x07\0\x11\0\x10");
+        record.extend([9; 16]);
+        [u32::try_from(record.len()).unwrap().to_be_bytes().to_vec(), record].concat()
     }
 }

@@ -8,6 +8,8 @@ const KERBEROS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x12, 0x01, 0x02, 0x02];
 /// What Windows 2000 wrote by mistake and every Windows still offers first.
 const KERBEROS_OF_WINDOWS: &[u8] = &[0x2a, 0x86, 0x48, 0x82, 0xf7, 0x12, 0x01, 0x02, 0x02];
 const NTLM: &[u8] = &[0x2b, 0x06, 0x01, 0x04, 0x01, 0x82, 0x37, 0x02, 0x02, 0x0a];
+/// Of what a client offers, the log names so many.
+const MOST_NAMED: usize = 8;
 
 /// The AP-REQ in a token: SPNEGO's first message, or Kerberos without SPNEGO.
 pub(super) fn ap_req(token: &[u8]) -> Result<&[u8], KerberosFlaw> {
@@ -44,7 +46,10 @@ fn mechanism_token(body: &[u8]) -> Result<&[u8], KerberosFlaw> {
     match (mechanisms.first(), token) {
         (Some(first), Some(token)) if is_kerberos(first) => Ok(token),
         (Some(&NTLM), _) => Err(Ntlm),
-        _ => Err(NotKerberos(mechanisms.iter().map(|mechanism| dotted(mechanism)).collect::<Vec<_>>().join(", "))),
+        _ => {
+            let offered: Vec<String> = mechanisms.iter().take(MOST_NAMED).map(|mechanism| dotted(mechanism)).collect();
+            Err(NotKerberos(offered.join(", ")))
+        }
     }
 }
 

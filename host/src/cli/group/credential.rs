@@ -43,9 +43,12 @@ pub(super) struct CredentialArgs {
     /// Its devices are accounts of this directory, by its name in the server's landfall.toml. They come with Kerberos tickets.
     #[arg(long, value_name = "NAME")]
     directory: Option<DirectoryName>,
-    /// A group of the directory of which an account must be in one; can be given several times.
+    /// A security group of the directory of which an account must be in one; can be given several times.
     #[arg(long = "directory-group", value_name = "NAME", requires = "directory")]
     directory_groups: Vec<String>,
+    /// Any account of the kind will do, whatever groups it is in. Every user of a domain may make computers, as domains come.
+    #[arg(long, requires = "directory", conflicts_with = "directory_groups")]
+    any_account: bool,
     /// What kind of account.
     #[arg(long, value_name = "KIND", requires = "directory", default_value = "computers")]
     accounts: AccountName,
@@ -80,7 +83,7 @@ pub(super) struct CredentialArgs {
 enum AccountName {
     /// Computers, whose names end with $; the registration id is without it.
     Computers,
-    /// All others.
+    /// People's, and those that services run as.
     Users,
 }
 
@@ -98,10 +101,9 @@ impl CredentialArgs {
                 AccountName::Computers => "computers",
                 AccountName::Users => "users",
             };
-            return Ok((
-                "directory",
-                json!({ "name": directory, "accounts": accounts, "groups": self.directory_groups }),
-            ));
+            let (groups, any) = (&self.directory_groups, self.any_account);
+            let body = json!({ "name": directory, "accounts": accounts, "groups": groups, "anyAccount": any });
+            return Ok(("directory", body));
         }
         if let Some(roots) = &self.tpm_maker {
             let intermediates = self.tpm_intermediates.as_deref().map(bundle).transpose()?;

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::{Evidential, Proven, Shown};
-use crate::attestation::kerberos::{Accepted, NegotiateToken};
+use crate::attestation::kerberos::{Accepted, KerberosFlaw, NegotiateToken};
 use crate::catalogue::{BoundGroup, ScopeCatalogue};
-use crate::directory::{Account, Directory, DirectoryFlaw};
+use crate::clock::Timestamp;
+use crate::directory::{Account, Directory};
 use crate::enrollment::{AccountKind, DirectoryRules, EnrollmentRef, GroupAttestation};
 use crate::names::Digest;
 use crate::policy::call::{Attestation, Label};
@@ -34,18 +35,18 @@ pub(super) async fn prove(
         })
         .collect();
     let (name, directory, accepted) = open(service, request, &taking, token)?;
-    if !service.directories.is_new(&accepted, request.received_at) {
+    let seconds = u64::try_from(accepted.replay_until).unwrap_or_default();
+    let until = Timestamp::from_millis(seconds.saturating_mul(1000));
+    if !service.store.spend_authenticator(accepted.replay_id, until, request.received_at).await? {
         return Err(Cause::TicketAgain(accepted.principal).into());
     }
-    let account = match directory.account(&accepted.principal).await {
-        Ok(account) => account,
-        Err(DirectoryFlaw::NoAccount(account)) => return Err(Cause::NoAccount { directory: name, account }.into()),
-        Err(error) => {
-            // The ticket is good: its device is told to come back, not that it may not come.
-            tracing::error!(tracking_id = %request.tracking_id, directory = name, %error, "a directory does not answer; its devices are told to come back");
-            return Err(RegisterError::Busy);
-        }
-    };
+    // The ticket is good: where its directory is away, its device is told to come back, not that it may not come.
+    let account = directory.account(&accepted.principal, request.received_at).await.map_err(|_| RegisterError::Busy)?;
+    let account =
+        account.ok_or_else(|| Cause::NoAccount { directory: name.clone(), account: accepted.principal.clone() })?;
+    if account.sid != accepted.sid {
+        return Err(Cause::AccountChanged { directory: name, account: accepted.principal }.into());
+    }
     if service.store.individual(&request.scope, &request.registration_id).await?.is_some() {
         let enrollment = EnrollmentRef::Individual(request.registration_id.clone()).to_string();
         let (demands, shown) = ("another credential", "a ticket of a directory");
@@ -55,6 +56,8 @@ pub(super) async fn prove(
     for (bound, rules) in taking.into_iter().filter(|(_, rules)| rules.directory.as_str() == name) {
         match takes(request, bound, rules, &accepted, &account) {
             Ok(()) => return Ok(proven(bound, rules, &accepted, &account)),
+            // It would have been taken: no other group takes it instead.
+            Err(Cause::EnrollmentDisabled(enrollment)) => return Err(Cause::EnrollmentDisabled(enrollment).into()),
             Err(refused) => drop(cause.get_or_insert(refused)),
         }
     }
@@ -68,8 +71,7 @@ fn open(
     taking: &[(&Arc<BoundGroup>, &DirectoryRules)],
     token: &NegotiateToken,
 ) -> Result<(String, Arc<Directory>, Accepted), Cause> {
-    let skew = service.verify_policy().clock_skew;
-    let mut cause = Cause::NoDirectoryGroup;
+    let mut cause = None;
     let mut tried = Vec::new();
     for (_, rules) in taking {
         if tried.contains(&&rules.directory) {
@@ -77,12 +79,21 @@ fn open(
         }
         tried.push(&rules.directory);
         let Some(directory) = service.directories.get(&rules.directory) else { continue };
-        match directory.open(token.bytes(), request.received_at, skew) {
+        match directory.open(token.bytes(), request.received_at) {
             Ok(accepted) => return Ok((rules.directory.to_string(), Arc::clone(directory), accepted)),
-            Err(reason) => cause = Cause::Ticket { directory: rules.directory.to_string(), reason },
+            Err(reason) => {
+                // Whose service the ticket is for knows best what is wrong with it.
+                let is_for = !matches!(reason, KerberosFlaw::Service { .. });
+                if is_for || cause.is_none() {
+                    cause = Some(Cause::Ticket { directory: rules.directory.to_string(), reason });
+                }
+                if is_for {
+                    break;
+                }
+            }
         }
     }
-    Err(cause)
+    Err(cause.unwrap_or(Cause::NoDirectoryGroup))
 }
 
 fn takes(
@@ -93,6 +104,7 @@ fn takes(
     account: &Account,
 ) -> Result<(), Cause> {
     let named = match rules.accounts {
+        _ if account.kind != rules.accounts => None,
         // Never with or without the sign by choice: an account that takes another's name but for it would be let in.
         AccountKind::Computers => accepted.principal.strip_suffix('$'),
         AccountKind::Users => Some(accepted.principal.as_str()).filter(|name| !name.ends_with('$')),

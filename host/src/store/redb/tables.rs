@@ -58,6 +58,15 @@ impl Rows<'_> {
         Ok(())
     }
 
+    /// Removes rows whose keys are before this one, the first ones, so many at most.
+    pub(super) fn remove_first_before(&mut self, end: &[u8], most: usize) -> Result<(), StoreError> {
+        let mut over = Vec::new();
+        for row in self.table.range(..end).map_err(failed)?.take(most) {
+            over.push(row.map_err(failed)?.0.value().to_vec());
+        }
+        over.iter().try_for_each(|key| self.remove(key))
+    }
+
     /// Removes the first rows until at most `most` are left.
     pub(super) fn keep_last(&mut self, most: u64) -> Result<(), StoreError> {
         while self.table.len().map_err(failed)? > most {
@@ -177,6 +186,8 @@ tables! {
     BOUND_KEYS bound_keys "binding of a key";
     /// Tracking id of the request that asked → challenge of a TPM.
     CHALLENGES challenges "challenge";
+    /// Until when it could come again, SHA-256 of a Kerberos authenticator → nothing: it was here.
+    AUTHENTICATORS authenticators "authenticator";
     /// Scope, hub → how many registrations name it, be it linked or not.
     HUB_LOADS hub_loads "count of a hub";
     /// Scope, group path → how many devices are there or below.

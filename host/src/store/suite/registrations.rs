@@ -308,3 +308,19 @@ pub(crate) async fn challenges_that_are_over_make_room(store: Shared) {
     let left: Vec<_> = store.challenges().await.unwrap().into_iter().map(|kept| kept.name).collect();
     assert_eq!(left, [8, 9, 10, 11].map(tracking));
 }
+
+pub(crate) async fn an_authenticator_is_spent_once_until_it_is_over(store: Shared) {
+    let at = Timestamp::from_millis;
+    let spend =
+        |number: u64, until, now| store.spend_authenticator(Digest::of(&number.to_be_bytes()), at(until), at(now));
+    for number in 1..=6 {
+        assert!(spend(number, 10, 0).await.unwrap());
+        assert!(!spend(number, 10, 0).await.unwrap(), "{number} again");
+    }
+    assert!(!spend(1, 10, 9).await.unwrap());
+    // Whoever comes later removes those that are over, and they could come again, if their time were not judged before.
+    assert!(spend(7, 20, 11).await.unwrap());
+    assert!(spend(8, 20, 11).await.unwrap());
+    assert!(spend(1, 10, 11).await.unwrap());
+    assert!(!spend(7, 20, 19).await.unwrap());
+}
