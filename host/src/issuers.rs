@@ -5,25 +5,31 @@
 //! issuer first comes, and again now and then; a token that names an unknown key has them read again, though not more often
 //! than twice a minute, whoever sends such tokens. Only issuers that an enrollment names are ever asked.
 //!
-//! A provider that is away is no reason to turn devices away: keys that were read once are used until they are
-//! `limits.device.issuer_keys_hours` old, and the operator is told that they were not renewed: in the log, and in the metrics.
+//! A provider that is away is no reason to turn devices away: keys that were read once are kept in the store and used until they
+//! are `limits.device.issuer_keys_hours` old, and the operator is told that they were not renewed: in the log, and in the
+//! metrics.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::attestation::bearer::{BearerToken, IssuerKey, TokenRules};
-use crate::clock;
+use crate::clock::{self, Ambient, Timestamp};
+use crate::store::Store;
 
 mod fetch;
+mod kept;
 
 pub use fetch::FetchError;
+pub use kept::KeptKeys;
 
 /// Every issuer's keys.
 pub struct Issuers {
     slots: Mutex<HashMap<Named, Arc<Slot>>>,
     /// How long keys are used that cannot be read again.
     fresh: Duration,
+    store: Arc<dyn Store>,
+    ambient: Ambient,
 }
 
 /// How it stands with an issuer.
@@ -38,7 +44,7 @@ pub struct IssuerState {
 }
 
 /// An issuer, and whom it is trusted by: two enrollments may not share keys that one of them could have made up.
-type Named = (String, Option<String>);
+pub type Named = (String, Option<String>);
 
 /// What is known of an issuer.
 #[derive(Default)]
@@ -50,26 +56,61 @@ struct Slot {
 
 #[derive(Clone, Default)]
 struct Known {
-    keys: Option<(Instant, Arc<Vec<IssuerKey>>)>,
+    keys: Option<Keys>,
     asked: Option<Instant>,
     trouble: Option<String>,
 }
 
+/// What an issuer has published.
+#[derive(Clone)]
+struct Keys {
+    /// Since when they are known here, and how old they were then.
+    known: Instant,
+    before: Duration,
+    all: Arc<Vec<IssuerKey>>,
+}
+
+impl Keys {
+    fn age(&self) -> Duration {
+        self.known.elapsed().saturating_add(self.before)
+    }
+}
+
 impl Issuers {
     /// None was asked yet.
-    pub fn new(fresh: Duration) -> Self {
-        Self { slots: Mutex::default(), fresh }
+    pub fn new(fresh: Duration, store: Arc<dyn Store>, ambient: Ambient) -> Self {
+        Self { slots: Mutex::default(), fresh, store, ambient }
     }
 
-    /// How it stands with each that was ever asked.
+    /// Takes up what was read before a restart.
+    pub fn take_up(&self, kept: Vec<KeptKeys>) {
+        let (now, known) = (self.ambient.now(), clock::instant());
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        for kept in kept {
+            let keys = Keys { known, before: now.since(kept.read_at), all: Arc::new(kept.keys()) };
+            let slot = Slot { known: Mutex::new(Known { keys: Some(keys), ..Known::default() }), ..Slot::default() };
+            slots.insert((kept.issuer, kept.ca_certificate), Arc::new(slot));
+        }
+    }
+
+    /// Forgets those that no enrollment names.
+    pub fn retain(&self, named: &HashSet<Named>) {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).retain(|slot, _| named.contains(slot));
+    }
+
+    /// How it stands with each that was ever asked; at worst, where enrollments trust an issuer by different authorities.
     pub fn states(&self) -> Vec<IssuerState> {
         let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = |((issuer, _), slot): (&Named, &Arc<Slot>)| {
+        let mut states = BTreeMap::new();
+        for ((issuer, _), slot) in slots.iter() {
             let known = slot.known();
-            let keys_age = known.keys.as_ref().map(|(read, _)| read.elapsed());
-            IssuerState { issuer: issuer.clone(), keys_age, in_trouble: known.trouble.is_some() }
-        };
-        slots.iter().map(state).collect()
+            let (keys_age, in_trouble) = (known.keys.as_ref().map(Keys::age), known.trouble.is_some());
+            let state = IssuerState { issuer: issuer.clone(), keys_age, in_trouble };
+            let worst = states.entry(issuer.clone()).or_insert_with(|| state.clone());
+            worst.keys_age = worst.keys_age.max(state.keys_age);
+            worst.in_trouble |= state.in_trouble;
+        }
+        states.into_values().collect()
     }
 
     /// The keys with which a token may be signed that is to satisfy these rules.
@@ -80,20 +121,20 @@ impl Issuers {
     pub async fn keys(&self, rules: &TokenRules, token: &BearerToken) -> Result<Arc<Vec<IssuerKey>>, FetchError> {
         let slot = {
             let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(slots.entry((rules.issuer.clone(), rules.ca_certificate.clone())).or_default())
+            Arc::clone(slots.entry(named(rules)).or_default())
         };
         // A token of a key that is known waits for nobody: old keys are renewed beside it, and an issuer that is away is no
         // affair of whoever has a good token.
         let known = slot.known();
         if !known.has_key_for(token, self.fresh) {
             if known.may_be_asked() {
-                let (slot, rules, token, fresh) = (Arc::clone(&slot), rules.clone(), token.clone(), self.fresh);
+                let (asker, slot, rules, token) = (self.asker(), Arc::clone(&slot), rules.clone(), token.clone());
                 // Not in the request: it is asked for all, and whoever began it may hang up.
                 let asking = tokio::spawn(async move {
                     let _asking = slot.asking.lock().await;
                     let known = slot.known();
-                    if !known.has_key_for(&token, fresh) && known.may_be_asked() {
-                        slot.ask(&rules, fresh).await;
+                    if !known.has_key_for(&token, asker.fresh) && known.may_be_asked() {
+                        asker.ask(&slot, &rules).await;
                     }
                 });
                 drop(asking.await);
@@ -102,43 +143,60 @@ impl Issuers {
                 drop(slot.asking.lock().await);
             }
         } else if known.is_old() && known.may_be_asked() {
-            let (slot, rules, fresh) = (Arc::clone(&slot), rules.clone(), self.fresh);
+            let (asker, slot, rules) = (self.asker(), Arc::clone(&slot), rules.clone());
             tokio::spawn(async move {
                 if let Ok(_asking) = slot.asking.try_lock() {
-                    slot.ask(&rules, fresh).await;
+                    asker.ask(&slot, &rules).await;
                 }
             });
         }
         let known = slot.known();
         match known.keys {
-            Some((read, keys)) if read.elapsed() < self.fresh => Ok(keys),
+            Some(keys) if keys.age() < self.fresh => Ok(keys.all),
             _ => Err(FetchError::Away(known.trouble.unwrap_or_else(|| "it was asked a moment ago".to_owned()))),
         }
     }
+
+    fn asker(&self) -> Asker {
+        Asker { fresh: self.fresh, store: Arc::clone(&self.store), ambient: self.ambient.clone() }
+    }
 }
 
-impl Slot {
-    fn known(&self) -> Known {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
+/// Under which name keys are known that are to satisfy these rules.
+pub fn named(rules: &TokenRules) -> Named {
+    (rules.issuer.clone(), rules.ca_certificate.clone())
+}
 
+/// One who asks an issuer, whoever waits for it.
+struct Asker {
+    fresh: Duration,
+    store: Arc<dyn Store>,
+    ambient: Ambient,
+}
+
+impl Asker {
     /// Reads the issuer's keys.
-    async fn ask(&self, rules: &TokenRules, fresh: Duration) {
+    async fn ask(&self, slot: &Slot, rules: &TokenRules) {
         let change =
-            |change: &dyn Fn(&mut Known)| change(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner));
+            |change: &dyn Fn(&mut Known)| change(&mut slot.known.lock().unwrap_or_else(PoisonError::into_inner));
         let began = clock::instant();
         change(&|known| known.asked = Some(began));
         let fetched = tokio::time::timeout(PATIENCE, fetch::keys(rules)).await;
         match fetched.unwrap_or_else(|_| Err(FetchError::TimedOut(PATIENCE.as_secs()))) {
-            Ok(keys) => {
-                if self.known().trouble.is_some() {
+            Ok(published) => {
+                if slot.known().trouble.is_some() {
                     tracing::info!(issuer = rules.issuer, "the issuer of tokens answers again");
                 }
-                let keys = Arc::new(keys);
-                change(&|known| (known.keys, known.trouble) = (Some((began, Arc::clone(&keys))), None));
+                let kept = KeptKeys::new(named(rules), &published, self.ambient.now());
+                let keys = Keys { known: began, before: Duration::ZERO, all: Arc::new(kept.keys()) };
+                change(&|known| (known.keys, known.trouble) = (Some(keys.clone()), None));
+                let oldest = Timestamp::from_millis(kept.read_at.as_millis().saturating_sub(millis(self.fresh)));
+                if let Err(error) = self.store.keep_issuer_keys(kept, oldest).await {
+                    tracing::warn!(issuer = rules.issuer, %error, "the keys of an issuer are not kept for a restart");
+                }
             }
             Err(error) => {
-                let left = self.known().keys.map(|(read, _)| fresh.saturating_sub(read.elapsed()).as_secs() / 60);
+                let left = slot.known().keys.map(|keys| self.fresh.saturating_sub(keys.age()).as_secs() / 60);
                 tracing::warn!(
                     issuer = rules.issuer, %error, keys_good_for_minutes = left,
                     "the keys of an issuer of tokens cannot be read; those that were read before are used"
@@ -150,14 +208,24 @@ impl Slot {
     }
 }
 
+impl Slot {
+    fn known(&self) -> Known {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Known {
     /// Whether a key is known that is not too old, and that could have signed the token.
     fn has_key_for(&self, token: &BearerToken, fresh: Duration) -> bool {
-        self.keys.as_ref().is_some_and(|(read, keys)| read.elapsed() < fresh && token.has_key_among(keys))
+        self.keys.as_ref().is_some_and(|keys| keys.age() < fresh && token.has_key_among(&keys.all))
     }
 
     fn is_old(&self) -> bool {
-        self.keys.as_ref().is_some_and(|(read, _)| read.elapsed() >= RENEWED)
+        self.keys.as_ref().is_some_and(|keys| keys.age() >= RENEWED)
     }
 
     fn may_be_asked(&self) -> bool {

@@ -217,15 +217,15 @@ pub async fn look_up(service: &Arc<Service>, request: Request) -> Result<Registr
     let_in(service, &request).await?.before.ok_or(RegisterError::NotFound)
 }
 
-/// Steps 1 and 2. A refusal is written to the log at once and to the ledger when the store has time: the device is
-/// not kept waiting for it, so that it cannot tell one cause from another by the disk.
+/// Steps 1 and 2. A refusal is told to the operator when the device has its answer, so that it cannot tell one cause from
+/// another by the disk.
 async fn let_in(service: &Arc<Service>, request: &Request) -> Result<Admitted, RegisterError> {
     if let Err(full) = service.throttle.admit(request.source, &request.scope, &request.registration_id) {
         service.metrics.throttled(full.measure);
         return Err(full.into());
     }
     let admitted = admission::admit(service, request).await;
-    if let Err(RegisterError::Refused(cause)) = &admitted {
+    if let Err(RegisterError::Refused(cause) | RegisterError::NotNow(cause)) = &admitted {
         refusal::report(service, request, cause);
     }
     admitted

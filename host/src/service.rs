@@ -17,7 +17,8 @@ use crate::catalogue::{Bound, Catalogue, ScopeCatalogue};
 use crate::clock::{self, Ambient};
 use crate::config::Config;
 use crate::directory::Directories;
-use crate::issuers::Issuers;
+use crate::enrollment::GroupAttestation;
+use crate::issuers::{self, Issuers};
 use crate::issuing::Issuing;
 use crate::metrics::Metrics;
 use crate::names::{Digest, IdScope, PluginName, RegistrationId};
@@ -121,13 +122,13 @@ impl Service {
             password_of_nobody,
             password_checks: Arc::new(Semaphore::new(PASSWORD_CHECKS)),
             config,
-            ambient,
             sealing,
-            issuers: Issuers::new(issuer_keys),
+            issuers: Issuers::new(issuer_keys, Arc::clone(&store), ambient.clone()),
             lists: Lists::default(),
             issuing,
             directories,
             challenges,
+            ambient,
             hub_keys: hmac::Key::new(hmac::HMAC_SHA256, &operations_key),
             decoy,
             store,
@@ -144,6 +145,7 @@ impl Service {
         };
         let kept = service.store.challenges().await?;
         service.challenges.take_up(kept, &service.sealing, (service.ambient.now(), clock::instant()));
+        service.issuers.take_up(service.store.issuer_keys().await?);
         service.reload().await?;
         Ok(Arc::new(service))
     }
@@ -197,6 +199,7 @@ impl Service {
         let revisions = plugins.flat_map(|plugin| std::iter::once(plugin.live).chain(plugin.previous.first().copied()));
         self.images.settle(needed.iter(), revisions);
         self.watches.retain(&watched(&catalogue, &needed));
+        self.issuers.retain(&catalogue.scopes().flat_map(|scope| issuers_of(scope)).collect());
         Ok(())
     }
 
@@ -289,6 +292,14 @@ fn needed(scope: &ScopeCatalogue) -> Vec<Bound> {
         }
     }
     needed
+}
+
+/// The issuers of tokens that enrollments rely on.
+fn issuers_of(scope: &ScopeCatalogue) -> impl Iterator<Item = issuers::Named> {
+    scope.groups().filter_map(|bound| match &bound.group.attestation {
+        GroupAttestation::Token(rules) => Some(issuers::named(rules)),
+        _ => None,
+    })
 }
 
 /// What can be asked: the groups' policies and their stand-ins, and of every plugin the live revision, the one before it

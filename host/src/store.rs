@@ -20,6 +20,7 @@ use crate::attestation::tpm::challenge::KeptChallenge;
 use crate::clock::Timestamp;
 use crate::enrollment::{CertificateAuthority, Group, Individual};
 use crate::hub::{Hub, HubLoad};
+use crate::issuers::KeptKeys;
 use crate::ledger::Entry;
 use crate::names::{CaName, Digest, GroupId, HubName, IdScope, ManufacturerId, PluginName, RegistrationId, TrackingId};
 use crate::policy::rules::PluginRules;
@@ -81,6 +82,12 @@ pub trait Store: Send + Sync + 'static {
         until: Timestamp,
         now: Timestamp,
     ) -> Result<bool, StoreError>;
+
+    /// Keeps what an issuer of tokens has published in place of what it had, and lets all go that were read before `oldest`.
+    async fn keep_issuer_keys(&self, keys: KeptKeys, oldest: Timestamp) -> Result<(), StoreError>;
+
+    /// What all issuers have published.
+    async fn issuer_keys(&self) -> Result<Vec<KeptKeys>, StoreError>;
 
     /// Adds an entry that led to no registration (a refusal, a postponement). The oldest of these make room for new
     /// ones, so that nobody can fill the disk by being refused.

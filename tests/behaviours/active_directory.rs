@@ -140,6 +140,8 @@ async fn devices_of_a_domain_come_in_with_their_tickets_and_the_directory_says_w
     let answer = register(&world.shown_again(&other), &unknown).await;
     assert_eq!(answer.status, 503, "{answer:?}");
     assert!(answer.headers.contains_key("retry-after"), "{answer:?}");
+    let entry = world.ledger(&tracking_id(&answer)).await;
+    assert_eq!(entry["kind"]["refused"]["cause"], "directory-away", "{entry}");
 }
 
 fn takes(directory: &Value) -> Value {

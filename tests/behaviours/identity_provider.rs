@@ -20,7 +20,7 @@ async fn a_device_registers_with_a_token_of_a_provider_and_goes_on_while_the_pro
     if !sdk_is_there().await {
         return;
     }
-    let world = World::new().await;
+    let mut world = World::new().await;
     let mut provider = Provider::new(&world);
     let mut running = provider.start("k1").await;
     world.put("enrollment-groups/sensors", &provider.relied_on(&world)).await;
@@ -40,10 +40,10 @@ async fn a_device_registers_with_a_token_of_a_provider_and_goes_on_while_the_pro
     assert!(!decision.to_string().contains(secret), "a token is a credential");
 
     for (header, cause) in [
-        (format!("Bearer {token}x"), "bearer-token-not-accepted"),
+        (format!("Bearer {token}x"), "bearer-token-not-signed"),
         (format!("Bearer {}", unsigned(&token)), "unreadable-bearer-token"),
         (format!("Bearer {}", with_claim(&token, "iss", &json!("https://elsewhere.example"))), "unknown-issuer"),
-        (format!("Bearer {}", with_claim(&token, "sub", &json!("sensor-2"))), "bearer-token-not-accepted"),
+        (format!("Bearer {}", with_claim(&token, "sub", &json!("sensor-2"))), "bearer-token-not-signed"),
         ("Bearer a.b".to_owned(), "unreadable-bearer-token"),
         (format!("Bearer {}", "a".repeat(17_000)), "unreadable-bearer-token"),
     ] {
@@ -58,6 +58,16 @@ async fn a_device_registers_with_a_token_of_a_provider_and_goes_on_while_the_pro
 
     running.kill().await.unwrap();
     assert_eq!(register(&device, &token).await.status, 200, "its keys are fresh enough");
+    world.restart().await;
+    let device = world.shown_again(&device);
+    assert_eq!(register(&device, &token).await.status, 200, "and were kept for a restart");
+    // A group that would take the device and is disabled hides others that would.
+    let mut off = provider.relied_on(&world);
+    off["enabled"] = json!(false);
+    world.put("enrollment-groups/a-first", &off).await;
+    refused(&world, &register(&device, &token).await, "enrollment-disabled").await;
+    let path = format!("/api/v1/scopes/{}/enrollment-groups/a-first", world.scope);
+    assert!(world.manage("DELETE", &path, b"").await.status.is_success());
 
     // It comes back with another key, which is looked for when its first token comes; not at once, lest made-up names of
     // keys have it asked without end.
@@ -68,16 +78,16 @@ async fn a_device_registers_with_a_token_of_a_provider_and_goes_on_while_the_pro
         if answer.status == 200 {
             break;
         }
-        refused(&world, &answer, "bearer-token-not-accepted").await;
+        refused(&world, &answer, "bearer-token-not-signed").await;
         tokio::time::sleep(Duration::from_secs(1)).await;
         answer = register(&device, &new).await;
     }
     assert_eq!(answer.status, 200, "the key was changed: {answer:?}");
-    refused(&world, &register(&device, &token).await, "bearer-token-not-accepted").await;
+    refused(&world, &register(&device, &token).await, "bearer-token-not-signed").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_provider_that_was_never_reached_refuses_nobody_for_good() {
+async fn devices_of_a_provider_that_was_never_reached_are_told_to_come_back() {
     let world = World::new().await;
     let provider = Provider::new(&world);
     let made_up = |claims: Value| {
@@ -90,7 +100,11 @@ async fn a_provider_that_was_never_reached_refuses_nobody_for_good() {
     let device = world.shown("sensor-1", None);
     refused(&world, &register(&device, &token).await, "unknown-issuer").await;
     world.put("enrollment-groups/sensors", &provider.relied_on(&world)).await;
-    refused(&world, &register(&device, &token).await, "issuer-away").await;
+    let answer = register(&device, &token).await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(answer.headers.contains_key("retry-after"), "{answer:?}");
+    let entry = world.ledger(&tracking_id(&answer)).await;
+    assert_eq!(entry["kind"]["refused"]["cause"], "issuer-away", "{entry}");
 
     let path = format!("/api/v1/scopes/{}/enrollment-groups/wrong", world.scope);
     for (member, value) in [

@@ -278,6 +278,9 @@ const _: fn(&Cause) = |cause| match cause {
     | Cause::TicketAgain(_)
     | Cause::NoAccount { .. }
     | Cause::AccountChanged { .. }
+    | Cause::DirectoryAway { .. }
+    | Cause::BearerSignature(_)
+    | Cause::BeforeProof(_)
     | Cause::AccountOfAnother { .. }
     | Cause::NotInDirectoryGroup { .. }
     | Cause::PasswordsOff

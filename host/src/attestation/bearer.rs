@@ -62,7 +62,8 @@ pub struct Verified {
     pub subject: String,
     /// The claim that is the registration id.
     pub registration_id: String,
-    /// The claims that are texts, numbers or truth values, as texts.
+    /// The claims that are texts, numbers, truth values or lists, as texts: the first [`MOST_CLAIMS`] by name of those that are
+    /// not longer than [`MAX_CLAIM_BYTES`], and none that is named as if a directory had said it.
     pub claims: Vec<(String, String)>,
 }
 
@@ -112,9 +113,6 @@ pub enum BearerFlaw {
     /// Another has issued it.
     #[error("the token was issued by another issuer than the enrollment's (iss)")]
     OtherIssuer,
-    /// None of the issuer's keys has signed it.
-    #[error("none of the issuer's keys has signed the token")]
-    Signature,
     /// It says nobody, or somebody else, for whom it is.
     #[error("the token is not for one of the enrollment's audiences (aud)")]
     Audience,
@@ -180,30 +178,35 @@ impl BearerToken {
         keys.iter().any(|key| key.fits(self.algorithm, self.kid.as_deref()))
     }
 
-    /// What the token proves, if one of these keys has signed it and it is as the rules demand.
+    /// The token, if one of these keys has signed it. Of those that could have, so many are tried: who leaves out which it was
+    /// must not have the work of all.
+    pub fn signed_by(&self, keys: &[IssuerKey]) -> Option<SignedToken<'_>> {
+        let mut fitting = keys.iter().filter(|key| key.fits(self.algorithm, self.kid.as_deref())).take(MOST_TRIED);
+        fitting.any(|key| key.has_signed(self.algorithm, &self.text)).then_some(SignedToken(self))
+    }
+}
+
+/// A token that a key of its issuer has signed.
+#[derive(Clone, Copy, Debug)]
+pub struct SignedToken<'a>(&'a BearerToken);
+
+impl SignedToken<'_> {
+    /// What the token proves, if it is as the rules demand.
     ///
     /// # Errors
     ///
     /// The first [`BearerFlaw`].
-    pub fn verify(
-        &self,
-        keys: &[IssuerKey],
-        rules: &TokenRules,
-        now: Timestamp,
-        skew_seconds: u64,
-    ) -> Result<Verified, BearerFlaw> {
-        if !rules.algorithms.is_empty() && !rules.algorithms.contains(&self.algorithm) {
-            return Err(BearerFlaw::OtherAlgorithm(word_of(self.algorithm)));
+    pub fn verify(&self, rules: &TokenRules, now: Timestamp, skew_seconds: u64) -> Result<Verified, BearerFlaw> {
+        let token = self.0;
+        if !rules.algorithms.is_empty() && !rules.algorithms.contains(&token.algorithm) {
+            return Err(BearerFlaw::OtherAlgorithm(word_of(token.algorithm)));
         }
         if let Some(wanted) = &rules.token_type
-            && !self.is_of_type(wanted)
+            && !token.is_of_type(wanted)
         {
             return Err(BearerFlaw::OtherType(wanted.clone()));
         }
-        if !keys.iter().any(|key| key.has_signed(self.algorithm, self.kid.as_deref(), &self.text)) {
-            return Err(BearerFlaw::Signature);
-        }
-        judge(&self.claims, rules, now, skew_seconds)
+        judge(&token.claims, rules, now, skew_seconds)
     }
 }
 
@@ -258,11 +261,10 @@ impl IssuerKey {
         named && meant && self.key.family().algorithms().contains(&algorithm)
     }
 
-    /// Whether it has signed a token in its compact form.
-    fn has_signed(&self, algorithm: Algorithm, kid: Option<&str>, text: &str) -> bool {
+    /// Whether it has signed a token in its compact form; it must fit.
+    fn has_signed(&self, algorithm: Algorithm, text: &str) -> bool {
         let Some((message, signature)) = text.rsplit_once('.') else { return false };
-        self.fits(algorithm, kid)
-            && jsonwebtoken::crypto::verify(signature, message.as_bytes(), &self.key, algorithm).unwrap_or(false)
+        jsonwebtoken::crypto::verify(signature, message.as_bytes(), &self.key, algorithm).unwrap_or(false)
     }
 }
 
@@ -331,8 +333,17 @@ fn judge(
     Ok(Verified {
         subject: subject.ok_or(BearerFlaw::NoSubject)?.to_owned(),
         registration_id: id.ok_or_else(missing)?.to_owned(),
-        claims: claims.iter().filter_map(|(key, value)| Some((key.clone(), plain(value)?))).take(MOST_CLAIMS).collect(),
+        claims: told(claims),
     })
+}
+
+/// What a policy is told of the claims, sorted by name.
+fn told(claims: &Map<String, Value>) -> Vec<(String, String)> {
+    let of_token = claims.iter().filter(|(key, _)| !OF_OTHERS.iter().any(|others| key.starts_with(others)));
+    let mut told: Vec<_> = of_token.filter_map(|(key, value)| Some((key.clone(), plain(value)?))).collect();
+    told.sort();
+    told.truncate(MOST_CLAIMS);
+    told
 }
 
 /// A claim by its name, or by names with dots between them. A name that has dots itself comes first: namespaced claims are
@@ -420,8 +431,13 @@ const MAX_KID_BYTES: usize = 256;
 /// Of an address.
 const MAX_ISSUER_BYTES: usize = 512;
 /// What a policy is told of a token.
-const MOST_CLAIMS: usize = 64;
-const MAX_CLAIM_BYTES: usize = 1024;
+pub const MOST_CLAIMS: usize = 64;
+/// Of one claim.
+pub const MAX_CLAIM_BYTES: usize = 1024;
+/// With what claims begin that other ways of proof tell policies, which no issuer may say in their place.
+const OF_OTHERS: [&str; 3] = ["directory.", "password.", "endorsement-key"];
+/// An issuer has one or two keys of a kind, while it changes them.
+const MOST_TRIED: usize = 8;
 
 #[cfg(test)]
 mod tests;

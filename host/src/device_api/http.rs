@@ -248,7 +248,7 @@ impl Call {
             RegisterError::CertificateRequest(flaw) => DeviceError::of_csr(&flaw),
             RegisterError::NotFound => DeviceError::NotFound,
             RegisterError::TooOften(full) => DeviceError::TooOften(full.retry_after),
-            RegisterError::Busy | RegisterError::Failed => DeviceError::Busy,
+            RegisterError::Busy | RegisterError::NotNow(_) | RegisterError::Failed => DeviceError::Busy,
             RegisterError::Name(_) => DeviceError::BadRequest("Invalid RegistrationId"),
             RegisterError::Store(error) => {
                 tracing::error!(tracking_id = %self.tracking_id, %error, "the store failed");

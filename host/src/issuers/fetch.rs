@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::jwk::{Jwk, JwkSet};
 use rustls::ClientConfig;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -53,8 +53,8 @@ struct Configuration {
     jwks_uri: String,
 }
 
-/// Reads the keys of the issuer that the rules name.
-pub(super) async fn keys(rules: &TokenRules) -> Result<Vec<IssuerKey>, FetchError> {
+/// Reads the keys of the issuer that the rules name: those that sign tokens.
+pub(super) async fn keys(rules: &TokenRules) -> Result<Vec<Jwk>, FetchError> {
     let tls = outbound::trusting(rules.ca_certificate.as_deref())?;
     let base = rules.issuer.trim_end_matches('/');
     let asked = format!("{base}/.well-known/openid-configuration");
@@ -63,7 +63,7 @@ pub(super) async fn keys(rules: &TokenRules) -> Result<Vec<IssuerKey>, FetchErro
         return Err(FetchError::OtherIssuer { asked: rules.issuer.clone() });
     }
     let set: JwkSet = get(&configuration.jwks_uri, &tls, &asked).await?;
-    let keys: Vec<IssuerKey> = set.keys.iter().take(MOST_KEYS).filter_map(IssuerKey::of).collect();
+    let keys: Vec<Jwk> = set.keys.into_iter().take(MOST_KEYS).filter(|key| IssuerKey::of(key).is_some()).collect();
     if keys.is_empty() { Err(FetchError::NoKeys { url: configuration.jwks_uri }) } else { Ok(keys) }
 }
 

@@ -69,6 +69,16 @@ pub enum Cause {
     /// The ticket's authenticator was here before.
     #[error("the ticket of {0} came with an authenticator that was here before: somebody repeats what was overheard")]
     TicketAgain(String),
+    /// The directory does not answer.
+    #[error("the directory {directory} cannot be asked for the account {account:?}: {reason}")]
+    DirectoryAway {
+        /// The directory.
+        directory: String,
+        /// The account.
+        account: String,
+        /// Why.
+        reason: String,
+    },
     /// The directory has no such account, has disabled it, or has let it end.
     #[error(
         "the directory {directory} has no account {account:?} that is enabled and has not ended, whose ticket the device showed"
@@ -111,6 +121,9 @@ pub enum Cause {
         /// The groups.
         wanted: String,
     },
+    /// Of a device that has proven nothing yet.
+    #[error("{0}")]
+    BeforeProof(Box<Self>),
     /// Passwords are not taken at all.
     #[error("the device showed a password, and passwords are off (passwords.enabled in landfall.toml)")]
     PasswordsOff,
@@ -137,6 +150,9 @@ pub enum Cause {
         /// Why.
         reason: String,
     },
+    /// None of the issuer's keys has signed it.
+    #[error("none of the keys of the issuer {0} has signed the token")]
+    BearerSignature(String),
     /// The token does not satisfy the enrollment.
     #[error("{enrollment} does not accept the token: {reason}")]
     Bearer {
@@ -318,6 +334,7 @@ impl Cause {
             Self::Ticket { .. } => "unusable-ticket",
             Self::TicketAgain(_) => "ticket-again",
             Self::NoAccount { .. } => "no-account",
+            Self::DirectoryAway { .. } => "directory-away",
             Self::AccountChanged { .. } => "account-changed",
             Self::AccountOfAnother { .. } => "account-of-another",
             Self::NotInDirectoryGroup { .. } => "not-in-directory-group",
@@ -327,6 +344,8 @@ impl Cause {
             Self::WrongPassword(_) => "wrong-password",
             Self::UnreadableBearer(_) => "unreadable-bearer-token",
             Self::UnknownIssuer(_) => "unknown-issuer",
+            Self::BearerSignature(_) => "bearer-token-not-signed",
+            Self::BeforeProof(cause) => cause.code(),
             Self::IssuerAway { .. } => "issuer-away",
             Self::Bearer { .. } => "bearer-token-not-accepted",
             Self::BearerOfAnother { .. } => "bearer-token-of-another",
@@ -377,7 +396,9 @@ impl Cause {
                 | Self::UnreadableBearer(_)
                 | Self::UnknownIssuer(_)
                 | Self::IssuerAway { .. }
-                | Self::Bearer { .. }
+                | Self::BearerSignature(_)
+                | Self::OtherMechanism { .. }
+                | Self::BeforeProof(_)
                 | Self::NotEnrolledByTpm(_)
                 | Self::NoEndorsementKey(_)
                 | Self::NoEndorsementCertificate(_)

@@ -48,6 +48,9 @@ pub enum RegisterError {
     /// The device is turned away.
     #[error(transparent)]
     Refused(#[from] Cause),
+    /// The device is told to come back: somebody whose word counts cannot be asked.
+    #[error("not now: {0}")]
+    NotNow(Cause),
     /// There is no such operation or registration.
     #[error("no such operation")]
     NotFound,

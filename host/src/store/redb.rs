@@ -17,6 +17,7 @@ mod check;
 mod codec;
 mod engine;
 mod enrollments;
+mod issuer_keys;
 mod ledger;
 mod listing;
 mod loads;
@@ -49,6 +50,7 @@ use crate::attestation::tpm::challenge::KeptChallenge;
 use crate::clock::Timestamp;
 use crate::enrollment::{CertificateAuthority, EnrollmentRef, Group, Individual};
 use crate::hub::Hub;
+use crate::issuers::KeptKeys;
 use crate::ledger::Entry;
 use crate::names::{CaName, Digest, GroupId, HubName, IdScope, ManufacturerId, PluginName, RegistrationId, TrackingId};
 use crate::policy::rules::PluginRules;
@@ -303,6 +305,14 @@ impl Store for RedbStore {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         self.write(Lane::Device, authenticators::Spend { authenticator, until, now }).await
+    }
+
+    async fn keep_issuer_keys(&self, keys: KeptKeys, oldest: Timestamp) -> Result<(), StoreError> {
+        self.write(Lane::Device, issuer_keys::Keep { keys, oldest }).await
+    }
+
+    async fn issuer_keys(&self) -> Result<Vec<KeptKeys>, StoreError> {
+        self.look(issuer_keys::all).await
     }
 
     async fn record_entry(&self, entry: Entry) -> Result<(), StoreError> {

@@ -45,6 +45,7 @@ macro_rules! store_suite {
                 a_challenge_is_spent_with_the_registration_that_its_answer_began
                 challenges_that_are_over_make_room
                 an_authenticator_is_spent_once_until_it_is_over
+                an_issuers_keys_take_the_place_of_those_that_it_had
                 scopes_do_not_see_each_other;
             ledger:
                 an_entry_is_found_by_its_tracking_id

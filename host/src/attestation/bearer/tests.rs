@@ -60,7 +60,8 @@ fn head() -> Value {
 fn a_good_token_proves_its_device_and_what_the_issuer_says_of_it() {
     let issuer = Issuer::new("k1");
     let token = BearerToken::parse(&issuer.sign(&head(), &claims())).unwrap();
-    let verified = token.verify(&issuer.keys, &rules(), Timestamp::from_millis(1_500_000), 0).unwrap();
+    let verified =
+        token.signed_by(&issuer.keys).unwrap().verify(&rules(), Timestamp::from_millis(1_500_000), 0).unwrap();
     assert_eq!((verified.subject.as_str(), verified.registration_id.as_str()), ("s1", "pump-1"));
     assert!(verified.claims.contains(&("n".to_owned(), "7".to_owned())));
     assert!(token.has_key_among(&issuer.keys) && !token.has_key_among(&Issuer::new("k2").keys));
@@ -74,7 +75,7 @@ fn each_flaw_is_told_by_itself() {
         let mut claims = claims();
         change(&mut claims);
         let token = BearerToken::parse(&issuer.sign(&head(), &claims)).unwrap();
-        token.verify(&issuer.keys, &rules(), Timestamp::from_millis(now * 1000), skew).map(drop)
+        token.signed_by(&issuer.keys).unwrap().verify(&rules(), Timestamp::from_millis(now * 1000), skew).map(drop)
     };
     let with = |name: &'static str, value: Value| move |claims: &mut Value| claims[name] = value.clone();
     let without = |name: &'static str| move |claims: &mut Value| drop(claims.as_object_mut().unwrap().remove(name));
@@ -103,8 +104,7 @@ fn each_flaw_is_told_by_itself() {
 fn a_key_of_the_same_name_that_has_not_signed_proves_nothing() {
     let (issuer, other) = (Issuer::new("k1"), Issuer::new("k1"));
     let token = BearerToken::parse(&issuer.sign(&head(), &claims())).unwrap();
-    let verdict = token.verify(&other.keys, &rules(), Timestamp::from_millis(1_500_000), 0);
-    assert_eq!(verdict, Err(BearerFlaw::Signature));
+    assert!(token.signed_by(&other.keys).is_none());
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn what_an_enrollment_demands_of_kind_algorithm_and_length_of_life_is_looked_at(
             claims["iat"] = iat;
         }
         let token = BearerToken::parse(&issuer.sign(head, &claims)).unwrap();
-        token.verify(&issuer.keys, &rules, Timestamp::from_millis(1_500_000), 0).map(drop)
+        token.signed_by(&issuer.keys).unwrap().verify(&rules, Timestamp::from_millis(1_500_000), 0).map(drop)
     };
     let only = |algorithm: Algorithm| move |rules: &mut TokenRules| rules.algorithms = vec![algorithm];
     assert_eq!(verdict(&only(Algorithm::ES256), &head(), None), Ok(()));

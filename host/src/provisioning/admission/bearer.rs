@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::{Evidential, Proven, Shown};
-use crate::attestation::bearer::{BearerToken, TokenRules, Verified};
+use crate::attestation::bearer::{BearerToken, SignedToken, TokenRules, Verified};
 use crate::catalogue::{BoundGroup, ScopeCatalogue};
 use crate::enrollment::{EnrollmentRef, GroupAttestation};
 use crate::names::Digest;
@@ -29,9 +29,26 @@ pub(super) async fn prove(
             _ => None,
         })
         .collect();
-    let mut cause = Cause::UnknownIssuer(token.issuer().to_owned());
+    let mut error = RegisterError::from(Cause::UnknownIssuer(token.issuer().to_owned()));
+    // Groups that trust the issuer by the same authority share its keys, so the signature is verified once for them.
+    let mut verified: Vec<(Option<&str>, Signature<'_>)> = Vec::new();
     for (bound, rules) in relying {
-        match accept(service, request, bound, rules, token).await {
+        let ca = rules.ca_certificate.as_deref();
+        let known = verified.iter().find(|(of, _)| *of == ca).map(|(_, signature)| signature.clone());
+        let signature = match known {
+            Some(signature) => signature,
+            None => {
+                let signature = signature(service, rules, token).await;
+                verified.push((ca, signature.clone()));
+                signature
+            }
+        };
+        let accepted = match signature {
+            Ok(signed) => accept(service, request, bound, rules, signed),
+            Err(cause @ Cause::IssuerAway { .. }) => Err(RegisterError::NotNow(cause)),
+            Err(cause) => Err(cause.into()),
+        };
+        match accepted {
             Ok(proven) => {
                 let individual = service.store.individual(&request.scope, &request.registration_id).await?;
                 if individual.is_some() {
@@ -41,36 +58,46 @@ pub(super) async fn prove(
                 }
                 return Ok(proven);
             }
-            Err(refused) => cause = refused,
+            // It would have been taken: no other group takes it instead.
+            Err(disabled @ RegisterError::Refused(Cause::EnrollmentDisabled(_))) => return Err(disabled),
+            // Who may be taken later is not turned away.
+            Err(_) if matches!(error, RegisterError::NotNow(_)) => {}
+            Err(refused) => error = refused,
         }
     }
-    Err(cause.into())
+    Err(error)
 }
 
-async fn accept(
+/// A token whose signature was verified with the keys of its issuer, or why not.
+type Signature<'a> = Result<SignedToken<'a>, Cause>;
+
+async fn signature<'a>(service: &Service, rules: &TokenRules, token: &'a BearerToken) -> Signature<'a> {
+    let issuer = || rules.issuer.clone();
+    let keys = service.issuers.keys(rules, token).await;
+    let keys = keys.map_err(|error| Cause::IssuerAway { issuer: issuer(), reason: error.to_string() })?;
+    token.signed_by(&keys).ok_or_else(|| Cause::BearerSignature(issuer()))
+}
+
+fn accept(
     service: &Service,
     request: &Request,
     bound: &BoundGroup,
     rules: &TokenRules,
-    token: &BearerToken,
-) -> Result<Proven, Cause> {
+    token: SignedToken<'_>,
+) -> Result<Proven, RegisterError> {
     let enrollment = EnrollmentRef::Group(bound.group.id.clone());
-    let keys = service.issuers.keys(rules, token).await;
-    let keys = keys.map_err(|error| Cause::IssuerAway { issuer: rules.issuer.clone(), reason: error.to_string() })?;
     let skew = service.verify_policy().clock_skew.as_secs();
     let verified = token
-        .verify(&keys, rules, request.received_at, skew)
+        .verify(rules, request.received_at, skew)
         .map_err(|reason| Cause::Bearer { enrollment: enrollment.to_string(), reason })?;
     let Verified { subject, registration_id, claims } = verified;
     if registration_id.parse().ok().as_ref() != Some(&request.registration_id) {
-        return Err(Cause::BearerOfAnother { said: registration_id, id: request.registration_id.clone() });
+        return Err(Cause::BearerOfAnother { said: registration_id, id: request.registration_id.clone() }.into());
     }
     if !bound.terms.enabled {
-        return Err(Cause::EnrollmentDisabled(enrollment.to_string()));
+        return Err(Cause::EnrollmentDisabled(enrollment.to_string()).into());
     }
     let identity = format!("token\0{}\0{subject}", rules.issuer);
-    let mut claims: Vec<Label> = claims.into_iter().map(|(key, value)| Label { key, value }).collect();
-    claims.sort_by(|one, other| one.key.cmp(&other.key));
     Ok(Proven {
         credential: format!("token of {} for the subject {subject}", rules.issuer),
         allocation: Arc::clone(&bound.allocation),
@@ -82,7 +109,7 @@ async fn accept(
             of: Evidential::Token { issuer: rules.issuer.clone(), subject },
             key_identity: Digest::of(identity.as_bytes()),
         },
-        claims,
+        claims: claims.into_iter().map(|(key, value)| Label { key, value }).collect(),
         enrollment,
     })
 }

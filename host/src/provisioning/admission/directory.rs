@@ -41,7 +41,10 @@ pub(super) async fn prove(
         return Err(Cause::TicketAgain(accepted.principal).into());
     }
     // The ticket is good: where its directory is away, its device is told to come back, not that it may not come.
-    let account = directory.account(&accepted.principal, request.received_at).await.map_err(|_| RegisterError::Busy)?;
+    let account = directory.account(&accepted.principal, request.received_at).await.map_err(|error| {
+        let (directory, account) = (name.clone(), accepted.principal.clone());
+        RegisterError::NotNow(Cause::DirectoryAway { directory, account, reason: error.to_string() })
+    })?;
     let account =
         account.ok_or_else(|| Cause::NoAccount { directory: name.clone(), account: accepted.principal.clone() })?;
     if account.sid != accepted.sid {

@@ -100,12 +100,13 @@ pub(super) async fn of_group(
         return Err(Cause::NotEnrolledByTpm(id.clone()).into());
     }
     let record = service.store.record(&request.scope, id).await?;
-    let record = record.ok_or_else(|| Cause::NoRecord(id.clone()))?;
+    let unproven = |cause| Cause::BeforeProof(Box::new(cause));
+    let record = record.ok_or_else(|| unproven(Cause::NoRecord(id.clone())))?;
     let (key, named) = (chip.endorsement.sha256(), record.evidence.endorsement_key_sha256);
     let named = named.ok_or_else(|| Cause::NoEndorsementKey(id.clone()))?;
     if named != key {
         let (expected, shown) = (named.to_string(), key.to_string());
-        return Err(Cause::EvidenceMismatch { what: Part::EndorsementKey, expected, shown }.into());
+        return Err(unproven(Cause::EvidenceMismatch { what: Part::EndorsementKey, expected, shown }).into());
     }
     let of_record = record.evidence.endorsement_certificate.as_deref();
     let of_record = of_record.and_then(|der| EndorsementCertificate::parse(der).ok());

@@ -13,11 +13,12 @@ use super::codec::{self, group_keys, key};
 use super::enrollments::Claims;
 use super::tables::{
     self, BOUND_KEYS, CERTIFICATES, CHALLENGES, CONTENT, DECISIONS, Definition, GROUP_COUNTS, GROUPS, HUB_LOADS,
-    INDIVIDUALS, OTHERS, PLUGIN_USES, RECORD_COUNTS, RECORDS, REGISTRATIONS,
+    INDIVIDUALS, ISSUER_KEYS, OTHERS, PLUGIN_USES, RECORD_COUNTS, RECORDS, REGISTRATIONS,
 };
 use super::{View, unreadable};
 use crate::attestation::tpm::challenge::KeptChallenge;
 use crate::enrollment::{EnrollmentRef, Group, Individual};
+use crate::issuers::KeptKeys;
 use crate::ledger::Entry;
 use crate::names::{Digest, IdScope};
 use crate::registration::Registration;
@@ -48,6 +49,7 @@ pub(super) fn check(view: &View) -> Result<Vec<Finding>, StoreError> {
     contents(view, &mut findings)?;
     each::<Entry>(view, OTHERS, "ledger entry", |_, _| Ok(()))?;
     each::<KeptChallenge>(view, CHALLENGES, "challenge", |_, _| Ok(()))?;
+    each::<KeptKeys>(view, ISSUER_KEYS, "keys of an issuer", |_, _| Ok(()))?;
     Ok(findings)
 }
 

@@ -186,6 +186,8 @@ tables! {
     BOUND_KEYS bound_keys "binding of a key";
     /// Tracking id of the request that asked → challenge of a TPM.
     CHALLENGES challenges "challenge";
+    /// SHA-256 of an issuer of tokens and whom it is trusted by → the keys that it has published.
+    ISSUER_KEYS issuer_keys "keys of an issuer";
     /// Until when it could come again, SHA-256 of a Kerberos authenticator → nothing: it was here.
     AUTHENTICATORS authenticators "authenticator";
     /// Scope, hub → how many registrations name it, be it linked or not.

@@ -53,12 +53,14 @@ async fn a_file_from_before_there_were_these_tables_is_brought_up_when_it_is_ope
     assert!(transaction.delete_table(tables::BOUND_KEYS).unwrap());
     assert!(transaction.delete_table(tables::CHALLENGES).unwrap());
     assert!(transaction.delete_table(tables::AUTHENTICATORS).unwrap());
+    assert!(transaction.delete_table(tables::ISSUER_KEYS).unwrap());
     transaction.commit().unwrap();
     drop(database);
     let store = RedbStore::open(&path, settings()).unwrap();
     let owner = store.device_of_key(&make::scope(), placed.key_identity.unwrap()).await.unwrap();
     assert_eq!(owner, Some(placed.registration_id));
     assert_eq!(store.challenges().await.unwrap(), []);
+    assert_eq!(store.issuer_keys().await.unwrap(), []);
     let (until, now) = (Timestamp::from_millis(2), Timestamp::from_millis(1));
     assert!(store.spend_authenticator(Digest::of(b"1"), until, now).await.unwrap());
 }

@@ -9,6 +9,7 @@ use super::make::{
 use crate::attestation::tpm::challenge::KeptChallenge;
 use crate::clock::Timestamp;
 use crate::hub::HubState;
+use crate::issuers::KeptKeys;
 use crate::names::Digest;
 use crate::registry::{ManufacturingRecord, RecordState};
 use crate::store::{CommitOutcome, Page, Precondition, RegistrationCommit, RegistrationFilter};
@@ -323,4 +324,26 @@ pub(crate) async fn an_authenticator_is_spent_once_until_it_is_over(store: Share
     assert!(spend(8, 20, 11).await.unwrap());
     assert!(spend(1, 10, 11).await.unwrap());
     assert!(!spend(7, 20, 19).await.unwrap());
+}
+
+pub(crate) async fn an_issuers_keys_take_the_place_of_those_that_it_had(store: Shared) {
+    let kept = |issuer: &str, ca: Option<&str>, at, keys: &[&str]| KeptKeys {
+        issuer: issuer.to_owned(),
+        ca_certificate: ca.map(ToOwned::to_owned),
+        read_at: Timestamp::from_millis(at),
+        keys: keys.iter().map(ToString::to_string).collect(),
+    };
+    let all = [kept("a", None, 5, &["1"]), kept("a", Some("ca"), 6, &["2"]), kept("b", None, 7, &["3", "4"])];
+    let never = Timestamp::from_millis(0);
+    for keys in [kept("a", None, 1, &["old"])].into_iter().chain(all.clone()) {
+        store.keep_issuer_keys(keys, never).await.unwrap();
+    }
+    let sorted = |mut kept: Vec<KeptKeys>| {
+        kept.sort_by_key(|keys| keys.read_at);
+        kept
+    };
+    assert_eq!(sorted(store.issuer_keys().await.unwrap()), all);
+    let later = kept("b", None, 9, &["5"]);
+    store.keep_issuer_keys(later.clone(), Timestamp::from_millis(6)).await.unwrap();
+    assert_eq!(sorted(store.issuer_keys().await.unwrap()), [all[1].clone(), later]);
 }

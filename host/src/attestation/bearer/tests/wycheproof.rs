@@ -52,5 +52,5 @@ fn is_signed(jws: &str, keys: &[IssuerKey]) -> bool {
     let parts: Vec<&str> = jws.split('.').collect();
     let [head, _, _] = parts.as_slice() else { return false };
     let Ok(Head { algorithm, kid, .. }) = read_head(head) else { return false };
-    keys.iter().any(|key| key.has_signed(algorithm, kid.as_deref(), jws))
+    keys.iter().any(|key| key.fits(algorithm, kid.as_deref()) && key.has_signed(algorithm, jws))
 }
