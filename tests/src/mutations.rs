@@ -8,17 +8,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::{HeaderValue, Method};
 use landfall::client::{self, Client};
 use landfall::clock::Ambient;
+use landfall::directory::DirectoryConfig;
 use landfall::issuing::IssuerConfig;
-use landfall::names::IssuerName;
+use landfall::names::{DirectoryName, IssuerName};
 use landfall::tls::make::Authority;
 use serde_json::{Value, json};
 
 use crate::chance::Chance;
+use crate::https::Place;
 use crate::world::{World, group};
 
 /// What was answered.
@@ -40,9 +44,12 @@ pub async fn send(requests: u64, seed: u64) -> Result<Report, String> {
         config.passwords.enabled = true;
         // Each that is tried costs as much as a hundred of the others.
         config.limits.throttle.password_per_minute = 600;
+        config.limits.throttle.password_address_per_minute = 600;
+        config.limits.throttle.password_account_per_minute = 600;
     })
     .await;
     issue_certificates(&mut world).await?;
+    trust_a_directory(&mut world).await?;
     let originals = originals(&world).await?;
     let mut report = Report::default();
     let mut tasks = tokio::task::JoinSet::new();
@@ -93,8 +100,6 @@ async fn originals(world: &World) -> Result<Vec<Original>, String> {
     };
     let told = world.put("enrollments/shared", &without_x509("symmetricKey", json!({}))).await;
     world.put("enrollment-groups/shared", &without_x509("symmetricKey", json!({}))).await;
-    let issuer = json!({ "issuer": "https://localhost:1", "audiences": ["a"] });
-    world.put("enrollment-groups/tokens", &without_x509("token", issuer)).await;
     world.record("shared", None).await;
     let key = told["symmetricKey"]["primaryKey"].as_str().and_then(|key| STANDARD.decode(key).ok()).unwrap_or_default();
     let expires = Ambient::system().now().as_secs() + 100_000;
@@ -102,10 +107,14 @@ async fn originals(world: &World) -> Result<Vec<Original>, String> {
     let signed = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), format!("{resource}\n{expires}").as_bytes());
     let signature = STANDARD.encode(signed).replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
     let shared = format!("SharedAccessSignature sr={resource}&sig={signature}&se={expires}&skn=registration");
-    let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let head = part(json!({ "alg": "ES256", "kid": "k1", "typ": "at+jwt" }));
-    let claims = part(json!({ "iss": "https://localhost:1", "aud": "a", "exp": expires, "sub": "token" }));
-    let bearer = format!("Bearer {head}.{claims}.{}", URL_SAFE_NO_PAD.encode([7; 64]));
+    let (rules, bearer) = bearer(expires).await?;
+    world.put("enrollment-groups/tokens", &without_x509("token", rules)).await;
+    world.record("token", None).await;
+    let accounts = json!({ "name": "fleet", "accounts": "users", "anyAccount": true });
+    world.put("enrollment-groups/accounts", &without_x509("directory", accounts)).await;
+    // It is of another day; what is changed in it is read all the same.
+    let ticket = std::fs::read_to_string(crate::world::in_tests("vectors/kerberos/dev-1.token"));
+    let ticket = format!("Negotiate {}", ticket.map_err(|error| error.to_string())?.trim());
     let area = storage_key();
     world.put("enrollments/chip", &without_x509("tpm", json!({ "endorsementKey": area }))).await;
     let chip = json!({ "registrationId": "chip", "tpm": { "endorsementKey": area, "storageRootKey": area } });
@@ -135,9 +144,47 @@ async fn originals(world: &World) -> Result<Vec<Original>, String> {
         Original { id: "certified".to_owned(), authorization: None, body: plain("certified") },
         Original { id: "shared".to_owned(), authorization: Some(shared.clone()), body: plain("shared") },
         Original { id: "token".to_owned(), authorization: Some(bearer), body: plain("token") },
+        Original { id: "dev-1".to_owned(), authorization: Some(ticket), body: plain("dev-1") },
         Original { id: "chip".to_owned(), authorization: None, body: chip.to_string() },
         Original { id: "chip".to_owned(), authorization: Some(shared), body: chip.to_string() },
     ])
+}
+
+/// An identity provider whose keys can be had, as a group relies on it, and one of its tokens.
+async fn bearer(expires: u64) -> Result<(Value, String), String> {
+    let provider = Place::start().await;
+    let issuer = provider.url("");
+    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(|error| error.to_string())?;
+    let (x, y) = pair.public_key().as_ref().get(1..).unwrap_or_default().split_at(32);
+    let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
+    let key = json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": "k1" });
+    // One answer for both questions: what the issuer is, and what its keys are.
+    let said = json!({ "issuer": issuer, "jwks_uri": provider.url("/keys"), "keys": [key] });
+    provider.answers(200, said.to_string().as_bytes());
+    let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let head = part(json!({ "alg": "ES256", "kid": "k1", "typ": "at+jwt" }));
+    let text = format!("{head}.{}", part(json!({ "iss": issuer, "aud": "a", "exp": expires, "sub": "token" })));
+    let signature = pair.sign(&SystemRandom::new(), text.as_bytes()).map_err(|error| error.to_string())?;
+    let rules = json!({ "issuer": issuer, "audiences": ["a"], "caCertificate": provider.certificate });
+    Ok((rules, format!("Bearer {text}.{}", URL_SAFE_NO_PAD.encode(signature))))
+}
+
+/// Has a directory opened tickets with a keytab; nobody answers where it is asked.
+async fn trust_a_directory(world: &mut World) -> Result<(), String> {
+    let root = world.folder.root();
+    std::fs::write(root.join("directory-ca.pem"), &world.factory.certificate_pem).map_err(|error| error.to_string())?;
+    std::fs::write(root.join("directory.password"), "a password").map_err(|error| error.to_string())?;
+    let name: DirectoryName = "fleet".parse().map_err(|error| format!("{error}"))?;
+    let config = DirectoryConfig {
+        keytab: crate::world::in_tests("vectors/kerberos/http.keytab"),
+        ldaps: "ldaps://localhost:1".to_owned(),
+        ca_file: "directory-ca.pem".into(),
+        base: "dc=fleet,dc=test".to_owned(),
+        bind_dn: "cn=reader,dc=fleet,dc=test".to_owned(),
+        password_file: "directory.password".into(),
+    };
+    world.restart_with(|all| drop(all.directory.insert(name, config))).await;
+    Ok(())
 }
 
 /// Has the group of the factory's devices give certificates.

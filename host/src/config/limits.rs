@@ -146,10 +146,15 @@ limits! {
         device_per_minute: u32 = 60, 0 to 1_000_000, "requests a minute", "429 with Retry-After";
         /// The requests for one registration id, from one address, that are taken at once.
         device_burst: u32 = 60, 1 to 1_000_000, "requests", "429 with Retry-After";
-        /// The passwords that are tried for one account in the long run, whoever tries them; 0 for any number.
+        /// The passwords that one address tries for one account in the long run; 0 for any number.
         password_per_minute: u32 = 10, 0 to 1_000_000, "attempts a minute", "429 with Retry-After";
-        /// The passwords that are tried for one account at once.
+        /// The passwords that one address tries for one account at once.
         password_burst: u32 = 10, 1 to 1_000_000, "attempts", "429 with Retry-After";
+        /// The passwords that one address tries for all accounts; 0 for any number.
+        password_address_per_minute: u32 = 120, 0 to 1_000_000, "attempts a minute", "429 with Retry-After";
+        /// The passwords that all addresses together try for one account; 0 for any number. Strangers can use it up, and the
+        /// account's device then waits, unless it was let in a moment ago.
+        password_account_per_minute: u32 = 200, 0 to 1_000_000, "attempts a minute", "429 with Retry-After";
         /// The refusals of strangers (no usable credential, or none that an enrollment knows) that the ledger keeps in the
         /// long run; 0 for any number. Without a limit they would push out the refusals that matter.
         strangers_kept_per_minute: u32 = 300, 0 to 1_000_000, "refusals a minute",
@@ -317,6 +322,8 @@ impl ThrottleLimits {
             address_per_second: 0,
             device_per_minute: 0,
             password_per_minute: 0,
+            password_address_per_minute: 0,
+            password_account_per_minute: 0,
             strangers_kept_per_minute: 0,
             ..Self::default()
         }

@@ -26,7 +26,9 @@ pub struct Throttle {
     addresses: Buckets<IpAddr>,
     scopes: Buckets<IdScope>,
     devices: Buckets<(IdScope, String, IpAddr)>,
-    passwords: Buckets<(IdScope, String)>,
+    passwords: Buckets<(IdScope, String, IpAddr)>,
+    passwords_of_address: Buckets<IpAddr>,
+    passwords_of_account: Buckets<(IdScope, String)>,
     strangers: Buckets<()>,
     ambient: Ambient,
 }
@@ -50,6 +52,8 @@ impl Throttle {
             scopes: Buckets::new(limits.scope_per_second, second, limits.scope_burst),
             devices: Buckets::new(limits.device_per_minute, second * 60, limits.device_burst),
             passwords: Buckets::new(limits.password_per_minute, second * 60, limits.password_burst),
+            passwords_of_address: a_minutes(limits.password_address_per_minute),
+            passwords_of_account: a_minutes(limits.password_account_per_minute),
             strangers: Buckets::new(
                 limits.strangers_kept_per_minute,
                 second * 60,
@@ -64,10 +68,14 @@ impl Throttle {
         self.strangers.pour(clock::instant(), || ()).is_ok()
     }
 
-    /// Counts a password that is tried for an account, unless there were too many: whoever tries them, so that nobody guesses
-    /// from many places.
-    pub(super) fn try_password(&self, scope: &IdScope, id: &RegistrationId) -> Result<(), TooOften> {
-        let tried = self.passwords.pour(clock::instant(), || (scope.clone(), id.key().to_owned()));
+    /// Counts a password that is tried for an account, unless there were too many. Few from one network, so that a stranger
+    /// elsewhere does not keep its device out; more from everywhere, so that nobody guesses from many places.
+    pub(super) fn try_password(&self, source: IpAddr, scope: &IdScope, id: &RegistrationId) -> Result<(), TooOften> {
+        let (now, network) = (clock::instant(), network(source));
+        let account = || (scope.clone(), id.key().to_owned());
+        let tried = (self.passwords.pour(now, || (scope.clone(), id.key().to_owned(), network)))
+            .and_then(|()| self.passwords_of_address.pour(now, || network))
+            .and_then(|()| self.passwords_of_account.pour(now, account));
         tried.map_err(|wait| TooOften { measure: "password", retry_after: self.jittered(wait) })
     }
 
@@ -89,6 +97,11 @@ impl Throttle {
         // A whole number of seconds, and one more by chance: most waits are shorter than that.
         (wait + more).as_secs() + 1 + u64::from(chance & 1)
     }
+}
+
+/// Buckets that hold what may come in a minute.
+fn a_minutes<K: Eq + Hash>(requests: u32) -> Buckets<K> {
+    Buckets::new(requests, Duration::from_secs(60), requests)
 }
 
 /// What one customer of a provider has for sure: an IPv4 address or an IPv6 /64.
@@ -181,6 +194,27 @@ mod tests {
         assert_eq!(ask("192.0.2.2"), Ok(()));
         assert_eq!(ask("2001:db8::1"), Ok(()));
         assert_eq!(ask("2001:db8::ffff:2"), Err("registration-id"), "the same /64");
+    }
+
+    #[test]
+    fn passwords_are_tried_seldom_from_one_network_and_not_without_end_from_all() {
+        let limits = ThrottleLimits {
+            password_per_minute: 1,
+            password_burst: 2,
+            password_address_per_minute: 4,
+            password_account_per_minute: 5,
+            ..Default::default()
+        };
+        let throttle = Throttle::new(&limits, Ambient::system());
+        let scope = "0ne1".parse().unwrap();
+        let tries = |source: &str, id: &str| {
+            let (source, id) = (source.parse().unwrap(), id.parse().unwrap());
+            (0..9).take_while(|_| throttle.try_password(source, &scope, &id).is_ok()).count()
+        };
+        assert_eq!(tries("192.0.2.1", "meter-1"), 2);
+        assert_eq!((tries("192.0.2.1", "meter-2"), tries("192.0.2.1", "meter-3")), (2, 0), "one address");
+        assert_eq!(tries("192.0.2.2", "meter-1"), 2, "a stranger elsewhere does not keep the device out");
+        assert_eq!((tries("192.0.2.3", "meter-1"), tries("192.0.2.4", "meter-1")), (1, 0), "one account");
     }
 
     #[test]

@@ -74,7 +74,8 @@ async fn is_of(
     if service.remembered.knows(scope, id, hash, said, clock::instant()) {
         return Ok(true);
     }
-    service.throttle.try_password(scope, id).inspect_err(|full| service.metrics.throttled(full.measure))?;
+    let tried = service.throttle.try_password(request.source, scope, id);
+    tried.inspect_err(|full| service.metrics.throttled(full.measure))?;
     // Each takes 19 MiB and a core for a while, so few at once; the others wait, as long as their clients do.
     let checks = Arc::clone(&service.password_checks);
     let Ok(one_of_few) = checks.acquire_owned().await else { return Err(RegisterError::Busy) };
