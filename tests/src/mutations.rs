@@ -115,7 +115,7 @@ async fn originals(world: &World) -> Result<Vec<Original>, String> {
     // It is of another day; what is changed in it is read all the same.
     let ticket = std::fs::read_to_string(crate::world::in_tests("vectors/kerberos/dev-1.token"));
     let ticket = format!("Negotiate {}", ticket.map_err(|error| error.to_string())?.trim());
-    let area = storage_key();
+    let area = storage_key(0xc1);
     world.put("enrollments/chip", &without_x509("tpm", json!({ "endorsementKey": area }))).await;
     let chip = json!({ "registrationId": "chip", "tpm": { "endorsementKey": area, "storageRootKey": area } });
     let password = json!({ "password": "a long enough password" });
@@ -206,10 +206,10 @@ async fn issue_certificates(world: &mut World) -> Result<(), String> {
     Ok(())
 }
 
-/// The public area of a storage key (RSA-2048), base64.
-fn storage_key() -> String {
+/// The public area of a storage key (RSA-2048) whose modulus is this byte over and over, base64.
+pub(crate) fn storage_key(byte: u8) -> String {
     let mut area = vec![0, 1, 0, 0x0b, 0, 3, 4, 0x72, 0, 0, 0, 6, 0, 128, 0, 0x43, 0, 0x10, 8, 0, 0, 0, 0, 0, 1, 0];
-    area.extend([0xc1; 256]);
+    area.extend([byte; 256]);
     let size = u16::try_from(area.len()).unwrap_or_default().to_be_bytes();
     STANDARD.encode([size.as_slice(), &area].concat())
 }

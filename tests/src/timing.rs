@@ -1,7 +1,7 @@
 //! What the time of a refusal tells a stranger.
 //!
-//! A stranger asks for ids that are known here and for ids that are not, in any order, and takes the time of each answer.
-//! How well the two can be told apart is the area under the ROC curve: the chance that a known id's answer takes longer
+//! A stranger asks for ids that are known here and for ids that are not, or in id scopes that are there and that are not, in any
+//! order, and takes the time of each answer. How well the two can be told apart is the area under the ROC curve: the chance that a known id's answer takes longer
 //! than an unknown one's. 0.5 is nothing at all; everything above 0.55 would be too much.
 
 use std::time::Duration;
@@ -16,21 +16,22 @@ use landfall::tls::make::Authority;
 use serde_json::json;
 
 use crate::chance::Chance;
+use crate::mutations::storage_key;
 use crate::world::{World, group};
 
-/// What was measured of one kind of credential.
+/// What was measured of one kind of question.
 pub struct Figure {
-    /// The credential.
+    /// The question.
     pub what: &'static str,
     /// The area under the curve, at least 0.5: which of the two is slower does not matter.
     pub area: f64,
-    /// The median of known ids' answers.
+    /// The median of answers about what is there.
     pub known: Duration,
-    /// The median of unknown ids' answers.
+    /// The median of answers about what is not.
     pub unknown: Duration,
 }
 
-/// Sends so many requests for each kind of credential.
+/// Sends so many requests for each kind of question.
 ///
 /// # Errors
 ///
@@ -55,18 +56,29 @@ pub async fn measure(requests: usize, seed: u64) -> Result<Vec<Figure>, String> 
         world.put(&format!("enrollments/pinned-{number}"), &pinned).await;
         world.record(&format!("shared-{number}"), None).await;
         world.record(&format!("pinned-{number}"), None).await;
+        let mut chip = shared.clone();
+        chip.as_object_mut().map(|members| members.remove("symmetricKey"));
+        chip["tpm"] = json!({ "endorsementKey": storage_key(0x81 + 2 * number) });
+        world.put(&format!("enrollments/chips-{number}"), &chip).await;
+        world.record(&format!("chips-{number}"), None).await;
     }
     let stranger = Authority::root("Somebody's CA", now, 30).map_err(|error| failed(&error))?;
     let shown = stranger.device("pinned-0", now, 30).map_err(|error| failed(&error))?;
+    let certificate = || world.tls(Some(shown.identity()));
+    let nothing = || world.tls(None);
     let kinds = [
-        ("a token that nobody's key has signed", "shared", None),
-        ("a certificate of nobody's CA", "pinned", Some(shown.identity())),
+        ("an id, with a token that nobody's key has signed", Of::Id("shared"), Shows::Token, nothing()),
+        ("an id, with a certificate of nobody's CA", Of::Id("pinned"), Shows::Certificate, certificate()),
+        ("an id, with a TPM that nobody enrolled", Of::Id("chips"), Shows::Tpm, nothing()),
+        ("an id scope, with a token that nobody's key has signed", Of::Scope, Shows::Token, nothing()),
+        ("an id scope, with a certificate of nobody's CA", Of::Scope, Shows::Certificate, certificate()),
+        ("an id scope, with a TPM that nobody enrolled", Of::Scope, Shows::Tpm, nothing()),
     ];
+    let tpm = storage_key(0xf1);
+    let tpm = json!({ "tpm": { "endorsementKey": tpm, "storageRootKey": tpm } }).to_string();
     let mut figures = Vec::new();
-    for (what, names, identity) in kinds {
-        let signs = identity.is_none();
-        let tls = world.tls(identity);
-        let mut asked = Asked { world: &world, names, signs, tls, connection: None, sent: 0 };
+    for (what, of, shows, tls) in kinds {
+        let mut asked = Asked { world: &world, of, shows, tls, tpm: &tpm, connection: None, sent: 0 };
         let mut chance = Chance::new(seed);
         for number in 0..WARMING {
             asked.time(number % 2 == 0, &mut chance).await?;
@@ -82,10 +94,28 @@ pub async fn measure(requests: usize, seed: u64) -> Result<Vec<Figure>, String> 
     Ok(figures)
 }
 
+/// Of what a stranger wants to know whether it is there.
+#[derive(Clone, Copy)]
+enum Of {
+    /// Ids that begin so.
+    Id(&'static str),
+    /// The id scope; the id is not there.
+    Scope,
+}
+
+/// What a stranger shows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shows {
+    Token,
+    Certificate,
+    Tpm,
+}
+
 struct Asked<'a> {
     world: &'a World,
-    names: &'static str,
-    signs: bool,
+    of: Of,
+    shows: Shows,
+    tpm: &'a str,
     tls: std::sync::Arc<rustls::ClientConfig>,
     connection: Option<Client>,
     sent: usize,
@@ -101,17 +131,22 @@ impl Asked<'_> {
         }
         self.sent += 1;
         let connection = self.connection.as_mut().ok_or("no connection")?;
-        let number = chance.between(0, IDS);
+        let number = chance.between(0, u64::from(IDS));
         // Names of one length.
-        let id = if known { format!("{}-{number}", self.names) } else { format!("nobody-{number}") };
-        let path = format!("/{}/registrations/{id}/register?api-version=2021-06-01", self.world.scope);
-        let token = token(&format!("{}/registrations/{id}", self.world.scope));
+        let (scope, id) = match self.of {
+            Of::Id(names) if known => (self.world.scope.as_str(), format!("{names}-{number}")),
+            Of::Scope if !known => ("0neGONE", format!("nobody-{number}")),
+            Of::Id(_) | Of::Scope => (self.world.scope.as_str(), format!("nobody-{number}")),
+        };
+        let path = format!("/{scope}/registrations/{id}/register?api-version=2021-06-01");
+        let token = token(&format!("{scope}/registrations/{id}"));
         let mut headers = vec![("content-type", "application/json")];
-        if self.signs {
+        if self.shows == Shows::Token {
             headers.push(("authorization", &token));
         }
+        let body = if self.shows == Shows::Tpm { self.tpm } else { "{}" };
         let began = instant();
-        let answer = connection.send(Method::PUT, &path, client::headers(&headers), b"{}".to_vec()).await;
+        let answer = connection.send(Method::PUT, &path, client::headers(&headers), body.as_bytes().to_vec()).await;
         let took = began.elapsed();
         let answer = answer.map_err(|error| error.to_string())?;
         if answer.status == 401 { Ok(took) } else { Err(format!("{id} was not refused: {answer:?}")) }
@@ -147,7 +182,7 @@ fn area(first: &[Duration], second: &[Duration]) -> f64 {
     if pairs > 0.0 { larger / pairs } else { 0.5 }
 }
 
-const IDS: u64 = 50;
+const IDS: u8 = 50;
 const WARMING: usize = 500;
 
 #[cfg(test)]

@@ -112,7 +112,7 @@ async fn pretend(service: &Service, request: &Request) -> Result<(), RegisterErr
         Credential::SharedKey(token) => shared_key::pretend(service, request, &scope, token).await,
         Credential::Basic(said) => password::pretend(service, request, said).await,
         // Challenges are for those that are enrolled.
-        Credential::Tpm { .. } => Ok(()),
+        Credential::Tpm { .. } => tpm::pretend(service, request, &scope).await,
         _ => match prove(service, &Request { scope: own.clone(), ..request.clone() }, &scope).await {
             Err(error @ RegisterError::Store(_)) => Err(error),
             Ok(_) | Err(_) => Ok(()),

@@ -145,8 +145,8 @@ fn prove_timing(requests: usize, seed: u64) -> Result<(), String> {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
     for figure in runtime.block_on(timing::measure(requests, seed))? {
         println!(
-            "{}: {requests} requests; known ids are told from unknown ones with an area of {:.3} (0.5 is not at all, the \
-             aim is below 0.55); medians {} and {} µs",
+            "{}: {requests} requests; what is there is told from what is not with an area of {:.3} (0.5 is not at all, \
+             the aim is below 0.55); medians {} and {} µs",
             figure.what,
             figure.area,
             figure.known.as_micros(),

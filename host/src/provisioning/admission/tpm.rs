@@ -47,6 +47,15 @@ pub(super) async fn prove(
     if answered { Ok(proven?) } else { Err(challenge(service, request, chip).await) }
 }
 
+/// The work of [`prove`] for an id scope that is not there: what is read in the server's own for an id that is not.
+pub(super) async fn pretend(service: &Service, request: &Request, scope: &ScopeCatalogue) -> Result<(), RegisterError> {
+    let individual = service.store.individual(&scope.scope, &request.registration_id).await?;
+    if individual.is_none() && scope.groups().any(|bound| bound.makers.is_some()) {
+        service.store.record(&scope.scope, &request.registration_id).await?;
+    }
+    Ok(())
+}
+
 /// Whether the enrollment names this TPM.
 pub(super) fn named_by(individual: &Individual, chip: &Chip) -> Result<(), Cause> {
     let enrolled = match &individual.attestation {
