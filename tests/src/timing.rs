@@ -1,8 +1,9 @@
 //! What the time of a refusal tells a stranger.
 //!
-//! A stranger asks for ids that are known here and for ids that are not, or in id scopes that are there and that are not, in any
-//! order, and takes the time of each answer. How well the two can be told apart is the area under the ROC curve: the chance that a known id's answer takes longer
-//! than an unknown one's. 0.5 is nothing at all; everything above 0.55 would be too much.
+//! A stranger asks for ids that are known here and for ids between them that are not, or in id scopes that are there and that
+//! are not, in any order, and takes the time of each answer. How well the two can be told apart is the area under the ROC
+//! curve: the chance that the answer about what is there takes longer. 0.5 is nothing at all; everything above 0.55 would be too
+//! much.
 
 use std::time::Duration;
 
@@ -48,7 +49,7 @@ pub async fn measure(requests: usize, seed: u64) -> Result<Vec<Figure>, String> 
     }
     let now = Ambient::system().now();
     let failed = |error: &dyn std::fmt::Display| error.to_string();
-    for number in 0..IDS {
+    for number in (0..IDS).map(|number| number * 2) {
         world.put(&format!("enrollments/shared-{number}"), &shared).await;
         let mut pinned = group("factory");
         let issued = world.factory.device(&format!("pinned-{number}"), now, 30).map_err(|error| failed(&error))?;
@@ -58,7 +59,7 @@ pub async fn measure(requests: usize, seed: u64) -> Result<Vec<Figure>, String> 
         world.record(&format!("pinned-{number}"), None).await;
         let mut chip = shared.clone();
         chip.as_object_mut().map(|members| members.remove("symmetricKey"));
-        chip["tpm"] = json!({ "endorsementKey": storage_key(0x81 + 2 * number) });
+        chip["tpm"] = json!({ "endorsementKey": storage_key(0x81 + number) });
         world.put(&format!("enrollments/chips-{number}"), &chip).await;
         world.record(&format!("chips-{number}"), None).await;
     }
@@ -131,12 +132,12 @@ impl Asked<'_> {
         }
         self.sent += 1;
         let connection = self.connection.as_mut().ok_or("no connection")?;
-        let number = chance.between(0, u64::from(IDS));
-        // Names of one length.
+        // Serial numbers: every other one is there.
+        let number = chance.between(0, u64::from(IDS)) * 2;
         let (scope, id) = match self.of {
-            Of::Id(names) if known => (self.world.scope.as_str(), format!("{names}-{number}")),
-            Of::Scope if !known => ("0neGONE", format!("nobody-{number}")),
-            Of::Id(_) | Of::Scope => (self.world.scope.as_str(), format!("nobody-{number}")),
+            Of::Id(names) => (self.world.scope.as_str(), format!("{names}-{}", number + u64::from(!known))),
+            Of::Scope if known => (self.world.scope.as_str(), format!("nobody-{number}")),
+            Of::Scope => ("0neGONE", format!("nobody-{number}")),
         };
         let path = format!("/{scope}/registrations/{id}/register?api-version=2021-06-01");
         let token = token(&format!("{scope}/registrations/{id}"));
