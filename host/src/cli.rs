@@ -30,6 +30,7 @@ mod init;
 mod key;
 mod output;
 mod plugin;
+mod proof;
 mod registration;
 mod registry;
 mod scope;

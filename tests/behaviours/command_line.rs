@@ -41,7 +41,7 @@ fn an_operator_goes_from_nothing_to_a_decision() {
 
     let places = r#"table={"rules":[{"group":["{fact.site}"]}]}"#;
     site.says(&["group", "put", "pumps", "--ca", "factory", "--grouping", places], &["Group pumps is there."]);
-    site.says(&["group", "list"], &["pumps", "required", "weighted", "factory"]);
+    site.says(&["group", "list"], &["pumps", "PROOF", "CA factory", "required", "weighted"]);
     assert_eq!(site.json(&["group", "show", "pumps"])["allocation"]["grouping"][0]["plugin"], "table");
 
     let records = "{\"registrationId\":\"pump-1\",\"facts\":{\"site\":\"oslo\"}}\nnonsense\n";

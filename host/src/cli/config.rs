@@ -13,13 +13,26 @@ pub(super) fn run(common: &Common) -> Result<(), CliError> {
     let config = Config::load(&path)?;
     let limits = config.in_force();
     if out.is_json() {
-        return out
-            .value(&json!({ "server": config.server, "limits": limits.iter().map(as_json).collect::<Vec<_>>() }));
+        return out.value(&json!({
+            "server": config.server,
+            "certificates": config.certificates,
+            "passwords": config.passwords,
+            "plugins": config.plugins,
+            "directory": config.directory,
+            "issuing": config.issuing,
+            "limits": limits.iter().map(as_json).collect::<Vec<_>>(),
+        }));
     }
     let server = &config.server;
     out.say(format!(
         "hostname           {}\nscope              {}\ndevice_listen      {}\nmanagement_listen  {}",
         server.hostname, server.scope, server.device_listen, server.management_listen
+    ))?;
+    out.say(format!(
+        "passwords          {}\ndirectories        {}\nissuing            {}",
+        if config.passwords.enabled { "taken, not recommended" } else { "not taken" },
+        names(config.directory.keys()),
+        names(config.issuing.keys()),
     ))?;
     let mut rest = limits.as_slice();
     while let Some((first, _)) = rest.first() {
@@ -29,6 +42,11 @@ pub(super) fn run(common: &Common) -> Result<(), CliError> {
         rest = after;
     }
     out.say(format!("\nA * stands at values that are not the default. {} changes them.", path.display()))
+}
+
+fn names(all: impl Iterator<Item = impl ToString>) -> String {
+    let names: Vec<String> = all.map(|name| name.to_string()).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 fn as_row((fact, value): &(&Fact, u64)) -> Vec<Cell> {

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::ca::pem;
 use super::group::warning;
+use super::proof::with_proof;
 use super::shared_key::{SharedKeyArgs, told};
 use super::terms::{PreconditionArgs, TermsArgs, json_or_file};
 use super::token::without_nulls;
@@ -99,9 +100,10 @@ pub(super) async fn run(common: &Common, command: EnrollmentCommand) -> Result<(
             out.details(&answer)
         }
         EnrollmentCommand::List { limit } => {
-            let page = session.api.list(&session.path(&["enrollments"]), limit).await?;
+            let page = with_proof(out, session.api.list(&session.path(&["enrollments"]), limit).await?);
             let columns = [
                 ("registration id", "/registrationId"),
+                ("proof", "/proof"),
                 ("enabled", "/enabled"),
                 ("manufacturing", "/manufacturing"),
                 ("manufacturers", "/manufacturers"),

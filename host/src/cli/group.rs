@@ -8,6 +8,7 @@ use clap::{ArgGroup, Args, Subcommand};
 use serde_json::Value;
 
 use self::credential::{CredentialArgs, WAYS};
+use super::proof::with_proof;
 use super::shared_key::told;
 use super::terms::{PreconditionArgs, TermsArgs, json_or_file};
 use super::{CliError, Common};
@@ -79,13 +80,13 @@ pub(super) async fn run(common: &Common, command: GroupCommand) -> Result<(), Cl
             out.details(&answer)
         }
         GroupCommand::List { limit } => {
-            let page = session.api.list(&session.path(&["enrollment-groups"]), limit).await?;
+            let page = with_proof(out, session.api.list(&session.path(&["enrollment-groups"]), limit).await?);
             let columns = [
                 ("group", "/id"),
+                ("proof", "/proof"),
                 ("enabled", "/enabled"),
                 ("manufacturing", "/manufacturing"),
                 ("manufacturers", "/manufacturers"),
-                ("authorities", "/x509/authorities"),
                 ("allocation", "/allocation/selection/plugin"),
                 ("hubs", "/hubs"),
                 ("updated", "/updatedAt"),
