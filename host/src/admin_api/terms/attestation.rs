@@ -22,7 +22,7 @@ pub(in crate::admin_api) use password::PasswordBody;
 pub(in crate::admin_api) use token::TokenBody;
 pub(in crate::admin_api) use tpm::TpmBody;
 
-/// Exactly one of these.
+/// Exactly one of the three.
 #[derive(Clone, Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::admin_api) struct X509Body {

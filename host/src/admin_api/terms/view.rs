@@ -102,7 +102,7 @@ impl std::fmt::Debug for SymmetricKeyView {
     }
 }
 
-/// How devices prove themselves: one of these.
+/// How devices prove themselves: one of the three.
 #[derive(Debug, Default, Serialize, utoipa::ToSchema)]
 pub(in crate::admin_api) struct X509View {
     /// Of an individual enrollment: the device's certificates.
