@@ -10,7 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::JoinSet;
 
 use super::Service;
 use crate::attestation::x509::crl::MAX_BYTES;
@@ -70,7 +71,7 @@ impl Lists {
 /// Fetches lists until the server stops.
 pub async fn keep_fetching(service: Arc<Service>, mut stopping: watch::Receiver<bool>) {
     loop {
-        look_at_all(&service).await;
+        look_at_all(Arc::clone(&service)).await;
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
             () = service.lists.wake.notified() => {}
@@ -79,24 +80,32 @@ pub async fn keep_fetching(service: Arc<Service>, mut stopping: watch::Receiver<
     }
 }
 
-async fn look_at_all(service: &Service) {
+async fn look_at_all(service: Arc<Service>) {
     let catalogue = service.catalogue();
+    // A place that is slow keeps no other list waiting.
+    let (mut fetching, few) = (JoinSet::new(), Arc::new(Semaphore::new(AT_ONCE)));
     let mut there = Vec::new();
     for scope in catalogue.scopes() {
         for authority in scope.authorities() {
             let Some(source) = &authority.revocation.source else { continue };
             let key = (scope.scope.clone(), authority.name.clone());
             if service.lists.is_due(&key, source) {
-                let trouble = fetch(service, &scope.scope, authority, source).await.err();
-                note(service, &key, source, trouble);
+                let (service, key, few) = (Arc::clone(&service), key.clone(), Arc::clone(&few));
+                let (authority, source) = (authority.clone(), source.clone());
+                fetching.spawn(async move {
+                    let _one_of_few = few.acquire().await;
+                    let trouble = fetch(&service, &key.0, &authority, &source).await.err();
+                    note(&service, &key, &source, trouble);
+                });
             }
             there.push(key);
         }
     }
+    while fetching.join_next().await.is_some() {}
     let mut attempts = service.lists.attempts.lock().unwrap_or_else(PoisonError::into_inner);
     attempts.retain(|key, _| there.contains(key));
     drop(attempts);
-    warn_of_stale_ones(service);
+    warn_of_stale_ones(&service);
 }
 
 /// Keeps what came of an attempt, and tells when that changed.
@@ -168,6 +177,8 @@ fn warn_of_stale_ones(service: &Service) {
     }
 }
 
+/// Lists that are fetched at the same time.
+const AT_ONCE: usize = 8;
 /// How often it is looked whether one is due.
 const LOOK: Duration = Duration::from_secs(30);
 /// After how long one that could not be fetched is tried again, at most.

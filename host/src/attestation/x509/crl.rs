@@ -83,7 +83,7 @@ impl Crl {
         }
         let next_update = list.next_update().ok_or(CrlError::NoNextUpdate)?.timestamp();
         // "Removed from the list" is said in lists of changes only.
-        let revoked = list.iter_revoked_certificates().map(|one| one.raw_serial().to_vec()).collect();
+        let revoked = list.iter_revoked_certificates().map(|one| plain(one.raw_serial()).to_vec()).collect();
         Ok(Self { revoked, this_update: list.last_update().timestamp(), next_update })
     }
 
@@ -102,9 +102,9 @@ impl Crl {
         self.revoked.is_empty()
     }
 
-    /// Whether a certificate's number is on it: the octets as they stand in the DER.
+    /// Whether a certificate's number is on it, from its octets in the DER.
     pub(super) fn names(&self, serial: &[u8]) -> bool {
-        self.revoked.contains(serial)
+        self.revoked.contains(plain(serial))
     }
 
     /// Whether the next one was due so long ago.
@@ -117,6 +117,14 @@ impl Crl {
     pub fn is_older_than(&self, other: &Self) -> bool {
         self.this_update < other.this_update
     }
+}
+
+/// Without zeros before it: who has written a number so in one place need not have in the other.
+fn plain(mut serial: &[u8]) -> &[u8] {
+    while let [0, rest @ ..] = serial {
+        serial = rest;
+    }
+    serial
 }
 
 /// A hundred thousand entries and more.

@@ -156,20 +156,22 @@ pub fn not_revoked(
             return Err(ChainError::AuthorityRevoked { authority: of.issuer.subject().to_owned() });
         }
         let issuer = all.get(at + 1);
-        let of = known.iter().find(|one| match issuer {
+        // One that was renewed with its key may be uploaded twice: what is said of either holds.
+        let of = known.iter().filter(|one| match issuer {
             Some(issuer) => one.is_of(issuer),
             // The one at the top may have been issued by another authority that is uploaded here.
             None => one.has_issued(certificate),
         });
-        let Some(of) = of else { continue };
-        if of.rules.whole {
-            return Err(ChainError::AuthorityRevoked { authority: of.issuer.subject().to_owned() });
+        for of in of {
+            if of.rules.whole {
+                return Err(ChainError::AuthorityRevoked { authority: of.issuer.subject().to_owned() });
+            }
+            let which = match at {
+                0 => Which::Leaf,
+                _ => Which::Intermediate(certificate.subject_text.clone()),
+            };
+            of.judge(&which, certificate, now, grace_seconds)?;
         }
-        let which = match at {
-            0 => Which::Leaf,
-            _ => Which::Intermediate(certificate.subject_text.clone()),
-        };
-        of.judge(&which, certificate, now, grace_seconds)?;
     }
     Ok(())
 }

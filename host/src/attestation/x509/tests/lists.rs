@@ -8,8 +8,10 @@ use rcgen::{
     RevokedCertParams, SerialNumber, date_time_ymd,
 };
 
-use super::super::{Anchor, Crl, CrlError};
-use super::authority::{Made, NOW};
+use super::super::error::ChainError;
+use super::super::revocation::{RevocationRules, Revocations, SerialRange, not_revoked};
+use super::super::{Anchor, Crl, CrlError, verify_group};
+use super::authority::{Made, NOW, chain, policy};
 
 fn files(folder: &str) -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/rustls-webpki/tests").join(folder);
@@ -99,6 +101,33 @@ fn a_list_is_of_one_authority_whole_signed_and_says_when_the_next_one_comes() {
     while at > 0 {
         at -= 1;
         assert!(read(&good[..at], &authority).is_err(), "{at}");
+    }
+}
+
+/// An authority that was renewed with its key is one issuer, whichever of its certificates something is said of.
+#[test]
+fn what_is_said_of_either_certificate_of_a_renewed_authority_holds() {
+    let first = Made::root("CA");
+    let renewed = Made::root("CA").params.self_signed(&first.key).unwrap();
+    let renewed = Anchor::parse(renewed.der()).unwrap();
+    let device = first.device_with("pump-1", |params| params.serial_number = Some(SerialNumber::from(77)));
+    let (shown, anchors) = (chain([&device]), [first.anchor()]);
+    let path = verify_group(&shown, &anchors, &policy()).unwrap();
+    let seventy_seven = || "4D".parse().unwrap();
+    let silent = Crl::parse(&made(&first, |_| {}), &first.anchor()).unwrap();
+    let numbers = RevocationRules {
+        serials: vec![SerialRange { from: seventy_seven(), to: seventy_seven() }],
+        ..Default::default()
+    };
+    let of = |anchor: &Anchor, list: Option<&Crl>, rules: &RevocationRules| {
+        Revocations::of(anchor.clone(), list.cloned(), rules).unwrap()
+    };
+    let judge = |known: &[Revocations]| not_revoked(&shown, &path, &anchors, known, NOW, 0);
+    let by_list = of(&first.anchor(), Some(&silent), &RevocationRules::default());
+    let by_number = of(&renewed, None, &numbers);
+    assert_eq!(judge(std::slice::from_ref(&by_list)), Ok(()));
+    for known in [[by_list.clone(), by_number.clone()], [by_number, by_list]] {
+        assert!(matches!(judge(&known), Err(ChainError::SerialRevoked { .. })));
     }
 }
 
