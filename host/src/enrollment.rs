@@ -9,4 +9,4 @@ pub use entry::{
     Group, GroupAttestation, Individual, IndividualAttestation, InitialTwin, KeyChange, Manufacturing, PolicyBinding,
     ReprovisionPolicy, Terms, WEBHOOK,
 };
-pub use sealed::{SealedKeys, reseal};
+pub use sealed::{SealedKeys, has_sealed, reseal};

@@ -14,6 +14,7 @@ use crate::clock::{Ambient, Timestamp};
 use crate::config::{Config, ConfigError};
 use crate::device_api;
 use crate::directory::{Directories, DirectoryError};
+use crate::enrollment::has_sealed;
 use crate::folder::DataFolder;
 use crate::issuing::{IssuerError, Issuing};
 use crate::listener::{Counts, Listener};
@@ -135,7 +136,7 @@ impl Server {
         let operations_key = operations_key(folder)?;
         let directories = Directories::load(&config.directory, folder.root())?;
         let issuing = Issuing::load(&config.issuing, folder.root(), &ambient)?;
-        let sealing = sealing::load(folder, &ambient)?;
+        let sealing = sealing::load(folder)?;
         if folder.next_sealing_key().exists() {
             return Err(ServeError::HalfRotated(folder.root().display().to_string()));
         }
@@ -144,6 +145,14 @@ impl Server {
         if let Err(error) = store.has_room() {
             tracing::error!(%error, "devices are told to come back later");
         }
+        let sealing = match sealing {
+            Some(key) => key,
+            // A new one would seal what comes, and the old one, once it is back, would not open that.
+            None if has_sealed(&*store).await? => {
+                return Err(sealing::SealingKeyError::Gone { path: folder.sealing_key() }.into());
+            }
+            None => sealing::make(folder, &ambient)?,
+        };
         // Ports are taken before anything costly is done, so that a second server says so at once.
         let devices = listen(config.server.device_listen, "devices", "server.device_listen").await?;
         let management = listen(config.server.management_listen, "management", "server.management_listen").await?;

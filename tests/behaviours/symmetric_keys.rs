@@ -195,8 +195,14 @@ async fn keys_are_sealed_in_the_database_and_can_be_sealed_anew() {
     std::fs::write(folder.next_sealing_key(), [1; 32]).unwrap();
     let config = world.server().service.config.clone();
     let (_place, _) = world.stop().await;
-    let error = Server::start(&folder, config, Ambient::system()).await.err().unwrap().to_string();
+    let error = Server::start(&folder, config.clone(), Ambient::system()).await.err().unwrap().to_string();
     assert!(error.contains("landfall secrets rotate"), "{error}");
+
+    // A key that is gone is not made anew over secrets that need it.
+    std::fs::remove_file(folder.next_sealing_key()).unwrap();
+    std::fs::remove_file(folder.sealing_key()).unwrap();
+    let error = Server::start(&folder, config, Ambient::system()).await.err().unwrap().to_string();
+    assert!(error.contains("bring it back") && !folder.sealing_key().exists(), "{error}");
 }
 
 /// An enrollment or a group with symmetric keys.

@@ -1,5 +1,6 @@
 //! `landfall secrets`: the key that seals secrets in the database.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use clap::Subcommand;
@@ -11,7 +12,7 @@ use crate::clock::Ambient;
 use crate::enrollment::reseal;
 use crate::folder::DataFolder;
 use crate::secret::sealing::SealingKey;
-use crate::secret::sealing_key;
+use crate::secret::sealing_key::{self, SealingKeyError};
 use crate::store::Store;
 use crate::store::redb::RedbStore;
 
@@ -36,12 +37,14 @@ pub(super) async fn run(common: &Common, command: &SecretsCommand) -> Result<(),
         )));
     }
     let failed = |error: &dyn std::fmt::Display| CliError::Failed(error.to_string());
-    let old = sealing_key::load(&folder, &ambient).map_err(|error| failed(&error))?;
+    let gone = || SealingKeyError::Gone { path: folder.sealing_key() };
+    let old = sealing_key::load(&folder).and_then(|key| key.ok_or_else(gone)).map_err(|error| failed(&error))?;
     let (path, next, before) = (folder.sealing_key(), folder.next_sealing_key(), folder.former_sealing_key());
     // One that is there was made by a rotation that was interrupted: secrets may be sealed with it already.
     let made = match std::fs::read(&next) {
         Ok(made) => Zeroizing::new(made),
-        Err(_) => Zeroizing::new(ambient.random::<32>().to_vec()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Zeroizing::new(ambient.random::<32>().to_vec()),
+        Err(source) => return Err(CliError::Read { path: next, source }),
     };
     let new = SealingKey::new(&made).map_err(|error| failed(&error))?;
     let store = RedbStore::open(&folder.database(), config.store_settings()).map_err(|error| failed(&error))?;

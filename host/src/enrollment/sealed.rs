@@ -61,6 +61,32 @@ fn place(owner: &EnrollmentRef, scope: &IdScope, slot: &str) -> String {
     }
 }
 
+/// Whether any enrollment has keys that are sealed.
+///
+/// # Errors
+///
+/// The store's.
+pub async fn has_sealed(store: &dyn Store) -> Result<bool, StoreError> {
+    for records in store.load_catalogue().await?.scopes {
+        if records.groups.iter().any(|group| matches!(group.attestation, GroupAttestation::SymmetricKey(_))) {
+            return Ok(true);
+        }
+        let mut page = Page { after: None, limit: PAGE };
+        loop {
+            let listing = store.individuals(&records.scope, page.clone()).await?;
+            let mut attestations = listing.items.iter().map(|individual| &individual.attestation);
+            if attestations.any(|one| matches!(one, IndividualAttestation::SymmetricKey(_))) {
+                return Ok(true);
+            }
+            match listing.next {
+                Some(next) => page.after = Some(next),
+                None => break,
+            }
+        }
+    }
+    Ok(false)
+}
+
 /// Why not every secret was sealed anew. Those that were can be opened with the new key, the others with the old one; doing
 /// it again goes on where it stopped.
 #[derive(Debug, thiserror::Error)]

@@ -70,7 +70,9 @@ pub enum Cause {
     #[error("the ticket of {0} came with an authenticator that was here before: somebody repeats what was overheard")]
     TicketAgain(String),
     /// The directory does not answer.
-    #[error("the directory {directory} cannot be asked for the account {account:?}: {reason}")]
+    #[error(
+        "the directory {directory} cannot be asked for the account {account:?}: {reason}; the device was told to come back"
+    )]
     DirectoryAway {
         /// The directory.
         directory: String,
@@ -143,7 +145,7 @@ pub enum Cause {
     #[error("no enrollment group of this id scope relies on the issuer of the token ({0:?})")]
     UnknownIssuer(String),
     /// The issuer's keys cannot be had.
-    #[error("the keys of the token's issuer {issuer} cannot be had: {reason}")]
+    #[error("the keys of the token's issuer {issuer} cannot be had: {reason}; the device was told to come back")]
     IssuerAway {
         /// The issuer.
         issuer: String,
