@@ -123,17 +123,16 @@ impl Issuers {
             let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(slots.entry(named(rules)).or_default())
         };
-        // A token of a key that is known waits for nobody: old keys are renewed beside it, and an issuer that is away is no
-        // affair of whoever has a good token.
+        // A token of a key that is known waits for nobody: an issuer that is away is no affair of whoever has a good token.
         let known = slot.known();
         if !known.has_key_for(token, self.fresh) {
-            if known.may_be_asked() {
+            if known.may_be_asked(PAUSE) {
                 let (asker, slot, rules, token) = (self.asker(), Arc::clone(&slot), rules.clone(), token.clone());
                 // Not in the request: it is asked for all, and whoever began it may hang up.
                 let asking = tokio::spawn(async move {
                     let _asking = slot.asking.lock().await;
                     let known = slot.known();
-                    if !known.has_key_for(&token, asker.fresh) && known.may_be_asked() {
+                    if !known.has_key_for(&token, asker.fresh) && known.may_be_asked(PAUSE) {
                         asker.ask(&slot, &rules).await;
                     }
                 });
@@ -142,18 +141,26 @@ impl Issuers {
                 // While it is being asked for somebody else: whoever has waited has the answer.
                 drop(slot.asking.lock().await);
             }
-        } else if known.is_old() && known.may_be_asked() {
-            let (asker, slot, rules) = (self.asker(), Arc::clone(&slot), rules.clone());
-            tokio::spawn(async move {
-                if let Ok(_asking) = slot.asking.try_lock() {
-                    asker.ask(&slot, &rules).await;
-                }
-            });
         }
         let known = slot.known();
         match known.keys {
             Some(keys) if keys.age() < self.fresh => Ok(keys.all),
             _ => Err(FetchError::Away(known.trouble.unwrap_or_else(|| "it was asked a moment ago".to_owned()))),
+        }
+    }
+
+    /// Has the keys of an issuer read again, if they are old; those that were never read wait for a token.
+    pub fn renew(&self, rules: &TokenRules) {
+        let slot = self.slots.lock().unwrap_or_else(PoisonError::into_inner).get(&named(rules)).cloned();
+        let Some(slot) = slot else { return };
+        let known = slot.known();
+        if known.is_old() && known.may_be_asked(RETRY) {
+            let (asker, rules) = (self.asker(), rules.clone());
+            tokio::spawn(async move {
+                if let Ok(_asking) = slot.asking.try_lock() {
+                    asker.ask(&slot, &rules).await;
+                }
+            });
         }
     }
 
@@ -228,8 +235,8 @@ impl Known {
         self.keys.as_ref().is_some_and(|keys| keys.age() >= RENEWED)
     }
 
-    fn may_be_asked(&self) -> bool {
-        self.asked.is_none_or(|asked| asked.elapsed() >= PAUSE)
+    fn may_be_asked(&self, pause: Duration) -> bool {
+        self.asked.is_none_or(|asked| asked.elapsed() >= pause)
     }
 }
 
@@ -237,5 +244,7 @@ impl Known {
 const RENEWED: Duration = Duration::from_secs(3600);
 /// How long an issuer is waited for, all its addresses together.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Between two times that an issuer is asked.
+/// Between two times that an issuer is asked for a token's key.
 const PAUSE: Duration = Duration::from_secs(30);
+/// Between two times that it is asked for nobody.
+const RETRY: Duration = Duration::from_secs(300);

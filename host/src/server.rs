@@ -22,6 +22,7 @@ use crate::names::IdScope;
 use crate::policy::trust::{Trust, TrustError};
 use crate::policy::{PolicyHost, PolicySettings, StartError};
 use crate::secret::sealing_key as sealing;
+use crate::service::issuer_keys::keep_renewing;
 use crate::service::lists::keep_fetching;
 use crate::service::{Keys, Service};
 use crate::store::StoreError;
@@ -181,10 +182,12 @@ impl Server {
         let device_counts = devices.counts();
         service.metrics.listen(vec![("devices", devices.counts()), ("management", management.counts())]);
         let lists = keep_fetching(Arc::clone(&service), stopping.clone());
+        let issuers = keep_renewing(Arc::clone(&service), stopping.clone());
         let listeners = vec![
             tokio::spawn(devices.serve(stopping.clone())),
             tokio::spawn(management.serve(stopping)),
             tokio::spawn(lists),
+            tokio::spawn(issuers),
         ];
         warn_of_expiry(&identity, service.ambient.now());
         Ok(Self { identity, service, device_addr, management_addr, device_counts, stop, listeners })

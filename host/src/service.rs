@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use self::lists::Lists;
+use crate::attestation::bearer::TokenRules;
 use crate::attestation::password::{PasswordHash, Remembered};
 use crate::attestation::tpm::challenge::Challenges;
 use crate::attestation::x509::VerifyPolicy;
@@ -31,6 +32,7 @@ use crate::provisioning::{Decoy, Operations, Throttle};
 use crate::secret::sealing::SealingKey;
 use crate::store::{PublishedPlugin, Store, StoreError};
 
+pub mod issuer_keys;
 pub mod lists;
 pub mod switch;
 pub mod take_over;
@@ -199,7 +201,8 @@ impl Service {
         let revisions = plugins.flat_map(|plugin| std::iter::once(plugin.live).chain(plugin.previous.first().copied()));
         self.images.settle(needed.iter(), revisions);
         self.watches.retain(&watched(&catalogue, &needed));
-        self.issuers.retain(&catalogue.scopes().flat_map(|scope| issuers_of(scope)).collect());
+        let relied_on = catalogue.scopes().flat_map(|scope| token_rules(scope)).map(issuers::named);
+        self.issuers.retain(&relied_on.collect());
         Ok(())
     }
 
@@ -294,10 +297,10 @@ fn needed(scope: &ScopeCatalogue) -> Vec<Bound> {
     needed
 }
 
-/// The issuers of tokens that enrollments rely on.
-fn issuers_of(scope: &ScopeCatalogue) -> impl Iterator<Item = issuers::Named> {
+/// How enrollments rely on issuers of tokens.
+fn token_rules(scope: &ScopeCatalogue) -> impl Iterator<Item = &TokenRules> {
     scope.groups().filter_map(|bound| match &bound.group.attestation {
-        GroupAttestation::Token(rules) => Some(issuers::named(rules)),
+        GroupAttestation::Token(rules) => Some(rules),
         _ => None,
     })
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use landfall::client::{self, Answer, Client};
-use landfall::clock::Ambient;
+use landfall::clock::{Ambient, Timestamp};
+use landfall::issuers::KeptKeys;
+use landfall_tests::https::Place;
 use landfall_tests::world::{Device, World, group, in_tests, json_of, tracking_id};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -119,6 +121,38 @@ async fn devices_of_a_provider_that_was_never_reached_are_told_to_come_back() {
         let answer = world.manage("PUT", &path, wrong.to_string().as_bytes()).await;
         assert_eq!(answer.status, 400, "{answer:?}");
         assert_eq!(json_of(&answer)["errors"][0]["pointer"], format!("/token/{member}"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_are_old_are_read_again_though_no_device_comes() {
+    let mut world = World::new().await;
+    let place = Place::start().await;
+    let issuer = place.url("");
+    let key = json!({ "kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode([3; 32]), "kid": "new" });
+    let said = json!({ "issuer": issuer, "jwks_uri": place.url("/keys"), "keys": [key] });
+    place.answers(200, said.to_string().as_bytes());
+    let mut relying = group("factory");
+    relying.as_object_mut().unwrap().remove("x509");
+    relying["token"] = json!({ "issuer": issuer, "audiences": ["a"], "caCertificate": place.certificate });
+    world.put("enrollment-groups/sensors", &relying).await;
+    let now = Ambient::system().now();
+    let hours = |hours: u64| Timestamp::from_millis(now.as_millis() - hours * 3_600_000);
+    let ca_certificate = Some(place.certificate.clone());
+    for (read_at, is_asked) in [(hours(0), false), (hours(2), true)] {
+        let kept =
+            KeptKeys { issuer: issuer.clone(), ca_certificate: ca_certificate.clone(), read_at, keys: Vec::new() };
+        world.server().service.store.keep_issuer_keys(kept, hours(9)).await.unwrap();
+        world.restart().await;
+        let mut kept = world.server().service.store.issuer_keys().await.unwrap();
+        for _ in 0..if is_asked { 100 } else { 5 } {
+            if kept[0].read_at > read_at {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            kept = world.server().service.store.issuer_keys().await.unwrap();
+        }
+        assert_eq!((place.asked() > 0, kept[0].keys.len()), (is_asked, usize::from(is_asked)));
     }
 }
 

@@ -71,7 +71,11 @@ impl Lists {
 /// Fetches lists until the server stops.
 pub async fn keep_fetching(service: Arc<Service>, mut stopping: watch::Receiver<bool>) {
     loop {
-        look_at_all(Arc::clone(&service)).await;
+        tokio::select! {
+            // What is being fetched is let go.
+            () = look_at_all(Arc::clone(&service)) => {}
+            _ = stopping.wait_for(|stop| *stop) => return,
+        }
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
             () = service.lists.wake.notified() => {}
