@@ -15,10 +15,8 @@ pub(crate) struct Cargo {
 }
 
 impl Cargo {
-    /// Finds what the build script was started with, and checks that components can be built at all.
+    /// Finds what the build script was started with.
     pub(crate) fn find() -> Result<Self, String> {
-        let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-        require_target(&rustc)?;
         Ok(Self {
             program: variable("CARGO")?,
             target_dir: target_dir(Path::new(&variable("OUT_DIR")?)),
@@ -132,21 +130,6 @@ fn belongs_to_the_outer_build(variable: &str) -> bool {
             && !passed_on.iter().any(|prefix| variable.starts_with(prefix))
 }
 
-fn require_target(rustc: &OsString) -> Result<(), String> {
-    let asked = Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]).output();
-    let there = asked.is_ok_and(|answer| {
-        let folder = String::from_utf8_lossy(&answer.stdout);
-        answer.status.success() && Path::new(folder.trim()).is_dir()
-    });
-    if there {
-        Ok(())
-    } else {
-        Err(format!(
-            "Landfall's policies are WebAssembly components, and this toolchain cannot build them yet: type `rustup target add {TARGET}`"
-        ))
-    }
-}
-
 /// `guests` in the outer build's target folder, which is the one that cargo has marked as a cache.
 fn target_dir(out_dir: &Path) -> PathBuf {
     let outer = out_dir.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
@@ -157,7 +140,8 @@ fn variable(name: &str) -> Result<OsString, String> {
     env::var_os(name).ok_or_else(|| format!("{name} is not set: this is for build scripts, which cargo runs"))
 }
 
-const TARGET: &str = "wasm32-wasip2";
+/// The target that this package's build script has found or installed.
+const TARGET: &str = env!("GUEST_TARGET");
 
 #[cfg(test)]
 mod tests {
@@ -189,11 +173,5 @@ mod tests {
         ] {
             assert!(!belongs_to_the_outer_build(variable), "{variable}");
         }
-    }
-
-    #[test]
-    fn a_target_that_this_toolchain_lacks_is_answered_with_what_to_type() {
-        let refused = require_target(&OsString::from("no-such-compiler")).expect_err("this must be refused");
-        assert!(refused.ends_with("type `rustup target add wasm32-wasip2`"), "{refused}");
     }
 }

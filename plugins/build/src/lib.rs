@@ -18,6 +18,8 @@
 //!   the components anew. What says where packages come from, and the job server, are passed on.
 //! - **`--locked`**: building does not write into the source tree, and components are made from the versions that were
 //!   tested.
+//! - **The target first**: this package's own build script installs the WebAssembly target where rustup can, and ends the
+//!   build in its first seconds where it cannot.
 //! - **Reruns by dep-info**: cargo says which files went into a component; those, the manifests above them and the lock
 //!   files are watched, and nothing else.
 
