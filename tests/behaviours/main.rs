@@ -37,5 +37,6 @@ mod slow_clients;
 mod symmetric_keys;
 mod throttle;
 mod tpm;
+mod upgrades;
 mod wire_corpora;
 mod wire_rules;

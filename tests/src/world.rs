@@ -69,6 +69,31 @@ impl World {
         Self { folder, scope, factory, operator_token, server: Some(server), config, _place: place }
     }
 
+    /// A server on a data folder that is there already: `data` in this place. It gets a server's certificate of its own.
+    pub async fn of(place: TempDir) -> Self {
+        let folder = DataFolder::at(place.path().join("data"));
+        let ambient = Ambient::system();
+        let mut config = Config::load(&folder.config()).expect("its configuration");
+        let any_port = ([127, 0, 0, 1], 0).into();
+        (config.server.device_listen, config.server.management_listen) = (any_port, any_port);
+        config.limits.throttle = ThrottleLimits::unlimited();
+        let authority = Authority::root("Test Server CA", ambient.now(), 30).expect("a CA");
+        let issued = authority.server(&[config.server.hostname.clone()], ambient.now(), 30).expect("a certificate");
+        for (path, content, secret) in [
+            (folder.ca_certificate(), &authority.certificate_pem, false),
+            (folder.server_certificate(), &issued.certificate_pem, false),
+            (folder.server_key(), &issued.key_pem, true),
+        ] {
+            DataFolder::replace(&path, content.as_bytes(), secret).expect("a file of its TLS");
+        }
+        link_cache(&folder);
+        let operator_token = std::fs::read_to_string(folder.operator_token()).expect("its token").trim().to_owned();
+        let factory = Authority::root("Test Factory CA", ambient.now(), 30).expect("a CA");
+        let server = Server::start(&folder, config.clone(), ambient).await.expect("a server");
+        let scope = config.server.scope.clone();
+        Self { folder, scope, factory, operator_token, server: Some(server), config, _place: place }
+    }
+
     /// The server.
     pub fn server(&self) -> &Server {
         self.server.as_ref().expect("the server runs")
@@ -228,11 +253,14 @@ impl World {
 
 /// Compiled policies are shared by all tests of a machine, as they are by the servers of one: each is compiled once.
 fn share_cache(folder: &DataFolder) {
+    std::fs::remove_dir_all(folder.root().join("cache")).expect("init has made it");
+    link_cache(folder);
+}
+
+fn link_cache(folder: &DataFolder) {
     let shared = in_tests("../target/tmp/policy-cache");
     std::fs::create_dir_all(shared.join("policies")).expect("a folder for compiled policies");
-    let own = folder.root().join("cache");
-    std::fs::remove_dir_all(&own).expect("init has made it");
-    std::os::unix::fs::symlink(shared, own).expect("a link to it");
+    std::os::unix::fs::symlink(shared, folder.root().join("cache")).expect("a link to it");
 }
 
 /// A group's enrollment: an authority, `weighted`, `table`.

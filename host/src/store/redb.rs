@@ -25,6 +25,7 @@ mod open;
 mod records;
 mod registrations;
 mod space;
+mod steps;
 mod tables;
 mod tokens;
 

@@ -10,8 +10,8 @@ use redb::{Database, DatabaseError, ReadableDatabase, StorageBackend, TableHandl
 
 use super::StoreSettings;
 use super::engine::story;
-use super::registrations;
-use super::tables::{self, BOUND_KEYS, CHALLENGES, Definition, Kept, META, Tables};
+use super::steps::{self, FORMAT, FORMAT_KEY};
+use super::tables::{self, ALL, Kept, META, Tables};
 use crate::store::StoreError;
 
 /// Opens a file, or makes it, readable by its owner only.
@@ -72,49 +72,44 @@ fn whole(backend: impl StorageBackend, settings: &StoreSettings) -> Result<Datab
     })
 }
 
-/// Checks the format, and makes the tables in a new file.
+/// Checks the format, and makes what the file lacks: in a new one everything, in one that an earlier version wrote what
+/// came since, in one transaction.
 fn prepare(database: &Database) -> Result<(), String> {
-    match format(database)? {
-        Some(FORMAT) => return bring_up(database),
-        Some(format) if format > FORMAT => {
+    let format = match format(database)? {
+        Some(newer) if newer > FORMAT => {
             return Err(format!(
-                "the file has format {format}, and this version of landfall knows formats up to {FORMAT}; start the \
-                 newer version that wrote it, or restore a backup from before the upgrade"
+                "the file has format {newer}, and this version of landfall ({}) knows formats up to {FORMAT}; start the \
+                 newer version that wrote it, or restore a backup from before the upgrade",
+                env!("CARGO_PKG_VERSION")
             ));
         }
-        Some(format) => return Err(format!("the file has the unknown format {format}")),
-        None => {}
-    }
-    let mut transaction = database.begin_write().map_err(|e| e.to_string())?;
-    transaction.set_two_phase_commit(true);
-    transaction.set_quick_repair(true);
-    Tables::open(&transaction, Kept::default())
-        .and_then(|mut tables| tables.meta.put(FORMAT_KEY, &FORMAT))
-        .map_err(|e| e.to_string())?;
-    transaction.commit().map_err(|e| e.to_string())
-}
-
-/// Adds what a file lacks that an earlier version of this format wrote.
-fn bring_up(database: &Database) -> Result<(), String> {
-    let view = database.begin_read().map_err(|e| e.to_string())?;
-    let names: Vec<_> = view.list_tables().map_err(|e| e.to_string())?.map(|table| table.name().to_owned()).collect();
-    let has = |table: Definition| names.iter().any(|name| name == table.name());
-    if has(BOUND_KEYS) && has(CHALLENGES) {
+        Some(0) => return Err("the file has the unknown format 0".to_owned()),
+        Some(known) => known,
+        None => FORMAT,
+    };
+    let there = table_names(database)?;
+    let missing: Vec<_> = ALL.iter().map(TableHandle::name).filter(|name| !there.iter().any(|t| t == name)).collect();
+    if format == FORMAT && missing.is_empty() {
         return Ok(());
     }
     let mut transaction = database.begin_write().map_err(|e| e.to_string())?;
     transaction.set_two_phase_commit(true);
     transaction.set_quick_repair(true);
     Tables::open(&transaction, Kept::default())
-        .and_then(|mut tables| if has(BOUND_KEYS) { Ok(()) } else { registrations::bind_all(&mut tables) })
+        .and_then(|mut tables| steps::bring_up(&mut tables, format, &missing))
         .map_err(|e| e.to_string())?;
     transaction.commit().map_err(|e| e.to_string())
 }
 
+fn table_names(database: &Database) -> Result<Vec<String>, String> {
+    let view = database.begin_read().map_err(|e| e.to_string())?;
+    let names = view.list_tables().map_err(|e| e.to_string())?;
+    Ok(names.map(|table| table.name().to_owned()).collect())
+}
+
 /// The file's format; none when it is new.
 fn format(database: &Database) -> Result<Option<u32>, String> {
-    let view = database.begin_read().map_err(|e| e.to_string())?;
-    let names: Vec<_> = view.list_tables().map_err(|e| e.to_string())?.map(|table| table.name().to_owned()).collect();
+    let names = table_names(database)?;
     if names.is_empty() {
         return Ok(None);
     }
@@ -122,6 +117,7 @@ fn format(database: &Database) -> Result<Option<u32>, String> {
     if !names.iter().any(|name| name == META.name()) {
         return Err(foreign.to_owned());
     }
+    let view = database.begin_read().map_err(|e| e.to_string())?;
     let meta = view.open_table(META).map_err(|e| e.to_string())?;
     let format = tables::get(&meta, "file property", FORMAT_KEY).map_err(|e| e.to_string())?;
     format.map(Some).ok_or_else(|| foreign.to_owned())
@@ -161,7 +157,3 @@ fn sync_folder(path: &Path) -> std::io::Result<()> {
 fn sync_folder(_: &Path) -> std::io::Result<()> {
     Ok(())
 }
-
-/// The format that this version writes, and the newest that it reads.
-const FORMAT: u32 = 1;
-const FORMAT_KEY: &[u8] = b"format";

@@ -241,9 +241,10 @@ pub(super) fn of_key(view: &View, scope: &IdScope, shown: Digest) -> Result<Opti
     tables::get(&view.table(BOUND_KEYS)?, "binding of a key", &key(scope, shown.to_string()))
 }
 
-/// Makes the bindings of a file that was written before there were any. Of two devices with one key, the first has it.
+/// Makes the bindings again, as for a file that was written before there were any. Of two devices with one key, the first has it.
 pub(super) fn bind_all(tables: &mut Tables<'_>) -> Result<(), StoreError> {
     let Tables { registrations, bound_keys, .. } = tables;
+    bound_keys.clear()?;
     registrations.each(|row, registration: Registration| {
         let Some(shown) = registration.key_identity else { return Ok(()) };
         let (scope, _) = codec::parts(WHAT, row)?;

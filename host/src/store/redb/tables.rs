@@ -58,6 +58,12 @@ impl Rows<'_> {
         Ok(())
     }
 
+    /// Removes all rows.
+    pub(super) fn clear(&mut self) -> Result<(), StoreError> {
+        self.changed = true;
+        self.table.retain(|_, _| false).map_err(failed)
+    }
+
     /// Removes rows whose keys are before this one, the first ones, so many at most.
     pub(super) fn remove_first_before(&mut self, end: &[u8], most: usize) -> Result<(), StoreError> {
         let mut over = Vec::new();
@@ -138,6 +144,9 @@ pub(crate) struct Kept {
 macro_rules! tables {
     ($($(#[$doc:meta])* $constant:ident $field:ident $what:literal;)*) => {
         $($(#[$doc])* pub(super) const $constant: Definition = TableDefinition::new(stringify!($field));)*
+
+        /// All tables.
+        pub(super) const ALL: &[Definition] = &[$($constant),*];
 
         /// A write transaction with all its tables open.
         pub(crate) struct Tables<'t> {

@@ -31,17 +31,55 @@ async fn a_file_of_a_newer_format_is_refused_and_left_as_it_is() {
     let path = folder.path().join("landfall.redb");
     let database = Database::open(&path).unwrap();
     let transaction = database.begin_write().unwrap();
-    tables::Tables::open(&transaction, tables::Kept::default()).unwrap().meta.put(b"format", &2_u32).unwrap();
+    tables::Tables::open(&transaction, tables::Kept::default()).unwrap().meta.put(b"format", &3_u32).unwrap();
     transaction.commit().unwrap();
     drop(database);
     let error = RedbStore::open(&path, settings()).err().unwrap().to_string();
-    assert!(error.contains("format 2") && error.contains("newer version"), "{error}");
+    for words in ["format 3", "up to 2", env!("CARGO_PKG_VERSION"), "newer version"] {
+        assert!(error.contains(words), "{error}");
+    }
     let error = RedbStore::open(&path, settings()).err().unwrap().to_string();
-    assert!(error.contains("format 2"), "{error}");
+    assert!(error.contains("format 3"), "{error}");
 }
 
 #[tokio::test]
-async fn a_file_from_before_there_were_these_tables_is_brought_up_when_it_is_opened() {
+async fn a_file_that_lacks_any_one_table_is_brought_up_when_it_is_opened() {
+    use redb::TableHandle;
+    let (store, folder) = open();
+    let store: make::Shared = Arc::new(store);
+    make::link(&store, &[("a.example", 9)]).await;
+    let placed = make::place(&store, "pump-1", "a.example", &["eu"]).await;
+    store.import_batch(make::batch(vec![make::record("a", "acme", "x")])).await.unwrap();
+    store.put_individual(&make::scope(), make::individual("a", "1", "c1", None), Precondition::New).await.unwrap();
+    store.close().await.unwrap();
+    let path = folder.path().join("landfall.redb");
+    let derived = ["bound_keys", "hub_loads", "group_counts", "record_counts", "certificates", "plugin_uses"];
+    let others: Vec<_> = tables::ALL.iter().filter(|table| table.name() != tables::META.name()).collect();
+    assert!(derived.iter().all(|name| others.iter().any(|table| table.name() == *name)));
+    for table in others {
+        let lacking = folder.path().join(table.name());
+        std::fs::copy(&path, &lacking).unwrap();
+        let database = Database::open(&lacking).unwrap();
+        let transaction = database.begin_write().unwrap();
+        assert!(transaction.delete_table(*table).unwrap());
+        transaction.commit().unwrap();
+        drop(database);
+        for _ in 0..2 {
+            let store = RedbStore::open(&lacking, settings()).unwrap_or_else(|e| panic!("{}: {e}", table.name()));
+            let rows = store.view().unwrap().table(*table).unwrap_or_else(|e| panic!("{}: {e}", table.name()));
+            if derived.contains(&table.name()) {
+                assert_eq!(store.check().await.unwrap(), [], "{}", table.name());
+                assert!(redb::ReadableTableMetadata::len(&rows).unwrap() > 0, "{}", table.name());
+            }
+            let owner = store.device_of_key(&make::scope(), placed.key_identity.unwrap()).await.unwrap();
+            assert_eq!(owner.as_ref(), Some(&placed.registration_id), "{}", table.name());
+            store.close().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn bindings_that_a_version_of_format_1_did_not_keep_are_made_again() {
     let (store, folder) = open();
     let store: make::Shared = Arc::new(store);
     make::link(&store, &[("a.example", 9)]).await;
@@ -50,19 +88,19 @@ async fn a_file_from_before_there_were_these_tables_is_brought_up_when_it_is_ope
     let path = folder.path().join("landfall.redb");
     let database = Database::open(&path).unwrap();
     let transaction = database.begin_write().unwrap();
-    assert!(transaction.delete_table(tables::BOUND_KEYS).unwrap());
-    assert!(transaction.delete_table(tables::CHALLENGES).unwrap());
-    assert!(transaction.delete_table(tables::AUTHENTICATORS).unwrap());
-    assert!(transaction.delete_table(tables::ISSUER_KEYS).unwrap());
+    {
+        let mut tables = tables::Tables::open(&transaction, tables::Kept::default()).unwrap();
+        tables.bound_keys.clear().unwrap();
+        tables.meta.put(steps::FORMAT_KEY, &1_u32).unwrap();
+    }
     transaction.commit().unwrap();
     drop(database);
     let store = RedbStore::open(&path, settings()).unwrap();
     let owner = store.device_of_key(&make::scope(), placed.key_identity.unwrap()).await.unwrap();
     assert_eq!(owner, Some(placed.registration_id));
-    assert_eq!(store.challenges().await.unwrap(), []);
-    assert_eq!(store.issuer_keys().await.unwrap(), []);
-    let (until, now) = (Timestamp::from_millis(2), Timestamp::from_millis(1));
-    assert!(store.spend_authenticator(Digest::of(b"1"), until, now).await.unwrap());
+    assert_eq!(store.check().await.unwrap(), []);
+    let meta = store.view().unwrap().table(tables::META).unwrap();
+    assert_eq!(tables::get::<u32>(&meta, "file property", steps::FORMAT_KEY).unwrap(), Some(steps::FORMAT));
 }
 
 #[test]

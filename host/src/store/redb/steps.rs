@@ -1,0 +1,114 @@
+//! How a file that an earlier version wrote becomes one of this version's format.
+//!
+//! [`STEPS`] is an ordered list. All steps that a file needs run in one transaction, which also writes the new format, so
+//! that a file is of the old format or of the new one, and never between them. A step may run again over its own
+//! result: it makes what it fills from scratch, or leaves alone what is there already.
+//!
+//! Who adds a table that is made from others adds a step that fills it, and names the table in `fills`. Who adds a
+//! table that begins empty adds it to `tables!` and nothing here.
+
+use super::codec::{self, group_keys, key};
+use super::enrollments::Claims;
+use super::registrations;
+use super::tables::{
+    BOUND_KEYS, CERTIFICATES, Definition, GROUP_COUNTS, HUB_LOADS, PLUGIN_USES, RECORD_COUNTS, Rows, Tables,
+};
+use crate::enrollment::{Group, Individual};
+use crate::registration::Registration;
+use crate::registry::ManufacturingRecord;
+use crate::store::StoreError;
+
+/// The format that this version writes, and the newest that it reads.
+///
+/// It goes up once a release, whenever a release adds a table that is made from others, or a field that an older version
+/// must not drop when it writes a row again.
+pub(super) const FORMAT: u32 = 2;
+
+/// One thing that is done to a file.
+pub(super) struct Step {
+    /// Done to files of a format below this one.
+    pub(super) since: u32,
+    /// Done as well to files that lack one of these tables.
+    pub(super) fills: &'static [Definition],
+    pub(super) run: fn(&mut Tables<'_>) -> Result<(), StoreError>,
+}
+
+impl Step {
+    /// Whether a file of this format, without the tables of these names, needs it.
+    fn is_due(&self, format: u32, missing: &[&str]) -> bool {
+        use redb::TableHandle;
+        format < self.since || self.fills.iter().any(|table| missing.contains(&table.name()))
+    }
+}
+
+/// What is done, in this order.
+pub(super) const STEPS: &[Step] = &[
+    // Earlier versions of format 1 knew no bindings, and could write registrations into a file that had some.
+    Step { since: 2, fills: &[BOUND_KEYS], run: registrations::bind_all },
+    Step { since: 1, fills: &[HUB_LOADS, GROUP_COUNTS], run: count_registrations },
+    Step { since: 1, fills: &[RECORD_COUNTS], run: count_records },
+    Step { since: 1, fills: &[CERTIFICATES, PLUGIN_USES], run: claim },
+];
+
+/// Does what a file needs, and writes the format.
+pub(super) fn bring_up(tables: &mut Tables<'_>, format: u32, missing: &[&str]) -> Result<(), StoreError> {
+    for step in STEPS.iter().filter(|step| step.is_due(format, missing)) {
+        (step.run)(tables)?;
+    }
+    tables.meta.put(FORMAT_KEY, &FORMAT)
+}
+
+/// Counts again how many devices the hubs and the groups have.
+fn count_registrations(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+    let Tables { registrations, hub_loads, group_counts, .. } = tables;
+    hub_loads.clear()?;
+    group_counts.clear()?;
+    registrations.each(|row, registration: Registration| {
+        let Some(assignment) = registration.assignment() else { return Ok(()) };
+        let (scope, _) = codec::parts("registration", row)?;
+        add_one(hub_loads, &key(&scope, assignment.hub.as_str()))?;
+        group_keys(&scope, &assignment.group_path).iter().try_for_each(|group| add_one(group_counts, group))
+    })
+}
+
+/// Counts again how many records each manufacturer has.
+fn count_records(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+    let Tables { records, record_counts, .. } = tables;
+    record_counts.clear()?;
+    records.each(|row, record: ManufacturingRecord| {
+        let (scope, _) = codec::parts("manufacturing record", row)?;
+        add_one(record_counts, &key(&scope, record.manufacturer.as_str()))
+    })
+}
+
+/// Writes again what each enrollment holds. Of two that hold the same, the first has it.
+fn claim(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+    let Tables { individuals, groups, certificates, plugin_uses, .. } = tables;
+    certificates.clear()?;
+    plugin_uses.clear()?;
+    let mut take = |claims: Claims| {
+        let (theirs, uses, owner) = claims.into_rows();
+        for row in theirs {
+            if !certificates.has(&row)? {
+                certificates.put(&row, &owner)?;
+            }
+        }
+        uses.iter().try_for_each(|row| plugin_uses.put(row, &owner))
+    };
+    individuals.each(|row, entry: Individual| {
+        let (scope, _) = codec::parts("individual enrollment", row)?;
+        take(Claims::of_individual(&scope, &entry))
+    })?;
+    groups.each(|row, group: Group| {
+        let (scope, _) = codec::parts("enrollment group", row)?;
+        take(Claims::of_group(&scope, &group))
+    })
+}
+
+fn add_one(counts: &mut Rows<'_>, key: &[u8]) -> Result<(), StoreError> {
+    let count = counts.count(key)?.saturating_add(1);
+    counts.set_count(key, count)
+}
+
+/// Where the format stands.
+pub(super) const FORMAT_KEY: &[u8] = b"format";
