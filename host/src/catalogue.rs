@@ -37,6 +37,8 @@ pub struct ScopeCatalogue {
     pub scope: IdScope,
     /// Counts up with every change.
     pub revision: u64,
+    /// Counts up with every change of what admits devices.
+    pub admission: u64,
     /// Its linked hubs.
     pub hubs: Hubs,
     /// Its hubs as decisions name them: a JSON list in the order of [`Hubs::iter`].
@@ -162,7 +164,7 @@ impl Catalogue {
 
 impl ScopeCatalogue {
     fn new(records: ScopeRecords, hubs_before: Option<&Hubs>, watches: &Arc<Watches>, sealing: &SealingKey) -> Self {
-        let ScopeRecords { scope, revision, hubs, groups, authorities, plugins } = records;
+        let ScopeRecords { scope, revision, admission, hubs, groups, authorities, plugins } = records;
         let mut told: Vec<&Hub> = hubs.iter().map(|(hub, _)| hub).collect();
         told.sort_by(|a, b| a.name.cmp(&b.name));
         let hubs_text = serde_json::to_string(&told).unwrap_or_default();
@@ -181,6 +183,7 @@ impl ScopeCatalogue {
             hubs: Hubs::new(hubs, hubs_before),
             scope,
             revision,
+            admission,
             authorities,
             groups,
             anchors,

@@ -19,6 +19,7 @@ use crate::policy::image::worker;
 mod bench;
 mod ca;
 mod certificate;
+mod changes;
 mod config;
 mod decision;
 mod demo;

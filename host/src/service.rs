@@ -186,6 +186,25 @@ impl Service {
         self.read_catalogue().await
     }
 
+    /// Sees to it that what decides is at least as new as what the store said of an id scope's admissions. A change is
+    /// read by whoever made it; this is for when that failed.
+    pub fn catch_up(self: &Arc<Self>, scope: &IdScope, admission: u64) {
+        let (service, scope) = (Arc::clone(self), scope.clone());
+        tokio::spawn(async move {
+            let behind = || service.scope(&scope).is_none_or(|scope| scope.admission < admission);
+            {
+                // Whoever made the change may be reading it now.
+                let _reading = service.changing.lock().await;
+                if !behind() {
+                    return;
+                }
+            }
+            if let Err(error) = service.reload().await {
+                tracing::error!(%scope, %error, "a change of what admits devices could not be read; it is tried again");
+            }
+        });
+    }
+
     /// What decisions will name by digest is kept before they can.
     async fn read_catalogue(&self) -> Result<(), StoreError> {
         let _one_at_a_time = self.changing.lock().await;

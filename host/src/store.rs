@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use self::published::{PastRevision, PublishedPlugin};
 use crate::attestation::tpm::challenge::KeptChallenge;
 use crate::clock::Timestamp;
-use crate::enrollment::{CertificateAuthority, Group, Individual};
+use crate::enrollment::{CertificateAuthority, EnrollmentRef, Group, Individual};
 use crate::hub::{Hub, HubLoad};
 use crate::issuers::KeptKeys;
 use crate::ledger::Entry;
@@ -54,16 +54,23 @@ pub trait Store: Send + Sync + 'static {
     /// others go: a device that registers in a loop must not fill the disk.
     async fn commit_registration(&self, commit: RegistrationCommit) -> Result<CommitOutcome, StoreError>;
 
-    /// Removes a registration, gives its place in its hub and groups back, and answers it.
+    /// Removes a registration, gives its place in its hub and groups back, and answers it; or why it stays. Its entity
+    /// tag is [`Registration::etag`].
     async fn delete_registration(
         &self,
         scope: &IdScope,
         id: &RegistrationId,
-    ) -> Result<Option<Registration>, StoreError>;
+        when: Precondition,
+    ) -> Result<Result<Registration, DeleteOutcome>, StoreError>;
 
-    /// Lets the id be claimed by another key; answers whether there was such a registration. Its generation goes up,
-    /// so that a decision under way for the old key is overtaken.
-    async fn release_registration(&self, scope: &IdScope, id: &RegistrationId) -> Result<bool, StoreError>;
+    /// Lets the id be claimed by another key: its binding is what is removed. Its generation goes up, so that a decision
+    /// under way for the old key is overtaken.
+    async fn release_registration(
+        &self,
+        scope: &IdScope,
+        id: &RegistrationId,
+        when: Precondition,
+    ) -> Result<DeleteOutcome, StoreError>;
 
     /// Devices placed at a group path or below it; all that have a hub for the empty path.
     async fn group_count(&self, scope: &IdScope, path: &[String]) -> Result<u64, StoreError>;
@@ -174,6 +181,9 @@ pub trait Store: Send + Sync + 'static {
     /// Makes an id scope; answers whether it is new.
     async fn create_scope(&self, scope: IdScope) -> Result<bool, StoreError>;
 
+    /// A group as it is on disk; the catalogue in memory may be a moment behind.
+    async fn group(&self, scope: &IdScope, id: &GroupId) -> Result<Option<Group>, StoreError>;
+
     /// Makes or replaces a group. A certificate that another enrollment names is a conflict, and so is an authority
     /// that another group names: one certificate leads to one enrollment.
     async fn put_group(&self, scope: &IdScope, group: Group, when: Precondition) -> Result<PutOutcome, StoreError>;
@@ -201,7 +211,12 @@ pub trait Store: Send + Sync + 'static {
     async fn put_hub(&self, scope: &IdScope, hub: Hub, when: Precondition) -> Result<PutOutcome, StoreError>;
 
     /// Unlinks a hub. Registrations that name it stay, and no new one can.
-    async fn delete_hub(&self, scope: &IdScope, name: &HubName) -> Result<DeleteOutcome, StoreError>;
+    async fn delete_hub(
+        &self,
+        scope: &IdScope,
+        name: &HubName,
+        when: Precondition,
+    ) -> Result<DeleteOutcome, StoreError>;
 
     /// Keeps a revision's bytes and signatures and makes it the live one of its name. The store keeps `previous`, `past`
     /// and `rules` itself, so that two who publish at once lose nothing; bytes of another digest are a conflict.
@@ -257,10 +272,24 @@ pub struct RegistrationCommit {
     /// The manufacturing record on which the device was admitted, if there was one. What stands there now must admit
     /// it too.
     pub record: Option<ManufacturingRecord>,
+    /// On what the device was admitted besides. All of it must stand as it did.
+    pub basis: AdmissionBasis,
     /// The challenge whose answer began it; from then on no other registration begins with it.
     pub answered: Option<TrackingId>,
     /// What explains it.
     pub entry: Entry,
+}
+
+/// What an admission rested on besides the manufacturing record, as it was read. What an operator disables, deletes,
+/// revokes or changes while a policy thinks makes another of it, and the device is admitted anew.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AdmissionBasis {
+    /// How often what admits the id scope's devices had changed: [`ScopeRecords::admission`].
+    pub revision: u64,
+    /// The entity tag of the individual enrollment of the id; absent when there was none.
+    pub individual: Option<String>,
+    /// The certificate that the device showed, and the enrollment that named it.
+    pub certificate: Option<(Digest, Option<EnrollmentRef>)>,
 }
 
 /// What came of a commit.
@@ -276,6 +305,11 @@ pub enum CommitOutcome {
     RecordChanged,
     /// The key belongs to this other device. Nothing was written.
     KeyOfAnother(RegistrationId),
+    /// What admitted the device is not what it was; the id scope's [`ScopeRecords::admission`] is this now. Nothing was
+    /// written.
+    AdmissionChanged(u64),
+    /// This other device has the id in the hub. Nothing was written.
+    IdentityTaken(RegistrationId),
 }
 
 /// Part of a listing: so many after a key.
@@ -303,6 +337,8 @@ pub struct RegistrationFilter {
     pub hub: Option<HubName>,
     /// Only those admitted by this group.
     pub group: Option<GroupId>,
+    /// Only those that have a hub, or only those that were turned down.
+    pub assigned: Option<bool>,
 }
 
 /// Which manufacturing records to list.
@@ -391,6 +427,18 @@ impl Precondition {
         }
     }
 
+    /// The condition on which something that was made over what stood there may be written: that this stands there
+    /// still. Whatever is carried over from what stood (keys that were not said again, the date of its making) would
+    /// otherwise undo what another change has made of it meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// What came of the write that may not be.
+    pub fn over(&self, stands: Option<&str>) -> Result<Self, PutOutcome> {
+        self.judge(stands)?;
+        Ok(stands.map_or(Self::New, |tag| Self::Match(tag.to_owned())))
+    }
+
     /// The same for a removal: what came of it when the thing may not be removed.
     ///
     /// # Errors
@@ -443,6 +491,13 @@ pub enum DeleteOutcome {
     InUse(String),
 }
 
+impl PutOutcome {
+    /// Whether another change came between the reading and the writing.
+    pub fn is_overtaken(&self) -> bool {
+        matches!(self, Self::AlreadyThere | Self::Missing | Self::Changed)
+    }
+}
+
 /// Everything that is held in memory.
 #[derive(Clone, Debug, Default)]
 pub struct CatalogueRecords {
@@ -458,6 +513,8 @@ pub struct ScopeRecords {
     /// Counts up with every change of what follows, but for how full the hubs are. Writing into a scope that was not
     /// made makes it.
     pub revision: u64,
+    /// Counts up with every change of what admits devices: groups, authorities and what is revoked.
+    pub admission: u64,
     /// Linked hubs and how full they are, by name: numbers that go on following the store.
     pub hubs: Vec<(Hub, HubLoad)>,
     /// Enrollment groups, by id.

@@ -1,5 +1,7 @@
 //! A team's allocation function, asked over HTTPS while a device waits; and policies that ask what they may not.
 
+mod operators;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,6 +127,11 @@ struct Granted {
 
 /// A server that lets some plugins ask the function, besides `webhook`; those named `in-public`, public addresses only.
 async fn world(function: &Function, plugins: &[&str]) -> Granted {
+    world_that_waits(function, plugins, 1_500).await
+}
+
+/// The same, with the patience of its calls in milliseconds.
+async fn world_that_waits(function: &Function, plugins: &[&str], wait_ms: u64) -> Granted {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), &function.certificate).expect("a file");
     let world = World::empty(|config: &mut Config| {
@@ -138,7 +146,7 @@ async fn world(function: &Function, plugins: &[&str]) -> Granted {
         config.policy.http.ca_file = Some(file.path().to_owned());
         let limits = &mut config.limits.http;
         (limits.requests, limits.request_kib, limits.response_kib, limits.header_kib) = (2, 16, 16, 8);
-        limits.wait_ms = 1_500;
+        limits.wait_ms = wait_ms;
     })
     .await;
     world.link_hub("hub-1.example", 1, 1_000_000).await;
@@ -194,6 +202,8 @@ impl Granted {
 #[derive(Clone)]
 enum Manner {
     Answers(u16, String),
+    /// Says that it was asked, and answers when it may.
+    Holds(Arc<Semaphore>, Arc<Semaphore>, String),
     Silent,
     Trickles,
     HugeBody,
@@ -250,6 +260,13 @@ impl Function {
         self.behaves(Manner::Answers(status, body.to_owned()));
     }
 
+    /// Holds back its answers: the first semaphore counts what was asked, and the second lets answers go.
+    fn holds(&self, body: &str) -> (Arc<Semaphore>, Arc<Semaphore>) {
+        let (asked, may) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        self.behaves(Manner::Holds(Arc::clone(&asked), Arc::clone(&may), body.to_owned()));
+        (asked, may)
+    }
+
     fn behaves(&self, manner: Manner) {
         *self.manner.lock().expect("a lock") = manner;
     }
@@ -284,6 +301,13 @@ async fn answer(stream: &mut (impl AsyncWriteExt + Unpin), manner: Manner) -> st
         Manner::Answers(status, body) => {
             let head = format!("HTTP/1.1 {status} Said\r\ncontent-length: {}\r\n\r\n", body.len());
             stream.write_all(format!("{head}{body}").as_bytes()).await
+        }
+        Manner::Holds(asked, may, body) => {
+            asked.add_permits(1);
+            if let Ok(one) = may.acquire().await {
+                one.forget();
+            }
+            stream.write_all(format!("{}{body}", head(body.len())).as_bytes()).await
         }
         Manner::Silent => {
             tokio::time::sleep(Duration::from_secs(60)).await;

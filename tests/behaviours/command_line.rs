@@ -12,6 +12,7 @@ use landfall::tls::make::Authority;
 use landfall_tests::world::tracking_id;
 use serde_json::Value;
 
+mod changes;
 mod credentials;
 mod plugins;
 

@@ -13,6 +13,7 @@ mod durability;
 mod full_disk;
 mod hostile_imports;
 mod hostile_policies;
+mod hub_identities;
 mod identity_provider;
 mod issuing;
 mod kill;

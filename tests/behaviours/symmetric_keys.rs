@@ -206,6 +206,27 @@ async fn keys_are_sealed_in_the_database_and_can_be_sealed_anew() {
 }
 
 /// An enrollment or a group with symmetric keys.
+/// Two who change one enrollment at once: whoever gives a new key has given it, and who gives none keeps what stands.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_key_is_never_lost_to_a_change_beside_it() {
+    let world = World::new().await;
+    for (place, id) in [("enrollments/meter-1", "meter-1"), ("enrollment-groups/meters", "meter-2")] {
+        world.put(place, &shared(json!({}))).await;
+        world.record(id, None).await;
+        for round in 0..30_u8 {
+            let key = SymmetricKey::parse(&STANDARD.encode([round + 1; 32])).unwrap();
+            let rotated = shared(json!({ "primaryKey": key.to_base64().expose() }));
+            let mut disabled = shared(json!({}));
+            disabled["enabled"] = json!(false);
+            tokio::join!(world.put(place, &rotated), world.put(place, &disabled), world.put(place, &disabled));
+            world.put(place, &shared(json!({}))).await;
+            let own = if id == "meter-2" { key.derive(id) } else { key };
+            let answer = register(&world.shown(id, None), &token(&world, id, &own, MINUTE)).await;
+            assert_eq!(answer.status, 200, "{place}, round {round}: {answer:?}");
+        }
+    }
+}
+
 fn shared(keys: Value) -> Value {
     let mut enrollment = group("factory");
     enrollment.as_object_mut().unwrap().remove("x509");

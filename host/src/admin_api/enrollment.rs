@@ -9,7 +9,7 @@ use super::hub::known;
 use super::problem::Problem;
 use super::terms::{self, EnrollmentBody, Proof};
 use crate::enrollment::{EnrollmentRef, Group, Individual};
-use crate::names::{GroupId, IdScope, RegistrationId};
+use crate::names::{DeviceId, GroupId, IdScope, RegistrationId};
 use crate::service::Service;
 
 pub(super) async fn list_groups(
@@ -39,16 +39,27 @@ pub(super) async fn put_group(
     if body.device_id.is_some() {
         return Err(Problem::at("/deviceId", "only an individual enrollment has one"));
     }
-    let before = scope.group(&id).cloned();
+    let what = format!("group {id}");
     let proof = proof(&service, &scope.scope, EnrollmentRef::Group(id.clone()), &body);
-    let stands = before.as_ref().map(|bound| &bound.group.attestation);
-    let (attestation, told) = terms::group_attestation(&proof, &scope, stands)?;
-    let terms = terms::terms(&service, &scope, &body, before.as_ref().map(|bound| &*bound.terms)).await?;
-    let group = Group { id: id.clone(), attestation, terms };
-    let (view, etag) = (terms::group_view(&group, told), group.terms.etag.clone());
-    let outcome = service.store.put_group(&scope.scope, group, when).await?;
-    service.reload().await?;
-    body::put(outcome, &format!("group {id}"), Some(&etag), &view)
+    // What is not said again is carried over, keys above all, so what it is carried over from must stand there still.
+    for _ in 0..MOST_TRIES {
+        let before = service.store.group(&scope.scope, &id).await?;
+        let over = match when.over(before.as_ref().map(|group| group.terms.etag.as_str())) {
+            Ok(over) => over,
+            Err(refused) => return body::put(refused, &what, None, &()),
+        };
+        let stands = before.as_ref().map(|group| &group.attestation);
+        let (attestation, told) = terms::group_attestation(&proof, &scope, stands)?;
+        let terms = terms::terms(&service, &scope, &body, before.as_ref().map(|group| &group.terms)).await?;
+        let group = Group { id: id.clone(), attestation, terms };
+        let (view, etag) = (terms::group_view(&group, told), group.terms.etag.clone());
+        let outcome = service.store.put_group(&scope.scope, group, over).await?;
+        if !outcome.is_overtaken() {
+            service.reload().await?;
+            return body::put(outcome, &what, Some(&etag), &view);
+        }
+    }
+    Err(contended(&what))
 }
 
 pub(super) async fn delete_group(
@@ -89,16 +100,28 @@ pub(super) async fn put_individual(
     let (scope, id): (_, RegistrationId) = (known(&service, &scope)?, id.parse()?);
     let when = body::precondition(request.headers());
     let body: EnrollmentBody = body::json(&service, request).await?;
-    let device_id = body.device_id.as_deref().map(str::parse).transpose();
+    let device_id = body.device_id.as_deref().map(str::parse::<DeviceId>).transpose();
     let device_id = device_id.map_err(|error| Problem::at("/deviceId", format!("{error}")))?;
-    let before = service.store.individual(&scope.scope, &id).await?;
+    let what = format!("the enrollment {id}");
     let proof = proof(&service, &scope.scope, EnrollmentRef::Individual(id.clone()), &body);
-    let (attestation, told) = terms::individual_attestation(&proof, before.as_ref().map(|before| &before.attestation))?;
-    let terms = terms::terms(&service, &scope, &body, before.as_ref().map(|before| &before.terms)).await?;
-    let individual = Individual { registration_id: id.clone(), device_id, attestation, terms };
-    let (view, etag) = (terms::individual_view(&individual, told), individual.terms.etag.clone());
-    let outcome = service.store.put_individual(&scope.scope, individual, when).await?;
-    body::put(outcome, &format!("the enrollment {id}"), Some(&etag), &view)
+    for _ in 0..MOST_TRIES {
+        let before = service.store.individual(&scope.scope, &id).await?;
+        let over = match when.over(before.as_ref().map(|stands| stands.terms.etag.as_str())) {
+            Ok(over) => over,
+            Err(refused) => return body::put(refused, &what, None, &()),
+        };
+        let stands = before.as_ref().map(|stands| &stands.attestation);
+        let (attestation, told) = terms::individual_attestation(&proof, stands)?;
+        let terms = terms::terms(&service, &scope, &body, before.as_ref().map(|stands| &stands.terms)).await?;
+        let device_id = device_id.clone();
+        let individual = Individual { registration_id: id.clone(), device_id, attestation, terms };
+        let (view, etag) = (terms::individual_view(&individual, told), individual.terms.etag.clone());
+        let outcome = service.store.put_individual(&scope.scope, individual, over).await?;
+        if !outcome.is_overtaken() {
+            return body::put(outcome, &what, Some(&etag), &view);
+        }
+    }
+    Err(contended(&what))
 }
 
 pub(super) async fn delete_individual(
@@ -124,3 +147,10 @@ fn proof<'a>(service: &'a Service, scope: &'a IdScope, owner: EnrollmentRef, bod
         directory: body.directory.as_ref(),
     }
 }
+
+fn contended(what: &str) -> Problem {
+    Problem::new(503, format!("{what} was changed by others {MOST_TRIES} times meanwhile; try again"))
+}
+
+/// How often a change is made anew over what another has just written.
+const MOST_TRIES: usize = 64;

@@ -94,9 +94,14 @@ pub(super) async fn link(
     body::put(outcome, &format!("hub {name}"), tag.as_deref(), &linked.map(view))
 }
 
-pub(super) async fn unlink(State(service): State<Arc<Service>>, At((scope, name)): At<(String, String)>) -> Answer {
+pub(super) async fn unlink(
+    State(service): State<Arc<Service>>,
+    At((scope, name)): At<(String, String)>,
+    request: Request,
+) -> Answer {
+    let when = body::precondition(request.headers());
     let (scope, hub): (IdScope, HubName) = (scope.parse()?, name.parse()?);
-    let outcome = service.store.delete_hub(&scope, &hub).await?;
+    let outcome = service.store.delete_hub(&scope, &hub, when).await?;
     service.reload().await?;
     body::deleted(outcome, &format!("hub {name}"))
 }

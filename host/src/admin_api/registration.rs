@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Request, State};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ use crate::json::JsonText;
 use crate::names::Digest;
 use crate::registration::{Outcome, Registration, Substatus};
 use crate::service::Service;
-use crate::store::RegistrationFilter;
+use crate::store::{DeleteOutcome, RegistrationFilter};
 
 /// Which registrations.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -26,10 +26,23 @@ pub(super) struct Filter {
     hub: Option<String>,
     /// Only those that this enrollment group admitted.
     group: Option<String>,
+    /// Only those whose `status` is this.
+    #[param(inline)]
+    state: Option<StateFilter>,
     /// The key after which the page begins: `next` of the page before.
     after: Option<String>,
     /// At most so many.
     limit: Option<usize>,
+}
+
+/// What became of a registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum StateFilter {
+    /// It has a hub.
+    Assigned,
+    /// It was turned down.
+    Failed,
 }
 
 pub(super) async fn list(
@@ -42,6 +55,7 @@ pub(super) async fn list(
     let filter = RegistrationFilter {
         hub: filter.hub.as_deref().map(str::parse).transpose()?,
         group: filter.group.as_deref().map(str::parse).transpose()?,
+        assigned: filter.state.map(|state| state == StateFilter::Assigned),
     };
     body::listing(service.store.registrations(&scope.scope, page.page(&service), filter).await?, view)
 }
@@ -52,18 +66,29 @@ pub(super) async fn show(State(service): State<Arc<Service>>, At((scope, id)): A
     body::tagged(body::ok(&view(&found))?, Some(&found.etag()))
 }
 
-pub(super) async fn remove(State(service): State<Arc<Service>>, At((scope, id)): At<(String, String)>) -> Answer {
+pub(super) async fn remove(
+    State(service): State<Arc<Service>>,
+    At((scope, id)): At<(String, String)>,
+    request: Request,
+) -> Answer {
     let scope = known(&service, &scope)?;
-    let removed = service.store.delete_registration(&scope.scope, &id.parse()?).await?;
-    removed.ok_or_else(|| missing(&id))?;
-    body::no_content()
+    let when = body::precondition(request.headers());
+    match service.store.delete_registration(&scope.scope, &id.parse()?, when).await? {
+        Ok(_) => body::no_content(),
+        Err(DeleteOutcome::Missing) => Err(missing(&id)),
+        Err(other) => body::deleted(other, &format!("the registration of {id}")),
+    }
 }
 
-pub(super) async fn release(State(service): State<Arc<Service>>, At((scope, id)): At<(String, String)>) -> Answer {
-    if service.store.release_registration(&scope.parse()?, &id.parse()?).await? {
-        body::no_content()
-    } else {
-        Err(missing(&id))
+pub(super) async fn release(
+    State(service): State<Arc<Service>>,
+    At((scope, id)): At<(String, String)>,
+    request: Request,
+) -> Answer {
+    let when = body::precondition(request.headers());
+    match service.store.release_registration(&scope.parse()?, &id.parse()?, when).await? {
+        DeleteOutcome::Missing => Err(missing(&id)),
+        other => body::deleted(other, &format!("the registration of {id}")),
     }
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::ca::pem;
+use super::changes::{ChangeArgs, told_of};
 use super::group::warning;
 use super::proof::with_proof;
 use super::shared_key::{SharedKeyArgs, told};
@@ -16,13 +17,16 @@ use super::terms::{PreconditionArgs, TermsArgs, json_or_file};
 use super::token::without_nulls;
 use super::{CliError, Common};
 use crate::attestation::tpm::PublicArea;
+use crate::client::management::Changed;
 use crate::names::{DeviceId, Digest, RegistrationId};
 
 /// What can be done with individual enrollments.
 #[derive(Debug, Subcommand)]
 pub(super) enum EnrollmentCommand {
-    /// Enroll a device, or change all that is said of an enrolled one.
+    /// Enroll a device, or change all that is said of an enrolled one: what is not said is as in a new enrollment.
     Put(Box<PutArgs>),
+    /// Change what is said of an enrolled device; the rest of it stays.
+    Set(Box<SetArgs>),
     /// Show an enrollment.
     Show {
         /// The registration id.
@@ -84,6 +88,40 @@ pub(super) struct PutArgs {
     precondition: PreconditionArgs,
 }
 
+/// What `enrollment set` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  landfall enrollment set pump-7 --disabled
+  landfall enrollment set pump-7 --hub hub-eu.example.com --device-id pump-7-eu
+
+How the device proves itself is changed by `landfall enrollment put`.")]
+pub(super) struct SetArgs {
+    /// The registration id.
+    id: RegistrationId,
+    /// The device's id in its hub.
+    #[arg(long, value_name = "ID")]
+    device_id: Option<DeviceId>,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+impl SetArgs {
+    fn over(&self, stands: Option<&Value>) -> Result<Value, CliError> {
+        let Some(mut stands) = stands.cloned() else {
+            let id = &self.id;
+            return Err(CliError::Failed(format!(
+                "there is no individual enrollment of {id}; make one with: landfall enrollment put {id}"
+            )));
+        };
+        let Some(device_id) = &self.device_id else { return self.change.over(&stands) };
+        if let Some(members) = stands.as_object_mut() {
+            members.insert("deviceId".to_owned(), json!(device_id));
+        }
+        if self.change.says_something() { self.change.over(&stands) } else { Ok(stands) }
+    }
+}
+
 /// Runs it.
 pub(super) async fn run(common: &Common, command: EnrollmentCommand) -> Result<(), CliError> {
     let mut session = common.session()?;
@@ -92,8 +130,15 @@ pub(super) async fn run(common: &Common, command: EnrollmentCommand) -> Result<(
         EnrollmentCommand::Put(args) => {
             let body = args.body()?;
             let path = session.path(&["enrollments", args.id.as_str()]);
-            let answer = session.api.put_if(&path, &body, args.precondition.headers()?).await?;
-            out.done(format!("{} is enrolled.{}{}", args.id, warning(&body), told(&answer)), &answer)
+            let Changed { before, answer } = args.precondition.put(&mut session.api, &path, &body).await?;
+            let changes = told_of(before.as_ref(), &answer);
+            out.done(format!("{} is enrolled.{}{changes}{}", args.id, warning(&body), told(&answer)), &answer)
+        }
+        EnrollmentCommand::Set(args) => {
+            let path = session.path(&["enrollments", args.id.as_str()]);
+            let Changed { before, answer } = session.api.change(&path, |stands| args.over(stands)).await?;
+            let changes = told_of(before.as_ref(), &answer);
+            out.done(format!("The enrollment of {} is changed.{}{changes}", args.id, warning(&answer)), &answer)
         }
         EnrollmentCommand::Show { id } => {
             let answer = session.api.get(&session.path(&["enrollments", id.as_str()])).await?;

@@ -8,17 +8,21 @@ use clap::{ArgGroup, Args, Subcommand};
 use serde_json::Value;
 
 use self::credential::{CredentialArgs, WAYS};
+use super::changes::{ChangeArgs, told_of};
 use super::proof::with_proof;
 use super::shared_key::told;
 use super::terms::{PreconditionArgs, TermsArgs, json_or_file};
 use super::{CliError, Common};
+use crate::client::management::Changed;
 use crate::names::GroupId;
 
 /// What can be done with enrollment groups.
 #[derive(Debug, Subcommand)]
 pub(super) enum GroupCommand {
-    /// Make a group, or change all that is said of one.
+    /// Make a group, or change all that is said of one: what is not said is as in a new one.
     Put(Box<PutArgs>),
+    /// Change what is said of a group; the rest of it stays.
+    Set(Box<SetArgs>),
     /// Show a group.
     Show {
         /// Its id.
@@ -64,6 +68,22 @@ pub(super) struct PutArgs {
     precondition: PreconditionArgs,
 }
 
+/// What `group set` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  landfall group set pumps --disabled
+  landfall group set pumps --disabled=false --hub hub-eu.example.com
+  landfall group set pumps --settings @hubs.json
+
+How its devices prove themselves is changed by `landfall group put`.")]
+pub(super) struct SetArgs {
+    /// Its id.
+    id: GroupId,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
 /// Runs it.
 pub(super) async fn run(common: &Common, command: GroupCommand) -> Result<(), CliError> {
     let mut session = common.session()?;
@@ -72,8 +92,23 @@ pub(super) async fn run(common: &Common, command: GroupCommand) -> Result<(), Cl
         GroupCommand::Put(args) => {
             let body = args.body()?;
             let path = session.path(&["enrollment-groups", args.id.as_str()]);
-            let answer = session.api.put_if(&path, &body, args.precondition.headers()?).await?;
-            out.done(format!("Group {} is there.{}{}", args.id, warning(&body), told(&answer)), &answer)
+            let Changed { before, answer } = args.precondition.put(&mut session.api, &path, &body).await?;
+            let changes = told_of(before.as_ref(), &answer);
+            let done = if before.is_some() { "changed" } else { "there" };
+            out.done(format!("Group {} is {done}.{}{changes}{}", args.id, warning(&body), told(&answer)), &answer)
+        }
+        GroupCommand::Set(args) => {
+            let path = session.path(&["enrollment-groups", args.id.as_str()]);
+            let change = |stands: Option<&Value>| match stands {
+                Some(stands) => args.change.over(stands),
+                None => Err(CliError::Failed(format!(
+                    "there is no group {0}; make one with: landfall group put {0}",
+                    args.id
+                ))),
+            };
+            let Changed { before, answer } = session.api.change(&path, change).await?;
+            let changes = told_of(before.as_ref(), &answer);
+            out.done(format!("Group {} is changed.{}{changes}", args.id, warning(&answer)), &answer)
         }
         GroupCommand::Show { id } => {
             let answer = session.api.get(&session.path(&["enrollment-groups", id.as_str()])).await?;

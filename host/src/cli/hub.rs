@@ -3,12 +3,14 @@
 use std::str::FromStr;
 
 use clap::{Args, Subcommand};
+use http::header::{HeaderMap, IF_MATCH};
 use serde_json::{Map, Value, json};
 
+use super::changes::told_of;
 use super::output::text;
 use super::token::without_nulls;
 use super::{CliError, Common, Session};
-use crate::client::management::ManagementError;
+use crate::client::management::Changed;
 use crate::hub::Location;
 use crate::names::HubName;
 
@@ -97,25 +99,19 @@ pub(super) async fn run(common: &Common, command: HubCommand) -> Result<(), CliE
     match command {
         HubCommand::Link(args) => {
             let path = session.path(&["hubs", args.name.as_str()]);
-            let stands = match session.api.get(&path).await {
-                Ok(hub) => Some(hub),
-                Err(ManagementError::Problem(problem)) if problem.status == 404 => None,
-                Err(error) => return Err(error.into()),
-            };
-            let answer = session.api.put(&path, &body(&args, stands.as_ref())?).await?;
+            let Changed { before, answer } = session.api.change(&path, |stands| body(&args, stands)).await?;
             let drains = if answer.get("state").is_some_and(|state| state == "draining") {
                 " It is draining still: landfall hub activate"
             } else {
                 ""
             };
-            let done = if stands.is_some() { "changed" } else { "linked" };
-            out.done(format!("Hub {} is {done}.{drains}", args.name), &answer)
+            let done = if before.is_some() { "changed" } else { "linked" };
+            out.done(format!("Hub {} is {done}.{drains}{}", args.name, told_of(before.as_ref(), &answer)), &answer)
         }
         HubCommand::Unlink { name, force } => {
-            if !force {
-                spare(&mut session, &name).await?;
-            }
-            let answer = session.api.delete(&session.path(&["hubs", name.as_str()])).await?;
+            // What was looked at must be what is unlinked.
+            let seen = if force { HeaderMap::new() } else { spare(&mut session, &name).await? };
+            let answer = session.api.delete_if(&session.path(&["hubs", name.as_str()]), seen).await?;
             out.done(format!("Hub {name} is unlinked."), &answer)
         }
         HubCommand::List { limit } => {
@@ -144,24 +140,25 @@ pub(super) async fn run(common: &Common, command: HubCommand) -> Result<(), CliE
 async fn set_state(common: &Common, name: &HubName, state: &str) -> Result<(), CliError> {
     let mut session = common.session()?;
     let path = session.path(&["hubs", name.as_str()]);
-    let hub = session.api.get(&path).await?;
-    let member = |key: &str| hub.get(key).cloned().unwrap_or_default();
-    let body = json!({
-        "weight": member("weight"),
-        "capacity": member("capacity"),
-        "location": member("location"),
-        "labels": member("labels"),
-        "connector": member("connector"),
-        "state": state,
-    });
-    let answer = session.api.put(&path, &without_nulls(body)).await?;
+    let change = |stands: Option<&Value>| -> Result<Value, CliError> {
+        let Some(Value::Object(hub)) = stands else {
+            return Err(CliError::Failed(format!("{name} is not linked; `landfall hub list` says which hubs are")));
+        };
+        // What was read can be sent back.
+        let mut hub = hub.clone();
+        hub.insert("state".to_owned(), state.into());
+        Ok(hub.into())
+    };
+    let Changed { answer, .. } = session.api.change(&path, change).await?;
     let assigned = text(answer.get("assigned"));
     session.out.done(format!("Hub {name} is {state}; {assigned} devices are on it."), &answer)
 }
 
 /// Refuses to unlink a hub that somebody needs.
-async fn spare(session: &mut Session, name: &HubName) -> Result<(), CliError> {
-    let hub = session.api.get(&session.path(&["hubs", name.as_str()])).await?;
+///
+/// Answers the version of it that was looked at, as a precondition.
+async fn spare(session: &mut Session, name: &HubName) -> Result<HeaderMap, CliError> {
+    let (hub, tag) = session.api.get_tagged(&session.path(&["hubs", name.as_str()])).await?;
     let assigned = hub.get("assigned").and_then(Value::as_u64).unwrap_or(0);
     let groups = session.api.list(&session.path(&["enrollment-groups"]), 10_000).await?;
     let names_it = |group: &&Value| {
@@ -179,7 +176,7 @@ async fn spare(session: &mut Session, name: &HubName) -> Result<(), CliError> {
         why.push(format!("these groups name it: {}", naming.join(", ")));
     }
     if why.is_empty() {
-        return Ok(());
+        return Ok(tag.map(|tag| (IF_MATCH, tag)).into_iter().collect());
     }
     Err(CliError::Failed(format!(
         "hub {name} is not unlinked: {}. `landfall hub drain {name}` keeps new devices away and lets these stay; --force \

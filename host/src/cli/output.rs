@@ -72,13 +72,13 @@ impl Output {
             return self.value(&serde_json::json!({ "items": page.items, "more": page.more }));
         }
         if page.items.is_empty() {
-            return self.say(nothing);
+            return self.say(if page.more { MORE } else { nothing });
         }
         let headings: Vec<&str> = columns.iter().map(|(heading, _)| *heading).collect();
         let row = |item: &Value| columns.iter().map(|(_, at)| cell(item.pointer(at))).collect::<Vec<_>>();
         self.table(&headings, page.items.iter().map(row))?;
         if page.more {
-            self.say("(there are more; --limit N shows more of them)")?;
+            self.say(MORE)?;
         }
         Ok(())
     }
@@ -192,6 +192,9 @@ pub(super) use say;
 pub(super) fn say_to_whoever_reads(text: std::fmt::Arguments<'_>) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
+
+/// A list that was cut is never told as one that has nothing.
+const MORE: &str = "(there are more; --limit N shows more of them)";
 
 static EMPTY: std::sync::LazyLock<Value> = std::sync::LazyLock::new(|| Value::Object(serde_json::Map::new()));
 

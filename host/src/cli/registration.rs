@@ -1,10 +1,11 @@
 //! `landfall registration`.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
 use super::{CliError, Common};
-use crate::names::RegistrationId;
+use crate::client::management::escaped;
+use crate::names::{GroupId, HubName, RegistrationId};
 
 /// What can be done with registrations.
 #[derive(Debug, Subcommand)]
@@ -15,11 +16,11 @@ pub(super) enum RegistrationCommand {
         id: RegistrationId,
     },
     /// List registrations.
-    List {
-        /// How many at most.
-        #[arg(long, default_value_t = 100)]
-        limit: usize,
-    },
+    #[command(after_help = "\
+Examples:
+  landfall registration list --hub hub-eu.example.com
+  landfall registration list --group pumps --state failed")]
+    List(ListArgs),
     /// Delete a registration: the device gives its place back, and can register as if it were new.
     Delete {
         /// The registration id.
@@ -32,6 +33,51 @@ pub(super) enum RegistrationCommand {
     },
 }
 
+/// What `registration list` takes.
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// Only those on this hub.
+    #[arg(long, value_name = "NAME")]
+    hub: Option<HubName>,
+    /// Only those that this enrollment group admitted. The column of that name is where the policy placed the device.
+    #[arg(long, value_name = "ID")]
+    group: Option<GroupId>,
+    /// Only those in this state.
+    #[arg(long)]
+    state: Option<StateName>,
+    /// How many at most.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum StateName {
+    /// They have a hub.
+    Assigned,
+    /// Their policy turned them down, or no hub could take them.
+    Failed,
+}
+
+impl ListArgs {
+    /// The query that asks for them.
+    fn query(&self) -> String {
+        let state = self.state.map(|state| match state {
+            StateName::Assigned => "assigned".to_owned(),
+            StateName::Failed => "failed".to_owned(),
+        });
+        let said = [
+            ("hub", self.hub.as_ref().map(ToString::to_string)),
+            ("group", self.group.as_ref().map(ToString::to_string)),
+            ("state", state),
+        ];
+        let parts: Vec<String> = said
+            .into_iter()
+            .filter_map(|(name, value)| value.map(|value| format!("{name}={}", escaped(&value))))
+            .collect();
+        if parts.is_empty() { String::new() } else { format!("?{}", parts.join("&")) }
+    }
+}
+
 /// Runs it.
 pub(super) async fn run(common: &Common, command: RegistrationCommand) -> Result<(), CliError> {
     let mut session = common.session()?;
@@ -41,8 +87,10 @@ pub(super) async fn run(common: &Common, command: RegistrationCommand) -> Result
             let answer = session.api.get(&session.path(&["registrations", id.as_str()])).await?;
             out.details(&answer)
         }
-        RegistrationCommand::List { limit } => {
-            let page = session.api.list(&session.path(&["registrations"]), limit).await?;
+        RegistrationCommand::List(args) => {
+            let query = args.query();
+            let path = format!("{}{query}", session.path(&["registrations"]));
+            let page = session.api.list(&path, args.limit).await?;
             let columns = [
                 ("registration id", "/registrationId"),
                 ("status", "/status"),
@@ -51,7 +99,9 @@ pub(super) async fn run(common: &Common, command: RegistrationCommand) -> Result
                 ("group", "/groupPath"),
                 ("updated", "/updatedAt"),
             ];
-            out.list(&page, &columns, "No device has registered.")
+            let nothing =
+                if query.is_empty() { "No device has registered." } else { "No registration is as asked for." };
+            out.list(&page, &columns, nothing)
         }
         RegistrationCommand::Delete { id } => {
             let answer = session.api.delete(&session.path(&["registrations", id.as_str()])).await?;

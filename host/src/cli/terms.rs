@@ -7,6 +7,7 @@ use http::header::{HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use serde_json::{Map, Value, json};
 
 use super::CliError;
+use crate::client::management::{Changed, ManagementClient};
 use crate::names::{Digest, HubName, IssuerName, ManufacturerId, PluginName};
 
 /// The terms as words of the command line.
@@ -69,7 +70,7 @@ pub(super) struct PreconditionArgs {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum ManufacturingName {
+pub(super) enum ManufacturingName {
     /// It is.
     Required,
     /// It is not.
@@ -77,7 +78,7 @@ enum ManufacturingName {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum KeyChangeName {
+pub(super) enum KeyChangeName {
     /// Not until an operator releases it.
     Refuse,
     /// It may.
@@ -128,8 +129,24 @@ impl TermsArgs {
 }
 
 impl PreconditionArgs {
+    /// Whether any was said.
+    fn is_said(&self) -> bool {
+        self.only_new || self.if_match.is_some()
+    }
+
+    /// Puts a body under the precondition that was said. Where none was, it is put over what stands, and made anew when
+    /// somebody else changes that meanwhile, so that what is told as changed is what has changed.
+    pub(super) async fn put(&self, api: &mut ManagementClient, path: &str, body: &Value) -> Result<Changed, CliError> {
+        if !self.is_said() {
+            return api.change(path, |_| Ok(body.clone())).await;
+        }
+        let before = api.get(path).await.ok();
+        let answer = api.put_if(path, body, self.headers()?).await?;
+        Ok(Changed { before, answer })
+    }
+
     /// As headers (RFC 9110, section 13.1).
-    pub(super) fn headers(&self) -> Result<HeaderMap, CliError> {
+    fn headers(&self) -> Result<HeaderMap, CliError> {
         let mut headers = HeaderMap::new();
         if self.only_new {
             headers.insert(IF_NONE_MATCH, HeaderValue::from_static("*"));
@@ -145,7 +162,7 @@ impl PreconditionArgs {
 }
 
 impl ManufacturingName {
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Required => "required",
             Self::Optional => "optional",
@@ -154,7 +171,7 @@ impl ManufacturingName {
 }
 
 impl KeyChangeName {
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Refuse => "refuse",
             Self::Allow => "allow",
@@ -176,7 +193,7 @@ pub(super) fn json_or_file(text: &str, what: &str) -> Result<Value, CliError> {
 }
 
 /// `PLUGIN`, or `PLUGIN=` and its settings.
-fn bound(text: &str) -> Result<Value, CliError> {
+pub(super) fn bound(text: &str) -> Result<Value, CliError> {
     // An address may hold `=` itself, and takes no settings.
     if text.starts_with("https://") {
         return binding(text, None);
@@ -187,7 +204,7 @@ fn bound(text: &str) -> Result<Value, CliError> {
     }
 }
 
-fn binding(plugin: &str, settings: Option<&str>) -> Result<Value, CliError> {
+pub(super) fn binding(plugin: &str, settings: Option<&str>) -> Result<Value, CliError> {
     if plugin.starts_with("https://") {
         // The settings that a command line has by default are none; others are the server's to refuse.
         let settings = settings.map(|text| json_or_file(text, "the settings of the function")).transpose()?;

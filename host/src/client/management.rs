@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, Method, StatusCode};
 use rustls::ClientConfig;
 use serde::Deserialize;
@@ -175,6 +175,54 @@ impl ManagementClient {
         self.json(Method::GET, path, HeaderMap::new(), ()).await
     }
 
+    /// Reads something, and its entity tag as it came.
+    ///
+    /// # Errors
+    ///
+    /// As [`ManagementClient::get`].
+    pub async fn get_tagged(&mut self, path: &str) -> Result<(Value, Option<HeaderValue>), ManagementError> {
+        let answer = self.call(Method::GET, path, HeaderMap::new(), ()).await?;
+        if !answer.status.is_success() {
+            return Err(problem(&answer).into());
+        }
+        let tag = answer.headers.get(ETAG).cloned();
+        Ok((answer.json()?, tag))
+    }
+
+    /// Makes of what stands what is to stand, and puts that. It is made anew when somebody else changes the thing
+    /// meanwhile, so that neither change is lost. `change` is given nothing where nothing stands.
+    ///
+    /// # Errors
+    ///
+    /// What `change` says, or as [`ManagementClient::get`].
+    pub async fn change<E: From<ManagementError>>(
+        &mut self,
+        path: &str,
+        mut change: impl FnMut(Option<&Value>) -> Result<Value, E>,
+    ) -> Result<Changed, E> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let (before, tag) = match self.get_tagged(path).await {
+                Ok((value, tag)) => (Some(value), tag),
+                Err(ManagementError::Problem(problem)) if problem.status == 404 => (None, None),
+                Err(error) => return Err(error.into()),
+            };
+            let body = change(before.as_ref())?;
+            let mut over = HeaderMap::new();
+            match (&before, tag) {
+                (Some(_), Some(tag)) => drop(over.insert(IF_MATCH, tag)),
+                (Some(_), None) => {}
+                (None, _) => drop(over.insert(IF_NONE_MATCH, HeaderValue::from_static("*"))),
+            }
+            match self.put_if(path, &body, over).await {
+                Ok(answer) => return Ok(Changed { before, answer }),
+                Err(ManagementError::Problem(problem)) if problem.status == 412 && tries < MOST_TRIES => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
     /// Puts something in its place.
     ///
     /// # Errors
@@ -210,6 +258,15 @@ impl ManagementClient {
     /// As [`ManagementClient::get`].
     pub async fn delete(&mut self, path: &str) -> Result<Value, ManagementError> {
         self.json(Method::DELETE, path, HeaderMap::new(), ()).await
+    }
+
+    /// Takes something away, under preconditions in `headers` (`If-Match`).
+    ///
+    /// # Errors
+    ///
+    /// As [`ManagementClient::get`].
+    pub async fn delete_if(&mut self, path: &str, headers: HeaderMap) -> Result<Value, ManagementError> {
+        self.json(Method::DELETE, path, headers, ()).await
     }
 
     /// Changes parts of a thing (RFC 7396).
@@ -261,18 +318,21 @@ impl ManagementClient {
         let mut next: Option<String> = None;
         let joint = if path.contains('?') { '&' } else { '?' };
         loop {
-            let left = limit.saturating_sub(items.len()).min(PAGE_ITEMS);
+            let left = limit.saturating_sub(items.len()).clamp(1, PAGE_ITEMS);
             let after = next.as_deref().map(|next| format!("&after={}", escaped(next))).unwrap_or_default();
             let page: PageJson = {
                 let answer = self.get(&format!("{path}{joint}limit={left}{after}")).await?;
                 serde_json::from_value(answer).map_err(|source| ClientError::Json { status: StatusCode::OK, source })?
             };
-            let empty = page.items.is_empty();
             items.extend(page.items);
+            // A page may be empty though there is more: the server looks at a bounded number of things at once. A place
+            // that does not move would never end.
+            let stuck = page.next.is_some() && page.next == next;
             next = page.next;
-            if next.is_none() || empty || items.len() >= limit {
+            if next.is_none() || stuck || items.len() >= limit {
+                let more = next.is_some() || items.len() > limit;
                 items.truncate(limit);
-                return Ok(Page { items, more: next.is_some() });
+                return Ok(Page { items, more });
             }
         }
     }
@@ -327,6 +387,15 @@ impl ManagementClient {
             other => other.into(),
         })
     }
+}
+
+/// A thing before and after a change.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// What stood there; none when it is new.
+    pub before: Option<Value>,
+    /// What the server answered: what stands there now.
+    pub answer: Value,
 }
 
 /// What a list has.
@@ -387,6 +456,9 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 }
 
 const BASE: &str = "/api/v1";
+
+/// How often a change is made anew over what somebody else has written meanwhile.
+const MOST_TRIES: u32 = 100;
 
 /// Items that are asked for at once.
 const PAGE_ITEMS: usize = 1_000;

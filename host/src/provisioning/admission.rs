@@ -26,6 +26,7 @@ use crate::policy::call::{Attestation, Label};
 use crate::registration::Registration;
 use crate::registry::{ManufacturingRecord, Part, RecordState, SerialNumber};
 use crate::service::Service;
+use crate::store::{AdmissionBasis, StoreError};
 
 /// A device that both factors admit.
 pub struct Admitted {
@@ -47,6 +48,8 @@ pub struct Admitted {
     pub record: Option<ManufacturingRecord>,
     /// An operator has named this very certificate, so its key needs no further binding.
     pub pinned: bool,
+    /// What the rest of its admission stands on, as it was read before anything was proven.
+    pub basis: AdmissionBasis,
     /// Its registration as it is now.
     pub before: Option<Registration>,
 }
@@ -57,6 +60,7 @@ pub(super) async fn admit(service: &Service, request: &Request) -> Result<Admitt
         pretend(service, request).await?;
         return Err(Cause::UnknownScope(request.scope.clone()).into());
     };
+    let basis = basis(service, request, &scope).await?;
     let proven = prove(service, request, &scope).await?;
     let (record, evidence) = second_factor(service, request, &proven).await?;
     let before = service.store.registration(&request.scope, &request.registration_id).await?;
@@ -81,8 +85,26 @@ pub(super) async fn admit(service: &Service, request: &Request) -> Result<Admitt
         mechanism: proven.shown.mechanism,
         claims: proven.claims,
         record,
+        basis,
         before,
         scope,
+    })
+}
+
+/// What the commit compares again: read first, so that whatever is looked at later and is another by then is found out.
+async fn basis(service: &Service, request: &Request, scope: &ScopeCatalogue) -> Result<AdmissionBasis, StoreError> {
+    let individual = service.store.individual(&scope.scope, &request.registration_id).await?;
+    let certificate = match &request.credential {
+        Credential::X509(chain) => {
+            let leaf = chain.leaf().sha256();
+            Some((leaf, service.store.enrollment_of_certificate(&scope.scope, leaf).await?))
+        }
+        _ => None,
+    };
+    Ok(AdmissionBasis {
+        revision: scope.admission,
+        individual: individual.map(|individual| individual.terms.etag),
+        certificate,
     })
 }
 
@@ -108,6 +130,7 @@ async fn prove(service: &Service, request: &Request, scope: &ScopeCatalogue) -> 
 async fn pretend(service: &Service, request: &Request) -> Result<(), RegisterError> {
     let own = &service.config.server.scope;
     let Some(scope) = service.scope(own) else { return Ok(()) };
+    basis(service, request, &scope).await?;
     match &request.credential {
         Credential::SharedKey(token) => shared_key::pretend(service, request, &scope, token).await,
         Credential::Basic(said) => password::pretend(service, request, said).await,

@@ -16,13 +16,13 @@ use crate::clock;
 use crate::enrollment::KeyChange;
 use crate::hub::Connector;
 use crate::ledger::Verdict;
-use crate::names::{DeviceId, HubName};
+use crate::names::{DeviceId, HubName, RegistrationId};
 use crate::registration::{Outcome, Registration};
 use crate::service::Service;
 use crate::store::{CommitOutcome, RegistrationCommit};
 
 /// Asks the policies and commits what they wish.
-pub(super) async fn decide_and_commit(service: &Service, mut work: UnderWay) -> Result<Progress, RegisterError> {
+pub(super) async fn decide_and_commit(service: &Arc<Service>, mut work: UnderWay) -> Result<Progress, RegisterError> {
     for attempt in 0..MAX_ATTEMPTS {
         let written = match decide::decide(service, &mut work, attempt).await {
             Wish::Hub { first, alternates, device_id } => {
@@ -43,6 +43,12 @@ pub(super) async fn decide_and_commit(service: &Service, mut work: UnderWay) -> 
             Written::RecordChanged => {
                 let detail = "its manufacturing record was changed meanwhile; the device is admitted anew".to_owned();
                 return postpone(service, &work, Postponement::soon("record-changed", detail)).await;
+            }
+            Written::AdmissionChanged(revision) => {
+                service.catch_up(&work.request.scope, revision);
+                let detail = "what admitted the device (its enrollment, an authority, a revocation) was changed meanwhile; \
+                              the device is admitted anew";
+                return postpone(service, &work, Postponement::soon("admission-changed", detail.to_owned())).await;
             }
             Written::Overtaken(now) if was_taken_back(&work, now.as_deref()) => {
                 let detail = "an operator removed or released the registration meanwhile; the device is admitted anew";
@@ -65,6 +71,8 @@ enum Written {
     Overtaken(Option<Box<Registration>>),
     /// The manufacturing record may not admit the device any more.
     RecordChanged,
+    /// What else admitted the device is another now; the id scope's admission revision.
+    AdmissionChanged(u64),
 }
 
 async fn take_first_with_room(
@@ -92,7 +100,10 @@ async fn take_first_with_room(
         let verdict = Verdict::Assigned { hub, device_id, group_path: assignment.group_path.clone() };
         match write(service, work, Outcome::Assigned(assignment), verdict).await? {
             Written::NoRoom => {}
-            done @ (Written::Done(_) | Written::Overtaken(_) | Written::RecordChanged) => {
+            done @ (Written::Done(_)
+            | Written::Overtaken(_)
+            | Written::RecordChanged
+            | Written::AdmissionChanged(_)) => {
                 // Step 5. A hub that needs no telling has learned of the device when the device connects.
                 match connector {
                     Connector::None => return Ok(done),
@@ -125,6 +136,7 @@ async fn write(
 ) -> Result<Written, RegisterError> {
     let before = work.admitted.before.as_ref();
     let registration = placement::registration(work, outcome);
+    let identity = registration.assignment().map(|place| (place.hub.clone(), place.device_id.clone()));
     let (scope, id) = (&work.request.scope, &work.request.registration_id);
     let token = work.request.credential.token();
     let answered = token.and_then(|token| service.challenges.name(scope, id, token, clock::instant()));
@@ -132,6 +144,7 @@ async fn write(
         scope: work.request.scope.clone(),
         expected: before.map(Registration::version),
         record: work.admitted.record.clone(),
+        basis: work.admitted.basis.clone(),
         answered,
         registration,
         entry: work.entry(verdict),
@@ -144,6 +157,11 @@ async fn write(
     match committed {
         CommitOutcome::Committed(registration) => Ok(Written::Done(Progress::Finished(Arc::from(registration)))),
         CommitOutcome::RecordChanged => Ok(Written::RecordChanged),
+        CommitOutcome::AdmissionChanged(revision) => Ok(Written::AdmissionChanged(revision)),
+        CommitOutcome::IdentityTaken(owner) => {
+            let postponement = identity_taken(work, identity, &owner);
+            Ok(Written::Done(postpone(service, work, postponement).await?))
+        }
         CommitOutcome::NoRoom => Ok(Written::NoRoom),
         CommitOutcome::Overtaken(now) => Ok(Written::Overtaken(now)),
         CommitOutcome::KeyOfAnother(owner) => {
@@ -162,6 +180,17 @@ async fn postpone(service: &Service, work: &UnderWay, postponement: Postponement
     let verdict = Verdict::Postponed { until, kind: kind.to_owned(), detail };
     service.store.record_entry(work.entry(verdict)).await?;
     Ok(Progress::Waiting { until: again_at })
+}
+
+/// The id in the hub that was chosen for the device is another's.
+fn identity_taken(work: &UnderWay, identity: Option<(HubName, DeviceId)>, owner: &RegistrationId) -> Postponement {
+    let (enrollment, id) = (&work.admitted.factors.enrollment, &work.request.registration_id);
+    let place = identity.map(|(hub, device_id)| format!("{device_id} in the hub {hub}")).unwrap_or_default();
+    let detail = format!(
+        "{id} would be {place}, and so is {owner} already: two devices must not share one identity; see that {enrollment} \
+         and its policies name another device id, or free this one: landfall registration delete {owner}"
+    );
+    Postponement::until_mended("device-id-taken", detail)
 }
 
 /// Whether an operator removed the registration, or released it from its key, after the device had been admitted. What was

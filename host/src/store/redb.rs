@@ -10,6 +10,7 @@
 //!   opens at once instead of being read as a whole.
 //! - *The file* carries its format's version; one of a newer landfall is refused, never rewritten.
 
+mod admissions;
 mod authenticators;
 mod catalogue;
 mod challenges;
@@ -17,6 +18,7 @@ mod check;
 mod codec;
 mod engine;
 mod enrollments;
+mod identities;
 mod issuer_keys;
 mod ledger;
 mod listing;
@@ -28,6 +30,7 @@ mod space;
 mod steps;
 mod tables;
 mod tokens;
+mod views;
 
 #[cfg(test)]
 mod tests;
@@ -277,13 +280,19 @@ impl Store for RedbStore {
         &self,
         scope: &IdScope,
         id: &RegistrationId,
-    ) -> Result<Option<Registration>, StoreError> {
-        let delete = registrations::Delete::new(scope, id);
+        when: Precondition,
+    ) -> Result<Result<Registration, DeleteOutcome>, StoreError> {
+        let delete = registrations::Delete::new(scope, id, when);
         self.write(Lane::Device, delete).await
     }
 
-    async fn release_registration(&self, scope: &IdScope, id: &RegistrationId) -> Result<bool, StoreError> {
-        let release = registrations::Release::new(scope, id);
+    async fn release_registration(
+        &self,
+        scope: &IdScope,
+        id: &RegistrationId,
+        when: Precondition,
+    ) -> Result<DeleteOutcome, StoreError> {
+        let release = registrations::Release::new(scope, id, when);
         self.write(Lane::Device, release).await
     }
 
@@ -423,6 +432,10 @@ impl Store for RedbStore {
         self.write(Lane::Device, catalogue::CreateScope::new(&scope)).await
     }
 
+    async fn group(&self, scope: &IdScope, id: &GroupId) -> Result<Option<Group>, StoreError> {
+        enrollments::group(&self.view()?, scope, id)
+    }
+
     async fn put_group(&self, scope: &IdScope, group: Group, when: Precondition) -> Result<PutOutcome, StoreError> {
         let put = enrollments::PutGroup::new(scope, group, when);
         self.write(Lane::Device, put).await
@@ -458,8 +471,13 @@ impl Store for RedbStore {
         self.write(Lane::Device, put).await
     }
 
-    async fn delete_hub(&self, scope: &IdScope, name: &HubName) -> Result<DeleteOutcome, StoreError> {
-        let delete = catalogue::DeleteHub::new(scope, name);
+    async fn delete_hub(
+        &self,
+        scope: &IdScope,
+        name: &HubName,
+        when: Precondition,
+    ) -> Result<DeleteOutcome, StoreError> {
+        let delete = catalogue::DeleteHub::new(scope, name, when);
         self.write(Lane::Device, delete).await
     }
 

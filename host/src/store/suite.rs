@@ -1,6 +1,7 @@
 //! What every store must do, whatever it is made of: one test for each promise, run on each implementation by
 //! [`store_suite`].
 
+pub(crate) mod admissions;
 pub(crate) mod catalogue;
 pub(crate) mod concurrency;
 pub(crate) mod enrollments;
@@ -35,6 +36,7 @@ macro_rules! store_suite {
                 a_failed_registration_gives_its_place_back
                 deleting_gives_the_place_back
                 releasing_unbinds_the_key_and_overtakes_what_is_under_way
+                a_removal_looks_at_what_it_was_asked_for
                 a_key_belongs_to_one_device_until_it_is_released_from_it
                 a_hub_linked_again_has_its_count
                 pages_follow_each_other_without_gaps
@@ -47,6 +49,9 @@ macro_rules! store_suite {
                 an_authenticator_is_spent_once_until_it_is_over
                 an_issuers_keys_take_the_place_of_those_that_it_had
                 scopes_do_not_see_each_other;
+            admissions:
+                what_admitted_a_device_must_stand_when_it_is_written
+                two_devices_never_share_one_id_in_a_hub;
             ledger:
                 an_entry_is_found_by_its_tracking_id
                 the_oldest_refusals_make_room_and_decisions_stay
@@ -63,6 +68,8 @@ macro_rules! store_suite {
                 a_dry_run_writes_nothing
                 one_device_twice_in_a_batch_is_added_and_updated
                 retired_is_final
+                one_among_many_is_listed_on_the_first_page
+                the_place_of_the_next_page_is_never_anothers
                 records_are_listed_by_prefix_state_and_manufacturer;
             enrollments:
                 a_precondition_decides_what_is_written

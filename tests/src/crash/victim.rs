@@ -11,7 +11,7 @@ use landfall::ledger::Entry;
 use landfall::names::TrackingId;
 use landfall::registration::Registration;
 use landfall::store::redb::{RedbStore, StoreSettings};
-use landfall::store::{CommitOutcome, Precondition, RegistrationCommit, Store};
+use landfall::store::{AdmissionBasis, CommitOutcome, Precondition, RegistrationCommit, Store};
 use tokio::task::JoinSet;
 
 use super::Load;
@@ -132,8 +132,15 @@ async fn commit(
     let entry = Entry { tracking_id: decision, ..things::entry(number, id, "registered") };
     let expected = before.as_ref().map(Registration::version);
     let registration = Registration { decision, ..things::registration(number, id, hub, &["site".to_owned()]) };
-    let commit =
-        RegistrationCommit { scope: things::scope(), registration, expected, record: None, answered: None, entry };
+    let commit = RegistrationCommit {
+        scope: things::scope(),
+        registration,
+        expected,
+        record: None,
+        basis: AdmissionBasis::default(),
+        answered: None,
+        entry,
+    };
     match store.commit_registration(commit).await.map_err(|e| e.to_string())? {
         CommitOutcome::Committed(written) => Ok(*written),
         other => Err(format!("{id} was not taken: {other:?}")),

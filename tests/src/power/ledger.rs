@@ -8,8 +8,8 @@ use landfall::registration::{Registration, Version};
 use landfall::registry::ManufacturingRecord;
 use landfall::store::redb::RedbStore;
 use landfall::store::{
-    CommitOutcome, ImportBatch, Page, Precondition, RecordFilter, RegistrationCommit, RegistrationFilter, RowOutcome,
-    Store, StoreError,
+    AdmissionBasis, CommitOutcome, ImportBatch, Page, Precondition, RecordFilter, RegistrationCommit,
+    RegistrationFilter, RowOutcome, Store, StoreError,
 };
 
 use super::Report;
@@ -42,8 +42,8 @@ impl Write {
         match self {
             Self::Register(commit) => store.commit_registration((**commit).clone()).await.map(Answer::Registered),
             Self::Delete(id) => {
-                let gone = store.delete_registration(&scope(), &name(id)).await?;
-                Ok(Answer::Deleted(gone.is_some()))
+                let gone = store.delete_registration(&scope(), &name(id), Precondition::Any).await?;
+                Ok(Answer::Deleted(gone.is_ok()))
             }
             Self::Refuse(entry) => store.record_entry(entry.clone()).await.map(|()| Answer::Done),
             Self::Import(rows) => {
@@ -124,6 +124,7 @@ impl Known {
             registration,
             expected,
             record,
+            basis: AdmissionBasis::default(),
             answered: None,
             entry,
         }))

@@ -45,6 +45,22 @@ async fn a_list_is_read_page_after_page_up_to_its_limit() {
 }
 
 #[tokio::test]
+async fn an_empty_page_is_not_the_end_of_a_list() {
+    let pages = [r#"{"items": [], "next": "a"}"#, r#"{"items": [], "next": "b"}"#, r#"{"items": [7]}"#];
+    let (_server, folder) = running(pages.map(|page| answer("200 OK", "application/json", page)).to_vec()).await;
+    let page = ManagementClient::open(folder.path(), None).unwrap().list("/x", 9).await.unwrap();
+    assert_eq!((page.items, page.more), (vec![json!(7)], false));
+}
+
+#[tokio::test]
+async fn a_place_that_does_not_move_ends_a_list_that_says_so() {
+    let pages = [r#"{"items": [], "next": "a"}"#, r#"{"items": [], "next": "a"}"#];
+    let (_server, folder) = running(pages.map(|page| answer("200 OK", "application/json", page)).to_vec()).await;
+    let page = ManagementClient::open(folder.path(), None).unwrap().list("/x", 9).await.unwrap();
+    assert_eq!((page.items, page.more), (vec![], true));
+}
+
+#[tokio::test]
 async fn a_server_that_is_not_there_is_answered_with_how_to_start_it() {
     let folder = tempfile::tempdir().unwrap();
     let ca = crate::tls::make::Authority::root("test", crate::clock::Ambient::system().now(), 1).unwrap();

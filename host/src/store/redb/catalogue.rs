@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use redb::ReadableTable;
 use serde::de::DeserializeOwned;
 
+use super::admissions;
 use super::codec::{self, key, pair};
 use super::engine::Write;
 use super::enrollments::{authorities, authority_key};
 use super::loads::Loads;
-use super::tables::{AUTHORITIES, Definition, GROUPS, HUBS, PLUGINS, SCOPES, Tables};
+use super::tables::{self, ADMISSIONS, AUTHORITIES, Definition, GROUPS, HUBS, PLUGINS, SCOPES, Tables};
 use super::{View, unreadable};
 use crate::enrollment::{CertificateAuthority, EnrollmentRef, Group};
 use crate::hub::Hub;
@@ -23,12 +24,14 @@ use crate::store::{
 /// Everything of all scopes.
 pub(super) fn load(view: &View, loads: &Loads) -> Result<CatalogueRecords, StoreError> {
     let mut scopes = BTreeMap::new();
+    let admissions = view.table(ADMISSIONS)?;
     for row in view.table(SCOPES)?.iter().map_err(unreadable)? {
         let (key, value) = row.map_err(unreadable)?;
         let (scope, _) = codec::parts("id scope", key.value())?;
         let records = ScopeRecords {
             scope: scope.clone(),
             revision: codec::decode("id scope", value.value())?,
+            admission: tables::get(&admissions, "admission revision", key.value())?.unwrap_or(0),
             hubs: Vec::new(),
             groups: Vec::new(),
             authorities: Vec::new(),
@@ -137,11 +140,12 @@ impl Write for PutHub {
 pub(super) struct DeleteHub {
     scope: IdScope,
     name: HubName,
+    when: Precondition,
 }
 
 impl DeleteHub {
-    pub(super) fn new(scope: &IdScope, name: &HubName) -> Self {
-        Self { scope: scope.clone(), name: name.clone() }
+    pub(super) fn new(scope: &IdScope, name: &HubName, when: Precondition) -> Self {
+        Self { scope: scope.clone(), name: name.clone(), when }
     }
 }
 
@@ -150,8 +154,9 @@ impl Write for DeleteHub {
 
     fn apply(&self, tables: &mut Tables<'_>) -> Result<DeleteOutcome, StoreError> {
         let key = key(&self.scope, self.name.as_str());
-        if !tables.hubs.has(&key)? {
-            return Ok(DeleteOutcome::Missing);
+        let tag = tables.hubs.get::<Hub>(&key)?.map(|hub| entity_tag(&hub));
+        if let Err(refused) = self.when.judge_removal(tag.as_deref()) {
+            return Ok(refused);
         }
         tables.hubs.remove(&key)?;
         revised(tables, &self.scope, DeleteOutcome::Deleted)
@@ -200,6 +205,7 @@ impl Write for PutAuthority {
             )));
         }
         tables.authorities.put(&key, &self.authority)?;
+        admissions::bump(tables, &self.scope)?;
         revised(tables, &self.scope, outcome)
     }
 }
@@ -229,6 +235,7 @@ impl Write for DeleteAuthority {
             return Ok(DeleteOutcome::InUse(format!("{} names it", user)));
         }
         tables.authorities.remove(&key)?;
+        admissions::bump(tables, &self.scope)?;
         revised(tables, &self.scope, DeleteOutcome::Deleted)
     }
 }

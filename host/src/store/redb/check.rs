@@ -12,10 +12,11 @@ use serde::de::DeserializeOwned;
 use super::codec::{self, group_keys, key};
 use super::enrollments::Claims;
 use super::tables::{
-    self, BOUND_KEYS, CERTIFICATES, CHALLENGES, CONTENT, DECISIONS, Definition, GROUP_COUNTS, GROUPS, HUB_LOADS,
-    INDIVIDUALS, ISSUER_KEYS, OTHERS, PLUGIN_USES, RECORD_COUNTS, RECORDS, REGISTRATIONS,
+    self, BOUND_KEYS, CERTIFICATES, CHALLENGES, CONTENT, DECISIONS, Definition, GROUP_COUNTS, GROUPS, HUB_IDENTITIES,
+    HUB_LOADS, INDIVIDUALS, ISSUER_KEYS, OTHERS, PLUGIN_USES, RECORD_COUNTS, RECORD_VIEWS, RECORDS, REGISTRATION_VIEWS,
+    REGISTRATIONS,
 };
-use super::{View, unreadable};
+use super::{View, identities, unreadable, views};
 use crate::attestation::tpm::challenge::KeptChallenge;
 use crate::enrollment::{EnrollmentRef, Group, Individual};
 use crate::issuers::KeptKeys;
@@ -57,7 +58,8 @@ fn registrations(view: &View, findings: &mut Vec<Finding>) -> Result<(), StoreEr
     let what = "registration";
     let decisions = view.table(DECISIONS)?;
     let (mut hubs, mut groups) = (Counts::new(), Counts::new());
-    let mut bound = BTreeMap::new();
+    let (mut bound, mut identities) = (BTreeMap::new(), BTreeMap::new());
+    let mut in_views = BTreeMap::new();
     each(view, REGISTRATIONS, what, |row, registration: Registration| {
         let scope = scope_of(what, row)?;
         let mut find = |detail| findings.push(Finding { what, detail });
@@ -74,6 +76,10 @@ fn registrations(view: &View, findings: &mut Vec<Finding>) -> Result<(), StoreEr
         if let Some(shown) = registration.key_identity {
             bound.entry(key(&scope, shown.to_string())).or_insert_with(|| registration.registration_id.clone());
         }
+        in_views.extend(views::of_registration(&scope, &registration).into_iter().map(|row| (row, ())));
+        if let Some(row) = identities::row(&scope, &registration) {
+            identities.entry(row).or_insert_with(|| registration.registration_id.clone());
+        }
         if let Some(assignment) = registration.assignment() {
             *hubs.entry(key(&scope, assignment.hub.as_str())).or_default() += 1;
             for group in group_keys(&scope, &assignment.group_path) {
@@ -83,18 +89,22 @@ fn registrations(view: &View, findings: &mut Vec<Finding>) -> Result<(), StoreEr
         Ok(())
     })?;
     compare(view, BOUND_KEYS, "binding of a key", &bound, findings)?;
+    compare(view, REGISTRATION_VIEWS, "view of registrations", &in_views, findings)?;
+    compare(view, HUB_IDENTITIES, "identity in a hub", &identities, findings)?;
     compare(view, HUB_LOADS, "count of a hub", &hubs, findings)?;
     compare(view, GROUP_COUNTS, "count of a group", &groups, findings)
 }
 
 fn records(view: &View, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
     let what = "manufacturing record";
-    let mut manufacturers = Counts::new();
+    let (mut manufacturers, mut in_views) = (Counts::new(), BTreeMap::new());
     each(view, RECORDS, what, |row, record: ManufacturingRecord| {
         let scope = scope_of(what, row)?;
+        in_views.extend(views::of_record(&scope, &record).into_iter().map(|row| (row, ())));
         *manufacturers.entry(key(&scope, record.manufacturer.as_str())).or_default() += 1;
         Ok(())
     })?;
+    compare(view, RECORD_VIEWS, "view of manufacturing records", &in_views, findings)?;
     compare(view, RECORD_COUNTS, "count of a manufacturer", &manufacturers, findings)
 }
 

@@ -4,11 +4,12 @@
 //! certificate and each named authority is a row of its own that says whose it is. Which plugins an enrollment uses
 //! is kept the same way, so that none is removed under it.
 
+use super::admissions;
 use super::catalogue::{bump, revised};
 use super::codec::{self, key, pair};
 use super::engine::Write;
-use super::listing;
-use super::tables::{self, CERTIFICATES, INDIVIDUALS, Tables};
+use super::listing::{self, Walk};
+use super::tables::{self, CERTIFICATES, GROUPS, INDIVIDUALS, Tables};
 use super::{View, unreadable};
 use crate::enrollment::{
     Allocation, CertificateAuthority, CertificatePin, EnrollmentRef, Group, GroupAttestation, Individual,
@@ -31,10 +32,15 @@ pub(super) fn individual(view: &View, scope: &IdScope, id: &RegistrationId) -> R
     Ok((individual.registration_id == *id).then_some(individual))
 }
 
+/// A group.
+pub(super) fn group(view: &View, scope: &IdScope, id: &GroupId) -> Result<Option<Group>, StoreError> {
+    tables::get(&view.table(GROUPS)?, "enrollment group", &key(scope, id.as_str()))
+}
+
 /// A page of individual enrollments.
 pub(super) fn individuals(view: &View, scope: &IdScope, page: &Page) -> Result<Listing<Individual>, StoreError> {
-    let table = view.table(INDIVIDUALS)?;
-    listing::page(&table, "individual enrollment", scope, page, "", |_| true)
+    let walk = Walk { things: INDIVIDUALS, what: "individual enrollment", view: None, prefix: "" };
+    listing::page(view, &walk, scope, page, |_| true)
 }
 
 /// The enrollment that pins a certificate.
@@ -142,6 +148,7 @@ impl Write for PutGroup {
             return Ok(conflict);
         }
         tables.groups.put(&key, &self.group)?;
+        admissions::bump(tables, &self.scope)?;
         revised(tables, &self.scope, outcome)
     }
 }
@@ -217,6 +224,7 @@ impl Write for DeleteGroup {
         if let Some(stands) = &stands {
             Claims::of_group(&self.scope, stands).give_back(tables)?;
             tables.groups.remove(&key)?;
+            admissions::bump(tables, &self.scope)?;
             bump(tables, &self.scope)?;
         }
         Ok(DeleteOutcome::Deleted)

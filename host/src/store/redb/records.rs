@@ -7,11 +7,11 @@
 
 use std::borrow::Cow;
 
-use super::View;
 use super::codec::{self, key};
 use super::engine::Write;
-use super::listing;
-use super::tables::{self, RECORD_COUNTS, RECORDS, Tables};
+use super::listing::{self, Walk};
+use super::tables::{self, RECORD_COUNTS, RECORD_VIEWS, RECORDS, Tables};
+use super::{View, views};
 use crate::clock::Timestamp;
 use crate::names::{IdScope, ManufacturerId, RegistrationId};
 use crate::registry::{ManufacturingRecord, RecordState};
@@ -41,9 +41,11 @@ pub(super) fn list(
     filter: &RecordFilter,
 ) -> Result<Listing<ManufacturingRecord>, StoreError> {
     let prefix = filter.prefix.as_deref().unwrap_or_default().to_ascii_lowercase();
-    let table = view.table(RECORDS)?;
-    listing::page(&table, WHAT, scope, page, &prefix, |record: &ManufacturingRecord| {
-        let manufacturer = filter.manufacturer.as_ref();
+    let manufacturer = filter.manufacturer.as_ref();
+    let in_state = filter.state.and_then(|state| views::in_state(state, manufacturer));
+    let of = in_state.or_else(|| manufacturer.map(views::of_manufacturer)).map(|view| (RECORD_VIEWS, view));
+    let walk = Walk { things: RECORDS, what: WHAT, view: of, prefix: &prefix };
+    listing::page(view, &walk, scope, page, |record: &ManufacturingRecord| {
         manufacturer.is_none_or(|m| *m == record.manufacturer) && filter.state.is_none_or(|state| state == record.state)
     })
 }
@@ -201,8 +203,12 @@ impl Import {
             match (judged.outcome, &judged.updated) {
                 (RowOutcome::Added, _) => {
                     tables.records.put_encoded(&row.key, &row.encoded)?;
+                    if let Some(record) = self.batch.rows.get(row.place) {
+                        views::follow(&mut tables.record_views, &[], &views::of_record(&self.batch.scope, record))?;
+                    }
                     added += 1;
                 }
+                // An update keeps manufacturer and state, so its views stay.
                 (RowOutcome::Updated, Some(record)) => tables.records.put(&row.key, record)?,
                 _ => {}
             }
@@ -213,6 +219,7 @@ impl Import {
 
 /// Changes a record's state.
 pub(super) struct SetState {
+    scope: IdScope,
     key: Vec<u8>,
     state: RecordState,
     now: Timestamp,
@@ -220,7 +227,7 @@ pub(super) struct SetState {
 
 impl SetState {
     pub(super) fn new(scope: &IdScope, id: &RegistrationId, state: RecordState, now: Timestamp) -> Self {
-        Self { key: key(scope, id.key()), state, now }
+        Self { scope: scope.clone(), key: key(scope, id.key()), state, now }
     }
 }
 
@@ -232,9 +239,11 @@ impl Write for SetState {
             return Ok(None);
         };
         if record.state != self.state && record.state != RecordState::Retired {
+            let before = views::of_record(&self.scope, &record);
             record.state = self.state;
             record.updated_at = self.now;
             tables.records.put(&self.key, &record)?;
+            views::follow(&mut tables.record_views, &before, &views::of_record(&self.scope, &record))?;
         }
         Ok(Some(record))
     }

@@ -5,16 +5,19 @@
 
 use super::codec::{self, group_keys, key};
 use super::engine::Write;
-use super::listing;
-use super::tables::{self, BOUND_KEYS, GROUP_COUNTS, REGISTRATIONS, Rows, Tables};
-use super::{View, challenges};
+use super::listing::{self, Walk};
+use super::tables::{self, BOUND_KEYS, GROUP_COUNTS, REGISTRATION_VIEWS, REGISTRATIONS, Rows, Tables};
+use super::{View, admissions, challenges, identities, views};
 use crate::enrollment::EnrollmentRef;
 use crate::hub::{Hub, HubState};
 use crate::names::{Digest, HubName, IdScope, RegistrationId, TrackingId};
 use crate::registration::{Registration, Version};
 use crate::registry::ManufacturingRecord;
 use crate::registry::record::admit_alike;
-use crate::store::{CommitOutcome, Listing, Page, RegistrationCommit, RegistrationFilter, StoreError};
+use crate::store::{
+    AdmissionBasis, CommitOutcome, DeleteOutcome, Listing, Page, Precondition, RegistrationCommit, RegistrationFilter,
+    StoreError,
+};
 
 /// The registration of an id.
 pub(super) fn get(view: &View, scope: &IdScope, id: &RegistrationId) -> Result<Option<Registration>, StoreError> {
@@ -28,12 +31,22 @@ pub(super) fn list(
     page: &Page,
     filter: &RegistrationFilter,
 ) -> Result<Listing<Registration>, StoreError> {
-    let table = view.table(REGISTRATIONS)?;
-    listing::page(&table, WHAT, scope, page, "", |registration: &Registration| {
-        let hub = filter.hub.as_ref();
-        let group = filter.group.as_ref();
-        hub.is_none_or(|hub| registration.hub() == Some(hub))
-            && group.is_none_or(|group| matches!(&registration.enrollment, EnrollmentRef::Group(id) if id == group))
+    let RegistrationFilter { hub, group, assigned } = filter;
+    // Of two that were asked for, the one with fewer devices as a rule.
+    let of = match (assigned, group, hub) {
+        (Some(false), ..) => Some(views::FAILED.to_owned()),
+        (_, Some(group), _) => Some(views::of_group(group)),
+        (_, None, Some(hub)) => Some(views::on_hub(hub)),
+        _ => None,
+    };
+    let of = of.map(|view| (REGISTRATION_VIEWS, view));
+    let walk = Walk { things: REGISTRATIONS, what: WHAT, view: of, prefix: "" };
+    listing::page(view, &walk, scope, page, |registration: &Registration| {
+        hub.as_ref().is_none_or(|hub| registration.hub() == Some(hub))
+            && assigned.is_none_or(|assigned| assigned == registration.hub().is_some())
+            && group
+                .as_ref()
+                .is_none_or(|group| matches!(&registration.enrollment, EnrollmentRef::Group(id) if id == group))
     })
 }
 
@@ -51,6 +64,7 @@ pub(super) struct Commit {
     registration: Registration,
     expected: Option<Version>,
     record: Option<ManufacturingRecord>,
+    basis: AdmissionBasis,
     answered: Option<TrackingId>,
     decision: TrackingId,
     /// Encoded before the job queues: an entry is large, and the writer has more to do.
@@ -64,6 +78,7 @@ impl Commit {
             registration: commit.registration,
             expected: commit.expected,
             record: commit.record,
+            basis: commit.basis,
             answered: commit.answered,
             decision: commit.entry.tracking_id,
             entry: codec::encode(&commit.entry)?,
@@ -84,6 +99,10 @@ impl Write for Commit {
         if !admit_alike(self.record.as_ref(), record.as_ref()) {
             return Ok(CommitOutcome::RecordChanged);
         }
+        let id = &self.registration.registration_id;
+        if let Some(revision) = admissions::changed(tables, &self.scope, id, &self.basis)? {
+            return Ok(CommitOutcome::AdmissionChanged(revision));
+        }
         if let Some(other) = self.bound_otherwise(tables)? {
             return Ok(CommitOutcome::KeyOfAnother(other));
         }
@@ -99,8 +118,10 @@ impl Write for Commit {
             }
             next.initial_hub.get_or_insert_with(|| hub.clone());
         }
-        recount(tables, &self.scope, current.as_ref(), Some(&next))?;
-        bind(tables, &self.scope, current.as_ref(), Some(&next))?;
+        if let Some(other) = identities::held_otherwise(tables, &self.scope, &next)? {
+            return Ok(CommitOutcome::IdentityTaken(other));
+        }
+        follow(tables, &self.scope, current.as_ref(), Some(&next))?;
         if let Some(challenge) = self.answered {
             challenges::spend(tables, challenge)?;
         }
@@ -162,26 +183,28 @@ fn keep_decisions(
 pub(super) struct Delete {
     scope: IdScope,
     id: RegistrationId,
+    when: Precondition,
 }
 
 impl Delete {
-    pub(super) fn new(scope: &IdScope, id: &RegistrationId) -> Self {
-        Self { scope: scope.clone(), id: id.clone() }
+    pub(super) fn new(scope: &IdScope, id: &RegistrationId, when: Precondition) -> Self {
+        Self { scope: scope.clone(), id: id.clone(), when }
     }
 }
 
 impl Write for Delete {
-    type Answer = Option<Registration>;
+    type Answer = Result<Registration, DeleteOutcome>;
 
-    fn apply(&self, tables: &mut Tables<'_>) -> Result<Option<Registration>, StoreError> {
+    fn apply(&self, tables: &mut Tables<'_>) -> Result<Self::Answer, StoreError> {
         let key = key(&self.scope, self.id.key());
         let current: Option<Registration> = tables.registrations.get(&key)?;
-        if current.is_some() {
-            recount(tables, &self.scope, current.as_ref(), None)?;
-            bind(tables, &self.scope, current.as_ref(), None)?;
-            tables.registrations.remove(&key)?;
+        if let Err(refused) = self.when.judge_removal(current.as_ref().map(Registration::etag).as_deref()) {
+            return Ok(Err(refused));
         }
-        Ok(current)
+        let Some(current) = current else { return Ok(Err(DeleteOutcome::Missing)) };
+        follow(tables, &self.scope, Some(&current), None)?;
+        tables.registrations.remove(&key)?;
+        Ok(Ok(current))
     }
 }
 
@@ -190,29 +213,45 @@ impl Write for Delete {
 pub(super) struct Release {
     scope: IdScope,
     id: RegistrationId,
+    when: Precondition,
 }
 
 impl Release {
-    pub(super) fn new(scope: &IdScope, id: &RegistrationId) -> Self {
-        Self { scope: scope.clone(), id: id.clone() }
+    pub(super) fn new(scope: &IdScope, id: &RegistrationId, when: Precondition) -> Self {
+        Self { scope: scope.clone(), id: id.clone(), when }
     }
 }
 
 impl Write for Release {
-    type Answer = bool;
+    type Answer = DeleteOutcome;
 
-    fn apply(&self, tables: &mut Tables<'_>) -> Result<bool, StoreError> {
+    fn apply(&self, tables: &mut Tables<'_>) -> Result<DeleteOutcome, StoreError> {
         let key = key(&self.scope, self.id.key());
-        let Some(mut registration) = tables.registrations.get::<Registration>(&key)? else {
-            return Ok(false);
-        };
-        let bound = registration.clone();
-        registration.key_identity = None;
-        bind(tables, &self.scope, Some(&bound), Some(&registration))?;
-        registration.generation = registration.generation.saturating_add(1);
-        tables.registrations.put(&key, &registration)?;
-        Ok(true)
+        let current: Option<Registration> = tables.registrations.get(&key)?;
+        if let Err(refused) = self.when.judge_removal(current.as_ref().map(Registration::etag).as_deref()) {
+            return Ok(refused);
+        }
+        let Some(bound) = current else { return Ok(DeleteOutcome::Missing) };
+        let generation = bound.generation.saturating_add(1);
+        let released = Registration { key_identity: None, generation, ..bound.clone() };
+        follow(tables, &self.scope, Some(&bound), Some(&released))?;
+        tables.registrations.put(&key, &released)?;
+        Ok(DeleteOutcome::Deleted)
     }
+}
+
+/// Has everything that is made from registrations follow a change of one.
+fn follow(
+    tables: &mut Tables<'_>,
+    scope: &IdScope,
+    before: Option<&Registration>,
+    after: Option<&Registration>,
+) -> Result<(), StoreError> {
+    recount(tables, scope, before, after)?;
+    bind(tables, scope, before, after)?;
+    identities::claim(tables, scope, before, after)?;
+    let rows = |r: Option<&Registration>| r.map_or_else(Vec::new, |r| views::of_registration(scope, r));
+    views::follow(&mut tables.registration_views, &rows(before), &rows(after))
 }
 
 /// A key belongs to one registration id, from its first registration until it is released.
@@ -227,8 +266,12 @@ fn bind(
     if old == new {
         return Ok(());
     }
-    if let Some(old) = old {
-        tables.bound_keys.remove(&old)?;
+    if let (Some(old), Some(before)) = (old, before) {
+        // Of two that shared a key in a file from before there was this rule, only one owns it.
+        let owner: Option<RegistrationId> = tables.bound_keys.get(&old)?;
+        if owner.is_some_and(|owner| owner == before.registration_id) {
+            tables.bound_keys.remove(&old)?;
+        }
     }
     if let (Some(new), Some(after)) = (new, after) {
         tables.bound_keys.put(&new, &after.registration_id)?;

@@ -9,10 +9,11 @@
 
 use super::codec::{self, group_keys, key};
 use super::enrollments::Claims;
-use super::registrations;
 use super::tables::{
-    BOUND_KEYS, CERTIFICATES, Definition, GROUP_COUNTS, HUB_LOADS, PLUGIN_USES, RECORD_COUNTS, Rows, Tables,
+    BOUND_KEYS, CERTIFICATES, Definition, GROUP_COUNTS, HUB_IDENTITIES, HUB_LOADS, PLUGIN_USES, RECORD_COUNTS,
+    RECORD_VIEWS, REGISTRATION_VIEWS, Rows, Tables,
 };
+use super::{identities, registrations, views};
 use crate::enrollment::{Group, Individual};
 use crate::registration::Registration;
 use crate::registry::ManufacturingRecord;
@@ -45,6 +46,9 @@ impl Step {
 pub(super) const STEPS: &[Step] = &[
     // Earlier versions of format 1 knew no bindings, and could write registrations into a file that had some.
     Step { since: 2, fills: &[BOUND_KEYS], run: registrations::bind_all },
+    Step { since: 2, fills: &[HUB_IDENTITIES], run: identities::claim_all },
+    Step { since: 2, fills: &[REGISTRATION_VIEWS], run: views::make_of_registrations },
+    Step { since: 2, fills: &[RECORD_VIEWS], run: views::make_of_records },
     Step { since: 1, fills: &[HUB_LOADS, GROUP_COUNTS], run: count_registrations },
     Step { since: 1, fills: &[RECORD_COUNTS], run: count_records },
     Step { since: 1, fills: &[CERTIFICATES, PLUGIN_USES], run: claim },

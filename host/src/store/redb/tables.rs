@@ -193,6 +193,12 @@ tables! {
     REGISTRATIONS registrations "registration";
     /// Scope, SHA-256 of a key → the registration id that belongs to it.
     BOUND_KEYS bound_keys "binding of a key";
+    /// Scope, hub, device id → the registration id that has it there.
+    HUB_IDENTITIES hub_identities "identity in a hub";
+    /// Scope, view, registration id → nothing: the registration is in the view.
+    REGISTRATION_VIEWS registration_views "view of registrations";
+    /// Scope → how often what admits its devices has changed.
+    ADMISSIONS admissions "admission revision";
     /// Tracking id of the request that asked → challenge of a TPM.
     CHALLENGES challenges "challenge";
     /// SHA-256 of an issuer of tokens and whom it is trusted by → the keys that it has published.
@@ -216,6 +222,8 @@ tables! {
     RECORDS records "manufacturing record";
     /// Scope, manufacturer → how many records it has.
     RECORD_COUNTS record_counts "count of a manufacturer";
+    /// Scope, view, registration id → nothing: the record is in the view.
+    RECORD_VIEWS record_views "view of manufacturing records";
     /// Scope, registration id → individual enrollment.
     INDIVIDUALS individuals "individual enrollment";
     /// Scope, group id → enrollment group.

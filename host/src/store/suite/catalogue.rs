@@ -54,7 +54,7 @@ pub(crate) async fn every_change_counts_the_revision_up(store: Shared) {
     grew(&store, "removing an authority", true).await;
     store.delete_plugin(&scope(), &"weighted".parse().unwrap()).await.unwrap();
     grew(&store, "removing a plugin", true).await;
-    store.delete_hub(&scope(), &"a.example".parse().unwrap()).await.unwrap();
+    store.delete_hub(&scope(), &"a.example".parse().unwrap(), Precondition::Any).await.unwrap();
     grew(&store, "unlinking a hub", true).await;
 }
 

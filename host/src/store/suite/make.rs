@@ -16,7 +16,7 @@ use crate::names::{Digest, IdScope, TrackingId};
 use crate::registration::{Assignment, Outcome, Registration, Substatus, Version};
 use crate::registry::{Evidence, ManufacturingRecord, RecordState};
 use crate::secret::sealing::SealingKey;
-use crate::store::{CommitOutcome, ImportBatch, Precondition, PutOutcome, RegistrationCommit, Store};
+use crate::store::{AdmissionBasis, CommitOutcome, ImportBatch, Precondition, PutOutcome, RegistrationCommit, Store};
 
 pub(crate) type Shared = Arc<dyn Store>;
 
@@ -106,7 +106,15 @@ pub(crate) fn commit_of(registration: Registration, generation: u64) -> Registra
     let mut entry = refusal(1);
     entry.tracking_id = registration.decision;
     entry.registration_id = registration.registration_id.to_string();
-    RegistrationCommit { scope: scope(), registration, expected, record: None, answered: None, entry }
+    RegistrationCommit {
+        scope: scope(),
+        registration,
+        expected,
+        record: None,
+        basis: AdmissionBasis::default(),
+        answered: None,
+        entry,
+    }
 }
 
 /// Puts a device on a hub, whatever was there before; it must succeed.
@@ -120,7 +128,16 @@ pub(crate) async fn place(store: &Shared, id: &str, hub: &str, path: &[&str]) ->
 pub(crate) async fn try_place(store: &Shared, id: &str, hub: Option<&str>, path: &[&str]) -> CommitOutcome {
     let before = store.registration(&scope(), &id.parse().unwrap()).await.unwrap();
     let generation = before.map_or(0, |r| r.generation);
-    store.commit_registration(commit_of(registration(id, hub, path), generation)).await.unwrap()
+    // As an admission of this moment would have it.
+    let basis = AdmissionBasis { revision: admission(store).await, ..AdmissionBasis::default() };
+    let commit = commit_of(registration(id, hub, path), generation);
+    store.commit_registration(RegistrationCommit { basis, ..commit }).await.unwrap()
+}
+
+/// How often what admits devices has changed.
+pub(crate) async fn admission(store: &Shared) -> u64 {
+    let catalogue = store.load_catalogue().await.unwrap();
+    catalogue.scopes.iter().find(|records| records.scope == scope()).map_or(0, |records| records.admission)
 }
 
 pub(crate) async fn group_count(store: &Shared, path: &[&str]) -> u64 {

@@ -94,7 +94,7 @@ impl Model {
                 self.hubs.insert(HUBS[name], (capacity, draining));
             }
             Operation::Unlink { hub } => {
-                let outcome = store.delete_hub(&scope(), &HUBS[hub].parse().unwrap()).await.unwrap();
+                let outcome = store.delete_hub(&scope(), &HUBS[hub].parse().unwrap(), Precondition::Any).await.unwrap();
                 let there = self.hubs.remove(HUBS[hub]).is_some();
                 assert_eq!(outcome == DeleteOutcome::Deleted, there);
             }
@@ -102,13 +102,19 @@ impl Model {
                 self.register(store, DEVICES[device], hub.map(|hub| HUBS[hub]), &path, behind).await;
             }
             Operation::Delete { device } => {
-                let gone = store.delete_registration(&scope(), &DEVICES[device].parse().unwrap()).await.unwrap();
-                assert_eq!(gone, self.registrations.remove(DEVICES[device]));
+                let gone = store
+                    .delete_registration(&scope(), &DEVICES[device].parse().unwrap(), Precondition::Any)
+                    .await
+                    .unwrap();
+                assert_eq!(gone.ok(), self.registrations.remove(DEVICES[device]));
             }
             Operation::Release { device } => {
-                let found = store.release_registration(&scope(), &DEVICES[device].parse().unwrap()).await.unwrap();
+                let found = store
+                    .release_registration(&scope(), &DEVICES[device].parse().unwrap(), Precondition::Any)
+                    .await
+                    .unwrap();
                 let stands = self.registrations.get_mut(DEVICES[device]);
-                assert_eq!(found, stands.is_some());
+                assert_eq!(found == DeleteOutcome::Deleted, stands.is_some());
                 if let Some(stands) = stands {
                     stands.key_identity = None;
                     stands.generation += 1;

@@ -2,6 +2,7 @@
 
 use super::make::{Shared, batch, record, scope};
 use crate::clock::Timestamp;
+use crate::names::ManufacturerId;
 use crate::registry::{ManufacturingRecord, RecordState};
 use crate::store::{ImportBatch, Page, RecordFilter, RowOutcome};
 
@@ -122,6 +123,50 @@ pub(crate) async fn records_are_listed_by_prefix_state_and_manufacturer(store: S
     assert_eq!(list(bolt, 9).await.0, "pump-3");
     let held = RecordFilter { state: Some(RecordState::Quarantined), ..RecordFilter::default() };
     assert_eq!(list(held, 9).await.0, "pump-2");
+}
+
+/// A filter that passes few finds them at once, whatever stands around them.
+pub(crate) async fn one_among_many_is_listed_on_the_first_page(store: Shared) {
+    let rows = |from: usize| (from..from + 3_500).map(|n| record(&format!("a-{n:05}"), "acme", "x")).collect();
+    for from in [0, 3_500, 7_000] {
+        store.import_batch(batch(rows(from))).await.unwrap();
+    }
+    let other = ImportBatch { manufacturer: "zeta".parse().unwrap(), ..batch(vec![record("z-1", "zeta", "x")]) };
+    store.import_batch(other).await.unwrap();
+    set_state(&store, "a-10499", RecordState::Quarantined).await;
+    let acme: ManufacturerId = "acme".parse().unwrap();
+    let zeta: ManufacturerId = "zeta".parse().unwrap();
+    let held = Some(RecordState::Quarantined);
+    for (manufacturer, state, wanted) in [
+        (None, held, Some("a-10499")),
+        (Some(acme), held, Some("a-10499")),
+        (Some(zeta.clone()), held, None),
+        (Some(zeta.clone()), None, Some("z-1")),
+        (Some(zeta), Some(RecordState::Active), Some("z-1")),
+    ] {
+        let filter = RecordFilter { manufacturer, state, prefix: None };
+        let listing = store.records(&scope(), Page { after: None, limit: 9 }, filter.clone()).await.unwrap();
+        let ids: Vec<_> = listing.items.iter().map(|r| r.registration_id.as_str()).collect();
+        assert_eq!((ids, listing.next), (wanted.into_iter().collect(), None), "{filter:?}");
+    }
+}
+
+/// Wherever it asks a page to begin, a manufacturer learns of its own records only.
+pub(crate) async fn the_place_of_the_next_page_is_never_anothers(store: Shared) {
+    let own = (0..9).map(|n| record(&format!("m-{n}0"), "acme", "x")).collect();
+    store.import_batch(batch(own)).await.unwrap();
+    let theirs = (0..99).map(|n| record(&format!("m-{n:02}x"), "bolt", "x")).collect();
+    let other = ImportBatch { manufacturer: "bolt".parse().unwrap(), ..batch(theirs) };
+    store.import_batch(other).await.unwrap();
+    for state in [None, Some(RecordState::Active), Some(RecordState::Quarantined)] {
+        for after in (0..99).map(|n| format!("m-{n:02}")) {
+            let filter = RecordFilter { manufacturer: Some("acme".parse().unwrap()), state, prefix: None };
+            let page = Page { after: Some(after), limit: 1 };
+            let listing = store.records(&scope(), page, filter).await.unwrap();
+            let last = listing.items.last().map(|record| record.registration_id.to_string());
+            assert!(listing.next.is_none() || listing.next == last, "{listing:?}");
+        }
+    }
 }
 
 async fn get(store: &Shared, id: &str) -> ManufacturingRecord {

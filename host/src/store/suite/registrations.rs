@@ -8,11 +8,14 @@ use super::make::{
 };
 use crate::attestation::tpm::challenge::KeptChallenge;
 use crate::clock::Timestamp;
-use crate::hub::HubState;
+use crate::hub::{Hub, HubState};
 use crate::issuers::KeptKeys;
-use crate::names::Digest;
+use crate::names::{Digest, RegistrationId};
+use crate::registration::Registration;
 use crate::registry::{ManufacturingRecord, RecordState};
-use crate::store::{CommitOutcome, Page, Precondition, RegistrationCommit, RegistrationFilter};
+use crate::store::{
+    CommitOutcome, DeleteOutcome, Page, Precondition, RegistrationCommit, RegistrationFilter, entity_tag,
+};
 
 pub(crate) async fn a_registration_is_read_as_it_was_written(store: Shared) {
     link(&store, &[("a.example", 9)]).await;
@@ -48,7 +51,7 @@ pub(crate) async fn what_was_decided_before_a_removal_does_not_write_over_what_c
     link(&store, &[("a.example", 9), ("b.example", 9)]).await;
     let before = place(&store, "pump-1", "a.example", &[]).await;
     let late = commit_of(registration("pump-1", Some("b.example"), &[]), before.generation);
-    store.delete_registration(&scope(), &before.registration_id).await.unwrap();
+    store.delete_registration(&scope(), &before.registration_id, Precondition::Any).await.unwrap().unwrap();
     let mut again = commit_of(registration("pump-1", Some("a.example"), &[]), 0);
     (again.registration.decision, again.entry.tracking_id) = (tracking(7), tracking(7));
     let CommitOutcome::Committed(again) = store.commit_registration(again).await.unwrap() else { panic!("not taken") };
@@ -77,7 +80,7 @@ pub(crate) async fn a_device_stays_on_its_hub_though_it_is_full_or_draining(stor
     store.put_hub(&scope(), draining, Precondition::Exists).await.unwrap();
     assert_eq!(place(&store, "pump-1", "a.example", &[]).await.generation, 3);
     assert_eq!(assigned(&store, "a.example").await, 1);
-    store.delete_hub(&scope(), &"a.example".parse().unwrap()).await.unwrap();
+    store.delete_hub(&scope(), &"a.example".parse().unwrap(), Precondition::Any).await.unwrap();
     assert_eq!(try_place(&store, "pump-1", Some("a.example"), &[]).await, CommitOutcome::NoRoom);
 }
 
@@ -116,8 +119,8 @@ pub(crate) async fn deleting_gives_the_place_back(store: Shared) {
     link(&store, &[("a.example", 1)]).await;
     let placed = place(&store, "pump-1", "a.example", &["eu"]).await;
     let id = "PUMP-1".parse().unwrap();
-    assert_eq!(store.delete_registration(&scope(), &id).await.unwrap(), Some(placed));
-    assert_eq!(store.delete_registration(&scope(), &id).await.unwrap(), None);
+    assert_eq!(store.delete_registration(&scope(), &id, Precondition::Any).await.unwrap(), Ok(placed));
+    assert_eq!(store.delete_registration(&scope(), &id, Precondition::Any).await.unwrap(), Err(DeleteOutcome::Missing));
     assert_eq!((assigned(&store, "a.example").await, group_count(&store, &["eu"]).await), (0, 0));
     assert_eq!(store.registration(&scope(), &id).await.unwrap(), None);
     assert!(store.ledger_entry(tracking(1)).await.unwrap().is_some(), "what explains it stays");
@@ -126,12 +129,40 @@ pub(crate) async fn deleting_gives_the_place_back(store: Shared) {
 pub(crate) async fn releasing_unbinds_the_key_and_overtakes_what_is_under_way(store: Shared) {
     link(&store, &[("a.example", 9)]).await;
     let placed = place(&store, "pump-1", "a.example", &[]).await;
-    assert!(store.release_registration(&scope(), &placed.registration_id).await.unwrap());
+    released(&store, &placed.registration_id).await;
     let released = store.registration(&scope(), &placed.registration_id).await.unwrap().unwrap();
     assert_eq!((released.key_identity, released.outcome.clone()), (None, placed.outcome.clone()));
     let late = store.commit_registration(commit_of(placed.clone(), placed.generation)).await.unwrap();
     assert_eq!(late, CommitOutcome::Overtaken(Some(Box::new(released))));
-    assert!(!store.release_registration(&scope(), &"pump-2".parse().unwrap()).await.unwrap());
+    let unknown = "pump-2".parse().unwrap();
+    let outcome = store.release_registration(&scope(), &unknown, Precondition::Any).await.unwrap();
+    assert_eq!(outcome, DeleteOutcome::Missing);
+}
+
+async fn released(store: &Shared, id: &RegistrationId) {
+    let outcome = store.release_registration(&scope(), id, Precondition::Any).await.unwrap();
+    assert_eq!(outcome, DeleteOutcome::Deleted);
+}
+
+pub(crate) async fn a_removal_looks_at_what_it_was_asked_for(store: Shared) {
+    link(&store, &[("a.example", 9)]).await;
+    let seen = place(&store, "pump-1", "a.example", &[]).await;
+    let now = place(&store, "pump-1", "a.example", &["eu"]).await;
+    let id = &now.registration_id;
+    let over = |registration: &Registration| Precondition::Match(registration.etag());
+    let changed = DeleteOutcome::Changed;
+    assert_eq!(store.delete_registration(&scope(), id, over(&seen)).await.unwrap(), Err(changed.clone()));
+    assert_eq!(store.release_registration(&scope(), id, over(&seen)).await.unwrap(), changed);
+    assert_eq!(store.registration(&scope(), id).await.unwrap().as_ref(), Some(&now));
+    assert_eq!(store.delete_registration(&scope(), id, over(&now)).await.unwrap(), Ok(now));
+
+    let hub = hub("a.example", 9);
+    let drained = Hub { state: HubState::Draining, ..hub.clone() };
+    store.put_hub(&scope(), drained.clone(), Precondition::Any).await.unwrap();
+    let unlink =
+        async |seen: &Hub| store.delete_hub(&scope(), &seen.name, Precondition::Match(entity_tag(seen))).await.unwrap();
+    assert_eq!(unlink(&hub).await, changed);
+    assert_eq!(unlink(&drained).await, DeleteOutcome::Deleted);
 }
 
 pub(crate) async fn a_key_belongs_to_one_device_until_it_is_released_from_it(store: Shared) {
@@ -150,7 +181,7 @@ pub(crate) async fn a_key_belongs_to_one_device_until_it_is_released_from_it(sto
     assert_eq!(store.registration(&scope(), &"pump-2".parse().unwrap()).await.unwrap(), None);
     assert_eq!(assigned(&store, "a.example").await, 1);
 
-    assert!(store.release_registration(&scope(), &placed.registration_id).await.unwrap());
+    released(&store, &placed.registration_id).await;
     assert_eq!(owner().await, None);
     let outcome = store.commit_registration(with_key("pump-2", 0)).await.unwrap();
     assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
@@ -161,14 +192,14 @@ pub(crate) async fn a_key_belongs_to_one_device_until_it_is_released_from_it(sto
     assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
     assert_eq!(owner().await, None);
     let own = Digest::of(b"pump-2");
-    store.delete_registration(&scope(), &"pump-2".parse().unwrap()).await.unwrap();
+    store.delete_registration(&scope(), &"pump-2".parse().unwrap(), Precondition::Any).await.unwrap().unwrap();
     assert_eq!(store.device_of_key(&scope(), own).await.unwrap(), None);
 }
 
 pub(crate) async fn a_hub_linked_again_has_its_count(store: Shared) {
     link(&store, &[("a.example", 1)]).await;
     place(&store, "pump-1", "a.example", &[]).await;
-    store.delete_hub(&scope(), &"a.example".parse().unwrap()).await.unwrap();
+    store.delete_hub(&scope(), &"a.example".parse().unwrap(), Precondition::Any).await.unwrap();
     link(&store, &[("a.example", 1)]).await;
     assert_eq!(assigned(&store, "a.example").await, 1);
     assert_eq!(try_place(&store, "pump-2", Some("a.example"), &[]).await, CommitOutcome::NoRoom);
@@ -203,14 +234,34 @@ pub(crate) async fn a_listing_shows_one_hub_or_one_group(store: Shared) {
     store.commit_registration(commit_of(other, 0)).await.unwrap();
     let page = Page { after: None, limit: 10 };
     let list = async |hub: Option<&str>, group: Option<&str>| {
-        let filter =
-            RegistrationFilter { hub: hub.map(|h| h.parse().unwrap()), group: group.map(|g| g.parse().unwrap()) };
+        let filter = RegistrationFilter {
+            hub: hub.map(|h| h.parse().unwrap()),
+            group: group.map(|g| g.parse().unwrap()),
+            assigned: None,
+        };
         let listing = store.registrations(&scope(), page.clone(), filter).await.unwrap();
         listing.items.iter().map(|r| r.registration_id.to_string()).collect::<Vec<_>>()
     };
     assert_eq!(list(Some("b.example"), None).await, ["pump-2", "pump-3"]);
     assert_eq!(list(None, Some("valves")).await, ["pump-3"]);
     assert_eq!(list(Some("a.example"), Some("valves")).await, [""; 0]);
+    assert_eq!(list(Some("b.example"), Some("valves")).await, ["pump-3"]);
+    // They follow a move, a failure and a removal.
+    place(&store, "pump-1", "b.example", &[]).await;
+    assert_eq!(list(Some("a.example"), None).await, [""; 0]);
+    try_place(&store, "pump-2", None, &[]).await;
+    assert_eq!(list(Some("b.example"), None).await, ["pump-1", "pump-3"]);
+    let by_state = async |assigned: bool| {
+        let filter = RegistrationFilter { assigned: Some(assigned), ..RegistrationFilter::default() };
+        let listing = store.registrations(&scope(), page.clone(), filter).await.unwrap();
+        listing.items.iter().map(|r| r.registration_id.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (by_state(false).await, by_state(true).await),
+        (vec!["pump-2".to_owned()], vec!["pump-1".to_owned(), "pump-3".to_owned()])
+    );
+    store.delete_registration(&scope(), &"pump-3".parse().unwrap(), Precondition::Any).await.unwrap().unwrap();
+    assert_eq!(list(None, Some("valves")).await, [""; 0]);
 }
 
 pub(crate) async fn ids_are_found_in_any_writing_and_keep_the_first(store: Shared) {
@@ -253,8 +304,8 @@ pub(crate) async fn how_full_a_hub_is_follows_every_commit(store: Shared) {
     assert_eq!(full(), [2, 0]);
     place(&store, "pump-1", "b.example", &[]).await;
     assert_eq!(full(), [1, 1]);
-    store.delete_hub(&scope(), &"b.example".parse().unwrap()).await.unwrap();
-    store.delete_registration(&scope(), &"pump-1".parse().unwrap()).await.unwrap();
+    store.delete_hub(&scope(), &"b.example".parse().unwrap(), Precondition::Any).await.unwrap();
+    store.delete_registration(&scope(), &"pump-1".parse().unwrap(), Precondition::Any).await.unwrap().unwrap();
     assert_eq!(full(), [1, 0]);
     link(&store, &[("b.example", 9)]).await;
     place(&store, "pump-2", "b.example", &[]).await;
