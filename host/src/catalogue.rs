@@ -232,7 +232,7 @@ impl ScopeCatalogue {
                 proven.insert(&anchor, ());
             }
         }
-        match proven.nearest(&chain) {
+        match proven.nearest(&chain).first() {
             Some(()) => Ok(()),
             None => Err("no uploaded, proven authority has issued this intermediate: landfall ca upload".to_owned()),
         }

@@ -28,7 +28,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use crate::attestation::x509::{ChainError, PresentedChain};
+use crate::attestation::x509::PresentedChain;
 use crate::config::ListenerLimits;
 
 mod connection;
@@ -45,9 +45,14 @@ pub struct ConnectionInfo {
     pub peer_addr: SocketAddr,
     /// The version of TLS.
     pub tls_version: Option<ProtocolVersion>,
-    /// The certificate whose key was proven in the handshake, if one was shown: parsed, or why it cannot be.
-    pub presented: Option<Result<Arc<PresentedChain>, ChainError>>,
+    /// The certificate whose key was proven in the handshake, if one was shown: parsed, or why it cannot be used, and then
+    /// nothing of it was proven.
+    pub presented: Option<Result<Arc<PresentedChain>, Unusable>>,
 }
+
+/// Why what was shown is no credential, in words that name it.
+#[derive(Clone, Debug)]
+pub struct Unusable(pub String);
 
 /// What a listener has seen. Counts only go up.
 #[derive(Debug, Default)]

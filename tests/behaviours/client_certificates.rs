@@ -48,9 +48,9 @@ const TABLE: [Row; 19] = [
     ("leaf_rsa2048", || rsa(RsaKeySize::_2048), |_| {}, Assigned, Assigned),
     ("leaf_rsa3072", || rsa(RsaKeySize::_3072), |_| {}, Assigned, Assigned),
     ("leaf_rsa4096", || rsa(RsaKeySize::_4096), |_| {}, Assigned, Assigned),
-    // A key that cannot be checked proves nothing.
-    ("leaf_rsa1024", || Key::SmallRsa(SmallRsa::generate()), |_| {}, UNPROVEN, UNPROVEN),
-    ("leaf_psecp256k1", Key::secp256k1, |_| {}, UNPROVEN, UNPROVEN),
+    // A key that is not accepted is none, and its device is told so like any other.
+    ("leaf_rsa1024", || Key::SmallRsa(SmallRsa::generate()), |_| {}, REFUSED, REFUSED),
+    ("leaf_psecp256k1", Key::secp256k1, |_| {}, REFUSED, REFUSED),
     // A pin is compared; the signature on it means nothing. From a CA it does.
     ("leaf_sha1", || rsa(RsaKeySize::_2048), |draft| draft.sha1 = true, Assigned, REFUSED),
     ("ca_true_p256", Key::p256, |draft| draft.extensions = vec![odd::basic_constraints(true)], Assigned, REFUSED),
@@ -61,21 +61,15 @@ const TABLE: [Row; 19] = [
     // A certificate says which device it is, once.
     ("emptysubj", Key::p256, |draft| draft.names.clear(), REFUSED, REFUSED),
     ("multicn", Key::p256, |draft| draft.names.push("other".to_owned()), REFUSED, REFUSED),
-    // What rustls cannot read ends the handshake.
+    // What nobody understands is refused with a cause, not with an alert.
     (
         "leaf_unkcrit",
         Key::p256,
         |draft| draft.extensions.push(odd::extension(&[0x2a, 3, 4, 5, 6], true, &[5, 0])),
-        Alert(AlertDescription::CertificateUnknown),
-        Alert(AlertDescription::CertificateUnknown),
+        REFUSED,
+        REFUSED,
     ),
-    (
-        "v1",
-        Key::p256,
-        |draft| (draft.version, draft.extensions) = (1, Vec::new()),
-        Alert(AlertDescription::CertificateUnknown),
-        Alert(AlertDescription::CertificateUnknown),
-    ),
+    ("v1", Key::p256, |draft| (draft.version, draft.extensions) = (1, Vec::new()), REFUSED, REFUSED),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,6 +89,14 @@ async fn every_kind_of_certificate_ends_in_the_answer_of_the_table() {
             if issuer.is_none() {
                 let mut enrollment = group("factory");
                 enrollment["x509"] = json!({ "certificates": { "primary": odd::pem(&certificate) } });
+                let path = format!("/api/v1/scopes/{}/enrollments/{id}", world.scope);
+                if expected == REFUSED && kind != "future" {
+                    // It could never register with it, so it is not enrolled with it, but for its digest alone.
+                    let answer = world.manage("PUT", &path, enrollment.to_string().as_bytes()).await;
+                    let said = String::from_utf8_lossy(&answer.bytes).into_owned();
+                    assert!(answer.status == 400 && said.contains("/x509/certificates/primary"), "{id}: {said}");
+                    enrollment["x509"]["certificates"]["primary"] = json!({ "sha256": Digest::of(&certificate) });
+                }
                 world.put(&format!("enrollments/{id}"), &enrollment).await;
             }
             for version in [&TLS12, &TLS13] {
@@ -146,7 +148,7 @@ async fn a_certificate_without_its_key_ends_the_handshake() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn more_than_a_chain_needs_is_refused_in_the_handshake_though_the_leaf_is_good() {
+async fn some_more_than_a_chain_needs_is_taken_and_much_more_is_refused_with_a_cause() {
     let world = World::new().await;
     let authority = OddAuthority::enrolled(&world).await;
     let key = Arc::new(Key::p256());
@@ -158,24 +160,48 @@ async fn more_than_a_chain_needs_is_refused_in_the_handshake_though_the_leaf_is_
         draft.extensions = vec![odd::basic_constraints(true), padding];
         draft.issue(&Key::p256(), Some(authority.signer()))
     };
-    let four: Vec<_> = (0..4).map(|number| above(number, 10)).collect();
-    let five = [&four[..], &[above(4, 10)]].concat();
-    let again = [&four[..], &four, std::slice::from_ref(&leaf)].concat();
-    let refused = Alert(AlertDescription::AccessDenied);
+    let eight: Vec<_> = (0..8).map(|number| above(number, 10)).collect();
+    let nine = [&eight[..], &[above(8, 10)]].concat();
+    let again = [&eight[..], &eight, std::slice::from_ref(&leaf)].concat();
     for (what, intermediates, expected) in [
         ("none", Vec::new(), Assigned),
-        ("four", four, Assigned),
-        ("four, some of them again", again, Assigned),
-        ("five", five, refused),
+        ("eight", eight, Assigned),
+        ("eight, some of them again", again, Assigned),
+        ("nine", nine, REFUSED),
         ("one of 15 kB", vec![above(0, 15_000)], Assigned),
-        ("one of 17 kB", vec![above(0, 17_000)], refused),
-        ("three of 6 kB", (0..3).map(|number| above(number, 6_000)).collect(), refused),
+        ("one of 17 kB", vec![above(0, 17_000)], REFUSED),
+        ("three of 6 kB", (0..3).map(|number| above(number, 6_000)).collect(), REFUSED),
     ] {
         let chain: Vec<_> = std::iter::once(leaf.clone()).chain(intermediates).map(CertificateDer::from).collect();
         for version in [&TLS12, &TLS13] {
             let shown = Shown::new(&world, "pump-1", chain.clone(), key.for_tls(), version);
             assert_eq!(shown.end().await, expected, "{what}, {:?}", version.version);
         }
+    }
+}
+
+/// RFC 8446, 6.1: who says that it sends no more has said nothing against an answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_in_one_flight_with_the_end_of_sending_is_answered() {
+    let world = World::new().await;
+    for (id, version) in [("pump-12", &TLS12), ("pump-13", &TLS13)] {
+        let issued = world.factory.device(id, Ambient::system().now(), 30).unwrap();
+        world.record(id, Some(Digest::of(&issued.certificate_der))).await;
+        let identity = issued.identity();
+        let tls = client(&world, version).with_client_auth_cert(identity.chain, identity.key).unwrap();
+        let device = Device { tls: Arc::new(tls), ..world.shown(id, None) };
+        let mut stream = open(&device).await.unwrap();
+        let mut flight = Vec::new();
+        let (socket, session) = stream.get_mut();
+        std::io::Write::write_all(&mut session.writer(), head_of(&device).as_bytes()).unwrap();
+        session.send_close_notify();
+        while session.wants_write() {
+            session.write_tls(&mut flight).unwrap();
+        }
+        socket.write_all(&flight).await.unwrap();
+        let mut answer = String::new();
+        within(stream.read_to_string(&mut answer)).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("assigned"), "{id}: {answer}");
     }
 }
 
@@ -285,12 +311,15 @@ async fn open(device: &Device) -> std::io::Result<tokio_rustls::client::TlsStrea
     TlsConnector::from(Arc::clone(&device.tls)).connect("localhost".try_into().unwrap(), socket).await
 }
 
-async fn ask(device: &Device, stream: &mut tokio_rustls::client::TlsStream<TcpStream>) -> std::io::Result<String> {
-    let head = format!(
+fn head_of(device: &Device) -> String {
+    format!(
         "PUT {} HTTP/1.1\r\nhost: localhost\r\nprefer: wait=20\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}",
         device.path("/register")
-    );
-    stream.write_all(head.as_bytes()).await?;
+    )
+}
+
+async fn ask(device: &Device, stream: &mut tokio_rustls::client::TlsStream<TcpStream>) -> std::io::Result<String> {
+    stream.write_all(head_of(device).as_bytes()).await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
     Ok(answer)

@@ -115,6 +115,7 @@ pub(super) async fn put_individual(
         let terms = terms::terms(&service, &scope, &body, before.as_ref().map(|stands| &stands.terms)).await?;
         let device_id = device_id.clone();
         let individual = Individual { registration_id: id.clone(), device_id, attestation, terms };
+        terms::can_serve(&individual, before.as_ref(), &service.verify_policy())?;
         let (view, etag) = (terms::individual_view(&individual, told), individual.terms.etag.clone());
         let outcome = service.store.put_individual(&scope.scope, individual, over).await?;
         if !outcome.is_overtaken() {

@@ -20,7 +20,7 @@ mod attestation;
 mod view;
 
 pub(super) use attestation::{
-    DirectoryBody, PasswordBody, Proof, SymmetricKeyBody, TokenBody, TpmBody, X509Body, group_attestation,
+    DirectoryBody, PasswordBody, Proof, SymmetricKeyBody, TokenBody, TpmBody, X509Body, can_serve, group_attestation,
     individual_attestation,
 };
 pub(super) use view::{GroupView, IndividualView, group_view, individual_view};

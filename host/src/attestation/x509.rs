@@ -7,22 +7,26 @@
 //! certificate is compared, never path-built; a group's chain is verified up to that group's authorities alone, never
 //! to the union of all.
 //!
-//! Path building is rustls-webpki's. What it leaves out (an authority's own dates and constraints, key usage, key
-//! sizes, serial numbers) is in `strict`, where each rule closes a case of the public path-validation suites that
-//! webpki alone lets through. Bounds: 4 certificates above the device's own and 16 KiB in all, checked before any is
-//! read, which also bound the signatures that are checked. Nothing that is named inside a certificate (a revocation
+//! Paths are built in `path`, each certificate is judged in `strict`, names are compared in `distinguished` and
+//! `constraints`; the public path-validation suites hold all of it to RFC 5280. Bounds: 8 certificates above the device's
+//! own and 16 KiB in all, checked before any is read, and a number of signatures. Nothing that is named inside a certificate (a revocation
 //! list, an issuer's address) is ever fetched.
 
 mod anchor;
+mod armour;
 mod certificate;
 mod chain;
+mod constraints;
 pub mod crl;
+mod distinguished;
 pub mod endorsement;
 mod error;
 mod index;
 mod key;
 mod leaf;
 mod name;
+mod object_id;
+mod path;
 pub mod pem;
 pub mod possession;
 pub mod request;
@@ -33,14 +37,16 @@ mod strict;
 mod verify;
 
 pub use self::anchor::Anchor;
-pub use self::chain::{MAX_CHAIN_BYTES, MAX_INTERMEDIATES, PresentedChain, bounded};
+pub use self::chain::{MAX_CHAIN_BYTES, MAX_INTERMEDIATES, MAX_PRESENTED, PresentedChain};
 pub use self::crl::{Crl, CrlError};
 pub use self::error::{ChainError, Flaw, Which};
 pub use self::index::AnchorIndex;
 pub use self::key::KeyFlaw;
-pub use self::leaf::{CertificateInfo, Leaf};
+pub use self::leaf::{CertificateInfo, Leaf, for_the_log, provable_key};
 pub use self::name::CommonNameError;
-pub use self::verify::{DEFAULT_CLOCK_SKEW, VerifiedPath, VerifyPolicy, verify_group, verify_pinned};
+pub use self::verify::{
+    DEFAULT_CLOCK_SKEW, VerifiedPath, VerifyPolicy, could_be_pinned, verify_group, verify_group_if, verify_pinned,
+};
 
 #[cfg(test)]
 mod tests;

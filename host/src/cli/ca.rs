@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::output::text;
 use super::token::without_nulls;
 use super::{CliError, Common, Session};
+use crate::attestation::x509::pem;
 use crate::names::CaName;
 use crate::registry::SerialNumber;
 
@@ -196,7 +197,7 @@ async fn crl(session: &mut Session, args: CrlArgs) -> Result<(), CliError> {
     }
     let path = session.path(&["authorities", name.as_str(), "revocation"]);
     let (body, done) = if let Some(url) = &args.url {
-        let trusted_by = args.url_ca.as_deref().map(pem).transpose()?;
+        let trusted_by = args.url_ca.as_deref().map(pems).transpose()?;
         let said = json!({ "crlUrl": url, "crlRefreshMinutes": args.refresh_minutes, "crlCaCertificate": trusted_by });
         (
             without_nulls(said),
@@ -257,20 +258,25 @@ fn plain(text: &str) -> Result<SerialNumber, CliError> {
     text.trim().parse().map_err(|error| CliError::Usage(format!("{text:?}: {error}")))
 }
 
-/// A file with a certificate in it. Whether it is one that can be used, the server says.
+/// The certificate in a file, in whatever form it is there, as PEM. Whether it can be used, the server says.
 pub(super) fn pem(file: &Path) -> Result<String, CliError> {
-    let text = std::fs::read_to_string(file).map_err(|source| CliError::Read { path: file.to_owned(), source })?;
-    if text.contains("PRIVATE KEY") {
+    let one = pem::certificate_from(read(file)?);
+    Ok(pem::text_of(&one.map_err(|error| CliError::Failed(format!("{}: {error}", file.display())))?))
+}
+
+/// The same where there may be several.
+fn pems(file: &Path) -> Result<String, CliError> {
+    let all = pem::certificates_from(read(file)?);
+    let all = all.map_err(|error| CliError::Failed(format!("{}: {error}", file.display())))?;
+    Ok(all.iter().map(|der| pem::text_of(der)).collect())
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, CliError> {
+    let bytes = std::fs::read(file).map_err(|source| CliError::Read { path: file.to_owned(), source })?;
+    if pem::holds_private_key(&bytes) {
         // Somebody took the wrong file; it must not go over the network, not even to the server.
         let what = format!("{} holds a private key; give a file with the certificate alone", file.display());
         return Err(CliError::Failed(what));
     }
-    if text.contains("-----BEGIN CERTIFICATE-----") {
-        return Ok(text);
-    }
-    let how = format!("openssl x509 -inform der -in {} -out certificate.pem", file.display());
-    Err(CliError::Failed(format!(
-        "{} holds no certificate in PEM form; DER is turned into it by: {how}",
-        file.display()
-    )))
+    Ok(bytes)
 }

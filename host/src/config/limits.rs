@@ -80,8 +80,8 @@ macro_rules! limits {
 limits! {
     /// How certificates are judged.
     CertificateRules in "certificates" {
-        /// How far a device's certificate may lie in the future or in the past, for clocks that are not quite right.
-        clock_skew_minutes: u64 = 5, 0 to 1440, "minutes", "the device is refused: its certificate is not valid now";
+        /// How much later than now a certificate may begin, for clocks that are not quite right. Its end is never stretched.
+        clock_skew_minutes: u64 = 5, 0 to 1440, "minutes", "the device is refused: its certificate is not valid yet";
         /// How long a revocation list counts after its next one was due.
         stale_crl_hours: u64 = 72, 0 to 87_600, "hours", "the authority's devices are refused until the next list is there";
     }

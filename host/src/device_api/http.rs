@@ -313,7 +313,7 @@ fn credential(headers: &HeaderMap, connection: &ConnectionInfo) -> Credential {
     match &connection.presented {
         None => Credential::None,
         Some(Ok(chain)) => Credential::X509(Arc::clone(chain)),
-        Some(Err(error)) => Credential::Unreadable(error.to_string()),
+        Some(Err(unusable)) => Credential::Unreadable(unusable.0.clone()),
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! An individual enrollment of the registration id counts alone, whatever it says. Without one, the walk goes up the
 //! presented chain from the leaf, and the first certificate that a group names decides: a lower intermediate before
-//! a higher one. A disabled entry counts like any other, and so hides what stands behind it.
+//! a higher one. A disabled entry counts like any other, and so hides what stands behind it. In what order the device
+//! sent its certificates decides nothing.
 
 use std::sync::Arc;
 
@@ -17,8 +18,9 @@ use crate::store::{Store, StoreError};
 pub enum Selected {
     /// The one of this device.
     Individual(Box<Individual>),
-    /// A group.
-    Group(Arc<BoundGroup>),
+    /// The group whose authority stands lowest on the chain. Several, in the order of their ids, where an authority is
+    /// cross-signed or was renewed with its key: then the first counts to whose authorities the chain verifies.
+    Groups(Vec<Arc<BoundGroup>>),
 }
 
 /// Why none does.
@@ -49,12 +51,18 @@ pub async fn select(
     {
         return Ok(Selected::Individual(Box::new(individual)));
     }
-    let Some(owner) = scope.anchors().nearest(chain) else {
-        return Err(Cause::NotEnrolled(id.clone()).into());
-    };
-    if let Some(authority) = &owner.unproven {
+    let mut owners = scope.anchors().nearest(chain);
+    owners.sort_by(|a, b| a.group.cmp(&b.group));
+    owners.dedup_by(|a, b| a.group == b.group && a.unproven.is_some() == b.unproven.is_some());
+    let proven: Vec<_> = owners.iter().filter(|owner| owner.unproven.is_none()).collect();
+    if let (true, Some(owner)) = (proven.is_empty(), owners.first())
+        && let Some(authority) = &owner.unproven
+    {
         return Err(Cause::AuthorityUnproven { group: owner.group.clone(), authority: authority.to_string() }.into());
     }
-    let group = scope.group(&owner.group).ok_or_else(|| Cause::NotEnrolled(id.clone()))?;
-    Ok(Selected::Group(Arc::clone(group)))
+    let groups: Vec<_> = proven.iter().filter_map(|owner| scope.group(&owner.group)).map(Arc::clone).collect();
+    if groups.is_empty() {
+        return Err(Cause::NotEnrolled(id.clone()).into());
+    }
+    Ok(Selected::Groups(groups))
 }

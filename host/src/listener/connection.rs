@@ -21,9 +21,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tower::ServiceExt as _;
 
-use super::{ConnectionInfo, Counts};
-use crate::attestation::x509::PresentedChain;
+use super::{ConnectionInfo, Counts, Unusable};
+use crate::attestation::x509::{PresentedChain, for_the_log};
 use crate::config::ListenerLimits;
+use crate::tls::any_certificate::telling;
 
 /// What all connections of a listener share.
 pub(super) struct Shared {
@@ -55,6 +56,8 @@ pub(super) async fn serve(shared: &Arc<Shared>, stream: TcpStream, peer: SocketA
     });
     let mut connection = http1::Builder::new()
         .timer(Patience::new(limits))
+        // Who says that it sends no more (close_notify) may still be waiting for its answer (RFC 8446, 6.1).
+        .half_close(true)
         .header_read_timeout(Duration::from_secs(limits.header_seconds))
         .max_buf_size(limits.header_bytes)
         // The buffer grows past its size by what was read last.
@@ -163,17 +166,20 @@ async fn handshake(
     let shaking = async {
         let turn = shared.handshakes.acquire().await.ok()?;
         drop(waiting);
-        let ended = shared.tls.accept(stream).into_fallible().await;
+        let (ended, certificate) = telling(shared.tls.accept(stream).into_fallible()).await;
         drop(turn);
-        Some(ended)
+        Some((ended, certificate))
     };
     match tokio::time::timeout(Duration::from_secs(seconds), shaking).await {
-        Ok(Some(Ok(stream))) => {
+        Ok(Some((Ok(stream), _))) => {
             shared.counts.handshakes.fetch_add(1, Ordering::Relaxed);
             Some(Ok(stream))
         }
-        Ok(Some(Err((error, socket)))) => {
-            shared.counts.failed(peer, &error);
+        Ok(Some((Err((error, socket)), certificate))) => {
+            match certificate {
+                Some(certificate) => shared.counts.failed(peer, &format_args!("{error} (certificate: {certificate})")),
+                None => shared.counts.failed(peer, &error),
+            }
             Some(Err(socket))
         }
         Ok(None) => None,
@@ -187,7 +193,12 @@ async fn handshake(
 /// The certificate is parsed once a connection.
 fn describe(stream: &TlsStream<TcpStream>, peer_addr: SocketAddr) -> ConnectionInfo {
     let (_, tls) = stream.get_ref();
-    let presented = tls.peer_certificates().map(|chain| PresentedChain::parse(chain).map(Arc::new));
+    let presented = tls.peer_certificates().map(|chain| {
+        PresentedChain::parse(chain).map(Arc::new).map_err(|error| {
+            let shown = chain.first().map(|leaf| for_the_log(leaf)).unwrap_or_default();
+            Unusable(format!("{error} (certificate: {shown})"))
+        })
+    });
     ConnectionInfo { peer_addr, tls_version: tls.protocol_version(), presented }
 }
 

@@ -17,7 +17,10 @@ pub enum Cause {
     #[error("no id scope {0} exists here")]
     UnknownScope(IdScope),
     /// The device showed no credential at all.
-    #[error("the device showed no certificate and no token")]
+    #[error(
+        "the device showed no certificate and no token; a TLS library that has a certificate shows none when its key is of \
+         a kind that is not taken here (taken are P-256, P-384, P-521, Ed25519, and RSA of 2048 to 4096 bits)"
+    )]
     NoCredential,
     /// The certificate does not parse, or is over a limit.
     #[error("the device's certificate cannot be used: {0}")]

@@ -1,14 +1,17 @@
 //! How devices prove themselves, as a body says it.
 
+use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::admin_api::problem::Problem;
 use crate::attestation::symmetric_key::SymmetricKey;
-use crate::attestation::x509::pem;
+use crate::attestation::x509::{Anchor, PresentedChain, VerifyPolicy, could_be_pinned, pem};
 use crate::catalogue::ScopeCatalogue;
-use crate::enrollment::{CertificatePin, EnrollmentRef, GroupAttestation, IndividualAttestation, SealedKeys};
+use crate::enrollment::{
+    CertificatePin, EnrollmentRef, ExpiredCertificates, GroupAttestation, Individual, IndividualAttestation, SealedKeys,
+};
 use crate::names::{CaName, Digest, IdScope};
 use crate::service::Service;
 
@@ -195,7 +198,14 @@ pub(in crate::admin_api) fn group_attestation(
                 let pointer = format!("/x509/intermediates/{at}");
                 let pin = pin(value, &pointer)?;
                 let der = pin.der.as_deref().ok_or_else(|| Problem::at(&pointer, "the whole certificate is needed"))?;
-                scope.vouches_for(der).map_err(|why| Problem::at(pointer, why))?;
+                let stands = matches!(before, Some(GroupAttestation::X509Intermediates { primary, secondary })
+                    if [Some(primary), secondary.as_ref()].into_iter().flatten().any(|one| one.sha256 == pin.sha256));
+                scope.vouches_for(der).map_err(|why| Problem::at(&pointer, why))?;
+                let ended = Anchor::parse(der).ok().filter(|anchor| anchor.has_ended(proof.service.ambient.now()));
+                if let Some(anchor) = ended.filter(|_| !stands) {
+                    let why = format!("it expired at {}, so no device could register by it", anchor.not_after());
+                    return Err(Problem::at(pointer, why));
+                }
                 Ok(pin)
             };
             Ok(GroupAttestation::X509Intermediates {
@@ -233,6 +243,43 @@ pub(in crate::admin_api) fn individual_attestation(
     };
     let secondary = pair.secondary.as_ref().map(|value| pin(value, "/x509/certificates/secondary")).transpose()?;
     Ok((IndividualAttestation::X509 { primary: pin(&pair.primary, "/x509/certificates/primary")?, secondary }, None))
+}
+
+/// Refuses certificates with which the device could never register, unless they stand there already or the enrollment is
+/// disabled: then they are to be blocked, whosever they are.
+pub(in crate::admin_api) fn can_serve(
+    individual: &Individual,
+    before: Option<&Individual>,
+    policy: &VerifyPolicy,
+) -> Result<(), Problem> {
+    let pins_of = |individual: &Individual| match &individual.attestation {
+        IndividualAttestation::X509 { primary, secondary } => [Some(primary.clone()), secondary.clone()],
+        _ => [None, None],
+    };
+    if !individual.terms.enabled {
+        return Ok(());
+    }
+    let stood = before.filter(|before| before.terms.enabled).map(pins_of).into_iter().flatten().flatten();
+    let stood: Vec<Digest> = stood.map(|pin| pin.sha256).collect();
+    let policy = VerifyPolicy {
+        ignore_expiry: individual.terms.expired_certificates != ExpiredCertificates::Refuse,
+        ..policy.clone()
+    };
+    for (member, pin) in ["primary", "secondary"].into_iter().zip(pins_of(individual)) {
+        let Some(CertificatePin { sha256, der: Some(der) }) = pin else { continue };
+        if stood.contains(&sha256) {
+            continue;
+        }
+        let wrong = |why: String| Problem::at(format!("/x509/certificates/{member}"), why);
+        let chain = PresentedChain::parse(&[CertificateDer::from(der)]).map_err(|error| wrong(error.to_string()))?;
+        could_be_pinned(chain.leaf(), &policy).map_err(|error| wrong(error.to_string()))?;
+        let cn = chain.leaf().registration_id().map_err(|error| wrong(error.to_string()))?;
+        if cn != individual.registration_id {
+            let id = &individual.registration_id;
+            return Err(wrong(format!("the certificate's CN is {cn}, so {id} cannot register with it")));
+        }
+    }
+    Ok(())
 }
 
 /// A certificate, or its SHA-256.

@@ -2,26 +2,18 @@
 
 use std::sync::Arc;
 
-use rustls_pki_types::TrustAnchor;
-
 use super::certificate::{Certificate, moment};
 use super::error::{ChainError, Which};
 use super::strict::{self, Usage};
+use crate::clock::Timestamp;
 use crate::names::Digest;
 
 /// A certificate authority's certificate that chains may be verified up to. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Anchor(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    certificate: Certificate,
-    trust: TrustAnchor<'static>,
-}
+pub struct Anchor(Arc<Certificate>);
 
 impl Anchor {
-    /// Reads an authority's certificate and judges all of it that does not change with time, since the path builder
-    /// looks at nothing of an anchor but its name, key and name constraints. Its own signature is not looked at: it
+    /// Reads an authority's certificate and judges all of it that does not change with time. Its own signature is not looked at: it
     /// is trusted because an operator uploaded it.
     ///
     /// # Errors
@@ -36,37 +28,35 @@ impl Anchor {
         let certificate = Certificate::read(der).map_err(unread)?;
         let which = || Which::Anchor(certificate.subject_text.clone());
         strict::anchor(&certificate, usage).map_err(|flaw| ChainError::flawed(which(), flaw))?;
-        let trust = webpki::anchor_from_trusted_cert(&certificate.der)
-            .map_err(|error| ChainError::flawed(which(), super::Flaw::Malformed(error.to_string())))?
-            .to_owned();
-        Ok(Self(Arc::new(Inner { certificate, trust })))
+        Ok(Self(Arc::new(certificate)))
     }
 
     /// SHA-256 of the certificate's DER.
     pub fn sha256(&self) -> Digest {
-        self.0.certificate.sha256
+        self.0.sha256
     }
 
     /// The subject, as RFC 4514 writes names.
     pub fn subject(&self) -> &str {
-        &self.0.certificate.subject_text
+        &self.0.subject_text
     }
 
     /// Its last moment, RFC 3339.
     pub fn not_after(&self) -> String {
-        moment(self.0.certificate.not_after)
+        moment(self.0.not_after)
     }
 
     /// Its last moment, in seconds since 1970-01-01 UTC.
     pub fn not_after_secs(&self) -> i64 {
-        self.0.certificate.not_after
+        self.0.not_after
+    }
+
+    /// Whether its last moment is over.
+    pub fn has_ended(&self, now: Timestamp) -> bool {
+        self.0.not_after < i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
     }
 
     pub(super) fn certificate(&self) -> &Certificate {
-        &self.0.certificate
-    }
-
-    pub(super) fn trust(&self) -> &TrustAnchor<'static> {
-        &self.0.trust
+        &self.0
     }
 }

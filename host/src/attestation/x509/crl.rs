@@ -14,8 +14,10 @@ use x509_parser::revocation_list::CertificateRevocationList;
 
 use super::anchor::Anchor;
 use super::certificate::moment;
+use super::distinguished::Name;
 use super::signature;
 use super::signed;
+use super::{name, object_id};
 use crate::clock::Timestamp;
 
 /// The list of one authority.
@@ -65,8 +67,8 @@ impl Crl {
             return Err(malformed(&"bytes follow it"));
         }
         let issuer = authority.certificate();
-        if list.issuer().as_raw() != issuer.subject {
-            return Err(CrlError::OtherIssuer(list.issuer().to_string()));
+        if Name::of(list.issuer()) != issuer.subject {
+            return Err(CrlError::OtherIssuer(name::text(list.issuer())));
         }
         let tbs = list.tbs_cert_list.as_ref();
         let parts = signed::parts(der, tbs.len()).ok_or_else(|| malformed(&"its signature is not in DER"))?;
@@ -79,7 +81,7 @@ impl Crl {
                 || extension.oid == oid::OID_X509_EXT_ISSUER_DISTRIBUTION_POINT
         });
         if let Some(extension) = partial {
-            return Err(CrlError::Partial(extension.oid.to_id_string()));
+            return Err(CrlError::Partial(object_id::text(&extension.oid)));
         }
         let next_update = list.next_update().ok_or(CrlError::NoNextUpdate)?.timestamp();
         // "Removed from the list" is said in lists of changes only.

@@ -14,7 +14,7 @@ pub enum ChainError {
     #[error(
         "the device sent {sent} certificates above its own, and at most {max} are read; send only those up to the certificate authority that is uploaded here"
     )]
-    TooManyIntermediates {
+    TooManyCertificates {
         /// How many, exact duplicates not counted.
         sent: usize,
         /// The limit.
@@ -102,10 +102,12 @@ pub enum ChainError {
     },
     /// An issuer of the right name did not sign.
     #[error(
-        "a certificate on the chain was not signed by the key of the issuer that it names ({issuer:?} for the device's own)"
+        "{which} was not signed by the key of the issuer that it names ({issuer:?}); is it another authority of the same name?"
     )]
     BadSignature {
-        /// The issuer that the device's certificate names.
+        /// Which one.
+        which: Which,
+        /// The issuer that it names.
         issuer: String,
     },
     /// More certificates than the enrollment allows.
@@ -118,15 +120,27 @@ pub enum ChainError {
         /// How many may.
         max: usize,
     },
-    /// An authority on the path allows fewer below itself.
-    #[error("more certificate authorities stand on the chain than one of them allows below itself (pathLenConstraint)")]
-    PathLength,
     /// An authority on the path may not issue for these names.
-    #[error("a certificate authority on the chain may not issue for the names of one below it (nameConstraints)")]
-    NameConstraints,
-    /// Refused by the path builder for a reason that is not among ours.
-    #[error("the chain does not verify: {0}")]
-    Path(String),
+    #[error("the certificate authority {issuer:?} may not issue for {name}, which {which} names (nameConstraints)")]
+    NameConstraints {
+        /// The authority.
+        issuer: String,
+        /// Which certificate below it.
+        which: Which,
+        /// The name.
+        name: String,
+    },
+    /// More names and constraints than anybody needs.
+    #[error("{which} has too many names to compare them all with the name constraints of {issuer:?}")]
+    TooManyNames {
+        /// The authority.
+        issuer: String,
+        /// Which certificate below it.
+        which: Which,
+    },
+    /// More ways than are tried.
+    #[error("the certificates that the device sent lead upwards in more ways than are tried; send one chain only")]
+    TooManyPaths,
 }
 
 impl ChainError {
@@ -175,7 +189,10 @@ pub enum Flaw {
     #[error("cannot be read: {0}")]
     Malformed(String),
     /// Version 1 or 2.
-    #[error("has version {0}; only version 3 says what a certificate is for")]
+    #[error(
+        "has version {0}; only version 3 says what a certificate is for (openssl x509 -req makes version 1 where it is given \
+         no -extfile)"
+    )]
     Version(u32),
     /// Begins later.
     #[error("is not valid before {0}")]
@@ -228,6 +245,12 @@ pub enum Flaw {
     /// Not meant for this.
     #[error("is not for clients (extendedKeyUsage has no clientAuth)")]
     NotForClients,
+    /// keyUsage without digitalSignature (RFC 5280, 4.2.1.3; RFC 5246, 7.4.6).
+    #[error("may not sign a handshake (keyUsage has no digitalSignature)")]
+    MayNotSignHandshakes,
+    /// Fields of version 2.
+    #[error("has unique identifiers of issuer or subject, which nobody uses")]
+    UniqueIdentifiers,
     /// Not of an endorsement key.
     #[error("is not for the endorsement keys of TPMs (extendedKeyUsage has no 2.23.133.8.1)")]
     NotForEndorsementKeys,

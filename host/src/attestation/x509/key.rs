@@ -4,6 +4,8 @@ use x509_parser::oid_registry as oid;
 use x509_parser::public_key::{PublicKey, RSAPublicKey};
 use x509_parser::x509::SubjectPublicKeyInfo;
 
+use super::object_id;
+
 /// Why a public key is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyFlaw {
@@ -33,7 +35,7 @@ pub enum KeyFlaw {
 /// Judges a certificate's key.
 pub(super) fn check(key: &SubjectPublicKeyInfo<'_>) -> Result<(), KeyFlaw> {
     let kind = &key.algorithm.algorithm;
-    let unknown = || KeyFlaw::Kind(kind.to_id_string());
+    let unknown = || KeyFlaw::Kind(object_id::text(kind));
     if *kind == oid::OID_SIG_ED25519 {
         return if key.subject_public_key.data.len() == 32 { Ok(()) } else { Err(KeyFlaw::Point) };
     }
@@ -56,7 +58,7 @@ fn check_point(key: &SubjectPublicKeyInfo<'_>) -> Result<(), KeyFlaw> {
     } else if curve == oid::OID_NIST_EC_P521 {
         66
     } else {
-        return Err(KeyFlaw::Curve(curve.to_id_string()));
+        return Err(KeyFlaw::Curve(object_id::text(&curve)));
     };
     let point: &[u8] = &key.subject_public_key.data;
     if point.first() == Some(&UNCOMPRESSED) && point.len() == 1 + 2 * octets { Ok(()) } else { Err(KeyFlaw::Point) }

@@ -1,11 +1,13 @@
 //! The device's own certificate: what it says of the device.
 
 use serde::Serialize;
+use x509_parser::asn1_rs::FromDer as _;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::oid_registry as oid;
 
 use super::certificate::{Certificate, moment};
 use super::error::{ChainError, Flaw, Which};
+use super::key;
 use super::name::{self, CommonNameError};
 use crate::names::{Digest, RegistrationId};
 use crate::registry::SerialNumber;
@@ -106,6 +108,30 @@ impl Leaf {
         self.registration_id.clone().map_err(ChainError::from)
     }
 }
+
+/// The key of a device's certificate, as SubjectPublicKeyInfo in DER, where it is one that is accepted here. There is
+/// no [`PresentedChain`](super::PresentedChain) of any other: both ask the same reader and the same rule.
+pub fn provable_key(der: &[u8]) -> Option<Vec<u8>> {
+    let (_, parsed) = X509Certificate::from_der(der).ok()?;
+    let key = parsed.public_key();
+    key::check(key).ok().map(|()| key.raw.to_vec())
+}
+
+/// What a log says of a certificate that was shown, before anything of it is proven: cut, so that nobody fills the log.
+pub fn for_the_log(der: &[u8]) -> String {
+    let cn = X509Certificate::from_der(der).ok().and_then(|(_, parsed)| {
+        let cn = parsed.subject().iter_common_name().next()?;
+        name::any_text(cn.attr_value()).map(|text| text.chars().take(MAX_LOGGED).collect::<String>())
+    });
+    let sha256 = Digest::of(der);
+    match cn {
+        Some(cn) => format!("CN {cn:?}, SHA-256 {sha256}"),
+        None => format!("SHA-256 {sha256}, without a CN"),
+    }
+}
+
+/// As long as a registration id may be.
+const MAX_LOGGED: usize = 128;
 
 fn subject_parts(parsed: &X509Certificate<'_>) -> Vec<(&'static str, String)> {
     let parts = [

@@ -1,11 +1,13 @@
 //! Names inside certificates: as text for people, and the one CN that names a device.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use x509_parser::asn1_rs::{Any, Tag};
+use x509_parser::asn1_rs::{Any, Tag, ToDer as _};
 use x509_parser::oid_registry as oid;
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
+use super::object_id;
 use crate::names::{NameError, RegistrationId};
 
 /// Why a subject names no device.
@@ -83,17 +85,17 @@ pub(super) fn text(name: &X509Name<'_>) -> String {
     rdns.join(",")
 }
 
+/// RFC 4514, 2.3 and 2.4: a type without a short name is written as a number, and its value then as the hexadecimal of its
+/// BER. The value of a known type is text, whichever of the string types holds it.
 fn attribute_text(attribute: &AttributeTypeAndValue<'_>) -> String {
-    let kind = attribute.attr_type();
-    let short = SHORT_NAMES.iter().find(|(known, _)| kind.to_id_string() == *known).map(|(_, short)| *short);
-    let value = attribute.attr_value();
-    match (short, plain_text(value)) {
-        (Some(short), Ok(text)) => format!("{short}={}", escaped(text)),
-        (None, Ok(text)) => format!("{}={}", kind.to_id_string(), escaped(text)),
-        (short, Err(_)) => {
-            let kind = short.map_or_else(|| kind.to_id_string(), ToOwned::to_owned);
-            format!("{kind}=#{}", hex(value.data))
+    let (kind, value) = (attribute.attr_type(), attribute.attr_value());
+    let ber = || format!("#{}", hex(&value.to_der_vec().unwrap_or_default()));
+    match SHORT_NAMES.iter().find(|(known, _)| kind.as_bytes() == *known) {
+        Some((_, short)) => {
+            let text = any_text(value).map(|text| escaped(&text));
+            format!("{short}={}", text.unwrap_or_else(ber))
         }
+        None => format!("{}={}", object_id::text(kind), ber()),
     }
 }
 
@@ -131,6 +133,23 @@ fn plain_text<'a>(value: &Any<'a>) -> Result<&'a str, CommonNameError> {
     Ok(text)
 }
 
+/// Text of a type of which it is agreed how it is read: for people and for comparing, not for the name of a device.
+pub(super) fn any_text<'a>(value: &Any<'a>) -> Option<Cow<'a, str>> {
+    let tag = value.tag();
+    if tag == Tag::BmpString {
+        let units = value.data.chunks(2).map(|unit| Some(u16::from_be_bytes(unit.try_into().ok()?)));
+        return Some(String::from_utf16(&units.collect::<Option<Vec<_>>>()?).ok()?.into());
+    }
+    if tag == Tag::UniversalString {
+        let units = value.data.chunks(4).map(|unit| char::from_u32(u32::from_be_bytes(unit.try_into().ok()?)));
+        return Some(units.collect::<Option<String>>()?.into());
+    }
+    if [Tag::NumericString, Tag::VisibleString].contains(&tag) {
+        return std::str::from_utf8(value.data).ok().filter(|text| text.is_ascii()).map(Cow::from);
+    }
+    plain_text(value).ok().map(Cow::from)
+}
+
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
         let _ = write!(out, "{byte:02x}");
@@ -138,30 +157,47 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// RFC 4514, section 3, and what device certificates use besides.
-const SHORT_NAMES: [(&str, &str); 12] = [
-    ("2.5.4.3", "CN"),
-    ("2.5.4.4", "SN"),
-    ("2.5.4.5", "serialNumber"),
-    ("2.5.4.6", "C"),
-    ("2.5.4.7", "L"),
-    ("2.5.4.8", "ST"),
-    ("2.5.4.9", "STREET"),
-    ("2.5.4.10", "O"),
-    ("2.5.4.11", "OU"),
-    ("0.9.2342.19200300.100.1.25", "DC"),
-    ("0.9.2342.19200300.100.1.1", "UID"),
-    ("1.2.840.113549.1.9.1", "emailAddress"),
+/// RFC 4514, section 3, and what certificates use besides, under the names that OpenSSL writes too. The types as they stand
+/// in DER.
+const SHORT_NAMES: [(&[u8], &str); 27] = [
+    (&[0x55, 4, 3], "CN"),
+    (&[0x55, 4, 4], "SN"),
+    (&[0x55, 4, 5], "serialNumber"),
+    (&[0x55, 4, 6], "C"),
+    (&[0x55, 4, 7], "L"),
+    (&[0x55, 4, 8], "ST"),
+    (&[0x55, 4, 9], "street"),
+    (&[0x55, 4, 10], "O"),
+    (&[0x55, 4, 11], "OU"),
+    (&[0x55, 4, 12], "title"),
+    (&[0x55, 4, 13], "description"),
+    (&[0x55, 4, 15], "businessCategory"),
+    (&[0x55, 4, 17], "postalCode"),
+    (&[0x55, 4, 18], "postOfficeBox"),
+    (&[0x55, 4, 20], "telephoneNumber"),
+    (&[0x55, 4, 41], "name"),
+    (&[0x55, 4, 42], "GN"),
+    (&[0x55, 4, 43], "initials"),
+    (&[0x55, 4, 44], "generationQualifier"),
+    (&[0x55, 4, 46], "dnQualifier"),
+    (&[0x55, 4, 65], "pseudonym"),
+    (&[0x55, 4, 72], "role"),
+    (&[0x55, 4, 97], "organizationIdentifier"),
+    (&[0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 25], "DC"),
+    (&[0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 1], "UID"),
+    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1], "emailAddress"),
+    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 2], "unstructuredName"),
 ];
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use x509_parser::asn1_rs::FromDer as _;
 
     use super::*;
 
     const CN: &[u8] = &[0x55, 4, 3];
     const O: &[u8] = &[0x55, 4, 10];
+    const OU: &[u8] = &[0x55, 4, 11];
     const UTF8: u8 = 12;
 
     fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
@@ -177,10 +213,10 @@ mod tests {
     }
 
     /// Type, tag and value.
-    type Attribute<'a> = (&'a [u8], u8, &'a [u8]);
+    pub(in super::super) type Attribute<'a> = (&'a [u8], u8, &'a [u8]);
 
     /// DER of a name: relative names, each with attributes.
-    fn name(rdns: &[&[Attribute<'_>]]) -> Vec<u8> {
+    pub(in super::super) fn name(rdns: &[&[Attribute<'_>]]) -> Vec<u8> {
         let rdn = |attributes: &&[Attribute<'_>]| {
             let attribute = |(kind, tag, value): &Attribute<'_>| tlv(0x30, &[tlv(6, kind), tlv(*tag, value)].concat());
             tlv(0x31, &attributes.iter().flat_map(attribute).collect::<Vec<_>>())
@@ -249,10 +285,17 @@ mod tests {
         let der = name(&[
             &[(&[0x55, 4, 6], 19, b"DE")],
             &[(O, UTF8, b"Acme, \"Inc\" + Sons")],
-            &[(&[0x2a, 3], UTF8, b"#x "), (O, 30, b"\0a")],
+            &[(OU, UTF8, b"#x "), (O, 30, b"\0W\0e")],
             &[(CN, UTF8, b"a\0b")],
         ]);
         let (_, name) = X509Name::from_der(&der).unwrap();
-        assert_eq!(text(&name), r#"CN=a\00b,1.2.3=\#x\ +O=#0061,O=Acme\, \"Inc\" \+ Sons,C=DE"#);
+        assert_eq!(text(&name), r#"CN=a\00b,OU=\#x\ +O=We,O=Acme\, \"Inc\" \+ Sons,C=DE"#);
+    }
+
+    #[test]
+    fn what_has_no_text_is_written_as_its_ber_as_rfc_4514_demands() {
+        let der = name(&[&[(&[0x2a, 3], UTF8, b"x")], &[(O, 20, b"T\xe9l")], &[(&[0x55, 4, 17], 19, b"30062")]]);
+        let (_, name) = X509Name::from_der(&der).unwrap();
+        assert_eq!(text(&name), "postalCode=30062,O=#140354e96c,1.2.3=#0c0178");
     }
 }

@@ -1,10 +1,10 @@
-//! One certificate out of whatever operators and DPS's clients send: PEM, base64 of DER, base64 of PEM, DER itself.
+//! Certificates out of whatever operators and DPS's clients send: PEM, base64 of DER, base64 of PEM, DER itself.
 
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use rustls_pki_types::pem::{PemObject as _, SectionKind};
 
+use super::armour::{self, Broken};
 use super::certificate::Certificate;
 use super::error::Flaw;
 
@@ -24,11 +24,19 @@ pub enum CertificateTextError {
     #[error("the certificate is neither PEM nor base64 nor DER")]
     Encoding,
     /// PEM that is broken.
-    #[error("the certificate's PEM cannot be read: {0}")]
-    Pem(String),
-    /// PEM of something else.
-    #[error("the PEM holds {0} certificates, not exactly one")]
+    #[error("the certificate's PEM is broken: {0}")]
+    Pem(#[from] Broken),
+    /// Not one.
+    #[error("the text holds {0} different certificates, not exactly one; give the one that is meant alone")]
     Count(usize),
+    /// Something else.
+    #[error("the text holds {found}, and no certificate{how}")]
+    Other {
+        /// What it holds.
+        found: String,
+        /// What helps; begins with its own punctuation.
+        how: &'static str,
+    },
     /// More than anybody has.
     #[error("the PEM holds {0} certificates, and at most {MAX_BUNDLE} are read")]
     Bundle(usize),
@@ -40,6 +48,117 @@ pub enum CertificateTextError {
     Certificate(#[from] Flaw),
 }
 
+/// The DER of the one certificate in a text. It can be read as a certificate; whether it is acceptable is judged by
+/// those who use it.
+///
+/// # Errors
+///
+/// There is none, or more than one, or a private key beside it.
+pub fn certificate_from(input: impl AsRef<[u8]>) -> Result<Vec<u8>, CertificateTextError> {
+    let mut all = all_from(input.as_ref(), MAX_TEXT_BYTES)?;
+    let count = all.len();
+    match all.pop() {
+        Some(der) if count == 1 => Ok(der),
+        _ => Err(CertificateTextError::Count(count)),
+    }
+}
+
+/// The DER of all certificates in a text, at least one and at most [`MAX_BUNDLE`].
+///
+/// # Errors
+///
+/// There is none, or too many, or one that cannot be read, or a private key beside them.
+pub fn certificates_from(input: impl AsRef<[u8]>) -> Result<Vec<Vec<u8>>, CertificateTextError> {
+    let all = all_from(input.as_ref(), MAX_TEXT_BYTES * MAX_BUNDLE)?;
+    if all.len() > MAX_BUNDLE {
+        return Err(CertificateTextError::Bundle(all.len()));
+    }
+    Ok(all)
+}
+
+/// Whether a private key is among the objects of a text, an encrypted one too.
+pub fn holds_private_key(input: &[u8]) -> bool {
+    let text = armour::as_utf8(input);
+    text.windows(PRIVATE_KEY.len()).any(|window| window == PRIVATE_KEY)
+}
+
+/// All that are there, each once.
+fn all_from(input: &[u8], most: usize) -> Result<Vec<Vec<u8>>, CertificateTextError> {
+    if input.len() > most {
+        return Err(CertificateTextError::TooLarge { bytes: input.len() });
+    }
+    let text = armour::as_utf8(input);
+    let text = text.trim_ascii();
+    if text.is_empty() {
+        return Err(CertificateTextError::Empty);
+    }
+    let all = if armour::is_armoured(text) {
+        from_pem(text)?
+    } else if let Some(decoded) = from_base64(text) {
+        let inner = armour::as_utf8(&decoded);
+        if armour::is_armoured(&inner) { from_pem(&inner)? } else { vec![from_der(&decoded)?] }
+    } else if input.first() == Some(&DER_SEQUENCE) {
+        vec![from_der(input)?]
+    } else {
+        return Err(CertificateTextError::Encoding);
+    };
+    for der in &all {
+        Certificate::read(der)?;
+    }
+    Ok(all)
+}
+
+/// DER as it lies in a file: perhaps with a line end behind it, perhaps of something else.
+fn from_der(bytes: &[u8]) -> Result<Vec<u8>, CertificateTextError> {
+    let other = |found: &str, how| Err(CertificateTextError::Other { found: found.to_owned(), how });
+    if bytes.windows(PKCS7_SIGNED_DATA.len()).take(16).any(|window| window == PKCS7_SIGNED_DATA) {
+        return other("a PKCS#7 bundle", PKCS7_HOW);
+    }
+    let contents = [2, 3, 4, 5].into_iter().filter_map(|header| bytes.get(header..));
+    if contents.into_iter().any(|content| content.starts_with(PKCS12_VERSION)) {
+        return other(
+            "a PKCS#12 store, which has a private key in it",
+            "; take the certificate out of it: openssl pkcs12 -in FILE -clcerts -nokeys -out certificate.pem",
+        );
+    }
+    Ok(armour::without_line_end(bytes).to_vec())
+}
+
+/// The certificates among the objects of a text, without those that are there already.
+fn from_pem(text: &[u8]) -> Result<Vec<Vec<u8>>, CertificateTextError> {
+    if holds_private_key(text) {
+        return Err(CertificateTextError::PrivateKey);
+    }
+    let objects = armour::objects(text)?;
+    let mut certificates: Vec<Vec<u8>> = Vec::new();
+    for object in &objects {
+        let der = match object.label.as_str() {
+            "CERTIFICATE" | "X509 CERTIFICATE" => object.content()?,
+            // What OpenSSL adds behind the certificate is not signed by anybody.
+            "TRUSTED CERTIFICATE" => armour::first_element(&object.content()?).unwrap_or_default().to_vec(),
+            _ => continue,
+        };
+        if !certificates.contains(&der) {
+            certificates.push(der);
+        }
+    }
+    if !certificates.is_empty() {
+        return Ok(certificates);
+    }
+    let label = objects.first().map(|object| object.label.as_str()).unwrap_or_default();
+    let (found, how) = match label {
+        "PKCS7" | "CMS" => ("a PKCS#7 bundle".to_owned(), PKCS7_HOW),
+        "X509 CRL" | "CRL" => ("a revocation list".to_owned(), "; a list is brought with: landfall ca crl NAME FILE"),
+        "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => (
+            "a request for a certificate".to_owned(),
+            "; the authority that you send it to answers with the certificate",
+        ),
+        "PUBLIC KEY" | "RSA PUBLIC KEY" => ("a public key".to_owned(), ""),
+        label => (format!("{:?}", label.chars().take(MAX_LABEL).collect::<String>()), ""),
+    };
+    Err(CertificateTextError::Other { found, how })
+}
+
 /// The DER of the one revocation list in a text: PEM, or base64 of DER. Whether it is one is judged by those who use it.
 ///
 /// # Errors
@@ -48,62 +167,10 @@ pub enum CertificateTextError {
 pub fn crl_from(text: &str) -> Result<Vec<u8>, CertificateTextError> {
     let text = text.trim();
     if text.starts_with("-----BEGIN") {
-        let list = rustls_pki_types::CertificateRevocationListDer::from_pem_slice(text.as_bytes());
-        return list.map(|list| list.to_vec()).map_err(|error| CertificateTextError::Pem(error.to_string()));
+        let object = armour::objects(text.as_bytes())?.into_iter().next();
+        return Ok(object.ok_or(CertificateTextError::Encoding)?.content()?);
     }
     from_base64(text.as_bytes()).ok_or(CertificateTextError::Encoding)
-}
-
-/// The DER of the one certificate in a text. It can be read as a certificate; whether it is acceptable is judged by
-/// those who use it.
-///
-/// # Errors
-///
-/// There is none, or more than one, or a private key beside it.
-pub fn certificate_from(input: impl AsRef<[u8]>) -> Result<Vec<u8>, CertificateTextError> {
-    let input = input.as_ref();
-    if input.len() > MAX_TEXT_BYTES {
-        return Err(CertificateTextError::TooLarge { bytes: input.len() });
-    }
-    let text = input.trim_ascii();
-    let der = if text.is_empty() {
-        return Err(CertificateTextError::Empty);
-    } else if is_pem(text) {
-        from_pem(text)?
-    } else if let Some(decoded) = from_base64(text) {
-        if is_pem(&decoded) { from_pem(&decoded)? } else { decoded }
-    } else if input.first() == Some(&DER_SEQUENCE) {
-        input.to_vec()
-    } else {
-        return Err(CertificateTextError::Encoding);
-    };
-    Certificate::read(&der)?;
-    Ok(der)
-}
-
-/// The DER of all certificates in a text of PEM, at least one and at most [`MAX_BUNDLE`].
-///
-/// # Errors
-///
-/// There is none, or too many, or one that cannot be read, or a private key beside them.
-pub fn certificates_from(text: &str) -> Result<Vec<Vec<u8>>, CertificateTextError> {
-    if text.len() > MAX_TEXT_BYTES * MAX_BUNDLE {
-        return Err(CertificateTextError::TooLarge { bytes: text.len() });
-    }
-    if text.contains("PRIVATE KEY") {
-        return Err(CertificateTextError::PrivateKey);
-    }
-    let certificates = sections(text.as_bytes())?;
-    if certificates.is_empty() {
-        return Err(CertificateTextError::Empty);
-    }
-    if certificates.len() > MAX_BUNDLE {
-        return Err(CertificateTextError::Bundle(certificates.len()));
-    }
-    for der in &certificates {
-        Certificate::read(der)?;
-    }
-    Ok(certificates)
 }
 
 /// A certificate's DER as PEM (RFC 7468).
@@ -121,35 +188,6 @@ pub fn text_of(der: &[u8]) -> String {
     text
 }
 
-fn is_pem(text: &[u8]) -> bool {
-    text.windows(PEM_BEGIN.len()).any(|window| window == PEM_BEGIN)
-}
-
-fn from_pem(text: &[u8]) -> Result<Vec<u8>, CertificateTextError> {
-    // Encrypted keys too, whose sections the PEM reader passes over.
-    if text.windows(PRIVATE_KEY.len()).any(|window| window == PRIVATE_KEY) {
-        return Err(CertificateTextError::PrivateKey);
-    }
-    let mut certificates = sections(text)?;
-    let count = certificates.len();
-    match certificates.pop() {
-        Some(der) if count == 1 => Ok(der),
-        _ => Err(CertificateTextError::Count(count)),
-    }
-}
-
-fn sections(text: &[u8]) -> Result<Vec<Vec<u8>>, CertificateTextError> {
-    let mut certificates = Vec::new();
-    for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(text) {
-        if let (SectionKind::Certificate, der) =
-            section.map_err(|error| CertificateTextError::Pem(error.to_string()))?
-        {
-            certificates.push(der);
-        }
-    }
-    Ok(certificates)
-}
-
 fn from_base64(text: &[u8]) -> Option<Vec<u8>> {
     let dense: Vec<u8> = text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
     BASE64.decode(dense).ok()
@@ -161,9 +199,16 @@ pub const MAX_BUNDLE: usize = 200;
 /// Ten times what a certificate of a device or an authority has.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
 const PEM_LINE: usize = 64;
-const PEM_BEGIN: &[u8] = b"-----BEGIN ";
 const PRIVATE_KEY: &[u8] = b"PRIVATE KEY-----";
 const DER_SEQUENCE: u8 = 0x30;
+/// 1.2.840.113549.1.7.2, with its tag and length.
+const PKCS7_SIGNED_DATA: &[u8] = &[6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 2];
+const PKCS7_HOW: &str = "; take the certificate out of it: openssl pkcs7 -in FILE -print_certs -out certificate.pem (with -inform der where FILE \
+     is not text)";
+/// Version 3, as it begins.
+const PKCS12_VERSION: &[u8] = &[2, 1, 3];
+/// As much of a label as is told.
+const MAX_LABEL: usize = 40;
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -208,19 +253,80 @@ mod tests {
         assert_eq!(certificate_from(""), Err(CertificateTextError::Empty));
         assert_eq!(certificate_from(" \n"), Err(CertificateTextError::Empty));
         assert_eq!(certificate_from("a certificate!"), Err(CertificateTextError::Encoding));
-        assert_eq!(certificate_from(pem.repeat(2)), Err(CertificateTextError::Count(2)));
-        assert_eq!(certificate_from(pem_of("PUBLIC KEY", b"public")), Err(CertificateTextError::Count(0)));
+        assert_eq!(certificate_from(pem.repeat(2)), Ok(der.clone()), "the same one again is one");
+        let another = pem_of("CERTIFICATE", &self_signed("dev-2", |_| {}));
+        assert_eq!(certificate_from(format!("{pem}{another}")), Err(CertificateTextError::Count(2)));
+        assert_eq!(certificates_from(format!("{pem}{another}")).map(|all| all.len()), Ok(2));
+        let other = certificate_from(pem_of("PUBLIC KEY", b"public")).unwrap_err().to_string();
+        assert_eq!(other, "the text holds a public key, and no certificate");
         assert_eq!(certificate_from(format!("{pem}{key}")), Err(CertificateTextError::PrivateKey));
         assert_eq!(certificate_from(format!("{key}{pem}")), Err(CertificateTextError::PrivateKey));
         let encrypted = pem_of("ENCRYPTED PRIVATE KEY", b"secret");
         assert_eq!(certificate_from(format!("{pem}{encrypted}")), Err(CertificateTextError::PrivateKey));
         let half = &pem[..pem.len() / 2];
-        assert!(matches!(certificate_from(half), Err(CertificateTextError::Pem(_) | CertificateTextError::Count(0))));
+        assert!(matches!(certificate_from(half), Err(CertificateTextError::Pem(_))));
         assert!(matches!(certificate_from(&der[1..]), Err(CertificateTextError::Encoding)));
-        let mut longer = der;
+        let mut longer = der.clone();
         longer.push(0);
         assert!(matches!(certificate_from(longer), Err(CertificateTextError::Certificate(Flaw::Malformed(_)))));
         let large = "A".repeat(MAX_TEXT_BYTES + 1);
         assert_eq!(certificate_from(large), Err(CertificateTextError::TooLarge { bytes: MAX_TEXT_BYTES + 1 }));
+    }
+
+    /// What people's tools make of a file on its way.
+    #[test]
+    fn a_certificate_is_read_out_of_whatever_stands_around_it() {
+        let der = self_signed("dev-1", |_| {}).to_vec();
+        let pem = pem_of("CERTIFICATE", &der);
+        let aux = [&der[..], &[0x30, 2, 5, 0]].concat();
+        let utf16 = |text: &str| -> Vec<u8> {
+            [0xff, 0xfe].into_iter().chain(text.encode_utf16().flat_map(u16::to_le_bytes)).collect()
+        };
+        let forms: Vec<(&str, Vec<u8>)> = vec![
+            ("a byte order mark", format!("\u{feff}{pem}").into()),
+            ("UTF-16", utf16(&pem)),
+            ("line ends of Windows", pem.replace('\n', "\r\n").into()),
+            ("text around it", format!("Certificate:\n  Data:\n{pem}that was it\n").into()),
+            ("indented", pem.lines().map(|line| format!("    {line}  \n")).collect::<String>().into()),
+            ("one line", pem.replace('\n', "").into()),
+            ("escaped line ends", pem.replace('\n', "\\n").into()),
+            ("an older label", pem_of("X509 CERTIFICATE", &der).into()),
+            ("what OpenSSL trusts", pem_of("TRUSTED CERTIFICATE", &aux).into()),
+            ("other objects", format!("{}{pem}", pem_of("DH PARAMETERS", b"dh")).into()),
+            (
+                "broken others",
+                format!("{pem}-----BEGIN DH PARAMETERS-----\nMII=A\n-----END DH PARAMETERS-----\n").into(),
+            ),
+            ("DER and a line end", [&der[..], b"\n"].concat()),
+            ("DER and a line end of Windows", [&der[..], b"\r\n"].concat()),
+        ];
+        for (what, form) in forms {
+            assert_eq!(certificate_from(&form), Ok(der.clone()), "{what}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_refused_in_one_sentence_without_bytes_or_a_parsers_words() {
+        let der = self_signed("dev-1", |_| {}).to_vec();
+        let bundle = [&[0x30, 0x80][..], PKCS7_SIGNED_DATA].concat();
+        let store = [&[0x30, 0x82, 1, 0][..], PKCS12_VERSION].concat();
+        let pem = pem_of("CERTIFICATE", &der);
+        for (form, part) in [
+            (pem_of("PKCS7", b"x").into_bytes(), "openssl pkcs7"),
+            (bundle, "openssl pkcs7"),
+            (store, "openssl pkcs12"),
+            (pem_of("CERTIFICATE REQUEST", b"x").into(), "a request for a certificate"),
+            (pem_of("X509 CRL", b"x").into(), "landfall ca crl"),
+            (pem.replace("-----END", "-----ENDE").into(), "its line -----END CERTIFICATE----- is missing"),
+            (pem.replacen('M', "!", 1).into(), "what is not base64"),
+            (pem_of("CERTIFICATE", &der[..der.len() - 9]).into(), "cannot be read"),
+            (b"no certificate at all!".to_vec(), "neither PEM nor base64 nor DER"),
+        ] {
+            let text = certificate_from(&form).unwrap_err().to_string();
+            assert!(text.contains(part), "{text}");
+            for debris in ["[67", "Error(", "Incomplete", "Nom", "{ "] {
+                assert!(!text.contains(debris), "{text}");
+            }
+        }
     }
 }

@@ -1,8 +1,5 @@
-//! What the path builder leaves out, one certificate at a time.
-//!
-//! webpki sees of an anchor only its name, key and name constraints; it looks at no key usage and no serial number,
-//! and takes keys of any size that it can compute with. Each rule here names, where there is one, the section of
-//! RFC 5280 that it comes from.
+//! What is asked of one certificate by itself. Each rule names, where there is one, the section of RFC 5280 that it comes
+//! from.
 
 use super::certificate::Certificate;
 use super::error::Flaw;
@@ -35,7 +32,21 @@ fn legible(certificate: &Certificate) -> Result<(), Flaw> {
     if let Some(extension) = &certificate.extensions.unknown_critical {
         return Err(Flaw::UnknownCriticalExtension(extension.clone()));
     }
-    Ok(())
+    certificate.lax.clone().map_or(Ok(()), Err)
+}
+
+/// A certificate that an operator has named. What it was issued for is not looked at, but that its key may sign.
+pub(super) fn pinned(certificate: &Certificate) -> Result<(), Flaw> {
+    any(certificate)?;
+    signs_handshakes(certificate)
+}
+
+/// 4.2.1.3, and RFC 5246, 7.4.6: a key that is shown in a handshake signs it.
+fn signs_handshakes(certificate: &Certificate) -> Result<(), Flaw> {
+    match certificate.extensions.signs_handshakes {
+        Some(false) => Err(Flaw::MayNotSignHandshakes),
+        _ => Ok(()),
+    }
 }
 
 /// A certificate, not an authority's, that is verified by its issuers.
@@ -60,6 +71,9 @@ pub(super) fn issued_leaf(certificate: &Certificate, usage: Usage) -> Result<(),
     if extensions.name_constraints.is_some() {
         return Err(Flaw::LeafNameConstraints);
     }
+    if usage == Usage::Client {
+        signs_handshakes(certificate)?;
+    }
     signature_algorithm(certificate)
 }
 
@@ -82,7 +96,7 @@ pub(super) fn anchor(certificate: &Certificate, usage: Usage) -> Result<(), Flaw
         return Err(Flaw::InvertedValidity);
     }
     // 4.2.1.10: whoever does not know name constraints must stumble over them.
-    if certificate.extensions.name_constraints == Some(false) {
+    if certificate.extensions.name_constraints.as_ref().is_some_and(|(_, critical)| !critical) {
         return Err(Flaw::NonCriticalNameConstraints);
     }
     Ok(())
@@ -125,7 +139,7 @@ fn issued_or_uploaded(certificate: &Certificate, usage: Usage) -> Result<(), Fla
     if !(1..=20).contains(&serial.len()) || (negative && usage != Usage::EndorsementKey) {
         return Err(Flaw::Serial);
     }
-    if certificate.issuer == EMPTY_NAME {
+    if certificate.issuer.is_empty() {
         return Err(Flaw::EmptyIssuer);
     }
     Ok(())
@@ -148,7 +162,7 @@ fn usable(certificate: &Certificate, usage: Usage) -> Result<(), Flaw> {
 
 /// 4.1.2.6, 4.2.1.3 and 4.2.1.9.
 fn authority(certificate: &Certificate) -> Result<(), Flaw> {
-    if certificate.subject == EMPTY_NAME {
+    if certificate.subject.is_empty() {
         return Err(Flaw::EmptySubject);
     }
     if !certificate.extensions.ca {
@@ -166,6 +180,3 @@ fn signature_algorithm(certificate: &Certificate) -> Result<(), Flaw> {
     }
     Err(Flaw::SignatureAlgorithm(certificate.signature.algorithm_name.clone()))
 }
-
-/// DER of a name without parts.
-const EMPTY_NAME: [u8; 2] = [0x30, 0x00];

@@ -149,8 +149,8 @@ fn claim(text: &str) -> Result<(String, Value), String> {
 
 /// The certificates of a file, each as PEM.
 fn bundle(path: &Path) -> Result<Vec<String>, CliError> {
-    let text = std::fs::read_to_string(path).map_err(|source| CliError::Read { path: path.to_owned(), source })?;
-    let certificates = certificates_from(&text);
+    let text = std::fs::read(path).map_err(|source| CliError::Read { path: path.to_owned(), source })?;
+    let certificates = certificates_from(text);
     let certificates = certificates.map_err(|error| CliError::Failed(format!("{}: {error}", path.display())))?;
     Ok(certificates.iter().map(|der| text_of(der)).collect())
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::{Evidential, Proven, Shown};
 use crate::attestation::x509::revocation::not_revoked;
-use crate::attestation::x509::{self, PresentedChain, VerifyPolicy};
-use crate::catalogue::ScopeCatalogue;
+use crate::attestation::x509::{self, Leaf, PresentedChain, VerifiedPath, VerifyPolicy};
+use crate::catalogue::{BoundGroup, ScopeCatalogue};
 use crate::enrollment::selection::{self, Selected};
-use crate::enrollment::{EnrollmentRef, ExpiredCertificates, IndividualAttestation};
+use crate::enrollment::{EnrollmentRef, ExpiredCertificates, Individual, IndividualAttestation, Terms};
 use crate::names::Digest;
 use crate::policy::call::{Attestation, Label};
 use crate::provisioning::Request;
@@ -21,23 +21,43 @@ pub(super) async fn prove(
     scope: &ScopeCatalogue,
     chain: &PresentedChain,
 ) -> Result<Proven, RegisterError> {
-    let selected = selection::select(&*service.store, scope, &request.registration_id, chain).await?;
-    let pinned_here = matches!(&selected, Selected::Individual(_));
-    let waived = expiry_is_waived(service, request, &selected, chain).await?;
-    let proven = match attest(service, request, scope, selected, chain, waived) {
-        Ok(proven) => proven,
-        Err(cause) => {
-            if pinned_here {
-                // What is looked for when there is no enrollment of the id.
-                let leaf = chain.leaf().sha256();
-                drop(service.store.enrollment_of_certificate(&scope.scope, leaf).await);
-                let _ = std::hint::black_box(scope.anchors().nearest(chain));
+    let proven = match selection::select(&*service.store, scope, &request.registration_id, chain).await? {
+        Selected::Individual(individual) => {
+            let waived = expiry_is_waived(service, request, &individual.terms, chain).await?;
+            match attest_pinned(service, request, scope, *individual, chain, waived) {
+                Ok(proven) => proven,
+                Err(cause) => {
+                    // What is looked for when there is no enrollment of the id.
+                    let leaf = chain.leaf().sha256();
+                    drop(service.store.enrollment_of_certificate(&scope.scope, leaf).await);
+                    let _ = std::hint::black_box(scope.anchors().nearest(chain));
+                    return Err(cause.into());
+                }
             }
-            return Err(cause.into());
         }
+        Selected::Groups(groups) => prove_in_one_of(service, request, scope, &groups, chain).await?,
     };
     named_so(request, chain)?;
     Ok(proven)
+}
+
+/// The first group to whose authorities the chain verifies counts, a disabled one too.
+async fn prove_in_one_of(
+    service: &Service,
+    request: &Request,
+    scope: &ScopeCatalogue,
+    groups: &[Arc<BoundGroup>],
+    chain: &PresentedChain,
+) -> Result<Proven, RegisterError> {
+    let mut first = None;
+    for bound in groups {
+        let waived = expiry_is_waived(service, request, &bound.terms, chain).await?;
+        match attest_in_group(service, request, scope, bound, chain, waived) {
+            Err(cause @ Cause::Certificate { .. }) => drop(first.get_or_insert(cause)),
+            decided => return Ok(decided?),
+        }
+    }
+    Err(first.unwrap_or_else(|| Cause::NotEnrolled(request.registration_id.clone())).into())
 }
 
 /// Whether the device's own certificate may have expired: its enrollment says so, and the device registered before with
@@ -45,13 +65,9 @@ pub(super) async fn prove(
 async fn expiry_is_waived(
     service: &Service,
     request: &Request,
-    selected: &Selected,
+    terms: &Terms,
     chain: &PresentedChain,
 ) -> Result<bool, RegisterError> {
-    let terms = match selected {
-        Selected::Individual(individual) => &individual.terms,
-        Selected::Group(bound) => &*bound.terms,
-    };
     if terms.expired_certificates == ExpiredCertificates::Refuse {
         return Ok(false);
     }
@@ -60,18 +76,84 @@ async fn expiry_is_waived(
     Ok(bound == Some(chain.leaf().spki_sha256()))
 }
 
-fn attest(
+fn attest_pinned(
     service: &Service,
     request: &Request,
     scope: &ScopeCatalogue,
-    selected: Selected,
+    individual: Individual,
     chain: &PresentedChain,
     ignore_expiry: bool,
 ) -> Result<Proven, Cause> {
     let policy = VerifyPolicy { now: request.received_at, ignore_expiry, ..service.verify_policy() };
     let leaf = chain.leaf();
-    // Only what is proven is written out: a refusal must not take longer for an id that is enrolled.
-    let shown = || Shown {
+    let name = format!("the individual enrollment {}", individual.registration_id);
+    // Found by the certificate and not by the id: the operator must learn which enrollment stands there. It
+    // keeps its certificate from coming in elsewhere, and admits nobody but the device that it names: a pin
+    // needs no further binding, so it would hand over another device's id with whatever key was pinned.
+    let own = individual.registration_id == request.registration_id;
+    match (own, individual.terms.enabled) {
+        (true, true) => {}
+        (true, false) => return Err(Cause::EnrollmentDisabled(name)),
+        (false, false) => return Err(Cause::CertificateBlocked(name)),
+        (false, true) => return Err(Cause::CertificateOfAnother(name)),
+    }
+    let IndividualAttestation::X509 { primary, secondary } = &individual.attestation else {
+        let demands = match individual.attestation {
+            IndividualAttestation::Tpm { .. } => "the keys of a TPM",
+            IndividualAttestation::Password { .. } => "a password",
+            _ => "a symmetric key",
+        };
+        return Err(Cause::OtherMechanism { enrollment: name, demands, shown: "a certificate" });
+    };
+    let pins: Vec<Digest> = std::iter::once(primary).chain(secondary).map(|pin| pin.sha256).collect();
+    x509::verify_pinned(chain, &pins, &policy).map_err(|reason| Cause::Certificate { enrollment: name, reason })?;
+    Ok(Proven {
+        enrollment: EnrollmentRef::Individual(individual.registration_id.clone()),
+        allocation: Arc::new(scope.bind(&individual.terms.allocation)),
+        device_id: individual.device_id.clone(),
+        credential: format!("X.509, pinned certificate {}", leaf.sha256().short()),
+        terms: Arc::new(individual.terms),
+        pinned: true,
+        shown: shown(leaf),
+        claims: claims(leaf),
+    })
+}
+
+fn attest_in_group(
+    service: &Service,
+    request: &Request,
+    scope: &ScopeCatalogue,
+    bound: &BoundGroup,
+    chain: &PresentedChain,
+    ignore_expiry: bool,
+) -> Result<Proven, Cause> {
+    let policy = VerifyPolicy { now: request.received_at, ignore_expiry, ..service.verify_policy() };
+    let (leaf, group) = (chain.leaf(), &bound.group);
+    let name = format!("enrollment group {}", group.id);
+    let grace = service.config.certificates.stale_crl_hours.saturating_mul(3600);
+    // Of a path on which something was taken back, another may be free.
+    let not_taken_back =
+        |path: &VerifiedPath| not_revoked(chain, path, &bound.anchors, scope.revocations(), policy.now, grace);
+    x509::verify_group_if(chain, &bound.anchors, &policy, &not_taken_back)
+        .map_err(|reason| Cause::Certificate { enrollment: name.clone(), reason })?;
+    if !group.terms.enabled {
+        return Err(Cause::EnrollmentDisabled(name));
+    }
+    Ok(Proven {
+        enrollment: EnrollmentRef::Group(group.id.clone()),
+        terms: Arc::clone(&bound.terms),
+        allocation: Arc::clone(&bound.allocation),
+        device_id: None,
+        credential: format!("X.509, issued by {}", leaf.issuer()),
+        pinned: false,
+        shown: shown(leaf),
+        claims: claims(leaf),
+    })
+}
+
+/// Only what is proven is written out: a refusal must not take longer for an id that is enrolled.
+fn shown(leaf: &Leaf) -> Shown {
+    Shown {
         mechanism: Attestation::X509,
         of: Evidential::Certificate {
             sha256: leaf.sha256(),
@@ -80,65 +162,11 @@ fn attest(
             serial: leaf.serial(),
         },
         key_identity: leaf.spki_sha256(),
-    };
-    let claims = || leaf.claims().into_iter().map(|(key, value)| Label { key, value }).collect();
-    match selected {
-        Selected::Individual(individual) => {
-            let name = format!("the individual enrollment {}", individual.registration_id);
-            // Found by the certificate and not by the id: the operator must learn which enrollment stands there. It
-            // keeps its certificate from coming in elsewhere, and admits nobody but the device that it names: a pin
-            // needs no further binding, so it would hand over another device's id with whatever key was pinned.
-            let own = individual.registration_id == request.registration_id;
-            match (own, individual.terms.enabled) {
-                (true, true) => {}
-                (true, false) => return Err(Cause::EnrollmentDisabled(name)),
-                (false, false) => return Err(Cause::CertificateBlocked(name)),
-                (false, true) => return Err(Cause::CertificateOfAnother(name)),
-            }
-            let IndividualAttestation::X509 { primary, secondary } = &individual.attestation else {
-                let demands = match individual.attestation {
-                    IndividualAttestation::Tpm { .. } => "the keys of a TPM",
-                    IndividualAttestation::Password { .. } => "a password",
-                    _ => "a symmetric key",
-                };
-                return Err(Cause::OtherMechanism { enrollment: name, demands, shown: "a certificate" });
-            };
-            let pins: Vec<Digest> = std::iter::once(primary).chain(secondary).map(|pin| pin.sha256).collect();
-            x509::verify_pinned(chain, &pins, &policy)
-                .map_err(|reason| Cause::Certificate { enrollment: name, reason })?;
-            Ok(Proven {
-                enrollment: EnrollmentRef::Individual(individual.registration_id.clone()),
-                allocation: Arc::new(scope.bind(&individual.terms.allocation)),
-                device_id: individual.device_id.clone(),
-                credential: format!("X.509, pinned certificate {}", leaf.sha256().short()),
-                terms: Arc::new(individual.terms),
-                pinned: true,
-                shown: shown(),
-                claims: claims(),
-            })
-        }
-        Selected::Group(bound) => {
-            let group = &bound.group;
-            let name = format!("enrollment group {}", group.id);
-            if !group.terms.enabled {
-                return Err(Cause::EnrollmentDisabled(name));
-            }
-            let grace = service.config.certificates.stale_crl_hours.saturating_mul(3600);
-            x509::verify_group(chain, &bound.anchors, &policy)
-                .and_then(|path| not_revoked(chain, &path, &bound.anchors, scope.revocations(), policy.now, grace))
-                .map_err(|reason| Cause::Certificate { enrollment: name, reason })?;
-            Ok(Proven {
-                enrollment: EnrollmentRef::Group(group.id.clone()),
-                terms: Arc::clone(&bound.terms),
-                allocation: Arc::clone(&bound.allocation),
-                device_id: None,
-                credential: format!("X.509, issued by {}", leaf.issuer()),
-                pinned: false,
-                shown: shown(),
-                claims: claims(),
-            })
-        }
     }
+}
+
+fn claims(leaf: &Leaf) -> Vec<Label> {
+    leaf.claims().into_iter().map(|(key, value)| Label { key, value }).collect()
 }
 
 /// The certificate's CN is the registration id, and there is no second place to take a name from.

@@ -136,3 +136,32 @@ fn an_intermediate_that_expired_after_the_device_did_is_refused_though_expiry_is
         "{got:?}"
     );
 }
+
+/// Only the device's end is waived: what stands above it is judged now, however long ago that end was.
+#[test]
+fn an_intermediate_that_is_younger_than_the_devices_end_serves_where_expiry_is_waived() {
+    let waived = VerifyPolicy { ignore_expiry: true, ..policy() };
+    let root = Made::root("root");
+    let old = root.intermediate_with("line", |params| params.not_after = date_time_ymd(2025, 6, 1));
+    let mut renewed = old.params.clone();
+    (renewed.not_before, renewed.not_after) = (date_time_ymd(2029, 11, 1), date_time_ymd(2040, 1, 1));
+    let renewed = root.issue(renewed, rcgen::KeyPair::from_pem(&old.key.serialize_pem()).unwrap());
+    let device = old.device_with("dev-1", |params| params.not_after = date_time_ymd(2025, 1, 1));
+    for sent in
+        [vec![&device, &renewed.der], vec![&device, &old.der, &renewed.der], vec![&device, &renewed.der, &old.der]]
+    {
+        let got = verify_group(&chain(sent.clone()), &[root.anchor()], &waived);
+        assert!(got.is_ok(), "{got:?}");
+        assert!(verify_group(&chain(sent), &[root.anchor()], &policy()).is_err());
+    }
+}
+
+#[test]
+fn a_device_whose_clock_runs_ahead_is_taken_though_its_authority_ends_before() {
+    let now = OffsetDateTime::from_unix_timestamp(i64::try_from(NOW.as_secs()).unwrap()).unwrap();
+    let root = Made::root("root");
+    let line = root.intermediate_with("line", |params| params.not_after = now + time::Duration::minutes(2));
+    let device = line.device_with("dev-1", |params| params.not_before = now + time::Duration::minutes(4));
+    let got = verify_group(&chain([&device, &line.der]), &[root.anchor()], &policy());
+    assert!(got.is_ok(), "{got:?}");
+}

@@ -1,6 +1,6 @@
 //! Two groups side by side: a chain is verified up to the authorities of one group, never to those of another.
 
-use super::super::{ChainError, verify_group};
+use super::super::{ChainError, VerifiedPath, verify_group, verify_group_if};
 use super::authority::{Made, chain, policy};
 
 #[test]
@@ -83,4 +83,75 @@ fn a_missing_intermediate_is_told_with_the_issuer_that_is_missing() {
     let lower = root.intermediate("lower");
     let got = verify_group(&chain([&lower.device("dev-1")]), &[root.anchor()], &policy());
     assert_eq!(got, Err(ChainError::NoPath { issuer: "CN=lower".to_owned() }));
+}
+
+#[test]
+fn a_good_copy_beside_a_bad_one_serves_in_any_order() {
+    let root = Made::root("root");
+    let good = root.intermediate("line");
+    let mut params = good.params.clone();
+    params.not_after = rcgen::date_time_ymd(2029, 1, 1);
+    let expired = root.issue(params, rcgen::KeyPair::from_pem(&good.key.serialize_pem()).unwrap());
+    let device = good.device("dev-1");
+    for sent in [[&device, &good.der, &expired.der], [&device, &expired.der, &good.der]] {
+        let chain = chain(sent);
+        let path = verify_group(&chain, &[root.anchor()], &policy()).unwrap();
+        assert_eq!(path.intermediates, [good.anchor().sha256()]);
+        // What the caller has against one copy gives way to the other, too; against both, it is told.
+        let refused = ChainError::AuthorityRevoked { authority: "it".to_owned() };
+        let against = |bad| {
+            let refused = refused.clone();
+            move |path: &VerifiedPath| if path.intermediates == bad { Err(refused.clone()) } else { Ok(()) }
+        };
+        let judge = against(vec![good.anchor().sha256()]);
+        assert_eq!(verify_group_if(&chain, &[root.anchor()], &policy(), &judge), Err(refused.clone()));
+        assert!(verify_group_if(&chain, &[root.anchor()], &policy(), &against(Vec::new())).is_ok());
+    }
+}
+
+/// RFC 5280, 7.1: one authority whose name two tools have written in two string types.
+#[test]
+fn a_name_in_another_string_type_or_case_is_the_same_name() {
+    let named = |value: rcgen::DnValue| {
+        let mut name = rcgen::DistinguishedName::new();
+        name.push(rcgen::DnType::CommonName, value);
+        name
+    };
+    let root = Made::root("Factory Root");
+    for issuer in [
+        rcgen::DnValue::PrintableString("Factory Root".try_into().unwrap()),
+        rcgen::DnValue::Utf8String("factory  ROOT ".to_owned()),
+    ] {
+        let mut params = root.params.clone();
+        params.distinguished_name = named(issuer);
+        let key = rcgen::KeyPair::from_pem(&root.key.serialize_pem()).unwrap();
+        let other_hand = Made { der: root.der.clone(), params, key };
+        let shown = chain([&other_hand.device("dev-1")]);
+        let got = verify_group(&shown, &[root.anchor()], &policy());
+        assert!(got.is_ok(), "{got:?}");
+        let mut index = super::super::AnchorIndex::default();
+        index.insert(&root.anchor(), "group");
+        assert_eq!(index.nearest(&shown), [&"group"]);
+    }
+}
+
+/// RFC 8446, 4.4.2: four between, the authority's own, and three that belong to nothing.
+#[test]
+fn what_is_sent_too_much_stands_in_nobodys_way() {
+    let root = Made::root("root");
+    let mut line = vec![root.intermediate("line 1")];
+    for at in 2..=5 {
+        let next = line.last().unwrap().intermediate(&format!("line {at}"));
+        line.push(next);
+    }
+    let strangers: Vec<_> = (0..3).map(|_| Made::root("stranger")).collect();
+    let verdict = |length: usize| {
+        let device = line[length - 1].device("dev-1");
+        let between = line[..length].iter().map(|one| &one.der);
+        let spare = strangers[..5 - length.min(5)].iter().map(|one| &one.der);
+        let sent: Vec<_> = std::iter::once(&device).chain(spare).chain([&root.der]).chain(between).collect();
+        verify_group(&chain(sent), &[root.anchor()], &policy())
+    };
+    assert!(verdict(2).is_ok() && verdict(4).is_ok());
+    assert_eq!(verdict(5), Err(ChainError::PathTooLong { found: 5, max: 4 }));
 }

@@ -24,7 +24,7 @@ fn a_lower_intermediate_wins_over_a_higher_one_and_over_the_root() {
         (vec![(&root, "root")], Some("root")),
         (vec![], None),
     ] {
-        assert_eq!(index(&owners).nearest(&chain(sent)).copied(), expected);
+        assert_eq!(index(&owners).nearest(&chain(sent)).first().copied().copied(), expected);
     }
 }
 
@@ -35,7 +35,7 @@ fn the_order_on_the_wire_does_not_matter() {
     let lower = upper.intermediate("lower");
     let device = lower.device("dev-1");
     let index = index(&[(&root, "root"), (&upper, "upper"), (&lower, "lower")]);
-    assert_eq!(index.nearest(&chain([&device, &root.der, &upper.der, &lower.der])), Some(&"lower"));
+    assert_eq!(index.nearest(&chain([&device, &root.der, &upper.der, &lower.der])), [&"lower"]);
 }
 
 #[test]
@@ -43,8 +43,8 @@ fn the_last_link_need_not_be_sent_when_an_authority_here_signed_it() {
     let root = Made::root("root");
     let lower = root.intermediate("lower");
     let device = lower.device("dev-1");
-    assert_eq!(index(&[(&root, "root")]).nearest(&chain([&device, &lower.der])), Some(&"root"));
-    assert_eq!(index(&[(&lower, "lower")]).nearest(&chain([&device])), Some(&"lower"));
+    assert_eq!(index(&[(&root, "root")]).nearest(&chain([&device, &lower.der])), [&"root"]);
+    assert_eq!(index(&[(&lower, "lower")]).nearest(&chain([&device])), [&"lower"]);
 }
 
 #[test]
@@ -53,8 +53,8 @@ fn a_missing_link_below_the_authority_hides_it() {
     let lower = root.intermediate("lower");
     let device = lower.device("dev-1");
     let index = index(&[(&root, "root")]);
-    assert_eq!(index.nearest(&chain([&device])), None);
-    assert_eq!(index.nearest(&chain([&device, &root.der])), None, "the root alone is linked to nothing");
+    assert_eq!(index.nearest(&chain([&device])), Vec::<&&str>::new());
+    assert_eq!(index.nearest(&chain([&device, &root.der])), Vec::<&&str>::new(), "the root alone is linked to nothing");
 }
 
 #[test]
@@ -63,15 +63,15 @@ fn certificates_of_others_sent_along_do_not_steer_the_choice() {
     let (own, namesake) = (root.intermediate("line"), other_root.intermediate("line"));
     let index = index(&[(&root, "root"), (&namesake, "namesake"), (&other_root, "other")]);
     let device = own.device("dev-1");
-    assert_eq!(index.nearest(&chain([&device, &namesake.der, &own.der])), Some(&"root"));
+    assert_eq!(index.nearest(&chain([&device, &namesake.der, &own.der])), [&"root"]);
     // Even without key identifiers the signature tells the two apart.
     let device = own.device_with("dev-1", |params| params.use_authority_key_identifier_extension = false);
-    assert_eq!(index.nearest(&chain([&device, &namesake.der, &own.der])), Some(&"root"));
-    assert_eq!(index.nearest(&chain([&device, &namesake.der])), None);
+    assert_eq!(index.nearest(&chain([&device, &namesake.der, &own.der])), [&"root"]);
+    assert_eq!(index.nearest(&chain([&device, &namesake.der])), Vec::<&&str>::new());
 }
 
 #[test]
-fn of_two_certificates_of_one_authority_the_one_that_was_sent_is_meant() {
+fn of_two_certificates_of_one_authority_both_owners_are_told_whatever_was_sent() {
     let first = Made::root("root");
     let renewed = first.params.clone();
     let mut renewed = renewed;
@@ -80,15 +80,27 @@ fn of_two_certificates_of_one_authority_the_one_that_was_sent_is_meant() {
     let renewed = Made { der: renewed.self_signed(&key).unwrap().der().clone(), params: renewed, key };
     let index = index(&[(&first, "first"), (&renewed, "renewed")]);
     let device = first.device("dev-1");
-    assert_eq!(index.nearest(&chain([&device])), Some(&"first"));
-    assert_eq!(index.nearest(&chain([&device, &renewed.der])), Some(&"renewed"));
+    assert_eq!(index.nearest(&chain([&device])), [&"first", &"renewed"]);
+    assert_eq!(index.nearest(&chain([&device, &renewed.der])), [&"first", &"renewed"]);
+}
+
+#[test]
+fn of_a_cross_signed_intermediate_both_owners_are_told_in_any_order() {
+    let (first, second) = (Made::root("first"), Made::root("second"));
+    let shared = first.intermediate("shared");
+    let crossed = second.issue(shared.params.clone(), rcgen::KeyPair::from_pem(&shared.key.serialize_pem()).unwrap());
+    let index = index(&[(&first, "first"), (&second, "second")]);
+    let device = shared.device("dev-1");
+    assert_eq!(index.nearest(&chain([&device, &shared.der, &crossed.der])), [&"first", &"second"]);
+    assert_eq!(index.nearest(&chain([&device, &crossed.der, &shared.der])), [&"first", &"second"]);
+    assert_eq!(index.nearest(&chain([&device, &crossed.der])), [&"second"]);
 }
 
 #[test]
 fn a_certificate_keeps_its_first_owner() {
     let root = Made::root("root");
     let index = index(&[(&root, "first"), (&root, "second")]);
-    assert_eq!(index.nearest(&chain([&root.device("dev-1")])), Some(&"first"));
+    assert_eq!(index.nearest(&chain([&root.device("dev-1")])), [&"first"]);
 }
 
 #[test]
@@ -98,6 +110,5 @@ fn certificates_that_issue_one_another_in_a_circle_come_to_an_end() {
     let first_by_second = second.issue(first.params.clone(), key(&first));
     let second_by_first = first.issue(second.params.clone(), key(&second));
     let sent = [&first.device("dev-1"), &first_by_second.der, &second_by_first.der];
-    let none: Option<&&str> = None;
-    assert_eq!(index(&[]).nearest(&PresentedChain::parse(&sent.map(Clone::clone)).unwrap()), none);
+    assert_eq!(index(&[]).nearest(&PresentedChain::parse(&sent.map(Clone::clone)).unwrap()), Vec::<&&str>::new());
 }

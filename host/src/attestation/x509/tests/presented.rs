@@ -4,8 +4,10 @@ use proptest::prelude::*;
 use rcgen::{CustomExtension, DnType};
 use rustls_pki_types::CertificateDer;
 
-use super::super::{ChainError, Flaw, MAX_CHAIN_BYTES, PresentedChain, Which};
-use super::authority::{Made, chain, self_signed};
+use super::super::object_id::tests::WRITTEN;
+use super::super::pem::certificate_from;
+use super::super::{ChainError, Flaw, MAX_CHAIN_BYTES, PresentedChain, Which, provable_key, verify_group};
+use super::authority::{Made, chain, policy, self_signed};
 use crate::names::Digest;
 
 #[test]
@@ -14,14 +16,64 @@ fn nothing_presented_is_refused() {
 }
 
 #[test]
-fn a_fifth_certificate_above_the_devices_is_refused_and_a_duplicate_is_not_counted() {
+fn what_belongs_to_nothing_is_dropped_and_more_than_eight_are_refused() {
     let root = Made::root("root");
-    let others: Vec<_> = (0..5).map(|n| root.intermediate(&format!("line {n}")).der).collect();
-    let device = root.device("dev-1");
-    let four = [&device, &others[0], &others[1], &device, &others[2], &others[0], &others[3]];
-    assert_eq!(chain(four).intermediates(), 4);
-    let five: Vec<_> = std::iter::once(&device).chain(&others).cloned().collect();
-    assert_eq!(PresentedChain::parse(&five).unwrap_err(), ChainError::TooManyIntermediates { sent: 5, max: 4 });
+    let line = root.intermediate("line");
+    let others: Vec<_> = (0..9).map(|n| root.intermediate(&format!("line {n}")).der).collect();
+    let device = line.device("dev-1");
+    let mut sent = vec![&device, &others[0], &others[1], &device, &line.der, &others[0], &root.der];
+    assert_eq!(chain(sent.clone()).intermediates(), 2, "the line and the root");
+    sent.extend(&others[2..6]);
+    assert_eq!(chain(sent).intermediates(), 2, "eight, duplicates not counted");
+    let nine: Vec<_> = std::iter::once(&device).chain(&others).cloned().collect();
+    assert_eq!(PresentedChain::parse(&nine).unwrap_err(), ChainError::TooManyCertificates { sent: 9, max: 8 });
+}
+
+/// The handshake asks for no proof of a key that is not accepted, so there must be no credential of one.
+#[test]
+fn there_is_no_chain_of_a_key_that_the_handshake_does_not_prove() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/mtls-matrix");
+    let mut weak = Vec::new();
+    for file in std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()) {
+        let Ok(der) = certificate_from(std::fs::read(&file).unwrap()) else { continue };
+        let proven = provable_key(&der).is_some();
+        let read = PresentedChain::parse(&[der.clone().into()]);
+        assert!(proven || matches!(read, Err(ChainError::Flawed { flaw: Flaw::Key(_), .. })), "{file:?}: {read:?}");
+        if !proven {
+            weak.push(file.file_stem().unwrap().to_str().unwrap().to_owned());
+        }
+    }
+    weak.sort();
+    assert_eq!(weak, ["leaf_psecp256k1", "leaf_rsa1024"]);
+    assert_eq!(provable_key(b"no certificate"), None);
+}
+
+/// The digits of an object identifier cost the square of its length: the work is counted, not the time.
+#[test]
+fn long_types_and_many_parts_are_refused_before_they_are_written_out() {
+    let long: Vec<u64> = [2, 5].into_iter().chain((0..7_000).map(|_| 1)).collect();
+    let named = |params: &mut rcgen::CertificateParams, kind: &[u64]| {
+        params.distinguished_name.push(DnType::CustomDnType(kind.to_vec()), "x");
+    };
+    let written = || WRITTEN.with(|written| written.replace(0));
+    let flaw = |der: CertificateDer<'static>| match PresentedChain::parse(&[der]).unwrap_err() {
+        ChainError::Flawed { flaw: Flaw::Malformed(text), .. } => text,
+        other => panic!("{other:?}"),
+    };
+    written();
+    let text = flaw(self_signed("dev-1", |params| named(params, &long)));
+    assert_eq!((text.as_str(), written()), ("one of its names has a type of more than 48 octets", 0));
+    let many = self_signed("dev-1", |params| (0..80).for_each(|at| named(params, &[2, 5, 4, 300 + at])));
+    assert_eq!((flaw(many).as_str(), written()), ("one of its names has more than 64 parts", 0));
+    let extensions = self_signed("dev-1", |params| {
+        params.custom_extensions =
+            (0..80).map(|at| CustomExtension::from_oid_content(&[1, 2, at], vec![5, 0])).collect();
+    });
+    assert_eq!((flaw(extensions).as_str(), written()), ("it has more than 64 extensions", 0));
+    let long_extension = CustomExtension::from_oid_content(&long, vec![5, 0]);
+    let device = self_signed("dev-1", |params| params.custom_extensions = vec![long_extension.clone()]);
+    assert!(PresentedChain::parse(&[device]).is_ok());
+    assert!(written() < 100, "only the algorithm of the signature");
 }
 
 #[test]
@@ -51,8 +103,10 @@ fn bytes_after_the_certificate_and_bytes_that_are_none_are_refused() {
     for bytes in [longer, b"certificate".to_vec(), Vec::new()] {
         let got = PresentedChain::parse(&[bytes.clone().into()]).unwrap_err();
         assert!(matches!(got, ChainError::Flawed { which: Which::Leaf, flaw: Flaw::Malformed(_) }), "{got:?}");
-        let above = PresentedChain::parse(&[device.clone(), bytes.into()]).unwrap_err();
-        assert!(matches!(above, ChainError::Flawed { which: Which::Intermediate(_), .. }), "{above:?}");
+        // Sent along, it stands in nobody's way, and is told where it may be what is missing.
+        let above = PresentedChain::parse(&[device.clone(), bytes.into()]).unwrap();
+        let got = verify_group(&above, &[Made::root("root").anchor()], &policy()).unwrap_err();
+        assert!(matches!(got, ChainError::Flawed { which: Which::Intermediate(_), .. }), "{got:?}");
     }
 }
 

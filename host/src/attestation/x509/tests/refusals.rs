@@ -45,8 +45,10 @@ fn for_servers(params: &mut CertificateParams) {
 
 #[test]
 fn a_devices_certificate_with_a_flaw_is_refused_for_that_flaw() {
-    let cases: [(Change, Flaw); 9] = [
+    let cases: [(Change, Flaw); 11] = [
         (unknown_critical, unknown()),
+        (|params| params.key_usages = vec![KeyUsagePurpose::KeyEncipherment], Flaw::MayNotSignHandshakes),
+        (|params| params.key_usages = vec![KeyUsagePurpose::ContentCommitment], Flaw::MayNotSignHandshakes),
         (serial_zero, Flaw::Serial),
         (serial_long, Flaw::Serial),
         (for_servers, Flaw::NotForClients),
@@ -165,7 +167,7 @@ fn an_issuer_of_the_right_name_with_another_key_is_told_as_a_wrong_signature() {
     let (root, namesake) = (Made::root("root"), Made::root("root"));
     let device = root.device_with("dev-1", |params| params.use_authority_key_identifier_extension = false);
     let got = verify_group(&chain([&device]), &[namesake.anchor()], &policy());
-    assert_eq!(got, Err(ChainError::BadSignature { issuer: "CN=root".to_owned() }));
+    assert_eq!(got, Err(ChainError::BadSignature { which: Which::Leaf, issuer: "CN=root".to_owned() }));
 }
 
 #[test]
@@ -219,7 +221,15 @@ fn path_length_constraints_of_root_and_intermediate_hold() {
     let upper = root.intermediate_with("upper", |params| params.is_ca = constrained(0));
     let lower = upper.intermediate("lower");
     let got = verify_group(&chain([&lower.device("dev-1"), &lower.der, &upper.der]), &[root.anchor()], &policy());
-    assert_eq!(got, Err(ChainError::PathLength));
+    let which = Which::Intermediate("CN=upper".to_owned());
+    assert_eq!(got, Err(ChainError::Flawed { which, flaw: Flaw::PathLength { max: 0, found: 1 } }));
+
+    // What an authority issued to itself, as for a new key, is not counted.
+    let root = Made::root("root");
+    let upper = root.intermediate_with("upper", |params| params.is_ca = constrained(0));
+    let rolled = upper.intermediate("upper");
+    let sent = chain([&rolled.device("dev-1"), &rolled.der, &upper.der]);
+    assert!(verify_group(&sent, &[root.anchor()], &policy()).is_ok());
 }
 
 #[test]
@@ -230,12 +240,65 @@ fn name_constraints_of_an_authority_hold() {
             excluded_subtrees: Vec::new(),
         });
     });
-    for (name, expected) in [("dev-1.example.com", None), ("dev-1.example.org", Some(ChainError::NameConstraints))] {
+    let refused = ChainError::NameConstraints {
+        issuer: "CN=root".to_owned(),
+        which: Which::Leaf,
+        name: "\"dev-1.example.org\"".to_owned(),
+    };
+    for (name, expected) in [("dev-1.example.com", None), ("dev-1.example.org", Some(refused))] {
         let device = root.device_with("dev-1", |params| {
             params.subject_alt_names = vec![SanType::DnsName(name.try_into().unwrap())];
         });
         assert_eq!(verify_group(&chain([&device]), &[root.anchor()], &policy()).err(), expected);
     }
+}
+
+/// RFC 5280, 4.2.1.10: directory names too, permitted and excluded.
+#[test]
+fn directory_names_are_held_to_the_constraints_of_an_authority() {
+    let of = |organisation: &str| {
+        let mut name = DistinguishedName::new();
+        name.push(rcgen::DnType::OrganizationName, organisation);
+        name
+    };
+    let constrained = |permitted: &[&str], excluded: &[&str]| {
+        let trees = |names: &[&str]| names.iter().map(|name| GeneralSubtree::DirectoryName(of(name))).collect();
+        let constraints = NameConstraints { permitted_subtrees: trees(permitted), excluded_subtrees: trees(excluded) };
+        Made::root_with("root", |params| params.name_constraints = Some(constraints))
+    };
+    let (acme, not_evil) = (constrained(&["Acme"], &[]), constrained(&[], &["Evil"]));
+    for (root, organisation, taken) in [
+        (&acme, "Acme", true),
+        (&acme, "ACME", true),
+        (&acme, "Acme Ltd", false),
+        (&not_evil, "Acme", true),
+        (&not_evil, "Evil", false),
+        (&not_evil, " evil ", false),
+    ] {
+        let device = root.device_with("dev-1", |params| {
+            params.distinguished_name = of(organisation);
+            params.distinguished_name.push(rcgen::DnType::CommonName, "dev-1");
+        });
+        let got = verify_group(&chain([&device]), &[root.anchor()], &policy());
+        assert_eq!(got.is_ok(), taken, "{organisation}: {got:?}");
+        if !taken {
+            let text = got.unwrap_err().to_string();
+            assert!(text.contains("may not issue for its subject, which the device's certificate names"), "{text}");
+        }
+    }
+    // A name of no organisation is none of the permitted.
+    assert!(verify_group(&chain([&acme.device("dev-1")]), &[acme.anchor()], &policy()).is_err());
+}
+
+#[test]
+fn more_ways_than_are_tried_end_in_a_refusal() {
+    let key = || rcgen::KeyPair::generate().unwrap();
+    let ring: Vec<_> = (0..8).map(|_| Made::root("same")).collect();
+    let signed: Vec<_> = ring.iter().map(|one| ring[0].issue(one.params.clone(), key()).der).collect();
+    let device = ring[0].device_with("dev-1", |params| params.use_authority_key_identifier_extension = false);
+    let sent = chain(std::iter::once(&device).chain(&signed));
+    let anchors: Vec<_> = (0..6).map(|_| Made::root("same").anchor()).collect();
+    assert!(verify_group(&sent, &anchors, &policy()).is_err());
 }
 
 #[test]
@@ -265,6 +328,9 @@ fn a_pinned_certificate_may_be_an_authoritys_or_for_servers_but_must_be_understo
         verify_pinned(&shown, &[shown.leaf().sha256()], &policy()).map(|_| ())
     };
     assert_eq!(verdict(for_servers), Ok(()));
+    assert_eq!(verdict(|params| params.key_usages.clear()), Ok(()));
+    let unable = verdict(|params| params.key_usages = vec![KeyUsagePurpose::KeyAgreement]);
+    assert_eq!(unable, Err(ChainError::Flawed { which: Which::Leaf, flaw: Flaw::MayNotSignHandshakes }));
     assert_eq!(verdict(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)), Ok(()));
     assert_eq!(verdict(unknown_critical), Err(ChainError::Flawed { which: Which::Leaf, flaw: unknown() }));
 }

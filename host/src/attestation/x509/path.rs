@@ -1,0 +1,218 @@
+//! Path validation (RFC 5280, section 6) over the few certificates that a device sent.
+//!
+//! Paths are followed by names from the device's certificate upwards. One that reaches an anchor is judged from the cheap to
+//! the costly: each certificate by itself, lengths, key identifiers, name constraints, then the signatures, then whatever
+//! else the caller knows against it. One that is refused gives way to the next, in whatever order the certificates
+//! came; of the refusals the one that came closest is told. The work is bounded by steps and by signatures, and
+//! no signature is checked twice.
+//!
+//! It stands here and not with rustls-webpki because that one compares names byte for byte, refuses whatever stands under
+//! constraints of directory or mail names, knows one moment for all certificates, and cannot say which of them it
+//! refused. Its strict reader is still asked about every certificate on a path, and its algorithms check the signatures.
+
+use std::collections::HashMap;
+
+use super::anchor::Anchor;
+use super::certificate::Certificate;
+use super::chain::PresentedChain;
+use super::constraints::Violation;
+use super::error::{ChainError, Flaw, Which};
+use super::signature::signed_by;
+use super::strict::{self, Usage};
+use super::verify::{VerifiedPath, VerifyPolicy};
+
+/// Finds a path from the device's certificate, which has been judged by itself, to one of the anchors.
+pub(super) fn find(
+    usage: Usage,
+    chain: &PresentedChain,
+    anchors: &[Anchor],
+    policy: &VerifyPolicy,
+    is_good: &dyn Fn(&VerifiedPath) -> Result<(), ChainError>,
+) -> Result<VerifiedPath, ChainError> {
+    let mut search =
+        Search { usage, chain, anchors, policy, is_good, steps: 0, signatures: HashMap::new(), refused: None };
+    match search.climb(&mut vec![&chain.leaf().certificate]) {
+        Some(path) => Ok(path),
+        None if search.steps > MAX_STEPS => Err(ChainError::TooManyPaths),
+        None => Err(search.refused.take().map_or_else(|| search.unreached(), |(_, error)| error)),
+    }
+}
+
+struct Search<'a> {
+    usage: Usage,
+    chain: &'a PresentedChain,
+    anchors: &'a [Anchor],
+    policy: &'a VerifyPolicy,
+    is_good: &'a dyn Fn(&VerifiedPath) -> Result<(), ChainError>,
+    steps: usize,
+    /// By the places of the two certificates in memory, which stay where they are.
+    signatures: HashMap<(*const Certificate, *const Certificate), bool>,
+    /// The refusal that came closest, the first of several.
+    refused: Option<(Stage, ChainError)>,
+}
+
+/// How close a path came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    /// The names lead there, the keys do not.
+    Key,
+    /// A certificate, or how they stand together, is refused.
+    Rules,
+    /// Only the caller has refused it.
+    Caller,
+}
+
+impl<'a> Search<'a> {
+    /// Goes on from a path that has not reached an anchor.
+    fn climb(&mut self, path: &mut Vec<&'a Certificate>) -> Option<VerifiedPath> {
+        let below = *path.last()?;
+        for anchor in self.anchors.iter().filter(|anchor| anchor.certificate().subject == below.issuer) {
+            self.steps += 1;
+            if self.steps > MAX_STEPS {
+                return None;
+            }
+            match self.judge(path, anchor) {
+                Ok(verified) => return Some(verified),
+                Err((stage, _)) if self.refused.as_ref().is_some_and(|(before, _)| *before >= stage) => {}
+                Err(refusal) => self.refused = Some(refusal),
+            }
+        }
+        for issuer in self.chain.above().iter().filter(|issuer| issuer.subject == below.issuer) {
+            // Nobody issues through themselves, and what is an anchor needs nobody above it.
+            let again = path.iter().any(|one| one.subject == issuer.subject && one.key == issuer.key);
+            if again || self.anchors.iter().any(|anchor| anchor.sha256() == issuer.sha256) {
+                continue;
+            }
+            self.steps += 1;
+            if self.steps > MAX_STEPS {
+                return None;
+            }
+            path.push(issuer);
+            let verified = self.climb(path);
+            path.pop();
+            if verified.is_some() {
+                return verified;
+            }
+        }
+        None
+    }
+
+    fn judge(&mut self, path: &[&'a Certificate], anchor: &'a Anchor) -> Result<VerifiedPath, (Stage, ChainError)> {
+        let rules = |error| (Stage::Rules, error);
+        let (leaf, between) = path.split_first().ok_or((Stage::Key, ChainError::Empty))?;
+        let top = anchor.certificate();
+        self.judge_links(path, top).map_err(|error| (Stage::Key, error))?;
+        for certificate in between {
+            judge_intermediate(self.usage, certificate, self.policy).map_err(rules)?;
+        }
+        let of_anchor = |flaw| ChainError::flawed(Which::Anchor(top.subject_text.clone()), flaw);
+        strict::dates(top, self.policy, false).map_err(of_anchor).map_err(rules)?;
+        self.judge_lengths(between, top).map_err(rules)?;
+        judge_names(leaf, between, top).map_err(rules)?;
+        self.judge_signatures(path, top).map_err(|error| match error {
+            ChainError::TooManyPaths => rules(error),
+            error => (Stage::Key, error),
+        })?;
+        let verified = VerifiedPath {
+            anchor: Some(anchor.sha256()),
+            intermediates: between.iter().map(|certificate| certificate.sha256).collect(),
+        };
+        (self.is_good)(&verified).map_err(|error| (Stage::Caller, error))?;
+        Ok(verified)
+    }
+
+    /// The key identifiers of each link.
+    fn judge_links(&self, path: &[&Certificate], top: &Certificate) -> Result<(), ChainError> {
+        let issuers = path.iter().copied().skip(1).chain([top]);
+        for (at, (child, issuer)) in path.iter().zip(issuers).enumerate() {
+            if !child.key_identifiers_agree(issuer) {
+                return Err(ChainError::flawed(which(at, child), Flaw::KeyIdentifier));
+            }
+        }
+        Ok(())
+    }
+
+    /// RFC 5280, 4.2.1.9: certificates that an authority issued to itself are not counted.
+    fn judge_lengths(&self, between: &[&Certificate], top: &Certificate) -> Result<(), ChainError> {
+        let mut found = 0;
+        for (at, certificate) in between.iter().chain([&top]).enumerate() {
+            if let Some(max) = certificate.extensions.path_length
+                && usize::try_from(max).is_ok_and(|max| found > max)
+            {
+                let text = certificate.subject_text.clone();
+                let which = if at < between.len() { Which::Intermediate(text) } else { Which::Anchor(text) };
+                return Err(ChainError::flawed(which, Flaw::PathLength { max, found }));
+            }
+            found += usize::from(at < between.len() && !certificate.is_self_issued());
+        }
+        let max = self.policy.max_intermediates;
+        if found > max {
+            return Err(ChainError::PathTooLong { found, max });
+        }
+        Ok(())
+    }
+
+    /// From the anchor downwards: what its own key has not signed is not worth another look.
+    fn judge_signatures(&mut self, path: &[&'a Certificate], top: &'a Certificate) -> Result<(), ChainError> {
+        let issuers = path.iter().copied().skip(1).chain([top]);
+        let links: Vec<_> = path.iter().copied().zip(issuers).enumerate().collect();
+        for (at, (child, issuer)) in links.into_iter().rev() {
+            if self.signatures.len() >= MAX_SIGNATURES {
+                return Err(ChainError::TooManyPaths);
+            }
+            let link = (std::ptr::from_ref(child), std::ptr::from_ref(issuer));
+            if !*self.signatures.entry(link).or_insert_with(|| signed_by(child, &issuer.key)) {
+                let issuer = child.issuer_text.clone();
+                return Err(ChainError::BadSignature { which: which(at, child), issuer });
+            }
+        }
+        Ok(())
+    }
+
+    /// Why nothing led to an anchor: the first flaw of a certificate that the names lead over, or that one is missing.
+    fn unreached(&self) -> ChainError {
+        let levels = self.chain.levels(|issuer, child| child.issuer == issuer.subject).skip(1).flatten();
+        let mut flaws = levels.filter_map(|one| judge_intermediate(self.usage, one, self.policy).err());
+        let unread = || self.chain.unread().cloned();
+        let missing = || ChainError::NoPath { issuer: self.chain.leaf().issuer().to_owned() };
+        flaws.next().or_else(unread).unwrap_or_else(missing)
+    }
+}
+
+fn judge_intermediate(usage: Usage, certificate: &Certificate, policy: &VerifyPolicy) -> Result<(), ChainError> {
+    strict::intermediate(certificate, usage)
+        .and_then(|()| strict::dates(certificate, policy, false))
+        .map_err(|flaw| ChainError::flawed(Which::Intermediate(certificate.subject_text.clone()), flaw))
+}
+
+/// RFC 5280, 4.2.1.10: constraints hold for all below, self-issued ones between excepted.
+fn judge_names(leaf: &Certificate, between: &[&Certificate], top: &Certificate) -> Result<(), ChainError> {
+    for (at, issuer) in between.iter().copied().chain([top]).enumerate() {
+        let Some((constraints, _)) = &issuer.extensions.name_constraints else { continue };
+        let below = between.iter().take(at).copied().filter(|one| !one.is_self_issued());
+        for (place, child) in std::iter::once(leaf).chain(below).enumerate() {
+            let issuer = || issuer.subject_text.clone();
+            constraints.allow(&child.names).map_err(|violation| match violation {
+                Violation::Name(name) => {
+                    ChainError::NameConstraints { issuer: issuer(), which: which(place, child), name }
+                }
+                Violation::TooMany => ChainError::TooManyNames { issuer: issuer(), which: which(place, child) },
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// A certificate by its place on a path.
+fn which(at: usize, certificate: &Certificate) -> Which {
+    match at {
+        0 => Which::Leaf,
+        _ => Which::Intermediate(certificate.subject_text.clone()),
+    }
+}
+
+/// A path of four intermediates takes five, and each copy beside it a few more.
+const MAX_STEPS: usize = 60;
+
+/// Signatures that one search checks.
+const MAX_SIGNATURES: usize = 24;
