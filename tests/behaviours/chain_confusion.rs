@@ -75,6 +75,51 @@ async fn of_two_tenants_and_four_groups_one_takes_a_device_or_none_does() {
     assert_eq!(cells, 24);
 }
 
+/// In what order a device sends its certificates chooses nothing for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_cross_signed_line_the_good_path_counts_and_of_two_the_first_group() {
+    let world = World::new().await;
+    let now = Ambient::system().now();
+    let (first, second) = (Authority::root("First", now, 30).unwrap(), Authority::root("Second", now, 30).unwrap());
+    let scope = world.scope.to_string();
+    for (name, authority) in [("a-first", &first), ("b-second", &second)] {
+        prove(&world, &scope, name, authority).await;
+        put(&world, &format!("scopes/{scope}/enrollment-groups/{name}"), &group(name)).await;
+    }
+    let line = first.intermediate("Line", now, 30).unwrap();
+    let key = KeyPair::from_pem(&line.key_pem()).unwrap();
+    let by = |authority: &Authority, ended: bool| {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, "Line");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        if ended {
+            params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        }
+        authority.sign(params, &key).unwrap()
+    };
+    let mut cells = 0;
+    for (what, from_first, from_second, expected) in [
+        ("the first ended", by(&first, true), by(&second, false), Some("b-second")),
+        ("the second ended", by(&first, false), by(&second, true), Some("a-first")),
+        ("both good", by(&first, false), by(&second, false), Some("a-first")),
+        ("both ended", by(&first, true), by(&second, true), None),
+    ] {
+        for above in [[&from_first, &from_second], [&from_second, &from_first]] {
+            let id = format!("pump-{cells}");
+            let Identity { mut chain, key } = line.device(&id, now, 30).unwrap().identity();
+            chain.truncate(1);
+            chain.extend(above.into_iter().map(|der| CertificateDer::from(der.clone())));
+            record(&world, &scope, &id).await;
+            let answer = world.shown(&id, Some(Identity { chain, key })).register().await;
+            assert_eq!(group_of(&answer).as_deref(), expected, "{what}: {answer:?}");
+            cells += 1;
+        }
+    }
+    assert_eq!(cells, 8);
+}
+
 fn group_of(answer: &Answer) -> Option<String> {
     if answer.status == 401 {
         return None;
