@@ -6,6 +6,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::oid_registry as oid;
 
 use super::certificate::{Certificate, moment};
+use super::chain::MAX_CHAIN_BYTES;
 use super::error::{ChainError, Flaw, Which};
 use super::key;
 use super::name::{self, CommonNameError};
@@ -112,14 +113,14 @@ impl Leaf {
 /// The key of a device's certificate, as SubjectPublicKeyInfo in DER, where it is one that is accepted here. There is
 /// no [`PresentedChain`](super::PresentedChain) of any other: both ask the same reader and the same rule.
 pub fn provable_key(der: &[u8]) -> Option<Vec<u8>> {
-    let (_, parsed) = X509Certificate::from_der(der).ok()?;
+    let (_, parsed) = small(der)?;
     let key = parsed.public_key();
     key::check(key).ok().map(|()| key.raw.to_vec())
 }
 
 /// What a log says of a certificate that was shown, before anything of it is proven: cut, so that nobody fills the log.
 pub fn for_the_log(der: &[u8]) -> String {
-    let cn = X509Certificate::from_der(der).ok().and_then(|(_, parsed)| {
+    let cn = small(der).and_then(|(_, parsed)| {
         let cn = parsed.subject().iter_common_name().next()?;
         name::any_text(cn.attr_value()).map(|text| text.chars().take(MAX_LOGGED).collect::<String>())
     });
@@ -128,6 +129,14 @@ pub fn for_the_log(der: &[u8]) -> String {
         Some(cn) => format!("CN {cn:?}, SHA-256 {sha256}"),
         None => format!("SHA-256 {sha256}, without a CN"),
     }
+}
+
+/// A certificate that is not too large to be read.
+fn small(der: &[u8]) -> Option<(&[u8], X509Certificate<'_>)> {
+    if der.len() > MAX_CHAIN_BYTES {
+        return None;
+    }
+    X509Certificate::from_der(der).ok()
 }
 
 /// As long as a registration id may be.

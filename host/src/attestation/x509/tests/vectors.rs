@@ -7,10 +7,13 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::super::armour;
 use super::super::pem::certificate_from;
 use super::super::strict::Usage;
 use super::super::verify::verify_for;
-use super::super::{Anchor, ChainError, PresentedChain, VerifyPolicy, verify_group, verify_pinned};
+use super::super::{
+    Anchor, ChainError, Crl, PresentedChain, VerifiedPath, VerifyPolicy, Which, verify_group, verify_pinned,
+};
 use super::authority::Made;
 use crate::clock::Timestamp;
 
@@ -118,11 +121,13 @@ struct Case {
     peer_certificate: String,
     validation_time: Option<String>,
     extended_key_usage: Vec<String>,
+    #[serde(default)]
+    crls: Vec<String>,
     expected_result: String,
 }
 
 impl Case {
-    /// Our verdict. An authority that could not be uploaded is not there.
+    /// Our verdict. An authority or a list that could not be uploaded is not there.
     fn verdict(&self) -> Result<(), String> {
         let der = |pem: &String| certificate_from(pem).map_err(|error| error.to_string());
         let mut refused = Vec::new();
@@ -146,8 +151,23 @@ impl Case {
             Timestamp::from_millis(u64::try_from(moment).unwrap() * 1000)
         });
         let policy = VerifyPolicy { clock_skew: Duration::ZERO, ..VerifyPolicy::at(now) };
-        let verdict = verify_for(usage, &chain, &anchors, &policy, &|_| Ok(()));
+        let verdict = verify_for(usage, &chain, &anchors, &policy, &|path| self.not_on_a_list(&chain, &anchors, path));
         verdict.map(|_| ()).map_err(|error| format!("{error} {refused:?}"))
+    }
+}
+
+impl Case {
+    /// What an authority has issued is looked for in its lists.
+    fn not_on_a_list(&self, chain: &PresentedChain, anchors: &[Anchor], path: &VerifiedPath) -> Result<(), ChainError> {
+        let issuer = anchors.iter().find(|anchor| Some(anchor.sha256()) == path.anchor).unwrap();
+        let lists = self.crls.iter().map(|pem| armour::objects(pem.as_bytes()).unwrap()[0].content().unwrap());
+        let topmost = path.intermediates.last().map_or(&chain.leaf().certificate, |digest| {
+            chain.above().iter().find(|one| one.sha256 == *digest).unwrap()
+        });
+        if lists.filter_map(|der| Crl::parse(&der, issuer).ok()).any(|list| list.names(&topmost.serial)) {
+            return Err(ChainError::Revoked { which: Which::Leaf, issuer: issuer.subject().to_owned() });
+        }
+        Ok(())
     }
 }
 
