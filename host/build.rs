@@ -19,7 +19,7 @@ fn vendored() -> Result<(), Box<dyn Error>> {
     let here = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").ok_or("cargo does not say where the package is")?);
     let root = here.parent().ok_or("the package is not in the workspace")?;
     let mut text = String::from("/// Files by their path in the workspace.\nconst VENDORED: &[(&str, &str)] = &[\n");
-    for folder in ["plugins/sdk/src", "plugins/sdk-macros/src", "wit/v0_1"] {
+    for folder in ["plugins/sdk/src", "plugins/sdk/wit", "plugins/sdk-macros/src", "wit/v0_1"] {
         let mut files = Vec::new();
         collect(&root.join(folder), &mut files)?;
         files.sort();

@@ -1,16 +1,17 @@
 //! The command line: `landfall COMMAND`.
 //!
 //! `init`, `serve`, `config`, `demo` and `bench` work by themselves. All other commands talk to a running server:
-//! the data folder says where it is and who is calling. Output is for people; `--json` prints what the API answered.
+//! the data folder says where it is and who is calling, or `--server`, `--ca-file` and `--token-file` do. Output is for people; `--json` prints what the API answered.
 //! It ends with 0 when all went well, 1 when something was refused or failed, 2 when the command was not understood.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::client::management::{ManagementClient, escaped};
+use crate::client::management::{ManagementClient, Remote, ServerUrl, escaped};
 use crate::config::{Config, ConfigError};
 use crate::folder::DataFolder;
 use crate::names::IdScope;
@@ -51,7 +52,7 @@ pub fn main() -> ExitCode {
 
 /// Runs a command line, whose first word is the program's own name.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(words) {
+    let cli = match understood(words) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are "errors" too; clap knows which of its texts goes where.
@@ -63,6 +64,33 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => error.report(),
     }
+}
+
+/// A command line, if it is one.
+fn understood(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let mut command = Cli::command();
+    let matches = command.try_get_matches_from_mut(words)?;
+    let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    match (cli.common.server.is_some(), typed(&matches, "server"), typed(&matches, "data")) {
+        (true, true, true) => {
+            let both = "--server names a server and --data a data folder of this machine; say one of them";
+            return Err(command.error(clap::error::ErrorKind::ArgumentConflict, both));
+        }
+        // What is typed counts more than what the environment says: a folder for tests is never another's server.
+        (true, false, true) => {
+            let Common { server, ca_file, scope, token_file, .. } = &mut cli.common;
+            (*server, *ca_file) = (None, None);
+            *scope = scope.take().filter(|_| typed(&matches, "scope"));
+            *token_file = token_file.take().filter(|_| typed(&matches, "token_file"));
+        }
+        _ => {}
+    }
+    Ok(cli)
+}
+
+/// Whether an option was typed, and does not come from the environment or from its default.
+fn typed(matches: &ArgMatches, option: &str) -> bool {
+    matches.value_source(option) == Some(ValueSource::CommandLine)
 }
 
 /// Zero-touch provisioning for IoT devices.
@@ -82,11 +110,19 @@ pub struct Common {
     /// The data folder.
     #[arg(long, global = true, value_name = "DIR", env = "LANDFALL_DATA", default_value = "./landfall-data")]
     pub data: PathBuf,
+    /// The management API of a server elsewhere, in place of the data folder's: https://HOST:PORT. It goes with
+    /// --token-file (or a token in LANDFALL_TOKEN) and --scope.
+    #[arg(long, global = true, value_name = "URL", env = "LANDFALL_SERVER")]
+    pub server: Option<ServerUrl>,
+    /// The CA (PEM) of the certificate of --server, such as tls/ca.pem of its data folder; by default, those that this
+    /// machine trusts.
+    #[arg(long, global = true, value_name = "FILE", env = "LANDFALL_CA_FILE")]
+    pub ca_file: Option<PathBuf>,
     /// The id scope; by default the one that landfall.toml names.
-    #[arg(long, global = true, value_name = "SCOPE")]
+    #[arg(long, global = true, value_name = "SCOPE", env = "LANDFALL_SCOPE")]
     pub scope: Option<IdScope>,
     /// A file with the token to call the server with; by default operator.token in the data folder.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", env = "LANDFALL_TOKEN_FILE")]
     pub token_file: Option<PathBuf>,
     /// Print JSON for programs.
     #[arg(long, global = true)]
@@ -199,10 +235,26 @@ impl Common {
 
     /// Everything that a command needs to talk to the running server.
     fn session(&self) -> Result<Session, CliError> {
+        if self.server.is_some() {
+            let without = "--server goes with --scope SCOPE, or LANDFALL_SCOPE in the environment; `landfall scope list` shows those that the token may see";
+            let scope = self.scope.clone().ok_or_else(|| CliError::Usage(without.to_owned()))?;
+            return Ok(Session { api: self.api()?, scope, out: self.output() });
+        }
         let config = self.config()?;
         let scope = self.scope.clone().unwrap_or_else(|| config.server.scope.clone());
         let api = ManagementClient::of_folder(self.folder(), &config, self.token_file.as_deref())?;
         Ok(Session { api, scope, out: self.output() })
+    }
+
+    /// What a command needs to talk to the running server about what belongs to no id scope.
+    fn api(&self) -> Result<ManagementClient, CliError> {
+        let Some(server) = self.server.clone() else {
+            return Ok(ManagementClient::of_folder(self.folder(), &self.config()?, self.token_file.as_deref())?);
+        };
+        let (ca_file, token_file) = (self.ca_file.clone(), self.token_file.clone());
+        // Not an option: the words of a command can be read by whoever is on the machine.
+        let token = std::env::var("LANDFALL_TOKEN").ok().filter(|token| !token.is_empty());
+        Ok(ManagementClient::of_server(Remote { server, ca_file, token_file, token })?)
     }
 }
 
@@ -254,7 +306,9 @@ Examples:
   landfall registry import records.jsonl --data ./dps    import manufacturing records
   landfall decision show TRACKING-ID --data ./dps        why a device was refused, or got its hub
 
-LANDFALL_DATA in the environment does the same as --data.
+LANDFALL_DATA in the environment does the same as --data. Without a data folder, as in CI: --server, --ca-file, --scope
+and --token-file, or LANDFALL_SERVER, LANDFALL_CA_FILE, LANDFALL_SCOPE and LANDFALL_TOKEN_FILE (LANDFALL_TOKEN holds the
+token itself). A --data that is typed counts more than LANDFALL_SERVER.
 It ends with 0 when all went well, 1 when something was refused or failed, 2 when the command was not understood;
 serve also with 74 when its disk took no more.";
 

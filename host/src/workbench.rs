@@ -7,8 +7,10 @@
 //!
 //! - [`vector`]: golden vectors, the inputs and expected answers that a policy is tested with, in any language;
 //! - [`trial`]: runs a vector and says what differs;
+//! - [`service`]: what services answer to policies that ask some;
 //! - [`compare`](mod@compare): what another revision answers;
 //! - [`generate`] and [`fuzz`]: devices and hubs that nobody would have thought of, and what must hold for all of them;
+//! - [`shrink`]: makes a call smaller as long as it stays a finding;
 //! - [`crate::policy::profile`]: where a policy spends its time.
 
 pub mod compare;
@@ -17,6 +19,9 @@ pub mod fuzz;
 pub mod generate;
 pub mod harness;
 pub mod scaffold;
+pub mod sentences;
+pub mod service;
+pub mod shrink;
 pub mod trial;
 pub mod vector;
 

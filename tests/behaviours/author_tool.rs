@@ -182,6 +182,7 @@ fn fuzzing_finds_what_breaks_makes_it_small_and_keeps_it() {
         let kept = VectorFile::read(&finding).unwrap();
         assert_eq!(kept.vectors[0].hubs.len(), 1, "{guest}: as small as can be");
         assert_eq!(kept.vectors[0].device.facts.len(), 0, "{guest}");
+        assert_eq!(kept.vectors[0].hubs[0].labels.len(), 0, "{guest}");
         let again = desk.plugin(["test"], [&bad, &finding]);
         assert_eq!(again.status.code(), Some(1), "{guest}: it fails as a golden vector");
         let once_more = json_of(&desk.plugin(["fuzz", "--json"], arguments(&bad)));
@@ -190,6 +191,22 @@ fn fuzzing_finds_what_breaks_makes_it_small_and_keeps_it() {
             serde_json::to_value(&json_of(&found)["finding"]["vector"]).unwrap()
         );
     }
+}
+
+#[test]
+fn fuzzing_from_vectors_goes_past_what_a_policy_asks_for_first() {
+    let desk = Desk::new();
+    let policy = desk.put("policy.wasm", component("region-and-customer"));
+    let vectors = in_tests("../examples/policies/golden-vectors.json");
+    let faults = |more: &[&Path]| {
+        let plan = ["--runs=60", "--seed=7", "--seconds=120"].map(Path::new);
+        let found = desk.plugin(["fuzz", "--json"], [&[policy.as_path()], &plan[..], more].concat());
+        let report = json_of(&found);
+        assert_eq!((&report["runs"], report["finding"].is_null()), (&json!(60), true), "{report}");
+        report["faults"].as_u64().unwrap()
+    };
+    let (blind, seeded) = (faults(&[]), faults(&[Path::new("--vectors"), &vectors]));
+    assert!(blind <= 60 && seeded < blind, "{seeded} of 60 with vectors, {blind} without");
 }
 
 #[test]
@@ -219,6 +236,84 @@ fn what_a_decision_costs_is_measured() {
         rows.iter().all(|row| row["cpu_us"].as_f64() > Some(0.0) && row["handing_over_us"].is_number()),
         "{measured:#}"
     );
+}
+
+#[test]
+fn a_policy_that_asks_for_a_fact_or_a_service_is_measured_and_profiled_by_its_vectors() {
+    let desk = Desk::new();
+    let policy = desk.put("policy.wasm", shipped::component("webhook").unwrap());
+    let vectors = in_tests("vectors/policies/webhook.json");
+    let flag = Path::new("--vectors");
+    let measured = desk.plugin(["bench", "--json", "--seconds=1", "--hubs=2,64"], [&policy, flag, &vectors]);
+    assert!(measured.status.success(), "{measured:?}");
+    let rows = json_of(&measured)["rows"].clone();
+    assert!(rows[0]["fuel"].as_f64() < rows[1]["fuel"].as_f64(), "{rows}");
+
+    let output = format!("--output={}", desk.path("profile.json").display());
+    let profiled = desk.plugin(["profile", "--seconds=1"], [policy.as_path(), flag, &vectors, Path::new(&output)]);
+    assert!(profiled.status.success(), "{profiled:?}");
+
+    // Without them, the message says what helps, and with which number of hubs it ended.
+    let table = desk.put("table.wasm", shipped::component("nearest").unwrap());
+    let failed = desk.plugin(["bench", "--seconds=1", "--settings", r#"{"missing":"fail"}"#], [&table]);
+    let said = String::from_utf8(failed.stderr).unwrap();
+    assert!(failed.status.success() || said.contains("with 8 hubs: ") && said.contains("--vectors"), "{said}");
+}
+
+#[test]
+fn what_a_service_answers_is_a_part_of_a_vector_and_nothing_is_sent() {
+    let desk = Desk::new();
+    let policy = desk.put("policy.wasm", shipped::component("webhook").unwrap());
+    let vector = |request: Value, hub: &str| {
+        let vector = json!({
+            "name": "the function chooses", "settings": { "url": "https://fn.example/a" },
+            "hubs": [{ "name": "a.example" }, { "name": "b.example" }],
+            "http": [{ "request": request, "response": { "body": { "iotHubHostName": hub } } }],
+            "expect": { "assign": { "hub": "b.example" } },
+        });
+        desk.put("vectors.json", json!({ "vectors": [vector] }).to_string().as_bytes())
+    };
+    let good = vector(json!({ "url": "https://fn.example/a", "method": "POST" }), "b.example");
+    let tried = desk.plugin(["test"], [&policy, &good]);
+    assert!(tried.status.success(), "{tried:?}");
+    let other = vector(json!({ "url": "https://fn.example/b" }), "b.example");
+    let told = String::from_utf8(desk.plugin(["test"], [&policy, &other]).stdout).unwrap();
+    assert!(told.contains("POST https://fn.example/a") && told.contains("no entry of `http` fits it"), "{told}");
+
+    let hubs = desk.put("hubs.json", br#"[{"name":"a.example"},{"name":"b.example"}]"#);
+    let http = desk.put("http.json", br#"[{"request":{"url":"https://fn.example/a"},"response":{"body":{"iotHubHostName":"a.example","payload":7}}}]"#);
+    let settings = r#"{"url":"https://fn.example/a"}"#;
+    let run = desk.plugin(
+        ["run"],
+        [
+            policy.as_path(),
+            Path::new("--hubs"),
+            &hubs,
+            Path::new("--http"),
+            &http,
+            Path::new("--settings"),
+            Path::new(settings),
+        ],
+    );
+    let told = String::from_utf8(run.stdout).unwrap();
+    // Grouping asks for what selection was answered, and is answered from memory.
+    for part in ["\"hub\": \"a.example\"", "\"reply\": 7", "webhook: the function named this hub"] {
+        assert!(told.contains(part), "{told} is without {part}");
+    }
+}
+
+#[test]
+fn settings_are_json_or_a_file_everywhere() {
+    let desk = Desk::new();
+    let table = desk.put("policy.wasm", shipped::component("fixed").unwrap());
+    let file = desk.put("settings.json", br#"{"hub":"a.example"}"#);
+    let at = PathBuf::from(format!("@{}", file.display()));
+    for settings in [file.as_path(), &at, Path::new(r#"{"hub":"a.example"}"#)] {
+        let checked = desk.plugin(["check"], [table.as_path(), Path::new("--settings"), settings]);
+        assert!(checked.status.success(), "{}: {checked:?}", settings.display());
+    }
+    let missing = desk.plugin(["check"], [table.as_path(), Path::new("--settings"), Path::new("setings.json")]);
+    assert!(String::from_utf8(missing.stderr).unwrap().contains("cannot read setings.json"));
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! Policies in Rust, JavaScript and Python: one policy, one file of golden vectors, one server.
+//! Policies in Rust, JavaScript, Python and C: one policy, one file of golden vectors, one server.
 //!
-//! The components of JavaScript and Python are built with their own tools (`examples/policies`), which not every machine
+//! The components of the last three are built with their own tools (`examples/policies`), which not every machine
 //! has. What is missing is said loudly, and CI builds them.
 
 use std::path::PathBuf;
@@ -75,9 +75,11 @@ async fn futures_of(devices: Vec<landfall_tests::world::Device>) -> Vec<landfall
 /// The policy in each language that is built here.
 fn components() -> Vec<(&'static str, Vec<u8>)> {
     let mut found = vec![("rust", component("region-and-customer").to_vec())];
-    for (language, how) in
-        [("js", "npm ci && npm run build"), ("python", "pip install -r requirements.txt && ./build.sh")]
-    {
+    for (language, how) in [
+        ("js", "npm ci && npm run build"),
+        ("python", "pip install -r requirements.txt && ./build.sh"),
+        ("c", "pip install -r requirements.txt && ./build.sh"),
+    ] {
         match std::fs::read(in_tests(&format!("../examples/policies/{language}/policy.wasm"))) {
             Ok(bytes) => found.push((language, bytes)),
             Err(_) => {

@@ -10,9 +10,8 @@ fn a_new_rust_policy_builds_and_passes_its_tests_natively_and_under_the_engine()
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().join("our-regions");
     expect(landfall().args(["plugin", "new", "our-regions", "--path"]).arg(&folder));
-    // The versions that this workspace is tested with; a person gets the newest.
-    std::fs::copy(in_tests("../examples/policies/rust/Cargo.lock"), folder.join("Cargo.lock")).unwrap();
-    expect(&mut cargo(&folder, &["test"]));
+    // The lock file that comes with it fits, whatever is newest.
+    expect(&mut cargo(&folder, &["test", "--locked"]));
     let under_wasm = expect(&mut cargo(&folder, &["test", "--target", "wasm32-wasip2"]));
     let told = String::from_utf8_lossy(&under_wasm.stdout).into_owned();
     assert!(told.contains("test tests::a_device_stays_in_its_region ... ok"), "{told}");
@@ -20,8 +19,55 @@ fn a_new_rust_policy_builds_and_passes_its_tests_natively_and_under_the_engine()
     expect(&mut cargo(&folder, &["build", "--release", "--target", "wasm32-wasip2"]));
     let component = target().join("wasm32-wasip2/release/our_regions.wasm");
     expect(landfall().args(["plugin", "check"]).arg(&component));
-    expect(landfall().args(["plugin", "test"]).arg(&component).arg(folder.join("golden-vectors.json")));
+    let vectors = folder.join("golden-vectors.json");
+    expect(landfall().args(["plugin", "test"]).arg(&component).arg(&vectors));
+    // Its policy asks for a fact, and is measured and profiled all the same.
+    let more = |command: &str| {
+        let mut tool = landfall();
+        tool.args(["plugin", command, "--seconds=1", "--vectors"]).arg(&vectors).arg(&component).current_dir(&folder);
+        String::from_utf8(expect(&mut tool).stdout).unwrap()
+    };
+    let told = more("bench");
+    assert!(told.contains("512 ") && told.contains("HANDING OVER"), "{told}");
+    assert!(more("profile").contains("samples of"));
+    assert!(more("fuzz").contains("Nothing was found."));
     expect(&mut cargo(&folder, &["fmt", "--check"]));
+}
+
+#[test]
+fn a_new_rust_policy_that_asks_a_service_builds_and_is_tested_as_a_component() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("our-service");
+    let world = ["plugin", "new", "our-service", "--world", "selector", "--path"];
+    expect(landfall().args(world).arg(&folder));
+    let change = |file: &str, from: &str, to: &str| {
+        let path = folder.join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{file} is without {from}");
+        std::fs::write(path, text.replacen(from, to, 1)).unwrap();
+    };
+    change("Cargo.toml", "plugins/sdk\" }", "plugins/sdk\", features = [\"http\"] }");
+    change("src/lib.rs", "let region = self.region(device)?;", "let region = &asked(device)?[..];");
+    let asked = r#"
+fn asked(device: &Device) -> Result<String, Fault> {
+    let body = std::collections::BTreeMap::from([("device", &device.registration_id)]);
+    let response = landfall_plugin::http::post_json("https://fn.example/region", &[], &body)
+        .map_err(|error| Fault::internal(error.to_string()))?;
+    response.json().map_err(|error| Fault::bad_input(error.to_string()))
+}
+
+impl OurService {"#;
+    change("src/lib.rs", "\nimpl OurService {", asked);
+    change("src/lib.rs", "    fn region", "    #[allow(dead_code)]\n    fn region");
+    expect(&mut cargo(&folder, &["build", "--locked", "--release", "--target", "wasm32-wasip2"]));
+    let vectors = folder.join("service.json");
+    let text = r#"{ "vectors": [{ "name": "the service says the region", "device": { "registrationId": "pump-1" },
+      "hubs": [{ "name": "eu-1.example", "labels": { "region": "eu" } }, { "name": "us-1.example", "labels": { "region": "us" } }],
+      "http": [{ "request": { "url": "https://fn.example/region", "body": { "device": "pump-1" } }, "response": { "body": "\"us\"" } }],
+      "expect": { "assign": { "hub": "us-1.example" } } }] }"#;
+    std::fs::write(&vectors, text).unwrap();
+    let component = target().join("wasm32-wasip2/release/our_service.wasm");
+    expect(landfall().args(["plugin", "test"]).arg(&component).arg(&vectors));
 }
 
 #[test]
@@ -29,7 +75,6 @@ fn a_test_that_panics_ends_alone_and_is_told_with_its_line() {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().join("our-mistakes");
     expect(landfall().args(["plugin", "new", "our-mistakes", "--path"]).arg(&folder));
-    std::fs::copy(in_tests("../examples/policies/rust/Cargo.lock"), folder.join("Cargo.lock")).unwrap();
     let tests = folder.join("src/tests.rs");
     let mut text = std::fs::read_to_string(&tests).unwrap();
     text.push_str("\n#[test]\nfn b_panics() {\n    panic!(\"not like this\");\n}\n");

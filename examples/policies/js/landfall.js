@@ -6,6 +6,44 @@
 
 import { emit, enabled } from 'landfall:policy/log@0.1.0';
 
+/**
+ * What a policy exports, with one thing more: an exception is told to its author, with its message and its stack, before
+ * it ends the call. What is thrown as an answer (`badInput`, `unsupported`, a list of problems) stays one.
+ *
+ * @template T
+ * @param {T} functions
+ * @returns {T}
+ */
+export function exported(functions) {
+  const ended = (error) => {
+    if (!isAnswer(error)) tell(error);
+    throw error;
+  };
+  const telling = (run) => (...given) => {
+    try {
+      const answer = run.apply(functions, given);
+      return answer instanceof Promise ? answer.catch(ended) : answer;
+    } catch (error) {
+      return ended(error);
+    }
+  };
+  /** @type {any} */
+  const told = Object.fromEntries(Object.entries(functions).map(([name, run]) => [name, telling(run)]));
+  return told;
+}
+
+const isAnswer = (thrown) => Array.isArray(thrown) || typeof thrown?.tag === 'string';
+
+// The form in which the host reads where a policy panicked, as the Rust SDK has it.
+function tell(error) {
+  const { fileName = 'policy.js', lineNumber = 0, columnNumber = 0, stack = '' } = Object(error);
+  const file = fileName.split('/').pop();
+  const ours = stack.split('\n').filter((frame) => frame && !/^exported\/|initializer\.js/.test(frame));
+  const fields = { file, line: String(lineNumber), stack: ours.slice(0, 20).join(' < ') };
+  const label = ([key, value]) => ({ key, value });
+  emit('error', `panicked at ${file}:${lineNumber}:${columnNumber}: ${error}`, Object.entries(fields).map(label));
+}
+
 /** The value of a label, fact, claim or tag; undefined when there is none. */
 export function valueOf(labels, key) {
   return labels.find((label) => label.key === key)?.value;
@@ -32,7 +70,9 @@ export function fullness(hub) {
 
 /** Keeps a log line with the decision, if lines of this level are kept. The line is only built then. */
 export function log(level, line) {
-  if (!enabled(level)) return;
+  // To ask the host costs as much as a hundred steps here, and its answer stays the same for a whole call.
+  kept[level] ??= enabled(level);
+  if (!kept[level]) return;
   const { message, ...fields } = line();
   emit(level, message, Object.entries(fields).map(([key, value]) => ({ key, value: String(value) })));
 }
@@ -82,20 +122,17 @@ function score(key, hub) {
 
 /** A 64-bit hash of a text: MurmurHash64A with seed 0 over its UTF-8. */
 export function stableHash(text) {
-  const bytes = new TextEncoder().encode(text);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const words = bytes.length - (bytes.length % 8);
-  let hash = u64(BigInt(bytes.length) * MULTIPLIER);
-  for (let at = 0; at < words; at += 8) {
-    let word = u64(view.getBigUint64(at, true) * MULTIPLIER);
-    word = u64((word ^ (word >> SHIFT)) * MULTIPLIER);
-    hash = u64((hash ^ word) * MULTIPLIER);
+  // Three bytes of UTF-8 at most for each unit, and eight zeros behind them.
+  if (3 * text.length + 8 > bytes.length) room(3 * text.length + 8);
+  const { written } = encoder.encodeInto(text, bytes);
+  bytes.fill(0, written, written + 8);
+  const whole = written >> 3;
+  let hash = u64(BigInt(written) * MULTIPLIER);
+  for (let at = 0; at < whole; at += 1) {
+    const word = u64(words[at] * MULTIPLIER);
+    hash = u64((hash ^ u64((word ^ (word >> SHIFT)) * MULTIPLIER)) * MULTIPLIER);
   }
-  if (words < bytes.length) {
-    let word = 0n;
-    for (let at = bytes.length - 1; at >= words; at -= 1) word = (word << 8n) | BigInt(bytes[at]);
-    hash = u64((hash ^ word) * MULTIPLIER);
-  }
+  if (written & 7) hash = u64((hash ^ words[whole]) * MULTIPLIER);
   hash = u64((hash ^ (hash >> SHIFT)) * MULTIPLIER);
   return hash ^ (hash >> SHIFT);
 }
@@ -108,12 +145,10 @@ function mix(bits) {
 
 // Math.log may differ in the last bit from machine to machine, and one bit can move a device.
 function ln(x) {
-  const view = new DataView(new ArrayBuffer(8));
-  view.setFloat64(0, x);
-  const bits = view.getBigUint64(0);
-  let exponent = Number(bits >> 52n) - 1023;
-  view.setBigUint64(0, (bits & ((1n << 52n) - 1n)) | (1023n << 52n));
-  let mantissa = view.getFloat64(0);
+  double[0] = x;
+  let exponent = (halves[1] >>> 20) - 1023;
+  halves[1] = (halves[1] & 0xfffff) | 0x3ff00000;
+  let mantissa = double[0];
   if (mantissa > Math.SQRT2) {
     mantissa *= 0.5;
     exponent += 1;
@@ -121,9 +156,15 @@ function ln(x) {
   const f = mantissa - 1;
   const s = f / (2 + f);
   const z = s * s;
-  const series = LG.reduceRight((sum, factor) => (sum + factor) * z, 0);
+  const series = ((((((LG7 * z + LG6) * z + LG5) * z + LG4) * z + LG3) * z + LG2) * z + LG1) * z;
   const halfSquare = 0.5 * f * f;
   return exponent * LN2_HIGH - (halfSquare - (s * (halfSquare + series) + exponent * LN2_LOW) - f);
+}
+
+// What is needed again and again is made once: an interpreter pays for every step and every object.
+function room(length) {
+  words = new BigUint64Array(Math.ceil(length / 8));
+  bytes = new Uint8Array(words.buffer);
 }
 
 const u64 = (number) => BigInt.asUintN(64, number);
@@ -131,7 +172,18 @@ const MULTIPLIER = 0xc6a4a7935bd1e995n;
 const SHIFT = 47n;
 const LN2_HIGH = 6.931471803691238e-1;
 const LN2_LOW = 1.9082149292705877e-10;
-const LG = [
-  6.666666666666735e-1, 3.999999999940942e-1, 2.857142874366239e-1, 2.2222198432149784e-1, 1.818357216161805e-1,
-  1.5313837699209373e-1, 1.4798198605116586e-1,
-];
+const LG1 = 6.666666666666735e-1;
+const LG2 = 3.999999999940942e-1;
+const LG3 = 2.857142874366239e-1;
+const LG4 = 2.2222198432149784e-1;
+const LG5 = 1.818357216161805e-1;
+const LG6 = 1.5313837699209373e-1;
+const LG7 = 1.4798198605116586e-1;
+
+const kept = {};
+const encoder = new TextEncoder();
+let words = new BigUint64Array(64);
+let bytes = new Uint8Array(words.buffer);
+const double = new Float64Array(1);
+// WebAssembly is little-endian.
+const halves = new Uint32Array(double.buffer);

@@ -7,11 +7,12 @@
 
 import { groupCount, hubLabel } from 'landfall:policy/catalog@0.1.0';
 
-import { fraction, fullness, log, rank, readSettings, requireFact, unsupported } from './landfall.js';
+import { exported, fraction, fullness, log, rank, readSettings, requireFact, unsupported } from './landfall.js';
 
 let settings;
 
-export const control = {
+/** @type {typeof import('landfall:policy/control@0.1.0')} */
+export const control = exported({
   describe: () => ({
     name: 'region-and-customer',
     version: '1.0.0',
@@ -35,9 +36,10 @@ export const control = {
     if (problems.length > 0) throw problems;
     settings = given;
   },
-};
+});
 
-export const hubSelection = {
+/** @type {typeof import('landfall:policy/hub-selection@0.1.0')} */
+export const hubSelection = exported({
   selectHub(_call, device, candidates) {
     const region = requireFact(device, 'region');
     const ring = ringOf(device);
@@ -58,9 +60,10 @@ export const hubSelection = {
     const reason = { code: 'region-full', detail: `no hub takes a ${why}` };
     return { tag: 'defer', val: { retryAfterMs: 60_000, reason } };
   },
-};
+});
 
-export const grouping = {
+/** @type {typeof import('landfall:policy/grouping@0.1.0')} */
+export const grouping = exported({
   place(_call, device, _hub) {
     const customer = requireFact(device, 'customer');
     const site = requireFact(device, 'site');
@@ -78,8 +81,9 @@ export const grouping = {
       reasons: [{ code: 'customer-site-cell', detail: `${cell} of ${site} has room` }],
     };
   },
-};
+});
 
+/** @returns {import('landfall:policy/hub-selection@0.1.0').Outcome} */
 function assign([hub, ...alternates], code, detail) {
   const others = alternates.map(({ handle }) => handle);
   return { tag: 'assign', val: { hub: hub.handle, alternates: others, deviceId: undefined, reasons: [{ code, detail }] } };

@@ -7,12 +7,50 @@ to the other and no device moves with it.
 
 import json
 import struct
-from functools import reduce
+from functools import reduce, wraps
 
 from componentize_py_types import Err
 from wit_world.exports.control import Problem
 from wit_world.imports import log
 from wit_world.imports.types import Fault_BadInput, Fault_Unsupported, Label
+
+
+def exported(policy):
+    """For the classes that a policy exports: an exception is told to its author, with its message and where it was raised,
+    before it ends the call. What is raised as an answer (`bad_input`, `unsupported`, `Err` of problems) stays one."""
+    for name, method in list(vars(policy).items()):
+        if callable(method) and not name.startswith("_"):
+            setattr(policy, name, _telling(method))
+    return policy
+
+
+def _telling(method):
+    @wraps(method)
+    def told(*given):
+        try:
+            return method(*given)
+        except Err:
+            raise
+        except BaseException as error:
+            _tell(error)
+            raise
+
+    return told
+
+
+def _tell(error):
+    # The form in which the host reads where a policy panicked, as the Rust SDK has it. Python's own `traceback` would look
+    # for the sources, which are not there.
+    frames = []
+    step = error.__traceback__
+    while step is not None:
+        code = step.tb_frame.f_code
+        frames.append((code.co_filename.rsplit("/", 1)[-1], step.tb_lineno, code.co_name))
+        step = step.tb_next
+    file, line, _ = frames[-1]
+    stack = " < ".join(f"{name} at {file}:{line}" for file, line, name in reversed(frames[1:][-20:]))
+    fields = [Label("file", file), Label("line", str(line)), Label("stack", stack)]
+    log.emit(log.Level.ERROR, f"panicked at {file}:{line}:0: {type(error).__name__}: {error}", fields)
 
 
 def value_of(labels, key):

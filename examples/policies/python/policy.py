@@ -9,7 +9,7 @@
 import json
 
 from componentize_py_types import Err
-from landfall import debug, fraction, fullness, rank, read_settings, require_fact, unsupported
+from landfall import debug, exported, fraction, fullness, rank, read_settings, require_fact, unsupported
 from wit_world import exports
 from wit_world.exports.control import Description, Problem
 from wit_world.exports.grouping import Placement
@@ -20,6 +20,7 @@ from wit_world.imports.types import Label, Reason
 SETTINGS = {}
 
 
+@exported
 class Control(exports.Control):
     def describe(self):
         summary = "Keeps devices in their region, canaries on hubs of their own, and each customer's devices in cells"
@@ -39,6 +40,7 @@ class Control(exports.Control):
         SETTINGS.update(given)
 
 
+@exported
 class HubSelection(exports.HubSelection):
     def select_hub(self, call, device, candidates):
         region = require_fact(device, "region")
@@ -64,6 +66,7 @@ class HubSelection(exports.HubSelection):
         return Outcome_Defer(Deferral(60_000, Reason("region-full", f"no hub takes a {why}")))
 
 
+@exported
 class Grouping(exports.Grouping):
     def place(self, call, device, hub):
         customer, site = require_fact(device, "customer"), require_fact(device, "site")

@@ -25,15 +25,14 @@ pub(super) enum ScopeCommand {
 
 /// Runs it.
 pub(super) async fn run(common: &Common, command: ScopeCommand) -> Result<(), CliError> {
-    let mut session = common.session()?;
-    let out = session.out;
+    let (mut api, out) = (common.api()?, common.output());
     match command {
         ScopeCommand::Create { name } => {
-            let answer = session.api.put(&format!("/scopes/{}", escaped(name.as_str())), &json!({})).await?;
+            let answer = api.put(&format!("/scopes/{}", escaped(name.as_str())), &json!({})).await?;
             out.done(format!("The id scope {name} is there; say --scope {name} to work in it."), &answer)
         }
         ScopeCommand::List { limit } => {
-            let page = session.api.list("/scopes", limit).await?;
+            let page = api.list("/scopes", limit).await?;
             out.list(&page, &[("id scope", "/scope")], "The token sees no id scope.")
         }
     }

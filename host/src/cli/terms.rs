@@ -17,14 +17,14 @@ pub(super) struct TermsArgs {
     /// allocation function in its place asks that function, for the hub and for the initial twin.
     #[arg(long, value_name = "PLUGIN", default_value = "weighted")]
     allocation: String,
-    /// Its settings: JSON, or @FILE.
-    #[arg(long, value_name = "JSON|@FILE", default_value = "{}")]
+    /// Its settings: JSON, @FILE or a file's name.
+    #[arg(long, value_name = "JSON|FILE", default_value = "{}")]
     settings: String,
     /// The plugin that chooses when the first has no opinion, with its settings.
-    #[arg(long, value_name = "PLUGIN[=JSON|@FILE]")]
+    #[arg(long, value_name = "PLUGIN[=JSON|FILE]")]
     fallback: Option<String>,
     /// A plugin that says where devices belong, with its settings; can be given several times, and they run in order.
-    #[arg(long, value_name = "PLUGIN[=JSON|@FILE]")]
+    #[arg(long, value_name = "PLUGIN[=JSON|FILE]")]
     grouping: Vec<String>,
     /// A hub that devices may get; can be given several times. Without it, every linked hub.
     #[arg(long = "hub", value_name = "NAME")]
@@ -50,8 +50,8 @@ pub(super) struct TermsArgs {
     /// Set a device's twin back when it comes to another hub, in place of moving its data.
     #[arg(long)]
     reset_data: bool,
-    /// Where twins start: {"tags": {...}, "desired": {...}} as JSON, or @FILE.
-    #[arg(long, value_name = "JSON|@FILE")]
+    /// Where twins start: {"tags": {...}, "desired": {...}} as JSON, @FILE or a file's name.
+    #[arg(long, value_name = "JSON|FILE")]
     initial_twin: Option<String>,
     /// Refuse its devices, and hide any other enrollment that would take them.
     #[arg(long)]
@@ -179,17 +179,24 @@ impl KeyChangeName {
     }
 }
 
-/// A text that is JSON, or `@` and the name of a file with JSON in it.
+/// A text that is JSON, or names a file with JSON in it.
 pub(super) fn json_or_file(text: &str, what: &str) -> Result<Value, CliError> {
-    let (text, place) = match text.strip_prefix('@') {
-        None => (text.to_owned(), what.to_owned()),
-        Some(file) => {
-            let path = PathBuf::from(file);
-            let read = std::fs::read_to_string(&path);
-            (read.map_err(|source| CliError::Read { path, source })?, file.to_owned())
-        }
-    };
+    let (text, place) = text_or_file(text, what)?;
     serde_json::from_str(&text).map_err(|source| CliError::Json { place, source })
+}
+
+/// A text that is JSON, or the text of a file with JSON in it, and what it is called. `@FILE` is always a file, what begins
+/// as an object or a list does, or is JSON otherwise, never.
+pub(super) fn text_or_file(text: &str, what: &str) -> Result<(String, String), CliError> {
+    let is_json = || text.trim_start().starts_with(['{', '[']) || serde_json::from_str::<Value>(text).is_ok();
+    let file = match text.strip_prefix('@') {
+        Some(file) => file,
+        None if is_json() => return Ok((text.to_owned(), what.to_owned())),
+        None => text,
+    };
+    let path = PathBuf::from(file);
+    let read = std::fs::read_to_string(&path);
+    Ok((read.map_err(|source| CliError::Read { path, source })?, file.to_owned()))
 }
 
 /// `PLUGIN`, or `PLUGIN=` and its settings.
@@ -244,10 +251,17 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "[1]").unwrap();
         let text = format!("@{}", file.path().display());
-        assert_eq!(json_or_file(&text, "x").unwrap(), json!([1]));
+        for text in [text.as_str(), text.trim_start_matches('@'), "[1]", " [ 1 ] "] {
+            assert_eq!(json_or_file(text, "x").unwrap(), json!([1]), "{text}");
+        }
+        assert_eq!(json_or_file("17", "x").unwrap(), json!(17));
         std::fs::write(file.path(), "{").unwrap();
         let error = json_or_file(&text, "x").unwrap_err().to_string();
         assert!(error.contains("is not JSON") && error.starts_with(&file.path().display().to_string()), "{error}");
+        assert!(json_or_file("{", "--settings").unwrap_err().to_string().starts_with("--settings is not JSON"));
+        assert!(
+            json_or_file("no-such-file.json", "x").unwrap_err().to_string().contains("cannot read no-such-file.json")
+        );
         assert!(json_or_file("@/no/such/file", "x").unwrap_err().to_string().contains("cannot read /no/such/file"));
     }
 

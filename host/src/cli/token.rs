@@ -72,12 +72,11 @@ enum RoleName {
 
 /// Runs it.
 pub(super) async fn run(common: &Common, command: TokenCommand) -> Result<(), CliError> {
-    let mut session = common.session()?;
-    let out = session.out;
+    let out = common.output();
     match command {
         TokenCommand::Create(args) => create(common, args).await,
         TokenCommand::List { limit } => {
-            let page = session.api.list("/tokens", limit).await?;
+            let page = common.api()?.list("/tokens", limit).await?;
             let columns = [
                 ("id", "/id"),
                 ("role", "/role"),
@@ -90,7 +89,7 @@ pub(super) async fn run(common: &Common, command: TokenCommand) -> Result<(), Cl
             out.list(&page, &columns, "There are no tokens.")
         }
         TokenCommand::Revoke { id } => {
-            let answer = session.api.delete(&format!("/tokens/{}", escaped(&id))).await?;
+            let answer = common.api()?.delete(&format!("/tokens/{}", escaped(&id))).await?;
             out.done(format!("Token {id} is revoked."), &answer)
         }
     }
@@ -104,21 +103,23 @@ async fn create(common: &Common, args: CreateArgs) -> Result<(), CliError> {
     if let Some(file) = file.as_ref().filter(|file| file.exists()) {
         return Err(CliError::Failed(format!("{} is there already; --out writes new files only", file.display())));
     }
-    let mut session = common.session()?;
-    let scope = common.scope.clone().or_else(|| (role != RoleName::Operator).then(|| session.scope.clone()));
+    let scope = match &common.scope {
+        None if role == RoleName::Operator => None,
+        _ => Some(common.session()?.scope),
+    };
     let role = role.to_possible_value().map(|value| value.get_name().to_owned());
     let wanted = json!({
         "role": role, "manufacturer": manufacturer, "quota": quota, "days": days, "note": note, "scope": scope,
     });
-    let answer = session.api.post("/tokens", &without_nulls(wanted)).await?;
+    let answer = common.api()?.post("/tokens", &without_nulls(wanted)).await?;
     let (id, token) = (text(answer.get("id")), text(answer.get("token")));
     let Some(file) = file else {
-        return session.out.done(format!("Token {id}. It is shown only now; keep it secret:\n{token}"), &answer);
+        return common.output().done(format!("Token {id}. It is shown only now; keep it secret:\n{token}"), &answer);
     };
     let written = DataFolder::write_new(&file, token.as_bytes(), true);
     written.map_err(|source| CliError::Write { path: file.clone(), source })?;
-    session
-        .out
+    common
+        .output()
         .done(format!("Token {id} is in {}. Keep it secret.", file.display()), &json!({ "id": id, "file": file }))
 }
 

@@ -1,7 +1,10 @@
 //! The management API, as the command line calls it.
 //!
 //! A data folder says all that is needed: where the server listens, which CA signed its certificate, and the
-//! operator's token. Calls answer JSON; whatever the server refuses comes back as its problem document (RFC 9457).
+//! operator's token. Where there is none, as in the CI of a policy, an address, a CA and a token do ([`Remote`]). Calls
+//! answer JSON; whatever the server refuses comes back as its problem document (RFC 9457).
+
+mod remote;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -15,6 +18,7 @@ use rustls::ClientConfig;
 use serde::Deserialize;
 use serde_json::Value;
 
+pub use self::remote::{Remote, ServerUrl, ServerUrlError};
 use super::tls::ClientTlsError;
 use super::{Answer, Client, ClientError, ClientLimits, RequestBody, tls};
 use crate::config::{Config, ConfigError};
@@ -23,12 +27,18 @@ use crate::secret::{Token, TokenError};
 
 /// A caller of the management API.
 pub struct ManagementClient {
-    folder: DataFolder,
-    address: SocketAddr,
-    server: String,
+    place: Place,
     tls: Arc<ClientConfig>,
     token: Token,
     connection: Option<Client>,
+}
+
+/// Where the server is.
+enum Place {
+    /// The one that serves a data folder of this machine.
+    OfFolder { folder: DataFolder, address: SocketAddr, server: String },
+    /// Another.
+    At(ServerUrl),
 }
 
 /// Why a call gave nothing.
@@ -71,6 +81,28 @@ pub enum ManagementError {
         /// The data folder.
         folder: PathBuf,
     },
+    /// Nobody is there, and no data folder of this machine is about it.
+    #[error(
+        "nothing answers at {server}: {source}; a server's management API has port 9443 and answers only its own machine \
+         unless server.management_listen in its landfall.toml says otherwise"
+    )]
+    NothingAnswersAt {
+        /// Where.
+        server: ServerUrl,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A server without a data folder, and no token for it.
+    #[error(
+        "no token: --server goes with --token-file FILE, or with LANDFALL_TOKEN_FILE or LANDFALL_TOKEN in the environment"
+    )]
+    NoToken,
+    /// The text of the environment is no token.
+    #[error("LANDFALL_TOKEN holds no token: {0}")]
+    TokenInEnvironment(TokenError),
+    /// The certificates that this machine trusts.
+    #[error("{0}; name the CA of the server's certificate with --ca-file FILE")]
+    PlatformTls(ClientTlsError),
     /// The exchange failed.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -112,7 +144,12 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { status, title, detail, errors } = self;
         match (title.is_empty(), detail.is_empty()) {
-            (_, false) => f.write_str(detail)?,
+            // What is wrong is told below; where a program finds it is nothing to a person.
+            (_, false) => match detail.split_once("; `errors` says where") {
+                Some((first, _)) if !errors.is_empty() && first == BODY => f.write_str("this cannot be taken:")?,
+                Some((first, _)) if !errors.is_empty() => write!(f, "{first}:")?,
+                _ => f.write_str(detail)?,
+            },
             (false, true) => f.write_str(title)?,
             (true, true) => write!(f, "the server answered {status}")?,
         }
@@ -146,24 +183,12 @@ impl ManagementClient {
     ///
     /// As above.
     pub fn of_folder(folder: DataFolder, config: &Config, token_file: Option<&Path>) -> Result<Self, ManagementError> {
-        let token_path = token_file.map_or_else(|| folder.operator_token(), Path::to_owned);
-        let read = |path: &Path, advice| {
-            std::fs::read(path).map_err(|source| ManagementError::Read { path: path.to_owned(), source, advice })
-        };
-        let text = read(&token_path, "--token-file FILE names another file with a token in it")?;
-        let token = std::str::from_utf8(&text).map_err(|_| TokenError).and_then(Token::parse);
-        let token = token.map_err(|source| ManagementError::Token { path: token_path, source })?;
+        let token = token_of(token_file.map_or_else(|| folder.operator_token(), Path::to_owned))?;
         let ca = folder.ca_certificate();
-        let pem = read(&ca, "it is the CA that signed the server's certificate; `landfall init` makes it")?;
-        let tls = tls::client(&pem, None).map_err(|source| ManagementError::Tls { path: ca, source })?;
-        Ok(Self {
-            folder,
-            address: reachable(config.server.management_listen),
-            server: config.server.hostname.clone(),
-            tls,
-            token,
-            connection: None,
-        })
+        let tls = trusting(ca, "it is the CA that signed the server's certificate; `landfall init` makes it")?;
+        let address = reachable(config.server.management_listen);
+        let place = Place::OfFolder { folder, address, server: config.server.hostname.clone() };
+        Ok(Self { place, tls, token, connection: None })
     }
 
     /// Reads something.
@@ -379,10 +404,14 @@ impl ManagementClient {
 
     async fn connect(&self) -> Result<Client, ManagementError> {
         let limits = ClientLimits { silence: SILENCE, ..ClientLimits::default() };
-        let connected = Client::connect_within(self.address, &self.server, Arc::clone(&self.tls), limits).await;
+        let (folder, address, server) = match &self.place {
+            Place::OfFolder { folder, address, server } => (folder, *address, server),
+            Place::At(server) => return remote::connect(server, &self.tls, limits).await,
+        };
+        let connected = Client::connect_within(address, server, Arc::clone(&self.tls), limits).await;
         connected.map_err(|error| match error {
             ClientError::Connect { .. } => {
-                ManagementError::NothingAnswers { address: self.address, folder: self.folder.root().to_owned() }
+                ManagementError::NothingAnswers { address, folder: folder.root().to_owned() }
             }
             other => other.into(),
         })
@@ -396,6 +425,22 @@ pub struct Changed {
     pub before: Option<Value>,
     /// What the server answered: what stands there now.
     pub answer: Value,
+}
+
+/// The token in a file.
+fn token_of(path: PathBuf) -> Result<Token, ManagementError> {
+    let text = read(&path, "--token-file FILE names another file with a token in it")?;
+    let token = std::str::from_utf8(&text).map_err(|_| TokenError).and_then(Token::parse);
+    token.map_err(|source| ManagementError::Token { path, source })
+}
+
+/// A client that trusts the CAs of a file.
+fn trusting(path: PathBuf, advice: &'static str) -> Result<Arc<ClientConfig>, ManagementError> {
+    tls::client(&read(&path, advice)?, None).map_err(|source| ManagementError::Tls { path, source })
+}
+
+fn read(path: &Path, advice: &'static str) -> Result<Vec<u8>, ManagementError> {
+    std::fs::read(path).map_err(|source| ManagementError::Read { path: path.to_owned(), source, advice })
 }
 
 /// What a list has.
@@ -459,6 +504,9 @@ const BASE: &str = "/api/v1";
 
 /// How often a change is made anew over what somebody else has written meanwhile.
 const MOST_TRIES: u32 = 100;
+
+/// How a problem begins that is told by its parts.
+const BODY: &str = "what the body says cannot be taken";
 
 /// Items that are asked for at once.
 const PAGE_ITEMS: usize = 1_000;

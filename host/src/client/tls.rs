@@ -17,6 +17,9 @@ pub enum ClientTlsError {
     /// The text is no key.
     #[error("no private key in PEM form: {0}")]
     Key(String),
+    /// This machine trusts nobody.
+    #[error("the certificates that this machine trusts cannot be had: {0}")]
+    Platform(String),
     /// rustls does not take it.
     #[error(transparent)]
     Rustls(#[from] rustls::Error),
@@ -33,6 +36,26 @@ pub fn client(ca_pem: &[u8], identity: Option<Identity>) -> Result<Arc<ClientCon
     for root in certificates(ca_pem)? {
         roots.add(root)?;
     }
+    of_roots(roots, identity)
+}
+
+/// A client that trusts those whom this machine trusts.
+///
+/// # Errors
+///
+/// When it trusts nobody.
+pub fn client_of_platform() -> Result<Arc<ClientConfig>, ClientTlsError> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        let why = found.errors.first().map_or_else(|| "there are none".to_owned(), ToString::to_string);
+        return Err(ClientTlsError::Platform(why));
+    }
+    of_roots(roots, None)
+}
+
+fn of_roots(roots: RootCertStore, identity: Option<Identity>) -> Result<Arc<ClientConfig>, ClientTlsError> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_root_certificates(roots);

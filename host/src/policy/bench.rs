@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::call::{Attestation, Call, Candidates, Device, EnrollmentKind, Hub, Label, SelectInput};
+use super::call::{Attestation, Call, CallReport, Candidates, Device, EnrollmentKind, Hub, Label, SelectInput};
 use super::catalogue::{Catalogue, EmptyCatalogue};
 use super::failure::CallFailure;
 use super::image::Image;
@@ -110,13 +110,28 @@ pub fn measure_input(
     threads: usize,
     span: Duration,
 ) -> Result<BenchRow, CallFailure> {
+    let catalogue: Arc<dyn Catalogue> = Arc::new(EmptyCatalogue);
+    measure_calls(input.candidates.len(), threads, span, || image.select_hub(input, Arc::clone(&catalogue)))
+}
+
+/// Makes a call with this number of hubs on `threads` threads for about `span`.
+///
+/// # Errors
+///
+/// The first call that fails.
+pub fn measure_calls<T>(
+    hubs: usize,
+    threads: usize,
+    span: Duration,
+    call: impl Fn() -> CallReport<T> + Sync,
+) -> Result<BenchRow, CallFailure> {
     let threads = threads.max(1);
     // Slots of the pool take on the image, and the machine its pace.
-    worker(image, input, &AtomicBool::new(false), WARM_UP)?;
+    worker(&call, &AtomicBool::new(false), WARM_UP)?;
     let stop = AtomicBool::new(false);
     let started = clock::instant();
     let tallies: Vec<_> = std::thread::scope(|scope| {
-        let running: Vec<_> = (0..threads).map(|_| scope.spawn(|| worker(image, input, &stop, span))).collect();
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(|| worker(&call, &stop, span))).collect();
         running.into_iter().map(|thread| thread.join().unwrap_or(Ok(Tally::default()))).collect()
     });
     let seconds = started.elapsed().as_secs_f64();
@@ -131,7 +146,7 @@ pub fn measure_input(
     }
     let each = |sum: f64| sum / count(all.decisions).max(1.0);
     Ok(BenchRow {
-        hubs: input.candidates.len(),
+        hubs,
         threads,
         decisions: all.decisions,
         cpu_us: each(all.cpu.as_secs_f64() * 1e6),
@@ -150,13 +165,12 @@ struct Tally {
     peak_memory_bytes: u64,
 }
 
-fn worker(image: &Image, input: &SelectInput, stop: &AtomicBool, span: Duration) -> Result<Tally, CallFailure> {
-    let catalogue: Arc<dyn Catalogue> = Arc::new(EmptyCatalogue);
+fn worker<T>(call: &impl Fn() -> CallReport<T>, stop: &AtomicBool, span: Duration) -> Result<Tally, CallFailure> {
     let mut tally = Tally::default();
     let (started, cpu) = (clock::instant(), cpu_time());
     while started.elapsed() < span && !stop.load(Ordering::Relaxed) {
         for _ in 0..DECISIONS_A_LOOK {
-            let report = image.select_hub(input, Arc::clone(&catalogue));
+            let report = call();
             if let Err(failure) = report.result {
                 stop.store(true, Ordering::Relaxed);
                 return Err(failure);

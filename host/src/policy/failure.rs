@@ -249,15 +249,48 @@ fn frames_of(error: &wasmtime::Error) -> Vec<String> {
         return Vec::new();
     };
     let name = |frame: &wasmtime::FrameInfo| match frame.func_name() {
-        Some(name) => name.to_owned(),
+        // The hash at the end tells nobody anything.
+        Some(name) => format!("{:#}", rustc_demangle::demangle(name)),
         None => format!("function {}", frame.func_index()),
     };
     backtrace.frames().iter().take(MAX_FRAMES).map(name).collect()
 }
 
 fn in_frames(frames: &[String]) -> String {
-    if frames.is_empty() { String::new() } else { format!(" (in {})", frames.join(", called by ")) }
+    match calling_itself(frames) {
+        _ if frames.is_empty() => String::new(),
+        Some(name) => format!(" (probably its stack is full: {name} calls itself again and again)"),
+        None => format!(" (in {})", frames.join(", called by ")),
+    }
+}
+
+/// The function that most of a trap's frames are of. A stack in the guest's own memory ends in an access out of bounds,
+/// which nobody would take for what it is.
+fn calling_itself(frames: &[String]) -> Option<&str> {
+    let times = |name: &str| frames.iter().filter(|frame| *frame == name).count();
+    let name = frames.iter().map(String::as_str).max_by_key(|name| times(name))?;
+    (frames.len() == MAX_FRAMES && times(name) >= MAX_FRAMES / 2).then_some(name)
 }
 
 /// Frames of a trap that are kept.
 const MAX_FRAMES: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trap(frames: &[&str]) -> String {
+        let frames = frames.iter().map(|frame| (*frame).to_owned()).collect();
+        Breakage::Trap { cause: "out of bounds memory access".into(), frames }.to_string()
+    }
+
+    #[test]
+    fn a_function_that_calls_itself_is_told_as_what_fills_the_stack() {
+        assert_eq!(trap(&[]), "it trapped: out of bounds memory access");
+        assert_eq!(trap(&["a", "b"]), "it trapped: out of bounds memory access (in a, called by b)");
+        let told = trap(&["a::deeper"; MAX_FRAMES]);
+        assert!(told.ends_with("(probably its stack is full: a::deeper calls itself again and again)"), "{told}");
+        let told = trap(&["a", "b", "a", "b", "a", "b", "a", "b"]);
+        assert!(told.contains("probably its stack is full"), "two that call each other: {told}");
+    }
+}

@@ -11,6 +11,7 @@
 mod json;
 mod merge;
 mod placement;
+mod rules;
 mod selection;
 
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,7 @@ use super::call::{HubHandle, Outcome, Placement, Reason};
 
 /// A rule that an answer broke.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-#[error("{rule}: {detail}")]
+#[error("{rule}: {detail}; the rule: {}", rule.says())]
 pub struct Violation {
     /// Which rule.
     pub rule: Rule,

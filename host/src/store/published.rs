@@ -15,10 +15,16 @@ pub struct PublishedPlugin {
     pub live: Digest,
     /// Revisions that were live before, newest first.
     pub previous: Vec<Digest>,
-    /// When the live revision was published.
+    /// When the live revision was published, the first time.
     pub published_at: Timestamp,
     /// By whom: the id of a token.
     pub published_by: String,
+    /// When the live revision was made live, if that was later: by going back to it, or by publishing it again.
+    #[serde(default)]
+    pub live_since: Option<Timestamp>,
+    /// By whom: the id of a token.
+    #[serde(default)]
+    pub live_by: Option<String>,
     /// What the live revision says of its version.
     #[serde(default)]
     pub version: String,
@@ -35,7 +41,7 @@ pub struct PublishedPlugin {
 pub struct PastRevision {
     /// SHA-256 of the component.
     pub revision: Digest,
-    /// When it was made live, the last time.
+    /// When it was published, the first time.
     pub published_at: Timestamp,
     /// By whom: the id of a token.
     pub published_by: String,
@@ -52,6 +58,8 @@ impl PublishedPlugin {
             previous: Vec::new(),
             published_at: now,
             published_by: by.to_owned(),
+            live_since: None,
+            live_by: None,
             version: String::new(),
             past: Vec::new(),
             rules: PluginRules::default(),
@@ -61,6 +69,11 @@ impl PublishedPlugin {
     /// What became of the plugin before it got another live revision: that one's past, and its rules.
     #[must_use]
     pub fn after(mut self, before: Self, most: usize) -> Self {
+        // Whose a revision is does not change when somebody goes back to it.
+        if let Some(past) = before.past(self.live) {
+            self.live_since = Some(std::mem::replace(&mut self.published_at, past.published_at));
+            self.live_by = Some(std::mem::replace(&mut self.published_by, past.published_by.clone()));
+        }
         let was = PastRevision {
             revision: before.live,
             published_at: before.published_at,

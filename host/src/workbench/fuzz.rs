@@ -12,13 +12,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use proptest::strategy::{Strategy as _, ValueTree};
+use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::expectation::Expectation;
 use super::generate;
+use super::shrink;
 use super::vector::Vector;
 use crate::clock;
 use crate::policy::call::CallReport;
@@ -26,7 +27,7 @@ use crate::policy::failure::CallFailure;
 use crate::policy::image::Image;
 
 /// How long and from where.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct FuzzPlan {
     /// No longer than this.
     pub span: Duration,
@@ -36,6 +37,8 @@ pub struct FuzzPlan {
     pub seed: u64,
     /// Whether a fault is a finding.
     pub no_faults: bool,
+    /// Calls that most of those that are made up begin as.
+    pub seeds: Vec<Vector>,
 }
 
 /// What came of it.
@@ -78,11 +81,11 @@ pub struct FuzzError(String);
 /// # Errors
 ///
 /// No call can be made up, which is a bug of the generator.
-pub fn fuzz(image: &Arc<Image>, plan: FuzzPlan) -> Result<FuzzReport, FuzzError> {
+pub fn fuzz(image: &Arc<Image>, plan: &FuzzPlan) -> Result<FuzzReport, FuzzError> {
     let selects = image.revision().card().worlds.selects();
     let expect = if selects { Expectation::Assign(<_>::default()) } else { Expectation::Place(<_>::default()) };
     let settings = serde_json::from_str(image.settings()).unwrap_or_else(|_| Value::Object(serde_json::Map::new()));
-    let calls = generate::calls(settings, expect);
+    let calls = generate::calls(settings, expect, &plan.seeds);
     let mut seed = [0; 32];
     seed.iter_mut().zip(plan.seed.to_le_bytes()).for_each(|(to, from)| *to = from);
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
@@ -92,52 +95,46 @@ pub fn fuzz(image: &Arc<Image>, plan: FuzzPlan) -> Result<FuzzReport, FuzzError>
     let mut report = FuzzReport { runs: 0, faults: 0, most_fuel: 0, most_memory_bytes: 0, finding: None };
     let started = clock::instant();
     while started.elapsed() < plan.span && report.runs < plan.runs {
-        let mut tree = calls.new_tree(&mut runner).map_err(|reason| FuzzError(reason.to_string()))?;
+        let tree = calls.new_tree(&mut runner).map_err(|reason| FuzzError(reason.to_string()))?;
         report.runs += 1;
         let vector = tree.current();
         let Some((kind, what)) = try_call(image, &vector, plan.no_faults, &mut report) else { continue };
-        report.finding = Some(smallest(image, plan.no_faults, &mut tree, Finding { what, kind, vector, steps: 0 }));
+        report.finding = Some(smallest(image, plan.no_faults, Finding { what, kind, vector, steps: 0 }));
         break;
     }
     Ok(report)
 }
 
 /// Makes a finding smaller as long as it stays the same finding.
-fn smallest(image: &Image, no_faults: bool, tree: &mut impl ValueTree<Value = Vector>, found: Finding) -> Finding {
-    let mut best = found;
+fn smallest(image: &Image, no_faults: bool, found: Finding) -> Finding {
+    let Finding { mut what, kind, vector, mut steps } = found;
     let mut unseen = FuzzReport { runs: 0, faults: 0, most_fuel: 0, most_memory_bytes: 0, finding: None };
-    for _ in 0..MOST_STEPS {
-        if !tree.simplify() {
-            break;
+    let vector = shrink::smallest(vector, |smaller| match try_call(image, smaller, no_faults, &mut unseen) {
+        Some((same, said)) if same == kind => {
+            what = said;
+            steps += 1;
+            true
         }
-        loop {
-            let vector = tree.current();
-            match try_call(image, &vector, no_faults, &mut unseen) {
-                Some((kind, what)) if kind == best.kind => {
-                    best = Finding { what, kind, vector, steps: best.steps + 1 };
-                    break;
-                }
-                _ if tree.complicate() => {}
-                _ => return best,
-            }
-        }
-    }
-    best
+        _ => false,
+    });
+    Finding { what, kind, vector, steps }
 }
 
 /// What is wrong with a call: a word and a sentence.
 fn try_call(image: &Image, vector: &Vector, no_faults: bool, report: &mut FuzzReport) -> Option<(String, String)> {
     let worlds = image.revision().card().worlds;
-    let mut wrong = None;
+    let (mut wrong, before) = (None, report.faults);
     if worlds.selects() {
         let input = vector.select_input();
-        let ask = || image.select_hub(&input, Arc::new(vector.catalogue()));
+        let ask = || image.select_hub(&input, vector.catalogue());
         wrong = judge(ask(), ask(), no_faults, report);
     }
     if let Some(input) = vector.place_input().filter(|_| worlds.places() && wrong.is_none()) {
-        let ask = || image.place(&input, Arc::new(vector.catalogue_of_hub(&input)));
+        let ask = || image.place(&input, vector.catalogue_of_hub(&input));
         wrong = judge(ask(), ask(), no_faults, report);
     }
+    // A call that is asked for hub and place is one.
+    report.faults = report.faults.min(before + 1);
     wrong
 }
 
@@ -167,6 +164,3 @@ fn judge<T: PartialEq>(
         Ok(_) => None,
     }
 }
-
-/// Times that a finding is made smaller.
-const MOST_STEPS: u32 = 2_000;

@@ -19,11 +19,12 @@ use super::vector::{
 };
 use crate::policy::call::{Attestation, EnrollmentKind};
 
-/// Calls of a policy with these settings; each expects what `expect` says.
-pub fn calls(settings: Value, expect: Expectation) -> impl Strategy<Value = Vector> {
-    let words = words_of(&settings);
+/// Calls of a policy with these settings; each expects what `expect` says. Most begin as one of `seeds`, if there are any,
+/// with some of its parts made up: a device without the facts that a policy asks for goes no further than that question.
+pub fn calls(settings: Value, expect: Expectation, seeds: &[Vector]) -> BoxedStrategy<Vector> {
+    let words = words_of(&settings, seeds);
     let parts = (call(), device(&words), hubs(&words), catalogue(&words));
-    parts.prop_map(move |(call, device, hubs, catalogue)| Vector {
+    let made_up = parts.prop_map(move |(call, device, hubs, catalogue)| Vector {
         name: "found by fuzzing".into(),
         settings: settings.clone(),
         call,
@@ -31,9 +32,65 @@ pub fn calls(settings: Value, expect: Expectation) -> impl Strategy<Value = Vect
         hubs,
         chosen: None,
         catalogue,
+        http: Vec::new(),
         expect: expect.clone(),
         max_fuel: None,
-    })
+    });
+    let made_up = made_up.boxed();
+    if seeds.is_empty() {
+        return made_up;
+    }
+    let changed = (select(seeds.to_vec()), made_up.clone(), any::<u32>())
+        .prop_map(|(seed, made_up, parts)| mixed(&seed, made_up, parts));
+    prop_oneof![4 => changed, 1 => made_up].boxed()
+}
+
+/// A seed, with those parts of another call whose bits are set. Facts and claims are joined, so that what a policy asks for
+/// stays there, with another value at most.
+fn mixed(seed: &Vector, made_up: Vector, parts: u32) -> Vector {
+    let taken = |bit: u32| parts >> bit & 1 == 1;
+    // A part that is seldom another.
+    let rarely = |bit: u32| parts >> bit & 7 == 7;
+    let joined = |ours: &BTreeMap<String, String>, others: BTreeMap<String, String>| {
+        ours.clone().into_iter().chain(others).collect::<BTreeMap<_, _>>()
+    };
+    let Vector { call, device: other, hubs, catalogue, .. } = made_up.clone();
+    let mut device = seed.device.clone();
+    if taken(0) {
+        device.facts = joined(&device.facts, other.facts);
+    }
+    if taken(1) {
+        device.claims = joined(&device.claims, other.claims);
+    }
+    if taken(2) {
+        device.payload = other.payload;
+    }
+    if taken(3) {
+        device.tags = other.tags;
+    }
+    if taken(4) {
+        device.prior = other.prior;
+    }
+    if taken(5) {
+        (device.registration_id, device.attestation) = (other.registration_id, other.attestation);
+        (device.enrollment, device.enrollment_id) = (other.enrollment, other.enrollment_id);
+    }
+    // One fact less.
+    if rarely(6) {
+        let lost =
+            device.facts.keys().nth(usize::try_from(parts >> 24).unwrap_or(0) % device.facts.len().max(1)).cloned();
+        lost.map(|key| device.facts.remove(&key));
+    }
+    let seeds_hubs = !seed.hubs.is_empty() && !rarely(10);
+    Vector {
+        device,
+        call: if taken(9) { call } else { seed.call.clone() },
+        chosen: seed.chosen.clone().filter(|_| seeds_hubs),
+        hubs: if seeds_hubs { seed.hubs.clone() } else { hubs },
+        catalogue: if taken(13) { catalogue } else { seed.catalogue.clone() },
+        http: seed.http.clone(),
+        ..made_up
+    }
 }
 
 fn call() -> impl Strategy<Value = CallVector> {
@@ -158,8 +215,9 @@ fn host() -> impl Strategy<Value = String> {
     "[a-z]{1,6}-[0-9]{1,3}\\.(eu|us|asia)\\.example"
 }
 
-/// Every name and text in the settings, and the parts of what looks like a path or a template.
-fn words_of(settings: &Value) -> Vec<String> {
+/// Every name and text in the settings and in what the seeds say of devices and hubs, and the parts of what looks like a
+/// path or a template.
+fn words_of(settings: &Value, seeds: &[Vector]) -> Vec<String> {
     fn collect(value: &Value, words: &mut Vec<String>) {
         match value {
             Value::String(text) => {
@@ -179,6 +237,11 @@ fn words_of(settings: &Value) -> Vec<String> {
     }
     let mut words = Vec::new();
     collect(settings, &mut words);
+    for Vector { device, hubs, .. } in seeds {
+        let labels = [&device.facts, &device.claims].into_iter().chain(hubs.iter().map(|hub| &hub.labels));
+        words.extend(labels.flatten().flat_map(|(key, value)| [key.clone(), value.clone()]));
+        words.extend(device.tags.keys().cloned());
+    }
     words.retain(|word| !word.is_empty() && word.len() <= 256);
     words.sort_unstable();
     words.dedup();

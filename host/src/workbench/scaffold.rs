@@ -86,7 +86,17 @@ impl Scaffold {
             Language::Python => PYTHON,
         };
         let own = own.iter().chain(COMMON).map(|(path, template)| ((*path).into(), self.render(template)));
-        own.chain(self.vendored()).collect()
+        own.chain(self.lock()).chain(self.vendored()).collect()
+    }
+
+    /// The versions that the policy is built with: those that Landfall's own example is tested with.
+    fn lock(&self) -> Option<NewFile> {
+        match self.language {
+            Language::Rust => Some(("Cargo.lock".into(), cargo_lock(self.name.as_str()))),
+            Language::Js => Some(("package-lock.json".into(), npm_lock(self.name.as_str()))),
+            // requirements.txt names the one package there is.
+            Language::Python => None,
+        }
     }
 
     fn vendored(&self) -> Vec<NewFile> {
@@ -174,10 +184,45 @@ fn world_of(worlds: Worlds) -> &'static str {
     }
 }
 
+/// The example's lock file, with the example's package under another name. Packages are sorted by their names.
+fn cargo_lock(name: &str) -> String {
+    let mut packages = EXAMPLE_CARGO_LOCK.split("\n[[package]]\n");
+    let head = packages.next().unwrap_or_default();
+    let own = format!("name = \"{EXAMPLE}\"\n");
+    let mut packages: Vec<String> = packages
+        .map(|package| package.trim_end().replacen(&own, &format!("name = \"{name}\"\n"), 1))
+        .map(|package| match package.starts_with(&format!("name = \"{name}\"\n")) {
+            true => package.replacen("version = \"1.0.0\"", "version = \"0.1.0\"", 1),
+            false => package,
+        })
+        .collect();
+    packages.sort_by(|one, other| name_in(one).cmp(name_in(other)));
+    packages.iter().fold(head.trim_end().to_owned(), |text, package| text + "\n\n[[package]]\n" + package) + "\n"
+}
+
+fn name_in(package: &str) -> &str {
+    package.split('"').nth(1).unwrap_or_default()
+}
+
+/// The example's lock file for another package. Its entries name no registry, so that each team's own is asked.
+fn npm_lock(name: &str) -> String {
+    let text = EXAMPLE_NPM_LOCK.replace(&format!("\"{EXAMPLE}\""), &format!("\"{name}\""));
+    text.replacen("\"version\": \"1.0.0\"", "\"version\": \"0.1.0\"", 2).replacen(
+        "      \"license\": \"Apache-2.0\",\n",
+        "",
+        1,
+    )
+}
+
 fn make_executable(path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
 }
+
+/// What the examples are called in their lock files.
+const EXAMPLE: &str = "region-and-customer";
+const EXAMPLE_CARGO_LOCK: &str = include_str!("../../../examples/policies/rust/Cargo.lock");
+const EXAMPLE_NPM_LOCK: &str = include_str!("../../../examples/policies/js/package-lock.json");
 
 const COMMON: &[(&str, &str)] = &[
     ("golden-vectors.json", include_str!("../../templates/vectors.json")),
@@ -205,6 +250,8 @@ const JS: &[(&str, &str)] = &[
     ("README.md", include_str!("../../templates/js/README.md")),
     ("policy.js", include_str!("../../templates/js/policy.js")),
     ("landfall.js", include_str!("../../../examples/policies/js/landfall.js")),
+    ("landfall-policy.d.ts", include_str!("../../../examples/policies/js/landfall-policy.d.ts")),
+    ("jsconfig.json", include_str!("../../../examples/policies/js/jsconfig.json")),
 ];
 
 const PYTHON: &[(&str, &str)] = &[
@@ -236,6 +283,46 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_the_sdk_reads_when_it_is_built_comes_with_it() {
+        let scaffold = Scaffold { name: "ours".parse().unwrap(), language: Language::Rust, worlds: Worlds::Selector };
+        let files = scaffold.files();
+        let sdk = Path::new("vendor/landfall/plugins/sdk");
+        let mut read = 0;
+        for (path, text) in files.iter().filter(|(path, _)| path.extension().is_some_and(|ending| ending == "rs")) {
+            for named in text.split("path: \"").skip(1).filter_map(|rest| rest.split('"').next()) {
+                let folder = sdk.join(named).components().fold(PathBuf::new(), |path, part| match part {
+                    std::path::Component::ParentDir => path.parent().unwrap_or(&path).to_owned(),
+                    part => path.join(part),
+                });
+                let there = files.iter().any(|(file, _)| file.starts_with(&folder));
+                assert!(there, "{} reads {}, which is not written", path.display(), folder.display());
+                read += 1;
+            }
+        }
+        assert!(read >= 2, "the contract and the HTTP of the SDK are read by path");
+    }
+
+    #[test]
+    fn the_versions_are_those_that_the_examples_are_tested_with() {
+        for name in ["aaa", "our-regions", "zzz"] {
+            let lock = cargo_lock(name);
+            let names: Vec<_> = lock.split("[[package]]\n").skip(1).map(name_in).collect();
+            assert!(names.is_sorted() && names.contains(&name) && !names.contains(&EXAMPLE), "{names:?}");
+            assert_eq!(names.len(), EXAMPLE_CARGO_LOCK.matches("[[package]]").count());
+            assert!(lock.contains(&format!("name = \"{name}\"\nversion = \"0.1.0\"\n")), "{lock}");
+        }
+        let lock: serde_json::Value = serde_json::from_str(&npm_lock("ours")).unwrap();
+        let template: serde_json::Value =
+            serde_json::from_str(&include_str!("../../templates/js/package.json").replace("{{name}}", "ours")).unwrap();
+        let root = &lock["packages"][""];
+        assert_eq!((&lock["name"], &lock["version"]), (&template["name"], &template["version"]));
+        for member in ["name", "version", "devDependencies"] {
+            assert_eq!(root[member], template[member], "{member}");
+        }
+        assert!(root.get("license").is_none() && !npm_lock("ours").contains("resolved"));
     }
 
     #[test]

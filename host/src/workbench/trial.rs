@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::expectation::{Answered, Difference};
+use super::sentences;
 use super::vector::Vector;
 use crate::policy::call::{CallReport, Usage};
 use crate::policy::image::{ConfigureError, Image, Revision};
@@ -35,6 +36,8 @@ pub struct Tried {
     pub max_fuel: Option<u64>,
     /// What it logged.
     pub log: Log,
+    /// The sentences of its reasons, or of what is wrong with its settings.
+    pub said: Vec<String>,
 }
 
 impl Tried {
@@ -69,18 +72,24 @@ impl<'a> Trial<'a> {
 
     /// Runs one vector.
     pub fn run(&mut self, vector: &Vector) -> Tried {
-        let (answered, usage, log) = self.answer(vector);
+        let Answer { answered, usage, log, said, unsent } = self.answer(vector);
+        let mut differences = vector.expect.differences(&answered);
+        // A policy that broke has not come to what it would have sent.
+        if !matches!(answered, Answered::Broke(_)) {
+            differences.extend(unsent);
+        }
         Tried {
             name: vector.name.clone(),
-            differences: vector.expect.differences(&answered),
+            differences,
             answer: answered.as_expected(),
             usage,
             max_fuel: vector.max_fuel,
             log,
+            said,
         }
     }
 
-    fn answer(&mut self, vector: &Vector) -> (Answered, Usage, Log) {
+    fn answer(&mut self, vector: &Vector) -> Answer {
         let settings = vector.settings.to_string();
         let (host, revision, budgets) = (self.host, &self.revision, &self.budgets);
         let image = &*self
@@ -90,28 +99,46 @@ impl<'a> Trial<'a> {
         let image = match image {
             Ok(image) => image,
             Err(ConfigureError::Refused { problems }) => {
-                return (Answered::refused(problems), Usage::default(), Log::default());
+                return Answer { said: sentences::of_problems(problems), ..Answer::of(Answered::refused(problems)) };
             }
             Err(error @ ConfigureError::Broke { log, .. }) => {
-                return (Answered::Broke(error.to_string()), Usage::default(), log.clone());
+                return Answer { log: log.clone(), ..Answer::of(Answered::Broke(error.to_string())) };
             }
-            Err(error) => return (Answered::Broke(error.to_string()), Usage::default(), Log::default()),
+            Err(error) => return Answer::of(Answered::Broke(error.to_string())),
         };
         if vector.expect.is_of_settings() {
-            let taken = Answered::With("takeSettings", serde_json::Value::Null);
-            return (taken, Usage::default(), Log::default());
+            return Answer::of(Answered::With("takeSettings", serde_json::Value::Null));
         }
         // A plugin of one half is asked for that half, whatever is expected of it.
         let worlds = self.revision.card().worlds;
         if vector.expect.is_of_grouping() || !worlds.selects() {
             let Some(input) = vector.place_input() else {
-                return (Answered::Broke("the vector names no hub".into()), Usage::default(), Log::default());
+                return Answer::of(Answered::Broke("the vector names no hub".into()));
             };
-            let CallReport { result, usage, log, .. } = image.place(&input, Arc::new(vector.catalogue_of_hub(&input)));
-            return (Answered::placed(&result), usage, log);
+            let services = vector.catalogue_of_hub(&input);
+            let CallReport { result, usage, log, .. } = image.place(&input, Arc::clone(&services) as _);
+            let (answered, said) = (Answered::placed(&result), sentences::of_placement(&result));
+            return Answer { answered, usage, log, said, unsent: services.unsent() };
         }
-        let input = vector.select_input();
-        let CallReport { result, usage, log, .. } = image.select_hub(&input, Arc::new(vector.catalogue()));
-        (Answered::selected(&result, &input.candidates), usage, log)
+        let (input, services) = (vector.select_input(), vector.catalogue());
+        let CallReport { result, usage, log, .. } = image.select_hub(&input, Arc::clone(&services) as _);
+        let (answered, said) = (Answered::selected(&result, &input.candidates), sentences::of_outcome(&result));
+        Answer { answered, usage, log, said, unsent: services.unsent() }
+    }
+}
+
+/// What came of a vector, before it is compared.
+struct Answer {
+    answered: Answered,
+    usage: Usage,
+    log: Log,
+    said: Vec<String>,
+    unsent: Vec<Difference>,
+}
+
+impl Answer {
+    /// Of no call.
+    fn of(answered: Answered) -> Self {
+        Self { answered, usage: Usage::default(), log: Log::default(), said: Vec::new(), unsent: Vec::new() }
     }
 }

@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::expectation::Expectation;
+use super::service::{ServiceVector, Services};
 use crate::json::{self, Misfit};
 use crate::policy::call::{
     Attestation, Call, Candidate, Candidates, Device, EnrollmentKind, Hub, Label, Location, PlaceInput, Prior,
@@ -72,6 +73,9 @@ pub struct Vector {
     /// What else the policy may ask the host.
     #[serde(default)]
     pub catalogue: CatalogueVector,
+    /// What services answer to a policy of the tier `recorded`, each entry to one request. Nothing is ever sent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub http: Vec<ServiceVector>,
     /// What must come of it.
     pub expect: Expectation,
     /// Units of fuel that the call may use; the server's budget when left out.
@@ -266,10 +270,24 @@ impl Vector {
                 return wrong(&format!("/expect{at}"), format!("{hub} is none of the hubs"));
             }
         }
+        for (number, service) in self.http.iter().enumerate() {
+            service.check().or_else(|message| wrong(&format!("/http/{number}"), message))?;
+        }
         if self.hubs.is_empty() && !self.expect.is_of_settings() {
             return wrong("/hubs", "a policy is never asked without a hub; name at least one".into());
         }
         Ok(())
+    }
+
+    /// The same with so many hubs: its own, repeated under other names.
+    #[must_use]
+    pub fn with_hubs(&self, count: usize) -> Self {
+        let repeated = self.hubs.iter().cycle().take(count).enumerate();
+        let named = |(at, hub): (usize, &HubVector)| match at.checked_div(self.hubs.len()) {
+            None | Some(0) => hub.clone(),
+            Some(round) => HubVector { name: format!("{round}.{}", hub.name), ..hub.clone() },
+        };
+        Self { hubs: repeated.map(named).collect(), chosen: None, ..self.clone() }
     }
 
     /// What selection is given.
@@ -289,13 +307,36 @@ impl Vector {
 
     /// What the policy may ask while it selects.
     #[must_use]
-    pub fn catalogue(&self) -> LiveCatalogue {
-        LiveCatalogue::new(self.candidates(), Arc::new(self.catalogue.clone()))
+    pub fn catalogue(&self) -> Arc<Services> {
+        let catalogue = LiveCatalogue::new(self.candidates(), Arc::new(self.catalogue.clone()));
+        Services::new(catalogue, &self.http)
     }
 
     /// What the policy may ask while it places.
     #[must_use]
-    pub fn catalogue_of_hub(&self, input: &PlaceInput) -> LiveCatalogue {
+    pub fn catalogue_of_hub(&self, input: &PlaceInput) -> Arc<Services> {
+        Services::new(self.of_hub(input), &self.http)
+    }
+
+    /// As [`Vector::catalogue`], for a call that is made again and again: each entry of `http` answers any number of requests.
+    #[must_use]
+    pub fn catalogue_again(&self) -> Arc<Services> {
+        self.catalogue().again()
+    }
+
+    /// As [`Vector::catalogue_of_hub`], for a call that is made again and again.
+    #[must_use]
+    pub fn catalogue_of_hub_again(&self, input: &PlaceInput) -> Arc<Services> {
+        self.catalogue_of_hub(input).again()
+    }
+
+    /// The same, in the decision in which selection was answered by these services.
+    #[must_use]
+    pub fn catalogue_after(&self, selection: &Services, input: &PlaceInput) -> Arc<Services> {
+        selection.beside(self.of_hub(input))
+    }
+
+    fn of_hub(&self, input: &PlaceInput) -> LiveCatalogue {
         let hub = Candidates::new([input.hub.clone()].into(), [input.candidate]);
         LiveCatalogue::new(hub, Arc::new(self.catalogue.clone()))
     }

@@ -6,15 +6,16 @@
 {{#selects}}
 import { hubLabel } from 'landfall:policy/catalog@0.1.0';
 
-import { badInput, log, rank, readSettings, requireFact } from './landfall.js';
+import { badInput, exported, log, rank, readSettings, requireFact } from './landfall.js';
 {{/selects}}
 {{#only-places}}
-import { badInput, readSettings, requireFact } from './landfall.js';
+import { badInput, exported, readSettings, requireFact } from './landfall.js';
 {{/only-places}}
 
 let settings;
 
-export const control = {
+/** @type {typeof import('landfall:policy/control@0.1.0')} */
+export const control = exported({
   describe: () => ({
     name: '{{name}}',
     version: '0.1.0',
@@ -32,10 +33,11 @@ export const control = {
     if (given['region-key'] === '') throw [{ pointer: '/region-key', message: 'name a fact' }];
     settings = given;
   },
-};
+});
 
 {{#selects}}
-export const hubSelection = {
+/** @type {typeof import('landfall:policy/hub-selection@0.1.0')} */
+export const hubSelection = exported({
   selectHub(_call, device, candidates) {
     const region = regionOf(device);
     const here = candidates.filter((hub) => {
@@ -59,11 +61,12 @@ export const hubSelection = {
       },
     };
   },
-};
+});
 
 {{/selects}}
 {{#places}}
-export const grouping = {
+/** @type {typeof import('landfall:policy/grouping@0.1.0')} */
+export const grouping = exported({
   place(_call, device, _hub) {
     const region = regionOf(device);
     return {
@@ -74,7 +77,7 @@ export const grouping = {
       reasons: [{ code: 'by-region', detail: `made for ${region}` }],
     };
   },
-};
+});
 
 {{/places}}
 // The device's region. It becomes part of a path, and a manufacturer may write anything into a fact.

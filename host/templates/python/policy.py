@@ -9,10 +9,10 @@ import re
 
 from componentize_py_types import Err
 {{#selects}}
-from landfall import bad_input, debug, rank, read_settings, require_fact
+from landfall import bad_input, debug, exported, rank, read_settings, require_fact
 {{/selects}}
 {{#only-places}}
-from landfall import bad_input, read_settings, require_fact
+from landfall import bad_input, exported, read_settings, require_fact
 {{/only-places}}
 from wit_world import exports
 from wit_world.exports.control import Description, Problem
@@ -33,6 +33,7 @@ from wit_world.imports.types import Label, Reason
 SETTINGS = {}
 
 
+@exported
 class Control(exports.Control):
     def describe(self):
         return Description("{{name}}", "0.1.0", "Sends devices to hubs of their region", json.dumps(SCHEMA))
@@ -50,6 +51,7 @@ class Control(exports.Control):
 
 
 {{#selects}}
+@exported
 class HubSelection(exports.HubSelection):
     def select_hub(self, call, device, candidates):
         region = region_of(device)
@@ -71,6 +73,7 @@ class HubSelection(exports.HubSelection):
 
 {{/selects}}
 {{#places}}
+@exported
 class Grouping(exports.Grouping):
     def place(self, call, device, hub):
         region = region_of(device)

@@ -96,10 +96,14 @@ pub(in crate::admin_api) struct RevisionView {
     breaker: BreakerView,
     /// What it says of its version; absent when that was never kept.
     version: Option<String>,
-    /// When it was made live, the last time.
+    /// When it was published, the first time.
     published_at: Option<String>,
     /// By whom: the id of a token.
     published_by: Option<String>,
+    /// When the live one was made live, if that was later: by going back to it, or by publishing it again.
+    live_since: Option<String>,
+    /// By whom: the id of a token.
+    live_by: Option<String>,
 }
 
 impl RevisionView {
@@ -119,6 +123,8 @@ impl RevisionView {
             version: kept.or_else(|| loaded.map(|revision| revision.description().version.clone())),
             published_at: at.map(|at| at.to_string()),
             published_by: by.cloned(),
+            live_since: plugin.live_since.filter(|_| live).map(|at| at.to_string()),
+            live_by: plugin.live_by.clone().filter(|_| live),
         }
     }
 }

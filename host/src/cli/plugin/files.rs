@@ -1,6 +1,6 @@
 //! Files that authors' commands read.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
@@ -8,27 +8,34 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::super::CliError;
+use super::super::terms::text_or_file;
 use crate::json;
 use crate::policy::image::{ConfigureError, Fetched, Image, LoadError, Revision};
 use crate::policy::log::Log;
-use crate::policy::{LogLevel, PolicyHost};
+use crate::policy::{Budgets, LogLevel, PolicyHost};
 use crate::workbench;
-use crate::workbench::vector;
+use crate::workbench::expectation::Expectation;
+use crate::workbench::vector::{self, Vector, VectorFile};
 
 /// The settings that a command gives to a policy.
 #[derive(Debug, Args)]
 pub(super) struct SettingsArg {
-    /// A file with the settings (JSON); `{}` when left out.
-    #[arg(long, value_name = "FILE")]
-    settings: Option<PathBuf>,
+    /// The settings: JSON, @FILE or a file's name; `{}` when left out.
+    #[arg(long, value_name = "JSON|FILE")]
+    settings: Option<String>,
 }
 
 impl SettingsArg {
     pub(super) fn text(&self) -> Result<String, CliError> {
         match &self.settings {
             None => Ok("{}".to_owned()),
-            Some(path) => std::fs::read_to_string(path).map_err(|source| CliError::Read { path: path.clone(), source }),
+            Some(text) => Ok(text_or_file(text, "--settings")?.0),
         }
+    }
+
+    /// As it was typed.
+    pub(super) fn typed(&self) -> Option<&str> {
+        self.settings.as_deref()
     }
 }
 
@@ -45,7 +52,17 @@ pub(super) fn load(host: &PolicyHost, path: &Path) -> Result<Arc<Revision>, CliE
 
 /// Gives it its settings.
 pub(super) fn configure(host: &PolicyHost, revision: &Arc<Revision>, settings: &str) -> Result<Arc<Image>, CliError> {
-    host.configure(revision, settings).map_err(|error| {
+    configure_within(host, revision, settings, Budgets::default())
+}
+
+/// The same, under budgets of one's own.
+pub(super) fn configure_within(
+    host: &PolicyHost,
+    revision: &Arc<Revision>,
+    settings: &str,
+    budgets: Budgets,
+) -> Result<Arc<Image>, CliError> {
+    host.configure_within(revision, settings, budgets).map_err(|error| {
         let log = match &error {
             ConfigureError::Broke { log, .. } => told(log),
             _ => String::new(),
@@ -68,6 +85,20 @@ pub(super) fn component(path: &Path) -> Result<Fetched, CliError> {
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, CliError> {
     let text = std::fs::read(path).map_err(|source| CliError::Read { path: path.to_owned(), source })?;
     json::read(&text).map_err(|misfit| CliError::Failed(vector::of_file(path, misfit).to_string()))
+}
+
+/// The first call of a file of golden vectors that is to be answered, or the first whose name has a text in it.
+pub(super) fn first_call(path: &Path, only: Option<&str>) -> Result<Vector, CliError> {
+    let file = VectorFile::read(path).map_err(|error| CliError::Failed(error.to_string()))?;
+    let named = |vector: &Vector| match only {
+        Some(only) => vector.name.contains(only),
+        None => !matches!(vector.expect, Expectation::Fault(_)),
+    };
+    let mut calls = file.vectors.into_iter().filter(|vector| !vector.expect.is_of_settings());
+    calls.find(named).ok_or_else(|| {
+        let which = only.map_or_else(|| "that is answered".to_owned(), |only| format!("with {only:?} in its name"));
+        CliError::Failed(format!("{}: there is no call {which}", path.display()))
+    })
 }
 
 /// An object with one member more.

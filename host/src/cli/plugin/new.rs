@@ -50,7 +50,7 @@ impl New {
             Language::Rust => {
                 "cargo test\n  cargo test --target wasm32-wasip2\n  cargo build --release --target wasm32-wasip2"
             }
-            Language::Js => "npm install\n  npm test",
+            Language::Js => "npm ci\n  npm test",
             Language::Python => {
                 "python3 -m venv venv && . venv/bin/activate && pip install -r requirements.txt\n  ./build.sh\n  landfall plugin test policy.wasm golden-vectors.json"
             }

@@ -14,7 +14,6 @@ use super::files::{self, SettingsArg};
 use crate::policy::Catalogue;
 use crate::policy::bench::made_up;
 use crate::policy::profile::Question;
-use crate::workbench::vector::VectorFile;
 
 /// See where a policy spends its time: samples of its stack, in the format of the Firefox profiler.
 ///
@@ -26,9 +25,13 @@ pub(in crate::cli) struct Profile {
     /// Where the profile goes; <https://profiler.firefox.com> opens it.
     #[arg(short, long, value_name = "FILE", default_value = "profile.json")]
     output: PathBuf,
-    /// A file of golden vectors, of which the first is asked again and again; 64 made-up hubs when left out.
+    /// A file of golden vectors, of which the first call that is answered is made again and again; 64 made-up hubs when left
+    /// out.
     #[arg(long, value_name = "FILE", conflicts_with = "settings")]
     vectors: Option<PathBuf>,
+    /// The first vector whose name has this text in it, in place of the first one.
+    #[arg(long, value_name = "TEXT", requires = "vectors")]
+    only: Option<String>,
     #[command(flatten)]
     settings: SettingsArg,
     /// How long.
@@ -39,10 +42,7 @@ pub(in crate::cli) struct Profile {
 impl Profile {
     pub(in crate::cli) fn run(self, out: Output) -> Result<(), CliError> {
         let failed = |error: &dyn std::fmt::Display| CliError::Failed(error.to_string());
-        let vector = match &self.vectors {
-            None => None,
-            Some(path) => VectorFile::read(path).map_err(|error| failed(&error))?.vectors.into_iter().next(),
-        };
+        let vector = self.vectors.as_ref().map(|path| files::first_call(path, self.only.as_deref())).transpose()?;
         let host = files::host()?;
         let revision = files::load(&host, &self.component)?;
         let settings = match &vector {
@@ -52,19 +52,24 @@ impl Profile {
         let image = files::configure(&host, &revision, &settings)?;
         let selects = revision.card().worlds.selects();
         let (question, catalogue): (_, Arc<dyn Catalogue>) = match &vector {
-            Some(vector) if selects => {
-                (Question::Select(Box::new(vector.select_input())), Arc::new(vector.catalogue()))
+            Some(vector) if selects && !vector.expect.is_of_grouping() => {
+                (Question::Select(Box::new(vector.select_input())), vector.catalogue_again())
             }
             Some(vector) => {
-                let input = vector.place_input().ok_or_else(|| failed(&"the first vector names no hub"))?;
-                let catalogue = Arc::new(vector.catalogue_of_hub(&input));
+                let input = vector.place_input().ok_or_else(|| failed(&"the vector names no hub"))?;
+                let catalogue = vector.catalogue_of_hub_again(&input);
                 (Question::Place(Box::new(input)), catalogue)
             }
             None if selects => (Question::Select(Box::new(made_up(HUBS))), Arc::new(crate::policy::EmptyCatalogue)),
             None => return Err(failed(&"a policy that places devices is profiled with --vectors FILE")),
         };
         let profile = image.profile(&question, &catalogue, Duration::from_secs(self.seconds));
-        let profile = profile.map_err(|error| failed(&error))?;
+        let profile = profile.map_err(|error| match &self.vectors {
+            Some(_) => failed(&error),
+            None => failed(&format!(
+                "made-up hubs and a made-up device: {error}; --vectors FILE names a call that it can answer"
+            )),
+        })?;
         let (calls, samples) = (profile.calls, profile.samples);
         let file = File::create(&self.output);
         let file = file.map_err(|source| CliError::Write { path: self.output.clone(), source })?;

@@ -42,6 +42,8 @@ pub(super) async fn list(session: &mut Session, args: RevisionsArgs) -> Result<(
         ("breaker", "/breaker/state"),
         ("published", "/publishedAt"),
         ("by", "/publishedBy"),
+        ("live since", "/liveSince"),
+        ("live by", "/liveBy"),
     ];
     session.out.list(&page, &columns, "It has no revision.")
 }

@@ -6,11 +6,15 @@ use std::sync::Arc;
 use clap::Args;
 use serde_json::json;
 
+use super::super::output::cleaned;
+use super::super::terms::json_or_file;
 use super::super::{CliError, Output};
 use super::files::{self, SettingsArg};
 use crate::policy::call::{CallReport, Usage};
 use crate::policy::{Budgets, Log, LogLevel};
 use crate::workbench::expectation::{Answered, Expectation};
+use crate::workbench::sentences;
+use crate::workbench::service::ServiceVector;
 use crate::workbench::vector::{CallVector, CatalogueVector, DeviceVector, HubVector, Vector};
 
 /// Ask a component once, for a device and hubs from files.
@@ -26,8 +30,11 @@ pub(in crate::cli) struct Run {
     hubs: PathBuf,
     #[command(flatten)]
     settings: SettingsArg,
-    /// What the device says of itself (JSON), in place of what its file says.
-    #[arg(long, value_name = "JSON")]
+    /// What services answer (JSON list, as `http` in golden vectors). Nothing is sent anywhere.
+    #[arg(long, value_name = "FILE")]
+    http: Option<PathBuf>,
+    /// What the device says of itself (JSON, @FILE or a file's name), in place of what its file says.
+    #[arg(long, value_name = "JSON|FILE")]
     payload: Option<String>,
     /// The moment of the call, milliseconds since 1970-01-01 UTC.
     #[arg(long, value_name = "MS")]
@@ -53,19 +60,20 @@ impl Run {
             budgets.call.log_level = LogLevel::Trace;
         }
         let settings = self.settings.text()?;
-        let image = host.configure_within(&revision, &settings, budgets);
-        let image = image.map_err(|error| CliError::Failed(error.to_string()))?;
+        let image = files::configure_within(&host, &revision, &settings, budgets)?;
         let worlds = revision.card().worlds;
         let mut whole = true;
+        let services = vector.catalogue();
         if worlds.selects() {
             let input = vector.select_input();
-            let report = image.select_hub(&input, Arc::new(vector.catalogue()));
+            let report = image.select_hub(&input, Arc::clone(&services) as _);
             let answered = Answered::selected(&report.result, &input.candidates);
-            whole &= self.show(out, "selection", &answered, &report)?;
+            whole &= self.show(out, "selection", &answered, &sentences::of_outcome(&report.result), &report)?;
         }
         if let Some(input) = vector.place_input().filter(|_| worlds.places()) {
-            let report = image.place(&input, Arc::new(vector.catalogue_of_hub(&input)));
-            whole &= self.show(out, "grouping", &Answered::placed(&report.result), &report)?;
+            let report = image.place(&input, vector.catalogue_after(&services, &input));
+            let said = sentences::of_placement(&report.result);
+            whole &= self.show(out, "grouping", &Answered::placed(&report.result), &said, &report)?;
         }
         if whole { Ok(()) } else { Err(CliError::Told) }
     }
@@ -73,8 +81,7 @@ impl Run {
     fn vector(&self) -> Result<Vector, CliError> {
         let mut device: DeviceVector = self.device.as_deref().map(files::read_json).transpose()?.unwrap_or_default();
         if let Some(text) = &self.payload {
-            let parsed = serde_json::from_str(text);
-            device.payload = Some(parsed.map_err(|source| CliError::Json { place: "--payload".into(), source })?);
+            device.payload = Some(json_or_file(text, "--payload")?);
         }
         let hubs: Vec<HubVector> = files::read_json(&self.hubs)?;
         if hubs.is_empty() {
@@ -83,6 +90,7 @@ impl Run {
         if let Some(chosen) = self.chosen.as_ref().filter(|chosen| !hubs.iter().any(|hub| hub.name == **chosen)) {
             return Err(CliError::Failed(format!("--chosen {chosen} is none of the hubs in {}", self.hubs.display())));
         }
+        let http: Vec<ServiceVector> = self.http.as_deref().map(files::read_json).transpose()?.unwrap_or_default();
         let usual = CallVector::default();
         let call = CallVector { now: self.now.unwrap_or(usual.now), seed: self.seed.unwrap_or(usual.seed), ..usual };
         Ok(Vector {
@@ -93,25 +101,36 @@ impl Run {
             hubs,
             chosen: self.chosen.clone(),
             catalogue: CatalogueVector::default(),
+            http,
             expect: Expectation::Assign(<_>::default()),
             max_fuel: None,
         })
     }
 
     /// Prints an answer; says whether it is one.
-    fn show<T>(&self, out: Output, step: &str, answered: &Answered, report: &CallReport<T>) -> Result<bool, CliError> {
+    fn show<T>(
+        &self,
+        out: Output,
+        step: &str,
+        answered: &Answered,
+        said: &[String],
+        report: &CallReport<T>,
+    ) -> Result<bool, CliError> {
         let CallReport { usage, log, transcript, .. } = report;
         let whole = !matches!(answered, Answered::Broke(_));
         if out.is_json() {
             let exchanges = transcript.exchanges();
             out.value(&json!({
-                "step": step, "answer": answered.as_expected(), "usage": usage, "log": log, "asked": exchanges,
+                "step": step, "answer": answered.as_expected(), "said": said, "usage": usage, "log": log, "asked": exchanges,
             }))?;
             return Ok(whole);
         }
         match answered {
             Answered::Broke(why) => out.say(format!("{step}: {why}"))?,
             answered => out.say(format!("{step}: {:#}", answered.as_expected()))?,
+        }
+        for sentence in said {
+            out.say(format!("  {}", cleaned(sentence)))?;
         }
         if self.explain || !whole {
             out.say(explained(usage, log))?;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::super::output::cleaned;
 use super::super::{CliError, Output};
 use super::files;
 use crate::workbench::trial::{Trial, Tried};
@@ -97,6 +98,11 @@ fn line(vector: &Vector, tried: &Tried, explain: bool) -> String {
     }
     if tried.is_over_its_fuel() {
         text.push_str("\n        it took more fuel than its max_fuel");
+    }
+    if explain || !tried.passed() {
+        for sentence in &tried.said {
+            text.push_str(&format!("\n        {}", cleaned(sentence)));
+        }
     }
     if explain {
         text.push_str(&format!("\n        answered {}", tried.answer));

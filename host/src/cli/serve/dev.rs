@@ -2,8 +2,9 @@
 //!
 //! The file is looked at several times a second; when it has changed and then stayed the same for one look (a build writes
 //! it bit by bit), it goes the way of every revision: all load stages, the settings of every enrollment that follows the
-//! name, the switch. Before the switch its answers to the golden vectors are held against those of the live revision. What
-//! does not pass changes nothing; the author reads which stage refused it, and which revision goes on deciding.
+//! name, the switch. Before the switch its answers to the golden vectors are held against those of the live revision, and a
+//! revision that does not answer as they expect is held back. What does not pass changes nothing; the author reads which
+//! stage refused it, and which revision goes on deciding.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -29,7 +30,8 @@ pub(in crate::cli) struct DevArgs {
     /// whoever can write the file decides where devices go.
     #[arg(long, value_name = "NAME=FILE.wasm")]
     dev: Vec<DevPlugin>,
-    /// Golden vectors, on which each new revision is compared with the live one.
+    /// Golden vectors, on which each new revision is compared with the live one. One that does not answer as they expect is
+    /// held back.
     #[arg(long, value_name = "FILE", requires = "dev")]
     vectors: Option<PathBuf>,
 }
@@ -125,7 +127,10 @@ impl Reload<'_> {
         if live.as_ref().is_some_and(|live| live.digest() == revision.digest()) {
             return story + "  it is the live revision already";
         }
-        story += &self.compared(live, &revision).await;
+        match self.compared(live, &revision).await {
+            Ok(told) => story += &told,
+            Err(told) => return story + &told + &format!("  held back; {kept}"),
+        }
         match self.service.make_live(self.scope, name, &revision, Vec::new(), PUBLISHED_BY).await {
             Ok(_) => {
                 story + &format!("  {digest} is live, {} ms after the change was seen", began.elapsed().as_millis())
@@ -148,15 +153,17 @@ impl Reload<'_> {
         self.service.images.revision(live).await.ok()
     }
 
-    async fn compared(&self, live: Option<Arc<Revision>>, revision: &Arc<Revision>) -> String {
-        let Some(path) = self.vectors else { return String::new() };
+    /// How its answers differ; an error when it is not to be live.
+    async fn compared(&self, live: Option<Arc<Revision>>, revision: &Arc<Revision>) -> Result<String, String> {
+        let Some(path) = self.vectors else { return Ok(String::new()) };
         let vectors = match VectorFile::read(path) {
             Ok(file) => file.vectors,
-            Err(error) => return format!("  nothing to compare on: {error}\n"),
+            Err(error) => return Err(format!("  there are no golden vectors to try it on: {error}\n")),
         };
         let (policies, revision) = (Arc::clone(&self.service.policies), Arc::clone(revision));
         let compared = tokio::task::spawn_blocking(move || compare(&policies, live, revision, &vectors)).await;
-        compared.map_or_else(|error| format!("  comparing was interrupted: {error}\n"), |comparison| told(&comparison))
+        let comparison = compared.map_err(|error| format!("  comparing was interrupted: {error}\n"))?;
+        if comparison.unmet.is_empty() { Ok(told(&comparison)) } else { Err(told(&comparison)) }
     }
 }
 

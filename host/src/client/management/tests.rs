@@ -25,6 +25,25 @@ async fn a_problem_is_told_with_the_places_that_are_wrong() {
     assert_eq!(error.to_string(), wanted);
 }
 
+#[test]
+fn a_person_reads_what_is_wrong_and_not_where_a_program_finds_it() {
+    let parts = vec![ProblemPart { pointer: "/allocation".into(), line: None, message: "no such plugin".into() }];
+    for (detail, told) in [
+        (
+            "what the body says cannot be taken; `errors` says where",
+            "this cannot be taken:\n  /allocation: no such plugin",
+        ),
+        (
+            "g uses ours, which refuses its settings; `errors` says where in them",
+            "g uses ours, which refuses its settings:\n  /allocation: no such plugin",
+        ),
+        ("the hub is drained", "the hub is drained\n  /allocation: no such plugin"),
+    ] {
+        let problem = Problem { detail: detail.into(), errors: parts.clone(), ..Problem::default() };
+        assert_eq!(problem.to_string(), told);
+    }
+}
+
 #[tokio::test]
 async fn a_refusal_that_is_no_problem_document_is_still_told() {
     let (_server, folder) = running(vec![answer("502 Bad Gateway", "text/html", "<h1>nope</h1>\n")]).await;

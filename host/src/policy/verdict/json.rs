@@ -37,6 +37,6 @@ pub(super) fn twin_key(key: &str) -> Result<(), Violation> {
 }
 
 /// Levels of arrays and objects.
-const MAX_DEPTH: usize = 10;
+pub(super) const MAX_DEPTH: usize = 10;
 /// Characters of a key.
-const MAX_KEY_CHARS: usize = 64;
+pub(super) const MAX_KEY_CHARS: usize = 64;

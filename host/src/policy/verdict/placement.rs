@@ -64,11 +64,11 @@ fn tagged(tags: &[Label]) -> Result<(), Violation> {
 }
 
 /// Groups in a path.
-const MAX_PATH_DEPTH: usize = 8;
+pub(super) const MAX_PATH_DEPTH: usize = 8;
 /// Characters of a group's name.
-const MAX_SEGMENT_CHARS: usize = 64;
+pub(super) const MAX_SEGMENT_CHARS: usize = 64;
 /// Tags of one device.
-const MAX_TAGS: usize = 64;
+pub(super) const MAX_TAGS: usize = 64;
 /// Bytes of all tags; what a hub takes.
 pub(super) const MAX_TAGS_BYTES: usize = 8 << 10;
 /// Bytes of the desired properties; what a hub takes.

@@ -45,9 +45,9 @@ fn waiting(deferral: &Deferral) -> Result<(), Violation> {
 }
 
 /// A second: sooner would be a busy loop over TLS handshakes.
-const MIN_RETRY_AFTER_MS: u32 = 1_000;
+pub(super) const MIN_RETRY_AFTER_MS: u32 = 1_000;
 /// A day: later and nobody remembers that the device waits.
-const MAX_RETRY_AFTER_MS: u32 = 24 * 60 * 60 * 1_000;
+pub(super) const MAX_RETRY_AFTER_MS: u32 = 24 * 60 * 60 * 1_000;
 
 #[cfg(test)]
 mod tests {
