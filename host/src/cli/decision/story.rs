@@ -141,7 +141,7 @@ impl Story {
         self.fact("in place of", field(call, "instead").map(in_place));
         self.answer(report, call, hubs);
         self.candidates(call, hubs);
-        self.told(report);
+        self.told(report, call, hubs);
         self.log(report);
         self.fact("took", field(report, "usage").map(usage));
         self.fact("revision", said(call, "revision"));
@@ -217,12 +217,11 @@ impl Story {
     }
 
     /// What the catalogue answered.
-    fn told(&mut self, report: &Value) {
+    fn told(&mut self, report: &Value, call: &Value, hubs: &[Value]) {
         let transcript = field(report, "transcript").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         for exchange in transcript {
-            let question = field(exchange, "question").map(|value| text(Some(value))).unwrap_or_default();
-            let answer = field(exchange, "answer").map(|value| text(Some(value))).unwrap_or_default();
-            self.fact("asked", Some(format!("{question}: {answer}")));
+            let (question, answer) = (field(exchange, "question"), field(exchange, "answer"));
+            self.fact("asked", Some(asked(question, answer, |handle| hub_of_handle(handle, call, hubs))));
         }
     }
 
@@ -237,6 +236,33 @@ impl Story {
         }
         let dropped = number(log, "dropped").filter(|dropped| *dropped > 0);
         self.fact("logged", dropped.map(|n| format!("and {} lines more than are kept", grouped(n))));
+    }
+}
+
+/// One question and its answer, with the names that a person knows.
+fn asked(question: Option<&Value>, answer: Option<&Value>, hub: impl Fn(&Value) -> String) -> String {
+    let plain = |value: Option<&Value>| value.map(|value| text(Some(value))).unwrap_or_default();
+    let (said, told) = (question.and_then(variant), answer.and_then(variant));
+    match (said, told) {
+        (Some(("hub-labels", handle)), Some((_, Value::Array(all)))) => {
+            let all = labels(all);
+            format!("the labels of {}: {}", hub(handle), if all.is_empty() { "none".to_owned() } else { all })
+        }
+        (Some(("group-count", Value::Array(groups))), Some((_, count))) => {
+            format!("how many devices are in {}: {}", path(groups), plain(Some(count)))
+        }
+        (Some(("http", request)), Some((_, outcome))) => {
+            let of = |name: &str| self::said(request, name).unwrap_or_default();
+            let came = match variant(outcome) {
+                Some(("response", response)) => format!("status {}", plain(field(response, "status"))),
+                Some(("failed", failed)) => {
+                    format!("no answer ({}): {}", plain(field(failed, "failure")), plain(field(failed, "detail")))
+                }
+                _ => plain(Some(outcome)),
+            };
+            format!("{} {}: {came}", of("method"), of("url"))
+        }
+        _ => format!("{}: {}", plain(question), plain(answer)),
     }
 }
 

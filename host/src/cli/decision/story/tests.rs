@@ -175,3 +175,21 @@ fn camel_name(name: &str) -> String {
 fn label(key: &str, value: &str) -> Label {
     Label { key: key.into(), value: value.into() }
 }
+
+#[test]
+fn what_a_policy_asked_is_told_with_names() {
+    let told = |question: Value, answer: Value| {
+        asked(Some(&question), Some(&answer), |handle| format!("hub-{handle}.example"))
+    };
+    let labels = json!({ "labels": [{ "key": "region", "value": "eu" }] });
+    assert_eq!(told(json!({ "hub-labels": 0 }), labels), "the labels of hub-0.example: region=eu");
+    assert_eq!(
+        told(json!({ "group-count": ["acme", "oslo"] }), json!({ "count": 3 })),
+        "how many devices are in acme / oslo: 3"
+    );
+    let request = json!({ "http": { "number": 1, "method": "POST", "url": "https://fn.example/a", "headers": [], "body": { "text": "" } } });
+    let response = json!({ "http": { "response": { "status": 503, "headers": [], "body": { "text": "" } } } });
+    assert_eq!(told(request.clone(), response), "POST https://fn.example/a: status 503");
+    let failed = json!({ "http": { "failed": { "failure": "connect", "detail": "refused" } } });
+    assert_eq!(told(request, failed), "POST https://fn.example/a: no answer (connect): refused");
+}
