@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use landfall::policy::shipped;
 use landfall_tests::guests::component;
 
 use super::*;
