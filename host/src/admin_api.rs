@@ -28,6 +28,7 @@ mod plugin;
 mod problem;
 mod record;
 mod registration;
+mod revocation;
 mod routes;
 mod terms;
 mod token;

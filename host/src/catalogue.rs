@@ -11,8 +11,8 @@ use rustls_pki_types::CertificateDer;
 
 use crate::attestation::symmetric_key::SymmetricKey;
 use crate::attestation::x509::endorsement::TpmMakers;
-use crate::attestation::x509::revocation::Revocations;
-use crate::attestation::x509::{Anchor, AnchorIndex, Crl, PresentedChain};
+use crate::attestation::x509::revocation::Known;
+use crate::attestation::x509::{Anchor, AnchorIndex, PresentedChain};
 use crate::enrollment::{
     Allocation, CertificateAuthority, CertificatePin, EnrollmentRef, Group, GroupAttestation, PolicyBinding, Terms,
 };
@@ -48,7 +48,7 @@ pub struct ScopeCatalogue {
     authorities: BTreeMap<CaName, CertificateAuthority>,
     groups: BTreeMap<GroupId, Arc<BoundGroup>>,
     anchors: AnchorIndex<AnchorOwner>,
-    revocations: Vec<Revocations>,
+    revocations: Known,
     plugins: Plugins,
 }
 
@@ -145,7 +145,7 @@ impl Catalogue {
             let known = before.scope(&records.scope);
             (
                 records.scope.clone(),
-                Arc::new(ScopeCatalogue::new(records, known.map(|scope| &scope.hubs), watches, sealing)),
+                Arc::new(ScopeCatalogue::new(records, known.map(|scope| &**scope), watches, sealing)),
             )
         });
         Self { scopes: scopes.collect() }
@@ -163,15 +163,17 @@ impl Catalogue {
 }
 
 impl ScopeCatalogue {
-    fn new(records: ScopeRecords, hubs_before: Option<&Hubs>, watches: &Arc<Watches>, sealing: &SealingKey) -> Self {
-        let ScopeRecords { scope, revision, admission, hubs, groups, authorities, plugins } = records;
+    fn new(records: ScopeRecords, before: Option<&Self>, watches: &Arc<Watches>, sealing: &SealingKey) -> Self {
+        let ScopeRecords { scope, revision, admission, hubs, groups, authorities, revocations, plugins } = records;
         let mut told: Vec<&Hub> = hubs.iter().map(|(hub, _)| hub).collect();
         told.sort_by(|a, b| a.name.cmp(&b.name));
         let hubs_text = serde_json::to_string(&told).unwrap_or_default();
         let plugins = plugins.into_iter().map(|plugin| (plugin.name.clone(), plugin)).collect();
         let plugins = Plugins { scope: scope.clone(), published: plugins, watches: Arc::clone(watches) };
         let authorities: BTreeMap<_, _> = authorities.into_iter().map(|ca| (ca.name.clone(), ca)).collect();
-        let revocations = authorities.values().filter_map(revocations_of).collect();
+        let proven = authorities.values().filter(|authority| authority.verified).map(|authority| authority.der.as_slice());
+        let held = proven.chain(groups.iter().flat_map(intermediates));
+        let revocations = Known::new(revocations, held, before.map(|before| &before.revocations));
         let mut anchors = AnchorIndex::default();
         let groups = groups.into_iter().map(|group| {
             (group.id.clone(), Arc::new(bind_group(group, &authorities, &plugins, &mut anchors, sealing)))
@@ -180,7 +182,7 @@ impl ScopeCatalogue {
         Self {
             hubs_digest: Digest::of(hubs_text.as_bytes()),
             hubs_text,
-            hubs: Hubs::new(hubs, hubs_before),
+            hubs: Hubs::new(hubs, before.map(|before| &before.hubs)),
             scope,
             revision,
             admission,
@@ -207,8 +209,8 @@ impl ScopeCatalogue {
         &self.anchors
     }
 
-    /// What was taken back by its authorities and of them.
-    pub fn revocations(&self) -> &[Revocations] {
+    /// What was taken back by authorities and of them.
+    pub fn revocations(&self) -> &Known {
         &self.revocations
     }
 
@@ -259,14 +261,13 @@ impl ScopeCatalogue {
     }
 }
 
-/// What is known of an authority's certificates. Its list was read when it was brought.
-fn revocations_of(authority: &CertificateAuthority) -> Option<Revocations> {
-    let anchor = Anchor::parse(&authority.der).ok()?;
-    let list = authority.crl.as_deref().map(|der| Crl::parse(der, &anchor));
-    let list = list.transpose().inspect_err(|error| {
-        tracing::error!(authority = %authority.name, %error, "the revocation list of this authority cannot be read any more");
-    });
-    Revocations::of(anchor, list.ok().flatten(), &authority.revocation)
+/// The certificates of authorities that a group itself holds.
+fn intermediates(group: &Group) -> impl Iterator<Item = &[u8]> {
+    let pins = match &group.attestation {
+        GroupAttestation::X509Intermediates { primary, secondary } => [Some(primary), secondary.as_ref()],
+        _ => [None, None],
+    };
+    pins.into_iter().flatten().filter_map(|pin| pin.der.as_deref())
 }
 
 fn bind_group(

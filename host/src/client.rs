@@ -135,13 +135,29 @@ impl Client {
         let host = if server.contains(':') { format!("[{server}]") } else { server.to_owned() };
         let host = HeaderValue::from_str(&host).map_err(|_| ClientError::ServerName(server.to_owned()))?;
         let connecting = async {
-            let socket =
-                TcpStream::connect(address).await.map_err(|source| ClientError::Connect { address, source })?;
-            socket.set_nodelay(true).map_err(|source| ClientError::Connect { address, source })?;
+            let socket = reach(address).await?;
             let failed = |source| ClientError::Tls { address, server: server.to_owned(), source };
             let stream = TlsConnector::from(tls).connect(name, socket).await.map_err(failed)?;
             let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
             // It ends when the sender is dropped, or with an error that the sender reports too.
+            tokio::spawn(connection);
+            Ok::<_, ClientError>(sender)
+        };
+        let sender = tokio::time::timeout(limits.connect, connecting)
+            .await
+            .map_err(|_| ClientError::TimedOut { what: "connecting", limit: limits.connect })??;
+        Ok(Self { sender, host, limits })
+    }
+
+    /// Connects without TLS: for what proves itself, such as a signed list.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Connect`] or [`ClientError::TimedOut`].
+    pub async fn connect_plain(address: SocketAddr, server: &str, limits: ClientLimits) -> Result<Self, ClientError> {
+        let host = HeaderValue::from_str(server).map_err(|_| ClientError::ServerName(server.to_owned()))?;
+        let connecting = async {
+            let (sender, connection) = http1::handshake(TokioIo::new(reach(address).await?)).await?;
             tokio::spawn(connection);
             Ok::<_, ClientError>(sender)
         };
@@ -212,6 +228,12 @@ impl Client {
     pub fn is_closed(&self) -> bool {
         self.sender.is_closed()
     }
+}
+
+async fn reach(address: SocketAddr) -> Result<TcpStream, ClientError> {
+    let socket = TcpStream::connect(address).await.map_err(|source| ClientError::Connect { address, source })?;
+    socket.set_nodelay(true).map_err(|source| ClientError::Connect { address, source })?;
+    Ok(socket)
 }
 
 impl Answer {

@@ -204,8 +204,12 @@ impl Config {
 
     /// How strictly certificates are judged at a moment.
     pub fn verify_policy(&self, now: Timestamp) -> VerifyPolicy {
-        let skew = Duration::from_secs(self.certificates.clock_skew_minutes.saturating_mul(60));
-        VerifyPolicy { clock_skew: skew, ..VerifyPolicy::at(now) }
+        VerifyPolicy { clock_skew: self.clock_skew(), ..VerifyPolicy::at(now) }
+    }
+
+    /// How far a clock elsewhere may be ahead.
+    pub fn clock_skew(&self) -> Duration {
+        Duration::from_secs(self.certificates.clock_skew_minutes.saturating_mul(60))
     }
 
     /// How the store is set up.

@@ -1,7 +1,8 @@
 //! Reading what is at an address that an operator has named, or that such a place names: keys of identity providers,
 //! revocation lists.
 //!
-//! Over TLS only, with limits, never after a redirection. An operator's own host may be anywhere, also in a private network;
+//! Over TLS only, but for what is signed and whose address an operator has so named (a revocation list), with limits, never
+//! after a redirection. An operator's own host may be anywhere, also in a private network;
 //! another host, which only an answer has named, must be public: so nobody's answer leads this server to its neighbours.
 
 use std::net::IpAddr;
@@ -70,10 +71,43 @@ pub async fn get(
     let wrong = || OutboundError::Address(url.to_owned());
     let uri: Uri = url.parse().map_err(|_| wrong())?;
     let host = uri.host().filter(|_| uri.scheme_str() == Some("https")).ok_or_else(wrong)?;
+    fetch(&uri, host, Some(tls), named, limits).await
+}
+
+/// What is at an address that the operator has named and that may be one of http://, where what is there proves itself. Over
+/// TLS, this authority (PEM) is trusted, or those of the platform.
+///
+/// # Errors
+///
+/// [`OutboundError`], of the last of its addresses.
+pub async fn get_signed(
+    url: &str,
+    ca_certificate: Option<&str>,
+    limits: ClientLimits,
+) -> Result<bytes::Bytes, OutboundError> {
+    let wrong = || OutboundError::Address(url.to_owned());
+    let uri: Uri = url.parse().map_err(|_| wrong())?;
+    let host = uri.host().ok_or_else(wrong)?;
+    let tls = match uri.scheme_str() {
+        Some("https") => Some(trusting(ca_certificate)?),
+        Some("http") => None,
+        _ => return Err(wrong()),
+    };
+    fetch(&uri, host, tls.as_ref(), url, limits).await
+}
+
+async fn fetch(
+    uri: &Uri,
+    host: &str,
+    tls: Option<&Arc<ClientConfig>>,
+    named: &str,
+    limits: ClientLimits,
+) -> Result<bytes::Bytes, OutboundError> {
     let is_named = named.parse::<Uri>().ok().and_then(|named| named.host().map(|named| named == host)) == Some(true);
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let unknown = |reason: String| OutboundError::Name { host: host.to_owned(), reason };
-    let found = tokio::net::lookup_host((bare, uri.port_u16().unwrap_or(443))).await;
+    let port = uri.port_u16().unwrap_or(if tls.is_some() { 443 } else { 80 });
+    let found = tokio::net::lookup_host((bare, port)).await;
     let addresses: Vec<_> = found.map_err(|error| unknown(error.to_string()))?.take(MOST_ADDRESSES).collect();
     let mut last = unknown("it has no address".to_owned());
     for address in addresses {
@@ -81,7 +115,10 @@ pub async fn get(
             last = OutboundError::Private { host: host.to_owned(), address: address.ip() };
             continue;
         }
-        let client = Client::connect_within(address, bare, Arc::clone(tls), limits).await;
+        let client = match tls {
+            Some(tls) => Client::connect_within(address, bare, Arc::clone(tls), limits).await,
+            None => Client::connect_plain(address, host, limits).await,
+        };
         let mut client = match client {
             Ok(client) => client,
             Err(error) => {
@@ -96,7 +133,7 @@ pub async fn get(
         }
         let answer = client.send(Method::GET, path, headers, Vec::new()).await?;
         if answer.status != 200 {
-            return Err(OutboundError::Status { url: url.to_owned(), status: answer.status.as_u16() });
+            return Err(OutboundError::Status { url: uri.to_string(), status: answer.status.as_u16() });
         }
         return Ok(answer.bytes);
     }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::published::{PastRevision, PublishedPlugin};
 use crate::attestation::tpm::challenge::KeptChallenge;
+use crate::attestation::x509::revocation::{KeptRevocations, RevocationChange, RevocationRecord};
 use crate::clock::Timestamp;
 use crate::enrollment::{CertificateAuthority, EnrollmentRef, Group, Individual};
 use crate::hub::{Hub, HubLoad};
@@ -196,7 +197,27 @@ pub trait Store: Send + Sync + 'static {
         when: Precondition,
     ) -> Result<DeleteOutcome, StoreError>;
 
-    /// Makes or replaces an authority. A certificate that is uploaded under another name is a conflict.
+    /// Uploads an authority's certificate. It begins unproven, unless it is another certificate of the authority that stands
+    /// there, by name and key. One that would take the devices of a group away, or what was proven without saying so, is a
+    /// conflict. The entity tag is [`authority_tag`].
+    async fn upload_authority(
+        &self,
+        scope: &IdScope,
+        upload: AuthorityUpload,
+        when: Precondition,
+    ) -> Result<PutOutcome, StoreError>;
+
+    /// Changes what is said of an issuer's certificates, by commands that are merged over whatever stands there by then: all of
+    /// them or none. It is kept by the issuer's name and key, whatever becomes of authorities. `when` can name an
+    /// authority whose [`authority_tag`] must be as it says. What does not fit is a conflict.
+    async fn change_revocations(
+        &self,
+        scope: &IdScope,
+        change: RevocationChange,
+        when: Option<(CaName, Precondition)>,
+    ) -> Result<PutOutcome, StoreError>;
+
+    /// Makes or replaces an authority as it is. A certificate that is uploaded under another name is a conflict.
     async fn put_authority(
         &self,
         scope: &IdScope,
@@ -204,7 +225,8 @@ pub trait Store: Send + Sync + 'static {
         when: Precondition,
     ) -> Result<PutOutcome, StoreError>;
 
-    /// Removes an authority, unless a group names it.
+    /// Removes an authority, unless a group names it, or holds an intermediate that only this one vouches for. What is said of
+    /// its certificates stays.
     async fn delete_authority(&self, scope: &IdScope, name: &CaName) -> Result<DeleteOutcome, StoreError>;
 
     /// Links a hub or changes it; its count stays, also while it is unlinked.
@@ -461,6 +483,24 @@ pub fn entity_tag<T: Serialize>(thing: &T) -> String {
     Digest::of(&encoded).to_string().chars().take(32).collect()
 }
 
+/// A certificate to upload as that of an authority.
+#[derive(Clone, Debug)]
+pub struct AuthorityUpload {
+    /// The authority's name.
+    pub name: CaName,
+    /// Its certificate, DER.
+    pub der: Vec<u8>,
+    /// Whether it may take the place of another that is in use or proven.
+    pub replace: bool,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// The entity tag of an authority with what is said of its certificates.
+pub fn authority_tag(authority: &CertificateAuthority, said: Option<&RevocationRecord>) -> String {
+    entity_tag(&(authority, said.map(|said| (&said.rules, &said.list))))
+}
+
 /// What came of a write under a precondition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PutOutcome {
@@ -521,6 +561,8 @@ pub struct ScopeRecords {
     pub groups: Vec<Group>,
     /// Certificate authorities, by name.
     pub authorities: Vec<CertificateAuthority>,
+    /// What is said of issuers' certificates.
+    pub revocations: Vec<KeptRevocations>,
     /// Published plugins, by name.
     pub plugins: Vec<PublishedPlugin>,
 }

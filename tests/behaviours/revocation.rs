@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use landfall::client::Answer;
 use landfall::clock::Ambient;
 use landfall::tls::Identity;
 use landfall::tls::make::{Authority, Issued};
@@ -9,6 +10,10 @@ use landfall_tests::https::Place;
 use landfall_tests::world::{Device, World, group, json_of, tracking_id};
 use serde_json::{Value, json};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+mod changes;
+mod holds;
+mod lists;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_on_its_authoritys_list_is_refused_and_no_other() {
@@ -211,19 +216,22 @@ async fn an_operator_revokes_numbers_and_whole_authorities_at_once_without_their
     }
     let (device, below) = (world.stranger("lost", &lost), world.chained("below", &below, &[&line]));
     assert_eq!(device.register().await.status, 200);
-    let number: String = serial(&lost.certificate_der).iter().map(|octet| format!("{octet:02x}")).collect();
+    let number = hex(&serial(&lost.certificate_der));
     // On a connection that is open already too: it is the next request that is judged.
     let mut open = device.connect().await.unwrap();
-    let shown = revocation(&world, &json!({ "serials": [{ "from": number }] })).await;
+    let shown = revocation(&world, &json!({ "revokeSerials": [{ "from": number }] })).await;
     assert_eq!(shown["revocation"]["serials"].as_array().unwrap().len(), 1, "{shown}");
     let headers = landfall::client::headers(&[("prefer", "wait=20")]);
     let answer = open.send("PUT".parse().unwrap(), &device.path("/register"), headers, b"{}".to_vec()).await.unwrap();
     assert_eq!(answer.status, 401, "{answer:?}");
     refused(&world, &device, "among those that an operator has revoked").await;
     assert_eq!(below.register().await.status, 200);
-    revocation(&world, &json!({ "serials": [{ "from": "0", "to": "F".repeat(40) }] })).await;
+    let all = json!([{ "from": "0", "to": "F".repeat(40) }]);
+    revocation(&world, &json!({ "revokeSerials": all })).await;
     refused(&world, &below, "\"CN=Line 3\" is revoked").await;
-    revocation(&world, &json!({ "serials": [] })).await;
+    revocation(&world, &json!({ "restoreSerials": all })).await;
+    refused(&world, &device, "among those that an operator has revoked").await;
+    revocation(&world, &json!({ "restoreSerials": [{ "from": number }] })).await;
     assert_eq!(
         (device.register().await.status, below.register().await.status),
         (200.try_into().unwrap(), 200.try_into().unwrap())
@@ -242,9 +250,9 @@ async fn an_operator_revokes_numbers_and_whole_authorities_at_once_without_their
 
     let path = format!("/api/v1/scopes/{}/authorities/factory/revocation", world.scope);
     for (body, pointer) in [
-        (json!({ "serials": [{ "from": "x" }] }), "/serials/0/from"),
-        (json!({ "serials": [{ "from": "2", "to": "1" }] }), "/serials/0/to"),
-        (json!({ "crlUrl": "http://pki.example/x" }), "/crlUrl"),
+        (json!({ "revokeSerials": [{ "from": "x" }] }), "/revokeSerials/0/from"),
+        (json!({ "restoreSerials": [{ "from": "2", "to": "1" }] }), "/restoreSerials/0/to"),
+        (json!({ "crlUrl": "ftp://pki.example/x" }), "/crlUrl"),
         (json!({ "crlRefreshMinutes": 5 }), "/crlUrl"),
         (json!({ "crlUrl": "https://pki.example/x", "crlRefreshMinutes": 0 }), "/crlRefreshMinutes"),
     ] {
@@ -286,7 +294,16 @@ async fn put(world: &World, authority: &str, list: &[u8]) -> Value {
 async fn refused(world: &World, device: &Device, says: &str) {
     let answer = device.register().await;
     assert_eq!(answer.status, 401, "{answer:?}");
-    let entry = world.ledger(&tracking_id(&answer)).await;
-    let detail = entry["kind"]["refused"]["detail"].as_str().unwrap();
+    let detail = tracked(world, &answer).await;
     assert!(detail.contains(says), "{detail}");
+}
+
+fn hex(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+/// Why a device was refused.
+async fn tracked(world: &World, answer: &Answer) -> String {
+    let entry = world.ledger(&tracking_id(answer)).await;
+    entry["kind"]["refused"]["detail"].as_str().unwrap().to_owned()
 }

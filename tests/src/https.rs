@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
@@ -13,6 +13,7 @@ pub struct Place {
     pub port: u16,
     /// The certificate that it is trusted by, PEM.
     pub certificate: String,
+    scheme: &'static str,
     answer: Arc<Mutex<(u16, Vec<u8>)>>,
     asked: Arc<Mutex<usize>>,
 }
@@ -20,6 +21,15 @@ pub struct Place {
 impl Place {
     /// Starts one that answers 404.
     pub async fn start() -> Self {
+        Self::over("https").await
+    }
+
+    /// Starts one that speaks HTTP in the clear.
+    pub async fn without_tls() -> Self {
+        Self::over("http").await
+    }
+
+    async fn over(scheme: &'static str) -> Self {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
         let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
         let chain = vec![CertificateDer::from(made.cert.der().to_vec())];
@@ -29,24 +39,18 @@ impl Place {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let (answer, asked) = (Arc::new(Mutex::new((404, Vec::new()))), Arc::new(Mutex::new(0)));
-        let this = Self { port, certificate: made.cert.pem(), answer: Arc::clone(&answer), asked: Arc::clone(&asked) };
+        let this = Self { port, certificate: made.cert.pem(), scheme, answer: Arc::clone(&answer), asked: Arc::clone(&asked) };
         let acceptor = TlsAcceptor::from(Arc::new(tls));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
-                let (mut head, mut buffer) = (Vec::new(), [0; 1024]);
-                while !head.windows(4).any(|window| window == b"\r\n\r\n") {
-                    match stream.read(&mut buffer).await {
-                        Ok(read) if read > 0 => head.extend_from_slice(&buffer[..read]),
-                        _ => break,
-                    }
-                }
-                *asked.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-                let (status, body) = answer.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                let head =
-                    format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
-                let _ = stream.write_all(&[head.into_bytes(), body].concat()).await;
-                let _ = stream.shutdown().await;
+                let served = match scheme {
+                    "https" => match acceptor.accept(stream).await {
+                        Ok(stream) => serve(stream, &answer, &asked).await,
+                        Err(_) => continue,
+                    },
+                    _ => serve(stream, &answer, &asked).await,
+                };
+                drop(served);
             }
         });
         this
@@ -64,6 +68,25 @@ impl Place {
 
     /// An address there.
     pub fn url(&self, path: &str) -> String {
-        format!("https://localhost:{}{path}", self.port)
+        format!("{}://localhost:{}{path}", self.scheme, self.port)
     }
+}
+
+async fn serve(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    answer: &Mutex<(u16, Vec<u8>)>,
+    asked: &Mutex<usize>,
+) -> std::io::Result<()> {
+    let (mut head, mut buffer) = (Vec::new(), [0; 1024]);
+    while !head.windows(4).any(|window| window == b"\r\n\r\n") {
+        match stream.read(&mut buffer).await {
+            Ok(read) if read > 0 => head.extend_from_slice(&buffer[..read]),
+            _ => break,
+        }
+    }
+    *asked.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+    let (status, body) = answer.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    stream.write_all(&[head.into_bytes(), body].concat()).await?;
+    stream.shutdown().await
 }

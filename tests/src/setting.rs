@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use landfall::attestation::x509::revocation::RevocationRules;
 use landfall::clock::Ambient;
 use landfall::enrollment::{
     Allocation, CertificateAuthority, ExpiredCertificates, Group, GroupAttestation, InitialTwin, KeyChange,
@@ -46,8 +45,6 @@ pub async fn fill(
         name: "factory".parse()?,
         der: factory.certificate_der.clone(),
         verified: true,
-        crl: None,
-        revocation: RevocationRules::default(),
         verification_code: None,
         created_at: now,
         updated_at: now,

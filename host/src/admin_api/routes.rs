@@ -13,7 +13,7 @@ use super::authorize::Rule::{
     self, AnyToken, Import, Operate, OperateAll, Publish, Read, ReadAll, ReadPlugins, ReadRecords,
 };
 use super::body::PageQuery;
-use super::{authority, enrollment, hub, misc, openapi, plugin, record, registration, terms, token};
+use super::{authority, enrollment, hub, misc, openapi, plugin, record, registration, revocation, terms, token};
 use crate::registry::import::ImportReport;
 use crate::service::Service;
 
@@ -145,13 +145,14 @@ fn of_enrollments() -> Vec<Endpoint> {
             put(authority::upload),
             "Uploads a certificate authority; it admits nobody until its key is proven",
         )
+        .asks::<authority::UploadQuery>()
         .takes::<authority::CertificateBody>()
         .gives::<authority::AuthorityView>(),
         remove(
             scoped!("authorities/{name}"),
             Operate,
             delete(authority::remove),
-            "Removes a certificate authority that no group names",
+            "Removes a certificate authority on which no group leans; what is revoked of it stays so",
         ),
         ask(
             scoped!("authorities/{name}/verification-code"),
@@ -171,23 +172,23 @@ fn of_enrollments() -> Vec<Endpoint> {
         write(
             scoped!("authorities/{name}/crl"),
             Operate,
-            put(authority::put_crl),
-            "Brings a certificate authority's revocation list, in place of the one that it has",
+            put(revocation::put_crl),
+            "Brings a certificate authority's revocation list, in place of an older one",
         )
-        .takes::<authority::CrlBody>()
+        .takes::<revocation::CrlBody>()
         .gives::<authority::AuthorityView>(),
         write(
             scoped!("authorities/{name}/revocation"),
             Operate,
-            put(authority::put_revocation),
-            "Says what is revoked of a certificate authority, and where its list is fetched; what is left out stays",
+            put(revocation::put_revocation),
+            "Changes what is revoked of a certificate authority, and where its list is fetched; what is left out stays",
         )
-        .takes::<authority::RevocationBody>()
+        .takes::<revocation::RevocationBody>()
         .gives::<authority::AuthorityView>(),
         remove(
             scoped!("authorities/{name}/crl"),
             Operate,
-            delete(authority::remove_crl),
+            delete(revocation::remove_crl),
             "Removes a certificate authority's revocation list: nothing of it is revoked then",
         ),
         read(scoped!("enrollment-groups"), Read, get(enrollment::list_groups), "The enrollment groups")

@@ -23,12 +23,16 @@ Only an authority whose key is proven to be at hand admits devices:
   (sign a certificate whose common name is that code with the authority's key)
   landfall ca verify factory proof.pem")]
 pub(super) enum CaCommand {
-    /// Upload an authority's certificate.
+    /// Upload an authority's certificate. What was revoked of this authority (its name and key) stays revoked.
     Upload {
         /// The name to give it.
         name: CaName,
         /// Its certificate, PEM.
         file: PathBuf,
+        /// Put it in the place of the certificate that is there: of one with the same name and key while groups rest on it
+        /// (it stays proven), or of any on which no group rests.
+        #[arg(long)]
+        replace: bool,
     },
     /// Make a verification code.
     Code {
@@ -42,9 +46,11 @@ pub(super) enum CaCommand {
         /// The certificate, PEM.
         file: PathBuf,
     },
-    /// Bring its revocation list, say where it is fetched, or take it away. Devices whose certificates are on it are refused.
+    /// Bring its revocation list, say where it is fetched, or take it away. Devices whose certificates are on it are refused,
+    /// pinned ones too.
     Crl(CrlArgs),
-    /// Revoke certificates by their serial numbers, or the authority itself with all that it issued. It counts at once.
+    /// Revoke certificates by their serial numbers, or the authority itself with all that it issued, on all levels and pinned
+    /// certificates too. It counts at once, and until `restore`, also when the authority is renewed or deleted.
     Revoke(RevokeArgs),
     /// Take a revocation back that was made with `revoke`.
     Restore(RevokeArgs),
@@ -59,7 +65,7 @@ pub(super) enum CaCommand {
         #[arg(long, default_value_t = 100)]
         limit: usize,
     },
-    /// Delete an authority that no group uses.
+    /// Delete an authority on which no group rests. What was revoked of it stays revoked.
     Delete {
         /// Its name.
         name: CaName,
@@ -78,18 +84,19 @@ Examples:
 pub(super) struct CrlArgs {
     /// Its name.
     name: CaName,
-    /// The list, PEM or DER.
+    /// The list, PEM or DER: the whole one, and none older than the one that is there.
     file: Option<PathBuf>,
     /// Take the list away: nothing is on it then.
     #[arg(long)]
     remove: bool,
-    /// Have the list fetched from this https:// address, again and again.
+    /// Have the list fetched from this https:// or http:// address, again and again. The list is signed; over http:// somebody
+    /// between could still hold a newer one back until the present one is out of date.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// Minutes from one time to the next.
     #[arg(long, value_name = "N", requires = "url")]
     refresh_minutes: Option<u64>,
-    /// The authority that the address is trusted by, PEM; by default those of the server's platform.
+    /// The authority that an https:// address is trusted by, PEM; by default those of the server's platform.
     #[arg(long, value_name = "FILE", requires = "url")]
     url_ca: Option<PathBuf>,
     /// Fetch it no more. The list that is there stays.
@@ -131,11 +138,21 @@ pub(super) async fn run(common: &Common, command: CaCommand) -> Result<(), CliEr
     let mut session = common.session()?;
     let out = session.out;
     match command {
-        CaCommand::Upload { name, file } => {
+        CaCommand::Upload { name, file, replace } => {
             let body = json!({ "certificate": pem(&file)? });
-            let answer = session.api.put(&session.path(&["authorities", name.as_str()]), &body).await?;
-            let next = format!("It admits no devices before its key is proven: landfall ca code {name}");
-            out.done(format!("Authority {name} is uploaded. {next}"), &answer)
+            let path = session.path(&["authorities", name.as_str()]);
+            let path = if replace { format!("{path}?replace=true") } else { path };
+            let answer = session.api.put(&path, &body).await?;
+            let next = match answer.get("verified").and_then(Value::as_bool) {
+                Some(true) => "It is proven.".to_owned(),
+                _ => format!("It admits no devices before its key is proven: landfall ca code {name}"),
+            };
+            let stands = if says_something(&answer) {
+                format!(" What was revoked of it stays so; see it with: landfall ca show {name}")
+            } else {
+                String::new()
+            };
+            out.done(format!("Authority {name} is uploaded. {next}{stands}"), &answer)
         }
         CaCommand::Code { name } => {
             let path = session.path(&["authorities", name.as_str(), "verification-code"]);
@@ -172,9 +189,18 @@ pub(super) async fn run(common: &Common, command: CaCommand) -> Result<(), CliEr
         }
         CaCommand::Delete { name } => {
             let answer = session.api.delete(&session.path(&["authorities", name.as_str()])).await?;
-            out.done(format!("Authority {name} is deleted."), &answer)
+            let stays = "What was revoked of it stays so, for devices with pinned certificates and when it is uploaded again";
+            out.done(format!("Authority {name} is deleted. {stays}."), &answer)
         }
     }
+}
+
+/// Whether anything is revoked of an authority as the API shows it.
+fn says_something(authority: &Value) -> bool {
+    let serials = authority.pointer("/revocation/serials").and_then(Value::as_array);
+    authority.get("crl").is_some()
+        || authority.pointer("/revocation/revoked") == Some(&Value::Bool(true))
+        || serials.is_some_and(|serials| !serials.is_empty())
 }
 
 async fn crl(session: &mut Session, args: CrlArgs) -> Result<(), CliError> {
@@ -225,31 +251,17 @@ async fn revoke(session: &mut Session, args: &RevokeArgs, revoked: bool) -> Resu
         let what = if revoked { "is revoked, with all that it issued" } else { "counts again" };
         return out.done(format!("Authority {name} {what}."), &answer);
     }
-    let shown = session.api.get(&session.path(&["authorities", name.as_str()])).await?;
-    let known = shown.pointer("/revocation/serials").and_then(Value::as_array).cloned().unwrap_or_default();
-    let mut serials = Vec::new();
-    for range in &known {
-        serials.push((plain(&text(range.get("from")))?, range.get("to").map(|to| plain(&text(Some(to)))).transpose()?));
-    }
+    let mut ranges = Vec::new();
     for given in &args.serials {
-        let range = match given.split_once("..") {
+        let (from, to) = match given.split_once("..") {
             Some((from, to)) => (plain(from)?, Some(plain(to)?)),
             None => (plain(given)?, None),
         };
-        let at = serials.iter().position(|known| *known == range);
-        match (at, revoked) {
-            (None, true) => serials.push(range),
-            (Some(at), false) => drop(serials.remove(at)),
-            (Some(_), true) => {}
-            (None, false) => {
-                let what = format!("{given} of {name} was not revoked so; landfall ca show {name} says what was");
-                return Err(CliError::Failed(what));
-            }
-        }
+        ranges.push(without_nulls(json!({ "from": from, "to": to })));
     }
-    let body: Vec<Value> =
-        serials.into_iter().map(|(from, to)| without_nulls(json!({ "from": from, "to": to }))).collect();
-    let answer = session.api.put(&path, &json!({ "serials": body })).await?;
+    // The server merges it with what stands there by then: of several who revoke at once, each is heard.
+    let member = if revoked { "revokeSerials" } else { "restoreSerials" };
+    let answer = session.api.put(&path, &json!({ member: ranges })).await?;
     let what = if revoked { "are revoked" } else { "are not revoked any more" };
     out.done(format!("{} of {name} {what}.", args.serials.join(", ")), &answer)
 }

@@ -8,7 +8,6 @@ use serde_json::{Map, Value};
 use super::SealedKeys;
 use crate::attestation::bearer::TokenRules;
 use crate::attestation::password::PasswordHash;
-use crate::attestation::x509::revocation::RevocationRules;
 use crate::clock::Timestamp;
 use crate::json::JsonText;
 use crate::names::{
@@ -149,12 +148,6 @@ pub struct CertificateAuthority {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
-    /// Its revocation list, DER.
-    #[serde(with = "serde_bytes", default)]
-    pub crl: Option<Vec<u8>>,
-    /// What else is said of the certificates that it issued.
-    #[serde(default)]
-    pub revocation: RevocationRules,
 }
 
 /// What becomes of an enrollment's devices.

@@ -1,12 +1,11 @@
 //! Revocation lists that are fetched, by a task of their own and never for a request.
 //!
-//! Every authority that names an address has its list read again after the time that it names, or at once when that was
-//! changed. A list must be the authority's own, whole, and not older than the one that is there; then it takes that one's
-//! place. Whatever goes wrong, the list that is there counts until it is out of date, and what then holds the authority's
-//! rules say. The log tells of every change of fortune, and of lists that are out of date once an hour.
+//! Every issuer for which an operator has named an address has its list read again after the time that he named, or at once
+//! when that was changed. A list must be the issuer's own, whole, not of the future and not older than the one that is there;
+//! then it takes that one's place. Whatever goes wrong, the list that is there counts until it is out of date, and what then
+//! holds the issuer's rules say. The log tells of every change of fortune, and of lists that are out of date once an hour.
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,23 +13,26 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::Service;
-use crate::attestation::x509::crl::MAX_BYTES;
-use crate::attestation::x509::revocation::ListSource;
-use crate::attestation::x509::{Anchor, Crl, pem};
+use crate::attestation::x509::crl::{MAX_BYTES, list_from};
+use crate::attestation::x509::revocation::{ListSource, RevocationChange, RevocationCommand, RevocationRecord};
+use crate::attestation::x509::{Anchor, Crl, CrlError};
+use crate::catalogue::ScopeCatalogue;
 use crate::client::ClientLimits;
 use crate::clock;
-use crate::enrollment::CertificateAuthority;
-use crate::names::{CaName, IdScope};
+use crate::names::{Digest, IdScope};
 use crate::outbound;
-use crate::store::{Precondition, PutOutcome, entity_tag};
+use crate::store::PutOutcome;
 
 /// How the fetching of lists goes.
 #[derive(Default)]
 pub struct Lists {
-    attempts: Mutex<HashMap<(IdScope, CaName), Attempt>>,
+    attempts: Mutex<HashMap<Of, Attempt>>,
     warned: Mutex<Option<Instant>>,
     wake: Notify,
 }
+
+/// Whose list: the id scope, and [`RevocationRecord::id`].
+type Of = (IdScope, Digest);
 
 /// The last attempt to fetch one.
 #[derive(Clone)]
@@ -46,10 +48,10 @@ impl Lists {
         self.wake.notify_one();
     }
 
-    /// Why the last attempt to fetch an authority's list failed, if it did.
-    pub fn trouble(&self, scope: &IdScope, name: &CaName) -> Option<String> {
+    /// Why the last attempt to fetch an issuer's list failed, if it did.
+    pub fn trouble(&self, scope: &IdScope, of: &RevocationRecord) -> Option<String> {
         let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-        attempts.get(&(scope.clone(), name.clone())).and_then(|attempt| attempt.trouble.clone())
+        attempts.get(&(scope.clone(), of.id())).and_then(|attempt| attempt.trouble.clone())
     }
 
     /// How many lists could not be fetched the last time.
@@ -58,7 +60,7 @@ impl Lists {
         attempts.values().filter(|attempt| attempt.trouble.is_some()).count()
     }
 
-    fn is_due(&self, key: &(IdScope, CaName), source: &ListSource) -> bool {
+    fn is_due(&self, key: &Of, source: &ListSource) -> bool {
         let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         attempts.get(key).is_none_or(|last| {
             let usual = Duration::from_secs(source.refresh_minutes.saturating_mul(60));
@@ -90,16 +92,16 @@ async fn look_at_all(service: Arc<Service>) {
     let (mut fetching, few) = (JoinSet::new(), Arc::new(Semaphore::new(AT_ONCE)));
     let mut there = Vec::new();
     for scope in catalogue.scopes() {
-        for authority in scope.authorities() {
-            let Some(source) = &authority.revocation.source else { continue };
-            let key = (scope.scope.clone(), authority.name.clone());
+        for said in scope.revocations().all() {
+            let Some(source) = &said.record.rules.source else { continue };
+            let key = (scope.scope.clone(), said.record.id());
             if service.lists.is_due(&key, source) {
                 let (service, key, few) = (Arc::clone(&service), key.clone(), Arc::clone(&few));
-                let (authority, source) = (authority.clone(), source.clone());
+                let (scope, record, source) = (Arc::clone(scope), said.record.clone(), source.clone());
                 fetching.spawn(async move {
                     let _one_of_few = few.acquire().await;
-                    let trouble = fetch(&service, &key.0, &authority, &source).await.err();
-                    note(&service, &key, &source, trouble);
+                    let trouble = fetch(&service, &scope, &record, &source).await.err();
+                    note(&service, &key, &record, &source, trouble);
                 });
             }
             there.push(key);
@@ -113,17 +115,17 @@ async fn look_at_all(service: Arc<Service>) {
 }
 
 /// Keeps what came of an attempt, and tells when that changed.
-fn note(service: &Service, key: &(IdScope, CaName), source: &ListSource, trouble: Option<String>) {
+fn note(service: &Service, key: &Of, of: &RevocationRecord, source: &ListSource, trouble: Option<String>) {
     let mut attempts = service.lists.attempts.lock().unwrap_or_else(PoisonError::into_inner);
     let attempt = Attempt { source: source.clone(), at: clock::instant(), trouble: trouble.clone() };
     let before = attempts.insert(key.clone(), attempt).and_then(|before| before.trouble);
-    let (scope, authority) = key;
+    let (scope, authority) = (&key.0, of.issuer.name());
     match (&before, &trouble) {
         (_, Some(error)) if before != trouble => {
-            tracing::warn!(%scope, %authority, url = source.url, error, "a revocation list cannot be fetched; the one that is there counts until it is out of date");
+            tracing::warn!(%scope, authority, url = source.url, error, "a revocation list cannot be fetched; the one that is there counts until it is out of date");
         }
         (Some(_), None) => {
-            tracing::info!(%scope, %authority, url = source.url, "the revocation list can be fetched again");
+            tracing::info!(%scope, authority, url = source.url, "the revocation list can be fetched again");
         }
         _ => {}
     }
@@ -131,40 +133,54 @@ fn note(service: &Service, key: &(IdScope, CaName), source: &ListSource, trouble
 
 async fn fetch(
     service: &Service,
-    scope: &IdScope,
-    authority: &CertificateAuthority,
+    scope: &ScopeCatalogue,
+    of: &RevocationRecord,
     source: &ListSource,
 ) -> Result<(), String> {
     let said = |error: &dyn std::fmt::Display| error.to_string();
-    let tls = outbound::trusting(source.ca_certificate.as_deref()).map_err(|error| said(&error))?;
-    let fetched = tokio::time::timeout(PATIENCE, outbound::get(&source.url, &tls, &source.url, LIMITS)).await;
+    let fetched = outbound::get_signed(&source.url, source.ca_certificate.as_deref(), LIMITS);
+    let fetched = tokio::time::timeout(PATIENCE, fetched).await;
     let fetched = fetched.map_err(|_| format!("it did not come within {} s", PATIENCE.as_secs()))?;
     let bytes = fetched.map_err(|error| said(&error))?;
-    let der = match std::str::from_utf8(&bytes) {
-        Ok(text) => pem::crl_from(text).map_err(|error| said(&error))?,
-        Err(_) => bytes.to_vec(),
-    };
-    let anchor = Anchor::parse(&authority.der).map_err(|error| said(&error))?;
-    // It comes from elsewhere, and a parser of such lists has panicked before (RUSTSEC-2026-0104).
-    let parsed = catch_unwind(AssertUnwindSafe(|| Crl::parse(&der, &anchor)));
-    let parsed = parsed.map_err(|_| "it cannot be read".to_owned())?.map_err(|error| said(&error))?;
-    if authority.crl.as_ref() == Some(&der) {
+    let der = list_from(&bytes).map_err(|error| said(&error))?;
+    // A large list takes a while to read, and to verify.
+    let issuers = certificates_of(scope, of);
+    let reading = tokio::task::spawn_blocking(move || read(&der, &issuers).map(|list| (list, der)));
+    let (list, der) = reading.await.map_err(|error| said(&error))?.map_err(|error| said(&error))?;
+    let now = service.ambient.now();
+    if of.list.as_ref().is_some_and(|present| present.sha256 == list.facts().sha256) {
         return Ok(());
     }
-    let present = authority.crl.as_deref().and_then(|der| Crl::parse(der, &anchor).ok());
-    if present.is_some_and(|present| parsed.is_older_than(&present)) {
-        return Err("it is older than the list that is there".to_owned());
-    }
-    let next = CertificateAuthority { crl: Some(der), updated_at: service.ambient.now(), ..authority.clone() };
-    let when = Precondition::Match(entity_tag(authority));
-    match service.store.put_authority(scope, next, when).await {
-        Ok(PutOutcome::Created | PutOutcome::Replaced) => {
-            tracing::info!(%scope, authority = %authority.name, revoked = parsed.len(), next = parsed.next_update(), "a revocation list was fetched");
+    let command = RevocationCommand::list(&list, der, now, service.config.clock_skew().as_secs());
+    let command = command.map_err(|error| said(&error))?;
+    let change = RevocationChange { issuer: of.issuer.clone(), commands: vec![command], now };
+    match service.store.change_revocations(&scope.scope, change, None).await {
+        Ok(PutOutcome::Conflict(why)) => Err(why),
+        Ok(_) => {
+            tracing::info!(scope = %scope.scope, authority = of.issuer.name(), revoked = list.len(), next = list.facts().next_update(), "a revocation list was fetched");
             service.reload().await.map_err(|error| said(&error))
         }
-        Ok(_) => Err("the authority was changed meanwhile".to_owned()),
         Err(error) => Err(said(&error)),
     }
+}
+
+/// The certificates of an issuer: those that are uploaded, and that by which it was first known.
+fn certificates_of(scope: &ScopeCatalogue, of: &RevocationRecord) -> Vec<Anchor> {
+    let uploaded = scope.authorities().filter_map(|authority| Anchor::parse(&authority.der).ok());
+    let own = uploaded.filter(|anchor| scope.revocations().of(anchor).is_some_and(|said| said.record.id() == of.id()));
+    own.chain(Anchor::parse(&of.issuer.certificate)).collect()
+}
+
+/// The list, if one of an issuer's certificates allows it.
+fn read(der: &[u8], issuers: &[Anchor]) -> Result<Crl, CrlError> {
+    let mut wrong = CrlError::NotSigned;
+    for issuer in issuers {
+        match Crl::parse(der, issuer) {
+            Ok(list) => return Ok(list),
+            Err(error) => wrong = error,
+        }
+    }
+    Err(wrong)
 }
 
 fn warn_of_stale_ones(service: &Service) {
@@ -174,9 +190,10 @@ fn warn_of_stale_ones(service: &Service) {
     }
     let (now, grace) = (service.ambient.now(), service.config.certificates.stale_crl_hours.saturating_mul(3600));
     for scope in service.catalogue().scopes() {
-        for of in scope.revocations().iter().filter(|of| of.is_stale(now, grace)) {
+        for of in scope.revocations().all().filter(|of| of.is_stale(now, grace)) {
             *warned = Some(clock::instant());
-            tracing::warn!(scope = %scope.scope, authority = of.subject(), then = ?of.when_stale(), "THE REVOCATION LIST IS OUT OF DATE");
+            let record = &of.record;
+            tracing::warn!(scope = %scope.scope, authority = record.issuer.name(), then = ?record.rules.when_stale, "THE REVOCATION LIST IS OUT OF DATE");
         }
     }
 }

@@ -12,6 +12,7 @@
 
 mod admissions;
 mod authenticators;
+mod authorities;
 mod catalogue;
 mod challenges;
 mod check;
@@ -26,6 +27,7 @@ mod loads;
 mod open;
 mod records;
 mod registrations;
+mod revocations;
 mod space;
 mod steps;
 mod tables;
@@ -51,6 +53,7 @@ use self::loads::Loads;
 use self::space::Space;
 use self::tables::{Definition, Kept};
 use crate::attestation::tpm::challenge::KeptChallenge;
+use crate::attestation::x509::revocation::RevocationChange;
 use crate::clock::Timestamp;
 use crate::enrollment::{CertificateAuthority, EnrollmentRef, Group, Individual};
 use crate::hub::Hub;
@@ -63,7 +66,7 @@ use crate::registration::Registration;
 use crate::registry::{ManufacturingRecord, RecordState};
 use crate::store::writer::{Bounds, Lane, OnFatal, Queue, Writer};
 use crate::store::{
-    CatalogueRecords, CommitOutcome, DeleteOutcome, ImportBatch, Listing, Page, Precondition, PublishedPlugin,
+    AuthorityUpload, CatalogueRecords, CommitOutcome, DeleteOutcome, ImportBatch, Listing, Page, Precondition, PublishedPlugin,
     PutOutcome, RecordFilter, RegistrationCommit, RegistrationFilter, RowOutcome, Store, StoreError,
 };
 use crate::token::TokenRecord;
@@ -457,12 +460,30 @@ impl Store for RedbStore {
         authority: CertificateAuthority,
         when: Precondition,
     ) -> Result<PutOutcome, StoreError> {
-        let put = catalogue::PutAuthority::new(scope, authority, when);
+        let put = authorities::PutAuthority::new(scope, authority, when);
         self.write(Lane::Device, put).await
     }
 
+    async fn upload_authority(
+        &self,
+        scope: &IdScope,
+        upload: AuthorityUpload,
+        when: Precondition,
+    ) -> Result<PutOutcome, StoreError> {
+        self.write(Lane::Device, authorities::UploadAuthority::new(scope, upload, when)).await
+    }
+
+    async fn change_revocations(
+        &self,
+        scope: &IdScope,
+        change: RevocationChange,
+        when: Option<(CaName, Precondition)>,
+    ) -> Result<PutOutcome, StoreError> {
+        self.write(Lane::Device, revocations::Change::new(scope, change, when)).await
+    }
+
     async fn delete_authority(&self, scope: &IdScope, name: &CaName) -> Result<DeleteOutcome, StoreError> {
-        let delete = catalogue::DeleteAuthority::new(scope, name);
+        let delete = authorities::DeleteAuthority::new(scope, name);
         self.write(Lane::Device, delete).await
     }
 

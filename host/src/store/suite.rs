@@ -10,6 +10,7 @@ pub(crate) mod make;
 pub(crate) mod model;
 pub(crate) mod records;
 pub(crate) mod registrations;
+pub(crate) mod revocations;
 
 /// Makes a test of every promise. `$open` is an expression that gives a fresh store and what keeps its place alive.
 macro_rules! store_suite {
@@ -88,6 +89,12 @@ macro_rules! store_suite {
                 the_entity_tag_of_a_hub_guards_it
                 revoking_a_token_leaves_none_of_its_id
                 the_last_operators_token_stays_however_many_are_revoked_at_once;
+            revocations:
+                what_is_revoked_of_an_issuer_outlives_its_authority
+                of_changes_at_the_same_time_none_is_lost
+                a_request_is_done_as_a_whole_or_not_at_all
+                a_list_takes_the_place_of_an_older_one_only
+                an_authority_stays_while_a_groups_intermediate_leans_on_it;
             concurrency:
                 of_many_who_register_one_id_exactly_one_commits
                 a_hub_never_holds_more_than_its_capacity

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 use x509_parser::asn1_rs::{Any, FromDer as _};
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::ParsedExtension;
+use x509_parser::extensions::{DistributionPointName, GeneralName, ParsedExtension};
 use x509_parser::oid_registry as oid;
 
 use super::constraints::{Constraints, General, Names};
@@ -72,6 +72,10 @@ pub(super) struct Extensions {
     pub(super) may_sign: Option<bool>,
     /// keyUsage: whether it has digitalSignature, with which a handshake is signed.
     pub(super) signs_handshakes: Option<bool>,
+    /// keyUsage: whether it has cRLSign.
+    pub(super) may_sign_lists: Option<bool>,
+    /// cRLDistributionPoints: the addresses of lists that it is on when it is revoked. They are compared, and never fetched.
+    pub(super) list_addresses: Vec<String>,
     /// extendedKeyUsage.
     pub(super) purposes: Option<Purposes>,
     /// nameConstraints, and whether they are critical.
@@ -233,6 +237,7 @@ fn read_extensions(parsed: &X509Certificate<'_>) -> Result<Extensions, Flaw> {
             ParsedExtension::KeyUsage(usage) => {
                 out.may_sign = Some(usage.key_cert_sign());
                 out.signs_handshakes = Some(usage.digital_signature());
+                out.may_sign_lists = Some(usage.crl_sign());
             }
             ParsedExtension::ExtendedKeyUsage(usage) => {
                 out.purposes = Some(Purposes {
@@ -245,6 +250,10 @@ fn read_extensions(parsed: &X509Certificate<'_>) -> Result<Extensions, Flaw> {
             ParsedExtension::NameConstraints(_) => {
                 let constraints = Constraints::read(extension.value).ok_or_else(not_of_its_form)?;
                 out.name_constraints = Some((constraints, extension.critical));
+            }
+            ParsedExtension::CRLDistributionPoints(points) => {
+                let names = points.points.iter().filter_map(|point| point.distribution_point.as_ref());
+                out.list_addresses = names.flat_map(addresses).collect();
             }
             ParsedExtension::SubjectKeyIdentifier(id) => out.subject_key_id = Some(id.0.to_vec()),
             ParsedExtension::AuthorityKeyIdentifier(id) => {
@@ -265,6 +274,18 @@ const MAX_EXTENSIONS: usize = 64;
 
 /// Names have half a dozen.
 const MAX_ATTRIBUTES: usize = 64;
+
+/// The addresses that a distribution point names.
+pub(super) fn addresses<'a>(point: &'a DistributionPointName<'_>) -> impl Iterator<Item = String> + use<'a> {
+    let names = match point {
+        DistributionPointName::FullName(names) => names.as_slice(),
+        DistributionPointName::NameRelativeToCRLIssuer(_) => &[],
+    };
+    names.iter().filter_map(|name| match name {
+        GeneralName::URI(address) => Some((*address).to_owned()),
+        _ => None,
+    })
+}
 
 /// tcg-kp-EKCertificate, 2.23.133.8.1, as it stands in DER (TCG EK Credential Profile, 3.2.16).
 pub(super) const ENDORSEMENT_KEY: &[u8] = &[0x67, 0x81, 0x05, 0x08, 0x01];

@@ -69,6 +69,18 @@ pub enum ChainError {
         /// Which.
         authority: String,
     },
+    /// The list is of other certificates.
+    #[error(
+        "nobody knows whether {which} is revoked: the list of {issuer:?} is published at other addresses (issuingDistributionPoint) \
+         than the certificate names (cRLDistributionPoints), so it may be the list of others; bring the complete one, or let this \
+         one count: landfall ca crl NAME --when-stale warn"
+    )]
+    OtherPart {
+        /// Which one.
+        which: Which,
+        /// Whose list.
+        issuer: String,
+    },
     /// Nobody knows whether it was taken back.
     #[error(
         "the revocation list of {issuer:?} is out of date since {since}; bring the next one (landfall ca crl), or give more \

@@ -159,20 +159,6 @@ fn from_pem(text: &[u8]) -> Result<Vec<Vec<u8>>, CertificateTextError> {
     Err(CertificateTextError::Other { found, how })
 }
 
-/// The DER of the one revocation list in a text: PEM, or base64 of DER. Whether it is one is judged by those who use it.
-///
-/// # Errors
-///
-/// When the text is neither.
-pub fn crl_from(text: &str) -> Result<Vec<u8>, CertificateTextError> {
-    let text = text.trim();
-    if text.starts_with("-----BEGIN") {
-        let object = armour::objects(text.as_bytes())?.into_iter().next();
-        return Ok(object.ok_or(CertificateTextError::Encoding)?.content()?);
-    }
-    from_base64(text.as_bytes()).ok_or(CertificateTextError::Encoding)
-}
-
 /// A certificate's DER as PEM (RFC 7468).
 pub fn text_of(der: &[u8]) -> String {
     let base64 = BASE64.encode(der);

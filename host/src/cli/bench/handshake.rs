@@ -13,7 +13,7 @@ use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
 use rustls_pki_types::{CertificateDer, ServerName};
 
 use super::BenchError;
-use crate::attestation::x509::revocation::{RevocationRules, Revocations, not_revoked};
+use crate::attestation::x509::revocation::{Issuer, KeptRevocations, Known, RevocationRecord};
 use crate::attestation::x509::{Anchor, AnchorIndex, Crl, PresentedChain, VerifyPolicy, verify_group};
 use crate::client;
 use crate::clock::{Ambient, instant};
@@ -51,15 +51,17 @@ pub(super) fn measure(ambient: &Ambient, span: Duration) -> Result<Costs, BenchE
     let mut index = AnchorIndex::default();
     index.insert(&anchor, "pumps");
     let list = root.revocation_list(&(1..=1000_u16).map(|n| n.to_be_bytes().to_vec()).collect::<Vec<_>>(), now, 7)?;
-    let list = Crl::parse(&list, &anchor).map_err(|error| failed(&error))?;
-    let revocations: Vec<_> =
-        Revocations::of(anchor.clone(), Some(list), &RevocationRules::default()).into_iter().collect();
+    let facts = Crl::parse(&list, &anchor).map_err(|error| failed(&error))?.facts().clone();
+    let issuer = Issuer::of(&root.certificate_der).ok_or_else(|| failed(&"no issuer"))?;
+    let record = RevocationRecord { list: Some(facts), ..RevocationRecord::silent(issuer, now) };
+    let held = [root.certificate_der.as_slice()].into_iter();
+    let revocations = Known::new(vec![KeptRevocations { record, list: Some(list) }], held, None);
     let (anchors, policy) = ([anchor], VerifyPolicy::at(now));
     let judge = || -> Result<(), BenchError> {
         let shown = PresentedChain::parse(&chain).map_err(|error| failed(&error))?;
         let group = index.nearest(&shown);
         let path = verify_group(&shown, &anchors, &policy).map_err(|error| failed(&error))?;
-        not_revoked(&shown, &path, &anchors, &revocations, now, 0).map_err(|error| failed(&error))?;
+        revocations.judge(&shown, &path, &anchors, now, 0).map_err(|error| failed(&error))?;
         std::hint::black_box(group.first().ok_or_else(|| BenchError::Failed("no group".to_owned()))).map(drop)
     };
 

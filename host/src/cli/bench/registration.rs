@@ -9,7 +9,6 @@
 //! machine. The ratio of the two rates is the figure to look at: both sides of it were slowed by the same machine. Which
 //! threads the CPU time went to says where the rest goes.
 
-use crate::attestation::x509::revocation::RevocationRules;
 use crate::cli::output::say;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -249,8 +248,6 @@ async fn fill(
         name: "factory".parse()?,
         der: factory.certificate_der.clone(),
         verified: true,
-        crl: None,
-        revocation: RevocationRules::default(),
         verification_code: None,
         created_at: now,
         updated_at: now,

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::{Evidential, Proven, Shown};
-use crate::attestation::x509::revocation::not_revoked;
 use crate::attestation::x509::{self, Leaf, PresentedChain, VerifiedPath, VerifyPolicy};
 use crate::catalogue::{BoundGroup, ScopeCatalogue};
 use crate::enrollment::selection::{self, Selected};
@@ -85,6 +84,7 @@ fn attest_pinned(
     ignore_expiry: bool,
 ) -> Result<Proven, Cause> {
     let policy = VerifyPolicy { now: request.received_at, ignore_expiry, ..service.verify_policy() };
+    let grace = service.config.certificates.stale_crl_hours.saturating_mul(3600);
     let leaf = chain.leaf();
     let name = format!("the individual enrollment {}", individual.registration_id);
     // Found by the certificate and not by the id: the operator must learn which enrollment stands there. It
@@ -106,7 +106,10 @@ fn attest_pinned(
         return Err(Cause::OtherMechanism { enrollment: name, demands, shown: "a certificate" });
     };
     let pins: Vec<Digest> = std::iter::once(primary).chain(secondary).map(|pin| pin.sha256).collect();
-    x509::verify_pinned(chain, &pins, &policy).map_err(|reason| Cause::Certificate { enrollment: name, reason })?;
+    // An operator has named this very certificate, and what was said of it and of its issuers since counts all the same.
+    x509::verify_pinned(chain, &pins, &policy)
+        .and_then(|path| scope.revocations().judge(chain, &path, &[], policy.now, grace))
+        .map_err(|reason| Cause::Certificate { enrollment: name, reason })?;
     Ok(Proven {
         enrollment: EnrollmentRef::Individual(individual.registration_id.clone()),
         allocation: Arc::new(scope.bind(&individual.terms.allocation)),
@@ -133,7 +136,7 @@ fn attest_in_group(
     let grace = service.config.certificates.stale_crl_hours.saturating_mul(3600);
     // Of a path on which something was taken back, another may be free.
     let not_taken_back =
-        |path: &VerifiedPath| not_revoked(chain, path, &bound.anchors, scope.revocations(), policy.now, grace);
+        |path: &VerifiedPath| scope.revocations().judge(chain, path, &bound.anchors, policy.now, grace);
     x509::verify_group_if(chain, &bound.anchors, &policy, &not_taken_back)
         .map_err(|reason| Cause::Certificate { enrollment: name.clone(), reason })?;
     if !group.terms.enabled {

@@ -8,13 +8,13 @@ use serde::de::DeserializeOwned;
 use super::admissions;
 use super::codec::{self, key, pair};
 use super::engine::Write;
-use super::enrollments::{authorities, authority_key};
 use super::loads::Loads;
+use super::revocations;
 use super::tables::{self, ADMISSIONS, AUTHORITIES, Definition, GROUPS, HUBS, PLUGINS, SCOPES, Tables};
 use super::{View, unreadable};
-use crate::enrollment::{CertificateAuthority, EnrollmentRef, Group};
+use crate::enrollment::{EnrollmentRef, Group};
 use crate::hub::Hub;
-use crate::names::{CaName, Digest, HubName, IdScope, PluginName};
+use crate::names::{Digest, HubName, IdScope, PluginName};
 use crate::policy::rules::PluginRules;
 use crate::policy::trust::Signature;
 use crate::store::{
@@ -35,6 +35,7 @@ pub(super) fn load(view: &View, loads: &Loads) -> Result<CatalogueRecords, Store
             hubs: Vec::new(),
             groups: Vec::new(),
             authorities: Vec::new(),
+            revocations: Vec::new(),
             plugins: Vec::new(),
         };
         scopes.insert(scope, records);
@@ -50,6 +51,9 @@ pub(super) fn load(view: &View, loads: &Loads) -> Result<CatalogueRecords, Store
     }
     for ((scope, _), authority) in all(view, AUTHORITIES, "certificate authority")? {
         scopes.entry(scope).and_modify(|records| records.authorities.push(authority));
+    }
+    for (scope, kept) in revocations::all(view)? {
+        scopes.entry(scope).and_modify(|records| records.revocations.push(kept));
     }
     for ((scope, _), plugin) in all(view, PLUGINS, "published plugin")? {
         scopes.entry(scope).and_modify(|records| records.plugins.push(plugin));
@@ -159,83 +163,6 @@ impl Write for DeleteHub {
             return Ok(refused);
         }
         tables.hubs.remove(&key)?;
-        revised(tables, &self.scope, DeleteOutcome::Deleted)
-    }
-}
-
-/// Makes or replaces a certificate authority.
-pub(super) struct PutAuthority {
-    scope: IdScope,
-    authority: CertificateAuthority,
-    when: Precondition,
-}
-
-impl PutAuthority {
-    pub(super) fn new(scope: &IdScope, authority: CertificateAuthority, when: Precondition) -> Self {
-        Self { scope: scope.clone(), authority, when }
-    }
-}
-
-impl Write for PutAuthority {
-    type Answer = PutOutcome;
-
-    fn apply(&self, tables: &mut Tables<'_>) -> Result<PutOutcome, StoreError> {
-        let key = key(&self.scope, self.authority.name.as_str());
-        let stands: Option<CertificateAuthority> = tables.authorities.get(&key)?;
-        let outcome = match self.when.judge(stands.as_ref().map(entity_tag).as_deref()) {
-            Ok(outcome) => outcome,
-            Err(refused) => return Ok(refused),
-        };
-        // Under two names, one certificate could lead to two groups. Authorities are few.
-        let others = authorities(tables, &self.scope)?;
-        let same = others.iter().find(|other| other.der == self.authority.der && other.name != self.authority.name);
-        if let Some(other) = same {
-            return Ok(PutOutcome::Conflict(format!("the same certificate is uploaded as {}", other.name)));
-        }
-        let pinned: Option<EnrollmentRef> =
-            tables.certificates.get(&codec::key(&self.scope, Digest::of(&self.authority.der).to_string()))?;
-        let named: Option<EnrollmentRef> =
-            tables.certificates.get(&authority_key(&self.scope, self.authority.name.as_str()))?;
-        if let (Some(pinned), Some(named)) = (pinned, named)
-            && pinned != named
-        {
-            return Ok(PutOutcome::Conflict(format!(
-                "{} pins this certificate, and {} rests on {}; one certificate can be in one enrollment only",
-                pinned, named, self.authority.name
-            )));
-        }
-        tables.authorities.put(&key, &self.authority)?;
-        admissions::bump(tables, &self.scope)?;
-        revised(tables, &self.scope, outcome)
-    }
-}
-
-/// Removes a certificate authority that no group names.
-pub(super) struct DeleteAuthority {
-    scope: IdScope,
-    name: CaName,
-}
-
-impl DeleteAuthority {
-    pub(super) fn new(scope: &IdScope, name: &CaName) -> Self {
-        Self { scope: scope.clone(), name: name.clone() }
-    }
-}
-
-impl Write for DeleteAuthority {
-    type Answer = DeleteOutcome;
-
-    fn apply(&self, tables: &mut Tables<'_>) -> Result<DeleteOutcome, StoreError> {
-        let key = key(&self.scope, self.name.as_str());
-        if !tables.authorities.has(&key)? {
-            return Ok(DeleteOutcome::Missing);
-        }
-        let claim = authority_key(&self.scope, self.name.as_str());
-        if let Some(user) = tables.certificates.get::<EnrollmentRef>(&claim)? {
-            return Ok(DeleteOutcome::InUse(format!("{} names it", user)));
-        }
-        tables.authorities.remove(&key)?;
-        admissions::bump(tables, &self.scope)?;
         revised(tables, &self.scope, DeleteOutcome::Deleted)
     }
 }

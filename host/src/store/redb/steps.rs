@@ -11,9 +11,9 @@ use super::codec::{self, group_keys, key};
 use super::enrollments::Claims;
 use super::tables::{
     BOUND_KEYS, CERTIFICATES, Definition, GROUP_COUNTS, HUB_IDENTITIES, HUB_LOADS, PLUGIN_USES, RECORD_COUNTS,
-    RECORD_VIEWS, REGISTRATION_VIEWS, Rows, Tables,
+    RECORD_VIEWS, REGISTRATION_VIEWS, REVOCATIONS, Rows, Tables,
 };
-use super::{identities, registrations, views};
+use super::{identities, registrations, revocations, views};
 use crate::enrollment::{Group, Individual};
 use crate::registration::Registration;
 use crate::registry::ManufacturingRecord;
@@ -52,6 +52,8 @@ pub(super) const STEPS: &[Step] = &[
     Step { since: 1, fills: &[HUB_LOADS, GROUP_COUNTS], run: count_registrations },
     Step { since: 1, fills: &[RECORD_COUNTS], run: count_records },
     Step { since: 1, fills: &[CERTIFICATES, PLUGIN_USES], run: claim },
+    // Format 1 kept what was revoked with each authority.
+    Step { since: 2, fills: &[REVOCATIONS], run: revocations::take_over },
 ];
 
 /// Does what a file needs, and writes the format.

@@ -234,6 +234,10 @@ tables! {
     PLUGIN_USES plugin_uses "use of a plugin";
     /// Scope, name → certificate authority.
     AUTHORITIES authorities "certificate authority";
+    /// Scope, SHA-256 of an issuer's key, SHA-256 of a certificate of it → what is said of its certificates.
+    REVOCATIONS revocations "revocation";
+    /// The same → its revocation list, DER, without a version.
+    REVOCATION_LISTS revocation_lists "revocation list";
     /// Scope, name → linked hub.
     HUBS hubs "linked hub";
     /// Scope, name → published plugin.

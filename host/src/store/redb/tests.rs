@@ -251,3 +251,59 @@ fn a_plugin_of_an_older_version_is_read() {
     let read: PublishedPlugin = codec::decode("plugin", &codec::encode(&old).unwrap()).unwrap();
     assert_eq!(read, PublishedPlugin::first(name, b"v1", published_at, &published_by));
 }
+
+/// Format 1 kept what was revoked with each authority.
+#[tokio::test]
+async fn what_an_older_version_kept_of_revocations_with_an_authority_is_taken_into_rows_of_their_own() {
+    use crate::attestation::x509::revocation::RevocationRules;
+
+    #[derive(serde::Serialize)]
+    struct Before<'a> {
+        name: &'a str,
+        #[serde(with = "serde_bytes")]
+        der: &'a [u8],
+        verified: bool,
+        verification_code: Option<String>,
+        created_at: Timestamp,
+        updated_at: Timestamp,
+        #[serde(with = "serde_bytes")]
+        crl: Option<&'a [u8]>,
+        revocation: RevocationRules,
+    }
+    let now = Timestamp::from_millis(1_893_456_000_000);
+    let root = crate::tls::make::Authority::root("CA", now, 30).unwrap();
+    let list = root.revocation_list(&[vec![7]], now, 7).unwrap();
+    let before = Before {
+        name: "factory",
+        der: &root.certificate_der,
+        verified: true,
+        verification_code: None,
+        created_at: now,
+        updated_at: now,
+        crl: Some(&list),
+        revocation: RevocationRules { whole: true, ..RevocationRules::default() },
+    };
+    let (store, folder) = open();
+    store.create_scope(make::scope()).await.unwrap();
+    store.close().await.unwrap();
+    let path = folder.path().join("landfall.redb");
+    let database = Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    {
+        let mut tables = tables::Tables::open(&transaction, tables::Kept::default()).unwrap();
+        tables.authorities.put(&codec::key(&make::scope(), "factory"), &before).unwrap();
+    }
+    assert!(transaction.delete_table(tables::REVOCATIONS).unwrap());
+    transaction.commit().unwrap();
+    drop(database);
+    for _ in 0..2 {
+        let store = RedbStore::open(&path, settings()).unwrap();
+        let scope = store.load_catalogue().await.unwrap().scopes.remove(0);
+        let kept = &scope.revocations[0];
+        assert_eq!((scope.revocations.len(), kept.record.rules.whole), (1, true));
+        assert_eq!(kept.record.list.as_ref().map(|list| list.revoked), Some(1));
+        assert_eq!(kept.list.as_deref(), Some(list.as_slice()));
+        assert!(scope.authorities[0].verified);
+        store.close().await.unwrap();
+    }
+}

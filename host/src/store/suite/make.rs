@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use crate::attestation::tpm::challenge::KeptChallenge;
-use crate::attestation::x509::revocation::RevocationRules;
 use crate::clock::Timestamp;
 use crate::enrollment::{
     Allocation, CertificateAuthority, CertificatePin, EnrollmentRef, ExpiredCertificates, Group, GroupAttestation,
@@ -231,8 +230,6 @@ pub(crate) fn authority(name: &str, der: &str) -> CertificateAuthority {
         name: name.parse().unwrap(),
         der: der.as_bytes().to_vec(),
         verified: true,
-        crl: None,
-        revocation: RevocationRules::default(),
         verification_code: None,
         created_at: Timestamp::from_millis(1),
         updated_at: Timestamp::from_millis(1),

@@ -5,11 +5,12 @@ use std::path::Path;
 use proptest::prelude::*;
 use rcgen::{
     CertificateRevocationListParams, CrlDistributionPoint, CrlIssuingDistributionPoint, CrlScope, KeyIdMethod,
-    RevokedCertParams, SerialNumber, date_time_ymd,
+    KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
 };
 
 use super::super::error::ChainError;
-use super::super::revocation::{RevocationRules, Revocations, SerialRange, not_revoked};
+use super::super::revocation::{Issuer, KeptRevocations, Known, RevocationRecord, RevocationRules, SerialRange};
+use super::super::certificate::Certificate;
 use super::super::{Anchor, Crl, CrlError, verify_group};
 use super::authority::{Made, NOW, chain, policy};
 
@@ -38,30 +39,29 @@ fn made(authority: &Made, change: impl FnOnce(&mut CertificateRevocationListPara
     params.signed_by(&issuer).unwrap().der().to_vec()
 }
 
-/// What webpki refuses, and what it only cannot know by such a list, is refused here: never is a list passed over.
+/// What webpki refuses, and what it only cannot know by such a list, admits nobody here: never is a list passed over.
 #[test]
-fn every_list_of_webpkis_is_refused_by_authorities_that_did_not_make_it_or_for_what_it_leaves_out() {
-    let mut authorities = Vec::new();
-    for (name, der) in files("client_auth_revocation").iter().filter(|(name, _)| name.ends_with("ca.der")) {
-        authorities.push((name.clone(), Anchor::parse(der).unwrap_or_else(|error| panic!("{name}: {error}"))));
-    }
-    let lists: Vec<_> = files("crls").into_iter().chain(files("client_auth_revocation")).collect();
-    let (mut partial, mut tried) = (Vec::new(), 0);
-    for (name, der) in lists.iter().filter(|(name, _)| name.contains("crl.") && !name.ends_with("ca.der")) {
-        for (authority, anchor) in &authorities {
+fn every_list_of_webpkis_is_refused_or_is_its_authoritys_own_and_covers_no_certificate_of_theirs() {
+    let (certificates, lists) = (files("client_auth_revocation"), files("crls"));
+    let authorities: Vec<_> = certificates.iter().filter(|(name, _)| name.ends_with("ca.der")).collect();
+    let (mut own, mut tried) = (Vec::new(), 0);
+    for (name, der) in lists.iter().chain(&certificates).filter(|(name, _)| name.contains("crl.") && !name.ends_with("ca.der")) {
+        for (authority, ca) in &authorities {
             tried += 1;
-            match Crl::parse(der, anchor) {
-                Ok(_) => panic!("{name} was taken for a list of {authority}"),
-                Err(CrlError::Partial(_)) => partial.push(name.as_str()),
-                Err(_) => {}
+            let Ok(list) = Crl::parse(der, &Anchor::parse(ca).unwrap()) else { continue };
+            own.push(name.as_str());
+            // The devices' certificates of that chain name other addresses.
+            let leaf = certificates.iter().find(|(leaf, _)| leaf.replace(".ee.der", "") == name.replace(".crl.der", ""));
+            if let Some((leaf, der)) = leaf {
+                assert!(!list.covers(&Certificate::read(der).unwrap()), "{name} of {authority} covers {leaf}");
             }
         }
     }
     assert!(tried > 250, "{tried}");
-    // Their own authorities are among the data.
-    partial.dedup();
+    own.dedup();
+    // They say where they are published.
     assert_eq!(
-        partial,
+        own,
         [
             "ee_dp_invalid.crl.der",
             "ee_indirect_dp_unknown_status.crl.der",
@@ -86,6 +86,7 @@ fn a_list_is_of_one_authority_whole_signed_and_says_when_the_next_one_comes() {
     });
     let list = Crl::parse(&good, &authority.anchor()).unwrap();
     assert_eq!(list.len(), 4);
+    assert_eq!((list.facts().number.as_deref(), list.facts().revoked), (Some("1"), 4));
     assert!(!list.is_stale(NOW, 0));
     let read = |der: &[u8], by: &Made| Crl::parse(der, &by.anchor()).map(drop);
     assert_eq!(read(&good, &other), Err(CrlError::OtherIssuer("CN=CA".to_owned())));
@@ -97,6 +98,15 @@ fn a_list_is_of_one_authority_whole_signed_and_says_when_the_next_one_comes() {
         });
     });
     assert!(matches!(read(&indirect, &authority), Err(CrlError::Partial(_))));
+    let inverted = made(&authority, |params| params.next_update = date_time_ymd(2029, 11, 1));
+    assert!(matches!(read(&inverted, &authority), Err(CrlError::Inverted { .. })));
+    let future = Crl::parse(&made(&authority, |params| params.this_update = date_time_ymd(2030, 1, 30)), &authority.anchor());
+    assert!(matches!(future.unwrap().facts().has_begun(NOW, 300), Err(CrlError::NotYetValid(_))));
+    assert_eq!(list.facts().has_begun(NOW, 0), Ok(()));
+    let mut may_not = Made::root("CA").params;
+    may_not.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    let may_not = Anchor::parse(may_not.self_signed(&authority.key).unwrap().der()).unwrap();
+    assert_eq!(Crl::parse(&good, &may_not).map(drop), Err(CrlError::MayNotSign));
     let mut at = good.len();
     while at > 0 {
         at -= 1;
@@ -108,27 +118,35 @@ fn a_list_is_of_one_authority_whole_signed_and_says_when_the_next_one_comes() {
 #[test]
 fn what_is_said_of_either_certificate_of_a_renewed_authority_holds() {
     let first = Made::root("CA");
-    let renewed = Made::root("CA").params.self_signed(&first.key).unwrap();
-    let renewed = Anchor::parse(renewed.der()).unwrap();
+    let renewed_der = Made::root("CA").params.self_signed(&first.key).unwrap().der().to_vec();
     let device = first.device_with("pump-1", |params| params.serial_number = Some(SerialNumber::from(77)));
     let (shown, anchors) = (chain([&device]), [first.anchor()]);
     let path = verify_group(&shown, &anchors, &policy()).unwrap();
     let seventy_seven = || "4D".parse().unwrap();
-    let silent = Crl::parse(&made(&first, |_| {}), &first.anchor()).unwrap();
+    let silent = made(&first, |_| {});
     let numbers = RevocationRules {
         serials: vec![SerialRange { from: seventy_seven(), to: seventy_seven() }],
         ..Default::default()
     };
-    let of = |anchor: &Anchor, list: Option<&Crl>, rules: &RevocationRules| {
-        Revocations::of(anchor.clone(), list.cloned(), rules).unwrap()
+    let listed = RevocationRecord {
+        list: Some(Crl::parse(&silent, &first.anchor()).unwrap().facts().clone()),
+        ..record(&first.der, RevocationRules::default())
     };
-    let judge = |known: &[Revocations]| not_revoked(&shown, &path, &anchors, known, NOW, 0);
-    let by_list = of(&first.anchor(), Some(&silent), &RevocationRules::default());
-    let by_number = of(&renewed, None, &numbers);
-    assert_eq!(judge(std::slice::from_ref(&by_list)), Ok(()));
-    for known in [[by_list.clone(), by_number.clone()], [by_number, by_list]] {
-        assert!(matches!(judge(&known), Err(ChainError::SerialRevoked { .. })));
+    let by_number = record(&renewed_der, numbers);
+    let judge = |records: Vec<(RevocationRecord, Option<Vec<u8>>)>| {
+        let kept = records.into_iter().map(|(record, list)| KeptRevocations { record, list }).collect();
+        Known::new(kept, std::iter::empty(), None).judge(&shown, &path, &anchors, NOW, 0)
+    };
+    assert_eq!(judge(vec![(listed.clone(), Some(silent.clone()))]), Ok(()));
+    let mut merged = listed.clone();
+    assert!(!merged.merge(&by_number), "it has no list");
+    for known in [(by_number, None), (merged, Some(silent))] {
+        assert!(matches!(judge(vec![known]), Err(ChainError::SerialRevoked { .. })));
     }
+}
+
+fn record(certificate: &[u8], rules: RevocationRules) -> RevocationRecord {
+    RevocationRecord { rules, ..RevocationRecord::silent(Issuer::of(certificate).unwrap(), NOW) }
 }
 
 proptest! {

@@ -1,0 +1,245 @@
+//! What is revoked of a certificate authority: said to its name, kept for its identity, changed by commands.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use http::Uri;
+use serde::{Deserialize, Serialize};
+
+use super::authority::{find, shown};
+use super::body::{self, Answer, At};
+use super::hub::known;
+use super::problem::Problem;
+use crate::attestation::x509::crl::{self, list_from};
+use crate::attestation::x509::revocation::{
+    Issuer, ListSource, MOST_RANGES, RevocationChange, RevocationCommand, RevocationRecord, SerialRange, WhenStale,
+};
+use crate::attestation::x509::{Anchor, Crl};
+use crate::enrollment::CertificateAuthority;
+use crate::names::{CaName, IdScope};
+use crate::registry::SerialNumber;
+use crate::service::Service;
+use crate::store::Precondition;
+
+/// What is said of an authority's certificates besides its list.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RevocationView {
+    /// Where its list is fetched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    crl_url: Option<String>,
+    /// Minutes from one time to the next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    crl_refresh_minutes: Option<u64>,
+    /// Why that failed the last time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    crl_trouble: Option<String>,
+    /// What holds while the list is out of date.
+    when_stale: WhenStale,
+    /// Serial numbers that are revoked whatever the list says.
+    serials: Vec<SerialRangeBody>,
+    /// The authority itself is revoked.
+    revoked: bool,
+    /// Why no device of it is admitted: it is revoked itself, or an authority above it is or has revoked it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused_because: Option<String>,
+}
+
+impl RevocationView {
+    pub(super) fn of(
+        record: Option<&RevocationRecord>,
+        crl_trouble: Option<String>,
+        refused_because: Option<String>,
+    ) -> Self {
+        let rules = record.map(|record| record.rules.clone()).unwrap_or_default();
+        let serials = rules.serials.iter().map(|range| SerialRangeBody {
+            from: range.from.to_string(),
+            to: (range.to != range.from).then(|| range.to.to_string()),
+        });
+        Self {
+            serials: serials.collect(),
+            crl_refresh_minutes: rules.source.as_ref().map(|source| source.refresh_minutes),
+            crl_url: rules.source.map(|source| source.url),
+            crl_trouble,
+            when_stale: rules.when_stale,
+            revoked: rules.whole,
+            refused_because,
+        }
+    }
+}
+
+/// What to change in what is said of an authority's certificates. What is left out stays as it is.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct RevocationBody {
+    /// Where its list is fetched: an https:// or http:// address, or nothing for nowhere.
+    crl_url: Option<String>,
+    /// Minutes from one time to the next; 60 when nothing was said.
+    crl_refresh_minutes: Option<u64>,
+    /// The authority that an https:// address is trusted by, PEM; the platform's when nothing was said.
+    crl_ca_certificate: Option<String>,
+    /// What holds while the list is out of date.
+    when_stale: Option<WhenStale>,
+    /// Serial numbers to revoke, whatever the list says. Those that are revoked already stay so.
+    revoke_serials: Option<Vec<SerialRangeBody>>,
+    /// Ranges of serial numbers to restore, each as it was revoked.
+    restore_serials: Option<Vec<SerialRangeBody>>,
+    /// Whether the authority itself is revoked, with all that it issued.
+    revoked: Option<bool>,
+}
+
+/// Serial numbers, hexadecimal: one, or from one to another.
+#[derive(Clone, Debug, Deserialize, Serialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SerialRangeBody {
+    from: String,
+    /// The same as `from` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<String>,
+}
+
+/// A revocation list.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CrlBody {
+    /// PEM (`X509 CRL`), or base64 of DER.
+    crl: String,
+}
+
+pub(super) async fn put_crl(
+    State(service): State<Arc<Service>>,
+    At((scope, name)): At<(String, String)>,
+    request: Request,
+) -> Answer {
+    let (authority, when) = (find(&*known(&service, &scope)?, &name)?, body::precondition(request.headers()));
+    let body: CrlBody = body::json_of(&service, request, crl::MAX_BYTES.saturating_mul(2)).await?;
+    let wrong = |reason: String| Problem::at("/crl", reason);
+    let der = list_from(body.crl.as_bytes()).map_err(|error| wrong(error.to_string()))?;
+    let anchor = Anchor::parse(&authority.der).map_err(|error| wrong(error.to_string()))?;
+    // A large one takes a while to read, and to verify.
+    let reading = tokio::task::spawn_blocking(move || Crl::parse(&der, &anchor).map(|list| (list, der)));
+    let read = reading.await.map_err(|error| Problem::new(500, error.to_string()))?;
+    let (list, der) = read.map_err(|error| wrong(error.to_string()))?;
+    let (now, skew) = (service.ambient.now(), service.config.clock_skew().as_secs());
+    let command = RevocationCommand::list(&list, der, now, skew).map_err(|error| wrong(error.to_string()))?;
+    change(&service, &scope, &authority, vec![command], when).await?;
+    shown(&service, &scope, &name)
+}
+
+pub(super) async fn remove_crl(
+    State(service): State<Arc<Service>>,
+    At((scope, name)): At<(String, String)>,
+    request: Request,
+) -> Answer {
+    let (catalogue, when) = (known(&service, &scope)?, body::precondition(request.headers()));
+    let authority = find(&catalogue, &name)?;
+    let anchor = Anchor::parse(&authority.der).ok();
+    let said = anchor.and_then(|anchor| catalogue.revocations().of(&anchor).cloned());
+    if said.is_none_or(|said| said.record.list.is_none()) {
+        return Err(Problem::not_found(format!("{name} has no revocation list")));
+    }
+    change(&service, &scope, &authority, vec![RevocationCommand::RemoveList], when).await?;
+    body::no_content()
+}
+
+pub(super) async fn put_revocation(
+    State(service): State<Arc<Service>>,
+    At((scope, name)): At<(String, String)>,
+    request: Request,
+) -> Answer {
+    let (catalogue, when) = (known(&service, &scope)?, body::precondition(request.headers()));
+    let authority = find(&catalogue, &name)?;
+    let body: RevocationBody = body::json(&service, request).await?;
+    let anchor = Anchor::parse(&authority.der).ok();
+    let said = anchor.and_then(|anchor| catalogue.revocations().of(&anchor).cloned());
+    let before = said.and_then(|said| said.record.rules.source);
+    change(&service, &scope, &authority, commands(body, before)?, when).await?;
+    service.lists.look_again();
+    shown(&service, &scope, &name)
+}
+
+async fn change(
+    service: &Service,
+    scope: &str,
+    authority: &CertificateAuthority,
+    commands: Vec<RevocationCommand>,
+    when: Precondition,
+) -> Result<(), Problem> {
+    let issuer = Issuer::of(&authority.der)
+        .ok_or_else(|| Problem::new(409, format!("the certificate of {} cannot be read any more", authority.name)))?;
+    let (scope, now): (IdScope, _) = (scope.parse()?, service.ambient.now());
+    let when: Option<(CaName, Precondition)> =
+        (when != Precondition::Any).then(|| (authority.name.clone(), when));
+    let change = RevocationChange { issuer, commands, now };
+    let outcome = service.store.change_revocations(&scope, change, when).await?;
+    service.reload().await?;
+    body::put(outcome, &format!("authority {}", authority.name), None, &()).map(drop)
+}
+
+fn commands(body: RevocationBody, before: Option<ListSource>) -> Result<Vec<RevocationCommand>, Problem> {
+    let mut commands = Vec::new();
+    commands.extend(source(&body, before)?.map(RevocationCommand::Source));
+    commands.extend(body.when_stale.map(RevocationCommand::WhenStale));
+    if let Some(given) = &body.restore_serials {
+        commands.push(RevocationCommand::Restore(ranges(given, "restoreSerials")?));
+    }
+    if let Some(given) = &body.revoke_serials {
+        commands.push(RevocationCommand::Revoke(ranges(given, "revokeSerials")?));
+    }
+    commands.extend(body.revoked.map(RevocationCommand::Whole));
+    Ok(commands)
+}
+
+/// Where the list is to be fetched, when anything was said of that.
+fn source(body: &RevocationBody, before: Option<ListSource>) -> Result<Option<Option<ListSource>>, Problem> {
+    let said_more = body.crl_refresh_minutes.is_some() || body.crl_ca_certificate.is_some();
+    let source = match (body.crl_url.as_deref(), before) {
+        (Some(""), _) | (None, None) if said_more => {
+            return Err(Problem::at("/crlUrl", "say where the list is fetched"));
+        }
+        (Some(""), _) => return Ok(Some(None)),
+        (Some(url), before) => {
+            let uri: Option<Uri> = url.parse().ok();
+            let fits = |uri: Uri| matches!(uri.scheme_str(), Some("https" | "http")) && uri.host().is_some();
+            if !uri.is_some_and(fits) {
+                return Err(Problem::at("/crlUrl", "a list is fetched from an https:// or http:// address"));
+            }
+            let refresh_minutes = before.as_ref().map_or(60, |before| before.refresh_minutes);
+            let ca_certificate = before.and_then(|before| before.ca_certificate);
+            ListSource { url: url.to_owned(), refresh_minutes, ca_certificate }
+        }
+        (None, Some(before)) if said_more => before,
+        (None, _) => return Ok(None),
+    };
+    let refresh_minutes = body.crl_refresh_minutes.unwrap_or(source.refresh_minutes);
+    if !(1..=43_200).contains(&refresh_minutes) {
+        return Err(Problem::at("/crlRefreshMinutes", "it must be from 1 to 43200 (30 days)"));
+    }
+    if let Some(pem) = &body.crl_ca_certificate
+        && let Err(error) = crate::client::tls::client(pem.as_bytes(), None)
+    {
+        return Err(Problem::at("/crlCaCertificate", error.to_string()));
+    }
+    let ca_certificate = body.crl_ca_certificate.clone().or(source.ca_certificate);
+    Ok(Some(Some(ListSource { refresh_minutes, ca_certificate, ..source })))
+}
+
+fn ranges(given: &[SerialRangeBody], member: &str) -> Result<Vec<SerialRange>, Problem> {
+    if given.len() > MOST_RANGES {
+        let what = format!("at most {MOST_RANGES} are taken; a revocation list takes more");
+        return Err(Problem::at(format!("/{member}"), what));
+    }
+    given.iter().enumerate().map(|(at, range)| serial_range(range, &format!("/{member}/{at}"))).collect()
+}
+
+fn serial_range(range: &SerialRangeBody, at: &str) -> Result<SerialRange, Problem> {
+    let read = |text: &str, member: &str| -> Result<SerialNumber, Problem> {
+        text.parse().map_err(|error| Problem::at(format!("{at}/{member}"), format!("{error}")))
+    };
+    let from = read(&range.from, "from")?;
+    let to = range.to.as_deref().map_or_else(|| Ok(from.clone()), |to| read(to, "to"))?;
+    if to < from {
+        return Err(Problem::at(format!("{at}/to"), "it is less than `from`"));
+    }
+    Ok(SerialRange { from, to })
+}
