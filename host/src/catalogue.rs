@@ -171,7 +171,8 @@ impl ScopeCatalogue {
         let plugins = plugins.into_iter().map(|plugin| (plugin.name.clone(), plugin)).collect();
         let plugins = Plugins { scope: scope.clone(), published: plugins, watches: Arc::clone(watches) };
         let authorities: BTreeMap<_, _> = authorities.into_iter().map(|ca| (ca.name.clone(), ca)).collect();
-        let proven = authorities.values().filter(|authority| authority.verified).map(|authority| authority.der.as_slice());
+        let proven =
+            authorities.values().filter(|authority| authority.verified).map(|authority| authority.der.as_slice());
         let held = proven.chain(groups.iter().flat_map(intermediates));
         let revocations = Known::new(revocations, held, before.map(|before| &before.revocations));
         let mut anchors = AnchorIndex::default();

@@ -39,7 +39,8 @@ impl Place {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let (answer, asked) = (Arc::new(Mutex::new((404, Vec::new()))), Arc::new(Mutex::new(0)));
-        let this = Self { port, certificate: made.cert.pem(), scheme, answer: Arc::clone(&answer), asked: Arc::clone(&asked) };
+        let this =
+            Self { port, certificate: made.cert.pem(), scheme, answer: Arc::clone(&answer), asked: Arc::clone(&asked) };
         let acceptor = TlsAcceptor::from(Arc::new(tls));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {

@@ -168,8 +168,7 @@ async fn change(
     let issuer = Issuer::of(&authority.der)
         .ok_or_else(|| Problem::new(409, format!("the certificate of {} cannot be read any more", authority.name)))?;
     let (scope, now): (IdScope, _) = (scope.parse()?, service.ambient.now());
-    let when: Option<(CaName, Precondition)> =
-        (when != Precondition::Any).then(|| (authority.name.clone(), when));
+    let when: Option<(CaName, Precondition)> = (when != Precondition::Any).then(|| (authority.name.clone(), when));
     let change = RevocationChange { issuer, commands, now };
     let outcome = service.store.change_revocations(&scope, change, when).await?;
     service.reload().await?;

@@ -189,7 +189,8 @@ pub(super) async fn run(common: &Common, command: CaCommand) -> Result<(), CliEr
         }
         CaCommand::Delete { name } => {
             let answer = session.api.delete(&session.path(&["authorities", name.as_str()])).await?;
-            let stays = "What was revoked of it stays so, for devices with pinned certificates and when it is uploaded again";
+            let stays =
+                "What was revoked of it stays so, for devices with pinned certificates and when it is uploaded again";
             out.done(format!("Authority {name} is deleted. {stays}."), &answer)
         }
     }

@@ -66,8 +66,8 @@ use crate::registration::Registration;
 use crate::registry::{ManufacturingRecord, RecordState};
 use crate::store::writer::{Bounds, Lane, OnFatal, Queue, Writer};
 use crate::store::{
-    AuthorityUpload, CatalogueRecords, CommitOutcome, DeleteOutcome, ImportBatch, Listing, Page, Precondition, PublishedPlugin,
-    PutOutcome, RecordFilter, RegistrationCommit, RegistrationFilter, RowOutcome, Store, StoreError,
+    AuthorityUpload, CatalogueRecords, CommitOutcome, DeleteOutcome, ImportBatch, Listing, Page, Precondition,
+    PublishedPlugin, PutOutcome, RecordFilter, RegistrationCommit, RegistrationFilter, RowOutcome, Store, StoreError,
 };
 use crate::token::TokenRecord;
 

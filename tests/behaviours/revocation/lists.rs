@@ -4,7 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use landfall_tests::https::Place;
 use landfall_tests::world::{World, json_of};
-use rcgen::{CertificateRevocationListParams, CrlDistributionPoint, CrlIssuingDistributionPoint, CrlScope, SerialNumber};
+use rcgen::{
+    CertificateRevocationListParams, CrlDistributionPoint, CrlIssuingDistributionPoint, CrlScope, SerialNumber,
+};
 use serde_json::json;
 use time::{Duration, OffsetDateTime};
 
@@ -97,9 +99,7 @@ async fn a_list_that_says_where_it_is_published_is_taken_and_one_of_a_part_is_no
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_is_read_in_every_form_that_tools_write_and_anything_else_is_refused_in_a_sentence() {
     let world = World::new().await;
-    let pem = |der: &[u8]| {
-        format!("-----BEGIN X509 CRL-----\n{}\n-----END X509 CRL-----\n", STANDARD.encode(der))
-    };
+    let pem = |der: &[u8]| format!("-----BEGIN X509 CRL-----\n{}\n-----END X509 CRL-----\n", STANDARD.encode(der));
     let text = "Certificate Revocation List (CRL):\n        Version 2 (0x1)\n";
     type Form = fn(&str) -> String;
     let forms: [Form; 5] = [
@@ -149,11 +149,10 @@ fn list(
 ) -> Vec<u8> {
     let key = rcgen::KeyPair::from_pem(&world.factory.key_pem()).unwrap();
     let issuer = rcgen::Issuer::from_ca_cert_der(&world.factory.certificate_der.clone().into(), key).unwrap();
-    let made = OffsetDateTime::from_unix_timestamp(
-        i64::try_from(landfall::clock::Ambient::system().now().as_secs()).unwrap(),
-    )
-    .unwrap()
-        + Duration::days(days);
+    let made =
+        OffsetDateTime::from_unix_timestamp(i64::try_from(landfall::clock::Ambient::system().now().as_secs()).unwrap())
+            .unwrap()
+            + Duration::days(days);
     let number_of = |one: &Vec<u8>| if one.len() > 20 { serial(one) } else { one.clone() };
     let revoked = revoked.iter().map(|one| rcgen::RevokedCertParams {
         serial_number: SerialNumber::from_slice(&number_of(one)),

@@ -86,7 +86,9 @@ pub enum CrlError {
         next: String,
     },
     /// It is made later.
-    #[error("the list is not valid before {0} (thisUpdate); are the clocks of this machine and of the authority right?")]
+    #[error(
+        "the list is not valid before {0} (thisUpdate); are the clocks of this machine and of the authority right?"
+    )]
     NotYetValid(String),
     /// It is not the whole list, or not of all certificates.
     #[error("the list is not the whole one: it is of {0}; bring the complete list of all certificates")]
@@ -149,8 +151,7 @@ impl Crl {
         });
         let addresses = point.into_iter().flat_map(certificate::addresses).collect();
         let number = list.crl_number().map(|number| format!("{number:X}"));
-        let facts =
-            ListFacts { sha256: Digest::of(der), number, this_update, next_update, revoked: revoked.len() };
+        let facts = ListFacts { sha256: Digest::of(der), number, this_update, next_update, revoked: revoked.len() };
         Ok(Self { revoked, addresses, facts })
     }
 

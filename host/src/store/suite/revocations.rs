@@ -2,9 +2,7 @@
 
 use super::make::{Shared, group, scope};
 use crate::attestation::x509::crl::ListFacts;
-use crate::attestation::x509::revocation::{
-    Issuer, KeptRevocations, RevocationChange, RevocationCommand, SerialRange,
-};
+use crate::attestation::x509::revocation::{Issuer, KeptRevocations, RevocationChange, RevocationCommand, SerialRange};
 use crate::clock::Timestamp;
 use crate::enrollment::{CertificatePin, GroupAttestation};
 use crate::names::Digest;

@@ -26,7 +26,9 @@ pub enum ListTextError {
     #[error("it holds {0} revocation lists, and one is taken; bring the newest one of this authority alone")]
     Several(usize),
     /// Broken between its two lines.
-    #[error("the PEM is broken: between its BEGIN and END lines there must be base64 and nothing else; was the file cut?")]
+    #[error(
+        "the PEM is broken: between its BEGIN and END lines there must be base64 and nothing else; was the file cut?"
+    )]
     Broken,
     /// A secret that must not travel.
     #[error("the file holds a private key; bring the list alone, and consider the key as disclosed")]
@@ -121,10 +123,8 @@ fn find(text: &[u8], what: &[u8]) -> Option<usize> {
 }
 
 /// RFC 7468, section 6, and what some programs write.
-const LABELS: [(&[u8], &[u8]); 2] = [
-    (b"-----BEGIN X509 CRL-----", b"-----END X509 CRL-----"),
-    (b"-----BEGIN CRL-----", b"-----END CRL-----"),
-];
+const LABELS: [(&[u8], &[u8]); 2] =
+    [(b"-----BEGIN X509 CRL-----", b"-----END X509 CRL-----"), (b"-----BEGIN CRL-----", b"-----END CRL-----")];
 const BEGIN: &[u8] = b"-----BEGIN ";
 const BOM: &[u8] = b"\xef\xbb\xbf";
 const DER_SEQUENCE: u8 = 0x30;
@@ -145,8 +145,12 @@ mod tests {
     }
 
     fn pem(label: &str) -> String {
-        let lines: Vec<String> =
-            STANDARD.encode(list()).as_bytes().chunks(64).map(|line| String::from_utf8(line.to_vec()).unwrap()).collect();
+        let lines: Vec<String> = STANDARD
+            .encode(list())
+            .as_bytes()
+            .chunks(64)
+            .map(|line| String::from_utf8(line.to_vec()).unwrap())
+            .collect();
         format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
     }
 

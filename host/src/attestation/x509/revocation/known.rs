@@ -92,11 +92,7 @@ impl Said {
 impl Known {
     /// What is known when these records are kept and these certificates (DER) held. What `before` has read and checked is
     /// not read and checked again.
-    pub fn new<'a>(
-        records: Vec<KeptRevocations>,
-        held: impl Iterator<Item = &'a [u8]>,
-        before: Option<&Self>,
-    ) -> Self {
+    pub fn new<'a>(records: Vec<KeptRevocations>, held: impl Iterator<Item = &'a [u8]>, before: Option<&Self>) -> Self {
         let mut this = Self::default();
         // Where nothing is said, nothing is asked.
         if records.is_empty() {
@@ -306,9 +302,7 @@ impl Judgement<'_> {
         for issuer in sent.iter().filter(|one| one.sha256 != certificate.sha256 && has_issued(one, certificate)) {
             let which = which.clone();
             let name = Which::Intermediate(issuer.subject_text.clone());
-            let judged = self
-                .link(certificate, which, issuer)
-                .and_then(|()| self.climb(issuer, name, sent, levels));
+            let judged = self.link(certificate, which, issuer).and_then(|()| self.climb(issuer, name, sent, levels));
             match judged {
                 Ok(()) => return Ok(()),
                 Err(error) => drop(found.get_or_insert(error)),

@@ -8,9 +8,9 @@ use rcgen::{
     KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
 };
 
+use super::super::certificate::Certificate;
 use super::super::error::ChainError;
 use super::super::revocation::{Issuer, KeptRevocations, Known, RevocationRecord, RevocationRules, SerialRange};
-use super::super::certificate::Certificate;
 use super::super::{Anchor, Crl, CrlError, verify_group};
 use super::authority::{Made, NOW, chain, policy};
 
@@ -45,13 +45,16 @@ fn every_list_of_webpkis_is_refused_or_is_its_authoritys_own_and_covers_no_certi
     let (certificates, lists) = (files("client_auth_revocation"), files("crls"));
     let authorities: Vec<_> = certificates.iter().filter(|(name, _)| name.ends_with("ca.der")).collect();
     let (mut own, mut tried) = (Vec::new(), 0);
-    for (name, der) in lists.iter().chain(&certificates).filter(|(name, _)| name.contains("crl.") && !name.ends_with("ca.der")) {
+    for (name, der) in
+        lists.iter().chain(&certificates).filter(|(name, _)| name.contains("crl.") && !name.ends_with("ca.der"))
+    {
         for (authority, ca) in &authorities {
             tried += 1;
             let Ok(list) = Crl::parse(der, &Anchor::parse(ca).unwrap()) else { continue };
             own.push(name.as_str());
             // The devices' certificates of that chain name other addresses.
-            let leaf = certificates.iter().find(|(leaf, _)| leaf.replace(".ee.der", "") == name.replace(".crl.der", ""));
+            let leaf =
+                certificates.iter().find(|(leaf, _)| leaf.replace(".ee.der", "") == name.replace(".crl.der", ""));
             if let Some((leaf, der)) = leaf {
                 assert!(!list.covers(&Certificate::read(der).unwrap()), "{name} of {authority} covers {leaf}");
             }
@@ -100,7 +103,8 @@ fn a_list_is_of_one_authority_whole_signed_and_says_when_the_next_one_comes() {
     assert!(matches!(read(&indirect, &authority), Err(CrlError::Partial(_))));
     let inverted = made(&authority, |params| params.next_update = date_time_ymd(2029, 11, 1));
     assert!(matches!(read(&inverted, &authority), Err(CrlError::Inverted { .. })));
-    let future = Crl::parse(&made(&authority, |params| params.this_update = date_time_ymd(2030, 1, 30)), &authority.anchor());
+    let future =
+        Crl::parse(&made(&authority, |params| params.this_update = date_time_ymd(2030, 1, 30)), &authority.anchor());
     assert!(matches!(future.unwrap().facts().has_begun(NOW, 300), Err(CrlError::NotYetValid(_))));
     assert_eq!(list.facts().has_begun(NOW, 0), Ok(()));
     let mut may_not = Made::root("CA").params;
