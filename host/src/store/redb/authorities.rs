@@ -1,18 +1,16 @@
 //! Certificate authorities: uploaded, proven, renewed, and kept while something leans on them.
 
-use super::codec::{self, key};
-use super::engine::Write;
 use super::admissions;
 use super::catalogue::revised;
+use super::codec::{self, key};
+use super::engine::Write;
 use super::enrollments::{authorities, authority_key};
 use super::revocations;
 use super::tables::Tables;
 use crate::attestation::x509::revocation::{Issuer, issued};
 use crate::enrollment::{CertificateAuthority, EnrollmentRef, Group, GroupAttestation};
 use crate::names::{CaName, Digest, IdScope};
-use crate::store::{
-    AuthorityUpload, DeleteOutcome, Precondition, PutOutcome, StoreError, authority_tag, entity_tag,
-};
+use crate::store::{AuthorityUpload, DeleteOutcome, Precondition, PutOutcome, StoreError, authority_tag, entity_tag};
 
 /// Uploads an authority's certificate.
 pub(super) struct UploadAuthority {

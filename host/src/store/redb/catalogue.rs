@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use redb::ReadableTable;
 use serde::de::DeserializeOwned;
 
-use super::admissions;
 use super::codec::{self, key, pair};
 use super::engine::Write;
 use super::loads::Loads;

@@ -7,12 +7,12 @@
 use redb::ReadableTable as _;
 use serde::Deserialize;
 
-use super::{admissions, authorities};
 use super::catalogue::revised;
 use super::codec::{self, key, pair};
 use super::engine::Write;
 use super::tables::{REVOCATION_LISTS, REVOCATIONS, Tables};
 use super::{View, unreadable};
+use super::{admissions, authorities};
 use crate::attestation::x509::Crl;
 use crate::attestation::x509::revocation::{
     Issuer, KeptRevocations, RevocationChange, RevocationCommand, RevocationRecord, RevocationRules,
