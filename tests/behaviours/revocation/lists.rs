@@ -33,22 +33,18 @@ async fn the_list_with_the_greater_number_counts_and_no_older_one_brings_a_devic
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_of_the_future_or_one_that_ends_before_it_begins_is_not_taken() {
+async fn a_list_of_the_future_is_not_taken() {
     let world = World::new().await;
-    for (list, says) in [
-        (list(&world, 9, 3650, &[], |_| {}), "not valid before"),
-        (list(&world, 9, -1, &[], |params| params.next_update = params.this_update - Duration::DAY), "nextUpdate"),
-    ] {
-        let (status, said) = bring(&world, STANDARD.encode(&list)).await;
-        assert!(status == 400 && said.contains(says), "{status} {said}");
-        let place = Place::start().await;
-        place.answers(200, &list);
-        let source = json!({ "crlUrl": place.url("/x"), "crlCaCertificate": place.certificate });
-        revocation(&world, &source).await;
-        let told = |trouble: &serde_json::Value| trouble.as_str().is_some_and(|told| told.contains(says));
-        let shown = until(&world, |shown| told(&shown["revocation"]["crlTrouble"])).await;
-        assert_eq!(shown.get("crl"), None, "{shown}");
-    }
+    let (list, says) = (list(&world, 9, 3650, &[], |_| {}), "not valid before");
+    let (status, said) = bring(&world, STANDARD.encode(&list)).await;
+    assert!(status == 400 && said.contains(says), "{status} {said}");
+    let place = Place::start().await;
+    place.answers(200, &list);
+    let source = json!({ "crlUrl": place.url("/x"), "crlCaCertificate": place.certificate });
+    revocation(&world, &source).await;
+    let told = |trouble: &serde_json::Value| trouble.as_str().is_some_and(|told| told.contains(says));
+    let shown = until(&world, |shown| told(&shown["revocation"]["crlTrouble"])).await;
+    assert_eq!(shown.get("crl"), None, "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

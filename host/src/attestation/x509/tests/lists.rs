@@ -7,6 +7,8 @@ use rcgen::{
     CertificateRevocationListParams, CrlDistributionPoint, CrlIssuingDistributionPoint, CrlScope, KeyIdMethod,
     KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
 };
+use x509_parser::asn1_rs::FromDer as _;
+use x509_parser::certificate::X509Certificate;
 
 use super::super::certificate::Certificate;
 use super::super::error::ChainError;
@@ -101,8 +103,6 @@ fn a_list_is_of_one_authority_whole_signed_and_says_when_the_next_one_comes() {
         });
     });
     assert!(matches!(read(&indirect, &authority), Err(CrlError::Partial(_))));
-    let inverted = made(&authority, |params| params.next_update = date_time_ymd(2029, 11, 1));
-    assert!(matches!(read(&inverted, &authority), Err(CrlError::Inverted { .. })));
     let future =
         Crl::parse(&made(&authority, |params| params.this_update = date_time_ymd(2030, 1, 30)), &authority.anchor());
     assert!(matches!(future.unwrap().facts().has_begun(NOW, 300), Err(CrlError::NotYetValid(_))));
@@ -116,6 +116,85 @@ fn a_list_is_of_one_authority_whole_signed_and_says_when_the_next_one_comes() {
         at -= 1;
         assert!(read(&good[..at], &authority).is_err(), "{at}");
     }
+}
+
+/// What no tool writes, and an authority could.
+#[test]
+fn a_list_that_says_what_is_not_understood_or_contradicts_itself_is_refused() {
+    let authority = Made::root("CA");
+    let extension = |oid: &[u8], critical: bool, value: &[u8]| {
+        let critical = if critical { vec![1, 1, 0xff] } else { Vec::new() };
+        tlv(0x30, &[tlv(6, oid), critical, tlv(4, value)].concat())
+    };
+    let entry = |serial: &[u8], extensions: &[u8]| {
+        let extensions = if extensions.is_empty() { Vec::new() } else { tlv(0x30, extensions) };
+        tlv(0x30, &[tlv(2, serial), tlv(23, b"291201000000Z"), extensions].concat())
+    };
+    let (before, after) = (&b"291201000000Z"[..], &b"300201000000Z"[..]);
+    let read = |times: (&[u8], &[u8]), entries: &[u8], extensions: &[u8]| {
+        Crl::parse(&signed(&authority, times, entries, extensions), &authority.anchor())
+    };
+    let usual = (before, after);
+    let number = extension(&[0x55, 0x1d, 20], false, &[2, 1, 5]);
+    assert_eq!(read(usual, &entry(&[7], &[]), &number).unwrap().facts().number.as_deref(), Some("5"));
+    let unknown = |critical| extension(&[0x2a, 3], critical, &[5, 0]);
+    assert!(read(usual, &[], &unknown(false)).is_ok());
+    assert_eq!(read(usual, &[], &unknown(true)).unwrap_err(), CrlError::UnknownCritical("1.2.3".to_owned()));
+    assert!(matches!(read(usual, &[], &[number.clone(), number].concat()), Err(CrlError::Duplicate(_))));
+    assert!(matches!(read((after, before), &[], &[]), Err(CrlError::Inverted { .. })));
+    let delta = extension(&[0x55, 0x1d, 27], true, &[2, 1, 1]);
+    assert!(matches!(read(usual, &[], &delta), Err(CrlError::Partial(_))));
+    // An entry's: a reason is understood, critical or not, and another's certificate is not this issuer's to revoke.
+    let reason = extension(&[0x55, 0x1d, 21], true, &[10, 1, 1]);
+    assert_eq!(read(usual, &entry(&[7], &reason), &[]).unwrap().len(), 1);
+    let odd = read(usual, &entry(&[7], &unknown(true)), &[]);
+    assert_eq!(odd.unwrap_err(), CrlError::UnknownCriticalOfEntry("1.2.3".to_owned()));
+    let of_another = extension(&[0x55, 0x1d, 29], true, &[0x30, 0]);
+    assert!(matches!(read(usual, &entry(&[7], &of_another), &[]), Err(CrlError::Partial(_))));
+    // Where a list is published may be said; what it leaves out not.
+    let scope = |value: &[u8]| extension(&[0x55, 0x1d, 28], true, &tlv(0x30, value));
+    for whole in [&[][..], &[0xa0, 0], &[0x81, 1, 0]] {
+        assert!(read(usual, &[], &scope(whole)).is_ok(), "{whole:?}");
+    }
+    for part in [[0x81, 1, 0xff], [0x82, 1, 0xff], [0x84, 1, 0xff], [0x85, 1, 0xff], [0x83, 1, 0], [0x81, 1, 1]] {
+        assert!(matches!(read(usual, &[], &scope(&part)), Err(CrlError::Partial(_))), "{part:?}");
+    }
+    // -1 and 255.
+    let minus_one = read(usual, &entry(&[0xff], &[]), &[]).unwrap();
+    assert!(!minus_one.names(&[0, 0xff]) && minus_one.names(&[0xff]));
+}
+
+fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = match u8::try_from(content.len()) {
+        Ok(short) if short < 0x80 => vec![short],
+        Ok(long) => vec![0x81, long],
+        Err(_) => [vec![0x82], u16::try_from(content.len()).unwrap().to_be_bytes().to_vec()].concat(),
+    };
+    [vec![tag], length, content.to_vec()].concat()
+}
+
+/// A list as its parts say, signed by the authority's key.
+fn signed(authority: &Made, (this, next): (&[u8], &[u8]), entries: &[u8], extensions: &[u8]) -> Vec<u8> {
+    // ecdsa-with-SHA256
+    let algorithm = tlv(0x30, &tlv(6, &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2]));
+    let (_, certificate) = X509Certificate::from_der(&authority.der).unwrap();
+    let some = |tag, content: &[u8]| if content.is_empty() { Vec::new() } else { tlv(tag, content) };
+    let extensions = if extensions.is_empty() { Vec::new() } else { tlv(0x30, extensions) };
+    let list = tlv(
+        0x30,
+        &[
+            tlv(2, &[1]),
+            algorithm.clone(),
+            certificate.subject().as_raw().to_vec(),
+            tlv(23, this),
+            tlv(23, next),
+            some(0x30, entries),
+            some(0xa0, &extensions),
+        ]
+        .concat(),
+    );
+    let signature = rcgen::SigningKey::sign(&authority.key, &list).unwrap();
+    tlv(0x30, &[list, algorithm, tlv(3, &[vec![0], signature].concat())].concat())
 }
 
 /// An authority that was renewed with its key is one issuer, whichever of its certificates something is said of.
