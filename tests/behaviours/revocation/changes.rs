@@ -1,5 +1,6 @@
 //! What an operator does to an authority in use: nothing is lost, and nothing is changed by accident.
 
+use landfall::attestation::x509::pem;
 use landfall::client::{self, Client};
 use landfall::clock::Ambient;
 use landfall::tls::make::Authority;
@@ -119,8 +120,15 @@ async fn a_good_path_beside_a_revoked_one_is_taken_in_whatever_order_it_is_sent(
     let world = World::new().await;
     let now = Ambient::system().now();
     let line = world.factory.intermediate("Line 3", now, 30).unwrap();
-    let spki = rcgen::PublicKeyData::subject_public_key_info(&rcgen::KeyPair::from_pem(&line.key_pem()).unwrap());
-    let reissued = world.factory.intermediate_for(&spki, "Line 3", now, 30).unwrap();
+    // Another certificate of the line's key, with a number of its own.
+    let key = rcgen::KeyPair::from_pem(&line.key_pem()).unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "Line 3");
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign];
+    params.serial_number = Some(rcgen::SerialNumber::from(77));
+    let reissued = pem::text_of(&world.factory.sign(params, &key).unwrap());
     let reissued = Authority::load(&reissued, &line.key_pem()).unwrap();
     world.record("pump-7", None).await;
     let issued = issued(&line, "pump-7");
