@@ -268,7 +268,8 @@ fn whole(list: &CertificateRevocationList<'_>) -> Result<(), CrlError> {
         }
         if extension.oid == oid::OID_X509_EXT_ISSUER_DISTRIBUTION_POINT {
             covers_everything(extension.value)?;
-        } else if extension.critical && !is_understood(extension) {
+        } else if extension.critical {
+            // None of the others may be (5.2.1, 5.2.3), and what they say narrows no list.
             return Err(CrlError::UnknownCritical(object_id::text(&extension.oid)));
         }
     }
@@ -312,11 +313,6 @@ fn covers_everything(value: &[u8]) -> Result<(), CrlError> {
         rest = after;
     }
     Ok(())
-}
-
-/// These say nothing that narrows a list, whether they are critical or not.
-fn is_understood(extension: &X509Extension<'_>) -> bool {
-    [oid::OID_X509_EXT_CRL_NUMBER, oid::OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER].contains(&extension.oid)
 }
 
 /// Whatever the reason and since when: the certificate is revoked.
