@@ -50,13 +50,13 @@ pub(super) struct ChangeArgs {
     #[arg(long, value_name = "PLUGIN")]
     allocation: Option<String>,
     /// The settings of the plugin that chooses the hub: JSON, or @FILE.
-    #[arg(long, value_name = "JSON|@FILE")]
+    #[arg(long, value_name = "JSON|FILE")]
     settings: Option<String>,
     /// The plugin that chooses when the first has no opinion, with its settings.
-    #[arg(long, value_name = "PLUGIN[=JSON|@FILE]")]
+    #[arg(long, value_name = "PLUGIN[=JSON|FILE]")]
     fallback: Option<String>,
     /// A plugin that says where devices belong, with its settings. All that are given take the place of those that stand.
-    #[arg(long, value_name = "PLUGIN[=JSON|@FILE]", conflicts_with = "no_grouping")]
+    #[arg(long, value_name = "PLUGIN[=JSON|FILE]", conflicts_with = "no_grouping")]
     grouping: Vec<String>,
     /// No plugin says where devices belong.
     #[arg(long)]
@@ -95,7 +95,7 @@ pub(super) struct ChangeArgs {
     #[arg(long, value_name = "true|false", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     reset_data: Option<bool>,
     /// Where twins start: {"tags": {...}, "desired": {...}} as JSON, or @FILE.
-    #[arg(long, value_name = "JSON|@FILE")]
+    #[arg(long, value_name = "JSON|FILE")]
     initial_twin: Option<String>,
     /// Refuse its devices, and hide any other enrollment that would take them; --disabled=false takes them again.
     #[arg(long, value_name = "true|false", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
