@@ -55,7 +55,7 @@ fn an_operator_binds_a_plugin_by_name_or_digest_limits_it_and_goes_back() {
 
     // One exact revision is kept, whatever becomes live.
     let exact = format!("ours@{first}");
-    site.says(&["group", "put", "pumps", "--ca", "factory", "--allocation", &exact], &["Group pumps is there."]);
+    site.says(&["group", "put", "pumps", "--ca", "factory", "--allocation", &exact], &["Group pumps is changed."]);
     assert_eq!(site.json(&["group", "show", "pumps"])["allocation"]["selection"]["revision"], first.as_str());
 
     let before = site.json(&["plugin", "revisions", "ours"]);
