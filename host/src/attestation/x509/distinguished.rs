@@ -40,15 +40,6 @@ impl Name {
     pub(super) fn is_within(&self, top: &Self) -> bool {
         self.relative.starts_with(&top.relative)
     }
-
-    /// The form in which it is compared, as bytes: equal for equal names and for no others.
-    #[cfg_attr(not(test), expect(dead_code, reason = "identities of issuers are made of it"))]
-    pub(super) fn canonical(&self) -> Vec<u8> {
-        self.relative.iter().fold(Vec::new(), |mut whole, relative| {
-            push(&mut whole, relative);
-            whole
-        })
-    }
 }
 
 fn comparable(attribute: &AttributeTypeAndValue<'_>) -> Vec<u8> {
@@ -110,7 +101,6 @@ mod tests {
             of(&[&[(O, UTF8, b"Acme Pumps")], &[(CN, BMP, b"\0R\0o\0o\0t")]]),
         ] {
             assert_eq!(same, plain);
-            assert_eq!(same.canonical(), plain.canonical());
         }
         let accented = of(&[&[(O, UTF8, "\u{c9}cole".as_bytes())]]);
         assert_eq!(of(&[&[(O, UTF8, "\u{e9}COLE".as_bytes())]]), accented);
@@ -130,7 +120,6 @@ mod tests {
             of(&[]),
         ] {
             assert_ne!(other, plain);
-            assert_ne!(other.canonical(), plain.canonical());
         }
     }
 
