@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rustls_pki_types::CertificateDer;
 
-use crate::attestation::symmetric_key::SymmetricKey;
+use crate::attestation::symmetric_key::GroupKey;
 use crate::attestation::x509::endorsement::TpmMakers;
 use crate::attestation::x509::revocation::Known;
 use crate::attestation::x509::{Anchor, AnchorIndex, PresentedChain};
@@ -47,6 +47,7 @@ pub struct ScopeCatalogue {
     pub hubs_digest: Digest,
     authorities: BTreeMap<CaName, CertificateAuthority>,
     groups: BTreeMap<GroupId, Arc<BoundGroup>>,
+    signers: Arc<[Arc<BoundGroup>]>,
     anchors: AnchorIndex<AnchorOwner>,
     revocations: Known,
     plugins: Plugins,
@@ -72,7 +73,7 @@ pub struct BoundGroup {
     /// The makers whose TPMs its devices have.
     pub makers: Option<TpmMakers>,
     /// The keys from which its devices' keys are derived.
-    pub keys: Vec<SymmetricKey>,
+    pub keys: Vec<GroupKey>,
 }
 
 /// Whose a certificate on a chain is.
@@ -136,6 +137,11 @@ impl Bound {
         let stand_ins = self.stand_ins.iter().map(|stand_in| (Some(stand_in.resort), &stand_in.policy));
         std::iter::once((None, self)).chain(stand_ins)
     }
+
+    /// Whether both are one revision with the same settings.
+    pub fn is_the_same_as(&self, other: &Self) -> bool {
+        self.revision == other.revision && self.settings_digest == other.settings_digest && self.plugin == other.plugin
+    }
 }
 
 impl Catalogue {
@@ -179,8 +185,9 @@ impl ScopeCatalogue {
         let groups = groups.into_iter().map(|group| {
             (group.id.clone(), Arc::new(bind_group(group, &authorities, &plugins, &mut anchors, sealing)))
         });
-        let groups = groups.collect();
+        let groups: BTreeMap<_, Arc<BoundGroup>> = groups.collect();
         Self {
+            signers: groups.values().filter(|bound| !bound.keys.is_empty()).cloned().collect(),
             hubs_digest: Digest::of(hubs_text.as_bytes()),
             hubs_text,
             hubs: Hubs::new(hubs, before.map(|before| &before.hubs)),
@@ -203,6 +210,11 @@ impl ScopeCatalogue {
     /// All groups.
     pub fn groups(&self) -> impl Iterator<Item = &Arc<BoundGroup>> {
         self.groups.values()
+    }
+
+    /// Those that have symmetric keys.
+    pub fn signers(&self) -> &Arc<[Arc<BoundGroup>]> {
+        &self.signers
     }
 
     /// Which groups' certificates stand on chains.
@@ -309,7 +321,7 @@ fn bind_group(
         },
         GroupAttestation::SymmetricKey(sealed) => {
             match sealed.open(&EnrollmentRef::Group(group.id.clone()), &plugins.scope, sealing) {
-                Ok(opened) => keys.extend(opened),
+                Ok(opened) => keys.extend(opened.iter().map(GroupKey::new)),
                 Err(error) => {
                     tracing::error!(group = %group.id, %error, "the keys of this group cannot be opened: its devices are refused")
                 }

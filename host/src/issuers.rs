@@ -3,7 +3,8 @@
 //! An issuer's keys are found where it says (OpenID Connect Discovery 1.0, section 4): its configuration, whose issuer must
 //! be the very one that was asked, names the address of its keys. Both are read over TLS, with limits, when a token of that
 //! issuer first comes, and again now and then; a token that names an unknown key has them read again, though not more often
-//! than twice a minute, whoever sends such tokens. Only issuers that an enrollment names are ever asked.
+//! than twice a minute, whoever sends such tokens: its device is told to come back when that time is over, for the key may be
+//! a new one. Only issuers that an enrollment names are ever asked.
 //!
 //! A provider that is away is no reason to turn devices away: keys that were read once are kept in the store and used until they
 //! are `limits.device.issuer_keys_hours` old, and the operator is told that they were not renewed: in the log, and in the
@@ -13,7 +14,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::attestation::bearer::{BearerToken, IssuerKey, TokenRules};
+use crate::attestation::bearer::{BearerToken, IssuerKey, SignedToken, TokenRules};
 use crate::clock::{self, Ambient, Timestamp};
 use crate::store::Store;
 
@@ -113,39 +114,55 @@ impl Issuers {
         states.into_values().collect()
     }
 
-    /// The keys with which a token may be signed that is to satisfy these rules.
+    /// The token, if a key of its issuer has signed it that is to satisfy these rules.
     ///
     /// # Errors
     ///
-    /// Why there are none: the issuer was never reached, or not for too long.
-    pub async fn keys(&self, rules: &TokenRules, token: &BearerToken) -> Result<Arc<Vec<IssuerKey>>, FetchError> {
+    /// Why that cannot be said: the issuer was never reached, or not for too long; or no key that is known fits, and the
+    /// issuer may not be asked for newer ones yet.
+    pub async fn signed<'a>(
+        &self,
+        rules: &TokenRules,
+        token: &'a BearerToken,
+    ) -> Result<Option<SignedToken<'a>>, FetchError> {
         let slot = {
             let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(slots.entry(named(rules)).or_default())
         };
         // A token of a key that is known waits for nobody: an issuer that is away is no affair of whoever has a good token.
-        let known = slot.known();
-        if !known.has_key_for(token, self.fresh) {
-            if known.may_be_asked(PAUSE) {
-                let (asker, slot, rules, token) = (self.asker(), Arc::clone(&slot), rules.clone(), token.clone());
-                // Not in the request: it is asked for all, and whoever began it may hang up.
-                let asking = tokio::spawn(async move {
-                    let _asking = slot.asking.lock().await;
-                    let known = slot.known();
-                    if !known.has_key_for(&token, asker.fresh) && known.may_be_asked(PAUSE) {
-                        asker.ask(&slot, &rules).await;
-                    }
-                });
-                drop(asking.await);
-            } else {
-                // While it is being asked for somebody else: whoever has waited has the answer.
-                drop(slot.asking.lock().await);
-            }
+        let (came, known) = (clock::instant(), slot.known());
+        if let Some(settled) = known.settles(token, self.fresh) {
+            return Ok(settled);
+        }
+        if known.may_be_asked(PAUSE) {
+            let (asker, slot, rules, token) = (self.asker(), Arc::clone(&slot), rules.clone(), token.clone());
+            // Not in the request: it is asked for all, and whoever began it may hang up.
+            let asking = tokio::spawn(async move {
+                let _asking = slot.asking.lock().await;
+                let known = slot.known();
+                if known.settles(&token, asker.fresh).is_none() && known.may_be_asked(PAUSE) {
+                    asker.ask(&slot, &rules).await;
+                }
+            });
+            drop(asking.await);
+        } else {
+            // While it is being asked for somebody else: whoever has waited has the answer.
+            drop(slot.asking.lock().await);
         }
         let known = slot.known();
-        match known.keys {
-            Some(keys) if keys.age() < self.fresh => Ok(keys.all),
-            _ => Err(FetchError::Away(known.trouble.unwrap_or_else(|| "it was asked a moment ago".to_owned()))),
+        if let Some(settled) = known.settles(token, self.fresh) {
+            return Ok(settled);
+        }
+        if known.keys.as_ref().is_none_or(|keys| keys.age() >= self.fresh) {
+            return Err(FetchError::Away(known.trouble.unwrap_or_else(|| "it was asked a moment ago".to_owned())));
+        }
+        // Only what the issuer has said since this token came is its last word: before, it may have had no such key yet.
+        match known.asked {
+            Some(asked) if asked >= came && known.trouble.is_none() => Ok(None),
+            asked => {
+                let left = PAUSE.saturating_sub(asked.map_or(Duration::ZERO, |asked| asked.elapsed()));
+                Err(FetchError::NotYet { seconds: left.as_secs().saturating_add(1) })
+            }
         }
     }
 
@@ -226,9 +243,14 @@ fn millis(duration: Duration) -> u64 {
 }
 
 impl Known {
-    /// Whether a key is known that is not too old, and that could have signed the token.
-    fn has_key_for(&self, token: &BearerToken, fresh: Duration) -> bool {
-        self.keys.as_ref().is_some_and(|keys| keys.age() < fresh && token.has_key_among(&keys.all))
+    /// What the keys that are known say of a token: signed, or not. Nothing when another key could have signed it.
+    fn settles<'a>(&self, token: &'a BearerToken, fresh: Duration) -> Option<Option<SignedToken<'a>>> {
+        let keys = self.keys.as_ref().filter(|keys| keys.age() < fresh)?;
+        match token.signed_by(&keys.all) {
+            Some(signed) => Some(Some(signed)),
+            None if token.names_one_of(&keys.all) => Some(None),
+            None => None,
+        }
     }
 
     fn is_old(&self) -> bool {

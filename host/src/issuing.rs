@@ -85,6 +85,8 @@ pub struct CertificateIssuer {
     /// Its own certificate, and those above it.
     chain: Vec<CertificateDer<'static>>,
     anchor: Anchor,
+    /// The end of its own certificate or of one above it, whichever comes first: nothing that it issues is good for longer.
+    ends: Timestamp,
     issuer: rcgen::Issuer<'static, Signer>,
     lifetime: Duration,
 }
@@ -147,7 +149,7 @@ pub enum IssuerFlaw {
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
     /// The issuer's own certificate is over, or nearly.
-    #[error("the certificate of the issuer {0} ends at {1}; give it a new one")]
+    #[error("the certificate of the issuer {0}, or one above it, ends at {1}; give it a new one")]
     Ending(IssuerName, String),
     /// The enrollment's issuer is not there any more.
     #[error("the enrollment's issuer {0} is not in landfall.toml any more ([issuing.{0}])")]
@@ -209,21 +211,26 @@ impl CertificateIssuer {
         let chain = pem::certificates_from(&text).map_err(|error| IssuerFlaw::Certificate(error.to_string()))?;
         let own = chain.first().ok_or_else(|| IssuerFlaw::Certificate("there is none".to_owned()))?;
         let anchor = Anchor::parse(own).map_err(|error| IssuerFlaw::Certificate(error.to_string()))?;
+        let mut ends = i64::MAX;
+        for certificate in &chain {
+            let above = Anchor::parse(certificate).map_err(|error| IssuerFlaw::Certificate(error.to_string()))?;
+            ends = ends.min(above.not_after_secs());
+        }
+        let ends = Timestamp::from_millis(u64::try_from(ends).unwrap_or(0).saturating_mul(1000));
         let signer = Signer::load(config, folder, own)?;
         let chain: Vec<CertificateDer<'static>> = chain.into_iter().map(CertificateDer::from).collect();
         let own = chain.first().cloned().unwrap_or_else(|| CertificateDer::from(Vec::new()));
         let issuer = rcgen::Issuer::from_ca_cert_der(&own, signer);
         let issuer = issuer.map_err(|error| IssuerFlaw::Certificate(error.to_string()))?;
         let lifetime = Duration::from_secs(config.lifetime_hours * 3600);
-        Ok(Self { name: name.clone(), chain, anchor, issuer, lifetime })
+        Ok(Self { name: name.clone(), chain, anchor, ends, issuer, lifetime })
     }
 
     /// Devices get shorter and shorter certificates towards its end, and then none.
     fn warn_of_expiry(&self, now: Timestamp) {
-        let left = self.anchor.not_after_secs().saturating_sub(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
-        if left < i64::try_from(self.lifetime.as_secs()).unwrap_or(i64::MAX) {
-            let ends = self.anchor.not_after();
-            tracing::warn!(issuer = %self.name, ends, "an issuer's certificate ends before those that it could issue");
+        if self.ends.since(now) < self.lifetime {
+            let (issuer, ends) = (&self.name, &self.ends);
+            tracing::warn!(%issuer, %ends, "an issuer's certificate, or one above it, ends before those that it could issue");
         }
     }
 
@@ -266,9 +273,9 @@ impl CertificateIssuer {
     ) -> Result<(Vec<u8>, SerialNumber, Timestamp), IssueError> {
         let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
         let lasts = i64::try_from(self.lifetime.as_secs()).unwrap_or(i64::MAX);
-        let end = seconds.saturating_add(lasts).min(self.anchor.not_after_secs());
+        let end = seconds.saturating_add(lasts).min(i64::try_from(self.ends.as_secs()).unwrap_or(i64::MAX));
         if end < seconds.saturating_add(LEAST_SECONDS) {
-            return Err(IssueError::Ending(self.name.clone(), self.anchor.not_after()));
+            return Err(IssueError::Ending(self.name.clone(), self.ends.to_string()));
         }
         let failed = |error: &dyn std::fmt::Display| IssueError::Sign(self.name.clone(), error.to_string());
         let moment = |seconds| OffsetDateTime::from_unix_timestamp(seconds).map_err(|error| failed(&error));

@@ -234,25 +234,33 @@ async fn let_in(service: &Arc<Service>, request: &Request) -> Result<Admitted, R
 /// Begins the operation, or joins the one that runs.
 async fn go_on(
     service: &Arc<Service>,
-    mut request: Request,
+    request: Request,
     admitted: Admitted,
     new_id: OperationId,
     asked: Asked,
     wait: Duration,
 ) -> Result<(OperationId, Status), RegisterError> {
     let claimant = claimant(&request, &admitted);
-    let operation = match service.operations.begin(&claimant, new_id, clock::instant(), asked, &request.said()) {
-        Found::Mine(operation) => {
-            Said { payload: request.payload, csr: request.csr } = operation.said();
-            let work = UnderWay::new(service, request, admitted, operation.id.clone());
-            tokio::spawn(carry_out(Arc::clone(service), claimant, work, operation.clone()));
-            operation
+    let mut work = Box::new(UnderWay::new(service, request, admitted, new_id));
+    let operation = loop {
+        let (id, said) = (work.operation.clone(), work.request.said());
+        match service.operations.begin(&claimant, id, clock::instant(), asked, &said) {
+            Found::Mine(operation) => {
+                work.goes_on(operation.id.clone(), operation.said());
+                tokio::spawn(carry_out(Arc::clone(service), claimant, work, operation.clone()));
+                break operation;
+            }
+            Found::Theirs(operation) => {
+                let status = joined(service, &work.request, &operation, wait).await?;
+                return Ok((operation.id, status));
+            }
+            Found::Behind => match service.operations.follow(&claimant, work) {
+                Ok(operation) => break operation,
+                // What was being worked on has ended meanwhile.
+                Err(again) => work = again,
+            },
+            Found::Full => return Err(RegisterError::Busy),
         }
-        Found::Theirs(operation) => {
-            let status = joined(service, &request, &operation, wait).await?;
-            return Ok((operation.id, status));
-        }
-        Found::Full => return Err(RegisterError::Busy),
     };
     let progress = operation.settled(wait).await;
     Ok((operation.id.clone(), status(service, &progress)?))
@@ -273,22 +281,27 @@ async fn joined(
     status(service, &progress)
 }
 
-/// Steps 3 to 5, whether or not the device still listens.
-async fn carry_out(service: Arc<Service>, claimant: Claimant, work: UnderWay, operation: Operation) {
-    let request = work.request.clone();
-    let progress = match commit::decide_and_commit(&service, work).await {
-        Ok(progress) => progress,
-        Err(RegisterError::Refused(cause)) => {
-            refusal::report(&service, &request, &cause);
-            Progress::Refused(Arc::new(cause))
+/// Steps 3 to 5, whether or not the device still listens; then those of the registration that follows, if one does.
+async fn carry_out(service: Arc<Service>, claimant: Claimant, mut work: Box<UnderWay>, operation: Operation) {
+    loop {
+        let request = work.request.clone();
+        let progress = match commit::decide_and_commit(&service, *work).await {
+            Ok(progress) => progress,
+            Err(RegisterError::Refused(cause)) => {
+                refusal::report(&service, &request, &cause);
+                Progress::Refused(Arc::new(cause))
+            }
+            Err(error) => {
+                tracing::error!(tracking_id = %request.tracking_id, %error, "a registration failed here; its device may ask again");
+                Progress::Failed
+            }
+        };
+        service.metrics.registered(progress.word());
+        match service.operations.conclude(&claimant, &operation, progress) {
+            Some(next) => work = next,
+            None => return,
         }
-        Err(error) => {
-            tracing::error!(tracking_id = %request.tracking_id, %error, "a registration failed here; its device may ask again");
-            Progress::Failed
-        }
-    };
-    service.metrics.registered(progress.word());
-    service.operations.conclude(&claimant, &operation, progress);
+    }
 }
 
 fn claimant(request: &Request, admitted: &Admitted) -> Claimant {

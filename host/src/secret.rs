@@ -3,6 +3,7 @@
 //! Neither type has `Debug`, `Display` or `Serialize`: a secret reaches a log or an answer only where somebody wrote
 //! `expose` by hand.
 
+pub mod address;
 pub mod sealing;
 pub mod sealing_key;
 

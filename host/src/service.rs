@@ -63,6 +63,8 @@ pub struct Service {
     pub password_of_nobody: PasswordHash,
     /// Bounds the passwords that are tried at once.
     pub password_checks: Arc<Semaphore>,
+    /// Bounds the tokens that are tried with the keys of many groups at once.
+    pub token_checks: Arc<Semaphore>,
     /// Keys of nobody.
     pub decoy: Decoy,
     /// What must not be lost.
@@ -123,6 +125,7 @@ impl Service {
             remembered,
             password_of_nobody,
             password_checks: Arc::new(Semaphore::new(PASSWORD_CHECKS)),
+            token_checks: Arc::new(Semaphore::new(TOKEN_CHECKS)),
             config,
             sealing,
             issuers: Issuers::new(issuer_keys, Arc::clone(&store), ambient.clone()),
@@ -358,6 +361,9 @@ impl GroupCounts for StoredCounts {
 
 /// Passwords that are tried at once: each takes a core and 19 MiB.
 const PASSWORD_CHECKS: usize = 2;
+
+/// Tokens that are tried at once with the keys of more groups than a request tries by itself.
+const TOKEN_CHECKS: usize = 2;
 
 /// Refusals that may wait to be written. They are small, and past this the log alone has them.
 const REFUSALS_BEING_KEPT: usize = 256;

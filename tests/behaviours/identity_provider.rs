@@ -72,7 +72,7 @@ async fn a_device_registers_with_a_token_of_a_provider_and_goes_on_while_the_pro
     assert!(world.manage("DELETE", &path, b"").await.status.is_success());
 
     // It comes back with another key, which is looked for when its first token comes; not at once, lest made-up names of
-    // keys have it asked without end.
+    // keys have it asked without end. Until then its devices are told to come back, and never that they may not come.
     let _running = provider.start("k2").await;
     let new = provider.token(&world, "sensor-1", "urn:landfall").await;
     let mut answer = register(&device, &new).await;
@@ -80,12 +80,13 @@ async fn a_device_registers_with_a_token_of_a_provider_and_goes_on_while_the_pro
         if answer.status == 200 {
             break;
         }
-        refused(&world, &answer, "bearer-token-not-signed").await;
+        told_to_come_back(&world, &answer, "issuer-key-not-yet").await;
         tokio::time::sleep(Duration::from_secs(1)).await;
         answer = register(&device, &new).await;
     }
     assert_eq!(answer.status, 200, "the key was changed: {answer:?}");
-    refused(&world, &register(&device, &token).await, "bearer-token-not-signed").await;
+    // The key that it had before is looked for no more at once either.
+    told_to_come_back(&world, &register(&device, &token).await, "issuer-key-not-yet").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -239,6 +240,14 @@ async fn ask(device: &Device, header: &str) -> Answer {
 async fn refused(world: &World, answer: &Answer, cause: &str) {
     assert_eq!(answer.status, 401, "{cause}: {answer:?}");
     assert_eq!(json_of(answer)["errorCode"], 401_002);
+    let entry = world.ledger(&tracking_id(answer)).await;
+    assert_eq!(entry["kind"]["refused"]["cause"], cause, "{entry}");
+}
+
+async fn told_to_come_back(world: &World, answer: &Answer, cause: &str) {
+    assert_eq!(answer.status, 503, "{cause}: {answer:?}");
+    let seconds: u64 = answer.header("retry-after").expect("when").parse().expect("seconds");
+    assert!((1..=31).contains(&seconds), "{answer:?}");
     let entry = world.ledger(&tracking_id(answer)).await;
     assert_eq!(entry["kind"]["refused"]["cause"], cause, "{entry}");
 }

@@ -14,6 +14,7 @@ use crate::json::JsonText;
 use crate::names::{IssuerName, PluginName};
 use crate::policy::image::{ConfigureError, Worlds};
 use crate::policy::live::ImageError;
+use crate::secret::address;
 use crate::service::Service;
 
 mod attestation;
@@ -158,7 +159,8 @@ pub(super) async fn terms(
     }
     let AllocationBody { selection, fallback, grouping } = &body.allocation;
     let selects = |at: &str| (format!("/allocation/{at}"), Wanted::Selection);
-    let mut bound = Bindings { service, scope, errors: &mut errors };
+    let kept = before.map(|before| &before.allocation).into_iter().flat_map(Allocation::bindings).collect();
+    let mut bound = Bindings { service, scope, kept, errors: &mut errors };
     let selection = bound.read(selection, selects("selection")).await;
     let fallback = match fallback {
         Some(fallback) => bound.read(fallback, selects("fallback")).await,
@@ -210,6 +212,8 @@ enum Wanted {
 struct Bindings<'a> {
     service: &'a Service,
     scope: &'a ScopeCatalogue,
+    /// The policies that the enrollment has.
+    kept: Vec<&'a PolicyBinding>,
     errors: &'a mut Vec<ProblemPart>,
 }
 
@@ -233,6 +237,10 @@ impl Bindings<'_> {
             Ok(settings) => settings,
             Err(error) => return self.wrong(format!("{at}/settings"), error.to_string()),
         };
+        let settings = match self.with_addresses(settings) {
+            Ok(settings) => settings,
+            Err(pointer) => return self.wrong(format!("{at}/settings{pointer}"), MASKED),
+        };
         self.fit(PolicyBinding { plugin, revision, settings }, (at, wanted)).await
     }
 
@@ -244,9 +252,26 @@ impl Bindings<'_> {
             let message = "a function that is named by its address has neither settings nor a revision; name `webhook` to give them";
             return self.wrong(format!("{at}/plugin"), message);
         }
-        let settings = JsonText::of(&json!({ "url": body.plugin }));
+        let settings = match self.with_addresses(JsonText::of(&json!({ "url": body.plugin }))) {
+            Ok(settings) => settings,
+            Err(_) => return self.wrong(format!("{at}/plugin"), MASKED),
+        };
         let plugin = WEBHOOK.parse().ok()?;
         self.fit(PolicyBinding { plugin, revision: None, settings }, (at, wanted)).await
+    }
+
+    /// Settings with the addresses whole that were shown masked. Those that are all the same are kept as they were written.
+    fn with_addresses(&self, settings: JsonText) -> Result<JsonText, String> {
+        let read = |text: &JsonText| serde_json::from_str::<Value>(text.as_str()).unwrap_or_default();
+        let mut given = read(&settings);
+        let mut addresses = Vec::new();
+        self.kept.iter().for_each(|kept| addresses.extend(address::addresses(&mut read(&kept.settings))));
+        let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+        if !address::restore_all(&mut given, &addresses)? {
+            return Ok(settings);
+        }
+        let same = self.kept.iter().find(|kept| read(&kept.settings) == given);
+        Ok(same.map_or_else(|| JsonText::of(&given), |same| same.settings.clone()))
     }
 
     /// Makes the image of a binding, and looks at whether it does what is wanted.
@@ -293,13 +318,18 @@ fn yes() -> bool {
     true
 }
 
-/// The shipped policy that decides when another one abstains.
 /// What serves an allocation function that is named by its address.
 const WEBHOOK: &str = crate::enrollment::WEBHOOK;
+
+/// The shipped policy that decides when another one abstains.
 const DEFAULT_POLICY: &str = "weighted";
 
 /// Bytes of an initial twin.
 const MAX_TWIN_BYTES: usize = 32 * 1024;
+
+/// Where an address came back masked, and the enrollment has none that it could be.
+const MASKED: &str =
+    "the query of this address is masked (?****), and the enrollment has no such address; give it in full";
 
 /// What the policy host takes of settings.
 const MAX_SETTINGS_BYTES: usize = 1 << 20;

@@ -173,9 +173,10 @@ impl BearerToken {
         self.token_type.as_deref().is_some_and(|said| plain(said) == plain(wanted))
     }
 
-    /// Whether one of these keys could have signed it. When none could, the issuer may have a new one.
-    pub fn has_key_among(&self, keys: &[IssuerKey]) -> bool {
-        keys.iter().any(|key| key.fits(self.algorithm, self.kid.as_deref()))
+    /// Whether it names one of these keys. When it names none, the issuer may have a new one that has signed it.
+    pub fn names_one_of(&self, keys: &[IssuerKey]) -> bool {
+        self.kid.is_some()
+            && keys.iter().any(|key| key.kid == self.kid && key.fits(self.algorithm, self.kid.as_deref()))
     }
 
     /// The token, if one of these keys has signed it. Of those that could have, so many are tried: who leaves out which it was

@@ -24,6 +24,8 @@ pub enum DeviceError {
     TooSlow,
     /// Too much is under way; the device asks again after the time given.
     Busy,
+    /// The same, when the time is known: so many seconds.
+    BusyFor(u64),
     /// It asks too often; it may come again after so many seconds.
     TooOften(u64),
     /// Something is broken here.
@@ -53,7 +55,7 @@ impl DeviceError {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::BusyFor(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -68,7 +70,7 @@ impl DeviceError {
             Self::MethodNotAllowed => 405_001,
             Self::TooLarge => 413_001,
             Self::TooSlow => 408_001,
-            Self::Busy => 503_001,
+            Self::Busy | Self::BusyFor(_) => 503_001,
             Self::TooOften(_) => 429_001,
             Self::Internal => 500_001,
         }
@@ -83,7 +85,7 @@ impl DeviceError {
             Self::MethodNotAllowed => "Method not allowed",
             Self::TooLarge => "The message is too large",
             Self::TooSlow => "The message did not come in time",
-            Self::Busy => "The service is busy",
+            Self::Busy | Self::BusyFor(_) => "The service is busy",
             Self::TooOften(_) => "Too many requests",
             Self::Internal => "Internal error",
         }

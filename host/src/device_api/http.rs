@@ -248,7 +248,8 @@ impl Call {
             RegisterError::CertificateRequest(flaw) => DeviceError::of_csr(&flaw),
             RegisterError::NotFound => DeviceError::NotFound,
             RegisterError::TooOften(full) => DeviceError::TooOften(full.retry_after),
-            RegisterError::Busy | RegisterError::NotNow(_) | RegisterError::Failed => DeviceError::Busy,
+            RegisterError::NotNow(cause) => cause.again_in().map_or(DeviceError::Busy, DeviceError::BusyFor),
+            RegisterError::Busy | RegisterError::Failed => DeviceError::Busy,
             RegisterError::Name(_) => DeviceError::BadRequest("Invalid RegistrationId"),
             RegisterError::Store(error) => {
                 tracing::error!(tracking_id = %self.tracking_id, %error, "the store failed");
@@ -261,7 +262,9 @@ impl Call {
         let mut answer = self.answer(error.status(), &error.body(self.tracking_id, self.now));
         match error {
             DeviceError::Busy => set(&mut answer, RETRY_AFTER, BUSY_SECONDS),
-            DeviceError::TooOften(seconds) => set(&mut answer, RETRY_AFTER, &seconds.to_string()),
+            DeviceError::TooOften(seconds) | DeviceError::BusyFor(seconds) => {
+                set(&mut answer, RETRY_AFTER, &seconds.to_string())
+            }
             _ => {}
         }
         if error == DeviceError::Unauthorized && self.service.directories.any() {

@@ -66,6 +66,18 @@ pub enum IndividualAttestation {
     },
 }
 
+impl IndividualAttestation {
+    /// What the device has to show, for people.
+    pub fn in_words(&self) -> &'static str {
+        match self {
+            Self::X509 { .. } => "the certificate that is pinned",
+            Self::SymmetricKey(_) => "a token that its symmetric key has signed",
+            Self::Tpm { .. } => "the keys of its TPM",
+            Self::Password { .. } => "its password",
+        }
+    }
+}
+
 /// How the devices of a group prove themselves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

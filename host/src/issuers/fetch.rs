@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jsonwebtoken::jwk::{Jwk, JwkSet};
+use jsonwebtoken::jwk::Jwk;
 use rustls::ClientConfig;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::attestation::bearer::{IssuerKey, TokenRules};
 use crate::client::ClientLimits;
@@ -44,6 +45,12 @@ pub enum FetchError {
     /// It was not reached before, or not for too long.
     #[error("its keys cannot be had: {0}")]
     Away(String),
+    /// No key that is known fits, and it was asked too short a time ago.
+    #[error("none of the keys that it had published fits, and it can be asked for newer ones in {seconds} s")]
+    NotYet {
+        /// How long.
+        seconds: u64,
+    },
 }
 
 /// The part of an issuer's configuration that counts.
@@ -51,6 +58,25 @@ pub enum FetchError {
 struct Configuration {
     issuer: String,
     jwks_uri: String,
+}
+
+/// What an issuer publishes. Members that are no keys, or of a kind that is not known, are passed over (RFC 7517, 5).
+#[derive(Deserialize)]
+struct KeySet {
+    keys: Vec<Value>,
+}
+
+impl KeySet {
+    fn signing(self, issuer: &str) -> Vec<Jwk> {
+        let mut keys = Vec::new();
+        for key in self.keys.into_iter().take(MOST_KEYS) {
+            match serde_json::from_value::<Jwk>(key) {
+                Ok(key) => keys.extend(IssuerKey::of(&key).is_some().then_some(key)),
+                Err(error) => tracing::debug!(issuer, %error, "an entry of an issuer's keys is passed over"),
+            }
+        }
+        keys
+    }
 }
 
 /// Reads the keys of the issuer that the rules name: those that sign tokens.
@@ -62,8 +88,8 @@ pub(super) async fn keys(rules: &TokenRules) -> Result<Vec<Jwk>, FetchError> {
     if configuration.issuer != rules.issuer {
         return Err(FetchError::OtherIssuer { asked: rules.issuer.clone() });
     }
-    let set: JwkSet = get(&configuration.jwks_uri, &tls, &asked).await?;
-    let keys: Vec<Jwk> = set.keys.into_iter().take(MOST_KEYS).filter(|key| IssuerKey::of(key).is_some()).collect();
+    let set: KeySet = get(&configuration.jwks_uri, &tls, &asked).await?;
+    let keys = set.signing(&rules.issuer);
     if keys.is_empty() { Err(FetchError::NoKeys { url: configuration.jwks_uri }) } else { Ok(keys) }
 }
 
@@ -77,3 +103,32 @@ async fn get<T: DeserializeOwned>(url: &str, tls: &Arc<ClientConfig>, named: &st
 const LIMITS: ClientLimits =
     ClientLimits { connect: Duration::from_secs(5), silence: Duration::from_secs(5), answer_bytes: 256 * 1024 };
 const MOST_KEYS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_odd_entry_of_a_key_set_takes_no_other_with_it() {
+        let good = r#"{"kty": "EC", "crv": "P-256", "x": "z68wXkHFYGZnGkomcmnFwQ9Gd_bSku_bQrS6opLtSWA",
+            "y": "t-gu_8XTWRABUqTfjfRoFYU9JOiIKAk2X3BOO9_uFxk", "kid": "k1", "alg": "ES256"}"#;
+        for odd in [
+            good.replace("\"k1\"", "7").as_str(),
+            r#"{"kty": "later"}"#,
+            r#"{"kty": "EC", "crv": "P-256"}"#,
+            r#"{"kty": "EC", "crv": "P-999", "x": "AA", "y": "AA"}"#,
+            r#"{"kty": ["EC"]}"#,
+            "{}",
+            "null",
+            "\"text\"",
+        ] {
+            for text in
+                [format!(r#"{{"keys": [{odd}, {good}]}}"#), format!(r#"{{"keys": [{good}, {odd}], "more": 1}}"#)]
+            {
+                let set: KeySet = serde_json::from_str(&text).unwrap();
+                let kids: Vec<_> = set.signing("i").into_iter().map(|key| key.common.key_id).collect();
+                assert_eq!(kids, [Some("k1".to_owned())], "{odd}");
+            }
+        }
+    }
+}

@@ -21,7 +21,7 @@ use crate::clock;
 use crate::enrollment::selection::SelectionError;
 use crate::enrollment::{EnrollmentRef, KeyChange, Manufacturing, Terms};
 use crate::ledger::Factors;
-use crate::names::{DeviceId, Digest, ManufacturerId};
+use crate::names::{DeviceId, Digest, ManufacturerId, RegistrationId};
 use crate::policy::call::{Attestation, Label};
 use crate::registration::Registration;
 use crate::registry::{ManufacturingRecord, Part, RecordState, SerialNumber};
@@ -30,6 +30,8 @@ use crate::store::{AdmissionBasis, StoreError};
 
 /// A device that both factors admit.
 pub struct Admitted {
+    /// Its id as its credential, or the enrollment that names it, writes it.
+    pub name: RegistrationId,
     /// Its tenant as it was when it came.
     pub scope: Arc<ScopeCatalogue>,
     /// What becomes of it.
@@ -71,6 +73,7 @@ pub(super) async fn admit(service: &Service, request: &Request) -> Result<Admitt
         return Err(Cause::KeyOfAnother { id, shown: proven.shown.key_identity, owner }.into());
     }
     Ok(Admitted {
+        name: proven.name,
         terms: proven.terms,
         allocation: proven.allocation,
         device_id: proven.device_id,
@@ -159,6 +162,8 @@ pub(super) async fn spend_challenge(service: &Service, request: &Request) -> Res
 
 /// An enrollment whose demands the credential meets, and what the credential has shown.
 struct Proven {
+    /// The device's id as it is proven. The URL says the same id, in letters of whatever case.
+    name: RegistrationId,
     enrollment: EnrollmentRef,
     terms: Arc<Terms>,
     allocation: Arc<BoundAllocation>,

@@ -155,6 +155,17 @@ pub enum Cause {
         /// Why.
         reason: String,
     },
+    /// The key that has signed it may be one that the issuer has published since it was asked.
+    #[error(
+        "no key fits that the issuer {issuer} of the token had published when it was asked a moment ago; the device was told to \
+         come back in {seconds} s, when it can be asked again"
+    )]
+    IssuerKeyNotYet {
+        /// The issuer.
+        issuer: String,
+        /// When it can be asked again.
+        seconds: u64,
+    },
     /// None of the issuer's keys has signed it.
     #[error("none of the keys of the issuer {0} has signed the token")]
     BearerSignature(String),
@@ -352,6 +363,7 @@ impl Cause {
             Self::BearerSignature(_) => "bearer-token-not-signed",
             Self::BeforeProof(cause) => cause.code(),
             Self::IssuerAway { .. } => "issuer-away",
+            Self::IssuerKeyNotYet { .. } => "issuer-key-not-yet",
             Self::Bearer { .. } => "bearer-token-not-accepted",
             Self::BearerOfAnother { .. } => "bearer-token-of-another",
             Self::NotEnrolledByTpm(_) => "not-enrolled-by-tpm",
@@ -379,6 +391,14 @@ impl Cause {
         }
     }
 
+    /// After how many seconds a device comes back that is told to.
+    pub fn again_in(&self) -> Option<u64> {
+        match self {
+            Self::IssuerKeyNotYet { seconds, .. } => Some(*seconds),
+            _ => None,
+        }
+    }
+
     /// Whether anybody can be refused so, who knows nothing of this installation but its address.
     pub(super) fn is_a_strangers(&self) -> bool {
         matches!(
@@ -401,6 +421,7 @@ impl Cause {
                 | Self::UnreadableBearer(_)
                 | Self::UnknownIssuer(_)
                 | Self::IssuerAway { .. }
+                | Self::IssuerKeyNotYet { .. }
                 | Self::BearerSignature(_)
                 | Self::OtherMechanism { .. }
                 | Self::BeforeProof(_)

@@ -90,11 +90,23 @@ impl Deliberation {
         (self.placed(hub, &mut calls), calls.made)
     }
 
-    /// A device that is never to be moved stays on its hub, as long as that is linked, and no policy is asked for one: a
-    /// policy that says no today must not cost it its place.
+    /// A device that is never to be moved stays on its hub, as long as that is linked, and no policy chooses one: a policy
+    /// that says no today must not cost it its place.
+    ///
+    /// One that asks a service for both halves at once is asked all the same, with this hub alone, as DPS asks an allocation
+    /// function: its word on the place is in the service's answer. What it says of the hub does not count.
     fn stay(&self, calls: &mut Calls) -> Option<Wish> {
         let (hub, device_id) = self.current.clone().filter(|_| !self.terms.reprovision.update_hub_assignment)?;
-        let pending = self.scope.hubs.get(&hub)?.pending();
+        let linked = self.scope.hubs.get(&hub)?;
+        let pending = linked.pending();
+        let selection = &self.allocation.selection;
+        if self.allocation.grouping.iter().any(|policy| policy.is_the_same_as(selection))
+            && self.images.first().is_some_and(|chain| waits_for_a_service(chain))
+            && let Some((_, candidate)) = self.scope.hubs.candidate(&hub)
+        {
+            let shown = Candidates::new(Arc::clone(self.scope.hubs.told()), [candidate]);
+            let _unheeded = self.ask(0, selection, Step::Selection, &shown, calls);
+        }
         let first = Place { placement: self.placed(&hub, calls), hub, _pending: pending };
         Some(Wish::Hub { first, alternates: Vec::new(), device_id: Some(device_id) })
     }
@@ -176,8 +188,7 @@ impl Deliberation {
 
     /// Whether any of the policies may wait for a service.
     pub(super) fn may_wait(&self) -> bool {
-        let images = self.images.iter().flatten().flatten();
-        images.into_iter().any(|image| image.revision().card().tier == Tier::Recorded)
+        self.images.iter().any(|chain| waits_for_a_service(chain))
     }
 
     fn catalogue(&self, policy: &Bound, image: &Image, shown: &Candidates) -> Arc<LiveCatalogue> {
@@ -248,6 +259,11 @@ struct Question<'a> {
     step: Step,
     /// The hubs that it is shown.
     shown: &'a Candidates,
+}
+
+/// Whether one of these may wait for a service.
+fn waits_for_a_service(chain: &[Result<Arc<ReadyImage>, Postponement>]) -> bool {
+    chain.iter().flatten().any(|image| image.revision().card().tier == Tier::Recorded)
 }
 
 /// Asks, unless the breaker is open, and tells the breaker what came of it.

@@ -6,6 +6,10 @@
 //! again, or made room for others) is simply begun again under the same id when the device asks for it. To tell
 //! those from ids that were made up, an operation id carries a code that only this installation can make.
 //!
+//! What a device says counts from its newest registration. One that says something new while it waits is decided at once,
+//! under an operation id of its own, so that a poll after a restart finds what was said last; while a decision is being
+//! made, it is next.
+//!
 //! Bounded by `max_operations`; past it the oldest that only wait for their device make room, and when there are
 //! none, a newcomer is told to come back.
 
@@ -17,6 +21,7 @@ use aws_lc_rs::hmac;
 use tokio::sync::watch;
 
 use super::refusal::Cause;
+use super::under_way::UnderWay;
 use crate::attestation::x509::request::CertificateRequest;
 use crate::clock::Timestamp;
 use crate::json::JsonText;
@@ -75,6 +80,12 @@ pub struct Operation {
     pub id: OperationId,
     progress: watch::Sender<Progress>,
     said: Arc<Mutex<Said>>,
+}
+
+/// An operation, and the registration that is to follow when it is done: the device has said something else meanwhile.
+struct Held {
+    operation: Operation,
+    next: Option<Box<UnderWay>>,
 }
 
 /// What an operation's id says of its beginning.
@@ -151,6 +162,12 @@ impl Operation {
         self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What the device says now, in a registration that has the operation go on under this id.
+    fn says(&mut self, id: OperationId, said: Said) {
+        self.id = id;
+        *self.said.lock().unwrap_or_else(PoisonError::into_inner) = said;
+    }
+
     /// Waits until it is no longer running, at most so long; answers how far it is then.
     pub async fn settled(&self, at_most: Duration) -> Progress {
         let mut watcher = self.progress.subscribe();
@@ -168,13 +185,15 @@ pub enum Found {
     Mine(Operation),
     /// Somebody does, or it waits.
     Theirs(Operation),
+    /// Somebody works on what the device said before: what it says now is next, by [`Operations::follow`].
+    Behind,
     /// There is no room.
     Full,
 }
 
 /// The registrations under way.
 pub struct Operations {
-    running: Mutex<HashMap<Claimant, Operation>>,
+    running: Mutex<HashMap<Claimant, Held>>,
     key: hmac::Key,
     max_operations: usize,
 }
@@ -202,25 +221,21 @@ impl Operations {
     /// Finds the claimant's operation, or begins one.
     pub fn begin(&self, claimant: &Claimant, new_id: OperationId, now: Instant, asked: Asked, said: &Said) -> Found {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(operation) = running.get(claimant) {
+        if let Some(held) = running.get_mut(claimant) {
+            let operation = &mut held.operation;
+            let says_more = asked == Asked::Register && operation.said() != *said;
             let due = match operation.progress() {
+                Progress::Running if says_more => return Found::Behind,
                 Progress::Running => false,
-                Progress::Waiting { until } => until <= now,
+                Progress::Waiting { until } => says_more || until <= now,
                 // Those have been forgotten; see [`Operations::conclude`].
                 Progress::Finished(_) | Progress::Refused(_) | Progress::Failed => true,
             };
-            if !due && asked == Asked::Register && operation.said().csr.as_ref() != said.csr.as_ref() {
-                // The answer carries one certificate, and it must be the one that was asked for.
-                if matches!(operation.progress(), Progress::Running) {
-                    return Found::Full;
-                }
-                *operation.said.lock().unwrap_or_else(PoisonError::into_inner) = said.clone();
-            }
             if !due {
                 return Found::Theirs(operation.clone());
             }
-            if asked == Asked::Register {
-                *operation.said.lock().unwrap_or_else(PoisonError::into_inner) = said.clone();
+            if says_more {
+                operation.says(new_id, said.clone());
             }
             operation.progress.send_replace(Progress::Running);
             return Found::Mine(operation.clone());
@@ -230,30 +245,56 @@ impl Operations {
         }
         let said = Arc::new(Mutex::new(said.clone()));
         let operation = Operation { id: new_id, progress: watch::Sender::new(Progress::Running), said };
-        running.insert(claimant.clone(), operation.clone());
+        running.insert(claimant.clone(), Held { operation: operation.clone(), next: None });
         Found::Mine(operation)
+    }
+
+    /// Has a registration follow the one that is being worked on; it takes the place of another that was to follow. Gives
+    /// it back when nothing is being worked on any more.
+    pub(super) fn follow(&self, claimant: &Claimant, work: Box<UnderWay>) -> Result<Operation, Box<UnderWay>> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        match running.get_mut(claimant) {
+            Some(held) if matches!(held.operation.progress(), Progress::Running) => {
+                held.operation.says(work.operation.clone(), work.request.said());
+                held.next = Some(work);
+                Ok(held.operation.clone())
+            }
+            Some(_) | None => Err(work),
+        }
     }
 
     /// The claimant's operation, if it is known.
     pub fn find(&self, claimant: &Claimant) -> Option<Operation> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).get(claimant).cloned()
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.get(claimant).map(|held| held.operation.clone())
     }
 
     /// Says how far an operation has come that was the caller's. One that waits is kept, so that a poll finds its time;
     /// of any other the result is in the store, or it begins anew, and it is forgotten in the same moment: a request that
-    /// comes between could take it up again, and lose it.
-    pub fn conclude(&self, claimant: &Claimant, operation: &Operation, progress: Progress) {
+    /// comes between could take it up again, and lose it. Gives the registration that follows, if there is one: then the
+    /// caller goes on with that.
+    #[must_use]
+    pub(super) fn conclude(
+        &self,
+        claimant: &Claimant,
+        operation: &Operation,
+        progress: Progress,
+    ) -> Option<Box<UnderWay>> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(next) = running.get_mut(claimant).and_then(|held| held.next.take()) {
+            return Some(next);
+        }
         if !matches!(progress, Progress::Waiting { .. }) {
             running.remove(claimant);
         }
         operation.progress.send_replace(progress);
+        None
     }
 
     /// How many are being worked on.
     pub fn running(&self) -> usize {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.values().filter(|operation| matches!(operation.progress(), Progress::Running)).count()
+        running.values().filter(|held| matches!(held.operation.progress(), Progress::Running)).count()
     }
 
     /// 64 bits are enough: a guess only begins the guesser's own registration, which it may do anyway.
@@ -264,9 +305,9 @@ impl Operations {
 }
 
 /// Drops what only waits for its device: all that is not running. Waiting ones are begun again when polled.
-fn make_room(running: &mut HashMap<Claimant, Operation>) -> bool {
+fn make_room(running: &mut HashMap<Claimant, Held>) -> bool {
     let before = running.len();
-    running.retain(|_, operation| matches!(operation.progress(), Progress::Running));
+    running.retain(|_, held| matches!(held.operation.progress(), Progress::Running));
     running.len() < before
 }
 
@@ -291,7 +332,7 @@ mod tests {
     }
 
     fn wait(operations: &Operations, id: &str, operation: &Operation, until: Instant) {
-        operations.conclude(&claimant(id), operation, Progress::Waiting { until });
+        assert!(operations.conclude(&claimant(id), operation, Progress::Waiting { until }).is_none());
     }
 
     #[test]
@@ -317,7 +358,7 @@ mod tests {
     fn what_has_ended_is_not_taken_up_again() {
         let (operations, now) = (Operations::new(&[1; 32], 10), clock::instant());
         let Found::Mine(first) = begin(&operations, "a", now) else { panic!("not mine") };
-        operations.conclude(&claimant("a"), &first, Progress::Failed);
+        assert!(operations.conclude(&claimant("a"), &first, Progress::Failed).is_none());
         let Found::Mine(second) = begin(&operations, "a", now) else { panic!("not mine") };
         assert!(matches!(first.progress(), Progress::Failed));
         assert!(matches!(second.progress(), Progress::Running));
@@ -362,10 +403,17 @@ mod tests {
         };
         let first = begin(1, Asked::Register, &text("1"));
         wait(&operations, "a", &first, now);
-        assert_eq!(begin(2, Asked::Poll, &Said::default()).said(), text("1"));
+        let polled = begin(2, Asked::Poll, &Said::default());
+        assert_eq!((&polled.id, polled.said()), (&first.id, text("1")));
         wait(&operations, "a", &first, now);
-        assert_eq!(begin(3, Asked::Register, &text("2")).said(), text("2"));
-        wait(&operations, "a", &first, now);
-        assert_eq!(begin(4, Asked::Register, &Said::default()).said(), Said::default());
+        let second = begin(3, Asked::Register, &text("2"));
+        assert_eq!((&second.id, second.said()), (&id(3), text("2")), "whose word its id finds after a restart");
+        wait(&operations, "a", &second, now + Duration::from_secs(9));
+        let third = begin(4, Asked::Register, &Said::default());
+        assert_eq!((&third.id, third.said()), (&id(4), Said::default()), "before its time");
+        let behind = operations.begin(&who, id(5), now, Asked::Register, &text("3"));
+        assert!(matches!(behind, Found::Behind), "while a decision is being made");
+        let joined = operations.begin(&who, id(6), now, Asked::Register, &Said::default());
+        assert!(matches!(joined, Found::Theirs(operation) if operation.id == id(4)));
     }
 }

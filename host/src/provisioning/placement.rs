@@ -19,8 +19,7 @@ pub(super) fn registration(work: &UnderWay, outcome: Outcome) -> Registration {
         Outcome::Failed { .. } => None,
     };
     Registration {
-        // The id keeps the writing that it was first registered in.
-        registration_id: before.map_or(&work.request.registration_id, |before| &before.registration_id).clone(),
+        registration_id: work.name().clone(),
         enrollment: work.admitted.factors.enrollment.clone(),
         key_identity: Some(work.admitted.factors.key_identity),
         operation: work.operation.clone(),
@@ -43,16 +42,23 @@ pub(super) fn assignment(
     placed: Option<Placement>,
 ) -> Result<Assignment, RegisterError> {
     let (before, terms) = (work.admitted.before.as_ref(), &work.admitted.terms);
-    let mut tags = terms.initial_twin.tags.clone();
-    let mut desired = terms.initial_twin.desired.clone();
+    let from = before.and_then(Registration::assignment);
+    let kept = from.filter(|from| keeps_its_data(from, hub, terms.reprovision));
+    let (mut tags, mut desired) = match kept {
+        Some(kept) => (members(&kept.tags), members(&kept.desired)),
+        None => (terms.initial_twin.tags.clone(), terms.initial_twin.desired.clone()),
+    };
     let mut payload = None;
     let mut group_path = Vec::new();
     if let Some(placed) = placed {
-        for label in &placed.tags {
-            tags.insert(label.key.clone(), parsed(&label.value));
-        }
-        if let Some(Value::Object(members)) = placed.desired.as_deref().map(parsed) {
-            overlay(&mut desired, members);
+        let silent = is_silent(&placed);
+        if kept.is_none() {
+            for label in &placed.tags {
+                tags.insert(label.key.clone(), parsed(&label.value));
+            }
+            if let Some(Value::Object(members)) = placed.desired.as_deref().map(parsed) {
+                overlay(&mut desired, members);
+            }
         }
         group_path = placed.group_path;
         payload = Some(match placed.reply {
@@ -60,15 +66,17 @@ pub(super) fn assignment(
             // Nobody else brings the device its first configuration when its hub needs no telling.
             None => JsonText::of(&json!({ "group": group_path, "tags": tags, "desired": desired })),
         });
+        // A device that is never to be moved keeps what it has been told, too, where nobody says anything else: a function
+        // that is down, or says no today, must not cost it that.
+        if let Some(kept) = from.filter(|from| silent && from.hub == *hub && !terms.reprovision.update_hub_assignment) {
+            group_path.clone_from(&kept.group_path);
+            payload.clone_from(&kept.payload);
+        }
     }
     let own_id = work.admitted.device_id.clone().or(device_id);
     let device_id = match own_id {
         Some(id) => id,
-        // As it was first written: hubs tell ids apart by case, and a registration id is one in either.
-        None => {
-            let first = before.map_or(&work.request.registration_id, |before| &before.registration_id);
-            first.as_str().parse().map_err(RegisterError::Name)?
-        }
+        None => work.name().as_str().parse().map_err(RegisterError::Name)?,
     };
     Ok(Assignment {
         hub: hub.clone(),
@@ -80,6 +88,25 @@ pub(super) fn assignment(
         desired: JsonText::of(&Value::Object(desired)),
         payload,
     })
+}
+
+/// Whether a device's twin is as it was: it stays on its hub, or moves with its data. An initial twin is for a device that
+/// is new to its hub, and for one whose data is reset.
+fn keeps_its_data(from: &Assignment, hub: &HubName, policy: ReprovisionPolicy) -> bool {
+    from.hub == *hub || policy.migrate_device_data
+}
+
+/// Whether the grouping policies have no opinion at all.
+fn is_silent(placed: &Placement) -> bool {
+    placed.group_path.is_empty() && placed.tags.is_empty() && placed.desired.is_none() && placed.reply.is_none()
+}
+
+/// The members of an object that was kept.
+fn members(kept: &JsonText) -> Map<String, Value> {
+    match parsed(kept.as_str()) {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    }
 }
 
 /// JSON that the verdict gate has read already.

@@ -105,7 +105,7 @@ fn a_minutes<K: Eq + Hash>(requests: u32) -> Buckets<K> {
 }
 
 /// What one customer of a provider has for sure: an IPv4 address or an IPv6 /64.
-fn network(source: IpAddr) -> IpAddr {
+pub(super) fn network(source: IpAddr) -> IpAddr {
     match source.to_canonical() {
         v4 @ IpAddr::V4(_) => v4,
         IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),

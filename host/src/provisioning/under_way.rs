@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use super::operations::Said;
 use super::{Admitted, Request};
 use crate::clock::Timestamp;
 use crate::enrollment::EnrollmentRef;
 use crate::issuing::{IssueError, IssuedCertificate};
 use crate::ledger::{Decision, Entry, EntryKind, IssuedNote, PolicyCall, Verdict};
-use crate::names::{Digest, OperationId};
+use crate::names::{Digest, OperationId, RegistrationId};
 use crate::policy::call::{Call, Device, EnrollmentKind, Label, Prior};
 use crate::registration::Registration;
 use crate::service::Service;
@@ -34,6 +35,15 @@ impl UnderWay {
         Self { request, admitted, operation, device, seed, calls: Vec::new(), engine, issued: None }
     }
 
+    /// Goes on with an operation that was begun before, and with what the device said then.
+    pub(super) fn goes_on(&mut self, operation: OperationId, said: Said) {
+        self.operation = operation;
+        if self.request.said() != said {
+            Said { payload: self.request.payload, csr: self.request.csr } = said;
+            self.device = Arc::new(device(&self.request, &self.admitted));
+        }
+    }
+
     /// What is ambient to a call. Every call of a decision has the same clock; the seed differs by the attempt, so
     /// that a policy that draws lots does not draw the same one again.
     pub(super) fn call(&self, attempt: u32) -> Call {
@@ -52,9 +62,7 @@ impl UnderWay {
         let Some(name) = &self.admitted.terms.certificate_issuer else { return Ok(()) };
         let issuer = service.issuing.get(name).ok_or_else(|| IssueError::Missing(name.clone()))?;
         let (issuer, request, operation) = (Arc::clone(issuer), Arc::clone(request), self.operation.clone());
-        // As it was first written: the hub may compare it with the device's id there.
-        let before = self.admitted.before.as_ref();
-        let id = before.map_or(&self.request.registration_id, |before| &before.registration_id).clone();
+        let id = self.name().clone();
         let (now, number) = (service.ambient.now(), service.ambient.random());
         let issuing = move || issuer.issue(&request, &id, &operation, now, number);
         let issued = tokio::task::spawn_blocking(issuing).await;
@@ -90,6 +98,12 @@ impl UnderWay {
             verdict,
         };
         Entry { kind: EntryKind::Decided(Box::new(decision)), ..entry_of(&self.request) }
+    }
+
+    /// The registration id as it was first registered, and then as it is proven. Hubs tell ids apart by case, and may compare
+    /// a device's with its certificate, where the URL has it in either.
+    pub(super) fn name(&self) -> &RegistrationId {
+        self.admitted.before.as_ref().map_or(&self.admitted.name, |before| &before.registration_id)
     }
 
     /// Whether the device is on a hub.

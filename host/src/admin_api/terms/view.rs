@@ -14,6 +14,7 @@ use crate::enrollment::{
     KeyChange, Manufacturing, PolicyBinding, ReprovisionPolicy, Terms,
 };
 use crate::names::Digest;
+use crate::secret::address;
 
 /// An enrollment group as it is. It can be changed and sent back.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -177,7 +178,7 @@ pub(in crate::admin_api) struct BindingView {
     /// One exact revision; the live one when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<String>,
-    /// As they were written.
+    /// As they were written, but for the queries of addresses, which are masked: `?****`. Sent back so, they stay as they are.
     #[schema(value_type = Object)]
     settings: Box<RawValue>,
 }
@@ -293,10 +294,13 @@ fn terms_view(terms: &Terms) -> TermsView {
 
 fn binding_view(binding: &PolicyBinding) -> BindingView {
     if let Some(url) = binding.function() {
-        return BindingView { plugin: url, revision: None, settings: no_settings() };
+        let plugin = address::masked(&url).into_owned();
+        return BindingView { plugin, revision: None, settings: no_settings() };
     }
-    // It was JSON when it was kept.
-    let settings = RawValue::from_string(binding.settings.as_str().to_owned());
+    // It was JSON when it was kept. The keys in addresses are not for those who read enrollments.
+    let mut read: Value = serde_json::from_str(binding.settings.as_str()).unwrap_or_default();
+    let shown = if address::mask_all(&mut read) { read.to_string() } else { binding.settings.as_str().to_owned() };
+    let settings = RawValue::from_string(shown);
     BindingView {
         plugin: binding.plugin.to_string(),
         revision: binding.revision.map(|revision| revision.to_string()),

@@ -147,6 +147,11 @@ mod tests {
             plain.extend_from_slice(&mac);
             plain
         }
+
+        /// The checksum that [`Self::verify`] expects.
+        pub(in crate::attestation::kerberos) fn checksum(&self, usage: Usage, text: &[u8]) -> [u8; MAC] {
+            self.mac(usage, 0x99, text).unwrap()
+        }
     }
 
     fn hex(text: &str) -> Vec<u8> {

@@ -86,7 +86,11 @@ impl<'a> Pac<'a> {
         let mut signed = self.bytes.to_vec();
         for (start, part) in [self.by_server, self.by_controller] {
             let at = start.saturating_add(SIGNATURE_TYPE);
-            let ends = start.saturating_add(part.len()).min(at.saturating_add(MAC));
+            let length = u32_at(part, 0).and_then(signature_length);
+            let ends = at.saturating_add(length.ok_or(Malformed("a PAC with a signature of an unknown type"))?);
+            if ends > start.saturating_add(part.len()) {
+                return Err(Malformed("a PAC that is cut off"));
+            }
             signed.get_mut(at..ends).ok_or(Malformed("a PAC that is cut off"))?.fill(0);
         }
         let (_, signature) = self.by_server;
@@ -114,6 +118,21 @@ impl<'a> Pac<'a> {
     }
 }
 
+/// How long a signature of a type is (2.8). The controller's has the type of its own key and not of the service's; behind
+/// it the number of a read-only controller may stand, which is not part of it.
+fn signature_length(kind: u32) -> Option<usize> {
+    match kind {
+        // HMAC-MD5, of RC4: -138.
+        0xffff_ff76 => Some(16),
+        // HMAC-SHA1-96 with AES.
+        15 | 16 => Some(MAC),
+        // HMAC-SHA256-128 and HMAC-SHA384-192 (RFC 8009).
+        19 => Some(16),
+        20 => Some(24),
+        _ => None,
+    }
+}
+
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().copied().map(u32::from_le_bytes)
 }
@@ -135,3 +154,49 @@ const EXTENDED: u32 = 2;
 const SIGNATURE_TYPE: usize = 4;
 /// There are fewer than twenty kinds.
 const MOST: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A PAC with nothing but its signatures, signed by a service's key of type 18 beside a controller's of that type.
+    fn signed(key: &AesKey, controllers: u32, length: usize, behind: &[u8]) -> Vec<u8> {
+        let server = [16_u32.to_le_bytes().as_slice(), &[0; MAC]].concat();
+        let controller = [controllers.to_le_bytes().as_slice(), &vec![0; length], behind].concat();
+        let mut pac = [2_u32.to_le_bytes(), 0_u32.to_le_bytes()].concat();
+        let mut offset = 8 + 2 * 16;
+        for (kind, part) in [(SERVER, &server), (CONTROLLER, &controller)] {
+            pac.extend(kind.to_le_bytes());
+            pac.extend(u32::try_from(part.len()).unwrap().to_le_bytes());
+            pac.extend(u64::try_from(offset).unwrap().to_le_bytes());
+            offset += part.len();
+        }
+        let at = pac.len() + SIGNATURE_TYPE;
+        pac.extend(server.iter().chain(&controller));
+        let signature = key.checksum(Usage::Pac, &pac);
+        pac[at..at + MAC].copy_from_slice(&signature);
+        // The controller has signed the service's signature.
+        let theirs = at + MAC + SIGNATURE_TYPE;
+        pac[theirs..theirs + length].fill(7);
+        pac
+    }
+
+    #[test]
+    fn a_controller_signs_with_a_key_of_whatever_type_it_has() {
+        let key = AesKey::new(18, &[1; 32]).unwrap();
+        for (kind, length) in [(0xffff_ff76, 16), (15, 12), (16, 12), (19, 16), (20, 24)] {
+            for behind in [&[][..], &[5, 0]] {
+                let pac = signed(&key, kind, length, behind);
+                assert_eq!(Pac::read(&pac).unwrap().check(&key), Ok(()), "{kind:#x}, {} behind it", behind.len());
+                let mut altered = pac;
+                let last = altered.len() - 1;
+                altered[last] ^= 1;
+                let checked = Pac::read(&altered).unwrap().check(&key);
+                let expected = if behind.is_empty() { Ok(()) } else { Err(Integrity("PAC")) };
+                assert_eq!(checked, expected, "the controller's signature is not signed, and what stands behind it is");
+            }
+        }
+        let unknown = signed(&key, 99, 12, &[]);
+        assert!(matches!(Pac::read(&unknown).unwrap().check(&key), Err(Malformed(_))));
+    }
+}

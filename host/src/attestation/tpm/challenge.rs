@@ -1,15 +1,17 @@
 //! Challenges that are out: which key was wrapped for which TPM, and until when its token is taken.
 //!
 //! A device asks, gets a wrapped key, and answers with a token that the key has signed; its polls carry the same token. A
-//! challenge is for one registration id, one endorsement key and one storage root key, and for a few minutes. Two
-//! are out for a device at most, of which a new one takes the place of the older: a stranger who knows its public keys has to
-//! be quick to make it begin again, and can do nothing else. An answer begins one registration: who has overheard it begins
-//! none.
+//! challenge is for one registration id, one endorsement key and one storage root key, and for a few minutes. Whoever asks
+//! for the same TPM meanwhile is told the same challenge, which nobody can open but that TPM: a stranger who knows its public
+//! keys takes nothing from it by asking. A few are out for a device at most, for other keys and after an answer; where they
+//! are too many, the network that has asked for the most loses its oldest. An answer begins one registration: who has
+//! overheard it begins none.
 //!
 //! They are held here, and kept in the store, sealed, before a device is told: an answer counts after a restart as before
 //! it. That it has been used is written in the transaction that writes the registration.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,7 +27,7 @@ use crate::secret::sealing::{Sealed, SealingKey};
 
 /// All challenges that are out.
 pub struct Challenges {
-    /// For each device the newest, and the one before it.
+    /// For each device, the newest first.
     out: Mutex<HashMap<(IdScope, String), Vec<Challenge>>>,
     lasts: Duration,
     most: usize,
@@ -39,6 +41,10 @@ struct Challenge {
     until: Instant,
     /// A registration was begun with its answer.
     spent: bool,
+    /// It is in the store.
+    kept: bool,
+    /// The network that has asked for it; not known after a restart.
+    network: Option<IpAddr>,
 }
 
 /// A TPM as a device names it: both of its keys.
@@ -84,18 +90,37 @@ impl Challenges {
         Self { out: Mutex::default(), lasts, most }
     }
 
-    /// Keeps the key that is wrapped for a TPM: 32 bytes. False when there is no room, which is never made at another's expense
-    /// before that one's time is over. `name` is the request that asks.
+    /// The key of the challenge that the TPM has not answered yet, where there is one with time enough for an answer and the
+    /// polls after it.
+    pub fn open(&self, (scope, id): (&IdScope, &RegistrationId), chip: &Chip, now: Instant) -> Option<SymmetricKey> {
+        let out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = out.get(&(scope.clone(), id.key().to_owned()))?;
+        let enough = now + self.lasts / 2;
+        let open = |known: &&Challenge| known.kept && !known.spent && known.until >= enough && *known.chip == *chip;
+        known.iter().find(open).map(|known| known.key.clone())
+    }
+
+    /// Holds the key that is wrapped for a TPM: 32 bytes. False when there is no room, which is never made at another's expense
+    /// before that one's time is over. `name` is the request that asks, and `network` where it came from.
     pub fn keep(
         &self,
-        name: TrackingId,
+        (name, network): (TrackingId, IpAddr),
         (scope, id): (&IdScope, &RegistrationId),
         chip: Arc<Chip>,
         key: &[u8; 32],
         now: Instant,
     ) -> bool {
         let Ok(key) = SymmetricKey::of_bytes(Zeroizing::new(key.to_vec())) else { return false };
-        self.hold(scope, id, Challenge { name, chip, key, until: now + self.lasts, spent: false }, now)
+        let until = now + self.lasts;
+        let challenge = Challenge { name, chip, key, until, spent: false, kept: false, network: Some(network) };
+        self.hold(scope, id, challenge, now)
+    }
+
+    /// Says that the store has a challenge: from now on it is told to whoever asks for its TPM.
+    pub fn is_kept(&self, name: TrackingId, (scope, id): (&IdScope, &RegistrationId)) {
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = out.get_mut(&(scope.clone(), id.key().to_owned()));
+        known.into_iter().flatten().filter(|known| known.name == name).for_each(|known| known.kept = true);
     }
 
     /// Takes up what the store has kept, the oldest first. What is over, or was sealed with a key that is not here any more,
@@ -105,7 +130,8 @@ impl Challenges {
             // A clock that was set back does not make one last longer.
             let until = instant + kept.until.since(now).min(self.lasts);
             let Some((chip, key)) = kept.open(sealing) else { continue };
-            let challenge = Challenge { name: kept.name, chip, key, until, spent: kept.spent };
+            let (name, spent) = (kept.name, kept.spent);
+            let challenge = Challenge { name, chip, key, until, spent, kept: true, network: None };
             self.hold(&kept.scope, &kept.registration_id, challenge, instant);
         }
     }
@@ -121,7 +147,7 @@ impl Challenges {
         }
         let challenges = out.entry(name).or_default();
         challenges.insert(0, challenge);
-        challenges.truncate(MOST_A_DEVICE);
+        make_room(challenges, now);
         true
     }
 
@@ -195,53 +221,110 @@ impl KeptChallenge {
     }
 }
 
+/// Has a device have so many at most. What is over goes first, then the oldest of the network that has the most: the device's
+/// own is not for strangers to push out.
+fn make_room(challenges: &mut Vec<Challenge>, now: Instant) {
+    if challenges.len() <= MOST_A_DEVICE {
+        return;
+    }
+    challenges.retain(|known| known.until > now);
+    while challenges.len() > MOST_A_DEVICE {
+        let of_its_network =
+            |known: &Challenge| challenges.iter().filter(|other| other.network == known.network).count();
+        // Of several with as many the last, which is the oldest.
+        let Some((at, _)) = challenges.iter().enumerate().max_by_key(|(_, known)| of_its_network(known)) else {
+            return;
+        };
+        challenges.remove(at);
+    }
+}
+
 fn place(name: TrackingId, scope: &IdScope, id: &RegistrationId) -> String {
     format!("challenge\0{name}\0{scope}\0{}", id.key())
 }
 
 /// Challenges that are out for one device.
-const MOST_A_DEVICE: usize = 2;
+const MOST_A_DEVICE: usize = 8;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::clock;
 
+    fn chip(certificate: Option<EndorsementCertificate>) -> Arc<Chip> {
+        let area = PublicArea::parse(&super::super::tests::storage_key()).unwrap();
+        Arc::new(Chip { endorsement: area.clone(), storage_root: area, certificate })
+    }
+
+    fn token(key: u8) -> SasToken {
+        super::super::tests::token(&SymmetricKey::of_bytes(Zeroizing::new(vec![key; 32])).unwrap())
+    }
+
     #[test]
-    fn there_is_one_challenge_a_device_and_room_for_so_many_devices() {
+    fn an_answer_begins_one_registration_and_there_is_room_for_so_many_devices() {
         let challenges = Challenges::new(Duration::from_secs(60), 2);
         let (scope, now) = ("0ne1".parse().unwrap(), clock::instant());
-        let area = PublicArea::parse(&super::super::tests::storage_key()).unwrap();
-        let chip = Arc::new(Chip { endorsement: area.clone(), storage_root: area, certificate: None });
         let keep = |id: &str, key: u8, now| {
-            challenges.keep(name(key), (&scope, &id.parse().unwrap()), Arc::clone(&chip), &[key; 32], now)
-        };
-        let token = |key: u8| {
-            let key = SymmetricKey::of_bytes(Zeroizing::new(vec![key; 32])).unwrap();
-            super::super::tests::token(&key)
+            let asks = (name(key), IpAddr::from([10, 0, 0, 1]));
+            challenges.keep(asks, (&scope, &id.parse().unwrap()), chip(None), &[key; 32], now)
         };
         assert!(keep("a", 1, now) && keep("b", 2, now) && !keep("c", 3, now));
         assert!(keep("A", 4, now), "the same device");
         let answers =
             |id: &str, key, now| challenges.answered(&scope, &id.parse().unwrap(), &token(key), now).is_some();
-        assert!(answers("a", 1, now) && answers("a", 4, now), "the newest and the one before it");
-        assert!(keep("a", 5, now) && answers("a", 5, now) && answers("a", 4, now));
-        assert!(!answers("a", 1, now), "and none before those");
+        assert!(answers("a", 1, now) && answers("a", 4, now));
         assert!(!answers("b", 4, now), "another's");
         let spend = |id: &str, key, now| challenges.spend(&scope, &id.parse().unwrap(), &token(key), now);
-        assert!(spend("a", 5, now) && !spend("a", 5, now) && spend("a", 4, now), "each answer begins one registration");
-        assert!(answers("a", 5, now), "whose polls carry it on");
-        assert!(!spend("b", 5, now), "another's");
+        assert!(spend("a", 1, now) && !spend("a", 1, now) && spend("a", 4, now), "each answer begins one registration");
+        assert!(answers("a", 1, now), "whose polls carry it on");
+        assert!(!spend("b", 1, now), "another's");
         let later = now + Duration::from_secs(60);
         assert!(!answers("a", 4, later), "over");
         assert!(keep("c", 3, later), "what is over makes room");
     }
 
     #[test]
+    fn one_challenge_is_open_for_a_tpm_until_it_is_answered_or_nearly_over() {
+        let challenges = Challenges::new(Duration::from_secs(60), 9);
+        let (scope, id): (IdScope, RegistrationId) = ("0ne1".parse().unwrap(), "a".parse().unwrap());
+        let (now, tpm) = (clock::instant(), chip(None));
+        let open = |now| challenges.open((&scope, &id), &tpm, now).map(|key| key.expose()[0]);
+        let keep = |key: u8, now| {
+            let asks = (name(key), IpAddr::from([10, 0, 0, 1]));
+            assert!(challenges.keep(asks, (&scope, &id), Arc::clone(&tpm), &[key; 32], now));
+        };
+        keep(1, now);
+        assert_eq!(open(now), None, "it is not in the store yet");
+        challenges.is_kept(name(1), (&scope, &id));
+        assert_eq!(open(now), Some(1));
+        assert_eq!(challenges.open((&scope, &"b".parse().unwrap()), &tpm, now).map(drop), None, "another device");
+        assert_eq!(open(now + Duration::from_secs(30)), Some(1));
+        assert_eq!(open(now + Duration::from_secs(31)), None, "too little is left for polls");
+        assert!(challenges.spend(&scope, &id, &token(1), now));
+        assert_eq!(open(now), None, "answered");
+    }
+
+    #[test]
+    fn strangers_push_out_their_own_challenges_and_not_the_devices() {
+        let challenges = Challenges::new(Duration::from_secs(60), 9);
+        let (scope, id): (IdScope, RegistrationId) = ("0ne1".parse().unwrap(), "a".parse().unwrap());
+        let now = clock::instant();
+        let keep = |key: u8, network: u8| {
+            let asks = (name(key), IpAddr::from([10, 0, 0, network]));
+            assert!(challenges.keep(asks, (&scope, &id), chip(None), &[key; 32], now));
+        };
+        keep(1, 1);
+        (100..150).for_each(|key| keep(key, 2));
+        let answered = |key| challenges.answered(&scope, &id, &token(key), now).is_some();
+        assert!(answered(1) && answered(149) && answered(143) && !answered(142));
+        (2..20).for_each(|key| keep(key, 1));
+        assert!(answered(19) && answered(149), "each network keeps some");
+    }
+
+    #[test]
     fn what_was_kept_is_taken_up_again_with_the_time_that_is_left() {
         let (scope, id): (IdScope, RegistrationId) = ("0ne1".parse().unwrap(), "a".parse().unwrap());
-        let area = PublicArea::parse(&super::super::tests::storage_key()).unwrap();
-        let chip = Chip { endorsement: area.clone(), storage_root: area, certificate: None };
+        let chip = Chip::clone(&chip(None));
         let (sealing, other) = (SealingKey::new(&[1; 32]).unwrap(), SealingKey::new(&[2; 32]).unwrap());
         let kept = |key: u8, until, sealing| {
             let until = Timestamp::from_millis(until);
@@ -253,10 +336,6 @@ mod tests {
         let all = vec![kept(1, 5_000, &sealing), moved, kept(4, 60_000, &other), spent, kept(3, 20_000, &sealing)];
         let (challenges, now) = (Challenges::new(Duration::from_secs(60), 9), clock::instant());
         challenges.take_up(all, &sealing, (Timestamp::from_millis(10_000), now));
-        let token = |key: u8| {
-            let key = SymmetricKey::of_bytes(Zeroizing::new(vec![key; 32])).unwrap();
-            super::super::tests::token(&key)
-        };
         let known = |key, now| challenges.name(&scope, &id, &token(key), now);
         assert_eq!([1, 2, 3, 4, 5].map(|key| known(key, now).is_some()), [false, true, true, false, false]);
         assert_eq!(known(3, now), Some(name(3)));

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::BenchError;
 use super::handshake::{self, Costs};
-use crate::attestation::symmetric_key::{SasToken, SymmetricKey};
+use crate::attestation::symmetric_key::{GroupKey, SasToken, SymmetricKey};
 use crate::attestation::tpm::{PublicArea, hmac_key_blob};
 use crate::cli::output::say;
 use crate::clock::{Ambient, instant};
@@ -43,8 +43,8 @@ struct Figure {
 pub(super) fn run(options: &Options, json: bool) -> Result<(), BenchError> {
     let (ambient, span) = (Ambient::system(), Duration::from_millis(options.millis));
     let mut figures = Vec::new();
-    let keys: Vec<SymmetricKey> =
-        (0..options.groups.saturating_mul(2)).map(|_| SymmetricKey::generate(ambient.random())).collect();
+    let key = |_| GroupKey::new(&SymmetricKey::generate(ambient.random()));
+    let keys: Vec<GroupKey> = (0..options.groups.saturating_mul(2)).map(key).collect();
     let signature = STANDARD.encode([7; 32]);
     let token = SasToken::parse(&format!("SharedAccessSignature sr=s/registrations/pump-1&sig={signature}&se=1"));
     let id: RegistrationId = "pump-1".parse()?;

@@ -118,12 +118,18 @@ impl Story {
         self.fact("ends at", moment(field(issued, "notAfter")));
     }
 
-    /// Why nobody was asked for a hub, when nobody was and there is one.
+    /// Why a device has a hub that no policy has chosen now.
     fn stayed(&mut self, decision: &Value) {
-        let step = |call: &Value| field(call, "step").and_then(variant).is_some_and(|(name, _)| name == "selection");
+        let chosen = |call: &Value| {
+            let step = field(call, "step").and_then(variant).map(|(name, _)| name);
+            let result = field(call, "report").and_then(|report| field(report, "result"));
+            let answer = result.and_then(|result| result.get("Ok").or_else(|| result.get("ok"))).and_then(variant);
+            let assigns = answer.and_then(|(_, answer)| variant(answer)).is_some_and(|(name, _)| name == "assign");
+            matches!(step, Some("selection" | "fallback")) && assigns
+        };
         let assigned = field(decision, "verdict").and_then(variant).is_some_and(|(name, _)| name == "assigned");
-        if assigned && !items(decision, "calls").iter().any(step) {
-            self.heading("Choosing the hub: no policy was asked");
+        if assigned && !items(decision, "calls").iter().any(chosen) {
+            self.heading("Choosing the hub: it stays where it is");
             self.fact("because", Some("the enrollment keeps a device on the hub that it has".to_owned()));
         }
     }

@@ -4,8 +4,9 @@
 //! the network did, or which part of the grant the request went beyond. Requests are numbered in the order of the call:
 //! the same request sent twice may have two answers.
 //!
-//! Values of headers that carry credentials are replaced by their SHA-256. That is enough to see whether a replay sends
-//! the same, and nothing that a reader of the ledger could use.
+//! Values of headers that carry credentials, and the query of an address, are replaced by their SHA-256. That is enough to see
+//! whether a replay sends the same, and nothing that a reader of the ledger could use. What versions before this one have kept
+//! otherwise is replaced when it is read.
 
 use std::fmt;
 
@@ -13,8 +14,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::{AUTHORIZATION, COOKIE, HeaderName};
-use serde::{Deserialize, Serialize};
+use http::header::{AUTHORIZATION, COOKIE, HeaderName, PROXY_AUTHORIZATION, SET_COOKIE};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::names::Digest;
 
@@ -26,9 +27,11 @@ pub struct HttpRequest {
     pub number: u32,
     /// The method.
     pub method: String,
-    /// Where it goes.
+    /// Where it goes. Its query is the key of many a function.
+    #[serde(deserialize_with = "read_url")]
     pub url: String,
     /// Headers in the order sent.
+    #[serde(deserialize_with = "read_headers")]
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: HttpBody,
@@ -148,8 +151,8 @@ impl HttpRequest {
         Self {
             number,
             method: request.method().to_string(),
-            url: request.uri().to_string(),
-            headers: kept(request.headers()),
+            url: without_query(request.uri().to_string()),
+            headers: kept(request.headers()).into_iter().map(without_secret).collect(),
             body: HttpBody::of(request.body()),
         }
     }
@@ -187,11 +190,11 @@ impl fmt::Display for HttpRequest {
     }
 }
 
-/// Headers as they are kept.
+/// Headers as they are kept, of a request and of an answer.
 pub(super) fn kept(headers: &HeaderMap) -> Vec<(String, String)> {
     let value = |name: &HeaderName, value: &http::HeaderValue| {
         if SECRET.contains(name) || SECRET_NAMES.contains(&name.as_str()) {
-            format!("sha256:{}", Digest::of(value.as_bytes()))
+            hashed(value.as_bytes())
         } else {
             String::from_utf8_lossy(value.as_bytes()).into_owned()
         }
@@ -199,9 +202,44 @@ pub(super) fn kept(headers: &HeaderMap) -> Vec<(String, String)> {
     headers.iter().map(|(name, content)| (name.to_string(), value(name, content))).collect()
 }
 
-const SECRET: [HeaderName; 2] = [AUTHORIZATION, COOKIE];
+/// A header of a request, as it is kept. What an answer says under such a name is the policy's to read, and a replay's.
+fn without_secret((name, value): (String, String)) -> (String, String) {
+    let secret = SECRET_WORDS.iter().any(|word| name.to_ascii_lowercase().contains(word));
+    if secret && !is_hashed(&value) { (name, hashed(value.as_bytes())) } else { (name, value) }
+}
+
+/// An address as it is kept.
+fn without_query(url: String) -> String {
+    match url.split_once('?') {
+        Some((address, query)) if !query.is_empty() && !is_hashed(query) => {
+            format!("{address}?{}", hashed(query.as_bytes()))
+        }
+        _ => url,
+    }
+}
+
+fn hashed(secret: &[u8]) -> String {
+    format!("sha256:{}", Digest::of(secret))
+}
+
+fn is_hashed(text: &str) -> bool {
+    text.strip_prefix("sha256:").is_some_and(|digits| digits.len() == 64 && digits.parse::<Digest>().is_ok())
+}
+
+fn read_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    String::deserialize(deserializer).map(without_query)
+}
+
+fn read_headers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, String)>, D::Error> {
+    let headers = Vec::<(String, String)>::deserialize(deserializer)?;
+    Ok(headers.into_iter().map(without_secret).collect())
+}
+
+const SECRET: [HeaderName; 4] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, SET_COOKIE];
 /// Where the functions of clouds take their keys.
 const SECRET_NAMES: [&str; 4] = ["x-functions-key", "x-api-key", "api-key", "ocp-apim-subscription-key"];
+/// What is in the names of headers that carry keys, as in `x-auth-token`.
+const SECRET_WORDS: [&str; 7] = ["key", "token", "secret", "auth", "password", "signature", "credential"];
 
 #[cfg(test)]
 mod tests {
@@ -219,6 +257,25 @@ mod tests {
         assert!(!text.contains("hunter") && text.contains("sha256:") && text.contains("application/json"), "{text}");
         let other = http::Request::post("https://fn.example/a").header("authorization", "Bearer x").body(Bytes::new());
         assert_ne!(HttpRequest::of(1, &request), HttpRequest::of(1, &other.unwrap()));
+    }
+
+    #[test]
+    fn the_key_in_an_address_is_kept_as_its_digest_also_where_it_was_kept_before() {
+        let request =
+            |url: &str| http::Request::post(url).header("x-auth-token", "hunter2").body(Bytes::new()).unwrap();
+        let kept = HttpRequest::of(1, &request("https://fn.example/a?code=hunter2"));
+        let text = serde_json::to_string(&kept).unwrap();
+        assert!(!text.contains("hunter2") && text.contains("https://fn.example/a?sha256:"), "{text}");
+        assert_ne!(kept, HttpRequest::of(1, &request("https://fn.example/a?code=hunter3")), "a replay sends the same");
+        let before = HttpRequest {
+            url: "https://fn.example/a?code=hunter2".to_owned(),
+            headers: vec![("x-auth-token".to_owned(), "hunter2".to_owned())],
+            ..kept.clone()
+        };
+        let read: HttpRequest = serde_json::from_str(&serde_json::to_string(&before).unwrap()).unwrap();
+        assert_eq!(read, kept);
+        assert_eq!(serde_json::from_str::<HttpRequest>(&text).unwrap(), kept);
+        assert_eq!(HttpRequest::of(1, &request("https://fn.example/a")).url, "https://fn.example/a");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::{Evidential, Proven, Shown};
 use crate::attestation::bearer::{BearerToken, SignedToken, TokenRules, Verified};
 use crate::catalogue::{BoundGroup, ScopeCatalogue};
 use crate::enrollment::{EnrollmentRef, GroupAttestation};
+use crate::issuers::FetchError;
 use crate::names::Digest;
 use crate::policy::call::{Attestation, Label};
 use crate::provisioning::Request;
@@ -45,15 +46,17 @@ pub(super) async fn prove(
         };
         let accepted = match signature {
             Ok(signed) => accept(service, request, bound, rules, signed),
-            Err(cause @ Cause::IssuerAway { .. }) => Err(RegisterError::NotNow(cause)),
+            Err(cause @ (Cause::IssuerAway { .. } | Cause::IssuerKeyNotYet { .. })) => {
+                Err(RegisterError::NotNow(cause))
+            }
             Err(cause) => Err(cause.into()),
         };
         match accepted {
             Ok(proven) => {
                 let individual = service.store.individual(&request.scope, &request.registration_id).await?;
-                if individual.is_some() {
-                    let enrollment = EnrollmentRef::Individual(request.registration_id.clone()).to_string();
-                    let (demands, shown) = ("another credential", "a token of an identity provider");
+                if let Some(individual) = individual {
+                    let enrollment = EnrollmentRef::Individual(individual.registration_id.clone()).to_string();
+                    let (demands, shown) = (individual.attestation.in_words(), "a token of an identity provider");
                     return Err(Cause::OtherMechanism { enrollment, demands, shown }.into());
                 }
                 return Ok(proven);
@@ -72,10 +75,13 @@ pub(super) async fn prove(
 type Signature<'a> = Result<SignedToken<'a>, Cause>;
 
 async fn signature<'a>(service: &Service, rules: &TokenRules, token: &'a BearerToken) -> Signature<'a> {
-    let issuer = || rules.issuer.clone();
-    let keys = service.issuers.keys(rules, token).await;
-    let keys = keys.map_err(|error| Cause::IssuerAway { issuer: issuer(), reason: error.to_string() })?;
-    token.signed_by(&keys).ok_or_else(|| Cause::BearerSignature(issuer()))
+    let issuer = rules.issuer.clone();
+    match service.issuers.signed(rules, token).await {
+        Ok(Some(signed)) => Ok(signed),
+        Ok(None) => Err(Cause::BearerSignature(issuer)),
+        Err(FetchError::NotYet { seconds }) => Err(Cause::IssuerKeyNotYet { issuer, seconds }),
+        Err(error) => Err(Cause::IssuerAway { issuer, reason: error.to_string() }),
+    }
 }
 
 fn accept(
@@ -91,14 +97,16 @@ fn accept(
         .verify(rules, request.received_at, skew)
         .map_err(|reason| Cause::Bearer { enrollment: enrollment.to_string(), reason })?;
     let Verified { subject, registration_id, claims } = verified;
-    if registration_id.parse().ok().as_ref() != Some(&request.registration_id) {
+    let name = registration_id.parse().ok().filter(|name| *name == request.registration_id);
+    let Some(name) = name else {
         return Err(Cause::BearerOfAnother { said: registration_id, id: request.registration_id.clone() }.into());
-    }
+    };
     if !bound.terms.enabled {
         return Err(Cause::EnrollmentDisabled(enrollment.to_string()).into());
     }
     let identity = format!("token\0{}\0{subject}", rules.issuer);
     Ok(Proven {
+        name,
         credential: format!("token of {} for the subject {subject}", rules.issuer),
         allocation: Arc::clone(&bound.allocation),
         device_id: None,

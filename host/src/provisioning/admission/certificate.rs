@@ -7,7 +7,7 @@ use crate::attestation::x509::{self, Leaf, PresentedChain, VerifiedPath, VerifyP
 use crate::catalogue::{BoundGroup, ScopeCatalogue};
 use crate::enrollment::selection::{self, Selected};
 use crate::enrollment::{EnrollmentRef, ExpiredCertificates, Individual, IndividualAttestation, Terms};
-use crate::names::Digest;
+use crate::names::{Digest, RegistrationId};
 use crate::policy::call::{Attestation, Label};
 use crate::provisioning::Request;
 use crate::provisioning::refusal::{Cause, RegisterError};
@@ -20,7 +20,7 @@ pub(super) async fn prove(
     scope: &ScopeCatalogue,
     chain: &PresentedChain,
 ) -> Result<Proven, RegisterError> {
-    let proven = match selection::select(&*service.store, scope, &request.registration_id, chain).await? {
+    let mut proven = match selection::select(&*service.store, scope, &request.registration_id, chain).await? {
         Selected::Individual(individual) => {
             let waived = expiry_is_waived(service, request, &individual.terms, chain).await?;
             match attest_pinned(service, request, scope, *individual, chain, waived) {
@@ -36,7 +36,7 @@ pub(super) async fn prove(
         }
         Selected::Groups(groups) => prove_in_one_of(service, request, scope, &groups, chain).await?,
     };
-    named_so(request, chain)?;
+    proven.name = named_so(request, chain)?;
     Ok(proven)
 }
 
@@ -98,11 +98,7 @@ fn attest_pinned(
         (false, true) => return Err(Cause::CertificateOfAnother(name)),
     }
     let IndividualAttestation::X509 { primary, secondary } = &individual.attestation else {
-        let demands = match individual.attestation {
-            IndividualAttestation::Tpm { .. } => "the keys of a TPM",
-            IndividualAttestation::Password { .. } => "a password",
-            _ => "a symmetric key",
-        };
+        let demands = individual.attestation.in_words();
         return Err(Cause::OtherMechanism { enrollment: name, demands, shown: "a certificate" });
     };
     let pins: Vec<Digest> = std::iter::once(primary).chain(secondary).map(|pin| pin.sha256).collect();
@@ -111,6 +107,7 @@ fn attest_pinned(
         .and_then(|path| scope.revocations().judge(chain, &path, &[], policy.now, grace))
         .map_err(|reason| Cause::Certificate { enrollment: name, reason })?;
     Ok(Proven {
+        name: request.registration_id.clone(),
         enrollment: EnrollmentRef::Individual(individual.registration_id.clone()),
         allocation: Arc::new(scope.bind(&individual.terms.allocation)),
         device_id: individual.device_id.clone(),
@@ -143,6 +140,7 @@ fn attest_in_group(
         return Err(Cause::EnrollmentDisabled(name));
     }
     Ok(Proven {
+        name: request.registration_id.clone(),
         enrollment: EnrollmentRef::Group(group.id.clone()),
         terms: Arc::clone(&bound.terms),
         allocation: Arc::clone(&bound.allocation),
@@ -173,9 +171,9 @@ fn claims(leaf: &Leaf) -> Vec<Label> {
 }
 
 /// The certificate's CN is the registration id, and there is no second place to take a name from.
-fn named_so(request: &Request, chain: &PresentedChain) -> Result<(), Cause> {
+fn named_so(request: &Request, chain: &PresentedChain) -> Result<RegistrationId, Cause> {
     match chain.leaf().registration_id() {
-        Ok(id) if id == request.registration_id => Ok(()),
+        Ok(id) if id == request.registration_id => Ok(id),
         Ok(id) => Err(Cause::OtherName { cn: id.to_string(), id: request.registration_id.clone() }),
         Err(reason) => Err(Cause::UnreadableCertificate(reason.to_string())),
     }

@@ -14,7 +14,7 @@ use crate::catalogue::{BoundGroup, ScopeCatalogue};
 use crate::clock::Timestamp;
 use crate::directory::{Account, Directory};
 use crate::enrollment::{AccountKind, DirectoryRules, EnrollmentRef, GroupAttestation};
-use crate::names::Digest;
+use crate::names::{Digest, RegistrationId};
 use crate::policy::call::{Attestation, Label};
 use crate::provisioning::Request;
 use crate::provisioning::refusal::{Cause, RegisterError};
@@ -50,15 +50,15 @@ pub(super) async fn prove(
     if account.sid != accepted.sid {
         return Err(Cause::AccountChanged { directory: name, account: accepted.principal }.into());
     }
-    if service.store.individual(&request.scope, &request.registration_id).await?.is_some() {
-        let enrollment = EnrollmentRef::Individual(request.registration_id.clone()).to_string();
-        let (demands, shown) = ("another credential", "a ticket of a directory");
+    if let Some(individual) = service.store.individual(&request.scope, &request.registration_id).await? {
+        let enrollment = EnrollmentRef::Individual(individual.registration_id.clone()).to_string();
+        let (demands, shown) = (individual.attestation.in_words(), "a ticket of a directory");
         return Err(Cause::OtherMechanism { enrollment, demands, shown }.into());
     }
     let mut cause = None;
     for (bound, rules) in taking.into_iter().filter(|(_, rules)| rules.directory.as_str() == name) {
         match takes(request, bound, rules, &accepted, &account) {
-            Ok(()) => return Ok(proven(bound, rules, &accepted, &account)),
+            Ok(name) => return Ok(proven(name, bound, rules, &accepted, &account)),
             // It would have been taken: no other group takes it instead.
             Err(Cause::EnrollmentDisabled(enrollment)) => return Err(Cause::EnrollmentDisabled(enrollment).into()),
             Err(refused) => drop(cause.get_or_insert(refused)),
@@ -105,31 +105,39 @@ fn takes(
     rules: &DirectoryRules,
     accepted: &Accepted,
     account: &Account,
-) -> Result<(), Cause> {
+) -> Result<RegistrationId, Cause> {
     let named = match rules.accounts {
         _ if account.kind != rules.accounts => None,
         // Never with or without the sign by choice: an account that takes another's name but for it would be let in.
         AccountKind::Computers => accepted.principal.strip_suffix('$'),
         AccountKind::Users => Some(accepted.principal.as_str()).filter(|name| !name.ends_with('$')),
     };
-    if named.and_then(|name| name.parse().ok()).as_ref() != Some(&request.registration_id) {
+    let name = named.and_then(|name| name.parse().ok()).filter(|name| *name == request.registration_id);
+    let Some(name) = name else {
         let (account, id) = (accepted.principal.clone(), request.registration_id.clone());
         return Err(Cause::AccountOfAnother { account, id });
-    }
+    };
     let enrollment = || EnrollmentRef::Group(bound.group.id.clone()).to_string();
     let is_in = |group: &String| account.groups.iter().any(|own| own.eq_ignore_ascii_case(group));
     if !rules.groups.is_empty() && !rules.groups.iter().any(is_in) {
         let (account, wanted) = (accepted.principal.clone(), rules.groups.join(", "));
         return Err(Cause::NotInDirectoryGroup { enrollment: enrollment(), account, wanted });
     }
-    if bound.terms.enabled { Ok(()) } else { Err(Cause::EnrollmentDisabled(enrollment())) }
+    if bound.terms.enabled { Ok(name) } else { Err(Cause::EnrollmentDisabled(enrollment())) }
 }
 
-fn proven(bound: &BoundGroup, rules: &DirectoryRules, accepted: &Accepted, account: &Account) -> Proven {
+fn proven(
+    name: RegistrationId,
+    bound: &BoundGroup,
+    rules: &DirectoryRules,
+    accepted: &Accepted,
+    account: &Account,
+) -> Proven {
     let identity = [b"directory\0".as_slice(), accepted.realm.as_bytes(), b"\0", &account.sid].concat();
     let Accepted { principal, realm, .. } = accepted;
     let claim = |key: &str, value: String| Label { key: key.to_owned(), value };
     Proven {
+        name,
         credential: format!("Kerberos ticket of {principal}@{realm}, an account of the directory {}", rules.directory),
         allocation: Arc::clone(&bound.allocation),
         device_id: None,

@@ -39,8 +39,8 @@ pub(super) async fn prove(
     };
     let enrollment = EnrollmentRef::Individual(individual.registration_id.clone());
     let Some((username, _)) = kept else {
-        let enrollment = enrollment.to_string();
-        return Err(Cause::OtherMechanism { enrollment, demands: "another credential", shown: "a password" }.into());
+        let (enrollment, demands) = (enrollment.to_string(), individual.attestation.in_words());
+        return Err(Cause::OtherMechanism { enrollment, demands, shown: "a password" }.into());
     };
     if !same || username != said.username {
         return Err(Cause::WrongPassword(enrollment.to_string()).into());
@@ -101,6 +101,7 @@ fn proven(
 ) -> Proven {
     let identity = format!("password\0{}\0{}", request.scope, request.registration_id.key());
     Proven {
+        name: individual.registration_id.clone(),
         shown: Shown {
             // The contract of policies has no word of its own for it; the claim tells it apart.
             mechanism: Attestation::SymmetricKey,

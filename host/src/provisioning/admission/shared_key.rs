@@ -2,7 +2,8 @@
 //!
 //! A token names no enrollment. An individual enrollment of the id counts alone; without one, the group whose key has
 //! signed counts. Whatever stands there, the same work is done: every group's keys are tried, and two keys are opened and
-//! tried for the individual enrollment, or in its place. So the time tells nobody whether an id is known.
+//! tried for the individual enrollment, or in its place. So the time tells nobody whether an id is known. Where the groups
+//! are many, that work is done a few at once and not on the threads that serve connections: anybody can ask for it.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use crate::attestation::symmetric_key::{SasToken, SymmetricKey};
 use crate::catalogue::{BoundGroup, ScopeCatalogue};
 use crate::clock;
 use crate::enrollment::{EnrollmentRef, Individual, IndividualAttestation};
-use crate::names::Digest;
+use crate::names::{Digest, RegistrationId};
 use crate::policy::call::Attestation;
 use crate::provisioning::Request;
 use crate::provisioning::refusal::{Cause, RegisterError};
@@ -31,7 +32,7 @@ pub(super) async fn prove(
     if expired(service, request, token) {
         return Err(Cause::TokenExpired(token.expires_at()).into());
     }
-    let group = signer(scope, request, token);
+    let group = signer(service, scope, request, token).await?;
     let individual = service.store.individual(&request.scope, id).await?;
     let own = own_key_has_signed(service, request, individual.as_ref(), token);
     let chip = service.challenges.answered(&request.scope, id, token, clock::instant());
@@ -65,7 +66,7 @@ pub(super) async fn pretend(
     if !token.is_for(&request.scope, &request.registration_id) || expired(service, request, token) {
         return Ok(());
     }
-    signer(scope, request, token);
+    signer(service, scope, request, token).await?;
     service.store.individual(&scope.scope, &request.registration_id).await?;
     // Nobody looks at what comes of it.
     let _ = own_key_has_signed(service, request, None, token);
@@ -78,11 +79,32 @@ fn expired(service: &Service, request: &Request, token: &SasToken) -> bool {
 }
 
 /// The group whose key has let the token be signed. All are tried, whichever it is.
-fn signer(scope: &ScopeCatalogue, request: &Request, token: &SasToken) -> Option<Arc<BoundGroup>> {
+async fn signer(
+    service: &Service,
+    scope: &ScopeCatalogue,
+    request: &Request,
+    token: &SasToken,
+) -> Result<Option<Arc<BoundGroup>>, RegisterError> {
+    let id = &request.registration_id;
+    if scope.signers().len() <= TRIED_HERE {
+        return Ok(signer_among(scope.signers(), id, token));
+    }
+    let checks = Arc::clone(&service.token_checks);
+    let Ok(one_of_few) = checks.acquire_owned().await else { return Err(RegisterError::Busy) };
+    let (signers, id, token) = (Arc::clone(scope.signers()), id.clone(), token.clone());
+    let trying = move || {
+        // It goes on when the client has hung up, and counts until it is done.
+        let _one_of_few = one_of_few;
+        signer_among(&signers, &id, &token)
+    };
+    tokio::task::spawn_blocking(trying).await.map_err(|_| RegisterError::Failed)
+}
+
+fn signer_among(groups: &[Arc<BoundGroup>], id: &RegistrationId, token: &SasToken) -> Option<Arc<BoundGroup>> {
     let mut found = None;
-    for group in scope.groups() {
+    for group in groups {
         for key in &group.keys {
-            if key.has_let_sign(token, &request.registration_id) {
+            if key.has_let_sign(token, id) {
                 found.get_or_insert_with(|| Arc::clone(group));
             }
         }
@@ -120,8 +142,8 @@ fn of_individual(
 ) -> Result<Proven, Cause> {
     let enrollment = EnrollmentRef::Individual(individual.registration_id.clone());
     if !matches!(individual.attestation, IndividualAttestation::SymmetricKey(_)) {
-        let enrollment = enrollment.to_string();
-        return Err(Cause::OtherMechanism { enrollment, demands: "another credential", shown: "a token" });
+        let (enrollment, demands) = (enrollment.to_string(), individual.attestation.in_words());
+        return Err(Cause::OtherMechanism { enrollment, demands, shown: "a token" });
     }
     if !signed? {
         return Err(Cause::NotSigned(enrollment.to_string()));
@@ -131,6 +153,7 @@ fn of_individual(
         return Err(Cause::EnrollmentDisabled(enrollment.to_string()));
     }
     Ok(Proven {
+        name: individual.registration_id.clone(),
         shown: shown(request, &enrollment),
         credential: "symmetric key of the individual enrollment".to_owned(),
         allocation: Arc::new(scope.bind(&individual.terms.allocation)),
@@ -148,6 +171,7 @@ fn of_group(request: &Request, group: &BoundGroup) -> Result<Proven, Cause> {
         return Err(Cause::EnrollmentDisabled(enrollment.to_string()));
     }
     Ok(Proven {
+        name: request.registration_id.clone(),
         shown: shown(request, &enrollment),
         credential: format!("symmetric key derived from a key of {enrollment}"),
         allocation: Arc::clone(&group.allocation),
@@ -168,3 +192,6 @@ fn shown(request: &Request, enrollment: &EnrollmentRef) -> Shown {
         key_identity: Digest::of(identity.as_bytes()),
     }
 }
+
+/// So many groups are tried in the request itself: less work than a signature of a certificate.
+const TRIED_HERE: usize = 32;

@@ -15,6 +15,7 @@ use crate::names::{Digest, ManufacturerId};
 use crate::policy::call::{Attestation, Label};
 use crate::provisioning::Request;
 use crate::provisioning::refusal::{Cause, RegisterError};
+use crate::provisioning::throttle;
 use crate::registry::Part;
 use crate::service::Service;
 
@@ -60,9 +61,10 @@ pub(super) async fn pretend(service: &Service, request: &Request, scope: &ScopeC
 pub(super) fn named_by(individual: &Individual, chip: &Chip) -> Result<(), Cause> {
     let enrolled = match &individual.attestation {
         IndividualAttestation::Tpm { endorsement_key } => endorsement_key,
-        IndividualAttestation::X509 { .. } => return Err(other(individual, "a certificate")),
-        IndividualAttestation::SymmetricKey(_) => return Err(other(individual, "a symmetric key")),
-        IndividualAttestation::Password { .. } => return Err(other(individual, "a password")),
+        other => {
+            let enrollment = EnrollmentRef::Individual(individual.registration_id.clone()).to_string();
+            return Err(Cause::OtherMechanism { enrollment, demands: other.in_words(), shown: "the keys of a TPM" });
+        }
     };
     if enrolled.as_slice() == chip.endorsement.as_bytes() {
         return Ok(());
@@ -83,6 +85,7 @@ pub(super) fn of_individual(
     }
     let key = endorsement.sha256();
     Ok(Proven {
+        name: individual.registration_id.clone(),
         shown: shown(key),
         credential: format!("TPM with the endorsement key {}", key.short()),
         allocation: Arc::new(scope.bind(&individual.terms.allocation)),
@@ -132,6 +135,7 @@ pub(super) async fn of_group(
     }
     let told = certificate.claims().into_iter().map(|(key, value)| Label { key, value });
     Ok(Proven {
+        name: record.registration_id.clone(),
         shown: shown(key),
         credential: format!("TPM with the endorsement key {}, certified by {maker}", key.short()),
         allocation: Arc::clone(&bound.allocation),
@@ -178,27 +182,38 @@ fn claim(key: Digest) -> Label {
     Label { key: "endorsement-key-sha256".to_owned(), value: key.to_string() }
 }
 
-fn other(individual: &Individual, demands: &'static str) -> Cause {
-    let enrollment = EnrollmentRef::Individual(individual.registration_id.clone()).to_string();
-    Cause::OtherMechanism { enrollment, demands, shown: "the keys of a TPM" }
-}
-
-/// Wraps a key for the TPM. It is on disk before the device is told.
+/// Wraps a key for the TPM. It is on disk before the device is told. While a challenge is open, it is told again to whoever
+/// asks: it is of no use to anybody but the TPM, and what strangers ask writes nothing.
 pub(super) async fn challenge(service: &Service, request: &Request, chip: &Arc<Chip>) -> RegisterError {
-    let key = zeroize::Zeroizing::new(service.ambient.random::<32>());
-    let blob = match tpm::hmac_key_blob(&chip.endorsement, &chip.storage_root, &key, &service.ambient) {
-        Ok(blob) => blob,
-        Err(error) => return Cause::UnusableTpm(error.to_string()).into(),
+    let wrap = |key: &[u8]| {
+        let key = key.first_chunk::<32>().ok_or_else(|| unusable("a challenge of another length"))?;
+        tpm::hmac_key_blob(&chip.endorsement, &chip.storage_root, key, &service.ambient).map_err(unusable)
     };
     let (name, device) = (request.tracking_id, (&request.scope, &request.registration_id));
-    if !service.challenges.keep(name, device, Arc::clone(chip), &key, clock::instant()) {
+    if let Some(open) = service.challenges.open(device, chip, clock::instant()) {
+        return wrap(open.expose()).map_or_else(RegisterError::from, |blob| RegisterError::Challenged(Box::new(blob)));
+    }
+    let key = zeroize::Zeroizing::new(service.ambient.random::<32>());
+    let blob = match wrap(key.as_slice()) {
+        Ok(blob) => blob,
+        Err(cause) => return cause.into(),
+    };
+    let asks = (name, throttle::network(request.source));
+    if !service.challenges.keep(asks, device, Arc::clone(chip), &key, clock::instant()) {
         return RegisterError::Busy;
     }
     let until = request.received_at.plus(service.challenges.lasts());
     let sealing = (&service.sealing, service.ambient.random());
     let kept = KeptChallenge::seal(name, device, chip, &key, until, sealing);
     match service.store.keep_challenge(kept, request.received_at).await {
-        Ok(()) => RegisterError::Challenged(Box::new(blob)),
+        Ok(()) => {
+            service.challenges.is_kept(name, device);
+            RegisterError::Challenged(Box::new(blob))
+        }
         Err(error) => error.into(),
     }
+}
+
+fn unusable(error: impl std::fmt::Display) -> Cause {
+    Cause::UnusableTpm(error.to_string())
 }
