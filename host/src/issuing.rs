@@ -219,6 +219,12 @@ impl CertificateIssuer {
         let ends = Timestamp::from_millis(u64::try_from(ends).unwrap_or(0).saturating_mul(1000));
         let signer = Signer::load(config, folder, own)?;
         let chain: Vec<CertificateDer<'static>> = chain.into_iter().map(CertificateDer::from).collect();
+        // Devices are told it as it is: each certificate after the one that it has issued, and the root last.
+        let whole = PresentedChain::parse(&chain).map_err(|error| IssuerFlaw::Certificate(error.to_string()))?;
+        if let Some(missing) = whole.missing_issuer() {
+            tracing::warn!(issuer = %name, missing, "the certificates above an issuer's are not all in its file: devices are told none up to the root");
+        }
+        let chain = whole.in_order();
         let own = chain.first().cloned().unwrap_or_else(|| CertificateDer::from(Vec::new()));
         let issuer = rcgen::Issuer::from_ca_cert_der(&own, signer);
         let issuer = issuer.map_err(|error| IssuerFlaw::Certificate(error.to_string()))?;

@@ -36,7 +36,7 @@ mod crowd;
 mod troubles;
 
 use crowd::Crowd;
-use troubles::Trouble;
+pub(crate) use troubles::Trouble;
 
 /// What is known of the connection that a request came on. Every request carries it as an extension.
 #[derive(Debug)]
@@ -69,6 +69,7 @@ pub struct Counts {
     pub handshakes: AtomicU64,
     crowded: Trouble,
     bad_handshakes: Trouble,
+    not_http: Trouble,
     not_accepted: Trouble,
 }
 
@@ -91,6 +92,13 @@ impl Counts {
     fn took_too_long(&self, peer: SocketAddr, seconds: u64) {
         self.slow_handshakes.fetch_add(1, Ordering::Relaxed);
         self.say(peer, &format_args!("not done within {seconds} s"));
+    }
+
+    /// Says now and then that a client speaks something else than HTTP.
+    fn speaks_no_http(&self, peer: SocketAddr, why: &dyn fmt::Display) {
+        if let Some(unsaid) = self.not_http.may_be_said() {
+            tracing::warn!(%peer, %why, unsaid, "a client speaks no HTTP here; MQTT and AMQP are not served");
+        }
     }
 
     fn say(&self, peer: SocketAddr, why: &dyn fmt::Display) {

@@ -218,6 +218,11 @@ impl OperationId {
     pub(crate) fn of_parts(code: &str, request: TrackingId) -> Self {
         Self(format!("4.{code}.{request}").into())
     }
+
+    /// The request that began it, of an id that was made here.
+    pub fn request(&self) -> Option<TrackingId> {
+        self.0.strip_prefix("4.")?.split_once('.')?.1.parse().ok()
+    }
 }
 
 /// A SHA-256 digest: of a certificate's DER, of a public key's SubjectPublicKeyInfo, of a plugin's bytes, ...

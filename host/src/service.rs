@@ -21,6 +21,7 @@ use crate::directory::Directories;
 use crate::enrollment::GroupAttestation;
 use crate::issuers::{self, Issuers};
 use crate::issuing::Issuing;
+use crate::listener::Trouble;
 use crate::metrics::Metrics;
 use crate::names::{Digest, IdScope, PluginName, RegistrationId};
 use crate::policy::catalogue::GroupCounts;
@@ -65,6 +66,10 @@ pub struct Service {
     pub password_checks: Arc<Semaphore>,
     /// Bounds the tokens that are tried with the keys of many groups at once.
     pub token_checks: Arc<Semaphore>,
+    /// Replies of policies that some devices cannot read.
+    pub(crate) odd_replies: Trouble,
+    /// What is asked for that is not served here.
+    pub(crate) not_served: Trouble,
     /// Keys of nobody.
     pub decoy: Decoy,
     /// What must not be lost.
@@ -126,6 +131,8 @@ impl Service {
             password_of_nobody,
             password_checks: Arc::new(Semaphore::new(PASSWORD_CHECKS)),
             token_checks: Arc::new(Semaphore::new(TOKEN_CHECKS)),
+            odd_replies: Trouble::default(),
+            not_served: Trouble::default(),
             config,
             sealing,
             issuers: Issuers::new(issuer_keys, Arc::clone(&store), ambient.clone()),

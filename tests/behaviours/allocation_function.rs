@@ -20,11 +20,11 @@ use tokio_rustls::TlsAcceptor;
 async fn a_function_named_by_its_address_chooses_the_hub_and_the_twin_and_is_asked_once() {
     let function = Function::start().await;
     let world = world(&function, &[]).await;
-    let url = function.url("/api/Allocate?code=key");
+    let url = function.url("/api/Allocate?code=hunter2");
     world.enroll(&url).await;
 
     let shown = world.world.get("/api/v1/scopes/0neTEST/enrollment-groups/devices").await;
-    assert_eq!(shown["allocation"]["selection"]["plugin"], url.as_str(), "{shown}");
+    assert_eq!(shown["allocation"]["selection"]["plugin"], function.url("/api/Allocate?****"), "{shown}");
     // What is shown can be put as it is.
     let same = json!({ "x509": { "authorities": { "primary": "factory" } }, "allocation": shown["allocation"] });
     world.world.put("enrollment-groups/devices", &same).await;
@@ -49,6 +49,144 @@ async fn a_function_named_by_its_address_chooses_the_hub_and_the_twin_and_is_ask
     // All of it is kept with the decision.
     let kept = world.world.ledger(&tracking_id(&answer)).await.to_string();
     assert!(kept.contains("deviceType") && kept.contains("linkedHubs"), "{kept}");
+    assert!(kept.contains("/api/Allocate?sha256:") && !kept.contains("hunter2"), "the key is the function's: {kept}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_key_of_a_function_is_shown_to_nobody_and_what_comes_back_masked_stays_as_it_is() {
+    let function = Function::start().await;
+    let world = world(&function, &[]).await.world;
+    let path = "/api/v1/scopes/0neTEST/enrollment-groups";
+    let (whole, masked) = (function.url("/a?code=hunter2"), function.url("/a?****"));
+    let bound = |url: &str| json!({ "plugin": "webhook", "settings": { "url": url, "api-version": "2021-10-01" } });
+    let mut devices = group("factory");
+    devices["allocation"] = json!({ "selection": bound(&whole), "grouping": [bound(&whole)] });
+    let put = world.put("enrollment-groups/devices", &devices).await;
+    for shown in [put, world.get(&format!("{path}/devices")).await, world.get(path).await] {
+        let text = shown.to_string();
+        assert!(text.contains("/a?****") && !text.contains("hunter2"), "{text}");
+    }
+    devices["allocation"] = json!({ "selection": bound(&masked), "grouping": [bound(&masked)] });
+    world.put("enrollment-groups/devices", &devices).await;
+    function.answers(200, r#"{"iotHubHostName": "hub-1.example"}"#);
+    assert_eq!(json_of(&world.device("pump-1").await.register().await)["status"], "assigned");
+    assert_eq!(function.targets().last().map(String::as_str), Some("/a?code=hunter2"));
+
+    // There is no key for another address, nor for an enrollment that has none.
+    for (id, url) in [("devices", function.url("/b?****")), ("others", masked)] {
+        devices["allocation"] = json!({ "selection": bound(&url) });
+        let answer = world.manage("PUT", &format!("{path}/{id}"), devices.to_string().as_bytes()).await;
+        assert_eq!(json_of(&answer)["errors"][0]["pointer"], "/allocation/selection/settings/url", "{answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_keeps_its_hub_is_told_what_the_function_says_today_and_loses_nothing() {
+    let function = Function::start().await;
+    let world = world(&function, &[]).await.world;
+    let mut stays = group("factory");
+    stays["allocation"] = json!({ "selection": { "plugin": function.url("/a?code=1") } });
+    stays["reprovision"] = json!({ "updateHubAssignment": false, "migrateDeviceData": true });
+    world.put("enrollment-groups/devices", &stays).await;
+    let device = world.device("pump-1").await;
+    let registers = async || json_of(&device.register().await)["registrationState"].clone();
+    let twin = async || {
+        let kept = world.get("/api/v1/scopes/0neTEST/registrations/pump-1").await;
+        json!([kept["tags"], kept["desired"]])
+    };
+    let says = |hub: &str, hello: u32| {
+        json!({
+            "iotHubHostName": hub, "payload": { "hello": hello },
+            "initialTwin": { "tags": { "t": hello }, "properties": { "desired": { "d": hello } } },
+        })
+    };
+    function.answers(200, &says("hub-2.example", 1).to_string());
+    let first = registers().await;
+    assert_eq!((&first["assignedHub"], &first["payload"]), (&json!("hub-2.example"), &json!({ "hello": 1 })));
+    let before = twin().await;
+    assert_eq!(before, json!([{ "t": 1 }, { "d": 1 }]));
+
+    function.answers(200, &says("hub-2.example", 2).to_string());
+    let second = registers().await;
+    assert_eq!((&second["assignedHub"], &second["payload"]), (&json!("hub-2.example"), &json!({ "hello": 2 })));
+    assert_eq!(function.asked().last().unwrap()["linkedHubs"], json!(["hub-2.example"]));
+    // Whatever it says, or does not say: the device keeps its hub, its twin and what it has been told.
+    for (status, said) in [(400, "no".to_owned()), (500, String::new()), (200, says("hub-1.example", 3).to_string())] {
+        function.answers(status, &said);
+        let again = registers().await;
+        assert_eq!(
+            (&again["assignedHub"], &again["payload"]),
+            (&json!("hub-2.example"), &json!({ "hello": 2 })),
+            "{status}"
+        );
+    }
+    assert_eq!(twin().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_device_says_last_counts_while_it_waits_and_after_a_restart() {
+    let function = Function::start().await;
+    let mut world = world(&function, &[]).await;
+    world.enroll(&function.url("/a")).await;
+    let device = world.world.device("pump-1").await;
+    let says = async |device: &Device, said: &str| {
+        let body = json!({ "payload": { "said": said } }).to_string();
+        let answer = device.send("PUT", "/register", &[("prefer", "wait=20")], body).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+        json_of(&answer)["operationId"].as_str().expect("an operation").to_owned()
+    };
+    let heard =
+        |function: &Function| function.asked().last().expect("it is asked")["deviceRuntimeContext"]["payload"].clone();
+    function.answers(500, "");
+    let first = says(&device, "a").await;
+    assert_eq!(says(&device, "a").await, first, "nothing new");
+    let second = says(&device, "b").await;
+    assert_ne!(first, second);
+    assert_eq!(heard(&function), json!({ "said": "b" }), "what is new is decided at once");
+
+    function.answers(200, r#"{"iotHubHostName": "hub-1.example"}"#);
+    world.world.restart().await;
+    let device = world.world.shown_again(&device);
+    assert_eq!(until_assigned(&device, &second).await["assignedHub"], "hub-1.example");
+    assert_eq!(heard(&function), json!({ "said": "b" }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_device_says_while_a_decision_is_made_is_decided_next() {
+    let function = Function::start().await;
+    let world = world(&function, &[]).await;
+    world.enroll(&function.url("/a")).await;
+    let device = world.world.device("pump-1").await;
+    let says = async |said: &str| {
+        let answer = device.send("PUT", "/register", &[], json!({ "payload": said }).to_string()).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+        json_of(&answer)["operationId"].as_str().expect("an operation").to_owned()
+    };
+    function.behaves(Manner::Silent);
+    says("a").await;
+    while function.asked().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    says("b").await;
+    let last = says("c").await;
+    function.answers(200, r#"{"iotHubHostName": "hub-1.example"}"#);
+    assert_eq!(until_assigned(&device, &last).await["status"], "assigned");
+    let said: Vec<Value> =
+        function.asked().iter().map(|asked| asked["deviceRuntimeContext"]["payload"].clone()).collect();
+    assert_eq!((said.first(), said.last()), (Some(&json!("a")), Some(&json!("c"))), "{said:?}");
+}
+
+/// Polls an operation until it is over; gives the registration's state.
+async fn until_assigned(device: &Device, operation: &str) -> Value {
+    for _ in 0..1_000 {
+        let answer = device.poll(operation).await;
+        if answer.status == 200 {
+            return json_of(&answer)["registrationState"].clone();
+        }
+        assert_eq!(answer.status, 202, "{answer:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{} is still assigning", device.id)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,6 +261,7 @@ async fn a_plugin_that_wants_the_network_is_not_published_before_it_is_granted()
 
 struct Granted {
     world: World,
+    _trusted: tempfile::NamedTempFile,
 }
 
 /// A server that lets some plugins ask the function, besides `webhook`; those named `in-public`, public addresses only.
@@ -156,7 +295,7 @@ async fn world_that_waits(function: &Function, plugins: &[&str], wait_ms: u64) -
         let answer = world.manage("PUT", &format!("/api/v1/scopes/0neTEST/plugins/{name}"), component("asks")).await;
         assert!(answer.status.is_success(), "{answer:?}");
     }
-    Granted { world }
+    Granted { world, _trusted: file }
 }
 
 impl Granted {
@@ -217,6 +356,7 @@ struct Function {
     certificate: String,
     manner: Arc<Mutex<Manner>>,
     asked: Arc<Mutex<Vec<Value>>>,
+    targets: Arc<Mutex<Vec<String>>>,
 }
 
 impl Function {
@@ -233,15 +373,19 @@ impl Function {
             certificate: made.cert.pem(),
             manner: Arc::new(Mutex::new(Manner::Silent)),
             asked: Arc::default(),
+            targets: Arc::default(),
         };
         let (acceptor, manner, asked) =
             (TlsAcceptor::from(Arc::new(tls)), Arc::clone(&function.manner), Arc::clone(&function.asked));
+        let targets = Arc::clone(&function.targets);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (acceptor, manner, asked) = (acceptor.clone(), Arc::clone(&manner), Arc::clone(&asked));
+                let targets = Arc::clone(&targets);
                 tokio::spawn(async move {
                     let Ok(mut stream) = acceptor.accept(stream).await else { return };
-                    let Some(body) = request(&mut stream).await else { return };
+                    let Some((target, body)) = request(&mut stream).await else { return };
+                    targets.lock().expect("a lock").push(target);
                     asked.lock().expect("a lock").push(body);
                     let manner = manner.lock().expect("a lock").clone();
                     let _ = answer(&mut stream, manner).await;
@@ -271,13 +415,17 @@ impl Function {
         *self.manner.lock().expect("a lock") = manner;
     }
 
+    fn targets(&self) -> Vec<String> {
+        self.targets.lock().expect("a lock").clone()
+    }
+
     fn asked(&self) -> Vec<Value> {
         self.asked.lock().expect("a lock").clone()
     }
 }
 
-/// Reads a request; its body as JSON.
-async fn request(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<Value> {
+/// Reads a request: its target, and its body as JSON.
+async fn request(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<(String, Value)> {
     let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
         let text = String::from_utf8_lossy(&bytes).to_ascii_lowercase();
@@ -285,7 +433,8 @@ async fn request(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<Value> {
             let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
             if body.len() >= length.unwrap_or(0_usize) {
                 let from = bytes.len() - body.len();
-                return Some(serde_json::from_slice(&bytes[from..]).unwrap_or(Value::Null));
+                let target = text.split(' ').nth(1).unwrap_or_default().to_owned();
+                return Some((target, serde_json::from_slice(&bytes[from..]).unwrap_or(Value::Null)));
             }
         }
         match stream.read(&mut buffer).await {

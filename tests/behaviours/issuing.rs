@@ -55,6 +55,37 @@ async fn a_device_that_asks_for_a_certificate_gets_one_for_its_key_with_its_hub(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_newest_version_of_the_protocol_is_answered_as_its_examples_show() {
+    let world = with_issuer().await;
+    let device = world.device("pump-1").await;
+    let asks = async |method: &str, what: &str, body: &Value| {
+        let path = format!("/{}/registrations/pump-1{what}?api-version=2026-11-01", world.scope);
+        let headers = landfall::client::headers(&[("content-type", "application/json"), ("prefer", "wait=20")]);
+        let mut client = device.connect().await.unwrap();
+        let body = body.to_string().into_bytes();
+        let answer = client.send(method.parse().unwrap(), &path, headers, body).await.unwrap();
+        (answer.status.as_u16(), json_of(&answer))
+    };
+    let body =
+        json!({ "registrationId": "pump-1", "csr": csr("pump-1", &KeyPair::generate().unwrap()), "payload": {} });
+    let (status, told) = asks("PUT", "/register", &body).await;
+    assert_eq!((status, &told["status"]), (200, &json!("assigned")), "{told}");
+    let chain = chain(&told["registrationState"]);
+    let names: Vec<String> =
+        chain.iter().map(|der| X509Certificate::from_der(der).unwrap().1.subject().to_string()).collect();
+    assert_eq!(names, ["CN=pump-1", "CN=Operations", "CN=Operations Root"]);
+    let operation = told["operationId"].as_str().unwrap();
+    let (status, polled) = asks("GET", &format!("/operations/{operation}"), &json!({})).await;
+    assert_eq!((status, &polled), (200, &told), "the poll is answered as the registration");
+    let (status, looked_up) = asks("POST", "", &json!({})).await;
+    assert_eq!(
+        (status, &looked_up["status"], looked_up.get("issuedCertificateChain")),
+        (200, &json!("assigned"), None)
+    );
+    assert_eq!(asks("POST", "", &body).await.0, 400, "a csr is no part of a look-up");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_for_a_certificate_is_for_ones_own_name_and_key_and_where_the_enrollment_says_so() {
     let world = with_issuer().await;
     let device = world.device("pump-1").await;

@@ -163,3 +163,84 @@ async fn an_individual_enrollment_counts_before_its_group() {
     let other = world.factory.device("pump-1", landfall::clock::Ambient::system().now(), 30).unwrap();
     assert_eq!(world.stranger("pump-1", &other).register().await.status, 401, "not the pinned certificate");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_devices_data_stays_and_moves_with_it_and_is_reset_only_when_the_enrollment_says_so() {
+    let world = World::new().await;
+    world.link_hub("hub-2.example", 1, 1000).await;
+    let device = world.device("pump-1").await;
+    let enroll = async |twin: u32, hub: &str, migrate: bool| {
+        let mut devices = group("factory");
+        devices["initialTwin"] = json!({ "tags": { "twin": twin }, "desired": { "of": twin } });
+        devices["hubs"] = json!([hub]);
+        devices["reprovision"] = json!({ "updateHubAssignment": true, "migrateDeviceData": migrate });
+        world.put("enrollment-groups/devices", &devices).await;
+        let state = json_of(&device.register().await)["registrationState"].clone();
+        let kept = world.get("/api/v1/scopes/0neTEST/registrations/pump-1").await;
+        assert_eq!(state["payload"]["tags"], kept["tags"], "what the device is told is what is kept");
+        (
+            state["assignedHub"].clone(),
+            state["substatus"].clone(),
+            kept["tags"]["twin"].clone(),
+            kept["desired"].clone(),
+        )
+    };
+    let expected = |hub: &str, how: &str, twin: u32| (json!(hub), json!(how), json!(twin), json!({ "of": twin }));
+    assert_eq!(enroll(1, "hub-1.example", true).await, expected("hub-1.example", "initialAssignment", 1));
+    assert_eq!(enroll(2, "hub-1.example", true).await, expected("hub-1.example", "initialAssignment", 1));
+    assert_eq!(enroll(3, "hub-1.example", false).await, expected("hub-1.example", "initialAssignment", 1));
+    assert_eq!(enroll(4, "hub-2.example", true).await, expected("hub-2.example", "deviceDataMigrated", 1));
+    let back = enroll(5, "hub-1.example", false).await;
+    assert_eq!(back, expected("hub-1.example", "reprovisionedToInitialAssignment", 5));
+    assert_eq!(enroll(6, "hub-2.example", false).await, expected("hub-2.example", "deviceDataReset", 6));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_has_the_id_in_its_hub_that_its_certificate_says_however_the_url_is_written() {
+    let world = World::new().await;
+    let mut device = world.device("pump-2").await;
+    device.id = "Pump-2".to_owned();
+    let state = json_of(&device.register().await)["registrationState"].clone();
+    assert_eq!((&state["deviceId"], &state["registrationId"]), (&json!("pump-2"), &json!("pump-2")), "{state}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_device_was_told_leads_to_the_decision_by_any_of_its_ids() {
+    let world = World::new().await;
+    let device = world.device("pump-1").await;
+    let accepted = json_of(&device.send("PUT", "/register", &[], String::new()).await);
+    let operation = accepted["operationId"].as_str().unwrap().to_owned();
+    let polled = loop {
+        let answer = device.poll(&operation).await;
+        if answer.status == 200 {
+            break answer;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    };
+    let shown = world.get("/api/v1/scopes/0neTEST/registrations/pump-1").await;
+    let decision = world.ledger(shown["decision"].as_str().unwrap()).await;
+    assert_eq!(decision["kind"]["decided"]["verdict"]["assigned"]["hub"], "hub-1.example", "{decision}");
+    for id in [tracking_id(&polled), operation, tracking_id(&device.look_up().await)] {
+        assert_eq!(world.ledger(&id).await, decision, "{id}");
+    }
+    for unknown in ["4.0123456789abcdef.0197c5c1-0000-7000-8000-000000000000", "0197c5c1-0000-7000-8000-000000000000"] {
+        let answer = world.manage("GET", &format!("/api/v1/decisions/{unknown}"), b"").await;
+        assert_eq!(answer.status, 404, "{answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_whose_intermediate_is_missing_is_refused_with_its_name() {
+    let world = World::new().await;
+    let line = world.factory.intermediate("Line 3", landfall::clock::Ambient::system().now(), 30).unwrap();
+    let issued = line.device("pump-1", landfall::clock::Ambient::system().now(), 30).unwrap();
+    world.record("pump-1", None).await;
+    let refused = world.stranger("pump-1", &issued).register().await;
+    assert_eq!(refused.status, 401);
+    let told = world.ledger(&tracking_id(&refused)).await["kind"]["refused"].clone();
+    let detail = told["detail"].as_str().unwrap();
+    assert!(detail.contains("issued by CN=Line 3, which the device did not send"), "{told}");
+    let shown = told["shown"].to_string();
+    assert!(shown.contains("CN=pump-1") && shown.contains(r#"{"key":"certificates","value":"1"}"#), "{shown}");
+    assert_eq!(world.chained("pump-1", &issued, &[&line]).register().await.status, 200);
+}

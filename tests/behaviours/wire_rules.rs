@@ -124,7 +124,7 @@ async fn an_empty_body_is_an_empty_object_and_another_devices_id_is_a_bad_reques
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_of_the_limit_is_taken_and_one_byte_more_is_too_large() {
     let world = World::new().await;
-    let limit = 65_536;
+    let limit = 98_304;
     let device = world.device("pump-1").await;
     let sized = |bytes: usize| {
         let frame = r#"{"payload":""}"#.len();
@@ -222,4 +222,27 @@ async fn asked(device: &Device, method: &str, path: &str, headers: &[(&str, &str
     let headers: HeaderMap = client::headers(headers);
     let mut connection = device.connect().await.unwrap();
     connection.send(method.parse().unwrap(), path, headers, body.to_vec()).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_served_here_is_answered_with_what_it_is() {
+    let world = World::new().await;
+    let device = world.device("pump-1").await;
+    for (path, said) in [
+        ("/enrollments/pump-1?api-version=2021-10-01", "service API"),
+        ("/enrollmentGroups/query?api-version=2021-10-01", "service API"),
+        ("/registrations/pump-1?api-version=2021-10-01", "service API"),
+        ("/$iothub/websocket?iothub-no-client-cert=true", "MQTT"),
+        ("/api/v1/status", "management API"),
+        ("/0neTEST/registrations/pump-1/getDeviceUpdate?api-version=2026-11-15-preview", "Updates"),
+        ("/nothing", "Not found"),
+    ] {
+        let mut client = device.connect().await.unwrap();
+        let headers = landfall::client::headers(&[]);
+        let answer = client.send(http::Method::GET, path, headers, Vec::new()).await.unwrap();
+        assert_eq!(answer.status, 404, "{path}");
+        let told = json_of(&answer);
+        assert_eq!(told["errorCode"], 404_202, "{path}");
+        assert!(told["message"].as_str().unwrap().contains(said), "{path}: {told}");
+    }
 }

@@ -16,7 +16,7 @@ use super::body::{self, Answer, Asked, At, PageQuery};
 use super::problem::Problem;
 use crate::ledger::{Entry, EntryKind};
 use crate::metrics;
-use crate::names::IdScope;
+use crate::names::{IdScope, OperationId, TrackingId};
 use crate::service::Service;
 
 pub(super) async fn scopes(
@@ -42,7 +42,10 @@ pub(super) async fn decision(
     At(id): At<String>,
     Extension(caller): Extension<Caller>,
 ) -> Answer {
-    let entry = service.store.ledger_entry(id.parse()?).await?;
+    let entry = match id.parse::<OperationId>().ok().and_then(|operation| Some((operation.request()?, operation))) {
+        Some((request, operation)) => entry_of_operation(&service, request, &operation).await?,
+        None => service.store.ledger_entry(id.parse()?).await?,
+    };
     // What happened in another scope is as good as nothing.
     let entry = entry.filter(|entry| caller.sees_of(entry.scope.as_ref()));
     let entry = entry.ok_or_else(|| Problem::not_found(format!("the ledger has nothing under {id}")))?;
@@ -51,6 +54,23 @@ pub(super) async fn decision(
         members.insert("hubs".to_owned(), hubs);
     }
     body::ok(&view)
+}
+
+/// What came of an operation, which is what SDKs log: the decision that its registration rests on now, or else what the
+/// request that began it led to.
+async fn entry_of_operation(
+    service: &Service,
+    request: TrackingId,
+    operation: &OperationId,
+) -> Result<Option<Entry>, Problem> {
+    let Some(first) = service.store.ledger_entry(request).await? else { return Ok(None) };
+    let (Some(scope), Ok(id)) = (&first.scope, first.registration_id.parse()) else { return Ok(Some(first)) };
+    let registration = service.store.registration(scope, &id).await?;
+    let last = registration.filter(|now| now.operation == *operation && now.decision != request);
+    match last {
+        Some(now) => Ok(service.store.ledger_entry(now.decision).await?.or(Some(first))),
+        None => Ok(Some(first)),
+    }
 }
 
 /// The hubs as they were when a decision was made. The entry names the list by its digest, which is all that

@@ -71,7 +71,7 @@ fn of_all_scopes() -> Vec<Endpoint> {
             "/api/v1/decisions/{trackingId}",
             Read,
             get(misc::decision),
-            "What was decided, or refused, under a tracking id",
+            "What was decided, or refused, under a tracking id, or in the operation that a device was told",
         ),
         read("/api/v1/tokens", ReadAll, get(token::list), "All tokens, without themselves").pages::<token::TokenView>(),
         ask("/api/v1/tokens", OperateAll, post(token::create), "Makes a token; it is told this once")

@@ -4,7 +4,7 @@ use clap::Subcommand;
 
 use super::{CliError, Common};
 use crate::client::management::escaped;
-use crate::names::TrackingId;
+use crate::names::{OperationId, TrackingId};
 
 mod reading;
 mod story;
@@ -15,11 +15,12 @@ pub(super) enum DecisionCommand {
     /// Tell why a device was refused, or got its hub: everything that was known and asked.
     #[command(after_help = "\
 The tracking id is in the answer that the device got (trackingId, and the header x-ms-request-id), in the log, and in
-`landfall registration show`.")]
+`landfall registration show`. What SDKs log is the operation id (operationId, 4.…): it leads to the decision as well.
+What a device asks too often, or in a way that is no request, is answered and not kept: it is counted in /metrics.")]
     Show {
-        /// The tracking id.
-        #[arg(value_parser = parse_tracking_id, value_name = "TRACKING-ID")]
-        id: TrackingId,
+        /// The tracking id, or the operation id.
+        #[arg(value_parser = parse_id, value_name = "TRACKING-ID")]
+        id: String,
     },
 }
 
@@ -35,6 +36,10 @@ pub(super) async fn run(common: &Common, command: DecisionCommand) -> Result<(),
     }
 }
 
-fn parse_tracking_id(text: &str) -> Result<TrackingId, String> {
-    text.parse().map_err(|error: crate::names::NameError| error.to_string())
+fn parse_id(text: &str) -> Result<String, String> {
+    let operation = text.parse::<OperationId>().ok().and_then(|operation| operation.request());
+    match (operation, text.parse::<TrackingId>()) {
+        (Some(_), _) | (None, Ok(_)) => Ok(text.to_owned()),
+        (None, Err(error)) => Err(format!("{error}, or an operation id, 4.CODE.UUID")),
+    }
 }

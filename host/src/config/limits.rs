@@ -130,8 +130,8 @@ limits! {
         max_challenges: usize = 10_000, 1 to 1_000_000, "challenges", "503 with Retry-After";
         /// Levels of arrays and objects in a body.
         json_depth: usize = 32, 2 to 128, "levels", "400";
-        /// The size of a body.
-        max_body_bytes: usize = 65_536, 1_024 to 1_048_576, "bytes", "413";
+        /// The size of a body. DPS takes messages of 96 KiB.
+        max_body_bytes: usize = 98_304, 1_024 to 1_048_576, "bytes", "413";
         /// The time for a body.
         body_seconds: u64 = 10, 1 to 300, "seconds", "408, and the connection is closed";
     }

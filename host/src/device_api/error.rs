@@ -16,6 +16,8 @@ pub enum DeviceError {
     Unauthorized,
     /// There is no such operation, registration or path.
     NotFound,
+    /// It is something that DPS or the management API has, and that is not served here; the text says what.
+    NotServed(&'static str),
     /// The path is known, the method is not one of its.
     MethodNotAllowed,
     /// The body is over the limit.
@@ -51,7 +53,7 @@ impl DeviceError {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NotServed(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -66,7 +68,7 @@ impl DeviceError {
         match self {
             Self::BadRequest(_) => 400_004,
             Self::Unauthorized => 401_002,
-            Self::NotFound => 404_202,
+            Self::NotFound | Self::NotServed(_) => 404_202,
             Self::MethodNotAllowed => 405_001,
             Self::TooLarge => 413_001,
             Self::TooSlow => 408_001,
@@ -82,6 +84,7 @@ impl DeviceError {
             Self::BadRequest(what) => what,
             Self::Unauthorized => "Unauthorized",
             Self::NotFound => "Not found",
+            Self::NotServed(what) => what,
             Self::MethodNotAllowed => "Method not allowed",
             Self::TooLarge => "The message is too large",
             Self::TooSlow => "The message did not come in time",

@@ -1,7 +1,8 @@
 //! The device API over HTTPS: requests in, answers out.
 //!
-//! Every answer carries the tracking id of its request, and every answer with a body says that it is UTF-8 JSON:
-//! clients in the field fail without either. Ids arrive percent-encoded and are decoded once.
+//! Every answer carries a tracking id, and every answer with a body says that it is UTF-8 JSON: clients in the field fail
+//! without either. It is that of the request; an answer that tells what became of a registration carries that of the decision
+//! which it rests on, so that what a poll was told leads there too. Ids arrive percent-encoded and are decoded once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,9 +42,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/{scope}/registrations/{id}/register", put(register))
         .route("/{scope}/registrations/{id}/operations/{operation}", get(poll))
         .route("/{scope}/registrations/{id}", post(look_up))
-        .fallback(
-            |State(service): State<Arc<Service>>| async move { Call::begin(&service).fail(DeviceError::NotFound) },
-        )
+        .fallback(not_served)
         .method_not_allowed_fallback(|State(service): State<Arc<Service>>| async move {
             Call::begin(&service).fail(DeviceError::MethodNotAllowed)
         })
@@ -112,9 +111,38 @@ async fn look_up(State(service): State<Arc<Service>>, Names(path): Names<DeviceP
         Ok(registration) => {
             let hub_key = call.hub_key(&path, &registration, &credential);
             let state = RegistrationState::of(&registration, &credential).with_hub_key(hub_key.as_ref());
-            call.answer(StatusCode::OK, &state)
+            call.result(&registration, &state)
         }
         Err(error) => call.refuse(error),
+    }
+}
+
+/// Anything else. What is asked of other interfaces of the service, by those who take this for it, is told so, and the operator
+/// reads of it now and then.
+async fn not_served(State(service): State<Arc<Service>>, request: Request) -> Response {
+    let call = Call::begin(&service);
+    let Some(what) = elsewhere(request.uri().path()) else { return call.fail(DeviceError::NotFound) };
+    if let Some(unsaid) = service.not_served.may_be_said() {
+        let peer = request.extensions().get::<Arc<ConnectionInfo>>().map(|connection| connection.peer_addr.to_string());
+        let path: String = request.uri().path().chars().take(MOST_SAID).collect();
+        tracing::warn!(peer, path, unsaid, "not served here: {what}");
+    }
+    call.fail(DeviceError::NotServed(what))
+}
+
+/// What a path is of, that is known and not served here.
+fn elsewhere(path: &str) -> Option<&'static str> {
+    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    match segments.as_slice() {
+        ["$iothub" | "$servicebus", "websocket", ..] => {
+            Some("MQTT and AMQP are not served here, over WebSocket neither: the device has to use HTTPS")
+        }
+        ["enrollments" | "enrollmentGroups" | "registrations" | "attestations" | "certificates", ..] => Some(
+            "The service API of DPS is not served here: enrollments are the management API's, /api/v1 on the other port",
+        ),
+        ["api", "v1", ..] => Some("The management API is not served here: it has a port of its own"),
+        [.., "getDeviceUpdate" | "reportDeviceUpdateStatus"] => Some("Updates before provisioning are not served here"),
+        _ => None,
     }
 }
 
@@ -219,7 +247,7 @@ impl Call {
         };
         let body = OperationStatus::polled(operation, &id, status, credential, hub_key.as_ref(), &self.service.issuing);
         match status {
-            Status::Finished(_) => self.answer(StatusCode::OK, &body),
+            Status::Finished(registration) => self.result(registration, &body),
             Status::Assigning { retry_after } => {
                 let mut answer = self.answer(StatusCode::ACCEPTED, &body);
                 set(&mut answer, RETRY_AFTER, &retry_after.to_string());
@@ -271,6 +299,13 @@ impl Call {
             set(&mut answer, WWW_AUTHENTICATE, "Negotiate");
         }
         set(&mut answer, ERROR_CODE, &error.code().to_string());
+        answer
+    }
+
+    /// The answer that tells a registration's result.
+    fn result(&self, registration: &Registration, body: &impl Serialize) -> Response {
+        let mut answer = self.answer(StatusCode::OK, body);
+        set(&mut answer, REQUEST_ID, &registration.decision.to_string());
         answer
     }
 
@@ -354,6 +389,9 @@ fn set(answer: &mut Response, name: HeaderName, value: &str) {
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
 const ERROR_CODE: HeaderName = HeaderName::from_static("x-ms-error-code");
+
+/// How much of a path is said.
+const MOST_SAID: usize = 120;
 
 /// After how many seconds a device asks again when too much is under way.
 const BUSY_SECONDS: &str = "5";

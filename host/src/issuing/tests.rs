@@ -93,3 +93,24 @@ fn an_issuer_that_could_not_issue_is_found_when_the_server_starts() {
     files.write("ca.pem", &ours.certificate_pem);
     assert!(files.load(|_| {}).is_ok());
 }
+
+#[test]
+fn a_chain_is_told_from_the_leaf_to_the_root_and_nothing_outlives_what_is_above_it() {
+    let (files, now) = (Files::new(), Ambient::system().now());
+    let root = authority(2);
+    let middle = root.intermediate("Region", now, 30).unwrap();
+    let issuer = middle.intermediate("Fleet", now, 30).unwrap();
+    let foreign = Authority::root("Elsewhere", now, 30).unwrap();
+    let order = [&issuer, &root, &middle, &foreign].map(|ca| ca.certificate_pem.as_str());
+    files.write("ca.pem", &order.concat());
+    files.write("ca.key", &issuer.key_pem());
+    let issuing = files.load(|config| config.lifetime_hours = 24 * 20).unwrap();
+    let issuer_here = issuing.get(&"ops".parse().unwrap()).unwrap();
+    let operation = "4.a.b".parse().unwrap();
+    let issued = issuer_here.issue(&request("pump-1"), &"pump-1".parse().unwrap(), &operation, now, [1; 16]).unwrap();
+    let told: Vec<&[u8]> = issuing.chain(&issued).collect();
+    let expected = [&issued.der, &issuer.certificate_der, &middle.certificate_der, &root.certificate_der];
+    assert_eq!(told, expected.map(Vec::as_slice));
+    let ends = i64::try_from(issued.not_after.as_secs()).unwrap();
+    assert_eq!(ends, Anchor::parse(&root.certificate_der).unwrap().not_after_secs(), "the root ends first");
+}

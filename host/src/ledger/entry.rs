@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::decision::Decision;
 use crate::clock::Timestamp;
 use crate::names::{IdScope, TrackingId};
+use crate::policy::call::Label;
 
 /// What is kept under a tracking id.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +35,9 @@ pub enum EntryKind {
         cause: String,
         /// The whole story, for the operator.
         detail: String,
+        /// What the device showed, as far as it is no secret. Absent in records of versions that kept none.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        shown: Vec<Label>,
     },
     /// Policies were asked, or would have been.
     Decided(Box<Decision>),

@@ -90,6 +90,9 @@ pub(super) async fn serve(shared: &Arc<Shared>, stream: TcpStream, peer: SocketA
         }
     };
     if let Err(error) = ended {
+        if error.is_parse() {
+            shared.counts.speaks_no_http(peer, &error);
+        }
         tracing::debug!(%error, %peer, "a connection ended badly");
     }
     let mut stream = connection.into_parts().io.into_inner();

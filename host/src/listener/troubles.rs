@@ -11,7 +11,7 @@ use crate::clock;
 
 /// Says one kind of trouble now and then.
 #[derive(Debug, Default)]
-pub(super) struct Trouble(Mutex<Said>);
+pub(crate) struct Trouble(Mutex<Said>);
 
 #[derive(Debug, Default)]
 struct Said {
@@ -22,7 +22,7 @@ struct Said {
 
 impl Trouble {
     /// Whether it may be said now; then also how many before it were not said.
-    pub(super) fn may_be_said(&self) -> Option<u64> {
+    pub(crate) fn may_be_said(&self) -> Option<u64> {
         self.at(clock::instant())
     }
 

@@ -94,6 +94,15 @@ async fn take_first_with_room(
             let postponement = Postponement::until_mended("issuer", error.to_string());
             return Ok(Written::Done(postpone(service, work, postponement).await?));
         }
+        if let Some(reply) = placed
+            .as_ref()
+            .and_then(|placed| placed.reply.as_deref())
+            .filter(|reply| !reply.trim_start().starts_with('{'))
+            && let Some(unsaid) = service.odd_replies.may_be_said()
+        {
+            let tracking_id = &work.request.tracking_id;
+            tracing::warn!(%tracking_id, reply, unsaid, "a policy's reply is no JSON object: devices with the SDK for Java or C fail on it; wrap it, as {{\"message\": ...}}");
+        }
         let assignment = placement::assignment(work, &hub, device_id.clone(), placed)?;
         let connector = work.admitted.scope.hubs.get(&hub).map_or(Connector::None, |linked| linked.hub.connector);
         let (hub, device_id) = (assignment.hub.clone(), assignment.device_id.clone());

@@ -117,6 +117,9 @@ impl Deliberation {
         let allowed = self.terms.hubs.as_deref();
         let mut shown = Vec::with_capacity(hubs.len());
         let mut refusals = Vec::new();
+        if let Some(own) = current.filter(|own| hubs.get(own).is_none()) {
+            refusals.push(format!("the device's own hub {own} is linked no more"));
+        }
         for (position, linked) in (0..).zip(hubs.iter()) {
             match linked.refusal(allowed, current) {
                 Some(why) => refusals.push(format!("{} is {why}", linked.hub.name)),

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 pub use super::cause::Cause;
 use super::throttle::TooOften;
-use super::{Request, under_way};
+use super::{Credential, Request, under_way};
 use crate::attestation::tpm::Blob;
 use crate::attestation::x509::request::RequestFlaw;
 use crate::ledger::{Entry, EntryKind};
 use crate::names::{IdScope, NameError};
+use crate::policy::call::Label;
 use crate::service::Service;
 use crate::store::StoreError;
 
@@ -20,11 +21,13 @@ use crate::store::StoreError;
 pub(super) fn report(service: &Arc<Service>, request: &Request, cause: &Cause) {
     service.metrics.refused(cause.code());
     let (service, cause, entry) = (Arc::clone(service), cause.clone(), under_way::entry_of(request));
+    let credential = request.credential.clone();
     tokio::spawn(async move {
         tokio::time::sleep(ANSWERED).await;
         tracing::warn!(
             tracking_id = %entry.tracking_id, scope = entry.scope.as_ref().map(IdScope::as_str),
-            registration_id = entry.registration_id, source = entry.source, cause = cause.code(), "refused: {cause}"
+            registration_id = entry.registration_id, source = entry.source, cause = cause.code(),
+            "refused: {}", detail(&cause, &credential)
         );
         if cause.is_a_strangers() && !service.throttle.keeps_a_strangers() {
             return;
@@ -32,12 +35,65 @@ pub(super) fn report(service: &Arc<Service>, request: &Request, cause: &Cause) {
         let Ok(_permit) = Arc::clone(&service.refusals_being_kept).try_acquire_owned() else {
             return;
         };
-        let kind = EntryKind::Refused { cause: cause.code().to_owned(), detail: cause.to_string() };
+        let (cause, detail) = (cause.code().to_owned(), detail(&cause, &credential));
+        let kind = EntryKind::Refused { cause, detail, shown: shown(&credential) };
         if let Err(error) = service.store.record_entry(Entry { kind, ..entry }).await {
             tracing::warn!(%error, "a refusal could not be kept");
         }
     });
 }
+
+/// The cause, and what would end the search for the commonest mistake: a device that does not send its intermediate.
+fn detail(cause: &Cause, credential: &Credential) -> String {
+    match (cause, credential) {
+        (Cause::NotEnrolled(_), Credential::X509(chain)) => match chain.missing_issuer() {
+            Some(issuer) => {
+                let issuer = cut(issuer);
+                format!("{cause}; its topmost certificate was issued by {issuer}, which the device did not send")
+            }
+            None => cause.to_string(),
+        },
+        _ => cause.to_string(),
+    }
+}
+
+/// What a device has shown, for people: nothing that anybody could use in its place.
+fn shown(credential: &Credential) -> Vec<Label> {
+    let fact = |key: &str, value: String| Label { key: key.to_owned(), value: cut(&value) };
+    match credential {
+        Credential::X509(chain) => {
+            let leaf = chain.leaf();
+            vec![
+                fact("subject", leaf.subject().to_owned()),
+                fact("issuer", leaf.issuer().to_owned()),
+                fact("SHA-256", leaf.sha256().to_string()),
+                fact("certificates", (chain.intermediates() + 1).to_string()),
+            ]
+        }
+        Credential::Tpm { chip, .. } => {
+            vec![fact("TPM", format!("endorsement key SHA-256 {}", chip.endorsement.sha256()))]
+        }
+        Credential::Bearer(token) => vec![fact("token of", token.issuer().to_owned())],
+        Credential::SharedKey(token) => {
+            vec![fact("token", format!("signed with a symmetric key, until {}", token.expires_at()))]
+        }
+        Credential::Negotiate(_) => vec![fact("ticket", "of a directory".to_owned())],
+        Credential::Basic(_) => vec![fact("password", "with a username".to_owned())],
+        Credential::UnreadableBearer(_)
+        | Credential::UnreadableBasic(_)
+        | Credential::UnreadableToken(_)
+        | Credential::Unreadable(_)
+        | Credential::None => Vec::new(),
+    }
+}
+
+/// What a device says may be long.
+fn cut(text: &str) -> String {
+    text.chars().take(MOST_SHOWN).collect()
+}
+
+/// Characters of what a device has shown.
+const MOST_SHOWN: usize = 300;
 
 /// By then a device has its answer.
 const ANSWERED: Duration = Duration::from_millis(20);

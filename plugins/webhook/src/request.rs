@@ -1,7 +1,8 @@
 //! What the function is sent: the contract's body, from what a policy is told.
 //!
-//! Members that the function's host knows and a policy does not (the enrollment's etag, dates and re-provisioning) are
-//! left out, as the service leaves out what is not set. The address is masked, as there: its query is a credential.
+//! Members that the function's host knows and a policy does not (the enrollment's etag, dates, re-provisioning, the device's
+//! id in its hub, and the desired properties of its initial twin) are left out, as the service leaves out what is not set:
+//! an empty one would be a false one. The address is masked, as there: its query is a credential.
 
 use landfall_plugin::{Attestation, Device, EnrollmentKind, Fault, Hub, Label};
 use serde_json::{Map, Value, json};
@@ -25,7 +26,7 @@ pub(crate) fn body(webhook: &Webhook, device: &Device, candidates: &[Hub]) -> Re
         "customAllocationDefinition": { "webhookUrl": masked(&webhook.url), "apiVersion": webhook.api_version },
     }));
     if !tags.is_empty() {
-        enrollment.insert("initialTwin".into(), json!({ "tags": tags, "properties": { "desired": {} } }));
+        enrollment.insert("initialTwin".into(), json!({ "tags": tags }));
     }
     let mut context = members(json!({ "registrationId": device.registration_id }));
     if let Some(prior) = &device.prior {

@@ -61,6 +61,17 @@ fn the_function_is_sent_the_contracts_body() {
 }
 
 #[test]
+fn of_the_initial_twin_the_function_is_sent_what_a_policy_is_told_and_nothing_false() {
+    let device = testing::device("pump-1").tag("z", json!(1)).build();
+    let answer = select(&device, |request| {
+        let sent: Value = serde_json::from_slice(&request.body).expect("JSON");
+        assert_eq!(sent["individualEnrollment"]["initialTwin"], json!({ "tags": { "z": 1 } }));
+        Ok(Response::new(200, r#"{"iotHubHostName": "toasters.example"}"#))
+    });
+    assert!(answer.is_ok());
+}
+
+#[test]
 fn a_device_that_was_never_assigned_and_says_nothing_is_sent_as_such() {
     let answer = select(&testing::device("pump-1").build(), |request| {
         let sent: Value = serde_json::from_slice(&request.body).expect("JSON");

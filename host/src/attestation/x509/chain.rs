@@ -87,6 +87,18 @@ impl PresentedChain {
         self.above.len()
     }
 
+    /// Who has issued the topmost certificate that the device's own leads to, when that one was not sent.
+    pub fn missing_issuer(&self) -> Option<&str> {
+        let top = self.levels(|issuer, child| child.names_issuer(issuer)).last()?.into_iter().next()?;
+        (top.issuer != top.subject).then_some(top.issuer_text.as_str())
+    }
+
+    /// The device's own certificate and those that it leads up to, each after the one that it has issued.
+    pub fn in_order(&self) -> Vec<CertificateDer<'static>> {
+        let levels = self.levels(|issuer, child| child.names_issuer(issuer));
+        levels.flatten().map(|certificate| certificate.der.clone()).collect()
+    }
+
     pub(super) fn above(&self) -> &[Certificate] {
         &self.above
     }

@@ -14,6 +14,7 @@ pub(super) fn of(entry: &Value) -> String {
             story.line(format!("{id} was refused: {}", said(refusal, "cause").unwrap_or_default()));
             story.line(said(refusal, "detail").unwrap_or_default());
             story.request(entry);
+            story.shown(items(refusal, "shown"));
             story.line("");
             story.line("The device was only told \"Unauthorized\" and the tracking id.");
         }
@@ -65,6 +66,16 @@ impl Story {
         self.fact("id scope", said(entry, "scope"));
     }
 
+    /// What a refused device showed of itself.
+    fn shown(&mut self, shown: &[Value]) {
+        if !shown.is_empty() {
+            self.heading("What the device showed");
+        }
+        for fact in shown {
+            self.fact(&said(fact, "key").unwrap_or_default(), said(fact, "value"));
+        }
+    }
+
     /// The two factors.
     fn admission(&mut self, decision: &Value) {
         let Some(factors) = field(decision, "factors") else { return };
@@ -87,25 +98,40 @@ impl Story {
                 _ => text(Some(enrollment)),
             }),
         );
-        self.fact("public key", said(factors, "keyIdentity").map(|digest| format!("SHA-256 {digest}")));
+        let mechanism = field(decision, "device").and_then(|device| said(device, "attestation")).unwrap_or_default();
+        let what = match mechanism.to_ascii_lowercase().as_str() {
+            "x509" => "public key",
+            "tpm" => "TPM's key",
+            // Of an enrollment's key, a subject or an account there is none: the id is bound to what stands for them.
+            _ => "bound to",
+        };
+        self.fact(what, said(factors, "keyIdentity").map(|digest| format!("SHA-256 {digest}")));
     }
 
     fn device(&mut self, decision: &Value) {
         let Some(device) = field(decision, "device") else { return };
+        let facts = [
+            ("facts", Some(labels(items(device, "facts")))),
+            ("claims", Some(labels(items(device, "claims")))),
+            ("tags", Some(labels(items(device, "tags")))),
+            ("it says itself", said(device, "payload")),
+            (
+                "was before",
+                field(device, "prior").map(|prior| {
+                    let hub = said(prior, "hub").unwrap_or_default();
+                    let group = path(items(prior, "groupPath"));
+                    let since = moment(field(prior, "since")).unwrap_or_default();
+                    format!("on {hub}{} since {since}", in_group(&group))
+                }),
+            ),
+        ];
+        if facts.iter().all(|(_, value)| value.as_deref().unwrap_or_default().is_empty()) {
+            return;
+        }
         self.heading("What the policies were told of it");
-        self.fact("facts", Some(labels(items(device, "facts"))));
-        self.fact("claims", Some(labels(items(device, "claims"))));
-        self.fact("tags", Some(labels(items(device, "tags"))));
-        self.fact("it says itself", said(device, "payload"));
-        self.fact(
-            "was before",
-            field(device, "prior").map(|prior| {
-                let hub = said(prior, "hub").unwrap_or_default();
-                let group = path(items(prior, "groupPath"));
-                let since = moment(field(prior, "since")).unwrap_or_default();
-                format!("on {hub}{} since {since}", in_group(&group))
-            }),
-        );
+        for (name, value) in facts {
+            self.fact(name, value);
+        }
     }
 
     /// The certificate that it asked for.
@@ -228,6 +254,13 @@ impl Story {
         for exchange in transcript {
             let (question, answer) = (field(exchange, "question"), field(exchange, "answer"));
             self.fact("asked", Some(asked(question, answer, |handle| hub_of_handle(handle, call, hubs))));
+            if let (Some(("http", request)), Some((_, outcome))) =
+                (question.and_then(variant), answer.and_then(variant))
+            {
+                let body = |of: &Value| field(of, "body").and_then(variant).map(|(_, body)| text(Some(body)));
+                self.fact("sent", body(request));
+                self.fact("was answered", variant(outcome).and_then(|(_, response)| body(response)));
+            }
         }
     }
 
@@ -266,7 +299,10 @@ fn asked(question: Option<&Value>, answer: Option<&Value>, hub: impl Fn(&Value) 
                 }
                 _ => plain(Some(outcome)),
             };
-            format!("{} {}: {came}", of("method"), of("url"))
+            // The query is a key, of which only the digest is kept.
+            let url = of("url");
+            let url = url.split_once("?sha256:").map_or(url.clone(), |(address, _)| format!("{address}?****"));
+            format!("{} {url}: {came}", of("method"))
         }
         _ => format!("{}: {}", plain(question), plain(answer)),
     }

@@ -64,7 +64,11 @@ pub(crate) fn refusal(number: u64) -> Entry {
         scope: Some(scope()),
         registration_id: format!("device-{number}"),
         source: "192.0.2.7".to_owned(),
-        kind: EntryKind::Refused { cause: "unknown-device".to_owned(), detail: "no manufacturing record".to_owned() },
+        kind: EntryKind::Refused {
+            cause: "unknown-device".to_owned(),
+            detail: "no manufacturing record".to_owned(),
+            shown: Vec::new(),
+        },
     }
 }
 

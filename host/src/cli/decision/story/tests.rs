@@ -12,7 +12,8 @@ use crate::policy::{
 
 #[test]
 fn a_refusal_is_told_with_its_cause() {
-    let kind = EntryKind::Refused { cause: "no-record".into(), detail: "nobody imported pump-7".into() };
+    let kind =
+        EntryKind::Refused { cause: "no-record".into(), detail: "nobody imported pump-7".into(), shown: Vec::new() };
     for entry in both_spellings(&entry(kind)) {
         let story = of(&entry);
         assert!(story.starts_with("pump-7 was refused: no-record\nnobody imported pump-7\n"), "{story}");
@@ -72,6 +73,44 @@ fn a_broken_policy_is_told_with_the_line_that_panicked() {
     let story = of(&with_hubs(entry));
     assert!(story.contains("no answer     the policy broke: it panicked at src/lib.rs:7: no such key"), "{story}");
     assert!(story.starts_with("pump-7 has to wait until 1970-01-01T00:00:05"), "{story}");
+}
+
+#[test]
+fn a_refused_device_is_told_with_what_it_showed() {
+    let shown = vec![label("subject", "CN=pump-7"), label("certificates", "1")];
+    let kind = EntryKind::Refused { cause: "not-enrolled".into(), detail: "no group".into(), shown };
+    for entry in both_spellings(&entry(kind)) {
+        let story = of(&entry);
+        assert!(story.contains("What the device showed\n  subject       CN=pump-7\n  certificates  1\n"), "{story}");
+    }
+}
+
+#[test]
+fn what_a_service_was_asked_reads_as_a_request_and_its_answer() {
+    let mut asks =
+        call(Step::Selection, Ok(Answer::Selected(Outcome::Reject(Reason { code: "no".into(), detail: "no".into() }))));
+    asks.report.transcript = serde_json::from_value(json!([{
+        "question": { "http": { "number": 1, "method": "POST", "url": "https://fn.example/a?code=hunter2",
+            "headers": [["content-type", "application/json"]], "body": { "text": "{\"linkedHubs\":[]}" } } },
+        "answer": { "http": { "response": { "status": 400, "headers": [["server", "x"]], "body": { "text": "no" } } } },
+    }]))
+    .unwrap();
+    let verdict = Verdict::Rejected { code: "no".into(), detail: "no".into() };
+    let story = of(&with_hubs(serde_json::to_value(decided(vec![asks], verdict)).unwrap()));
+    let wanted = "  asked         POST https://fn.example/a?****: status 400\n  sent          {\"linkedHubs\":[]}\n  was answered  no\n";
+    assert!(story.contains(wanted), "{story}");
+    assert!(!story.contains("hunter2") && !story.contains("server"), "{story}");
+}
+
+#[test]
+fn a_symmetric_key_is_called_no_public_key_and_nothing_stands_under_no_heading() {
+    let mut entry = decided(vec![], Verdict::NoRoom { detail: "no hub".into() });
+    let EntryKind::Decided(decision) = &mut entry.kind else { unreachable!() };
+    decision.device.attestation = Attestation::SymmetricKey;
+    decision.device.facts.clear();
+    let story = of(&with_hubs(serde_json::to_value(entry).unwrap()));
+    assert!(story.contains("  bound to      SHA-256 ") && !story.contains("public key"), "{story}");
+    assert!(!story.contains("What the policies were told of it"), "{story}");
 }
 
 #[test]
