@@ -50,7 +50,8 @@ pub(super) struct TermsArgs {
     /// Set a device's twin back when it comes to another hub, in place of moving its data.
     #[arg(long)]
     reset_data: bool,
-    /// Where twins start: {"tags": {...}, "desired": {...}} as JSON, @FILE or a file's name.
+    /// Where twins start: {"tags": {...}, "desired": {...}} as JSON, @FILE or a file's name. It counts for a device that is
+    /// new to its hub, and for one whose data is reset.
     #[arg(long, value_name = "JSON|FILE")]
     initial_twin: Option<String>,
     /// Refuse its devices, and hide any other enrollment that would take them.

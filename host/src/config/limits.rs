@@ -106,10 +106,10 @@ limits! {
         /// The age of a connection.
         connection_minutes: u64 = 10, 1 to 1_440, "minutes",
             "the request under way is finished (an import, however long it takes) and the connection closed";
-        /// Connections from one network: an IPv4 /24 or an IPv6 /56.
-        connections_per_prefix: usize = 256, 1 to 1_000_000, "connections", "further ones are closed at once";
+        /// Connections from one network: an IPv4 /24 or an IPv6 /56. A plant may have all its devices behind one router.
+        connections_per_prefix: usize = 6_000, 1 to 1_000_000, "connections", "further ones are closed at once";
         /// Connections in all.
-        connections: usize = 10_000, 1 to 1_000_000, "connections", "further ones are closed at once";
+        connections: usize = 20_000, 1 to 1_000_000, "connections", "further ones are closed at once";
         /// The time that requests under way have when the server stops.
         drain_seconds: u64 = 10, 0 to 600, "seconds", "what is left is cut";
     }
@@ -140,8 +140,9 @@ limits! {
     ThrottleLimits in "limits.throttle" {
         /// The requests of one address (IPv6: of one /64) that are taken in the long run; 0 for any number.
         address_per_second: u32 = 200, 0 to 1_000_000, "requests a second", "429 with Retry-After";
-        /// The requests of one address that are taken at once: a plant that comes back to power behind one router.
-        address_burst: u32 = 5_000, 1 to 1_000_000, "requests", "429 with Retry-After";
+        /// The requests of one address that are taken at once: a plant of 5,000 devices that comes back to power behind one
+        /// router, each with its registration and a few polls.
+        address_burst: u32 = 20_000, 1 to 1_000_000, "requests", "429 with Retry-After";
         /// The requests for one registration id, from one address, that are taken in the long run; 0 for any number.
         device_per_minute: u32 = 60, 0 to 1_000_000, "requests a minute", "429 with Retry-After";
         /// The requests for one registration id, from one address, that are taken at once.

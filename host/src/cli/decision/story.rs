@@ -16,7 +16,13 @@ pub(super) fn of(entry: &Value) -> String {
             story.request(entry);
             story.shown(items(refusal, "shown"));
             story.line("");
-            story.line("The device was only told \"Unauthorized\" and the tracking id.");
+            let cause = said(refusal, "cause").unwrap_or_default();
+            let comes_back = ["issuer-away", "issuer-key-not-yet", "directory-away"].contains(&cause.as_str());
+            story.line(if comes_back {
+                "The device was told to come back (503), and the tracking id."
+            } else {
+                "The device was only told \"Unauthorized\" and the tracking id."
+            });
         }
         Some(("decided", decision)) => {
             story.line(format!("{id} {}", verdict(decision)));
