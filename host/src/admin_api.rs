@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
 use tokio::sync::Semaphore;
 
+use crate::listener::ConnectionInfo;
 use crate::service::Service;
 
 mod authority;
@@ -53,8 +54,20 @@ pub fn router(service: Arc<Service>) -> Router {
         })
         .layer(Extension(imports))
         .layer(middleware::from_fn(to_its_end))
+        .layer(middleware::from_fn(with_a_place))
         .layer(middleware::map_response(with_security_headers))
         .with_state(service)
+}
+
+/// Answers only those for whose connection there was a place.
+async fn with_a_place(request: Request, next: Next) -> Response {
+    let connection = request.extensions().get::<Arc<ConnectionInfo>>();
+    if connection.is_none_or(|connection| connection.has_place) {
+        return next.run(request).await;
+    }
+    let mut answer = Problem::new(503, "there are too many connections, in all or from your network").into_response();
+    answer.headers_mut().insert(http::header::RETRY_AFTER, http::HeaderValue::from_static("5"));
+    answer
 }
 
 /// Goes on with a request whose caller has gone away. What was half done would stay so: a change that is on disk and in

@@ -48,6 +48,8 @@ pub struct ConnectionInfo {
     /// The certificate whose key was proven in the handshake, if one was shown: parsed, or why it cannot be used, and then
     /// nothing of it was proven.
     pub presented: Option<Result<Arc<PresentedChain>, Unusable>>,
+    /// Whether there was a place for it. Whoever has none is told to come back, and nothing else is done for it.
+    pub has_place: bool,
 }
 
 /// Why what was shown is no credential, in words that name it.
@@ -157,6 +159,7 @@ impl Listener {
             limits: self.limits,
             longest_request: self.longest_request,
         });
+        let told_to_come_back = Arc::new(Semaphore::new(TOLD_TO_COME_BACK));
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
@@ -175,16 +178,22 @@ impl Listener {
                     continue;
                 }
             };
-            let Some(place) = crowd.enter(peer.ip()) else {
+            let place = crowd.enter(peer.ip());
+            // Who finds no place is told so in HTTP, as far as that many can be told at once: a device takes a connection
+            // that is reset for a fault, and 503 for what it is.
+            let one_of_few =
+                if place.is_none() { Arc::clone(&told_to_come_back).try_acquire_owned().ok() } else { None };
+            if place.is_none() && one_of_few.is_none() {
                 shared.counts.shed(peer, "too many connections, in all or from its network");
                 continue;
-            };
+            }
+            let has_place = place.is_some();
             shared.counts.accepted.fetch_add(1, Ordering::Relaxed);
             prepare(&stream);
             let shared = Arc::clone(&shared);
             connections.spawn(async move {
-                connection::serve(&shared, stream, peer).await;
-                drop(place);
+                connection::serve(&shared, stream, peer, has_place).await;
+                drop((place, one_of_few));
             });
         }
         drop(self.socket);
@@ -205,6 +214,9 @@ fn prepare(stream: &TcpStream) {
 
 /// How many connections may wait for a handshake, for each that is at one.
 const HANDSHAKES_WAITING: usize = 8;
+
+/// How many that found no place are told so at once, each with a handshake.
+const TOLD_TO_COME_BACK: usize = 512;
 
 /// How long nothing is accepted after accepting failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

@@ -22,6 +22,7 @@ mod management_api;
 mod metrics;
 mod museum;
 mod new_policies;
+mod one_router;
 mod operating;
 mod passwords;
 mod plugin_life;

@@ -260,6 +260,7 @@ const _: fn(&Cause) = |cause| match cause {
     | Cause::UnreadableBearer(_)
     | Cause::UnknownIssuer(_)
     | Cause::IssuerAway { .. }
+    | Cause::IssuerKeyNotYet { .. }
     | Cause::Bearer { .. }
     | Cause::BearerOfAnother { .. }
     | Cause::NotEnrolledByTpm(_)

@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Path, Request, State};
+use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post, put};
 use http::header::{
@@ -46,7 +47,18 @@ pub fn router(service: Arc<Service>) -> Router {
         .method_not_allowed_fallback(|State(service): State<Arc<Service>>| async move {
             Call::begin(&service).fail(DeviceError::MethodNotAllowed)
         })
+        .layer(middleware::from_fn_with_state(Arc::clone(&service), with_a_place))
         .with_state(service)
+}
+
+/// Answers only those for whose connection there was a place. The others come back each at a time of its own.
+async fn with_a_place(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
+    let connection = request.extensions().get::<Arc<ConnectionInfo>>();
+    if connection.is_none_or(|connection| connection.has_place) {
+        return next.run(request).await;
+    }
+    let [chance] = service.ambient.random::<1>();
+    Call::begin(&service).fail(DeviceError::BusyFor(NO_PLACE_SECONDS + u64::from(chance % 16)))
 }
 
 /// `PUT /{idScope}/registrations/{registrationId}/register`
@@ -389,6 +401,9 @@ fn set(answer: &mut Response, name: HeaderName, value: &str) {
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
 const ERROR_CODE: HeaderName = HeaderName::from_static("x-ms-error-code");
+
+/// After how many seconds a device comes back at the earliest for whose connection there was no place.
+const NO_PLACE_SECONDS: u64 = 5;
 
 /// How much of a path is said.
 const MOST_SAID: usize = 120;

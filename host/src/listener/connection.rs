@@ -40,15 +40,15 @@ pub(super) struct Shared {
 }
 
 /// Serves a connection to its end. Errors of a connection are its peer's own affair: they are counted, not told.
-pub(super) async fn serve(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
+pub(super) async fn serve(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, has_place: bool) {
     let stream = match handshake(shared, stream, peer).await {
         Some(Ok(stream)) => stream,
         Some(Err(socket)) => return goodbye(shared, close(socket)).await,
         None => return,
     };
-    let info = Arc::new(describe(&stream, peer));
+    let info = Arc::new(describe(&stream, peer, has_place));
     let limits = &shared.limits;
-    let left = AtomicUsize::new(limits.requests_per_connection);
+    let left = AtomicUsize::new(if has_place { limits.requests_per_connection } else { 1 });
     let service = hyper::service::service_fn(|request: Request<Incoming>| {
         // The last request that the connection may carry is told so in its answer.
         let last = left.fetch_sub(1, Ordering::Relaxed) <= 1;
@@ -194,7 +194,7 @@ async fn handshake(
 }
 
 /// The certificate is parsed once a connection.
-fn describe(stream: &TlsStream<TcpStream>, peer_addr: SocketAddr) -> ConnectionInfo {
+fn describe(stream: &TlsStream<TcpStream>, peer_addr: SocketAddr, has_place: bool) -> ConnectionInfo {
     let (_, tls) = stream.get_ref();
     let presented = tls.peer_certificates().map(|chain| {
         PresentedChain::parse(chain).map(Arc::new).map_err(|error| {
@@ -202,7 +202,7 @@ fn describe(stream: &TlsStream<TcpStream>, peer_addr: SocketAddr) -> ConnectionI
             Unusable(format!("{error} (certificate: {shown})"))
         })
     });
-    ConnectionInfo { peer_addr, tls_version: tls.protocol_version(), presented }
+    ConnectionInfo { peer_addr, tls_version: tls.protocol_version(), presented, has_place }
 }
 
 async fn answer(
