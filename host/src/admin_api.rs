@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
 use tokio::sync::Semaphore;
 
-use crate::listener::ConnectionInfo;
+use crate::listener::{self, ConnectionInfo};
 use crate::service::Service;
 
 mod authority;
@@ -52,6 +52,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .method_not_allowed_fallback(|| async {
             Problem::new(405, "the path is known, and this method is none of its")
         })
+        .layer(middleware::from_fn(for_one_host))
         .layer(Extension(imports))
         .layer(middleware::from_fn(to_its_end))
         .layer(middleware::from_fn(with_a_place))
@@ -68,6 +69,15 @@ async fn with_a_place(request: Request, next: Next) -> Response {
     let mut answer = Problem::new(503, "there are too many connections, in all or from your network").into_response();
     answer.headers_mut().insert(http::header::RETRY_AFTER, http::HeaderValue::from_static("5"));
     answer
+}
+
+/// Whom a request is for is said once (RFC 9112, 3.2): two names are two readings of it.
+async fn for_one_host(request: Request, next: Next) -> Response {
+    if listener::names_one_host(&request) {
+        next.run(request).await
+    } else {
+        Problem::new(400, "a request has one Host header").into_response()
+    }
 }
 
 /// Goes on with a request whose caller has gone away. What was half done would stay so: a change that is on disk and in

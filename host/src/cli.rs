@@ -7,6 +7,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -16,6 +17,7 @@ use crate::config::{Config, ConfigError};
 use crate::folder::DataFolder;
 use crate::names::IdScope;
 use crate::policy::image::worker;
+use crate::telemetry;
 
 mod bench;
 mod ca;
@@ -60,7 +62,14 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
             return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }
     };
-    match runtime(&cli.command).map_err(CliError::Runtime).and_then(|runtime| runtime.block_on(cli.run())) {
+    let ended = runtime(&cli.command).map_err(CliError::Runtime).and_then(|runtime| {
+        let ended = runtime.block_on(cli.run());
+        // What still waits for somebody who reads its output is left.
+        runtime.shutdown_timeout(FAREWELL);
+        ended
+    });
+    telemetry::finish();
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => error.report(),
     }
@@ -294,6 +303,9 @@ fn runtime(command: &Command) -> std::io::Result<tokio::runtime::Runtime> {
     };
     builder.enable_all().build()
 }
+
+/// How long the end of a command waits for its threads.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// The exit code for a command that was not understood.
 const USAGE: u8 = 2;

@@ -131,11 +131,28 @@ impl Client {
         tls: Arc<ClientConfig>,
         limits: ClientLimits,
     ) -> Result<Self, ClientError> {
+        let socket = tokio::time::timeout(limits.connect, reach(address)).await;
+        let socket = socket.map_err(|_| ClientError::TimedOut { what: "connecting", limit: limits.connect })??;
+        Self::over(socket, address, server, tls, limits).await
+    }
+
+    /// Goes on over a socket that is connected.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub async fn over(
+        socket: TcpStream,
+        address: SocketAddr,
+        server: &str,
+        tls: Arc<ClientConfig>,
+        limits: ClientLimits,
+    ) -> Result<Self, ClientError> {
         let name = ServerName::try_from(server.to_owned()).map_err(|_| ClientError::ServerName(server.to_owned()))?;
         let host = if server.contains(':') { format!("[{server}]") } else { server.to_owned() };
         let host = HeaderValue::from_str(&host).map_err(|_| ClientError::ServerName(server.to_owned()))?;
         let connecting = async {
-            let socket = reach(address).await?;
+            socket.set_nodelay(true).map_err(|source| ClientError::Connect { address, source })?;
             let failed = |source| ClientError::Tls { address, server: server.to_owned(), source };
             let stream = TlsConnector::from(tls).connect(name, socket).await.map_err(failed)?;
             let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;

@@ -121,6 +121,7 @@ impl Entropy for SystemEntropy {
     fn fill(&self, out: &mut [u8]) {
         if aws_lc_rs::rand::fill(out).is_err() {
             tracing::error!("the system has no randomness: ending");
+            crate::telemetry::finish();
             std::process::abort();
         }
     }

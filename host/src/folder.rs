@@ -42,6 +42,11 @@ impl DataFolder {
         self.root.join("tls").join("ca.pem")
     }
 
+    /// The certificate that takes the place of the server's as soon as its key is there.
+    pub fn next_server_certificate(&self) -> PathBuf {
+        self.root.join("tls/server.next.pem")
+    }
+
     /// The key of that CA. Whoever brings certificates of another CA has none.
     pub fn ca_key(&self) -> PathBuf {
         self.root.join("tls").join("ca.key")

@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
+use self::strict::Strict;
 use crate::nearest::did_you_mean;
+
+mod strict;
 
 /// RFC 8259 text that parsed, within limits of size and depth. It is stored, handed to plugins and sent to devices
 /// as it was written, so that its digest and its numbers stay what they were.
@@ -82,7 +85,7 @@ pub struct Misfit {
 /// The first thing that is wrong with it, and where.
 pub fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, Misfit> {
     let mut reader = serde_json::Deserializer::from_slice(text);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+    let value = serde_path_to_error::deserialize(Strict(&mut reader)).map_err(|error| {
         // Serde calls an empty object in the place of a choice a mistake of syntax, which it is not.
         if !error.inner().is_data() && serde_json::from_slice::<serde::de::IgnoredAny>(text).is_err() {
             return Misfit { pointer: None, message: error.inner().to_string() };
@@ -145,6 +148,31 @@ mod tests {
     fn the_text_stays_as_it_was_written() {
         let text = r#"{"b":1.0e0,"a":[ 1 ]}"#;
         assert_eq!(JsonText::parse(text, 100, 2).unwrap().as_str(), text);
+    }
+
+    #[test]
+    fn an_array_is_no_object() {
+        #[derive(Debug, PartialEq, Deserialize)]
+        struct Inner {
+            a: Option<u8>,
+        }
+        #[derive(Debug, PartialEq, Deserialize)]
+        struct Outer {
+            inner: Inner,
+            list: Vec<Inner>,
+            pair: (u8, u8),
+        }
+        let good = br#"{"inner":{"a":1},"list":[{"a":null}],"pair":[1,2]}"#;
+        assert_eq!(read::<Outer>(good).unwrap().list, [Inner { a: None }]);
+        for (text, pointer) in [
+            (&br#"[{"a":1},[],[1,2]]"#[..], ""),
+            (br#"{"inner":[1],"list":[],"pair":[1,2]}"#, "/inner"),
+            (br#"{"inner":{},"list":[[null]],"pair":[1,2]}"#, "/list/0"),
+        ] {
+            let misfit = read::<Outer>(text).unwrap_err();
+            assert_eq!(misfit.pointer.as_deref(), Some(pointer), "{misfit:?}");
+            assert!(misfit.message.contains("sequence"), "{misfit:?}");
+        }
     }
 
     #[test]

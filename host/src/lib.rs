@@ -36,4 +36,6 @@ pub mod store;
 pub mod telemetry;
 pub mod tls;
 pub mod token;
+mod troubles;
+mod turns;
 pub mod workbench;

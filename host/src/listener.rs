@@ -4,10 +4,12 @@
 //! along bound too little of it: no time for the handshake, none for the head of a request, no count of connections
 //! from one place. Here each has a limit with a name ([`ListenerLimits`]):
 //!
-//! - **before the handshake**: connections in all and from one network (an IPv4 /24, an IPv6 /56); handshakes at once,
-//!   since they are what costs CPU. Who comes when the queue for them is long is closed unanswered: that costs less
-//!   than any answer;
-//! - **the handshake and the head of a request** have a time, with a timer that really runs;
+//! - **connections**, in all and from one network (an IPv4 /24, an IPv6 /56). Where there is no place left, the oldest
+//!   connection that has proven nothing for some seconds makes room, or whoever comes is told to come back (`crowd`);
+//! - **the processor's work for handshakes**: turns are taken network by network, and none is held while a peer is waited
+//!   for ([`crate::turns`]). Who comes when very many wait is closed unanswered: that costs less than any answer;
+//! - **the handshake and the head of a request** have a time, with a timer that really runs. Only what is spent waiting for
+//!   the peer counts (`handshake`);
 //! - **a connection** has an idle time, a number of requests and an age, so that no device keeps an admission
 //!   longer than the operator would think;
 //! - **its end** is said, and what the peer still sends is taken for a moment, so that it gets to read its last answer.
@@ -26,17 +28,18 @@ use rustls::{ProtocolVersion, ServerConfig};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
 
 use crate::attestation::x509::PresentedChain;
 use crate::config::ListenerLimits;
+pub(crate) use crate::troubles::Trouble;
+use crate::turns::Turns;
 
 mod connection;
 mod crowd;
-mod troubles;
+mod handshake;
 
-use crowd::Crowd;
-pub(crate) use troubles::Trouble;
+use crowd::{Crowd, Place};
+pub use crowd::Standing;
 
 /// What is known of the connection that a request came on. Every request carries it as an extension.
 #[derive(Debug)]
@@ -50,6 +53,8 @@ pub struct ConnectionInfo {
     pub presented: Option<Result<Arc<PresentedChain>, Unusable>>,
     /// Whether there was a place for it. Whoever has none is told to come back, and nothing else is done for it.
     pub has_place: bool,
+    /// Whether it has proven anything yet.
+    pub standing: Standing,
 }
 
 /// Why what was shown is no credential, in words that name it.
@@ -63,6 +68,8 @@ pub struct Counts {
     pub accepted: AtomicU64,
     /// Connections closed at once, because there were too many.
     pub shed: AtomicU64,
+    /// Connections that had proven nothing and were closed to make room for others.
+    pub made_room: AtomicU64,
     /// Handshakes that failed.
     pub failed_handshakes: AtomicU64,
     /// Handshakes that took too long.
@@ -82,6 +89,20 @@ impl Counts {
         if let Some(unsaid) = self.crowded.may_be_said() {
             tracing::warn!(%peer, why, unsaid, "a connection was closed at once");
         }
+    }
+
+    /// Counts a connection that took the place of an older one, and says so now and then.
+    fn made_room(&self, peer: SocketAddr) {
+        self.made_room.fetch_add(1, Ordering::Relaxed);
+        if let Some(unsaid) = self.crowded.may_be_said() {
+            let why = "its network or the listener has no place left";
+            tracing::warn!(%peer, why, unsaid, "the oldest connection that has proven nothing made room for this one");
+        }
+    }
+
+    /// Counts a handshake that is done.
+    fn handshook(&self) {
+        self.handshakes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a handshake that came to nothing, and says why now and then.
@@ -113,7 +134,7 @@ impl Counts {
 /// A socket that is served.
 pub struct Listener {
     socket: TcpListener,
-    tls: TlsAcceptor,
+    tls: Arc<ServerConfig>,
     router: Router,
     limits: ListenerLimits,
     counts: Arc<Counts>,
@@ -123,14 +144,7 @@ pub struct Listener {
 impl Listener {
     /// A listener on a bound socket.
     pub fn new(socket: TcpListener, tls: Arc<ServerConfig>, router: Router, limits: ListenerLimits) -> Self {
-        Self {
-            socket,
-            tls: TlsAcceptor::from(tls),
-            router,
-            limits,
-            counts: Arc::default(),
-            longest_request: Duration::ZERO,
-        }
+        Self { socket, tls, router, limits, counts: Arc::default(), longest_request: Duration::ZERO }
     }
 
     /// Lets a request that is under way go on for so long when its connection is too old for another: for imports.
@@ -148,12 +162,11 @@ impl Listener {
     pub async fn serve(self, mut stop: watch::Receiver<bool>) {
         let crowd = Arc::new(Crowd::new(self.limits.connections, self.limits.connections_per_prefix));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let at_once = self.limits.handshakes_per_core.saturating_mul(cores);
+        let most_waiting = self.limits.handshakes_per_core.saturating_mul(cores);
         let shared = Arc::new(connection::Shared {
             tls: self.tls,
             router: self.router,
-            handshakes: Semaphore::new(at_once),
-            waiting: Semaphore::new(at_once.saturating_mul(HANDSHAKES_WAITING)),
+            turns: Arc::new(Turns::new(cores, most_waiting)),
             counts: self.counts,
             stop: stop.clone(),
             limits: self.limits,
@@ -178,7 +191,7 @@ impl Listener {
                     continue;
                 }
             };
-            let place = crowd.enter(peer.ip());
+            let mut place = crowd.enter(peer.ip());
             // Who finds no place is told so in HTTP, as far as that many can be told at once: a device takes a connection
             // that is reset for a fault, and 503 for what it is.
             let one_of_few =
@@ -187,12 +200,18 @@ impl Listener {
                 shared.counts.shed(peer, "too many connections, in all or from its network");
                 continue;
             }
-            let has_place = place.is_some();
+            if place.as_ref().is_some_and(|place| place.at_anothers_cost) {
+                shared.counts.made_room(peer);
+            }
             shared.counts.accepted.fetch_add(1, Ordering::Relaxed);
             prepare(&stream);
             let shared = Arc::clone(&shared);
             connections.spawn(async move {
-                connection::serve(&shared, stream, peer, has_place).await;
+                let standing = place.as_ref().map(Place::standing).unwrap_or_default();
+                tokio::select! {
+                    () = connection::serve(&shared, stream, peer, standing) => {}
+                    () = Place::is_anothers(place.as_mut()) => {}
+                }
                 drop((place, one_of_few));
             });
         }
@@ -205,15 +224,21 @@ impl Listener {
     }
 }
 
+/// Whether a request says once for which host it is (RFC 9112, 3.2). Of HTTP/1.0 it need not say it.
+pub fn names_one_host<T>(request: &http::Request<T>) -> bool {
+    match request.headers().get_all(http::header::HOST).iter().count() {
+        0 => request.version() < http::Version::HTTP_11,
+        1 => true,
+        _ => false,
+    }
+}
+
 fn prepare(stream: &TcpStream) {
     // Answers are small and complete; waiting to fill a packet would only add a round trip.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot turn off the delay of small packets");
     }
 }
-
-/// How many connections may wait for a handshake, for each that is at one.
-const HANDSHAKES_WAITING: usize = 8;
 
 /// How many that found no place are told so at once, each with a handshake.
 const TOLD_TO_COME_BACK: usize = 512;

@@ -23,6 +23,7 @@ use crate::policy::breaker::{Reason, State};
 use crate::policy::watch::meter::{Interface, Meter};
 use crate::policy::watch::{Watch, Watched};
 use crate::service::Service;
+use crate::telemetry;
 use crate::tls::current::Current;
 
 mod series;
@@ -33,6 +34,7 @@ pub struct Metrics {
     registrations: Family<Word, Counter>,
     refusals: Family<Word, Counter>,
     throttled: Family<Word, Counter>,
+    claims: Counter,
     certificate: OnceLock<Arc<Current>>,
     listeners: OnceLock<Vec<(&'static str, Arc<Counts>)>>,
 }
@@ -54,6 +56,11 @@ impl Metrics {
     /// Counts a request that came too soon.
     pub fn throttled(&self, measure: &'static str) {
         self.throttled.get_or_create(&[("measure", measure)]).inc();
+    }
+
+    /// Counts rows of an import that name devices which another manufacturer has.
+    pub fn claimed(&self, rows: u64) {
+        self.claims.inc_by(rows);
     }
 
     /// Says which certificate the server shows.
@@ -115,6 +122,8 @@ impl Scrape {
         )?;
         series.family("landfall_refusals", "Requests that were turned away, by cause", &metrics.refusals)?;
         series.family("landfall_throttled", "Requests that came too soon, by what is measured", &metrics.throttled)?;
+        let what = "Rows of imports that name devices which another manufacturer has";
+        series.counter("landfall_import_rows_of_others", what, [(Labels::new(), metrics.claims.get())])?;
         let under_way = self.0.operations.running();
         series.gauge("landfall_registrations_under_way", "Registrations that are being decided", one(under_way))?;
         let listeners = metrics.listeners.get().map(Vec::as_slice).unwrap_or_default();
@@ -126,7 +135,9 @@ impl Scrape {
             rows.collect::<Vec<_>>()
         };
         let connections = of(|counts| {
-            vec![("accepted", counts.accepted.load(Ordering::Relaxed)), ("shed", counts.shed.load(Ordering::Relaxed))]
+            let made_room = counts.made_room.load(Ordering::Relaxed);
+            let (accepted, shed) = (counts.accepted.load(Ordering::Relaxed), counts.shed.load(Ordering::Relaxed));
+            vec![("accepted", accepted), ("shed", shed), ("made-room", made_room)]
         });
         let handshakes = of(|counts| {
             let failed = counts.failed_handshakes.load(Ordering::Relaxed);
@@ -142,7 +153,11 @@ impl Scrape {
                 one(usize::try_from(left).unwrap_or(usize::MAX)),
             )?;
         }
-        series.counter("landfall_connections", "Connections, taken and closed at once", connections)?;
+        series.counter(
+            "landfall_connections",
+            "Connections: taken, closed at once, and closed to make room for another",
+            connections,
+        )?;
         series.counter("landfall_tls_handshakes", "TLS handshakes that ended", handshakes)
     }
 
@@ -166,6 +181,8 @@ impl Scrape {
     }
 
     fn of_the_host(&self, series: &mut Series<'_>) -> fmt::Result {
+        let what = "Lines of the log that could not be written, or not fast enough";
+        series.counter("landfall_log_lines_lost", what, [(Labels::new(), telemetry::lost())])?;
         let policies = &self.0.policies;
         series.gauge(
             "landfall_policy_calls_in_flight",

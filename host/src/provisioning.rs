@@ -25,6 +25,7 @@ use crate::attestation::x509::{CertificateInfo, PresentedChain};
 use crate::clock::{self, Timestamp};
 use crate::json::JsonText;
 use crate::ledger::EntryKind;
+use crate::listener::Standing;
 use crate::names::{IdScope, OperationId, RegistrationId, TrackingId};
 use crate::registration::Registration;
 use crate::service::Service;
@@ -38,6 +39,7 @@ mod deliberation;
 mod operations;
 mod placement;
 mod refusal;
+mod telling;
 mod throttle;
 mod under_way;
 
@@ -45,6 +47,7 @@ pub use admission::Admitted;
 pub use decoy::Decoy;
 pub use operations::Operations;
 pub use refusal::{Cause, RegisterError};
+pub use telling::Telling;
 pub use throttle::{Throttle, TooOften};
 
 use operations::{Asked, Claimant, Found, Operation, Progress, Said, With};
@@ -59,6 +62,8 @@ pub struct Request {
     pub received_at: Timestamp,
     /// Where it came from.
     pub source: IpAddr,
+    /// How its connection stands at the listener.
+    pub standing: Standing,
     /// The tenant that its URL names.
     pub scope: IdScope,
     /// The device that its URL names.
@@ -225,6 +230,9 @@ async fn let_in(service: &Arc<Service>, request: &Request) -> Result<Admitted, R
         return Err(full.into());
     }
     let admitted = admission::admit(service, request).await;
+    if admitted.is_ok() {
+        request.standing.has_proven();
+    }
     if let Err(RegisterError::Refused(cause) | RegisterError::NotNow(cause)) = &admitted {
         refusal::report(service, request, cause);
     }

@@ -5,4 +5,4 @@ pub mod import;
 pub mod record;
 
 pub use evidence::{Evidence, Part, SerialNumber};
-pub use record::{ManufacturingRecord, RecordState};
+pub use record::{Claim, ManufacturingRecord, RecordState};

@@ -28,7 +28,7 @@ use crate::service::{Keys, Service};
 use crate::store::StoreError;
 use crate::store::redb::RedbStore;
 use crate::tls::current::Current;
-use crate::tls::{self, Identity, TlsError};
+use crate::tls::{self, TlsError, renewal};
 
 /// A server that serves until it is stopped.
 pub struct Server {
@@ -42,7 +42,8 @@ pub struct Server {
     pub device_counts: Arc<Counts>,
     identity: Arc<Current>,
     stop: watch::Sender<bool>,
-    listeners: Vec<JoinHandle<()>>,
+    tasks: Vec<JoinHandle<()>>,
+    ended: Arc<watch::Sender<Option<&'static str>>>,
 }
 
 /// Why a server does not start.
@@ -131,7 +132,7 @@ pub enum ServeError {
 impl Server {
     /// Opens a data folder and serves it.
     pub async fn start(folder: &DataFolder, config: Config, ambient: Ambient) -> Result<Self, ServeError> {
-        let identity = Current::new(Identity::load(&folder.server_certificate(), &folder.server_key())?)?;
+        let identity = Current::new(renewal::load(folder)?)?;
         let hostname = &config.server.hostname;
         identity.is_for(hostname).map_err(|reason| ServeError::Hostname { hostname: hostname.clone(), reason })?;
         let operations_key = operations_key(folder)?;
@@ -171,6 +172,9 @@ impl Server {
         service.metrics.certificate(Arc::clone(&identity));
         service.warm_up().await;
         service.check_grants();
+        for scope in service.catalogue().scopes() {
+            service.warn_of_mixed_manufacturers(&scope.scope).await;
+        }
 
         let (stop, stopping) = watch::channel(false);
         let (device_addr, management_addr) = (address(&devices)?, address(&management)?);
@@ -181,16 +185,24 @@ impl Server {
             .with_long_requests(LONGEST_IMPORT);
         let device_counts = devices.counts();
         service.metrics.listen(vec![("devices", devices.counts()), ("management", management.counts())]);
-        let lists = keep_fetching(Arc::clone(&service), stopping.clone());
-        let issuers = keep_renewing(Arc::clone(&service), stopping.clone());
-        let listeners = vec![
-            tokio::spawn(devices.serve(stopping.clone())),
-            tokio::spawn(management.serve(stopping)),
-            tokio::spawn(lists),
-            tokio::spawn(issuers),
+        let (lists, issuers) = (Arc::clone(&service), Arc::clone(&service));
+        let ended = Arc::new(watch::Sender::new(None));
+        let life =
+            |what| Life { what, stopping: stopping.clone(), ended: Arc::clone(&ended), pause: BEGUN_AGAIN_AFTER };
+        let tasks = vec![
+            tokio::spawn(life("the devices' listener").to_the_end(devices.serve(stopping.clone()))),
+            tokio::spawn(life("the management listener").to_the_end(management.serve(stopping.clone()))),
+            tokio::spawn(
+                life("the fetching of revocation lists")
+                    .again_and_again(move |stopping| keep_fetching(Arc::clone(&lists), stopping)),
+            ),
+            tokio::spawn(
+                life("the renewal of issuers' keys")
+                    .again_and_again(move |stopping| keep_renewing(Arc::clone(&issuers), stopping)),
+            ),
         ];
         warn_of_expiry(&identity, service.ambient.now());
-        Ok(Self { identity, service, device_addr, management_addr, device_counts, stop, listeners })
+        Ok(Self { identity, service, device_addr, management_addr, device_counts, stop, tasks, ended })
     }
 
     /// Shows the certificate that is in the data folder now.
@@ -199,7 +211,7 @@ impl Server {
     ///
     /// When it cannot be used; the one before stays.
     pub fn reload_certificate(&self, folder: &DataFolder) -> Result<(), ServeError> {
-        let renewed = Identity::load(&folder.server_certificate(), &folder.server_key())?;
+        let renewed = renewal::load(folder)?;
         let hostname = &self.service.config.server.hostname;
         let trial = Current::new(renewed.clone())?;
         trial.is_for(hostname).map_err(|reason| ServeError::Hostname { hostname: hostname.clone(), reason })?;
@@ -209,17 +221,68 @@ impl Server {
         Ok(())
     }
 
+    /// Comes when something has ended without which the server is none, and says what. The log says why.
+    pub async fn broken(&self) -> &'static str {
+        let mut ended = self.ended.subscribe();
+        // The sender lives as long as the server.
+        let what = ended.wait_for(Option::is_some).await.map(|what| *what);
+        match what {
+            Ok(Some(what)) => what,
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
+    }
+
     /// Stops gracefully: no new connections, requests under way are finished, the store is closed.
     pub async fn stop(self) -> Result<(), StoreError> {
         self.stop.send_replace(true);
-        for listener in self.listeners {
-            if let Err(error) = listener.await {
-                tracing::error!(%error, "a listener ended badly");
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task ended badly");
             }
         }
         self.service.finish().await;
         self.service.policies.close();
         self.service.store.close().await
+    }
+}
+
+/// The life of a task that is there for as long as the server is.
+struct Life {
+    what: &'static str,
+    stopping: watch::Receiver<bool>,
+    ended: Arc<watch::Sender<Option<&'static str>>>,
+    /// How long it is left alone before it is begun again.
+    pause: Duration,
+}
+
+impl Life {
+    /// Of one without which the server is none: when it ends before the server is told to stop, so does the server.
+    async fn to_the_end(self, task: impl Future<Output = ()> + Send + 'static) {
+        let done = tokio::spawn(task).await;
+        if !*self.stopping.borrow() {
+            let why = done.err().map(|error| error.to_string());
+            tracing::error!(why, "{} has ended, and nothing is served without it", self.what);
+            self.ended.send_replace(Some(self.what));
+        }
+    }
+
+    /// Of one that can be begun again after a while.
+    async fn again_and_again<T>(mut self, task: impl Fn(watch::Receiver<bool>) -> T)
+    where
+        T: Future<Output = ()> + Send + 'static,
+    {
+        while !*self.stopping.borrow() {
+            let done = tokio::spawn(task(self.stopping.clone())).await;
+            if *self.stopping.borrow() {
+                return;
+            }
+            let why = done.err().map(|error| error.to_string());
+            tracing::error!(why, "{} has ended, and is begun again", self.what);
+            tokio::select! {
+                () = tokio::time::sleep(self.pause) => {}
+                _ = self.stopping.wait_for(|stop| *stop) => {}
+            }
+        }
     }
 }
 
@@ -262,5 +325,52 @@ fn address(socket: &TcpListener) -> Result<SocketAddr, ServeError> {
 /// From so many days on the end of the certificate is warned of.
 const EXPIRY_DAYS: u64 = 30;
 
+/// How long a task that has ended is left alone.
+const BEGUN_AGAIN_AFTER: Duration = Duration::from_secs(10);
+
 /// Imports of a hundred million rows take hours; this is no limit on them but on what would never end.
 const LONGEST_IMPORT: Duration = Duration::from_secs(24 * 3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn life() -> (watch::Sender<bool>, Life) {
+        let (stop, stopping) = watch::channel(false);
+        (stop, Life { what: "it", stopping, ended: Arc::new(watch::Sender::new(None)), pause: Duration::ZERO })
+    }
+
+    #[tokio::test]
+    async fn what_the_server_cannot_do_without_ends_it_and_a_stop_is_no_such_end() {
+        let (_stop, broken) = life();
+        let ended = Arc::clone(&broken.ended);
+        broken.to_the_end(panics()).await;
+        assert_eq!(*ended.borrow(), Some("it"));
+        let (stop, stopped) = life();
+        let ended = Arc::clone(&stopped.ended);
+        stop.send_replace(true);
+        stopped.to_the_end(async {}).await;
+        assert_eq!(*ended.borrow(), None);
+    }
+
+    async fn panics() {
+        panic!("a panic of this test");
+    }
+
+    #[tokio::test]
+    async fn what_can_be_begun_again_is() {
+        let (stop, life) = life();
+        let times = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let counted = Arc::clone(&times);
+        let begun = tokio::spawn(life.again_and_again(move |_| {
+            let time = counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let stop = stop.clone();
+            async move {
+                assert!(time > 1, "a panic of this test");
+                stop.send_replace(true);
+            }
+        }));
+        begun.await.unwrap();
+        assert_eq!(times.load(std::sync::atomic::Ordering::Relaxed), 3);
+    }
+}

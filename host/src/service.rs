@@ -29,9 +29,10 @@ use crate::policy::live::Images;
 use crate::policy::rules::Resort;
 use crate::policy::watch::{Watched, Watches};
 use crate::policy::{PolicyHost, shipped};
-use crate::provisioning::{Decoy, Operations, Throttle};
+use crate::provisioning::{Decoy, Operations, Telling, Throttle};
 use crate::secret::sealing::SealingKey;
 use crate::store::{PublishedPlugin, Store, StoreError};
+use crate::turns::Turns;
 
 pub mod issuer_keys;
 pub mod lists;
@@ -63,7 +64,7 @@ pub struct Service {
     /// What is compared where there is no password.
     pub password_of_nobody: PasswordHash,
     /// Bounds the passwords that are tried at once.
-    pub password_checks: Arc<Semaphore>,
+    pub(crate) password_checks: Arc<Turns>,
     /// Bounds the tokens that are tried with the keys of many groups at once.
     pub token_checks: Arc<Semaphore>,
     /// Replies of policies that some devices cannot read.
@@ -78,8 +79,8 @@ pub struct Service {
     pub policies: Arc<PolicyHost>,
     /// What it runs.
     pub images: Images,
-    /// Bounds the refusals that wait to be written.
-    pub refusals_being_kept: Arc<Semaphore>,
+    /// Bounds what is told of refusals.
+    pub telling: Telling,
     /// Registrations under way.
     pub operations: Operations,
     /// How often devices may ask.
@@ -129,7 +130,7 @@ impl Service {
         let service = Self {
             remembered,
             password_of_nobody,
-            password_checks: Arc::new(Semaphore::new(PASSWORD_CHECKS)),
+            password_checks: Arc::new(Turns::new(PASSWORD_CHECKS, config.limits.device.max_passwords_waiting)),
             token_checks: Arc::new(Semaphore::new(TOKEN_CHECKS)),
             odd_replies: Trouble::default(),
             not_served: Trouble::default(),
@@ -150,7 +151,7 @@ impl Service {
             throttle,
             metrics: Metrics::default(),
             watches,
-            refusals_being_kept: Arc::new(Semaphore::new(REFUSALS_BEING_KEPT)),
+            telling: Telling::new(),
             catalogue: ArcSwap::default(),
             changing: tokio::sync::Mutex::default(),
             switching: tokio::sync::Mutex::default(),
@@ -283,6 +284,27 @@ impl Service {
         }
     }
 
+    /// Tells the operator of groups that take the word of any manufacturer, where there are several: each of them could name
+    /// another's devices first, and say of them what it likes.
+    pub async fn warn_of_mixed_manufacturers(&self, scope: &IdScope) {
+        let manufacturers = match self.store.manufacturers(scope, MANUFACTURERS_TOLD).await {
+            Ok(manufacturers) if manufacturers.len() > 1 => manufacturers,
+            Ok(_) => return,
+            Err(error) => return tracing::debug!(%error, "it is not known whose records there are"),
+        };
+        let Some(known) = self.scope(scope) else { return };
+        let groups = known.groups().filter(|group| group.terms.manufacturers.is_none() && group.terms.enabled);
+        let groups: Vec<_> = groups.map(|group| group.group.id.to_string()).take(MANUFACTURERS_TOLD).collect();
+        if !groups.is_empty() {
+            let manufacturers: Vec<_> = manufacturers.iter().map(ToString::to_string).collect();
+            tracing::warn!(
+                %scope, groups = groups.join(" "), manufacturers = manufacturers.join(" "),
+                "these groups rely on records of any manufacturer, and there are several: name those whose devices they are \
+                 for (--manufacturer)"
+            );
+        }
+    }
+
     /// Waits until the registrations under way have ended, at most as long as connections may drain.
     pub async fn finish(&self) {
         let drain = Duration::from_secs(self.config.limits.listener.drain_seconds);
@@ -366,14 +388,14 @@ impl GroupCounts for StoredCounts {
     }
 }
 
+/// How many manufacturers, or groups, a line of the log names.
+const MANUFACTURERS_TOLD: usize = 8;
+
 /// Passwords that are tried at once: each takes a core and 19 MiB.
 const PASSWORD_CHECKS: usize = 2;
 
 /// Tokens that are tried at once with the keys of more groups than a request tries by itself.
 const TOKEN_CHECKS: usize = 2;
-
-/// Refusals that may wait to be written. They are small, and past this the log alone has them.
-const REFUSALS_BEING_KEPT: usize = 256;
 
 /// How long a change of the catalogue waits for a store that is busy before it asks again; in milliseconds.
 const RELOAD_PAUSES: [u64; 7] = [10, 20, 50, 100, 200, 500, 1000];

@@ -139,6 +139,9 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<Option<ManufacturingRecord>, StoreError>;
 
+    /// Whose records there are, the first so many of them in the order of their names.
+    async fn manufacturers(&self, scope: &IdScope, most: usize) -> Result<Vec<ManufacturerId>, StoreError>;
+
     /// How many records a manufacturer has.
     async fn record_count(&self, scope: &IdScope, manufacturer: &ManufacturerId) -> Result<u64, StoreError>;
 
@@ -402,7 +405,7 @@ pub enum RowOutcome {
     Updated,
     /// The record said the same.
     Unchanged,
-    /// Another manufacturer has this device.
+    /// Another manufacturer has this device. Its record says so from now on ([`Claim`](crate::registry::Claim)).
     OtherManufacturer,
     /// The device is retired; its record does not change any more.
     Retired,

@@ -23,6 +23,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 pub mod any_certificate;
 pub mod current;
 pub mod make;
+pub mod renewal;
 
 use any_certificate::AnyCertificate;
 use current::Current;

@@ -45,6 +45,9 @@ pub enum Role {
         manufacturer: ManufacturerId,
         /// How many records this manufacturer may have; no bound when absent.
         quota: Option<u64>,
+        /// How the registration ids of its records begin, in one of these ways; in any way when there are none.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        prefixes: Vec<String>,
     },
     /// Publishes policy plugins.
     Publisher,

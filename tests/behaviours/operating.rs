@@ -144,7 +144,7 @@ fn a_reader_that_has_seen_enough_ends_nothing_badly() {
 }
 
 /// Enrolls a factory, and one device of it.
-fn enroll(site: &Site, factory: &Authority, id: &str) {
+pub(crate) fn enroll(site: &Site, factory: &Authority, id: &str) {
     let root = site.file("root.pem", &factory.certificate_pem);
     site.says(&["ca", "upload", "factory", &root], &["uploaded"]);
     let code = site.json(&["ca", "code", "factory"])["verificationCode"].as_str().unwrap().to_owned();

@@ -253,6 +253,7 @@ const _: fn(&Cause) = |cause| match cause {
     | Cause::UnreadableToken(_)
     | Cause::TokenForAnother(_)
     | Cause::TokenExpired(_)
+    | Cause::TokenWithoutEnd { .. }
     | Cause::NotEnrolledByKey(_)
     | Cause::NotSigned(_)
     | Cause::KeysNotOpened { .. }

@@ -2,7 +2,6 @@
 //! notices: a good device is served while they hang.
 
 use std::future::Future;
-use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -37,36 +36,60 @@ async fn who_does_not_shake_hands_is_gone_in_the_end() {
     eventually("they are counted", async || slow() == many as u64).await;
 }
 
+/// A turn at the processor is for its work, and never held while the server waits for a client.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_comes_when_the_queue_of_handshakes_is_full_is_closed_at_once() {
+async fn whoever_stops_within_a_handshake_keeps_nobody_from_one() {
     let world = World::with(|config| {
         config.limits.listener.handshakes_per_core = 1;
         config.limits.listener.handshake_seconds = 300;
-        config.limits.listener.connections_per_prefix = 1_000_000;
     })
     .await;
     let device = world.device("pump-1").await;
-    // On each core one is at it and eight wait.
-    let places = 9 * std::thread::available_parallelism().unwrap().get();
-    let mut hanging = Vec::new();
-    for _ in 0..places + 20 {
-        // A byte: who says nothing at all takes no place.
-        let mut socket = TcpStream::connect(device.address).await.unwrap();
-        socket.write_all(&[22]).await.unwrap();
-        hanging.push(socket);
+    let hello = client_hello(&device);
+    for address in [device.address, world.server().management_addr] {
+        let mut hanging = Vec::new();
+        // A byte, half of the first message, and the whole of it with no answer to the server's.
+        for said in [1, hello.len() / 2, hello.len()] {
+            for _ in 0..30 {
+                let mut socket = TcpStream::connect(address).await.unwrap();
+                socket.write_all(&hello[..said]).await.unwrap();
+                if said == hello.len() {
+                    within("the server's first message", socket.read_u8()).await.unwrap();
+                }
+                hanging.push(socket);
+            }
+            assert_eq!(device.register().await.status, 200);
+            assert_eq!(world.manage("GET", "/api/v1/scopes", b"").await.status, 200);
+        }
+        // A byte more at any time.
+        for socket in &mut hanging {
+            socket.write_all(&hello[..1]).await.unwrap();
+        }
+        assert_eq!(device.register().await.status, 200);
     }
-    let closed = |socket: &TcpStream| match socket.try_read(&mut [0]) {
-        Ok(read) => read == 0,
-        Err(error) => error.kind() != ErrorKind::WouldBlock,
-    };
-    let shed = || usize::try_from(world.server().device_counts.shed.load(Ordering::Relaxed)).unwrap();
-    eventually("those for whom there is no place are closed", async || {
-        shed() >= 20 && hanging.iter().filter(|socket| closed(socket)).count() == shed()
+    assert_eq!(world.server().device_counts.shed.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_message_that_is_none_or_has_no_end_is_told_so() {
+    let world = World::new().await;
+    let device = world.device("pump-1").await;
+    // Records of one message whose length is more than anybody's.
+    let record = [22, 3, 1, 0x40, 0];
+    let endless = [&record[..], &[1, 0, 0xff, 0xff], &[0; 16_380], &record, &[0; 16_384]].concat();
+    for (what, said) in [("no TLS", b"GET / HTTP/1.1\r\n\r\n".to_vec()), ("no end", endless)] {
+        let mut socket = TcpStream::connect(device.address).await.unwrap();
+        // The server need not read it to its end.
+        let _ = socket.write_all(&said).await;
+        let mut told = Vec::new();
+        let _ = within(what, socket.read_to_end(&mut told)).await;
+        assert!(matches!(told.as_slice(), [] | [21, ..]), "{what}: {told:?}");
+    }
+    eventually("both are counted", async || {
+        world.server().device_counts.failed_handshakes.load(Ordering::Relaxed) == 2
     })
     .await;
-    assert!(shed() < 20 + places, "nobody has a place");
-    drop(hanging);
-    eventually("the queue moves on", async || device.try_send("PUT", "/register", &[], Vec::new()).await.is_ok()).await;
+    assert_eq!(device.register().await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -172,6 +195,48 @@ async fn a_head_over_the_limits_is_told_so_and_the_connection_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_oldest_connection_that_has_proven_nothing_makes_room_for_whoever_comes() {
+    let full_network = |config: &mut Config| config.limits.listener.connections_per_prefix = 8;
+    let full_listener = |config: &mut Config| config.limits.listener.connections = 8;
+    for (what, full) in [("network", full_network as fn(&mut Config)), ("listener", full_listener)] {
+        let world = World::with(|config| {
+            full(config);
+            config.limits.listener.handshake_seconds = 300;
+            config.limits.listener.header_seconds = 300;
+        })
+        .await;
+        let device = world.device("pump-1").await;
+        // Those that have been let in, and then wait for their next request.
+        let mut admitted = Vec::new();
+        for _ in 0..3 {
+            let mut connection = tls(&device, device.address).await;
+            assert!(registers(&device, &mut connection).await.contains("assigned"), "{what}");
+            admitted.push(connection);
+        }
+        for address in [device.address, world.server().management_addr] {
+            let mut hanging = Vec::new();
+            for _ in 0..30 {
+                hanging.push(TcpStream::connect(address).await.unwrap());
+            }
+            let served = async || {
+                let registered = device.try_send("PUT", "/register", &[("prefer", "wait=20")], Vec::new()).await;
+                let managed = world.manage("GET", "/api/v1/scopes", b"").await;
+                registered.is_ok_and(|answer| answer.status == 200) && managed.status == 200
+            };
+            eventually("the oldest makes room", served).await;
+            assert_eq!(to_its_end(&mut hanging[0]).await, "", "{what}: the oldest is closed");
+        }
+        for connection in &mut admitted {
+            assert!(registers(&device, connection).await.contains("assigned"), "{what}: who was let in stays");
+        }
+        let counts = &world.server().device_counts;
+        assert!(counts.made_room.load(Ordering::Relaxed) > 0, "{what}");
+    }
+}
+
+/// Elsewhere than on Linux another network of this machine has no address yet.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
 async fn one_network_cannot_take_the_places_of_others() {
     let world = World::with(|config| {
         config.limits.listener.connections_per_prefix = 8;
@@ -179,23 +244,62 @@ async fn one_network_cannot_take_the_places_of_others() {
     })
     .await;
     let device = world.device("pump-1").await;
-    let mut hanging = Vec::new();
-    for _ in 0..8 {
-        hanging.push(TcpStream::connect(device.address).await.unwrap());
-    }
-    let mut ninth = tls(&device, device.address).await;
-    let told = registers(&device, &mut ninth).await;
-    assert!(told.starts_with("HTTP/1.1 503 ") && told.contains("retry-after: "), "{told}");
-    // Another network of this machine; elsewhere than on Linux it has no address yet.
-    if cfg!(target_os = "linux") {
+    let from = async |network: u8| {
         let socket = TcpSocket::new_v4().unwrap();
-        socket.bind((Ipv4Addr::new(127, 0, 1, 1), 0).into()).unwrap();
-        let mut other = handshake(&device, socket.connect(device.address).await.unwrap()).await.unwrap();
-        assert!(registers(&device, &mut other).await.contains(r#""status":"assigned""#));
+        socket.bind((Ipv4Addr::new(127, 0, network, 1), 0).into()).unwrap();
+        socket.connect(device.address).await.unwrap()
+    };
+    let other = from(2).await;
+    let mut hanging = Vec::new();
+    for _ in 0..40 {
+        hanging.push(from(1).await);
     }
-    hanging.pop();
-    eventually("a place is given back", async || device.try_send("PUT", "/register", &[], Vec::new()).await.is_ok())
-        .await;
+    // It is older than all of them, and in a network of its own.
+    let mut other = handshake(&device, other).await.unwrap();
+    assert!(registers(&device, &mut other).await.contains(r#""status":"assigned""#));
+}
+
+/// Devices that wait for their next poll leave their places to those that come.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_places_are_scarce_an_answer_ends_its_connection() {
+    let world = World::with(|config| config.limits.listener.connections_per_prefix = 8).await;
+    let device = world.device("pump-1").await;
+    let mut kept = Vec::new();
+    for _ in 0..4 {
+        let mut connection = tls(&device, device.address).await;
+        let told = registers(&device, &mut connection).await;
+        assert!(!told.contains("connection: close"), "{told}");
+        kept.push(connection);
+    }
+    for _ in 0..20 {
+        let mut connection = tls(&device, device.address).await;
+        let told = registers(&device, &mut connection).await;
+        assert!(told.contains("connection: close") && told.contains("assigned"), "{told}");
+        assert_eq!(to_its_end(&mut connection).await, "");
+    }
+    assert_eq!(world.server().device_counts.shed.load(Ordering::Relaxed), 0);
+}
+
+/// RFC 9112, 3.2: two names are two readings of one request.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_names_one_host() {
+    let world = World::new().await;
+    let device = world.device("pump-1").await;
+    for address in [device.address, world.server().management_addr] {
+        for (version, hosts, status) in [
+            ("1.1", "host: localhost\r\n", "404"),
+            ("1.0", "", "404"),
+            ("1.1", "", "400"),
+            ("1.1", "host: localhost\r\nhost: localhost\r\n", "400"),
+            ("1.0", "host: a\r\nhost: b\r\n", "400"),
+        ] {
+            let mut connection = tls(&device, address).await;
+            let head = format!("GET /nothing HTTP/{version}\r\n{hosts}\r\n");
+            connection.write_all(head.as_bytes()).await.unwrap();
+            let told = one_answer(&mut connection).await;
+            assert_eq!(told.get(9..12), Some(status), "HTTP/{version} {hosts:?}: {told}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

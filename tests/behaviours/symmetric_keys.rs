@@ -77,8 +77,9 @@ async fn a_token_that_is_not_right_is_refused_and_the_operator_reads_why() {
         (token(&world, "meter-2", &key, MINUTE), "token-for-another"),
         (good.replace("0neTEST", "0neOTHER"), "token-for-another"),
         (expired, "token-expired"),
+        (signed(&world, "meter-1", &key, now() + 20 * 365 * 86_400), "token-without-end"),
         (token(&world, "meter-1", &other, MINUTE), "token-not-signed"),
-        (good.replace("&se=1", "&se=2"), "token-not-signed"),
+        (good.replace("&se=17", "&se=18"), "token-not-signed"),
     ] {
         refused(&world, &register(&device, &header).await, cause).await;
     }

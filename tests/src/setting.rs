@@ -86,6 +86,7 @@ pub async fn fill(
                 facts: BTreeMap::from([("site".to_owned(), format!("site-{}", number % 7))]),
                 imported_at: now,
                 updated_at: now,
+                claim: None,
             })
         })
         .collect();

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::header::{AUTHORIZATION, HeaderMap};
 
 use super::problem::Problem;
+use crate::listener::ConnectionInfo;
 use crate::names::{Digest, IdScope};
 use crate::service::Service;
 use crate::token::{Role, TokenRecord};
@@ -60,6 +61,9 @@ pub(super) async fn authorize(
         Ok(token) => token,
         Err(problem) => return problem.into_response(),
     };
+    if let Some(connection) = request.extensions().get::<Arc<ConnectionInfo>>() {
+        connection.standing.has_proven();
+    }
     match decide(rule, &token, scope_of(request.uri().path())) {
         Decision::Deny(why) => Problem::new(403, why).into_response(),
         Decision::Allow => {
@@ -126,8 +130,16 @@ impl Caller {
     /// The manufacturer that the caller is, if it is one.
     pub(super) fn manufacturer(&self) -> Option<(&crate::names::ManufacturerId, Option<u64>)> {
         match &self.0.role {
-            Role::Manufacturer { manufacturer, quota } => Some((manufacturer, *quota)),
+            Role::Manufacturer { manufacturer, quota, .. } => Some((manufacturer, *quota)),
             Role::Operator | Role::Publisher | Role::Auditor => None,
+        }
+    }
+
+    /// How the ids begin that the caller may import, when it may not import all.
+    pub(super) fn prefixes(&self) -> &[String] {
+        match &self.0.role {
+            Role::Manufacturer { prefixes, .. } => prefixes,
+            Role::Operator | Role::Publisher | Role::Auditor => &[],
         }
     }
 
@@ -161,7 +173,8 @@ mod tests {
 
     #[test]
     fn a_token_is_good_for_its_scope_and_its_role_only() {
-        let manufacturer = Role::Manufacturer { manufacturer: "acme".parse().unwrap(), quota: None };
+        let manufacturer =
+            Role::Manufacturer { manufacturer: "acme".parse().unwrap(), quota: None, prefixes: Vec::new() };
         let allowed =
             |rule, role: &Role, bound, scope| decide(rule, &token(role.clone(), bound), scope) == Decision::Allow;
         assert!(allowed(Rule::Import, &manufacturer, Some("a"), Some("a")));

@@ -17,8 +17,8 @@ use super::authorize::Caller;
 use super::body::{self, Answer, Asked, At, PageQuery};
 use super::hub::known;
 use super::problem::Problem;
-use crate::names::{Digest, ManufacturerId};
-use crate::registry::import::{self, Format, Import, ImportError};
+use crate::names::{Digest, IdScope, ManufacturerId};
+use crate::registry::import::{self, Format, Import, ImportError, ImportReport};
 use crate::registry::{Evidence, ManufacturingRecord, RecordState};
 use crate::service::Service;
 use crate::store::RecordFilter;
@@ -77,7 +77,7 @@ pub(super) async fn list(
     let prefix = filter.prefix.map(|prefix| prefix.to_ascii_lowercase());
     let filter = RecordFilter { manufacturer, state: filter.state, prefix };
     let listing = service.store.records(&scope.scope, page.page(&service), filter).await?;
-    body::listing(listing, view)
+    body::listing(listing, |record| view_for(&caller, record))
 }
 
 pub(super) async fn show(
@@ -88,7 +88,10 @@ pub(super) async fn show(
     let found = service.store.record(&scope.parse()?, &id.parse()?).await?;
     // Another manufacturer's record is as good as none.
     let found = found.filter(|record| caller.manufacturer().is_none_or(|(own, _)| record.manufacturer == *own));
-    body::ok(&view(&found.ok_or_else(|| Problem::not_found(format!("no manufacturing record names {id}")))?))
+    body::ok(&view_for(
+        &caller,
+        &found.ok_or_else(|| Problem::not_found(format!("no manufacturing record names {id}")))?,
+    ))
 }
 
 pub(super) async fn set_state(
@@ -134,10 +137,12 @@ pub(super) async fn import(
         Some("text/csv") => Format::Csv,
         _ => return Err(Problem::new(415, "send application/x-ndjson (one JSON object a line) or text/csv")),
     };
+    let whose = manufacturer.clone();
     let import = Import {
-        scope,
+        scope: scope.clone(),
         manufacturer,
         quota,
+        prefixes: caller.prefixes().to_vec(),
         format,
         all_or_nothing: query.all_or_nothing,
         dry_run: query.dry_run,
@@ -151,6 +156,14 @@ pub(super) async fn import(
     let importing = import::import(&service.store, &service.config.limits.management, import, pieces);
     // Both end before the answer goes out: a client that is still sending would not read it.
     let (imported, ()) = tokio::join!(importing, feed(request, sender, silence));
+    let report = match &imported {
+        Ok(report) => Some(report),
+        Err(ImportError::Store { report, .. }) => Some(&**report),
+        Err(_) => None,
+    };
+    if let Some(report) = report.filter(|_| !query.dry_run) {
+        told_of(&service, &scope, &whose, report).await;
+    }
     match imported {
         Ok(report) => body::ok(&report),
         Err(error @ ImportError::TooLarge { .. }) => Err(Problem::new(413, error.to_string())),
@@ -162,6 +175,23 @@ pub(super) async fn import(
             tracing::error!(%error, "an import failed");
             Err(Problem::new(503, error.to_string()))
         }
+    }
+}
+
+/// Tells the operator what manufacturers do to each other: who names another's devices, and which groups take the word of
+/// all of them.
+async fn told_of(service: &Service, scope: &IdScope, manufacturer: &ManufacturerId, report: &ImportReport) {
+    service.metrics.claimed(report.of_others);
+    if report.of_others > 0 {
+        let ids = report.errors.iter().filter_map(|error| error.registration_id.as_deref());
+        let some: Vec<_> = ids.take(IDS_TOLD).collect();
+        tracing::warn!(
+            %scope, %manufacturer, rows = report.of_others, some = some.join(" "),
+            "a manufacturer names devices that another one has: `landfall registry show ID` says who has them and who claims them"
+        );
+    }
+    if report.added > 0 {
+        service.warn_of_mixed_manufacturers(scope).await;
     }
 }
 
@@ -229,6 +259,24 @@ pub(super) struct RecordView {
     facts: BTreeMap<String, String>,
     imported_at: String,
     updated_at: String,
+    /// Another manufacturer that says it made the device; told to operators and auditors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claimed_by: Option<ClaimView>,
+}
+
+/// A manufacturer that names a device which another one has.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ClaimView {
+    manufacturer: String,
+    /// When it first did.
+    at: String,
+}
+
+/// The record as this caller may see it: a manufacturer does not learn of others.
+fn view_for(caller: &Caller, record: &ManufacturingRecord) -> RecordView {
+    let seen = view(record);
+    if caller.manufacturer().is_some() { RecordView { claimed_by: None, ..seen } } else { seen }
 }
 
 fn view(record: &ManufacturingRecord) -> RecordView {
@@ -258,11 +306,18 @@ fn view(record: &ManufacturingRecord) -> RecordView {
         facts: record.facts.clone(),
         imported_at: record.imported_at.to_string(),
         updated_at: record.updated_at.to_string(),
+        claimed_by: record
+            .claim
+            .as_ref()
+            .map(|claim| ClaimView { manufacturer: claim.manufacturer.to_string(), at: claim.at.to_string() }),
     }
 }
 
 /// Bounds the imports at once.
 pub(super) struct Imports(pub(super) Semaphore);
+
+/// How many ids a line of the log names.
+const IDS_TOLD: usize = 5;
 
 /// Bytes that are thrown away for the sake of an answer.
 const MAX_UNWANTED_BYTES: usize = 64 << 20;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::body::{self, Answer, Asked, At, PageQuery};
 use super::problem::Problem;
+use crate::names::RegistrationId;
 use crate::secret::Token;
 use crate::service::Service;
 use crate::token::{Role, TokenRecord};
@@ -23,6 +24,9 @@ pub(super) struct TokenWish {
     manufacturer: Option<String>,
     /// How many records that manufacturer may have.
     quota: Option<u64>,
+    /// How the registration ids must begin that a manufacturer's token imports, in one of these ways; any when absent.
+    #[serde(default)]
+    prefixes: Vec<String>,
     /// The only id scope that it is good for.
     scope: Option<String>,
     /// After how many days it ends.
@@ -46,6 +50,7 @@ pub(super) async fn create(State(service): State<Arc<Service>>, request: Request
         ("manufacturer", Some(name)) => Role::Manufacturer {
             manufacturer: name.parse().map_err(|error| Problem::at("/manufacturer", format!("{error}")))?,
             quota: wish.quota,
+            prefixes: wish.prefixes.clone(),
         },
         ("manufacturer", None) => return Err(Problem::at("/manufacturer", "say whose records it may import")),
         ("operator" | "publisher" | "auditor", Some(_)) => {
@@ -70,6 +75,18 @@ pub(super) async fn create(State(service): State<Arc<Service>>, request: Request
     }
     if wish.quota.is_some() && !matches!(role, Role::Manufacturer { .. }) {
         return Err(Problem::at("/quota", "only a manufacturer's token has one"));
+    }
+    if !wish.prefixes.is_empty() && !matches!(role, Role::Manufacturer { .. }) {
+        return Err(Problem::at("/prefixes", "only a manufacturer's token has them"));
+    }
+    if wish.prefixes.len() > MAX_PREFIXES {
+        return Err(Problem::at("/prefixes", format!("at most {MAX_PREFIXES}")));
+    }
+    for (place, prefix) in wish.prefixes.iter().enumerate() {
+        // What an id could begin with is what could be one.
+        prefix.trim_end_matches(['-', '.', ':', '_']).parse::<RegistrationId>().map_err(|error| {
+            Problem::at(format!("/prefixes/{place}"), format!("no registration id begins so: {error}"))
+        })?;
     }
     if wish.days.is_some_and(|days| !(1..=MAX_DAYS).contains(&days)) {
         return Err(Problem::at("/days", format!("from 1 to {MAX_DAYS}")));
@@ -113,6 +130,9 @@ pub(super) struct TokenView {
     /// How many records that manufacturer may have.
     #[serde(skip_serializing_if = "Option::is_none")]
     quota: Option<u64>,
+    /// How the registration ids must begin that a manufacturer's token imports.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    prefixes: Vec<String>,
     /// The only id scope that it is good for; all of them when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<String>,
@@ -135,17 +155,20 @@ pub(super) struct NewTokenView {
 }
 
 fn view(token: &TokenRecord) -> TokenView {
-    let (role, manufacturer, quota) = match &token.role {
-        Role::Operator => ("operator", None, None),
-        Role::Manufacturer { manufacturer, quota } => ("manufacturer", Some(manufacturer), *quota),
-        Role::Publisher => ("publisher", None, None),
-        Role::Auditor => ("auditor", None, None),
+    let (role, manufacturer, quota, prefixes) = match &token.role {
+        Role::Operator => ("operator", None, None, None),
+        Role::Manufacturer { manufacturer, quota, prefixes } => {
+            ("manufacturer", Some(manufacturer), *quota, Some(prefixes))
+        }
+        Role::Publisher => ("publisher", None, None, None),
+        Role::Auditor => ("auditor", None, None, None),
     };
     TokenView {
         id: token.id.clone(),
         role,
         manufacturer: manufacturer.map(ToString::to_string),
         quota,
+        prefixes: prefixes.cloned().unwrap_or_default(),
         scope: token.scope.as_ref().map(ToString::to_string),
         note: token.note.clone(),
         created_at: token.created_at.to_string(),
@@ -153,6 +176,7 @@ fn view(token: &TokenRecord) -> TokenView {
     }
 }
 
+const MAX_PREFIXES: usize = 32;
 const MAX_NOTE_BYTES: usize = 200;
 
 /// Ten years.

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
+mod attack;
 mod attestation;
 mod cpu;
 mod decision;
 mod handshake;
 mod load;
+mod overload;
 mod registration;
 
 /// What is measured.
@@ -20,6 +22,14 @@ pub(super) enum Bench {
     Decision(decision::Options),
     /// What tokens, TPMs and certificates cost to verify.
     Attestation(attestation::Options),
+    /// Honest devices while somebody attacks: slow bytes, silent sockets, floods of each kind of bad credential.
+    Overload(overload::Options),
+    /// The attacker of `overload`.
+    #[command(hide = true)]
+    Attack {
+        /// The plan.
+        plan: PathBuf,
+    },
     /// The load generator of `registration`.
     #[command(hide = true)]
     Load {
@@ -91,6 +101,8 @@ impl Bench {
             Self::Registration(options) => registration::run(options, json).await,
             Self::Decision(options) => tokio::task::block_in_place(|| decision::run(&options, json)),
             Self::Attestation(options) => attestation::run(&options, json),
+            Self::Overload(options) => overload::run(options, json).await,
+            Self::Attack { plan } => attack::run(&plan).await,
             Self::Load { plan } => load::run(&plan).await,
         }
     }

@@ -12,7 +12,7 @@ use crate::folder::DataFolder;
 use crate::init::{SERVER_DAYS, server_names};
 use crate::tls::current::Current;
 use crate::tls::make::Authority;
-use crate::tls::{Identity, TlsError};
+use crate::tls::{TlsError, renewal};
 
 /// What can be done with it.
 #[derive(Debug, Subcommand)]
@@ -60,15 +60,12 @@ fn renew(folder: &DataFolder, config: &Config, now: Timestamp, days: i64) -> Res
     }
     let authority = Authority::load(&read(folder.ca_certificate())?, &read(folder.ca_key())?).map_err(failed)?;
     let issued = authority.server(&server_names(&config.server.hostname), now, days).map_err(failed)?;
-    let replace = |path: PathBuf, content: &str, secret| {
-        DataFolder::replace(&path, content.as_bytes(), secret).map_err(|source| CliError::Write { path, source })
-    };
-    replace(folder.server_key(), &issued.key_pem, true)?;
-    replace(folder.server_certificate(), &issued.certificate_pem, false)
+    renewal::replace(folder, &issued.key_pem, &issued.certificate_pem)
+        .map_err(|source| CliError::Write { path: folder.server_certificate(), source })
 }
 
 fn show(common: &Common, folder: &DataFolder, config: &Config, now: Timestamp, what: &str) -> Result<(), CliError> {
-    let identity = Identity::load(&folder.server_certificate(), &folder.server_key()).map_err(failed)?;
+    let identity = renewal::load(folder).map_err(failed)?;
     let current = Current::new(identity).map_err(failed)?;
     let (hostname, expires) = (&config.server.hostname, current.expires_at());
     let days = expires.since(now).as_secs() / 86_400;

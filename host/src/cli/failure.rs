@@ -12,6 +12,7 @@ use crate::config::ConfigError;
 use crate::init::InitError;
 use crate::names::NameError;
 use crate::policy::image::worker;
+use crate::telemetry;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -93,15 +94,15 @@ impl CliError {
             // Who reads has seen enough: `landfall registry list | head`.
             Self::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             Self::Usage(text) => {
-                eprintln!("landfall: {text}\n\nFor more information, try '--help'.");
+                telemetry::complain(&format!("landfall: {text}\n\nFor more information, try '--help'."));
                 ExitCode::from(USAGE)
             }
             Self::Compile(ended) => {
-                eprintln!("{ended}");
+                telemetry::complain(&ended.to_string());
                 ExitCode::from(ended.exit_code)
             }
             other => {
-                eprintln!("landfall: {}", super::output::cleaned_lines(&other.to_string()));
+                telemetry::complain(&format!("landfall: {}", super::output::cleaned_lines(&other.to_string())));
                 ExitCode::FAILURE
             }
         }

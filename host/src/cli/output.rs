@@ -46,7 +46,7 @@ impl Output {
     ///
     /// As [`Output::say`].
     pub fn value(self, value: &Value) -> Result<(), CliError> {
-        if self.json { print(&format!("{value:#}")) } else { Ok(()) }
+        if self.json { print(&inert(&format!("{value:#}"))) } else { Ok(()) }
     }
 
     /// Prints what was done: a sentence for people, the answer for programs.
@@ -172,6 +172,20 @@ fn is_nested(value: &Value) -> bool {
     }
 }
 
+/// JSON in which nothing steers a terminal: serde writes only the first 32 characters by their numbers. Outside of strings
+/// JSON has none of the others.
+fn inert(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c != '\n' && is_unsafe(c) {
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 /// Control characters, and those that change the direction of text.
 fn is_unsafe(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -208,6 +222,14 @@ mod tests {
     fn what_strangers_write_cannot_steer_the_terminal() {
         assert_eq!(text(Some(&json!("a\u{1b}[31mb\nc\u{202e}d"))), "a [31mb c d");
         assert_eq!(cleaned_lines("a\nb\rc\u{9b}"), "a\nb c ");
+    }
+
+    #[test]
+    fn json_steers_no_terminal_either_and_means_the_same() {
+        let value = json!({ "a\u{9b}": "\u{1b}[31m\u{7f}\u{202e}\u{2066}\n" });
+        let text = inert(&format!("{value:#}"));
+        assert!(!text.chars().any(|c| c != '\n' && is_unsafe(c)), "{text:?}");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
     }
 
     #[test]

@@ -171,6 +171,7 @@ async fn list(common: &Common, args: &ListArgs) -> Result<(), CliError> {
         ("registration id", "/registrationId"),
         ("manufacturer", "/manufacturer"),
         ("state", "/state"),
+        ("claimed by", "/claimedBy/manufacturer"),
         ("facts", "/facts"),
         ("updated", "/updatedAt"),
     ];
@@ -194,6 +195,12 @@ fn summary(answer: &Value, all_or_nothing: bool) -> String {
     let left = answer.get("errorsNotListed").and_then(Value::as_u64).unwrap_or_default();
     if left > 0 {
         lines.push(format!("  and {left} more that are not listed"));
+    }
+    let of_others = answer.get("ofOthers").and_then(Value::as_u64).unwrap_or_default();
+    if of_others > 0 {
+        lines.push(format!(
+            "{of_others} of them name devices that another manufacturer has; the operator is told, and decides whose they are"
+        ));
     }
     if all_or_nothing && !errors.is_empty() {
         lines.push("Nothing was imported, because of --all-or-nothing.".to_owned());

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use clap::Args;
 #[cfg(target_os = "linux")]
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Common;
 use crate::clock::{self, Ambient};
-use crate::config::ConfigError;
+use crate::config::{Config, ConfigError};
 use crate::enrollment::Manufacturing;
 use crate::server::{ServeError, Server};
 use crate::store::StoreError;
@@ -40,6 +40,9 @@ pub enum ServeCommandError {
     /// The system's signals.
     #[error("the system's signals cannot be heard: {0}")]
     Signals(#[from] std::io::Error),
+    /// Something without which nothing is served.
+    #[error("{0} has ended, and the server with it; the log says why. Start it again, and report it")]
+    Broken(&'static str),
 }
 
 /// Serves a data folder until the process is told to stop.
@@ -52,6 +55,7 @@ pub(super) async fn run(common: &Common, args: ServeArgs) -> Result<(), ServeCom
     }
     let config = super::config_to_serve(folder)?;
     leave_no_core();
+    allow_files(&config);
     // Before the sockets are there: a signal that comes early must not be lost.
     let mut stop = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -71,22 +75,58 @@ pub(super) async fn run(common: &Common, args: ServeArgs) -> Result<(), ServeCom
     let scope = common.scope.clone().unwrap_or_else(|| server.service.config.server.scope.clone());
     let dev = dev::watch(Arc::clone(&server.service), scope, args.dev, common.output());
     let dev = tokio::spawn(dev);
-    loop {
+    let broken = loop {
         tokio::select! {
-            _ = stop.recv() => break tracing::info!("told to stop: finishing what is under way"),
-            _ = interrupt.recv() => break tracing::info!("interrupted: finishing what is under way"),
+            _ = stop.recv() => {
+                tracing::info!("told to stop: finishing what is under way");
+                break None;
+            }
+            _ = interrupt.recv() => {
+                tracing::info!("interrupted: finishing what is under way");
+                break None;
+            }
+            what = server.broken() => break Some(what),
             _ = hangup.recv() => {
                 if let Err(error) = server.reload_certificate(folder) {
                     tracing::error!(%error, "SIGHUP: the server goes on with the certificate that it has");
                 }
             }
         }
-    }
+    };
     dev.abort();
     server.stop().await?;
     tracing::info!("stopped; nothing is lost");
-    Ok(())
+    broken.map_or(Ok(()), |what| Err(ServeCommandError::Broken(what)))
 }
+
+/// Every connection is an open file. What the system allows at first is often less than what it allows to whoever asks.
+fn allow_files(config: &Config) {
+    let needed = u64::try_from(config.limits.listener.connections).unwrap_or(u64::MAX);
+    // Two listeners, and what else is open: the database, lists, calls of policies.
+    allow_open_files(needed.saturating_mul(2).saturating_add(FILES_BESIDE_CONNECTIONS));
+}
+
+/// Raises the limit of open files to what is needed, as far as that is allowed.
+pub(super) fn allow_open_files(needed: u64) {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let Some(now) = current.filter(|now| *now < needed) else { return };
+    let most = maximum.map_or(needed, |most| most.min(needed));
+    if most > now
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum })
+    {
+        tracing::warn!(%error, now, needed, "the limit of open files cannot be raised");
+    }
+    if most < needed {
+        tracing::warn!(
+            most,
+            needed,
+            "fewer files may be open than the connections need (limits.listener.connections of each listener): raise `ulimit -Hn`, or LimitNOFILE= of the service"
+        );
+    }
+}
+
+/// Files that are open beside connections.
+const FILES_BESIDE_CONNECTIONS: u64 = 1_000;
 
 /// A core would hold every key that is in memory.
 fn leave_no_core() {

@@ -34,6 +34,7 @@ pub(super) enum TokenCommand {
 #[command(after_help = "\
 Examples:
   landfall token create --role manufacturer --manufacturer acme --quota 100000 --note 'line 3' --out acme.token
+  landfall token create --role manufacturer --manufacturer bolt --prefix valve- --note 'valves' --out bolt.token
   landfall token create --role auditor --days 30 --note 'audit 2026'
 
 An operator's token is good for all scopes unless --scope names one; any other is good for one scope.")]
@@ -47,6 +48,9 @@ pub(super) struct CreateArgs {
     /// How many records the manufacturer may have; without it there is no bound.
     #[arg(long, value_name = "N", requires = "manufacturer")]
     quota: Option<u64>,
+    /// How the registration ids begin that it imports; can be given several times. Without it, in any way.
+    #[arg(long = "prefix", value_name = "TEXT", requires = "manufacturer")]
+    prefixes: Vec<String>,
     /// In how many days it ends; without it, never.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3650))]
     days: Option<u32>,
@@ -82,6 +86,7 @@ pub(super) async fn run(common: &Common, command: TokenCommand) -> Result<(), Cl
                 ("role", "/role"),
                 ("manufacturer", "/manufacturer"),
                 ("quota", "/quota"),
+                ("prefixes", "/prefixes"),
                 ("scope", "/scope"),
                 ("expires", "/expiresAt"),
                 ("note", "/note"),
@@ -96,7 +101,7 @@ pub(super) async fn run(common: &Common, command: TokenCommand) -> Result<(), Cl
 }
 
 async fn create(common: &Common, args: CreateArgs) -> Result<(), CliError> {
-    let CreateArgs { role, manufacturer, quota, days, note, out: file } = args;
+    let CreateArgs { role, manufacturer, quota, prefixes, days, note, out: file } = args;
     if role != RoleName::Manufacturer && manufacturer.is_some() {
         return Err(CliError::Usage("--manufacturer goes with --role manufacturer only".to_owned()));
     }
@@ -110,6 +115,7 @@ async fn create(common: &Common, args: CreateArgs) -> Result<(), CliError> {
     let role = role.to_possible_value().map(|value| value.get_name().to_owned());
     let wanted = json!({
         "role": role, "manufacturer": manufacturer, "quota": quota, "days": days, "note": note, "scope": scope,
+        "prefixes": (!prefixes.is_empty()).then_some(prefixes),
     });
     let answer = common.api()?.post("/tokens", &without_nulls(wanted)).await?;
     let (id, token) = (text(answer.get("id")), text(answer.get("token")));

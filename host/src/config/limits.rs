@@ -88,11 +88,11 @@ limits! {
 
     /// The connections of each of the two listeners.
     ListenerLimits in "limits.listener" {
-        /// The time for a TLS handshake.
+        /// The time that a client has for its part of a TLS handshake. What waits here for the processor does not count.
         handshake_seconds: u64 = 5, 1 to 300, "seconds", "the connection is closed";
-        /// Handshakes at once, for each core of the machine.
-        handshakes_per_core: usize = 64, 1 to 10_000, "handshakes",
-            "a short queue waits; past it connections are closed at once";
+        /// Handshakes that wait for the processor, for each core of the machine. Networks take turns.
+        handshakes_per_core: usize = 8_192, 1 to 1_000_000, "handshakes",
+            "the network with the most of them loses its newest connections";
         /// The time for the head of a connection's first request.
         header_seconds: u64 = 5, 1 to 300, "seconds", "the connection is closed";
         /// The size of the head of a request.
@@ -107,9 +107,10 @@ limits! {
         connection_minutes: u64 = 10, 1 to 1_440, "minutes",
             "the request under way is finished (an import, however long it takes) and the connection closed";
         /// Connections from one network: an IPv4 /24 or an IPv6 /56. A plant may have all its devices behind one router.
-        connections_per_prefix: usize = 6_000, 1 to 1_000_000, "connections", "further ones are closed at once";
+        connections_per_prefix: usize = 6_000, 1 to 1_000_000, "connections",
+            "the oldest one that has proven nothing for some seconds makes room; where there is none, 503 with Retry-After";
         /// Connections in all.
-        connections: usize = 20_000, 1 to 1_000_000, "connections", "further ones are closed at once";
+        connections: usize = 20_000, 1 to 1_000_000, "connections", "as for those from one network";
         /// The time that requests under way have when the server stops.
         drain_seconds: u64 = 10, 0 to 600, "seconds", "what is left is cut";
     }
@@ -122,10 +123,16 @@ limits! {
         poll_seconds: u64 = 2, 1 to 3_600, "seconds", "nothing; it is what Retry-After says";
         /// How long a device that asks for it (`Prefer: wait`) is kept waiting for its result.
         max_wait_seconds: u64 = 30, 0 to 300, "seconds", "202 with Retry-After, as if it had not asked";
+        /// How far ahead the end of a token may lie that a symmetric key has signed (`se`). One without an end that anybody
+        /// lives to see is a password in every log that it stands in.
+        shared_key_token_days: u64 = 3_660, 1 to 36_600, "days", "the device is refused";
         /// How long a TPM's challenge can be answered, and the answer be used for polls.
         challenge_seconds: u64 = 300, 10 to 3_600, "seconds", "the device is challenged anew";
         /// How long the keys of an identity provider are used that cannot be read again.
         issuer_keys_hours: u64 = 24, 1 to 720, "hours", "its tokens are refused until it answers";
+        /// Passwords that wait to be tried, which takes a core each. Addresses take turns.
+        max_passwords_waiting: usize = 256, 1 to 1_000_000, "passwords",
+            "503 with Retry-After, to the newest of the address that has the most of them";
         /// Challenges that are out.
         max_challenges: usize = 10_000, 1 to 1_000_000, "challenges", "503 with Retry-After";
         /// Levels of arrays and objects in a body.
@@ -159,7 +166,10 @@ limits! {
         /// The refusals of strangers (no usable credential, or none that an enrollment knows) that the ledger keeps in the
         /// long run; 0 for any number. Without a limit they would push out the refusals that matter.
         strangers_kept_per_minute: u32 = 300, 0 to 1_000_000, "refusals a minute",
-            "the refusal is in the log and in the metrics only";
+            "the refusal is counted in the metrics, and the log says some of them";
+        /// Those of one address among them; 0 for any number. Nobody hides another's refusals.
+        strangers_kept_per_address_per_minute: u32 = 15, 0 to 1_000_000, "refusals a minute",
+            "the refusal is counted in the metrics, and the log says some of them";
         /// The requests to one id scope that are taken in the long run; 0 for any number. Strangers can use it up: it is
         /// for keeping tenants apart, not for keeping strangers away.
         scope_per_second: u32 = 0, 0 to 1_000_000, "requests a second", "429 with Retry-After";
@@ -326,6 +336,7 @@ impl ThrottleLimits {
             password_address_per_minute: 0,
             password_account_per_minute: 0,
             strangers_kept_per_minute: 0,
+            strangers_kept_per_address_per_minute: 0,
             ..Self::default()
         }
     }

@@ -31,7 +31,7 @@ use crate::attestation::password::{BasicCredential, BasicFlaw};
 use crate::attestation::symmetric_key::{SasToken, TokenFlaw};
 use crate::attestation::tpm::{self, Blob};
 use crate::clock::{self, Timestamp};
-use crate::listener::ConnectionInfo;
+use crate::listener::{self, ConnectionInfo};
 use crate::names::{OperationId, TrackingId};
 use crate::provisioning::{self, Credential, RegisterError, Status};
 use crate::registration::Registration;
@@ -47,6 +47,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .method_not_allowed_fallback(|State(service): State<Arc<Service>>| async move {
             Call::begin(&service).fail(DeviceError::MethodNotAllowed)
         })
+        .layer(middleware::from_fn_with_state(Arc::clone(&service), for_one_host))
         .layer(middleware::from_fn_with_state(Arc::clone(&service), with_a_place))
         .with_state(service)
 }
@@ -59,6 +60,15 @@ async fn with_a_place(State(service): State<Arc<Service>>, request: Request, nex
     }
     let [chance] = service.ambient.random::<1>();
     Call::begin(&service).fail(DeviceError::BusyFor(NO_PLACE_SECONDS + u64::from(chance % 16)))
+}
+
+/// Whom a request is for is said once (RFC 9112, 3.2): two names are two readings of it.
+async fn for_one_host(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
+    if listener::names_one_host(&request) {
+        next.run(request).await
+    } else {
+        Call::begin(&service).fail(DeviceError::BadRequest("The request must have one Host header"))
+    }
 }
 
 /// `PUT /{idScope}/registrations/{registrationId}/register`
@@ -234,6 +244,7 @@ impl Call {
             tracking_id: self.tracking_id,
             received_at: self.now,
             source: connection.peer_addr.ip(),
+            standing: connection.standing.clone(),
             scope,
             registration_id,
             credential,

@@ -14,24 +14,25 @@ use hyper::body::Incoming;
 use hyper::rt::{Sleep, Timer};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, watch};
-use tokio_rustls::TlsAcceptor;
+use tokio::sync::watch;
 use tokio_rustls::server::TlsStream;
 use tower::ServiceExt as _;
 
+use super::crowd::Standing;
+use super::handshake::{Shaken, shake};
 use super::{ConnectionInfo, Counts, Unusable};
 use crate::attestation::x509::{PresentedChain, for_the_log};
 use crate::config::ListenerLimits;
-use crate::tls::any_certificate::telling;
+use crate::turns::Turns;
 
 /// What all connections of a listener share.
 pub(super) struct Shared {
-    pub(super) tls: TlsAcceptor,
+    pub(super) tls: Arc<ServerConfig>,
     pub(super) router: Router,
-    pub(super) handshakes: Semaphore,
-    pub(super) waiting: Semaphore,
+    pub(super) turns: Arc<Turns>,
     pub(super) counts: Arc<Counts>,
     pub(super) stop: watch::Receiver<bool>,
     pub(super) limits: ListenerLimits,
@@ -40,13 +41,13 @@ pub(super) struct Shared {
 }
 
 /// Serves a connection to its end. Errors of a connection are its peer's own affair: they are counted, not told.
-pub(super) async fn serve(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, has_place: bool) {
-    let stream = match handshake(shared, stream, peer).await {
-        Some(Ok(stream)) => stream,
-        Some(Err(socket)) => return goodbye(shared, close(socket)).await,
-        None => return,
+pub(super) async fn serve(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, standing: Standing) {
+    let has_place = standing.has_place();
+    let (stream, info) = match shake(shared, stream, peer, standing).await {
+        Shaken::Done(stream, info) => (stream, info),
+        Shaken::Told(socket) => return goodbye(shared, close(socket)).await,
+        Shaken::Over => return,
     };
-    let info = Arc::new(describe(&stream, peer, has_place));
     let limits = &shared.limits;
     let left = AtomicUsize::new(if has_place { limits.requests_per_connection } else { 1 });
     let service = hyper::service::service_fn(|request: Request<Incoming>| {
@@ -150,51 +151,8 @@ impl Timer for Patience {
     }
 }
 
-/// A stream, or the socket of a peer that was told why there is none, or nothing.
-async fn handshake(
-    shared: &Shared,
-    stream: TcpStream,
-    peer: SocketAddr,
-) -> Option<Result<TlsStream<TcpStream>, TcpStream>> {
-    let seconds = shared.limits.handshake_seconds;
-    // Who says nothing takes no place from those who do: it has a place in the crowd, and that is bounded too.
-    if tokio::time::timeout(Duration::from_secs(seconds), stream.peek(&mut [0])).await.is_err() {
-        shared.counts.took_too_long(peer, seconds);
-        return None;
-    }
-    let Ok(waiting) = shared.waiting.try_acquire() else {
-        shared.counts.shed(peer, "too many handshakes wait");
-        return None;
-    };
-    let shaking = async {
-        let turn = shared.handshakes.acquire().await.ok()?;
-        drop(waiting);
-        let (ended, certificate) = telling(shared.tls.accept(stream).into_fallible()).await;
-        drop(turn);
-        Some((ended, certificate))
-    };
-    match tokio::time::timeout(Duration::from_secs(seconds), shaking).await {
-        Ok(Some((Ok(stream), _))) => {
-            shared.counts.handshakes.fetch_add(1, Ordering::Relaxed);
-            Some(Ok(stream))
-        }
-        Ok(Some((Err((error, socket)), certificate))) => {
-            match certificate {
-                Some(certificate) => shared.counts.failed(peer, &format_args!("{error} (certificate: {certificate})")),
-                None => shared.counts.failed(peer, &error),
-            }
-            Some(Err(socket))
-        }
-        Ok(None) => None,
-        Err(_) => {
-            shared.counts.took_too_long(peer, seconds);
-            None
-        }
-    }
-}
-
 /// The certificate is parsed once a connection.
-fn describe(stream: &TlsStream<TcpStream>, peer_addr: SocketAddr, has_place: bool) -> ConnectionInfo {
+pub(super) fn describe(stream: &TlsStream<TcpStream>, peer_addr: SocketAddr, standing: Standing) -> ConnectionInfo {
     let (_, tls) = stream.get_ref();
     let presented = tls.peer_certificates().map(|chain| {
         PresentedChain::parse(chain).map(Arc::new).map_err(|error| {
@@ -202,7 +160,8 @@ fn describe(stream: &TlsStream<TcpStream>, peer_addr: SocketAddr, has_place: boo
             Unusable(format!("{error} (certificate: {shown})"))
         })
     });
-    ConnectionInfo { peer_addr, tls_version: tls.protocol_version(), presented, has_place }
+    let has_place = standing.has_place();
+    ConnectionInfo { peer_addr, tls_version: tls.protocol_version(), presented, has_place, standing }
 }
 
 async fn answer(
@@ -212,9 +171,11 @@ async fn answer(
     last: bool,
 ) -> Result<Response<Body>, std::convert::Infallible> {
     let mut request = request.map(Body::new);
+    let standing = info.standing.clone();
     request.extensions_mut().insert(info);
     let mut answer = router.oneshot(request).await?;
-    if last {
+    // Where places are scarce, none is kept while a device waits for its next poll.
+    if last || standing.is_crowded() {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(answer)

@@ -34,6 +34,14 @@ pub enum Cause {
     /// The token is over.
     #[error("the token expired at {0}; is the device's clock right?")]
     TokenExpired(Timestamp),
+    /// The token has no end that anybody lives to see.
+    #[error(
+        "the token's end (se) is more than {days} days ahead (limits.device.shared_key_token_days); make one that ends sooner"
+    )]
+    TokenWithoutEnd {
+        /// The limit.
+        days: u64,
+    },
     /// No key that is known has signed the token.
     #[error("no individual enrollment for {0}, and none of the groups' keys has signed its token")]
     NotEnrolledByKey(RegistrationId),
@@ -342,6 +350,7 @@ impl Cause {
             Self::UnreadableToken(_) => "unreadable-token",
             Self::TokenForAnother(_) => "token-for-another",
             Self::TokenExpired(_) => "token-expired",
+            Self::TokenWithoutEnd { .. } => "token-without-end",
             Self::NotEnrolledByKey(_) => "not-enrolled-by-key",
             Self::NotSigned(_) => "token-not-signed",
             Self::KeysNotOpened { .. } => "keys-not-opened",
@@ -399,6 +408,11 @@ impl Cause {
         }
     }
 
+    /// The same where nothing has been proven yet, and anybody can be refused so.
+    pub(super) fn before_proof(self) -> Self {
+        Self::BeforeProof(Box::new(self))
+    }
+
     /// Whether anybody can be refused so, who knows nothing of this installation but its address.
     pub(super) fn is_a_strangers(&self) -> bool {
         matches!(
@@ -410,6 +424,7 @@ impl Cause {
                 | Self::UnreadableToken(_)
                 | Self::TokenForAnother(_)
                 | Self::TokenExpired(_)
+                | Self::TokenWithoutEnd { .. }
                 | Self::NotEnrolledByKey(_)
                 | Self::NotSigned(_)
                 | Self::NoDirectoryGroup
@@ -425,6 +440,7 @@ impl Cause {
                 | Self::BearerSignature(_)
                 | Self::OtherMechanism { .. }
                 | Self::BeforeProof(_)
+                | Self::AuthorityUnproven { .. }
                 | Self::NotEnrolledByTpm(_)
                 | Self::NoEndorsementKey(_)
                 | Self::NoEndorsementCertificate(_)

@@ -16,25 +16,28 @@ use crate::service::Service;
 use crate::store::StoreError;
 
 /// Tells the operator why a device was refused, in the log and in the ledger, when the device has its answer: neither a longer
-/// text nor a write may make a longer wait, nor take the core on which the answer is written. A flood of refusals is logged
-/// in full and kept as far as the store keeps up with it; what strangers can cause, only so much of.
+/// text nor a write may make a longer wait, nor take the core on which the answer is written. Of each address only so much is
+/// logged, and of strangers only so much is kept; all are counted.
 pub(super) fn report(service: &Arc<Service>, request: &Request, cause: &Cause) {
     service.metrics.refused(cause.code());
+    let source = request.source;
     let (service, cause, entry) = (Arc::clone(service), cause.clone(), under_way::entry_of(request));
     let credential = request.credential.clone();
     tokio::spawn(async move {
         tokio::time::sleep(ANSWERED).await;
-        tracing::warn!(
-            tracking_id = %entry.tracking_id, scope = entry.scope.as_ref().map(IdScope::as_str),
-            registration_id = entry.registration_id, source = entry.source, cause = cause.code(),
-            "refused: {}", detail(&cause, &credential)
-        );
-        if cause.is_a_strangers() && !service.throttle.keeps_a_strangers() {
+        let stranger = cause.is_a_strangers();
+        if let Some(unsaid) = service.telling.may_be_said(source, stranger) {
+            let unsaid = (unsaid > 0).then_some(unsaid);
+            tracing::warn!(
+                tracking_id = %entry.tracking_id, scope = entry.scope.as_ref().map(IdScope::as_str),
+                registration_id = entry.registration_id, source = entry.source, cause = cause.code(), unsaid,
+                "refused: {}", detail(&cause, &credential)
+            );
+        }
+        if stranger && !service.throttle.keeps_a_strangers(source) {
             return;
         }
-        let Ok(_permit) = Arc::clone(&service.refusals_being_kept).try_acquire_owned() else {
-            return;
-        };
+        let Some(_place) = service.telling.place(stranger) else { return };
         let (cause, detail) = (cause.code().to_owned(), detail(&cause, &credential));
         let kind = EntryKind::Refused { cause, detail, shown: shown(&credential) };
         if let Err(error) = service.store.record_entry(Entry { kind, ..entry }).await {

@@ -30,6 +30,7 @@ pub struct Throttle {
     passwords_of_address: Buckets<IpAddr>,
     passwords_of_account: Buckets<(IdScope, String)>,
     strangers: Buckets<()>,
+    strangers_of_address: Buckets<IpAddr>,
     ambient: Ambient,
 }
 
@@ -54,18 +55,17 @@ impl Throttle {
             passwords: Buckets::new(limits.password_per_minute, second * 60, limits.password_burst),
             passwords_of_address: a_minutes(limits.password_address_per_minute),
             passwords_of_account: a_minutes(limits.password_account_per_minute),
-            strangers: Buckets::new(
-                limits.strangers_kept_per_minute,
-                second * 60,
-                limits.strangers_kept_per_minute.saturating_mul(STRANGERS_BURST_MINUTES),
-            ),
+            strangers: of_strangers(limits.strangers_kept_per_minute),
+            strangers_of_address: of_strangers(limits.strangers_kept_per_address_per_minute),
             ambient,
         }
     }
 
-    /// Whether the ledger keeps one more refusal of somebody whom nobody knows.
-    pub(super) fn keeps_a_strangers(&self) -> bool {
-        self.strangers.pour(clock::instant(), || ()).is_ok()
+    /// Whether the ledger keeps one more refusal of somebody whom nobody knows. What is too much of one address takes
+    /// nothing of what all have.
+    pub(super) fn keeps_a_strangers(&self, source: IpAddr) -> bool {
+        let now = clock::instant();
+        self.strangers_of_address.pour(now, || network(source)).is_ok() && self.strangers.pour(now, || ()).is_ok()
     }
 
     /// Counts a password that is tried for an account, unless there were too many. Few from one network, so that a stranger
@@ -102,6 +102,11 @@ impl Throttle {
 /// Buckets that hold what may come in a minute.
 fn a_minutes<K: Eq + Hash>(requests: u32) -> Buckets<K> {
     Buckets::new(requests, Duration::from_secs(60), requests)
+}
+
+/// Buckets that hold the strangers of some minutes.
+fn of_strangers<K: Eq + Hash>(kept: u32) -> Buckets<K> {
+    Buckets::new(kept, Duration::from_secs(60), kept.saturating_mul(STRANGERS_BURST_MINUTES))
 }
 
 /// What one customer of a provider has for sure: an IPv4 address or an IPv6 /64.

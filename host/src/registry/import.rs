@@ -54,6 +54,8 @@ pub struct Import {
     pub manufacturer: ManufacturerId,
     /// How many records this manufacturer may have in all.
     pub quota: Option<u64>,
+    /// How registration ids must begin, in one of these ways; in any way when there are none.
+    pub prefixes: Vec<String>,
     /// How the rows are written.
     pub format: Format,
     /// Whether one refused row refuses all.
@@ -173,6 +175,7 @@ fn parse(
         max_rows: limits.import_rows,
         batch_rows: limits.import_batch_rows,
         manufacturer: import.manufacturer.clone(),
+        prefixes: import.prefixes.clone(),
         format: import.format,
         now: import.now,
     };

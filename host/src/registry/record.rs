@@ -28,6 +28,19 @@ pub struct ManufacturingRecord {
     pub imported_at: Timestamp,
     /// When it or its state last changed.
     pub updated_at: Timestamp,
+    /// Who else says that it made the device. Of several the last one; the record is not theirs, and stays as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<Claim>,
+}
+
+/// A manufacturer that says it made a device whose record is another's. One of the two is wrong, and only an operator can
+/// know which.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// Which.
+    pub manufacturer: ManufacturerId,
+    /// When it first said so.
+    pub at: Timestamp,
 }
 
 impl ManufacturingRecord {

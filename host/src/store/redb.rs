@@ -37,6 +37,7 @@ mod views;
 #[cfg(test)]
 mod tests;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -144,13 +145,18 @@ impl RedbStore {
     /// when the file system says no.
     pub fn open(path: &Path, settings: StoreSettings) -> Result<Self, StoreError> {
         let database = open::file(path, &settings)?;
+        let on_fatal = Arc::clone(&settings.on_fatal);
         let (store, Turns(writer)) = Self::assemble(database, path, settings)?;
+        let run = move || {
+            // Without the writer nothing is ever written again, and nobody would be told.
+            if catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
+                on_fatal(&StoreError::Write("the writer's thread ended by a panic".to_owned()));
+            }
+        };
         let thread =
-            std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.run()).map_err(|e| {
-                StoreError::Open {
-                    path: path.display().to_string(),
-                    reason: format!("its writer's thread cannot start: {e}"),
-                }
+            std::thread::Builder::new().name("store-writer".to_owned()).spawn(run).map_err(|e| StoreError::Open {
+                path: path.display().to_string(),
+                reason: format!("its writer's thread cannot start: {e}"),
             })?;
         *store.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         Ok(store)
@@ -385,6 +391,10 @@ impl Store for RedbStore {
         self.write(Lane::Device, set).await
     }
 
+    async fn manufacturers(&self, scope: &IdScope, most: usize) -> Result<Vec<ManufacturerId>, StoreError> {
+        records::manufacturers(&self.view()?, scope, most)
+    }
+
     async fn record_count(&self, scope: &IdScope, manufacturer: &ManufacturerId) -> Result<u64, StoreError> {
         records::count(&self.view()?, scope, manufacturer)
     }
@@ -566,6 +576,7 @@ impl Store for RedbStore {
 fn end_process(error: &StoreError) {
     tracing::error!(%error, "the database takes no more writes, and the process ends with 74: see that its disk has room and is sound, and start it again");
     std::thread::sleep(FAREWELL);
+    crate::telemetry::finish();
     std::process::exit(EXIT_IO_ERROR);
 }
 

@@ -68,6 +68,7 @@ macro_rules! store_suite {
                 one_bad_row_refuses_an_all_or_nothing_batch
                 a_dry_run_writes_nothing
                 one_device_twice_in_a_batch_is_added_and_updated
+                a_record_says_who_else_claims_its_device
                 retired_is_final
                 one_among_many_is_listed_on_the_first_page
                 the_place_of_the_next_page_is_never_anothers

@@ -89,6 +89,7 @@ pub fn record(id: &str, model: &str) -> ManufacturingRecord {
         facts: [("model".to_owned(), model.to_owned())].into(),
         imported_at: Timestamp::from_millis(1),
         updated_at: Timestamp::from_millis(1),
+        claim: None,
     }
 }
 

@@ -113,7 +113,7 @@ pub(in crate::admin_api) struct RulesBody {
     /// Who is asked when it gives no answer, in this order: `previous-revision`,
     /// `{"shipped": NAME, "settings": {...}}`, `retry-later`; the last is always `retry-later`, said or not.
     #[serde(deserialize_with = "said")]
-    #[schema(value_type = Option<Vec<Object>>)]
+    #[schema(value_type = Option<Vec<ResortShape>>)]
     on_failure: Option<Option<Vec<Value>>>,
 }
 
@@ -156,10 +156,22 @@ impl LimitsBody {
     }
 }
 
-#[derive(Debug, Deserialize)]
+/// Who is asked when a policy gives no answer: a word, or a policy that comes with Landfall.
+#[derive(utoipa::ToSchema)]
+#[serde(untagged)]
+#[schema(as = PluginResort)]
+#[expect(dead_code, reason = "it is read by hand, for the sake of what is said of mistakes; this is its schema")]
+enum ResortShape {
+    Word(String),
+    Shipped(ShippedBody),
+}
+
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ShippedResort)]
 struct ShippedBody {
     shipped: String,
+    #[schema(value_type = Option<Object>)]
     settings: Option<Value>,
 }
 
@@ -171,7 +183,7 @@ pub(super) struct RulesView {
     /// What a call may use, where that is not what the configuration says.
     limits: LimitsView,
     /// Who is asked when it gives no answer.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<ResortShape>)]
     on_failure: Vec<Value>,
 }
 

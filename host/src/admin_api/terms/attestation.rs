@@ -69,11 +69,16 @@ impl std::fmt::Debug for SymmetricKeyBody {
 }
 
 /// Keys that were made or given just now: they are told in the answer to this request, and never again.
-#[derive(Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
 pub(in crate::admin_api) struct TellOnce {
     primary_key: String,
     secondary_key: String,
+}
+
+impl TellOnce {
+    /// The one and the other.
+    pub(super) fn keys(self) -> (String, String) {
+        (self.primary_key, self.secondary_key)
+    }
 }
 
 /// What a body says of how devices prove themselves, and whose it is.

@@ -91,9 +91,19 @@ pub(in crate::admin_api) struct TpmView {
 
 /// There are two keys. They are told once, in the answer to the request that made or gave them.
 #[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(in crate::admin_api) struct SymmetricKeyView {
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    told: Option<TellOnce>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    primary_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secondary_key: Option<String>,
+}
+
+impl SymmetricKeyView {
+    fn of(told: Option<TellOnce>) -> Self {
+        let (primary_key, secondary_key) = told.map(TellOnce::keys).unzip();
+        Self { primary_key, secondary_key }
+    }
 }
 
 /// What was told is not told again.
@@ -207,7 +217,7 @@ pub(in crate::admin_api) fn group_view(group: &Group, told: Option<TellOnce>) ->
             let intermediates = Some(certificates(primary, secondary.as_ref()));
             x509 = Some(X509View { intermediates, ..X509View::default() });
         }
-        GroupAttestation::SymmetricKey(_) => symmetric_key = Some(SymmetricKeyView { told }),
+        GroupAttestation::SymmetricKey(_) => symmetric_key = Some(SymmetricKeyView::of(told)),
         GroupAttestation::Directory(rules) => {
             let (name, accounts, groups) = (rules.directory.to_string(), rules.accounts, rules.groups.clone());
             directory = Some(DirectoryBody { name, accounts, any_account: groups.is_empty(), groups });
@@ -241,7 +251,7 @@ pub(in crate::admin_api) fn individual_view(individual: &Individual, told: Optio
             let certificates = Some(certificates(primary, secondary.as_ref()));
             (Some(X509View { certificates, ..X509View::default() }), None)
         }
-        IndividualAttestation::SymmetricKey(_) => (None, Some(SymmetricKeyView { told })),
+        IndividualAttestation::SymmetricKey(_) => (None, Some(SymmetricKeyView::of(told))),
         IndividualAttestation::Tpm { endorsement_key } => {
             let endorsement_key_sha256 = Digest::of(endorsement_key).to_string();
             tpm = Some(TpmView { endorsement_key: STANDARD.encode(endorsement_key), endorsement_key_sha256 });

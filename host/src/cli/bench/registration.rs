@@ -112,7 +112,7 @@ pub(super) async fn run(options: Options, json: bool) -> Result<(), BenchError> 
     let factory = Authority::root("Bench Factory CA", ambient.now(), 30)?;
     let devices = make_devices(&factory, &ambient, options.devices)?;
     let server = Server::start(&folder, config.clone(), ambient.clone()).await?;
-    fill(&server, &scope, &factory, &devices, &options).await?;
+    fill(&server, &scope, &factory, &devices, options.hubs, options.records).await?;
     let (baseline_addr, stop) = serve_baseline(&folder, &factory, &config).await?;
 
     let devices: Vec<_> = devices.into_iter().map(|(id, made)| (id, made.certificate_der, made.key_der)).collect();
@@ -193,11 +193,15 @@ impl Figures {
     }
 }
 
-fn percentile(sorted: &[u64], percent: usize) -> u64 {
+pub(super) fn percentile(sorted: &[u64], percent: usize) -> u64 {
     sorted.get(sorted.len().saturating_sub(1) * percent / 100).copied().unwrap_or_default()
 }
 
-fn make_devices(factory: &Authority, ambient: &Ambient, count: usize) -> Result<Vec<(String, Issued)>, BenchError> {
+pub(super) fn make_devices(
+    factory: &Authority,
+    ambient: &Ambient,
+    count: usize,
+) -> Result<Vec<(String, Issued)>, BenchError> {
     let now = ambient.now();
     let made = (0..count).map(|number| {
         let id = format!("bench-{number:06}");
@@ -224,15 +228,16 @@ async fn serve_baseline(
 }
 
 /// Puts into the store what operators and manufacturers would have.
-async fn fill(
+pub(super) async fn fill(
     server: &Server,
     scope: &IdScope,
     factory: &Authority,
     devices: &[(String, Issued)],
-    options: &Options,
+    hubs: usize,
+    records: usize,
 ) -> Result<(), BenchError> {
     let (kept, now): (&dyn Store, _) = (&*server.service.store, server.service.ambient.now());
-    for number in 0..options.hubs {
+    for number in 0..hubs {
         let hub = Hub {
             name: format!("hub-{number:03}.bench.example").parse()?,
             weight: 1 + u32::try_from(number % 7).unwrap_or_default(),
@@ -288,10 +293,11 @@ async fn fill(
             facts: BTreeMap::from([("site".to_owned(), "oslo".to_owned())]),
             imported_at: now,
             updated_at: now,
+            claim: None,
         })
     };
     let known = devices.iter().map(|(id, made)| record(id, Some(Digest::of(&made.certificate_der))));
-    let others = (0..options.records).map(|number| record(&format!("other-{number:08}"), None));
+    let others = (0..records).map(|number| record(&format!("other-{number:08}"), None));
     let rows: Result<Vec<_>, _> = known.chain(others).collect();
     for rows in rows?.chunks(10_000) {
         let batch = ImportBatch {

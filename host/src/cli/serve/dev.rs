@@ -64,8 +64,8 @@ pub(super) async fn watch(service: Arc<Service>, scope: IdScope, args: DevArgs, 
             if changes.settled(stamp(&plugin.file)) {
                 let reload = Reload { service: &service, scope: &scope, plugin, vectors: args.vectors.as_deref() };
                 let story = reload.carry_out().await;
-                // A terminal that has gone is no reason to stop serving.
-                let _ = out.say(story);
+                // A terminal that has gone or takes no more is no reason to stop serving.
+                drop(tokio::task::spawn_blocking(move || out.say(story)).await);
             }
         }
         tokio::time::sleep(LOOK_EVERY).await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Evidential, Proven, Shown};
-use crate::attestation::x509::{self, Leaf, PresentedChain, VerifiedPath, VerifyPolicy};
+use crate::attestation::x509::{self, ChainError, Leaf, PresentedChain, VerifiedPath, VerifyPolicy};
 use crate::catalogue::{BoundGroup, ScopeCatalogue};
 use crate::enrollment::selection::{self, Selected};
 use crate::enrollment::{EnrollmentRef, ExpiredCertificates, Individual, IndividualAttestation, Terms};
@@ -56,7 +56,10 @@ async fn prove_in_one_of(
             decided => return Ok(decided?),
         }
     }
-    Err(first.unwrap_or_else(|| Cause::NotEnrolled(request.registration_id.clone())).into())
+    let cause = first.unwrap_or_else(|| Cause::NotEnrolled(request.registration_id.clone()));
+    // The groups were found by names, which anybody can write into a certificate.
+    let signed = groups.iter().any(|bound| x509::descends_from(chain, &bound.anchors));
+    Err(if signed { cause } else { cause.before_proof() }.into())
 }
 
 /// Whether the device's own certificate may have expired: its enrollment says so, and the device registered before with
@@ -93,19 +96,26 @@ fn attest_pinned(
     let own = individual.registration_id == request.registration_id;
     match (own, individual.terms.enabled) {
         (true, true) => {}
-        (true, false) => return Err(Cause::EnrollmentDisabled(name)),
+        (true, false) => {
+            // The id is all that it was found by.
+            let (disabled, pins) = (Cause::EnrollmentDisabled(name), pins(&individual.attestation));
+            return Err(if pins.contains(&leaf.sha256()) { disabled } else { disabled.before_proof() });
+        }
         (false, false) => return Err(Cause::CertificateBlocked(name)),
         (false, true) => return Err(Cause::CertificateOfAnother(name)),
     }
-    let IndividualAttestation::X509 { primary, secondary } = &individual.attestation else {
+    let IndividualAttestation::X509 { .. } = &individual.attestation else {
         let demands = individual.attestation.in_words();
         return Err(Cause::OtherMechanism { enrollment: name, demands, shown: "a certificate" });
     };
-    let pins: Vec<Digest> = std::iter::once(primary).chain(secondary).map(|pin| pin.sha256).collect();
     // An operator has named this very certificate, and what was said of it and of its issuers since counts all the same.
-    x509::verify_pinned(chain, &pins, &policy)
+    x509::verify_pinned(chain, &pins(&individual.attestation), &policy)
         .and_then(|path| scope.revocations().judge(chain, &path, &[], policy.now, grace))
-        .map_err(|reason| Cause::Certificate { enrollment: name, reason })?;
+        .map_err(|reason| {
+            let anybodys = matches!(reason, ChainError::NotPinned { .. });
+            let cause = Cause::Certificate { enrollment: name, reason };
+            if anybodys { cause.before_proof() } else { cause }
+        })?;
     Ok(Proven {
         name: request.registration_id.clone(),
         enrollment: EnrollmentRef::Individual(individual.registration_id.clone()),
@@ -117,6 +127,16 @@ fn attest_pinned(
         shown: shown(leaf),
         claims: claims(leaf),
     })
+}
+
+/// The certificates that an enrollment names.
+fn pins(attestation: &IndividualAttestation) -> Vec<Digest> {
+    match attestation {
+        IndividualAttestation::X509 { primary, secondary } => {
+            std::iter::once(primary).chain(secondary).map(|pin| pin.sha256).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn attest_in_group(

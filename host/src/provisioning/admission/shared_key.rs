@@ -6,6 +6,7 @@
 //! are many, that work is done a few at once and not on the threads that serve connections: anybody can ask for it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Evidential, Proven, Shown, tpm};
 use crate::attestation::symmetric_key::{SasToken, SymmetricKey};
@@ -29,8 +30,8 @@ pub(super) async fn prove(
     if !token.is_for(&request.scope, id) {
         return Err(Cause::TokenForAnother(id.clone()).into());
     }
-    if expired(service, request, token) {
-        return Err(Cause::TokenExpired(token.expires_at()).into());
+    if let Some(cause) = out_of_time(service, request, token) {
+        return Err(cause.into());
     }
     let group = signer(service, scope, request, token).await?;
     let individual = service.store.individual(&request.scope, id).await?;
@@ -63,7 +64,7 @@ pub(super) async fn pretend(
     scope: &ScopeCatalogue,
     token: &SasToken,
 ) -> Result<(), RegisterError> {
-    if !token.is_for(&request.scope, &request.registration_id) || expired(service, request, token) {
+    if !token.is_for(&request.scope, &request.registration_id) || out_of_time(service, request, token).is_some() {
         return Ok(());
     }
     signer(service, scope, request, token).await?;
@@ -73,9 +74,15 @@ pub(super) async fn pretend(
     Ok(())
 }
 
-/// A clock may be a little behind.
-fn expired(service: &Service, request: &Request, token: &SasToken) -> bool {
-    token.expires_at().plus(service.verify_policy().clock_skew) <= request.received_at
+/// Whether the token's end is over, or too far ahead to be one. A clock may be a little behind.
+fn out_of_time(service: &Service, request: &Request, token: &SasToken) -> Option<Cause> {
+    let end = token.expires_at();
+    if end.plus(service.verify_policy().clock_skew) <= request.received_at {
+        return Some(Cause::TokenExpired(end));
+    }
+    let days = service.config.limits.device.shared_key_token_days;
+    let endless = end.since(request.received_at) > Duration::from_secs(days.saturating_mul(86_400));
+    endless.then_some(Cause::TokenWithoutEnd { days })
 }
 
 /// The group whose key has let the token be signed. All are tried, whichever it is.

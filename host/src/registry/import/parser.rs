@@ -21,6 +21,7 @@ pub(super) struct Parser {
     pub(super) max_rows: u64,
     pub(super) batch_rows: usize,
     pub(super) manufacturer: ManufacturerId,
+    pub(super) prefixes: Vec<String>,
     pub(super) format: Format,
     pub(super) now: Timestamp,
 }
@@ -63,6 +64,17 @@ impl Parser {
         };
         out.flush();
         Ok(())
+    }
+
+    /// Whether the import may say anything of the device.
+    fn may_name(&self, record: ManufacturingRecord) -> Result<ManufacturingRecord, String> {
+        let key = record.registration_id.key();
+        if self.prefixes.is_empty() || self.prefixes.iter().any(|prefix| key.starts_with(&prefix.to_ascii_lowercase()))
+        {
+            return Ok(record);
+        }
+        let allowed = self.prefixes.join(", ");
+        Err(format!("{}: the token imports only ids that begin with {allowed}", record.registration_id))
     }
 
     fn json_lines(&self, mut source: Box<dyn BufRead>, out: &mut Out<'_>) -> Result<(), Stop> {
@@ -127,6 +139,7 @@ impl Out<'_> {
 
     fn row(&mut self, line: u64, row: Result<ManufacturingRecord, String>) {
         self.batch.seen += 1;
+        let row = row.and_then(|record| self.parser.may_name(record));
         match row.and_then(|record| self.first_of_its_device(line, record)) {
             Ok(record) => self.batch.rows.push(Parsed { line, record }),
             Err(reason) => self.batch.problems.push(ImportProblem { line, registration_id: None, reason }),

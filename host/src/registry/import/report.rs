@@ -23,6 +23,9 @@ pub struct ImportReport {
     pub unchanged: u64,
     /// Rows that were not taken.
     pub refused: u64,
+    /// Those among them that name devices which another manufacturer has.
+    #[serde(default)]
+    pub of_others: u64,
     /// Refused rows, by line.
     pub errors: Vec<ImportProblem>,
     /// Refused rows that are not among `errors`.
@@ -69,7 +72,10 @@ impl ImportReport {
             RowOutcome::Added => return self.added += 1,
             RowOutcome::Updated => return self.updated += 1,
             RowOutcome::Unchanged => return self.unchanged += 1,
-            RowOutcome::OtherManufacturer => "another manufacturer has this device",
+            RowOutcome::OtherManufacturer => {
+                self.of_others += 1;
+                "another manufacturer has this device"
+            }
             RowOutcome::Retired => "the device is retired; its record does not change any more",
             RowOutcome::OverQuota => "the manufacturer's quota of records is used up",
             RowOutcome::NotTaken => return,

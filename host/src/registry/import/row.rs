@@ -73,6 +73,7 @@ impl Draft<'_> {
             facts: self.facts,
             imported_at: now,
             updated_at: now,
+            claim: None,
         })
     }
 }

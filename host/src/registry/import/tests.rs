@@ -325,6 +325,7 @@ impl Place {
             scope: "s".parse().unwrap(),
             manufacturer: "acme".parse().unwrap(),
             quota: None,
+            prefixes: Vec::new(),
             format,
             all_or_nothing: false,
             dry_run: false,

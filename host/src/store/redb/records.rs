@@ -11,10 +11,10 @@ use super::codec::{self, key};
 use super::engine::Write;
 use super::listing::{self, Walk};
 use super::tables::{self, RECORD_COUNTS, RECORD_VIEWS, RECORDS, Tables};
-use super::{View, views};
+use super::{View, unreadable, views};
 use crate::clock::Timestamp;
 use crate::names::{IdScope, ManufacturerId, RegistrationId};
-use crate::registry::{ManufacturingRecord, RecordState};
+use crate::registry::{Claim, ManufacturingRecord, RecordState};
 use crate::store::{ImportBatch, Listing, Page, RecordFilter, RowOutcome, StoreError};
 
 /// The record of a device.
@@ -30,7 +30,25 @@ pub(super) fn get(
 pub(super) fn count(view: &View, scope: &IdScope, manufacturer: &ManufacturerId) -> Result<u64, StoreError> {
     let table = view.table(RECORD_COUNTS)?;
     let key = key(scope, manufacturer.as_str());
-    Ok(tables::get(&table, "count of a manufacturer", &key)?.unwrap_or(0))
+    Ok(tables::get(&table, COUNT, &key)?.unwrap_or(0))
+}
+
+/// Who has records, the first of them.
+pub(super) fn manufacturers(view: &View, scope: &IdScope, most: usize) -> Result<Vec<ManufacturerId>, StoreError> {
+    let table = view.table(RECORD_COUNTS)?;
+    let (start, end) = (key(scope, ""), codec::end_of(scope));
+    let mut found = Vec::new();
+    for row in table.range(start.as_slice()..end.as_slice()).map_err(unreadable)? {
+        let (key, count) = row.map_err(unreadable)?;
+        if found.len() >= most {
+            break;
+        }
+        if codec::decode::<u64>(COUNT, count.value())? > 0 {
+            let name = codec::parts(COUNT, key.value())?.1;
+            found.extend(name.parse::<ManufacturerId>());
+        }
+    }
+    Ok(found)
 }
 
 /// A page of records.
@@ -136,8 +154,15 @@ impl Import {
             let (updated, stands) = match (outcome, stands) {
                 (RowOutcome::Added, _) => (None, Some(Cow::Borrowed(new))),
                 (RowOutcome::Updated, Some(old)) => {
-                    let updated = ManufacturingRecord { state: old.state, imported_at: old.imported_at, ..new.clone() };
+                    let old = old.into_owned();
+                    let (state, imported_at, claim) = (old.state, old.imported_at, old.claim);
+                    let updated = ManufacturingRecord { state, imported_at, claim, ..new.clone() };
                     (Some(updated.clone()), Some(Cow::Owned(updated)))
+                }
+                (RowOutcome::OtherManufacturer, Some(old)) if self.claims(&old) => {
+                    let claim = Claim { manufacturer: self.batch.manufacturer.clone(), at: new.imported_at };
+                    let claimed = ManufacturingRecord { claim: Some(claim), ..old.into_owned() };
+                    (Some(claimed.clone()), Some(Cow::Owned(claimed)))
                 }
                 (_, stands) => (None, stands),
             };
@@ -145,6 +170,12 @@ impl Import {
             judged.push(Judged { place: row.place, outcome, updated, again });
         }
         Ok(judged)
+    }
+
+    /// Whether that the batch's manufacturer names another's device is news.
+    fn claims(&self, stands: &ManufacturingRecord) -> bool {
+        let claimer = &self.batch.manufacturer;
+        stands.manufacturer != *claimer && stands.claim.as_ref().is_none_or(|claim| claim.manufacturer != *claimer)
     }
 
     fn compare(&self, stands: Option<&ManufacturingRecord>, new: &ManufacturingRecord) -> RowOutcome {
@@ -208,8 +239,10 @@ impl Import {
                     }
                     added += 1;
                 }
-                // An update keeps manufacturer and state, so its views stay.
-                (RowOutcome::Updated, Some(record)) => tables.records.put(&row.key, record)?,
+                // An update keeps manufacturer and state, and so does a claim: its views stay.
+                (RowOutcome::Updated | RowOutcome::OtherManufacturer, Some(record)) => {
+                    tables.records.put(&row.key, record)?
+                }
                 _ => {}
             }
         }
@@ -250,3 +283,4 @@ impl Write for SetState {
 }
 
 const WHAT: &str = "manufacturing record";
+const COUNT: &str = "count of a manufacturer";

@@ -121,7 +121,11 @@ pub(crate) async fn revoking_a_token_leaves_none_of_its_id(store: Shared) {
         id: id.to_owned(),
         secret_sha256: Digest::of(secret.as_bytes()),
         note: String::new(),
-        role: Role::Manufacturer { manufacturer: "acme".parse().unwrap(), quota: Some(7) },
+        role: Role::Manufacturer {
+            manufacturer: "acme".parse().unwrap(),
+            quota: Some(7),
+            prefixes: vec!["pump-".to_owned()],
+        },
         scope: Some(scope()),
         created_at: Timestamp::from_millis(1),
         expires_at: None,

@@ -172,6 +172,7 @@ pub(crate) fn record(id: &str, manufacturer: &str, model: &str) -> Manufacturing
         facts: [("model".to_owned(), model.to_owned())].into(),
         imported_at: Timestamp::from_millis(10),
         updated_at: Timestamp::from_millis(10),
+        claim: None,
     }
 }
 

@@ -9,7 +9,7 @@ use super::make::{Shared, assigned, batch, commit_of, group_count, hub, record, 
 use crate::clock::Timestamp;
 use crate::hub::HubState;
 use crate::registration::Registration;
-use crate::registry::{ManufacturingRecord, RecordState};
+use crate::registry::{Claim, ManufacturingRecord, RecordState};
 use crate::store::{
     CommitOutcome, DeleteOutcome, ImportBatch, Page, Precondition, RecordFilter, RegistrationCommit,
     RegistrationFilter, RowOutcome,
@@ -192,6 +192,13 @@ impl Model {
         let key = row.registration_id.key().to_owned();
         let stands = self.records.get(&key);
         if stands.unwrap_or(row).manufacturer != import.manufacturer || row.manufacturer != import.manufacturer {
+            let claimer = &import.manufacturer;
+            if let Some(old) = self.records.get_mut(&key)
+                && old.manufacturer != *claimer
+                && old.claim.as_ref().is_none_or(|claim| claim.manufacturer != *claimer)
+            {
+                old.claim = Some(Claim { manufacturer: claimer.clone(), at: row.imported_at });
+            }
             return RowOutcome::OtherManufacturer;
         }
         let Some(old) = stands else {
@@ -208,7 +215,8 @@ impl Model {
         if old.state == RecordState::Retired {
             return RowOutcome::Retired;
         }
-        let updated = ManufacturingRecord { state: old.state, imported_at: old.imported_at, ..row.clone() };
+        let (state, imported_at, claim) = (old.state, old.imported_at, old.claim.clone());
+        let updated = ManufacturingRecord { state, imported_at, claim, ..row.clone() };
         self.records.insert(key, updated);
         RowOutcome::Updated
     }

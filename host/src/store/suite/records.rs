@@ -3,7 +3,7 @@
 use super::make::{Shared, batch, record, scope};
 use crate::clock::Timestamp;
 use crate::names::ManufacturerId;
-use crate::registry::{ManufacturingRecord, RecordState};
+use crate::registry::{Claim, ManufacturingRecord, RecordState};
 use crate::store::{ImportBatch, Page, RecordFilter, RowOutcome};
 
 pub(crate) async fn an_import_says_what_came_of_each_row(store: Shared) {
@@ -93,6 +93,26 @@ pub(crate) async fn one_device_twice_in_a_batch_is_added_and_updated(store: Shar
     assert_eq!(outcomes, [RowOutcome::Added, RowOutcome::Added, RowOutcome::Updated]);
     assert_eq!(get(&store, "a").await.facts["model"], "y");
     assert_eq!(count(&store, "acme").await, 2);
+}
+
+pub(crate) async fn a_record_says_who_else_claims_its_device(store: Shared) {
+    store.import_batch(batch(vec![record("a", "acme", "x")])).await.unwrap();
+    let at = Timestamp::from_millis(50);
+    let row = ManufacturingRecord { imported_at: at, ..record("a", "bolt", "y") };
+    let of_bolt = ImportBatch { manufacturer: "bolt".parse().unwrap(), ..batch(vec![row]) };
+    let dry = ImportBatch { dry_run: true, ..of_bolt.clone() };
+    assert_eq!(store.import_batch(dry).await.unwrap(), [RowOutcome::OtherManufacturer]);
+    assert_eq!(get(&store, "a").await.claim, None, "of a dry run nothing stays");
+    assert_eq!(store.import_batch(of_bolt.clone()).await.unwrap(), [RowOutcome::OtherManufacturer]);
+    let claimed = get(&store, "a").await;
+    assert_eq!(claimed.claim, Some(Claim { manufacturer: "bolt".parse().unwrap(), at }));
+    assert_eq!(ManufacturingRecord { claim: None, ..claimed }, record("a", "acme", "x"));
+    store.import_batch(batch(vec![record("a", "acme", "z")])).await.unwrap();
+    assert!(get(&store, "a").await.claim.is_some(), "its own manufacturer does not take it back");
+    let own = ImportBatch { rows: vec![record("b", "bolt", "y")], ..of_bolt };
+    store.import_batch(own).await.unwrap();
+    let names: Vec<_> = store.manufacturers(&scope(), 9).await.unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["acme", "bolt"]);
 }
 
 pub(crate) async fn retired_is_final(store: Shared) {

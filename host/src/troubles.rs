@@ -1,8 +1,8 @@
-//! What goes wrong before a request, told to the operator and not shouted.
+//! What anybody can make go wrong, told to the operator and not shouted.
 //!
-//! A connection that ends before its first request leaves no refusal behind, so its reason must be said here. Anybody can
-//! make as many of these as there are packets, so a reason is said a few times a minute, with the number of those that
-//! were not. All of them are counted.
+//! A connection that ends before its first request leaves no refusal behind, so its reason must be said in the log. Anybody
+//! can make as many of these as there are packets, so a reason is said a few times a minute, with the number of those that
+//! were not.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
