@@ -88,6 +88,7 @@ async fn a_certificate_that_only_names_the_factory_is_a_strangers() {
     });
     world.put("enrollments/pump-disabled", &disabled).await;
     let forger = Key::p256();
+    let mut forgeries = Vec::new();
     for (id, cause) in [("pump-1", "certificate-not-accepted"), ("pump-disabled", "enrollment-disabled")] {
         let key = Arc::new(Key::p256());
         let forged = Draft::of(id).issue(&key, Some(("Test Factory CA", &forger)));
@@ -95,8 +96,11 @@ async fn a_certificate_that_only_names_the_factory_is_a_strangers() {
         let mut connection = shown.connect().await.unwrap();
         let first = send(&mut connection, &shown.path("/register"), "").await;
         assert_eq!(world.ledger(&tracking_id(&first)).await["kind"]["refused"]["cause"], cause);
+        forgeries.push((connection, shown.path("/register")));
+    }
+    for (mut connection, path) in forgeries {
         for _ in 0..750 {
-            assert_eq!(send(&mut connection, &shown.path("/register"), "").await.status, 401);
+            assert_eq!(send(&mut connection, &path, "").await.status, 401);
         }
     }
     let told = world.ledger(&tracking_id(&matters)).await;
