@@ -38,8 +38,8 @@ mod connection;
 mod crowd;
 mod handshake;
 
-use crowd::{Crowd, Place};
 pub use crowd::Standing;
+use crowd::{Crowd, Place};
 
 /// What is known of the connection that a request came on. Every request carries it as an extension.
 #[derive(Debug)]

@@ -219,7 +219,7 @@ async fn the_oldest_connection_that_has_proven_nothing_makes_room_for_whoever_co
                 hanging.push(TcpStream::connect(address).await.unwrap());
             }
             let served = async || {
-                let registered = device.try_send("PUT", "/register", &[("prefer", "wait=20")], Vec::new()).await;
+                let registered = device.try_send("PUT", "/register", &[("prefer", "wait=20")], b"{}".to_vec()).await;
                 let managed = world.manage("GET", "/api/v1/scopes", b"").await;
                 registered.is_ok_and(|answer| answer.status == 200) && managed.status == 200
             };
