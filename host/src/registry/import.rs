@@ -18,6 +18,7 @@
 //! the same devices, a record that is retired); a row that is refused then stays out alone, and the report says so.
 
 mod csv_rows;
+mod csv_source;
 mod json_lines;
 mod parser;
 mod pieces;

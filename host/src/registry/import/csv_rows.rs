@@ -1,21 +1,23 @@
-//! CSV: RFC 4180, the first line naming the columns.
+//! CSV: RFC 4180, the first line naming the columns, and what spreadsheets make of it.
+//!
+//! A spreadsheet separates fields by a semicolon where the comma is the decimal sign, or by a tab; it writes rows and
+//! columns of empty cells beside those that were filled. A field, a row or a column that is empty says nothing.
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, BufRead, Read};
-use std::rc::Rc;
+use std::io::BufRead;
 
 use csv::{ByteRecord, ReaderBuilder};
 
-use super::parser::{BYTE_ORDER_MARK, Stop};
+use super::csv_source::{CsvSource, Progress};
+use super::parser::Stop;
 use super::row::{Draft, MEMBERS, RowLimits, add_evidence, add_fact, check_fact_name, unknown};
 use crate::nearest::nearest;
 use crate::registry::Evidence;
 
 /// The rows of a file.
 pub(super) struct CsvRows {
-    reader: csv::Reader<Bounded>,
-    began_at: Rc<Cell<u64>>,
+    reader: csv::Reader<CsvSource>,
+    progress: Progress,
     columns: Vec<Column>,
     record: ByteRecord,
 }
@@ -25,6 +27,8 @@ enum Column {
     RegistrationId,
     Evidence(&'static str),
     Fact(String),
+    /// A column without a name, whose fields must be empty.
+    Unnamed,
 }
 
 /// A row's line, and what was made of it or why nothing was.
@@ -33,17 +37,18 @@ type RowRead<T> = (u64, Result<T, String>);
 impl CsvRows {
     /// Reads the names of the columns.
     pub(super) fn begin(source: Box<dyn BufRead>, limits: &RowLimits) -> Result<Self, Stop> {
-        let began_at = Rc::new(Cell::new(0));
-        let source = Bounded { source, given: 0, began_at: Rc::clone(&began_at), max: ahead(limits) };
-        let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(source);
+        let (source, separator) = CsvSource::begin(source, limits)?;
+        let progress = source.progress();
+        let mut reader =
+            ReaderBuilder::new().has_headers(false).flexible(true).delimiter(separator).from_reader(source);
         let mut record = ByteRecord::new();
         let there = reader.read_byte_record(&mut record).map_err(|error| stop(1, error))?;
         if !there {
-            return Ok(Self { reader, began_at, columns: Vec::new(), record });
+            return Ok(Self { reader, progress, columns: Vec::new(), record });
         }
         let columns = columns(&record, limits)?;
-        began_at.set(reader.position().byte());
-        Ok(Self { reader, began_at, columns, record })
+        progress.row_ends(reader.position().byte(), &record);
+        Ok(Self { reader, progress, columns, record })
     }
 
     /// Reads the next row: its line, and what is made of it. An error ends the file.
@@ -52,29 +57,35 @@ impl CsvRows {
         limits: &RowLimits,
         with: impl FnOnce(Draft<'_>) -> Result<T, String>,
     ) -> Option<Result<RowRead<T>, Stop>> {
-        let line = self.reader.position().line();
-        let began = self.reader.position().byte();
-        self.began_at.set(began);
-        match self.reader.read_byte_record(&mut self.record) {
-            Ok(false) => None,
-            Err(error) => Some(Err(stop(line, error))),
-            Ok(true) => {
-                let line = self.record.position().map_or(line, csv::Position::line);
-                let began = self.record.position().map_or(began, csv::Position::byte);
-                let bytes = usize::try_from(self.reader.position().byte() - began).unwrap_or(usize::MAX);
-                let draft = if bytes > limits.row_bytes {
-                    Err(format!("it has {bytes} bytes; at most {} are taken", limits.row_bytes))
-                } else {
-                    self.draft(limits, with)
-                };
-                Some(Ok((line, draft)))
+        loop {
+            let began = self.reader.position().byte();
+            match self.reader.read_byte_record(&mut self.record) {
+                Ok(false) => return None,
+                Err(error) => return Some(Err(stop(self.progress.next_line(), error))),
+                Ok(true) => {
+                    let began = self.record.position().map_or(began, csv::Position::byte);
+                    let ended = self.reader.position().byte();
+                    let line = self.progress.row_ends(ended, &self.record);
+                    if self.record.iter().all(<[u8]>::is_empty) {
+                        continue;
+                    }
+                    let bytes = usize::try_from(ended - began).unwrap_or(usize::MAX);
+                    let draft = if bytes > limits.row_bytes {
+                        Err(format!("it has {bytes} bytes; at most {} are taken", limits.row_bytes))
+                    } else {
+                        self.draft(limits, with)
+                    };
+                    return Some(Ok((line, draft)));
+                }
             }
         }
     }
 
     fn draft<T>(&self, limits: &RowLimits, with: impl FnOnce(Draft<'_>) -> Result<T, String>) -> Result<T, String> {
         let (found, expected) = (self.record.len(), self.columns.len());
-        if found != expected {
+        // What stands to the right of the last column must be empty, like what stands below no name.
+        let beyond = self.record.iter().skip(expected).any(|field| !field.is_empty());
+        if found < expected || beyond {
             return Err(format!("it has {found} fields, and there are {expected} columns"));
         }
         let mut registration_id = "";
@@ -88,6 +99,11 @@ impl CsvRows {
                 // An empty field says nothing.
                 Column::Fact(_) if text.is_empty() => {}
                 Column::Fact(name) => add_fact(&mut facts, name, text, limits)?,
+                Column::Unnamed if text.is_empty() => {}
+                Column::Unnamed => {
+                    let shown: String = text.chars().take(80).collect();
+                    return Err(format!("{shown:?} stands in a column without a name; name the column in line 1"));
+                }
             }
         }
         with(Draft { registration_id, evidence, facts })
@@ -99,6 +115,10 @@ fn columns(header: &ByteRecord, limits: &RowLimits) -> Result<Vec<Column>, Strin
     let mut columns = Vec::new();
     for name in header {
         let name = std::str::from_utf8(name).map_err(|_| "the line of column names is not UTF-8 text".to_owned())?;
+        if name.is_empty() {
+            columns.push(Column::Unnamed);
+            continue;
+        }
         let shown: String = name.chars().take(80).collect();
         if !seen.insert(name) {
             return Err(format!("there are two columns `{shown}`"));
@@ -113,7 +133,13 @@ fn columns(header: &ByteRecord, limits: &RowLimits) -> Result<Vec<Column>, Strin
 }
 
 fn column(name: &str, limits: &RowLimits) -> Result<Column, String> {
-    let fact = |name: &str| check_fact_name(name, limits).map(|()| Column::Fact(name.to_owned()));
+    let fact = |name: &str| match check_fact_name(name, limits) {
+        Ok(()) => Ok(Column::Fact(name.to_owned())),
+        Err(reason) => Err(format!(
+            "a column of the first line cannot be used: {reason}. Columns with a meaning of their own: {}",
+            MEMBERS.iter().filter(|member| **member != "facts").copied().collect::<Vec<_>>().join(", ")
+        )),
+    };
     let evidence = MEMBERS.iter().find(|member| **member == name && !["registrationId", "facts"].contains(member));
     match (name, evidence) {
         ("registrationId", _) => Ok(Column::RegistrationId),
@@ -140,43 +166,4 @@ fn stop(line: u64, error: csv::Error) -> Stop {
         },
         other => Stop::Because(format!("line {line}: {other:?}")),
     }
-}
-
-/// Hands out so many bytes beyond the beginning of a row, and no more: without it, a quotation mark that is never closed
-/// would take the whole file into memory as one row.
-struct Bounded {
-    source: Box<dyn BufRead>,
-    given: u64,
-    began_at: Rc<Cell<u64>>,
-    max: u64,
-}
-
-impl Read for Bounded {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        // Exactly so many bytes of a row, in whatever pieces the file comes.
-        let left = self.max.saturating_sub(self.given.saturating_sub(self.began_at.get()));
-        let room = out.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        if room == 0 {
-            let text = "the row is far too long; is a quotation mark not closed? Nothing after it was read";
-            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-        }
-        let out = out.get_mut(..room).unwrap_or_default();
-        let mut read = self.source.read(out)?;
-        // The CSV reader knows a byte order mark only when it gets all of it at once, and takes one that comes alone for
-        // the end of the file.
-        while self.given == 0 && read > 0 && read <= BYTE_ORDER_MARK.len() {
-            match self.source.read(out.get_mut(read..).unwrap_or_default())? {
-                0 => break,
-                more => read += more,
-            }
-        }
-        self.given += u64::try_from(read).unwrap_or_default();
-        Ok(read)
-    }
-}
-
-/// A row that is merely too long is refused alone; one of more than this is a file without an end. The first 64 KiB are
-/// what the reader may have buffered of the rows behind it.
-fn ahead(limits: &RowLimits) -> u64 {
-    u64::try_from(limits.row_bytes).unwrap_or(u64::MAX).saturating_mul(4).saturating_add(64 * 1024)
 }

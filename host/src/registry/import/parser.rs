@@ -197,7 +197,7 @@ impl From<String> for Stop {
 }
 
 /// Reads a line without its end; says whether it is whole, or too long to be. Nothing at the end of the file.
-fn read_line(source: &mut dyn BufRead, max: usize, line: &mut Vec<u8>) -> io::Result<Option<bool>> {
+pub(super) fn read_line(source: &mut dyn BufRead, max: usize, line: &mut Vec<u8>) -> io::Result<Option<bool>> {
     line.clear();
     let with_end = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(2);
     let read = source.take(with_end).read_until(b'\n', line)?;

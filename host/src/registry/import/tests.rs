@@ -389,3 +389,50 @@ impl Place {
         self.store.record_count(&"s".parse().unwrap(), &"acme".parse().unwrap()).await.unwrap()
     }
 }
+
+#[tokio::test]
+async fn a_row_is_named_by_the_line_that_an_editor_shows() {
+    for end in ["\n", "\r\n", "\r"] {
+        let lines =
+            ["registrationId,site", "ok-1,Oslo", "", "bad one,\"of{}two lines\"", "ok-2,Lyon", "bad two,Lyon", ""];
+        let file = lines.join(end).replace("{}", end);
+        for cuts in [&[usize::MAX][..], &[1], &[7]] {
+            let place = Place::new().await;
+            let report = place.import_cut(Format::Csv, file.as_bytes(), cuts).await;
+            let told: Vec<u64> = report.errors.iter().map(|problem| problem.line).collect();
+            assert_eq!((report.added, told), (2, vec![4, 7]), "{end:?} {cuts:?}: {report:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_spreadsheets_write_is_read() {
+    for file in [
+        "registrationId;certificateSha256;site\r\npump-1;{};K\u{f6}ln\r\n",
+        "registrationId\tcertificateSha256\tsite\r\npump-1\t{}\tK\u{f6}ln\r\n",
+        "\u{feff}sep=;\r\nregistrationId;certificateSha256;site\r\npump-1;{};K\u{f6}ln\r\n",
+        "registrationId,certificateSha256,site\r\npump-1,{},K\u{f6}ln\r\n,,\r\n,,\r\n",
+        "registrationId,certificateSha256,site,,\r\npump-1,{},K\u{f6}ln,,\r\n",
+        "registrationId,certificateSha256,site\r\npump-1,{},K\u{f6}ln,,\r\n",
+    ] {
+        let place = Place::new().await;
+        let report = place.import(Format::Csv, file.replace("{}", DIGEST).as_bytes()).await;
+        assert_eq!((report.rows, report.added, &report.stopped), (1, 1, &None), "{file:?}: {report:?}");
+        let record = place.record("pump-1").await;
+        assert_eq!(record.facts.into_iter().collect::<Vec<_>>(), [("site".to_owned(), "K\u{f6}ln".to_owned())]);
+        assert!(record.evidence.certificate_sha256.is_some(), "{file:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_value_in_a_column_without_a_name_is_refused_with_its_line() {
+    let place = Place::new().await;
+    let report = place.import(Format::Csv, b"sep=,\nregistrationId,site,\na,Oslo,\nb,Oslo,x\nc,Oslo,,x\n").await;
+    let told: Vec<(u64, &str)> = report.errors.iter().map(|problem| (problem.line, problem.reason.as_str())).collect();
+    assert_eq!(report.added, 1, "{report:?}");
+    assert!(
+        matches!(told[..], [(4, unnamed), (5, more)]
+        if unnamed.contains("a column without a name") && more.contains("4 fields")),
+        "{told:?}"
+    );
+}

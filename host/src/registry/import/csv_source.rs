@@ -1,0 +1,147 @@
+//! The bytes of a CSV file on their way to the reader: which separator they use, how many of one row are handed out, and
+//! in which line of an editor a row begins.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::{self, BufRead, Cursor, Read};
+use std::rc::Rc;
+
+use csv::ByteRecord;
+
+use super::parser::{BYTE_ORDER_MARK, Stop, read_line};
+use super::row::RowLimits;
+
+/// Hands out so many bytes beyond the beginning of a row, and no more: without it, a quotation mark that is never closed
+/// would take the whole file into memory as one row.
+pub(super) struct CsvSource {
+    source: Box<dyn BufRead>,
+    progress: Progress,
+    max: u64,
+}
+
+/// How far the file has been read; shared by the source and the reader above it.
+#[derive(Clone)]
+pub(super) struct Progress(Rc<RefCell<Lines>>);
+
+#[derive(Default)]
+struct Lines {
+    /// Bytes that were handed out.
+    given: u64,
+    /// Where the row that is being read began.
+    row_began: u64,
+    /// Lines that ended before `row_began`.
+    ended: u64,
+    /// Behind which bytes lines end, from `row_began` on.
+    ends: VecDeque<u64>,
+    /// The last byte was a carriage return, which ends a line unless a line feed follows.
+    after_return: bool,
+}
+
+impl CsvSource {
+    /// Looks at the first line. The separator is the one that `sep=` names (a line that Excel writes and reads), or else
+    /// a comma, or where the line has none a semicolon or a tab.
+    pub(super) fn begin(mut source: Box<dyn BufRead>, limits: &RowLimits) -> Result<(Self, u8), Stop> {
+        let mut first = Vec::new();
+        let whole = read_line(&mut source, limits.row_bytes, &mut first)?;
+        if whole == Some(false) {
+            return Err(Stop::Because(format!("line 1 has more than {} bytes", limits.row_bytes)));
+        }
+        let line = first.strip_prefix(BYTE_ORDER_MARK.as_slice()).unwrap_or(&first).to_vec();
+        let progress = Progress(Rc::default());
+        let (kept, separator) = match line.strip_prefix(b"sep=") {
+            Some([separator @ (b',' | b';' | b'\t' | b'|')]) => {
+                progress.0.borrow_mut().ended = 1;
+                (Vec::new(), *separator)
+            }
+            Some(_) => return Err(Stop::Because("line 1: `sep=` names no separator; use , ; | or a tab".to_owned())),
+            None => {
+                let separator = [b',', b';', b'\t'].into_iter().find(|separator| line.contains(separator));
+                (with_end(line, whole.is_some()), separator.unwrap_or(b','))
+            }
+        };
+        let max = ahead(limits);
+        Ok((Self { source: Box::new(Cursor::new(kept).chain(source)), progress, max }, separator))
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
+}
+
+impl Read for CsvSource {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let mut lines = self.progress.0.borrow_mut();
+        // Exactly so many bytes of a row, in whatever pieces the file comes.
+        let left = self.max.saturating_sub(lines.given.saturating_sub(lines.row_began));
+        let room = out.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        if room == 0 {
+            let text = "the row is far too long; is a quotation mark not closed? Nothing after it was read";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        let out = out.get_mut(..room).unwrap_or_default();
+        let read = self.source.read(out)?;
+        lines.hand_out(out.get(..read).unwrap_or_default());
+        Ok(read)
+    }
+}
+
+impl Progress {
+    /// Says that a row was read up to this byte; the line, from 1, that it began in.
+    pub(super) fn row_ends(&self, at: u64, record: &ByteRecord) -> u64 {
+        let mut lines = self.0.borrow_mut();
+        // The reader stops behind the first byte of a line's end, and a row's own end is not in its fields.
+        let before = lines.ended + lines.ends.iter().take_while(|end| **end < at).count() as u64;
+        let within: u64 = record.iter().map(line_ends).sum();
+        lines.advance(at);
+        (before + 1).saturating_sub(within)
+    }
+
+    /// The line that the next row begins in, or a later one where there are empty lines before it.
+    pub(super) fn next_line(&self) -> u64 {
+        self.0.borrow().ended + 1
+    }
+}
+
+impl Lines {
+    fn hand_out(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            if self.after_return && *byte != b'\n' {
+                self.ends.push_back(self.given);
+            }
+            self.given += 1;
+            if *byte == b'\n' {
+                self.ends.push_back(self.given);
+            }
+            self.after_return = *byte == b'\r';
+        }
+    }
+
+    fn advance(&mut self, at: u64) {
+        self.row_began = at;
+        while self.ends.front().is_some_and(|end| *end <= at) {
+            self.ends.pop_front();
+            self.ended += 1;
+        }
+    }
+}
+
+/// A line as it was read, with an end again.
+fn with_end(mut line: Vec<u8>, there: bool) -> Vec<u8> {
+    if there {
+        line.push(b'\n');
+    }
+    line
+}
+
+/// How many lines end within a field.
+fn line_ends(field: &[u8]) -> u64 {
+    let mut lines = Lines::default();
+    lines.hand_out(field);
+    lines.ends.len() as u64 + u64::from(lines.after_return)
+}
+
+/// A row that is merely too long is refused alone; one of more than this is a file without an end. The first 64 KiB are
+/// what the reader may have buffered of the rows behind it.
+fn ahead(limits: &RowLimits) -> u64 {
+    u64::try_from(limits.row_bytes).unwrap_or(u64::MAX).saturating_mul(4).saturating_add(64 * 1024)
+}
