@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 /// A data folder and the names within it.
@@ -92,7 +92,8 @@ impl DataFolder {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
     }
 
-    /// Writes a file in place of the one that is there: whole under another name first, and then renamed.
+    /// Writes a file in place of the one that is there: whole under another name first, and then renamed. Owner and
+    /// mode stay those of the file that was there, so that a command that root runs leaves a service its files.
     pub fn replace(path: &Path, content: &[u8], secret: bool) -> std::io::Result<()> {
         let mut unfinished = path.as_os_str().to_owned();
         unfinished.push(".unfinished");
@@ -102,6 +103,11 @@ impl DataFolder {
             _ => {}
         }
         Self::write_new(unfinished, content, secret)?;
+        match fs::metadata(path) {
+            Ok(before) => take_over(unfinished, &before)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
         fs::rename(unfinished, path)
     }
 
@@ -111,5 +117,38 @@ impl DataFolder {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
         file.write_all(content)?;
         file.sync_all()
+    }
+}
+
+/// Gives a file the owner and the mode of another. The owner first: a change of owner can take bits of the mode away.
+fn take_over(path: &Path, other: &fs::Metadata) -> std::io::Result<()> {
+    let own = fs::metadata(path)?;
+    if (own.uid(), own.gid()) != (other.uid(), other.gid()) {
+        chown(path, Some(other.uid()), Some(other.gid()))?;
+    }
+    fs::set_permissions(path, other.permissions())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_replaced_keeps_its_owner_and_its_mode() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("server.key");
+        DataFolder::replace(&path, b"one", true).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        // Only root may give files away; others see that their own stays theirs.
+        let given = chown(&path, Some(65_534), Some(65_534)).is_ok();
+        DataFolder::replace(&path, b"two", true).unwrap();
+        let after = fs::metadata(&path).unwrap();
+        assert_eq!((fs::read(&path).unwrap(), after.mode() & 0o777), (b"two".to_vec(), 0o640));
+        if given {
+            assert_eq!((after.uid(), after.gid()), (65_534, 65_534));
+        }
     }
 }

@@ -28,6 +28,7 @@ use crate::service::{Keys, Service};
 use crate::store::StoreError;
 use crate::store::redb::RedbStore;
 use crate::tls::current::Current;
+use crate::tls::make::expires_at;
 use crate::tls::{self, TlsError, renewal};
 
 /// A server that serves until it is stopped.
@@ -202,6 +203,7 @@ impl Server {
             ),
         ];
         warn_of_expiry(&identity, service.ambient.now());
+        warn_of_authority(folder, service.ambient.now());
         Ok(Self { identity, service, device_addr, management_addr, device_counts, stop, tasks, ended })
     }
 
@@ -292,6 +294,16 @@ fn warn_of_expiry(identity: &Current, now: Timestamp) {
     let days = expires.since(now).as_secs() / 86_400;
     if days < EXPIRY_DAYS {
         tracing::warn!(%expires, days, "the server's certificate expires: landfall certificate renew, then SIGHUP");
+    }
+}
+
+/// A client that looks at the end of the CA's certificate refuses the server after it, however new the server's own is.
+fn warn_of_authority(folder: &DataFolder, now: Timestamp) {
+    let path = folder.ca_certificate();
+    let Some(expires) = std::fs::read_to_string(&path).ok().and_then(|pem| expires_at(&pem)) else { return };
+    if expires.since(now).as_secs() / 86_400 < EXPIRY_DAYS {
+        let path = path.display();
+        tracing::warn!(%expires, "the certificate of the server's CA ({path}) expires; `landfall certificate show` tells");
     }
 }
 

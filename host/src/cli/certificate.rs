@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::folder::DataFolder;
 use crate::init::{SERVER_DAYS, server_names};
 use crate::tls::current::Current;
-use crate::tls::make::Authority;
+use crate::tls::make::{Authority, expires_at};
 use crate::tls::{TlsError, renewal};
 
 /// What can be done with it.
@@ -27,8 +27,8 @@ pub(super) enum CertificateCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A server that runs takes it when it is told so: kill -HUP its process, or restart it. Connections that are open stay.
-Who brings certificates of another CA puts them into tls/server.pem (with their chain) and tls/server.key, and sends the
-same signal.")]
+A certificate of another CA is never replaced. To use one, put it into tls/server.pem (with its chain) and tls/server.key,
+its CA's certificate into tls/ca.pem (the command line trusts that one), and send the same signal.")]
 pub(super) struct RenewArgs {
     /// How many days it is good.
     #[arg(long, value_name = "N", default_value_t = SERVER_DAYS, value_parser = clap::value_parser!(i64).range(1..=3653))]
@@ -59,9 +59,49 @@ fn renew(folder: &DataFolder, config: &Config, now: Timestamp, days: i64) -> Res
         )));
     }
     let authority = Authority::load(&read(folder.ca_certificate())?, &read(folder.ca_key())?).map_err(failed)?;
+    ours(folder, &authority)?;
+    let left = authority.expires_at().since(now).as_secs() / 86_400;
+    if authority.expires_at() <= now || days > i64::try_from(left).unwrap_or(i64::MAX) {
+        return Err(CliError::Failed(format!(
+            "the CA's own certificate ({}) ends {}, before a certificate of {days} days would; choose fewer --days, or \
+             bring a certificate of another CA that devices trust",
+            folder.ca_certificate().display(),
+            authority.expires_at(),
+        )));
+    }
     let issued = authority.server(&server_names(&config.server.hostname), now, days).map_err(failed)?;
     renewal::replace(folder, &issued.key_pem, &issued.certificate_pem)
         .map_err(|source| CliError::Write { path: folder.server_certificate(), source })
+}
+
+/// Only what `landfall` has made is replaced: a certificate of another CA may be the one that devices trust.
+fn ours(folder: &DataFolder, authority: &Authority) -> Result<(), CliError> {
+    let (pem, key) = (folder.ca_certificate(), folder.ca_key());
+    if !authority.has_its_key() {
+        return Err(CliError::Failed(format!(
+            "{} is not the certificate of the key in {}, so nothing was changed; whoever brings a certificate of another \
+             CA renews it there, puts it into {} and {}, and sends the server SIGHUP",
+            pem.display(),
+            key.display(),
+            folder.server_certificate().display(),
+            folder.server_key().display(),
+        )));
+    }
+    let current = folder.server_certificate();
+    let shown = match renewal::load(folder) {
+        Ok(identity) => identity,
+        // There is nothing to lose: `renew` is what the error of a broken one advises.
+        Err(_) => return Ok(()),
+    };
+    match shown.chain.first() {
+        Some(leaf) if !authority.has_signed(leaf) => Err(CliError::Failed(format!(
+            "{} was not issued by the CA in {}, so nothing was changed; renew it where it was issued, or move it away to \
+             have one made by this CA",
+            current.display(),
+            pem.display(),
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn show(common: &Common, folder: &DataFolder, config: &Config, now: Timestamp, what: &str) -> Result<(), CliError> {
@@ -74,9 +114,18 @@ fn show(common: &Common, folder: &DataFolder, config: &Config, now: Timestamp, w
         Ok(()) => format!("It is for {hostname}, as landfall.toml says."),
         Err(reason) => format!("IT IS NOT FOR {hostname}, as landfall.toml says: {reason}"),
     };
+    let authority = std::fs::read_to_string(folder.ca_certificate()).ok().and_then(|pem| expires_at(&pem));
+    let of_authority = match authority {
+        Some(end) if end <= now => format!("\nITS CA ENDED {end}: clients that look at it refuse the server."),
+        Some(end) => format!("\nIts CA ({}) is good until {end}.", folder.ca_certificate().display()),
+        None => String::new(),
+    };
     let out = common.output();
-    out.say(format!("The server's certificate {what} until {expires} ({days} days).\n{names}"))?;
-    out.value(&json!({ "expiresAt": expires.to_string(), "days": days, "hostname": hostname, "matches": fits.is_ok() }))
+    out.say(format!("The server's certificate {what} until {expires} ({days} days).\n{names}{of_authority}"))?;
+    out.value(&json!({
+        "expiresAt": expires.to_string(), "days": days, "hostname": hostname, "matches": fits.is_ok(),
+        "caExpiresAt": authority.map(|end| end.to_string()),
+    }))
 }
 
 fn failed(error: TlsError) -> CliError {

@@ -9,8 +9,8 @@ use arc_swap::ArcSwap;
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::ServerName;
-use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use super::make::end_of;
 use super::{Identity, TlsError, provider};
 use crate::clock::Timestamp;
 
@@ -41,9 +41,7 @@ impl Current {
     /// When it expires. A certificate whose end cannot be read ends now.
     pub fn expires_at(&self) -> Timestamp {
         let shown = self.0.load();
-        let leaf = shown.cert.first().and_then(|leaf| X509Certificate::from_der(leaf).ok());
-        let seconds = leaf.map_or(0, |(_, leaf)| leaf.validity().not_after.timestamp());
-        Timestamp::from_millis(u64::try_from(seconds).unwrap_or(0).saturating_mul(1000))
+        shown.cert.first().map_or_else(Timestamp::default, |leaf| end_of(leaf))
     }
 
     /// Whether clients that call the server by this name accept the certificate for it.

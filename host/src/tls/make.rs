@@ -2,12 +2,14 @@
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType,
-    SerialNumber, SubjectPublicKeyInfo,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData as _,
+    RevokedCertParams, SanType, SerialNumber, SubjectPublicKeyInfo,
 };
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use time::{Duration, OffsetDateTime};
+
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::{Identity, TlsError};
 use crate::clock::Timestamp;
@@ -61,6 +63,38 @@ impl Authority {
             .to_vec();
         let issuer = Issuer::from_ca_cert_der(&certificate_der.clone().into(), key)?;
         Ok(Self { certificate_pem: certificate_pem.to_owned(), certificate_der, issuer })
+    }
+
+    /// When its certificate expires. One whose end cannot be read ends now.
+    pub fn expires_at(&self) -> Timestamp {
+        end_of(&self.certificate_der)
+    }
+
+    /// Whether certificate and key belong together.
+    pub fn has_its_key(&self) -> bool {
+        let parsed = X509Certificate::from_der(&self.certificate_der).ok();
+        parsed.is_some_and(|(_, own)| own.public_key().raw == self.issuer.key().subject_public_key_info())
+    }
+
+    /// Whether a certificate was signed by this authority.
+    pub fn has_signed(&self, certificate: &[u8]) -> bool {
+        let own = CertificateDer::from(self.certificate_der.as_slice());
+        let (Ok(anchor), Ok((_, parsed))) =
+            (webpki::anchor_from_trusted_cert(&own), X509Certificate::from_der(certificate))
+        else {
+            return false;
+        };
+        let certificate = CertificateDer::from(certificate);
+        let Ok(leaf) = webpki::EndEntityCert::try_from(&certificate) else { return false };
+        // An expired one was signed all the same: it is judged at a time when it was good.
+        let begin = u64::try_from(parsed.validity().not_before.timestamp()).unwrap_or_default();
+        let own_begin = X509Certificate::from_der(&self.certificate_der)
+            .map_or(0, |(_, own)| u64::try_from(own.validity().not_before.timestamp()).unwrap_or_default());
+        let then = UnixTime::since_unix_epoch(std::time::Duration::from_secs(begin.max(own_begin) + 1));
+        let provider = super::provider();
+        let algorithms = provider.signature_verification_algorithms.all;
+        let usage = webpki::KeyUsage::server_auth();
+        leaf.verify_for_usage(algorithms, &[anchor], &[], then, usage, None, None).is_ok()
     }
 
     /// Its key, PKCS#8 PEM: a secret.
@@ -155,6 +189,18 @@ impl Issued {
             key: PrivateKeyDer::Pkcs8(self.key_der.clone().into()),
         }
     }
+}
+
+/// When the first certificate of a PEM text expires, if there is one.
+pub fn expires_at(pem: &str) -> Option<Timestamp> {
+    let der = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
+    X509Certificate::from_der(&der).is_ok().then(|| end_of(&der))
+}
+
+/// When a certificate expires, DER. One whose end cannot be read ends at the beginning of time.
+pub(super) fn end_of(der: &[u8]) -> Timestamp {
+    let seconds = X509Certificate::from_der(der).map_or(0, |(_, parsed)| parsed.validity().not_after.timestamp());
+    Timestamp::from_millis(u64::try_from(seconds).unwrap_or(0).saturating_mul(1000))
 }
 
 fn authority_params(name: &str, now: Timestamp, days: i64) -> Result<CertificateParams, TlsError> {
