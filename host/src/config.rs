@@ -26,6 +26,7 @@ use crate::store::redb::StoreSettings;
 pub(crate) mod check;
 mod file;
 mod limits;
+mod listen;
 mod policy;
 
 pub use limits::{
@@ -76,10 +77,10 @@ pub struct Server {
     /// The id scope that the command line means when it is told no other.
     pub scope: IdScope,
     /// Where devices are served.
-    #[serde(default = "Server::default_device_listen")]
+    #[serde(default = "Server::default_device_listen", deserialize_with = "listen::address")]
     pub device_listen: SocketAddr,
     /// Where the management API is.
-    #[serde(default = "Server::default_management_listen")]
+    #[serde(default = "Server::default_management_listen", deserialize_with = "listen::address")]
     pub management_listen: SocketAddr,
 }
 
@@ -105,7 +106,7 @@ pub struct SigningRules {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read {path}: {source}; a data folder is made with: landfall init --data {} --hostname NAME", folder(.path))]
+    #[error("cannot read {path}: {source}; {}", advice(.path, .source))]
     Read {
         /// The file.
         path: PathBuf,
@@ -315,8 +316,14 @@ impl PolicyLimits {
     }
 }
 
-fn folder(path: &Path) -> std::path::Display<'_> {
-    path.parent().unwrap_or(path).display()
+fn advice(path: &Path, source: &std::io::Error) -> String {
+    let folder = path.parent().unwrap_or(path).display();
+    match source.kind() {
+        std::io::ErrorKind::PermissionDenied => {
+            format!("run this as the user that {folder} belongs to")
+        }
+        _ => format!("a data folder is made with: landfall init --data {folder} --hostname NAME"),
+    }
 }
 
 const KIB: usize = 1 << 10;

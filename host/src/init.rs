@@ -48,7 +48,10 @@ pub enum InitError {
         source: std::io::Error,
     },
     /// The host name is none.
-    #[error("{0:?} is not a host name or an IP address that devices could call; give it without a port")]
+    #[error(
+        "{0:?} is not a host name or an IP address that devices could call; give it without a port and without a dot at \
+         its end"
+    )]
     Hostname(String),
     /// The configuration made of the answers is not one.
     #[error(transparent)]

@@ -50,7 +50,7 @@ pub(super) async fn run(common: &Common, args: ServeArgs) -> Result<(), ServeCom
     let folder = &common.folder();
     telemetry::start("info");
     let began = clock::instant();
-    if !folder.config().exists() {
+    if folder.config().try_exists().is_ok_and(|there| !there) {
         return Err(ServeError::NoFolder(folder.root().display().to_string()).into());
     }
     let config = super::config_to_serve(folder)?;

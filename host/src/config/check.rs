@@ -18,7 +18,9 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
     let config: Config = toml::from_str(text).map_err(|error| file.of_toml(&error))?;
     let host = &config.server.hostname;
     if !is_host(host) {
-        let reason = format!("server.hostname is {host:?}; it must be a host name or an IP address, without a port");
+        let reason = format!(
+            "server.hostname is {host:?}; it must be a host name or an IP address, without a port and without a dot at its end"
+        );
         let at = text.find("hostname").unwrap_or_default();
         return Err(ConfigError::Value { path: path.to_owned(), line: file.line(at), reason });
     }
@@ -130,9 +132,14 @@ fn joined(table: &str, key: &str) -> String {
 }
 
 pub(crate) fn is_host(text: &str) -> bool {
+    let label = |text: &str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        (1..=63).contains(&text.len()) && text.bytes().all(plain) && !text.starts_with('-') && !text.ends_with('-')
+    };
+    // The last label of a name is no number: clients would take the text for a broken address.
     let name = |text: &str| {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
-        !text.is_empty() && text.len() <= 253 && text.bytes().all(plain)
+        let last = text.rsplit('.').next().unwrap_or_default();
+        text.len() <= 253 && text.split('.').all(label) && !last.bytes().all(|byte| byte.is_ascii_digit())
     };
     text.parse::<std::net::IpAddr>().is_ok() || name(text)
 }
