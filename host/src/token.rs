@@ -18,7 +18,7 @@ pub struct TokenRecord {
     pub note: String,
     /// What it may do.
     pub role: Role,
-    /// The tenant that it is good for; all of them when absent (operators only).
+    /// The tenant that it is good for; all of them when absent (operators, auditors and monitors only).
     pub scope: Option<IdScope>,
     /// When it was made.
     pub created_at: Timestamp,
@@ -53,6 +53,8 @@ pub enum Role {
     Publisher,
     /// Reads everything, changes nothing.
     Auditor,
+    /// Reads the metrics and nothing else.
+    Monitor,
 }
 
 impl fmt::Display for Role {
@@ -62,6 +64,7 @@ impl fmt::Display for Role {
             Self::Manufacturer { manufacturer, .. } => write!(f, "manufacturer {manufacturer}"),
             Self::Publisher => f.write_str("publisher"),
             Self::Auditor => f.write_str("auditor"),
+            Self::Monitor => f.write_str("monitor"),
         }
     }
 }

@@ -38,6 +38,8 @@ pub enum Rule {
     OperateAll,
     /// Operators and auditors whose token is bound to no scope.
     ReadAll,
+    /// Operators, auditors and monitors whose token is bound to no scope.
+    ReadMetrics,
 }
 
 /// Who called: the record of its token.
@@ -102,21 +104,47 @@ fn decide(rule: Rule, token: &TokenRecord, scope: Option<&str>) -> Decision {
     }
     let by_role = match (rule, &token.role) {
         (_, Role::Operator) | (Rule::AnyToken, _) => Decision::Allow,
-        (Rule::Read | Rule::ReadRecords | Rule::ReadPlugins | Rule::ReadAll, Role::Auditor) => Decision::Allow,
+        (Rule::Read | Rule::ReadRecords | Rule::ReadPlugins | Rule::ReadAll | Rule::ReadMetrics, Role::Auditor) => {
+            Decision::Allow
+        }
+        (Rule::ReadMetrics, Role::Monitor) => Decision::Allow,
         (Rule::Import | Rule::ReadRecords, Role::Manufacturer { .. }) => Decision::Allow,
         (Rule::Publish | Rule::ReadPlugins, Role::Publisher) => Decision::Allow,
         (Rule::Operate | Rule::Import | Rule::Publish | Rule::OperateAll, Role::Auditor) => ROLE,
         (
-            Rule::Operate | Rule::Read | Rule::Publish | Rule::ReadPlugins | Rule::OperateAll | Rule::ReadAll,
+            Rule::Operate
+            | Rule::Read
+            | Rule::Publish
+            | Rule::ReadPlugins
+            | Rule::OperateAll
+            | Rule::ReadAll
+            | Rule::ReadMetrics,
             Role::Manufacturer { .. },
         ) => ROLE,
         (
-            Rule::Operate | Rule::Read | Rule::Import | Rule::ReadRecords | Rule::OperateAll | Rule::ReadAll,
+            Rule::Operate
+            | Rule::Read
+            | Rule::Import
+            | Rule::ReadRecords
+            | Rule::OperateAll
+            | Rule::ReadAll
+            | Rule::ReadMetrics,
             Role::Publisher,
+        ) => ROLE,
+        (
+            Rule::Operate
+            | Rule::Read
+            | Rule::Import
+            | Rule::ReadRecords
+            | Rule::Publish
+            | Rule::ReadPlugins
+            | Rule::OperateAll
+            | Rule::ReadAll,
+            Role::Monitor,
         ) => ROLE,
     };
     match (by_role, rule, &token.scope) {
-        (Decision::Allow, Rule::OperateAll | Rule::ReadAll, Some(_)) => SCOPE,
+        (Decision::Allow, Rule::OperateAll | Rule::ReadAll | Rule::ReadMetrics, Some(_)) => SCOPE,
         (by_role, ..) => by_role,
     }
 }
@@ -131,7 +159,7 @@ impl Caller {
     pub(super) fn manufacturer(&self) -> Option<(&crate::names::ManufacturerId, Option<u64>)> {
         match &self.0.role {
             Role::Manufacturer { manufacturer, quota, .. } => Some((manufacturer, *quota)),
-            Role::Operator | Role::Publisher | Role::Auditor => None,
+            Role::Operator | Role::Publisher | Role::Auditor | Role::Monitor => None,
         }
     }
 
@@ -139,7 +167,7 @@ impl Caller {
     pub(super) fn prefixes(&self) -> &[String] {
         match &self.0.role {
             Role::Manufacturer { prefixes, .. } => prefixes,
-            Role::Operator | Role::Publisher | Role::Auditor => &[],
+            Role::Operator | Role::Publisher | Role::Auditor | Role::Monitor => &[],
         }
     }
 
@@ -184,6 +212,9 @@ mod tests {
         assert!(!allowed(Rule::Operate, &Role::Auditor, None, None));
         assert!(allowed(Rule::Publish, &Role::Publisher, None, Some("a")));
         assert!(!allowed(Rule::Import, &Role::Publisher, None, Some("a")));
+        assert!(allowed(Rule::ReadMetrics, &Role::Monitor, None, None));
+        assert!(!allowed(Rule::ReadAll, &Role::Monitor, None, None));
+        assert!(!allowed(Rule::ReadRecords, &Role::Monitor, None, Some("a")));
         assert!(allowed(Rule::OperateAll, &Role::Operator, None, None));
         assert!(!allowed(Rule::OperateAll, &Role::Operator, Some("a"), None));
     }

@@ -113,5 +113,6 @@ fn who_may(rule: Rule) -> &'static str {
         Rule::ReadPlugins => "operators, auditors and publishers",
         Rule::OperateAll => "operators whose token is bound to no id scope",
         Rule::ReadAll => "operators and auditors whose token is bound to no id scope",
+        Rule::ReadMetrics => "operators, auditors and monitors whose token is bound to no id scope",
     }
 }

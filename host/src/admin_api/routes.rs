@@ -10,7 +10,7 @@ use utoipa::openapi::schema::Schema;
 use utoipa::{IntoParams, ToSchema};
 
 use super::authorize::Rule::{
-    self, AnyToken, Import, Operate, OperateAll, Publish, Read, ReadAll, ReadPlugins, ReadRecords,
+    self, AnyToken, Import, Operate, OperateAll, Publish, Read, ReadAll, ReadMetrics, ReadPlugins, ReadRecords,
 };
 use super::body::PageQuery;
 use super::{authority, enrollment, hub, misc, openapi, plugin, record, registration, revocation, terms, token};
@@ -61,7 +61,7 @@ pub(super) fn all() -> Vec<Endpoint> {
 fn of_all_scopes() -> Vec<Endpoint> {
     vec![
         read("/api/v1/openapi.json", AnyToken, get(openapi::serve), "This document"),
-        read("/metrics", ReadAll, get(misc::metrics), "What runs here in numbers, as OpenMetrics text"),
+        read("/metrics", ReadMetrics, get(misc::metrics), "What runs here in numbers, as OpenMetrics text"),
         read("/api/v1/status", Read, get(misc::status), "What runs here").gives::<misc::StatusView>(),
         read("/api/v1/scopes", AnyToken, get(misc::scopes), "The id scopes that the caller sees")
             .pages::<misc::ScopeView>(),

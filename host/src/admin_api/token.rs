@@ -18,7 +18,7 @@ use crate::token::{Role, TokenRecord};
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct TokenWish {
-    /// `operator`, `manufacturer`, `publisher` or `auditor`.
+    /// `operator`, `manufacturer`, `publisher`, `auditor` or `monitor`.
     role: String,
     /// Whose records a manufacturer's token may import.
     manufacturer: Option<String>,
@@ -47,16 +47,17 @@ pub(super) async fn create(State(service): State<Arc<Service>>, request: Request
         ("operator", None) => Role::Operator,
         ("publisher", None) => Role::Publisher,
         ("auditor", None) => Role::Auditor,
+        ("monitor", None) => Role::Monitor,
         ("manufacturer", Some(name)) => Role::Manufacturer {
             manufacturer: name.parse().map_err(|error| Problem::at("/manufacturer", format!("{error}")))?,
             quota: wish.quota,
             prefixes: wish.prefixes.clone(),
         },
         ("manufacturer", None) => return Err(Problem::at("/manufacturer", "say whose records it may import")),
-        ("operator" | "publisher" | "auditor", Some(_)) => {
+        ("operator" | "publisher" | "auditor" | "monitor", Some(_)) => {
             return Err(Problem::at("/manufacturer", "only a manufacturer's token has one"));
         }
-        _ => return Err(Problem::at("/role", "one of operator, manufacturer, publisher, auditor")),
+        _ => return Err(Problem::at("/role", "one of operator, manufacturer, publisher, auditor, monitor")),
     };
     let scope = match &wish.scope {
         None => None,
@@ -71,7 +72,11 @@ pub(super) async fn create(State(service): State<Arc<Service>>, request: Request
         (Role::Manufacturer { .. } | Role::Publisher, None) => {
             return Err(Problem::at("/scope", "name one: only operators and auditors can be good for all id scopes"));
         }
-        (Role::Manufacturer { .. } | Role::Publisher, Some(_)) | (Role::Operator | Role::Auditor, _) => {}
+        (Role::Monitor, Some(_)) => {
+            return Err(Problem::at("/scope", "leave it out: the metrics are of all id scopes"));
+        }
+        (Role::Manufacturer { .. } | Role::Publisher, Some(_))
+        | (Role::Operator | Role::Auditor | Role::Monitor, _) => {}
     }
     if wish.quota.is_some() && !matches!(role, Role::Manufacturer { .. }) {
         return Err(Problem::at("/quota", "only a manufacturer's token has one"));
@@ -122,7 +127,7 @@ pub(super) async fn revoke(State(service): State<Arc<Service>>, At(id): At<Strin
 pub(super) struct TokenView {
     /// By which it is revoked.
     id: String,
-    /// `operator`, `manufacturer`, `publisher` or `auditor`.
+    /// `operator`, `manufacturer`, `publisher`, `auditor` or `monitor`.
     role: &'static str,
     /// Whose records a manufacturer's token may import.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -162,6 +167,7 @@ fn view(token: &TokenRecord) -> TokenView {
         }
         Role::Publisher => ("publisher", None, None, None),
         Role::Auditor => ("auditor", None, None, None),
+        Role::Monitor => ("monitor", None, None, None),
     };
     TokenView {
         id: token.id.clone(),

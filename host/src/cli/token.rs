@@ -8,8 +8,13 @@ use serde_json::{Value, json};
 use super::output::text;
 use super::{CliError, Common};
 use crate::client::management::escaped;
+use crate::clock::Ambient;
 use crate::folder::DataFolder;
 use crate::names::ManufacturerId;
+use crate::secret::Token;
+use crate::store::Store as _;
+use crate::store::redb::RedbStore;
+use crate::token::{Role, TokenRecord};
 
 /// What can be done with tokens.
 #[derive(Debug, Subcommand)]
@@ -21,6 +26,15 @@ pub(super) enum TokenCommand {
         /// How many at most.
         #[arg(long, default_value_t = 100)]
         limit: usize,
+    },
+    /// Make an operator's token when none is left. The server must not run.
+    ///
+    /// It is written into the database of the data folder: whoever can write there owns this Landfall. Tokens that are
+    /// lost are listed by `token list` and ended by `token revoke`.
+    Recover {
+        /// The file to write it to, in place of what is there; by default operator.token in the data folder.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
     /// End a token at once.
     Revoke {
@@ -36,8 +50,10 @@ Examples:
   landfall token create --role manufacturer --manufacturer acme --quota 100000 --note 'line 3' --out acme.token
   landfall token create --role manufacturer --manufacturer bolt --prefix valve- --note 'valves' --out bolt.token
   landfall token create --role auditor --days 30 --note 'audit 2026'
+  landfall token create --role monitor --note prometheus --out prometheus.token
 
-An operator's token is good for all scopes unless --scope names one; any other is good for one scope.")]
+An operator's token is good for all id scopes unless --scope names one. A monitor's is always good for all of them. Any
+other is good for one id scope; an auditor's for all of them with --all-scopes.")]
 pub(super) struct CreateArgs {
     /// What its holder may do.
     #[arg(long)]
@@ -51,6 +67,9 @@ pub(super) struct CreateArgs {
     /// How the registration ids begin that it imports; can be given several times. Without it, in any way.
     #[arg(long = "prefix", value_name = "TEXT", requires = "manufacturer")]
     prefixes: Vec<String>,
+    /// Good for all id scopes, which an auditor's token is not by itself.
+    #[arg(long, conflicts_with = "scope")]
+    all_scopes: bool,
     /// In how many days it ends; without it, never.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3650))]
     days: Option<u32>,
@@ -72,6 +91,15 @@ enum RoleName {
     Publisher,
     /// Reads everything, changes nothing.
     Auditor,
+    /// Reads the metrics (for Prometheus) and nothing else.
+    Monitor,
+}
+
+impl RoleName {
+    /// Whether a token of this role is good for all id scopes unless one is named.
+    fn is_for_all(self) -> bool {
+        matches!(self, Self::Operator | Self::Monitor)
+    }
 }
 
 /// Runs it.
@@ -79,6 +107,7 @@ pub(super) async fn run(common: &Common, command: TokenCommand) -> Result<(), Cl
     let out = common.output();
     match command {
         TokenCommand::Create(args) => create(common, args).await,
+        TokenCommand::Recover { out: file } => recover(common, file).await,
         TokenCommand::List { limit } => {
             let page = common.api()?.list("/tokens", limit).await?;
             let columns = [
@@ -101,7 +130,10 @@ pub(super) async fn run(common: &Common, command: TokenCommand) -> Result<(), Cl
 }
 
 async fn create(common: &Common, args: CreateArgs) -> Result<(), CliError> {
-    let CreateArgs { role, manufacturer, quota, prefixes, days, note, out: file } = args;
+    let CreateArgs { role, manufacturer, quota, prefixes, all_scopes, days, note, out: file } = args;
+    if all_scopes && !(role.is_for_all() || role == RoleName::Auditor) {
+        return Err(CliError::Usage("--all-scopes goes with the roles operator, auditor and monitor only".to_owned()));
+    }
     if role != RoleName::Manufacturer && manufacturer.is_some() {
         return Err(CliError::Usage("--manufacturer goes with --role manufacturer only".to_owned()));
     }
@@ -109,7 +141,7 @@ async fn create(common: &Common, args: CreateArgs) -> Result<(), CliError> {
         return Err(CliError::Failed(format!("{} is there already; --out writes new files only", file.display())));
     }
     let scope = match &common.scope {
-        None if role == RoleName::Operator => None,
+        None if role.is_for_all() || all_scopes => None,
         _ => Some(common.session()?.scope),
     };
     let role = role.to_possible_value().map(|value| value.get_name().to_owned());
@@ -127,6 +159,42 @@ async fn create(common: &Common, args: CreateArgs) -> Result<(), CliError> {
     common
         .output()
         .done(format!("Token {id} is in {}. Keep it secret.", file.display()), &json!({ "id": id, "file": file }))
+}
+
+/// Access to the data folder is access to everything in it, so this gives nobody more than they had.
+async fn recover(common: &Common, file: Option<PathBuf>) -> Result<(), CliError> {
+    let (folder, config, ambient) = (common.folder(), common.config()?, Ambient::system());
+    let failed = |error: &dyn std::fmt::Display| CliError::Failed(error.to_string());
+    let database = folder.database();
+    if !database.exists() {
+        return Err(CliError::Failed(format!("{} is not there; restore it from a backup", database.display())));
+    }
+    let store = RedbStore::open(&database, config.store_settings()).map_err(|error| failed(&error))?;
+    let token = Token::generate(ambient.random());
+    let id =
+        format!("recovered-{}", ambient.random::<4>().iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+    let record = TokenRecord {
+        id: id.clone(),
+        secret_sha256: token.digest(),
+        note: "made by landfall token recover".to_owned(),
+        role: Role::Operator,
+        scope: None,
+        created_at: ambient.now(),
+        expires_at: None,
+    };
+    store.put_token(record).await.map_err(|error| failed(&error))?;
+    store.close().await.map_err(|error| failed(&error))?;
+    let file = file.unwrap_or_else(|| folder.operator_token());
+    DataFolder::replace(&file, token.expose().as_bytes(), true)
+        .map_err(|source| CliError::Write { path: file.clone(), source })?;
+    common.output().done(
+        format!(
+            "Token {id}, an operator's, is in {}. Keep it secret. End the ones that are lost: landfall token list, landfall \
+             token revoke ID",
+            file.display()
+        ),
+        &json!({ "id": id, "file": file }),
+    )
 }
 
 /// Members that were not given are not sent.
