@@ -9,6 +9,7 @@ mod client_certificates;
 mod command_line;
 mod command_line_alone;
 mod compiling;
+mod documentation;
 mod durability;
 mod full_disk;
 mod hostile_imports;
