@@ -5,6 +5,7 @@
 //! It ends with 0 when all went well, 1 when something was refused or failed, 2 when the command was not understood.
 
 use std::ffi::OsString;
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -136,6 +137,9 @@ pub struct Common {
     /// Print JSON for programs.
     #[arg(long, global = true)]
     pub json: bool,
+    /// Do not ask before what cannot be undone. Scripts, whose standard input is no terminal, are never asked.
+    #[arg(long, global = true)]
+    pub yes: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -240,6 +244,27 @@ impl Common {
     /// Where results are printed to.
     pub fn output(&self) -> Output {
         Output::new(self.json)
+    }
+
+    /// Asks whoever sits at a terminal before something that cannot be undone.
+    ///
+    /// # Errors
+    ///
+    /// When the answer is not yes.
+    fn sure(&self, what: &str) -> Result<(), CliError> {
+        if self.yes || !std::io::stdin().is_terminal() {
+            return Ok(());
+        }
+        let mut err = std::io::stderr().lock();
+        let asked = write!(err, "{} Go on? [y/N] ", output::cleaned_lines(what)).and_then(|()| err.flush());
+        asked.map_err(CliError::Output)?;
+        let mut answer = String::new();
+        let read = std::io::stdin().lock().read_line(&mut answer);
+        read.map_err(|source| CliError::Read { path: "standard input".into(), source })?;
+        if ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()) {
+            return Ok(());
+        }
+        Err(CliError::Failed("nothing was changed".to_owned()))
     }
 
     /// Everything that a command needs to talk to the running server.

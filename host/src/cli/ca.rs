@@ -161,7 +161,9 @@ pub(super) async fn run(common: &Common, command: CaCommand) -> Result<(), CliEr
             let next = format!(
                 "Sign a certificate with this common name by the authority's key, then: landfall ca verify {name} FILE"
             );
-            out.done(format!("{code}\n\n{next}"), &answer)
+            // The code alone, so that a script can use it: -subj "/CN=$(landfall ca code NAME)".
+            out.hint(&next);
+            out.done(code, &answer)
         }
         CaCommand::Verify { name, file } => {
             let body = json!({ "certificate": pem(&file)? });

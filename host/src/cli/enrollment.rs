@@ -159,6 +159,7 @@ pub(super) async fn run(common: &Common, command: EnrollmentCommand) -> Result<(
             out.list(&page, &columns, "No device is enrolled by itself.")
         }
         EnrollmentCommand::Delete { id } => {
+            common.sure(&format!("The enrollment of {id} is deleted, with its keys."))?;
             let answer = session.api.delete(&session.path(&["enrollments", id.as_str()])).await?;
             out.done(format!("The enrollment of {id} is deleted."), &answer)
         }

@@ -129,6 +129,7 @@ pub(super) async fn run(common: &Common, command: GroupCommand) -> Result<(), Cl
             out.list(&page, &columns, "There is no group; make one with: landfall group put ID --ca NAME")
         }
         GroupCommand::Delete { id } => {
+            common.sure(&format!("Group {id} is deleted, and its devices are refused when they register again."))?;
             let answer = session.api.delete(&session.path(&["enrollment-groups", id.as_str()])).await?;
             out.done(format!("Group {id} is deleted."), &answer)
         }

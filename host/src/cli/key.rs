@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::output::say;
 use super::{CliError, Common, shared_key};
 use crate::names::RegistrationId;
 
@@ -44,9 +43,10 @@ pub(super) fn run(common: &Common, command: &KeyCommand) -> Result<(), CliError>
         let key = group.derive(id.as_str()).to_base64();
         if out.is_json() {
             derived.push(json!({ "registrationId": id, "key": key.expose() }));
-        } else {
-            say!("{id}\t{}", key.expose());
+            return Ok(());
         }
+        // A key that was not written is a device without one.
+        out.line(format_args!("{id}\t{}", key.expose()))
     };
     if args.ids.is_empty() {
         if std::io::stdin().is_terminal() {
@@ -58,10 +58,10 @@ pub(super) fn run(common: &Common, command: &KeyCommand) -> Result<(), CliError>
                 continue;
             }
             let id = line.trim().parse().map_err(|error| CliError::Failed(format!("line {}: {error}", at + 1)))?;
-            derive(&id);
+            derive(&id)?;
         }
     } else {
-        args.ids.iter().for_each(derive);
+        args.ids.iter().try_for_each(derive)?;
     }
     out.value(&json!({ "items": derived }))
 }

@@ -40,6 +40,22 @@ impl Output {
         if self.json { Ok(()) } else { print(&cleaned_lines(text.as_ref())) }
     }
 
+    /// Tells people what to do next, on standard error, so that standard output holds the result alone.
+    pub(super) fn hint(self, text: &str) {
+        if !self.json {
+            let _ = writeln!(std::io::stderr().lock(), "{}", cleaned_lines(text));
+        }
+    }
+
+    /// Prints a line as it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Output::say`].
+    pub(super) fn line(self, text: std::fmt::Arguments<'_>) -> Result<(), CliError> {
+        print(&text.to_string())
+    }
+
     /// Prints a value, for programs only.
     ///
     /// # Errors

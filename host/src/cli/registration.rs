@@ -104,6 +104,7 @@ pub(super) async fn run(common: &Common, command: RegistrationCommand) -> Result
             out.list(&page, &columns, nothing)
         }
         RegistrationCommand::Delete { id } => {
+            common.sure(&format!("{id} loses its hub, and the key that it is bound to is forgotten."))?;
             let answer = session.api.delete(&session.path(&["registrations", id.as_str()])).await?;
             out.done(format!("The registration of {id} is deleted."), &answer)
         }

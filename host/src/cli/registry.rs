@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::output::text;
 use super::{CliError, Common};
 use crate::client::FileUpload;
-use crate::client::management::escaped;
+use crate::client::management::{ManagementError, escaped};
 use crate::names::{ManufacturerId, RegistrationId};
 
 /// What can be done with manufacturing records.
@@ -42,10 +42,16 @@ pub(super) enum RegistryCommand {
 Examples:
   landfall registry import records.jsonl --token-file acme.token
   landfall registry import records.csv --manufacturer acme --all-or-nothing
+  landfall registry import records.csv --manufacturer acme --dry-run
+  gunzip -c records.jsonl.gz | landfall registry import - --format jsonl --token-file acme.token
+
+A CSV file names its columns in line 1: registrationId, certificateSha256, publicKeySha256, certificateIssuer,
+certificateSerial, endorsementKeySha256, endorsementCertificate, tokenIssuer, tokenSubject. Any other column is a fact of
+that name. Commas, semicolons and tabs separate fields, as spreadsheets write them.
 
 Importing a file twice changes nothing. It ends with 1 when a row was refused."#)]
 pub(super) struct ImportArgs {
-    /// The file.
+    /// The file; - is standard input.
     file: PathBuf,
     /// What the file is; by default as its name ends.
     #[arg(long)]
@@ -56,6 +62,9 @@ pub(super) struct ImportArgs {
     /// Import nothing when any row is refused.
     #[arg(long)]
     all_or_nothing: bool,
+    /// Say what would be imported, and import nothing.
+    #[arg(long)]
+    dry_run: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -114,6 +123,9 @@ pub(super) async fn run(common: &Common, command: RegistryCommand) -> Result<(),
             session.out.details(&answer)
         }
         RegistryCommand::State { id, state } => {
+            if state == StateName::Retired {
+                common.sure(&format!("{id} is retired for ever: no command makes it active again."))?;
+            }
             let mut session = common.session()?;
             let path = session.path(&["records", id.as_str(), "state"]);
             let answer = session.api.put(&path, &json!({ "state": state.as_str() })).await?;
@@ -123,10 +135,15 @@ pub(super) async fn run(common: &Common, command: RegistryCommand) -> Result<(),
 }
 
 async fn import(common: &Common, args: ImportArgs) -> Result<(), CliError> {
-    let ImportArgs { file, format, manufacturer, all_or_nothing } = args;
+    let ImportArgs { file, format, manufacturer, all_or_nothing, dry_run } = args;
+    let piped = file == Path::new("-");
     let content_type = match format.or_else(|| format_of(&file)) {
         Some(Format::Jsonl) => "application/x-ndjson",
         Some(Format::Csv) => "text/csv",
+        None if piped => {
+            let text = "say what standard input is: --format jsonl or --format csv";
+            return Err(CliError::Usage(text.to_owned()));
+        }
         None => {
             let text = format!("{} ends neither in .jsonl nor in .csv; add --format jsonl or csv", file.display());
             return Err(CliError::Usage(text));
@@ -134,18 +151,30 @@ async fn import(common: &Common, args: ImportArgs) -> Result<(), CliError> {
     };
     let mut session = common.session()?;
     let out = session.out;
-    let upload = FileUpload::open(&file).await.map_err(|source| CliError::Read { path: file, source })?;
+    // The server is told beforehand how much comes, so that what comes from a pipe is kept until it ends.
+    let kept = if piped { Some(standard_input()?) } else { None };
+    let path = kept.as_ref().map_or(file.as_path(), |kept| kept.path());
+    let upload = FileUpload::open(path).await.map_err(|source| CliError::Read { path: file.clone(), source })?;
     let bar = progress_bar(upload.left(), out.is_json());
     let upload = upload.telling({
         let bar = bar.clone();
         move |bytes| bar.inc(bytes)
     });
     let whose = manufacturer.map(|m| format!("&manufacturer={}", escaped(m.as_str()))).unwrap_or_default();
-    let path = format!("{}?allOrNothing={all_or_nothing}{whose}", session.path(&["records"]));
+    let path = format!("{}?allOrNothing={all_or_nothing}&dryRun={dry_run}{whose}", session.path(&["records"]));
     let answer = session.api.upload(Method::POST, &path, content_type, upload).await;
     bar.finish_and_clear();
-    let answer = answer?;
+    let answer = answer.map_err(|error| match error {
+        ManagementError::Client(_) => CliError::Failed(format!(
+            "{error}\nRows that were written before stay. Run the same command again: rows that are there already change \
+             nothing."
+        )),
+        other => other.into(),
+    })?;
     out.value(&answer)?;
+    if dry_run {
+        out.say("A dry run: nothing was imported.")?;
+    }
     out.say(summary(&answer, all_or_nothing))?;
     let stopped = answer.get("stopped").and_then(Value::as_str);
     if let Some(why) = stopped {
@@ -176,6 +205,14 @@ async fn list(common: &Common, args: &ListArgs) -> Result<(), CliError> {
         ("updated", "/updatedAt"),
     ];
     session.out.list(&page, &columns, "No record is there; import some with: landfall registry import FILE")
+}
+
+/// Keeps what comes on standard input in a file that nobody else can read and that goes away with it.
+fn standard_input() -> Result<tempfile::NamedTempFile, CliError> {
+    let failed = |source| CliError::Read { path: "standard input".into(), source };
+    let mut kept = tempfile::NamedTempFile::new().map_err(failed)?;
+    std::io::copy(&mut std::io::stdin().lock(), &mut kept).map_err(failed)?;
+    Ok(kept)
 }
 
 /// What an import did, and the rows that it refused.

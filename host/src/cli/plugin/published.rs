@@ -80,6 +80,7 @@ impl PublishedCommand {
             Self::Rollback(args) => revisions::rollback(&mut session, args).await,
             Self::Set(args) => rules::set(&mut session, args).await,
             Self::Delete { name } => {
+                common.sure(&format!("Plugin {name} is deleted with all its revisions."))?;
                 let answer = session.api.delete(&session.path(&["plugins", name.as_str()])).await?;
                 out.done(format!("Plugin {name} is taken away."), &answer)
             }
