@@ -145,13 +145,6 @@ async fn enrollments(world: &World) -> Vec<Case> {
     let device = known(world, "shadowed", shown).await;
     let says = "enrollment group line-2 is disabled";
     cases.push(case("a disabled group that hides a wider one", "enrollment-disabled", says, device));
-
-    let (old, new) = (Authority::root("Old CA", now(), 30).unwrap(), Authority::root("New CA", now(), 30).unwrap());
-    world.upload_authority("renewed", &old).await;
-    world.put("enrollment-groups/renewed", &group("renewed")).await;
-    world.put("authorities/renewed", &json!({ "certificate": new.certificate_pem })).await;
-    let device = known(world, "unproven", new.device("unproven", now(), 30).unwrap().identity()).await;
-    cases.push(case("a CA whose key is not proven", "authority-unproven", "landfall ca verify", device));
     cases
 }
 
