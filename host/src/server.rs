@@ -191,8 +191,8 @@ impl Server {
         let life =
             |what| Life { what, stopping: stopping.clone(), ended: Arc::clone(&ended), pause: BEGUN_AGAIN_AFTER };
         let tasks = vec![
-            tokio::spawn(life("the devices' listener").to_the_end(devices.serve(stopping.clone()))),
-            tokio::spawn(life("the management listener").to_the_end(management.serve(stopping.clone()))),
+            tokio::spawn(life("the devices' listener").run_to_the_end(devices.serve(stopping.clone()))),
+            tokio::spawn(life("the management listener").run_to_the_end(management.serve(stopping.clone()))),
             tokio::spawn(
                 life("the fetching of revocation lists")
                     .again_and_again(move |stopping| keep_fetching(Arc::clone(&lists), stopping)),
@@ -259,7 +259,7 @@ struct Life {
 
 impl Life {
     /// Of one without which the server is none: when it ends before the server is told to stop, so does the server.
-    async fn to_the_end(self, task: impl Future<Output = ()> + Send + 'static) {
+    async fn run_to_the_end(self, task: impl Future<Output = ()> + Send + 'static) {
         let done = tokio::spawn(task).await;
         if !*self.stopping.borrow() {
             let why = done.err().map(|error| error.to_string());
@@ -356,12 +356,12 @@ mod tests {
     async fn what_the_server_cannot_do_without_ends_it_and_a_stop_is_no_such_end() {
         let (_stop, broken) = life();
         let ended = Arc::clone(&broken.ended);
-        broken.to_the_end(panics()).await;
+        broken.run_to_the_end(panics()).await;
         assert_eq!(*ended.borrow(), Some("it"));
         let (stop, stopped) = life();
         let ended = Arc::clone(&stopped.ended);
         stop.send_replace(true);
-        stopped.to_the_end(async {}).await;
+        stopped.run_to_the_end(async {}).await;
         assert_eq!(*ended.borrow(), None);
     }
 

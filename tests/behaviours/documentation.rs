@@ -52,7 +52,7 @@ fn the_readme_leads_from_nothing_to_a_decision() {
     for words in [
         "\"status\":\"assigned\"",
         "1 added, 0 updated, 0 unchanged, 0 refused",
-        "in the group northwind/oslo",
+        "in the group northwind / oslo",
         "imported by acme",
         "policy weighted",
     ] {

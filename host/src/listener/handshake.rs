@@ -25,7 +25,7 @@ use crate::tls::any_certificate::telling;
 /// What came of a handshake.
 pub(super) enum Shaken {
     /// It is done.
-    Done(TlsStream<TcpStream>, Arc<ConnectionInfo>),
+    Done(Box<TlsStream<TcpStream>>, Arc<ConnectionInfo>),
     /// It came to nothing, and the peer was told so.
     Told(TcpStream),
     /// There is nobody to be told.
@@ -65,7 +65,7 @@ pub(super) async fn shake(shared: &Shared, mut stream: TcpStream, peer: SocketAd
                 // Its certificate is parsed in the same turn.
                 let info = describe(&stream, peer, standing);
                 drop(turn);
-                return Shaken::Done(stream, Arc::new(info));
+                return Shaken::Done(Box::new(stream), Arc::new(info));
             }
             Poll::Ready((Err((error, stream)), certificate)) => {
                 match certificate {

@@ -43,22 +43,26 @@ pub fn restore_all(settings: &mut Value, kept: &[&str]) -> Result<bool, String> 
             whole.clone_into(text);
             any = true;
         }
-        Err(()) => drop(unknown.get_or_insert_with(|| at.to_owned())),
+        Err(NotKept) => drop(unknown.get_or_insert_with(|| at.to_owned())),
     });
     unknown.map_or(Ok(any), Err)
 }
+
+/// A masked address that stands for none that is kept, or for several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotKept;
 
 /// The address that is kept and is masked here; none when it is not masked.
 ///
 /// # Errors
 ///
 /// When there is not exactly one.
-pub fn restored<'a>(text: &str, kept: &[&'a str]) -> Result<Option<&'a str>, ()> {
+pub fn restored<'a>(text: &str, kept: &[&'a str]) -> Result<Option<&'a str>, NotKept> {
     let Some((address, MASK)) = query_of(text) else { return Ok(None) };
     let mut same = kept.iter().copied().filter(|kept| query_of(kept).is_some_and(|(known, _)| known == address));
     match same.next() {
         Some(first) if same.all(|other| other == first) => Ok(Some(first)),
-        Some(_) | None => Err(()),
+        Some(_) | None => Err(NotKept),
     }
 }
 

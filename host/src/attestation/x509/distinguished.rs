@@ -88,7 +88,10 @@ mod tests {
     const BMP: u8 = 30;
     const TELETEX: u8 = 20;
 
-    fn of(rdns: &[&[(&[u8], u8, &[u8])]]) -> Name {
+    /// An attribute: its type, the tag of its text and the text.
+    type Attribute<'a> = (&'a [u8], u8, &'a [u8]);
+
+    fn of(rdns: &[&[Attribute<'_>]]) -> Name {
         Name::of(&X509Name::from_der(&name(rdns)).unwrap().1)
     }
 

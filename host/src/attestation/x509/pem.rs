@@ -252,7 +252,7 @@ mod tests {
         let half = &pem[..pem.len() / 2];
         assert!(matches!(certificate_from(half), Err(CertificateTextError::Pem(_))));
         assert!(matches!(certificate_from(&der[1..]), Err(CertificateTextError::Encoding)));
-        let mut longer = der.clone();
+        let mut longer = der;
         longer.push(0);
         assert!(matches!(certificate_from(longer), Err(CertificateTextError::Certificate(Flaw::Malformed(_)))));
         let large = "A".repeat(MAX_TEXT_BYTES + 1);

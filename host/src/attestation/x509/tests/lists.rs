@@ -221,7 +221,7 @@ fn what_is_said_of_either_certificate_of_a_renewed_authority_holds() {
         Known::new(kept, std::iter::empty(), None).judge(&shown, &path, &anchors, NOW, 0)
     };
     assert_eq!(judge(vec![(listed.clone(), Some(silent.clone()))]), Ok(()));
-    let mut merged = listed.clone();
+    let mut merged = listed;
     assert!(!merged.merge(&by_number), "it has no list");
     for known in [(by_number, None), (merged, Some(silent))] {
         assert!(matches!(judge(vec![known]), Err(ChainError::SerialRevoked { .. })));
