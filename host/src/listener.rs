@@ -7,7 +7,7 @@
 //! - **connections**, in all and from one network (an IPv4 /24, an IPv6 /56). Where there is no place left, the oldest
 //!   connection that has proven nothing for some seconds makes room, or whoever comes is told to come back (`crowd`);
 //! - **the processor's work for handshakes**: turns are taken network by network, and none is held while a peer is waited
-//!   for ([`crate::turns`]). Who comes when very many wait is closed unanswered: that costs less than any answer;
+//!   for (`turns`). Who comes when very many wait is closed unanswered: that costs less than any answer;
 //! - **the handshake and the head of a request** have a time, with a timer that really runs. Only what is spent waiting for
 //!   the peer counts (`handshake`);
 //! - **a connection** has an idle time, a number of requests and an age, so that no device keeps an admission

@@ -1,7 +1,7 @@
 //! The log: lines for people on a terminal, JSON for whoever collects it. Always to standard error, so that standard
 //! output belongs to what a command prints.
 //!
-//! Nobody waits for the log. Its lines are written by a thread of their own ([`lines`]); what cannot be written, because
+//! Nobody waits for the log. Its lines are written by a thread of their own (`lines`); what cannot be written, because
 //! its reader has stalled or gone or the disk is full, is counted and lost, and everything else goes on.
 
 use std::io::{IsTerminal as _, Write as _};
