@@ -32,7 +32,7 @@ impl PresentedChain {
     /// what the names do not lead over from the device's own, or could not be read. No signature is looked at.
     ///
     /// There is no chain whose first certificate has a key that is not accepted: the handshake asks for no proof of such
-    /// a key (`provable_key` of the certificate verifier).
+    /// a key (`leaf::provable_key`).
     ///
     /// # Errors
     ///
