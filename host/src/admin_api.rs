@@ -31,6 +31,7 @@ mod record;
 mod registration;
 mod revocation;
 mod routes;
+mod store;
 mod terms;
 mod token;
 
@@ -54,6 +55,7 @@ pub fn router(service: Arc<Service>) -> Router {
         })
         .layer(middleware::from_fn(for_one_host))
         .layer(Extension(imports))
+        .layer(Extension(Arc::new(store::Works::new())))
         .layer(middleware::from_fn(to_its_end))
         .layer(middleware::from_fn(with_a_place))
         .layer(middleware::map_response(with_security_headers))

@@ -145,14 +145,17 @@ impl Bound {
 }
 
 impl Catalogue {
-    /// The catalogue of what the store holds. Hubs go on counting the places that are being taken in `before`.
+    /// The catalogue of what the store holds. Hubs go on counting the places that are being taken in `before`. A scope that
+    /// nobody changed is the one that it was, and in one that was changed the groups whose keys and certificates are the
+    /// same are not read again: a change costs what it changes.
     pub fn new(records: CatalogueRecords, before: &Self, watches: &Arc<Watches>, sealing: &SealingKey) -> Self {
         let scopes = records.scopes.into_iter().map(|records| {
             let known = before.scope(&records.scope);
-            (
-                records.scope.clone(),
-                Arc::new(ScopeCatalogue::new(records, known.map(|scope| &**scope), watches, sealing)),
-            )
+            let scope = match known.filter(|known| (known.revision, known.admission) == (records.revision, records.admission)) {
+                Some(same) => Arc::clone(same),
+                None => Arc::new(ScopeCatalogue::new(records, known.map(|scope| &**scope), watches, sealing)),
+            };
+            (scope.scope.clone(), scope)
         });
         Self { scopes: scopes.collect() }
     }
@@ -183,7 +186,9 @@ impl ScopeCatalogue {
         let revocations = Known::new(revocations, held, before.map(|before| &before.revocations));
         let mut anchors = AnchorIndex::default();
         let groups = groups.into_iter().map(|group| {
-            (group.id.clone(), Arc::new(bind_group(group, &authorities, &plugins, &mut anchors, sealing)))
+            let known = before.and_then(|before| before.groups.get(&group.id));
+            let read = known.filter(|known| known.group.attestation == group.attestation).map(|known| &**known);
+            (group.id.clone(), Arc::new(bind_group(group, read, &authorities, &plugins, &mut anchors, sealing)))
         });
         let groups: BTreeMap<_, Arc<BoundGroup>> = groups.collect();
         Self {
@@ -283,8 +288,10 @@ fn intermediates(group: &Group) -> impl Iterator<Item = &[u8]> {
     pins.into_iter().flatten().filter_map(|pin| pin.der.as_deref())
 }
 
+/// Binds a group. `read` is the group with the same attestation as it was bound before.
 fn bind_group(
     group: Group,
+    read: Option<&BoundGroup>,
     authorities: &BTreeMap<CaName, CertificateAuthority>,
     plugins: &Plugins,
     index: &mut AnchorIndex<AnchorOwner>,
@@ -292,8 +299,9 @@ fn bind_group(
 ) -> BoundGroup {
     let (mut anchors, mut keys, mut makers) = (Vec::new(), Vec::new(), None);
     let mut add = |der: &[u8], unproven: Option<CaName>| {
+        let known = read.and_then(|read| read.anchors.iter().find(|anchor| anchor.sha256() == Digest::of(der)));
         // What does not parse was refused when it was uploaded; a newer, stricter version may refuse it now.
-        let Ok(anchor) = Anchor::parse(der) else {
+        let Some(anchor) = known.cloned().or_else(|| Anchor::parse(der).ok()) else {
             tracing::error!(group = %group.id, "a certificate of this group is not acceptable any more: its devices are refused");
             return;
         };
@@ -313,6 +321,12 @@ fn bind_group(
             }
         }
         GroupAttestation::Token(_) | GroupAttestation::Directory(_) => {}
+        GroupAttestation::TpmMakers { .. } if read.is_some_and(|read| read.makers.is_some()) => {
+            makers = read.and_then(|read| read.makers.clone());
+        }
+        GroupAttestation::SymmetricKey(_) if read.is_some_and(|read| !read.keys.is_empty()) => {
+            keys.extend(read.into_iter().flat_map(|read| read.keys.iter().cloned()));
+        }
         GroupAttestation::TpmMakers { roots, intermediates } => match TpmMakers::parse(roots, intermediates) {
             Ok(parsed) => makers = Some(parsed),
             Err(error) => {

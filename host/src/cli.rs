@@ -1,6 +1,6 @@
 //! The command line: `landfall COMMAND`.
 //!
-//! `init`, `serve`, `config`, `demo` and `bench` work by themselves. All other commands talk to a running server:
+//! `init`, `serve`, `config`, `demo` and `bench` work by themselves, `backup` and `store` also without a server. All other commands talk to a running server:
 //! the data folder says where it is and who is calling, or `--server`, `--ca-file` and `--token-file` do. Output is for people; `--json` prints what the API answered.
 //! It ends with 0 when all went well, 1 when something was refused or failed, 2 when the command was not understood.
 
@@ -20,6 +20,7 @@ use crate::names::IdScope;
 use crate::policy::image::worker;
 use crate::telemetry;
 
+mod backup;
 mod bench;
 mod ca;
 mod certificate;
@@ -42,6 +43,7 @@ mod scope;
 mod secrets;
 mod serve;
 mod shared_key;
+mod store;
 mod terms;
 mod token;
 
@@ -164,6 +166,11 @@ enum Command {
     /// The key that seals secrets in the database.
     #[command(subcommand)]
     Secrets(secrets::SecretsCommand),
+    /// Keep everything that a server needs to go on, in a folder of its own. The server may run.
+    Backup(backup::BackupArgs),
+    /// The database: whether it is whole, and how large.
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Id scopes: tenants.
     #[command(subcommand)]
     Scope(scope::ScopeCommand),
@@ -211,6 +218,8 @@ impl Cli {
             Command::Certificate(command) => certificate::run(&common, &command),
             Command::Key(command) => key::run(&common, &command),
             Command::Secrets(command) => secrets::run(&common, &command).await,
+            Command::Backup(args) => backup::run(&common, args).await,
+            Command::Store(command) => store::run(&common, command).await,
             Command::Scope(command) => scope::run(&common, command).await,
             Command::Token(command) => token::run(&common, command).await,
             Command::Registry(command) => registry::run(&common, command).await,

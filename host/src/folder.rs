@@ -32,6 +32,26 @@ impl DataFolder {
         self.root.join("landfall.redb")
     }
 
+    /// What was seen of the database and of the clock, to notice when one of them goes back.
+    pub fn seen(&self) -> PathBuf {
+        self.root.join("landfall.seen")
+    }
+
+    /// A copy of the database that the server makes for a backup, until the backup has taken it.
+    pub fn copy(&self, id: &str) -> PathBuf {
+        self.root.join(format!("{COPY}{id}"))
+    }
+
+    /// Removes copies that no backup has taken.
+    pub fn forget_copies(&self) {
+        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(COPY)) {
+            if let Err(error) = fs::remove_file(entry.path()) {
+                tracing::warn!(file = %entry.path().display(), %error, "a copy of the database cannot be removed");
+            }
+        }
+    }
+
     /// Compiled policies: can be deleted at any time, and is filled again.
     pub fn cache(&self) -> PathBuf {
         self.root.join("cache").join("policies")
@@ -128,6 +148,9 @@ fn take_over(path: &Path, other: &fs::Metadata) -> std::io::Result<()> {
     }
     fs::set_permissions(path, other.permissions())
 }
+
+/// How the names of copies of the database begin.
+const COPY: &str = "landfall.redb.copy-";
 
 #[cfg(test)]
 mod tests {

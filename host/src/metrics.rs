@@ -194,6 +194,17 @@ impl Scrape {
             "Whether instances come from the pool",
             one(usize::from(policies.pooled())),
         )?;
+        let seen = &self.0.seen;
+        series.gauge(
+            "landfall_clock_behind_seconds",
+            "How far the clock is behind the latest time that was seen here",
+            one(usize::try_from(seen.behind(self.0.ambient.now()).as_secs()).unwrap_or(usize::MAX)),
+        )?;
+        series.gauge(
+            "landfall_database_put_back",
+            "How often an older database was found at a start than was served before",
+            one(usize::try_from(seen.put_back()).unwrap_or(usize::MAX)),
+        )?;
         let Some(pool) = policies.pool() else { return Ok(()) };
         series.gauge("landfall_policy_pool_instances", "Component instances in use", one(pool.instances))?;
         series.gauge("landfall_policy_pool_memories", "Linear memories in use", one(pool.memories))?;

@@ -36,6 +36,7 @@ mod commit;
 mod decide;
 mod decoy;
 mod deliberation;
+mod ending;
 mod operations;
 mod placement;
 mod refusal;
@@ -50,6 +51,7 @@ pub use refusal::{Cause, RegisterError};
 pub use telling::Telling;
 pub use throttle::{Throttle, TooOften};
 
+use ending::Ending;
 use operations::{Asked, Claimant, Found, Operation, Progress, Said, With};
 use under_way::UnderWay;
 
@@ -293,6 +295,8 @@ async fn joined(
 async fn carry_out(service: Arc<Service>, claimant: Claimant, mut work: Box<UnderWay>, operation: Operation) {
     loop {
         let request = work.request.clone();
+        let parts = (&service.operations, &service.metrics);
+        let ending = Ending::new(parts, claimant.clone(), operation.clone(), request.tracking_id);
         let progress = match commit::decide_and_commit(&service, *work).await {
             Ok(progress) => progress,
             Err(RegisterError::Refused(cause)) => {
@@ -304,8 +308,7 @@ async fn carry_out(service: Arc<Service>, claimant: Claimant, mut work: Box<Unde
                 Progress::Failed
             }
         };
-        service.metrics.registered(progress.word());
-        match service.operations.conclude(&claimant, &operation, progress) {
+        match ending.conclude(progress) {
             Some(next) => work = next,
             None => return,
         }

@@ -24,9 +24,10 @@ use crate::policy::{PolicyHost, PolicySettings, StartError};
 use crate::secret::sealing_key as sealing;
 use crate::service::issuer_keys::keep_renewing;
 use crate::service::lists::keep_fetching;
+use crate::service::seen::{Seen, keep_seeing};
 use crate::service::{Keys, Service};
-use crate::store::StoreError;
 use crate::store::redb::RedbStore;
+use crate::store::{Store as _, StoreError};
 use crate::tls::current::Current;
 use crate::tls::make::expires_at;
 use crate::tls::{self, TlsError, renewal};
@@ -148,6 +149,15 @@ impl Server {
         if let Err(error) = store.has_room() {
             tracing::error!(%error, "devices are told to come back later");
         }
+        if let Some(at) = store.copied_at().await? {
+            tracing::warn!(
+                "this database is a copy that was made at {at}, and it is served for the first time. What was changed \
+                 after that is not in it: tokens that were revoked since are good again, and devices that were quarantined, \
+                 retired or revoked are admitted"
+            );
+        }
+        folder.forget_copies();
+        let seen = Seen::open(&folder.seen(), store.sequence(), ambient.now());
         let sealing = match sealing {
             Some(key) => key,
             // A new one would seal what comes, and the old one, once it is back, would not open that.
@@ -163,7 +173,7 @@ impl Server {
         let settings = PolicySettings { trust, ..config.policy_settings(folder.cache()) };
         let policies = Arc::new(PolicyHost::start(settings)?);
         let limits = config.limits.listener.clone();
-        let keys = Keys { operations: operations_key, sealing, issuing, directories };
+        let keys = Keys { operations: operations_key, seen, folder: folder.clone(), sealing, issuing, directories };
         let service = Service::start(config, ambient, store, policies, keys).await?;
         let scope = &service.config.server.scope;
         if service.scope(scope).is_none() {
@@ -186,7 +196,7 @@ impl Server {
             .with_long_requests(LONGEST_IMPORT);
         let device_counts = devices.counts();
         service.metrics.listen(vec![("devices", devices.counts()), ("management", management.counts())]);
-        let (lists, issuers) = (Arc::clone(&service), Arc::clone(&service));
+        let (lists, issuers, seeing) = (Arc::clone(&service), Arc::clone(&service), Arc::clone(&service));
         let ended = Arc::new(watch::Sender::new(None));
         let life =
             |what| Life { what, stopping: stopping.clone(), ended: Arc::clone(&ended), pause: BEGUN_AGAIN_AFTER };
@@ -200,6 +210,10 @@ impl Server {
             tokio::spawn(
                 life("the renewal of issuers' keys")
                     .again_and_again(move |stopping| keep_renewing(Arc::clone(&issuers), stopping)),
+            ),
+            tokio::spawn(
+                life("the keeping of what was seen")
+                    .again_and_again(move |stopping| keep_seeing(Arc::clone(&seeing), stopping)),
             ),
         ];
         warn_of_expiry(&identity, service.ambient.now());
@@ -244,6 +258,7 @@ impl Server {
         }
         self.service.finish().await;
         self.service.policies.close();
+        self.service.note_seen();
         self.service.store.close().await
     }
 }

@@ -10,15 +10,17 @@ use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use self::lists::Lists;
+use self::seen::Seen;
 use crate::attestation::bearer::TokenRules;
 use crate::attestation::password::{PasswordHash, Remembered};
 use crate::attestation::tpm::challenge::Challenges;
 use crate::attestation::x509::VerifyPolicy;
 use crate::catalogue::{Bound, Catalogue, ScopeCatalogue};
-use crate::clock::{self, Ambient};
+use crate::clock::{self, Ambient, Timestamp};
 use crate::config::Config;
 use crate::directory::Directories;
 use crate::enrollment::GroupAttestation;
+use crate::folder::DataFolder;
 use crate::issuers::{self, Issuers};
 use crate::issuing::Issuing;
 use crate::listener::Trouble;
@@ -36,6 +38,7 @@ use crate::turns::Turns;
 
 pub mod issuer_keys;
 pub mod lists;
+pub mod seen;
 pub mod switch;
 pub mod take_over;
 
@@ -45,8 +48,12 @@ pub struct Service {
     pub config: Config,
     /// Time and randomness.
     pub ambient: Ambient,
+    /// How far the database and the clock had come before.
+    pub seen: Seen,
+    /// The data folder.
+    pub folder: DataFolder,
     /// Seals what must not be read in the store.
-    pub sealing: SealingKey,
+    pub sealing: Arc<SealingKey>,
     /// The keys of identity providers.
     pub issuers: Issuers,
     /// How the fetching of revocation lists goes.
@@ -98,6 +105,10 @@ pub struct Service {
 pub struct Keys {
     /// Makes operation ids and the keys for hubs.
     pub operations: [u8; 32],
+    /// How far the database and the clock had come before.
+    pub seen: Seen,
+    /// The data folder.
+    pub folder: DataFolder,
     /// Seals what must not be read in the store.
     pub sealing: SealingKey,
     /// Who issues certificates for devices.
@@ -115,7 +126,7 @@ impl Service {
         policies: Arc<PolicyHost>,
         keys: Keys,
     ) -> Result<Arc<Self>, StoreError> {
-        let Keys { operations: operations_key, sealing, issuing, directories } = keys;
+        let Keys { operations: operations_key, seen, folder, sealing, issuing, directories } = keys;
         let images = Images::new(Arc::clone(&policies), Arc::clone(&store), config.limits.policy.max_images);
         let operations = Operations::new(&operations_key, config.limits.device.max_operations);
         let device = &config.limits.device;
@@ -128,6 +139,8 @@ impl Service {
         let remembered = Remembered::new(&ambient.random());
         let password_of_nobody = PasswordHash::of_nobody(ambient.random());
         let service = Self {
+            seen,
+            folder,
             remembered,
             password_of_nobody,
             password_checks: Arc::new(Turns::new(PASSWORD_CHECKS, config.limits.device.max_passwords_waiting)),
@@ -135,7 +148,7 @@ impl Service {
             odd_replies: Trouble::default(),
             not_served: Trouble::default(),
             config,
-            sealing,
+            sealing: Arc::new(sealing),
             issuers: Issuers::new(issuer_keys, Arc::clone(&store), ambient.clone()),
             lists: Lists::default(),
             issuing,
@@ -173,6 +186,16 @@ impl Service {
             *to = *from;
         }
         key
+    }
+
+    /// The time by which a token has ended: a clock that was set back makes none good again.
+    pub fn latest_time(&self) -> Timestamp {
+        self.seen.latest(self.ambient.now())
+    }
+
+    /// Keeps how far the database and the clock have come. Writes a file.
+    pub fn note_seen(&self) {
+        self.seen.note(self.store.sequence(), self.ambient.now());
     }
 
     /// One tenant, as it is now.
@@ -220,8 +243,15 @@ impl Service {
     async fn read_catalogue(&self) -> Result<(), StoreError> {
         let _one_at_a_time = self.changing.lock().await;
         let records = self.store.load_catalogue().await?;
-        let catalogue = Catalogue::new(records, &self.catalogue.load(), &self.watches, &self.sealing);
+        let before = self.catalogue.load_full();
+        let (known, watches, sealing) = (Arc::clone(&before), Arc::clone(&self.watches), Arc::clone(&self.sealing));
+        // Reading certificates and lists takes what they take, and requests of devices must not wait behind it.
+        let reading = tokio::task::spawn_blocking(move || Catalogue::new(records, &known, &watches, &sealing));
+        let catalogue = reading.await.map_err(|e| StoreError::Read(format!("the catalogue cannot be read: {e}")))?;
         for scope in catalogue.scopes() {
+            if before.scope(&scope.scope).is_some_and(|before| Arc::ptr_eq(before, scope)) {
+                continue;
+            }
             self.store.keep_content(scope.hubs_text.clone().into_bytes()).await?;
         }
         let catalogue = Arc::new(catalogue);

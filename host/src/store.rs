@@ -5,6 +5,7 @@
 //! disk, and an error means that nothing of it is there, except for [`StoreError::Outcome`], after which the process
 //! must end: whether the write is there is known only once the database has been opened again.
 
+pub mod health;
 mod published;
 pub mod redb;
 pub mod writer;
@@ -12,9 +13,13 @@ pub mod writer;
 #[cfg(test)]
 pub(crate) mod suite;
 
+use std::path::Path;
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+pub use self::health::{Finding, Unused};
 pub use self::published::{PastRevision, PublishedPlugin};
 use crate::attestation::tpm::challenge::KeptChallenge;
 use crate::attestation::x509::revocation::{KeptRevocations, RevocationChange, RevocationRecord};
@@ -130,6 +135,13 @@ pub trait Store: Send + Sync + 'static {
     /// Imports a batch in one transaction; answers one result for each row, in order.
     async fn import_batch(&self, batch: ImportBatch) -> Result<Vec<RowOutcome>, StoreError>;
 
+    /// Imports batches in one transaction, in which nobody else writes: all rows of all of them, or none when one of them
+    /// is refused. Answers one result for each row of each batch that was looked at; no batch is after one with a refused row.
+    async fn import_whole(&self, batches: Arc<dyn Batches>) -> Result<Vec<Vec<RowOutcome>>, StoreError>;
+
+    /// A place on the store's disk for what is kept until it is written.
+    fn staging(&self) -> Result<Staging, StoreError>;
+
     /// Changes a record's state; answers the record as it is now. Retired is final: such a record stays as it is.
     async fn set_record_state(
         &self,
@@ -161,6 +173,14 @@ pub trait Store: Send + Sync + 'static {
         entry: Individual,
         when: Precondition,
     ) -> Result<PutOutcome, StoreError>;
+
+    /// Replaces the individual enrollments among these that are as they were read, in one transaction; answers how many.
+    /// They hold what they held before: it is for keys that are sealed anew.
+    async fn replace_individuals(
+        &self,
+        scope: &IdScope,
+        entries: Vec<(Individual, Individual)>,
+    ) -> Result<usize, StoreError>;
 
     /// Removes one.
     async fn delete_individual(
@@ -264,6 +284,17 @@ pub trait Store: Send + Sync + 'static {
     /// Removes a plugin's name, unless an enrollment uses it; the bytes stay for replay.
     async fn delete_plugin(&self, scope: &IdScope, name: &PluginName) -> Result<DeleteOutcome, StoreError>;
 
+    // The store itself.
+
+    /// How many transactions have changed it. Never goes back, but for a store that was put back.
+    fn sequence(&self) -> u64;
+
+    /// What contradicts itself, and what nothing names. Reads all of it.
+    async fn check(&self) -> Result<(Vec<Finding>, Unused), StoreError>;
+
+    /// Copies all of it, as the last transaction left it, into a new file; answers how many rows that are.
+    async fn copy_to(&self, to: &Path, now: Timestamp) -> Result<u64, StoreError>;
+
     // Tokens.
 
     /// Keeps a new token.
@@ -281,6 +312,20 @@ pub trait Store: Send + Sync + 'static {
 
     /// Finishes what is queued, refuses what comes after, and closes the files.
     async fn close(&self) -> Result<(), StoreError>;
+}
+
+/// Batches of one import, which can be had again from the beginning.
+pub trait Batches: Send + Sync {
+    /// All of them, in order. Called on a thread that may wait.
+    fn begin(&self) -> Result<Box<dyn Iterator<Item = Result<ImportBatch, StoreError>>>, StoreError>;
+}
+
+/// A place for bytes until they are written.
+pub struct Staging {
+    /// A file that has no name, and is gone when it is closed.
+    pub file: std::fs::File,
+    /// Whether there is room for more.
+    pub room: Arc<dyn Fn() -> Result<(), StoreError> + Send + Sync>,
 }
 
 /// A registration to write, and on what conditions.
@@ -611,6 +656,9 @@ pub enum StoreError {
     /// Too much waits to be written.
     #[error("too much waits to be written; try again")]
     Busy,
+    /// The write itself said that nothing of it may stay.
+    #[error("the change was taken back; nothing was changed")]
+    TakenBack,
     /// The store is closing.
     #[error("the service is stopping")]
     Closed,

@@ -3,6 +3,7 @@
 mod active_directory;
 mod allocation_function;
 mod author_tool;
+mod backups;
 mod chain_confusion;
 mod changed_meanwhile;
 mod client_certificates;

@@ -13,7 +13,7 @@ use super::authorize::Rule::{
     self, AnyToken, Import, Operate, OperateAll, Publish, Read, ReadAll, ReadMetrics, ReadPlugins, ReadRecords,
 };
 use super::body::PageQuery;
-use super::{authority, enrollment, hub, misc, openapi, plugin, record, registration, revocation, terms, token};
+use super::{authority, enrollment, hub, misc, openapi, plugin, record, registration, revocation, store, terms, token};
 use crate::registry::import::ImportReport;
 use crate::service::Service;
 
@@ -73,6 +73,20 @@ fn of_all_scopes() -> Vec<Endpoint> {
             get(misc::decision),
             "What was decided, or refused, under a tracking id, or in the operation that a device was told",
         ),
+        read(
+            "/api/v1/store/check",
+            ReadAll,
+            get(store::check),
+            "Reads all of the database: what contradicts itself, and what nothing names",
+        )
+        .gives::<store::CheckView>(),
+        ask(
+            "/api/v1/store/copy",
+            OperateAll,
+            post(store::copy),
+            "Copies the database as it is now into a file in the data folder, for `landfall backup`",
+        )
+        .gives::<store::CopyView>(),
         read("/api/v1/tokens", ReadAll, get(token::list), "All tokens, without themselves").pages::<token::TokenView>(),
         ask("/api/v1/tokens", OperateAll, post(token::create), "Makes a token; it is told this once")
             .takes::<token::TokenWish>()

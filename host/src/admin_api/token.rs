@@ -117,7 +117,7 @@ pub(super) async fn create(State(service): State<Arc<Service>>, request: Request
 }
 
 pub(super) async fn revoke(State(service): State<Arc<Service>>, At(id): At<String>) -> Answer {
-    let outcome = service.store.delete_token(&id, service.ambient.now()).await?;
+    let outcome = service.store.delete_token(&id, service.latest_time()).await?;
     body::deleted(outcome, &format!("token {id}"))
 }
 

@@ -194,6 +194,9 @@ limits! {
         /// The size of an all-or-nothing import, which is kept on disk until its last row has been read.
         import_staged_bytes: u64 = 1_073_741_824, 1_048_576 to 1_099_511_627_776, "bytes",
             "413, and nothing is imported";
+        /// The rows of an all-or-nothing import, which is written in one transaction: nobody else writes meanwhile, for
+        /// some seconds with a million rows.
+        import_whole_rows: u64 = 1_000_000, 1 to 100_000_000, "rows", "nothing is imported; cut the file in parts";
         /// Imports at once.
         imports: usize = 4, 1 to 64, "imports", "429 with Retry-After";
         /// The rows of one import.

@@ -133,12 +133,17 @@ pub async fn reseal(
         let mut page = Page { after: None, limit: PAGE };
         loop {
             let listing = store.individuals(scope, page.clone()).await?;
+            let mut changed = Vec::new();
             for individual in listing.items {
                 let IndividualAttestation::SymmetricKey(sealed) = &individual.attestation else { continue };
                 let owner = EnrollmentRef::Individual(individual.registration_id.clone());
                 let attestation = IndividualAttestation::SymmetricKey(anew(sealed, &owner)?);
-                store.put_individual(scope, Individual { attestation, ..individual }, Precondition::Exists).await?;
-                resealed += 1;
+                let new = Individual { attestation, ..individual.clone() };
+                changed.push((individual, new));
+            }
+            // One transaction for a page of them: each flush takes milliseconds.
+            if !changed.is_empty() {
+                resealed += store.replace_individuals(scope, changed).await?;
             }
             match listing.next {
                 Some(next) => page.after = Some(next),
@@ -151,3 +156,42 @@ pub async fn reseal(
 
 /// Enrollments that are read at once.
 const PAGE: usize = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::redb::{RedbStore, StoreSettings};
+    use crate::store::suite::make;
+
+    #[tokio::test]
+    async fn sealing_anew_takes_a_transaction_for_many_enrollments() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = RedbStore::open(&folder.path().join("landfall.redb"), StoreSettings::default()).unwrap();
+        let store: Arc<dyn Store> = Arc::new(store);
+        let (scope, ambient) = (make::scope(), Ambient::system());
+        store.create_scope(scope.clone()).await.unwrap();
+        let key = |byte| SealingKey::new(&[byte; 32]).unwrap();
+        let keys = || {
+            [SymmetricKey::of_bytes(vec![7; 32].into()).unwrap(), SymmetricKey::of_bytes(vec![8; 32].into()).unwrap()]
+        };
+        let old = make::individual("none", "e", "c", None);
+        for number in 0..50 {
+            let owner = EnrollmentRef::Individual(format!("d-{number}").parse().unwrap());
+            let sealed = SealedKeys::seal(&keys(), &owner, &scope, &key(1), &ambient);
+            let registration_id = format!("d-{number}").parse().unwrap();
+            let attestation = IndividualAttestation::SymmetricKey(sealed);
+            let entry = Individual { registration_id, attestation, ..old.clone() };
+            store.put_individual(&scope, entry, Precondition::New).await.unwrap();
+        }
+        let before = store.sequence();
+        assert_eq!(reseal(&store, &key(1), &key(2), &ambient).await.unwrap(), 50);
+        assert_eq!(store.sequence(), before + 1);
+        let id = "d-7".parse().unwrap();
+        let entry = store.individual(&scope, &id).await.unwrap().unwrap();
+        let IndividualAttestation::SymmetricKey(sealed) = &entry.attestation else { panic!("{entry:?}") };
+        let opened = sealed.open(&EnrollmentRef::Individual(id), &scope, &key(2)).unwrap();
+        assert_eq!(opened[0].expose(), &[7; 32]);
+        // Doing it again goes on where it stopped.
+        assert_eq!(reseal(&store, &key(1), &key(2), &ambient).await.unwrap(), 50);
+    }
+}

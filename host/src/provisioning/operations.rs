@@ -14,6 +14,7 @@
 //! none, a newcomer is told to come back.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -80,6 +81,8 @@ pub struct Operation {
     pub id: OperationId,
     progress: watch::Sender<Progress>,
     said: Arc<Mutex<Said>>,
+    /// Counts up from operation to operation.
+    number: u64,
 }
 
 /// An operation, and the registration that is to follow when it is done: the device has said something else meanwhile.
@@ -194,6 +197,7 @@ pub enum Found {
 /// The registrations under way.
 pub struct Operations {
     running: Mutex<HashMap<Claimant, Held>>,
+    next: AtomicU64,
     key: hmac::Key,
     max_operations: usize,
 }
@@ -201,7 +205,12 @@ pub struct Operations {
 impl Operations {
     /// None yet. `key` makes the operation ids of this installation.
     pub fn new(key: &[u8; 32], max_operations: usize) -> Self {
-        Self { running: Mutex::default(), key: hmac::Key::new(hmac::HMAC_SHA256, key), max_operations }
+        Self {
+            running: Mutex::default(),
+            next: AtomicU64::new(0),
+            key: hmac::Key::new(hmac::HMAC_SHA256, key),
+            max_operations,
+        }
     }
 
     /// The id of the operation that a request begins: `4.CODE.REQUEST`, of the shape that DPS's ids have.
@@ -244,7 +253,8 @@ impl Operations {
             return Found::Full;
         }
         let said = Arc::new(Mutex::new(said.clone()));
-        let operation = Operation { id: new_id, progress: watch::Sender::new(Progress::Running), said };
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let operation = Operation { id: new_id, progress: watch::Sender::new(Progress::Running), said, number };
         running.insert(claimant.clone(), Held { operation: operation.clone(), next: None });
         Found::Mine(operation)
     }
@@ -304,12 +314,21 @@ impl Operations {
     }
 }
 
-/// Drops what only waits for its device: all that is not running. Waiting ones are begun again when polled.
+/// Drops the oldest of those that only wait for their devices, which begin them again when they poll: a part of them at
+/// once, so that not every newcomer looks through all.
 fn make_room(running: &mut HashMap<Claimant, Held>) -> bool {
-    let before = running.len();
-    running.retain(|_, held| matches!(held.operation.progress(), Progress::Running));
-    running.len() < before
+    let waiting = running.values().filter(|held| !matches!(held.operation.progress(), Progress::Running));
+    let mut waiting: Vec<u64> = waiting.map(|held| held.operation.number).collect();
+    let dropped = waiting.len().div_ceil(DROPPED_AT_ONCE);
+    let Some(last) = dropped.checked_sub(1) else { return false };
+    let (_, last, _) = waiting.select_nth_unstable(last);
+    let last = *last;
+    running.retain(|_, held| held.operation.number > last || matches!(held.operation.progress(), Progress::Running));
+    true
 }
+
+/// One of so many that wait makes room.
+const DROPPED_AT_ONCE: usize = 16;
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -374,6 +393,21 @@ mod tests {
         wait(&operations, "a", &a, now + Duration::from_millis(50));
         assert!(matches!(begin(&operations, "c", now), Found::Mine(_)));
         assert!(operations.find(&claimant("b")).is_some());
+    }
+
+    #[test]
+    fn the_oldest_that_wait_make_room_and_no_others() {
+        let (operations, now) = (Operations::new(&[1; 32], 20), clock::instant());
+        for number in 0..20 {
+            let id = format!("d{number}");
+            let Found::Mine(operation) = begin(&operations, &id, now) else { panic!("not mine") };
+            if number != 0 {
+                wait(&operations, &id, &operation, now + Duration::from_secs(9));
+            }
+        }
+        assert!(matches!(begin(&operations, "new", now), Found::Mine(_)));
+        let gone: Vec<_> = (0..20).filter(|n| operations.find(&claimant(&format!("d{n}"))).is_none()).collect();
+        assert_eq!(gone, [1, 2]);
     }
 
     #[test]

@@ -12,10 +12,12 @@
 //! *A device stands in a file once.* A second row of it is refused when both fall into one batch. Further apart, it is an
 //! import of its own like any later one: it changes the record if it says something else.
 //!
-//! **All or nothing** means: if one row is refused, none is written. A file that fits one batch is judged and written
-//! in one transaction. A longer one is kept on disk while all of it is judged without being written, and is written
-//! only if every row was good. Between the two, somebody else may change what it was judged against (another import of
-//! the same devices, a record that is retired); a row that is refused then stays out alone, and the report says so.
+//! **All or nothing** means: if one row is refused, none is written; and if the power fails, all rows are there or none. A
+//! file that fits one batch is judged and written in one transaction. A longer one is kept on disk while all of it is
+//! judged without being written. If every row was good it is judged again and written, in one transaction of its own;
+//! somebody else may have changed meanwhile what it was judged against (another import of the same devices, a record
+//! that is retired), and then too nothing is written. Nobody else writes during that transaction, so it has a bound of
+//! its own ([`ManagementLimits::import_whole_rows`]).
 
 mod csv_rows;
 mod csv_source;
@@ -24,12 +26,12 @@ mod parser;
 mod pieces;
 mod report;
 mod row;
+mod staged;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
-use std::io::Seek as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,9 +44,10 @@ pub use self::row::RowLimits;
 use crate::clock::Timestamp;
 use crate::config::ManagementLimits;
 use crate::names::{IdScope, ManufacturerId, RegistrationId};
-use crate::store::{ImportBatch, RowOutcome, Store, StoreError};
-use parser::{Batch, Parsed};
+use crate::store::{ImportBatch, RowOutcome, Staging, Store, StoreError};
+use parser::{Batch, Parsed, Parser};
 use pieces::{Pieces, Source};
+use staged::Staged;
 
 /// What to import, and how.
 #[derive(Clone, Debug)]
@@ -136,8 +139,11 @@ async fn all_or_nothing(
     pieces: mpsc::Receiver<Piece>,
 ) -> Result<ImportReport, ImportError> {
     let import = writes.import;
-    let staged = tempfile::tempfile()?;
-    let source = Source::Staged(Pieces::new(pieces), staged.try_clone()?, limits.import_staged_bytes);
+    let Staging { file: staged, room } = writes.store.staging().map_err(|error| writes.failed(error))?;
+    // One that is judged may be longer than one that is written; it is told that it is too long before anything is.
+    let limits = &ManagementLimits { import_rows: limits.import_rows.min(limits.import_whole_rows), ..limits.clone() };
+    let staging = Staging { file: staged.try_clone()?, room };
+    let source = Source::Staged(Pieces::new(pieces), staging, limits.import_staged_bytes);
     let (mut batches, parser) = parse(import, limits, source);
     let first = batches.recv().await.unwrap_or_default();
     let Some(second) = batches.recv().await else {
@@ -154,14 +160,24 @@ async fn all_or_nothing(
     if judged.refused > 0 || judged.stopped.is_some() || import.dry_run {
         return Ok(judged.done(false));
     }
-    let mut staged = staged;
-    staged.rewind()?;
-    let (mut batches, parser) = parse(import, limits, Source::File(staged));
-    let mode = Mode { dry_run: false, all_or_nothing: false };
-    let report = fresh().all(&mut batches, mode).await?;
-    drop(batches);
-    ended(parser).await?;
-    Ok(report.done(true))
+    let staged = Arc::new(Staged::new(staged, import, limits));
+    let outcomes = writes.store.import_whole(staged.clone()).await.map_err(|error| writes.failed(error))?;
+    let good = outcomes.iter().flatten().all(|outcome| outcome.is_good());
+    let mut report = fresh().report;
+    if good {
+        report.count(outcomes.iter().flatten());
+        report.rows = judged.rows;
+        return Ok(report.done(true));
+    }
+    // Which lines those are is read once more: it happens only when somebody else was faster.
+    let named = tokio::task::spawn_blocking(move || staged.lines()).await.map_err(|_| ImportError::Interrupted)??;
+    for (batch, outcomes) in named.iter().zip(outcomes) {
+        for ((line, id), outcome) in batch.iter().zip(outcomes) {
+            report.note(*line, id, outcome);
+        }
+    }
+    report.rows = judged.rows;
+    Ok(report.done(false))
 }
 
 /// Starts the parser; its batches come as fast as they are taken.
@@ -171,7 +187,12 @@ fn parse(
     source: Source,
 ) -> (mpsc::Receiver<Batch>, JoinHandle<Result<(), ImportError>>) {
     let (sender, batches) = mpsc::channel(BATCHES_WAITING);
-    let parser = parser::Parser {
+    let parser = parser(import, limits);
+    (batches, tokio::task::spawn_blocking(move || parser.run(source, &sender)))
+}
+
+fn parser(import: &Import, limits: &ManagementLimits) -> Parser {
+    Parser {
         limits: RowLimits::of(limits),
         max_rows: limits.import_rows,
         batch_rows: limits.import_batch_rows,
@@ -179,8 +200,7 @@ fn parse(
         prefixes: import.prefixes.clone(),
         format: import.format,
         now: import.now,
-    };
-    (batches, tokio::task::spawn_blocking(move || parser.run(source, &sender)))
+    }
 }
 
 async fn ended(parser: JoinHandle<Result<(), ImportError>>) -> Result<(), ImportError> {
@@ -275,10 +295,13 @@ impl Writes<'_> {
         (named, tokio::spawn(patiently(Arc::clone(self.store), batch)))
     }
 
+    fn failed(&self, error: StoreError) -> ImportError {
+        ImportError::Store { error, report: Box::new(self.report.clone().done(false)) }
+    }
+
     async fn settle(&mut self, (named, sent): UnderWay) -> Result<(), ImportError> {
         let outcomes = sent.await.map_err(|_| ImportError::Interrupted)?;
-        let outcomes = outcomes
-            .map_err(|error| ImportError::Store { error, report: Box::new(self.report.clone().done(false)) })?;
+        let outcomes = outcomes.map_err(|error| self.failed(error))?;
         for ((line, id), outcome) in named.into_iter().zip(outcomes) {
             self.report.note(line, &id, outcome);
         }

@@ -17,6 +17,7 @@ mod catalogue;
 mod challenges;
 mod check;
 mod codec;
+mod copy;
 mod engine;
 mod enrollments;
 mod identities;
@@ -30,6 +31,7 @@ mod registrations;
 mod revocations;
 mod space;
 mod steps;
+mod sweep;
 mod tables;
 mod tokens;
 mod views;
@@ -39,6 +41,7 @@ mod tests;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
@@ -47,7 +50,6 @@ pub use redb::StorageBackend;
 use redb::{Database, ReadOnlyTable, ReadableDatabase};
 use tokio::sync::oneshot;
 
-pub use self::check::Finding;
 use self::engine::{RedbEngine, RedbJob, Write};
 use self::ledger::KnownContent;
 use self::loads::Loads;
@@ -65,10 +67,12 @@ use crate::policy::rules::PluginRules;
 use crate::policy::trust::Signature;
 use crate::registration::Registration;
 use crate::registry::{ManufacturingRecord, RecordState};
+pub use crate::store::health::{Finding, Unused};
 use crate::store::writer::{Bounds, Lane, OnFatal, Queue, Writer};
 use crate::store::{
-    AuthorityUpload, CatalogueRecords, CommitOutcome, DeleteOutcome, ImportBatch, Listing, Page, Precondition,
-    PublishedPlugin, PutOutcome, RecordFilter, RegistrationCommit, RegistrationFilter, RowOutcome, Store, StoreError,
+    AuthorityUpload, Batches, CatalogueRecords, CommitOutcome, DeleteOutcome, ImportBatch, Listing, Page, Precondition,
+    PublishedPlugin, PutOutcome, RecordFilter, RegistrationCommit, RegistrationFilter, RowOutcome, Staging, Store,
+    StoreError,
 };
 use crate::token::TokenRecord;
 
@@ -81,12 +85,18 @@ pub struct StoreSettings {
     pub cache_bytes: usize,
     /// Whether opening reads every page and compares its checksum: for a file that comes from elsewhere.
     pub verify_on_open: bool,
+    /// Whether a file of an earlier format is brought up to this version's, or refused.
+    pub bring_up: bool,
+    /// Whether a file is opened that says one thing in one place and another elsewhere: to look at it, or to mend it.
+    pub take_contradictions: bool,
     /// How many entries that led to no registration the ledger keeps.
     pub entries_kept: u64,
     /// How many decisions that stood before a registration's present one the ledger keeps.
     pub decisions_per_device: usize,
-    /// How many writes of devices and people may wait.
+    /// How many writes of devices may wait.
     pub device_queue: usize,
+    /// How many writes of operators may wait.
+    pub operator_queue: usize,
     /// How many import batches may wait.
     pub bulk_queue: usize,
     /// How many writes go into one transaction.
@@ -103,9 +113,12 @@ impl Default for StoreSettings {
             reserve_bytes: 0,
             cache_bytes: 128 * 1024 * 1024,
             verify_on_open: false,
+            bring_up: true,
+            take_contradictions: false,
             entries_kept: 100_000,
             decisions_per_device: 32,
             device_queue: 4096,
+            operator_queue: 256,
             bulk_queue: 64,
             batch_writes: 512,
             batch_bytes: 256 * 1024,
@@ -120,7 +133,8 @@ pub struct RedbStore {
     queue: Arc<Queue<RedbEngine>>,
     known_content: KnownContent,
     loads: Arc<Loads>,
-    space: Space,
+    space: Arc<Space>,
+    sequence: Arc<AtomicU64>,
     /// The writer's thread, until it has been waited for; none when the caller takes the writer's turns.
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
@@ -185,23 +199,118 @@ impl RedbStore {
         self.look(check::check).await
     }
 
+    /// How much of the file nothing names. Reads all decisions.
+    ///
+    /// # Errors
+    ///
+    /// As [`RedbStore::check`].
+    pub async fn unused(&self) -> Result<Unused, StoreError> {
+        self.look(sweep::unused).await
+    }
+
+    /// Makes all again that is made from other tables: counts, and what enrollments and keys hold.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read or written.
+    pub async fn repair(&self) -> Result<(), StoreError> {
+        self.write(Lane::Operator, MakeAgain).await
+    }
+
+    /// Takes away what nothing names, and closes the file without free room in it. Only while nobody else uses the store.
+    /// Answers how much nothing named.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read or written.
+    pub async fn compact(self) -> Result<Unused, StoreError> {
+        let unused = self.unused().await?;
+        let mut after = Vec::new();
+        loop {
+            let found = self.look(move |view| sweep::next_decisions(view, &after)).await?;
+            let Some((sweep, last)) = found else { break };
+            self.write(Lane::Operator, sweep).await?;
+            after = last;
+        }
+        for sweep in self.look(sweep::unused_contents).await? {
+            self.write(Lane::Operator, sweep).await?;
+        }
+        self.end_writer().await;
+        if let Some(Ok(mut database)) = self.database.swap(None).map(Arc::try_unwrap) {
+            let compacted = tokio::task::spawn_blocking(move || {
+                while database.compact().map_err(|e| e.to_string())? {}
+                database.close().map_err(|e| e.to_string())
+            });
+            let done = compacted.await.map_err(|e| StoreError::Write(e.to_string()))?;
+            done.map_err(|reason| StoreError::Write(format!("compacting failed: {reason}")))?;
+        }
+        Ok(unused)
+    }
+
+    /// Copies a database that nobody has open into a new file, of whatever format it is; answers how many rows that are.
+    ///
+    /// # Errors
+    ///
+    /// When one of them cannot be used.
+    pub fn copy_file(from: &Path, to: &Path, now: Timestamp) -> Result<u64, StoreError> {
+        copy::copy_file(from, to, now)
+    }
+
+    /// Whether another process has a database open.
+    pub fn in_use(path: &Path) -> bool {
+        open::in_use(path)
+    }
+
+    /// When the file was copied, if nobody has been told yet that it is a copy.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read or written.
+    pub async fn copied_at(&self) -> Result<Option<Timestamp>, StoreError> {
+        let meta = self.view()?.table(tables::META)?;
+        let at: Option<Timestamp> = tables::get(&meta, "file property", engine::COPIED)?;
+        if at.is_some()
+            && let Err(error) = self.write(Lane::Operator, ForgetCopy).await
+        {
+            tracing::debug!(%error, "that the database is a copy is told again at the next start");
+        }
+        Ok(at)
+    }
+
+    async fn end_writer(&self) {
+        self.queue.finish();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let ended = tokio::task::spawn_blocking(move || thread.join()).await;
+            if !matches!(ended, Ok(Ok(()))) {
+                tracing::error!("the store's writer ended by a panic");
+            }
+        }
+    }
+
     fn assemble(database: Database, place: &Path, settings: StoreSettings) -> Result<(Self, Turns), StoreError> {
         let database = Arc::new(database);
         let queue = Arc::new(Queue::new(Bounds {
             device_queue: settings.device_queue,
+            operator_queue: settings.operator_queue,
             bulk_queue: settings.bulk_queue,
             batch_jobs: settings.batch_writes,
             batch_bytes: settings.batch_bytes,
         }));
-        let loads = Arc::new(Loads::read(&View(database.begin_read().map_err(unreadable)?))?);
+        let view = View(database.begin_read().map_err(unreadable)?);
+        let loads = Arc::new(Loads::read(&view)?);
+        let sequence: Option<u64> = tables::get(&view.table(tables::META)?, "file property", engine::SEQUENCE)?;
+        let sequence = Arc::new(AtomicU64::new(sequence.unwrap_or(0)));
+        drop(view);
         let kept = Kept { entries: settings.entries_kept, decisions_per_device: settings.decisions_per_device };
-        let engine = RedbEngine::new(Arc::clone(&database), kept, Arc::clone(&loads));
+        let engine = RedbEngine::new(Arc::clone(&database), kept, Arc::clone(&loads), Arc::clone(&sequence));
         let store = Self {
             database: ArcSwapOption::new(Some(database)),
             queue: Arc::clone(&queue),
             known_content: KnownContent::default(),
             loads,
-            space: Space::around(place, settings.reserve_bytes),
+            sequence,
+            space: Arc::new(Space::around(place, settings.reserve_bytes)),
             thread: Mutex::new(None),
         };
         Ok((store, Turns(Writer::new(engine, queue, settings.on_fatal))))
@@ -251,6 +360,28 @@ impl Drop for RedbStore {
     }
 }
 
+/// Makes again what is made from other tables.
+struct MakeAgain;
+
+impl Write for MakeAgain {
+    type Answer = ();
+
+    fn apply(&self, tables: &mut tables::Tables<'_>) -> Result<(), StoreError> {
+        steps::make_again(tables)
+    }
+}
+
+/// Forgets that the file is a copy.
+struct ForgetCopy;
+
+impl Write for ForgetCopy {
+    type Answer = ();
+
+    fn apply(&self, tables: &mut tables::Tables<'_>) -> Result<(), StoreError> {
+        tables.meta.remove(engine::COPIED)
+    }
+}
+
 /// A read transaction.
 struct View(redb::ReadTransaction);
 
@@ -292,7 +423,7 @@ impl Store for RedbStore {
         when: Precondition,
     ) -> Result<Result<Registration, DeleteOutcome>, StoreError> {
         let delete = registrations::Delete::new(scope, id, when);
-        self.write(Lane::Device, delete).await
+        self.write(Lane::Operator, delete).await
     }
 
     async fn release_registration(
@@ -302,7 +433,7 @@ impl Store for RedbStore {
         when: Precondition,
     ) -> Result<DeleteOutcome, StoreError> {
         let release = registrations::Release::new(scope, id, when);
-        self.write(Lane::Device, release).await
+        self.write(Lane::Operator, release).await
     }
 
     async fn group_count(&self, scope: &IdScope, path: &[String]) -> Result<u64, StoreError> {
@@ -388,7 +519,7 @@ impl Store for RedbStore {
         now: Timestamp,
     ) -> Result<Option<ManufacturingRecord>, StoreError> {
         let set = records::SetState::new(scope, id, state, now);
-        self.write(Lane::Device, set).await
+        self.write(Lane::Operator, set).await
     }
 
     async fn manufacturers(&self, scope: &IdScope, most: usize) -> Result<Vec<ManufacturerId>, StoreError> {
@@ -415,7 +546,15 @@ impl Store for RedbStore {
         when: Precondition,
     ) -> Result<PutOutcome, StoreError> {
         let put = enrollments::PutIndividual::new(scope, entry, when);
-        self.write(Lane::Device, put).await
+        self.write(Lane::Operator, put).await
+    }
+
+    async fn replace_individuals(
+        &self,
+        scope: &IdScope,
+        entries: Vec<(Individual, Individual)>,
+    ) -> Result<usize, StoreError> {
+        self.write(Lane::Operator, enrollments::ReplaceIndividuals { scope: scope.clone(), entries }).await
     }
 
     async fn delete_individual(
@@ -425,7 +564,7 @@ impl Store for RedbStore {
         when: Precondition,
     ) -> Result<DeleteOutcome, StoreError> {
         let delete = enrollments::DeleteIndividual::new(scope, id, when);
-        self.write(Lane::Device, delete).await
+        self.write(Lane::Operator, delete).await
     }
 
     async fn enrollment_of_certificate(
@@ -442,7 +581,7 @@ impl Store for RedbStore {
     }
 
     async fn create_scope(&self, scope: IdScope) -> Result<bool, StoreError> {
-        self.write(Lane::Device, catalogue::CreateScope::new(&scope)).await
+        self.write(Lane::Operator, catalogue::CreateScope::new(&scope)).await
     }
 
     async fn group(&self, scope: &IdScope, id: &GroupId) -> Result<Option<Group>, StoreError> {
@@ -451,7 +590,7 @@ impl Store for RedbStore {
 
     async fn put_group(&self, scope: &IdScope, group: Group, when: Precondition) -> Result<PutOutcome, StoreError> {
         let put = enrollments::PutGroup::new(scope, group, when);
-        self.write(Lane::Device, put).await
+        self.write(Lane::Operator, put).await
     }
 
     async fn delete_group(
@@ -461,7 +600,7 @@ impl Store for RedbStore {
         when: Precondition,
     ) -> Result<DeleteOutcome, StoreError> {
         let delete = enrollments::DeleteGroup::new(scope, id, when);
-        self.write(Lane::Device, delete).await
+        self.write(Lane::Operator, delete).await
     }
 
     async fn put_authority(
@@ -471,7 +610,7 @@ impl Store for RedbStore {
         when: Precondition,
     ) -> Result<PutOutcome, StoreError> {
         let put = authorities::PutAuthority::new(scope, authority, when);
-        self.write(Lane::Device, put).await
+        self.write(Lane::Operator, put).await
     }
 
     async fn upload_authority(
@@ -480,7 +619,7 @@ impl Store for RedbStore {
         upload: AuthorityUpload,
         when: Precondition,
     ) -> Result<PutOutcome, StoreError> {
-        self.write(Lane::Device, authorities::UploadAuthority::new(scope, upload, when)).await
+        self.write(Lane::Operator, authorities::UploadAuthority::new(scope, upload, when)).await
     }
 
     async fn change_revocations(
@@ -489,17 +628,17 @@ impl Store for RedbStore {
         change: RevocationChange,
         when: Option<(CaName, Precondition)>,
     ) -> Result<PutOutcome, StoreError> {
-        self.write(Lane::Device, revocations::Change::new(scope, change, when)).await
+        self.write(Lane::Operator, revocations::Change::new(scope, change, when)).await
     }
 
     async fn delete_authority(&self, scope: &IdScope, name: &CaName) -> Result<DeleteOutcome, StoreError> {
         let delete = authorities::DeleteAuthority::new(scope, name);
-        self.write(Lane::Device, delete).await
+        self.write(Lane::Operator, delete).await
     }
 
     async fn put_hub(&self, scope: &IdScope, hub: Hub, when: Precondition) -> Result<PutOutcome, StoreError> {
         let put = catalogue::PutHub::new(scope, hub, when);
-        self.write(Lane::Device, put).await
+        self.write(Lane::Operator, put).await
     }
 
     async fn delete_hub(
@@ -509,7 +648,7 @@ impl Store for RedbStore {
         when: Precondition,
     ) -> Result<DeleteOutcome, StoreError> {
         let delete = catalogue::DeleteHub::new(scope, name, when);
-        self.write(Lane::Device, delete).await
+        self.write(Lane::Operator, delete).await
     }
 
     async fn publish_plugin(
@@ -520,7 +659,7 @@ impl Store for RedbStore {
         signatures: Vec<Signature>,
     ) -> Result<PutOutcome, StoreError> {
         let publish = catalogue::Publish::new(scope, plugin, bytes, signatures);
-        self.write(Lane::Device, publish).await
+        self.write(Lane::Operator, publish).await
     }
 
     async fn set_plugin_rules(
@@ -530,16 +669,16 @@ impl Store for RedbStore {
         rules: PluginRules,
     ) -> Result<PutOutcome, StoreError> {
         let set = catalogue::SetRules::new(scope, name, rules);
-        self.write(Lane::Device, set).await
+        self.write(Lane::Operator, set).await
     }
 
     async fn delete_plugin(&self, scope: &IdScope, name: &PluginName) -> Result<DeleteOutcome, StoreError> {
         let delete = catalogue::DeletePlugin::new(scope, name);
-        self.write(Lane::Device, delete).await
+        self.write(Lane::Operator, delete).await
     }
 
     async fn put_token(&self, token: TokenRecord) -> Result<(), StoreError> {
-        self.write(Lane::Device, tokens::Put(token)).await
+        self.write(Lane::Operator, tokens::Put(token)).await
     }
 
     async fn token(&self, secret_sha256: Digest) -> Result<Option<TokenRecord>, StoreError> {
@@ -550,19 +689,36 @@ impl Store for RedbStore {
         self.look(tokens::all).await
     }
 
+    fn sequence(&self) -> u64 {
+        self.sequence.load(Ordering::Relaxed)
+    }
+
+    async fn check(&self) -> Result<(Vec<Finding>, Unused), StoreError> {
+        self.look(|view| Ok((check::check(view)?, sweep::unused(view)?))).await
+    }
+
+    async fn copy_to(&self, to: &Path, now: Timestamp) -> Result<u64, StoreError> {
+        let (to, space) = (to.to_owned(), Arc::clone(&self.space));
+        self.look(move |view| copy::copy(&view.0, &to, now, || space.check(Lane::Bulk))).await
+    }
+
+    fn staging(&self) -> Result<Staging, StoreError> {
+        self.space.check(Lane::Bulk)?;
+        let file = self.space.unnamed_file()?;
+        let space = Arc::clone(&self.space);
+        Ok(Staging { file, room: Arc::new(move || space.check(Lane::Bulk)) })
+    }
+
+    async fn import_whole(&self, batches: Arc<dyn Batches>) -> Result<Vec<Vec<RowOutcome>>, StoreError> {
+        self.write(Lane::Bulk, records::ImportWhole::new(batches)).await
+    }
+
     async fn delete_token(&self, id: &str, now: Timestamp) -> Result<DeleteOutcome, StoreError> {
-        self.write(Lane::Device, tokens::Delete { id: id.to_owned(), now }).await
+        self.write(Lane::Operator, tokens::Delete { id: id.to_owned(), now }).await
     }
 
     async fn close(&self) -> Result<(), StoreError> {
-        self.queue.finish();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            let ended = tokio::task::spawn_blocking(move || thread.join()).await;
-            if !matches!(ended, Ok(Ok(()))) {
-                tracing::error!("the store's writer ended by a panic");
-            }
-        }
+        self.end_writer().await;
         // The file closes with the last read that is still going on.
         match self.database.swap(None).map(Arc::try_unwrap) {
             Some(Ok(database)) => database.close().map_err(|e| StoreError::Write(format!("closing failed: {e}"))),

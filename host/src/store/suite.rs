@@ -57,6 +57,7 @@ macro_rules! store_suite {
                 an_entry_is_found_by_its_tracking_id
                 the_oldest_refusals_make_room_and_decisions_stay
                 a_device_that_registers_in_a_loop_keeps_its_last_decisions_only
+                decisions_of_deleted_registrations_make_room
                 content_is_kept_once_under_its_digest;
             records:
                 an_import_says_what_came_of_each_row

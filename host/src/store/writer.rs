@@ -10,9 +10,11 @@
 //! - *Answers come after the disk.* Results are kept aside until the commit has returned.
 //! - *Checks cannot race.* Each job looks and writes within the transaction, after all jobs before it.
 //! - *One bad job spoils no other.* A job that fails or panics undoes the whole transaction, which then is repeated
-//!   job by job, so that only the one at fault is told.
+//!   without it, and only this one is told.
 //! - *A commit that failed is never tried again.* Whether it is on disk is not known, and the kernel may have
 //!   dropped the pages (fsync reports an error once): the batch is told [`StoreError::Outcome`], and the process ends.
+//! - *Devices cannot shut operators out.* What people write has a queue of its own: in a storm, a device that an
+//!   operator quarantines is quarantined.
 //! - *Bulk work cannot starve devices, nor they it.* Devices go first; a bulk job waits for three commits at most.
 //! - *Nothing grows without bound.* A full queue is [`StoreError::Busy`] at once.
 
@@ -61,8 +63,10 @@ pub(crate) trait Job<E: Engine>: Send {
 /// Which queue a job waits in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lane {
-    /// A device or a person waits for it.
+    /// A device waits for it.
     Device,
+    /// An operator waits for it. It goes with the devices' writes and before them, and finds room when they have none.
+    Operator,
     /// Part of a long import.
     Bulk,
 }
@@ -71,6 +75,7 @@ pub(crate) enum Lane {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     pub(crate) device_queue: usize,
+    pub(crate) operator_queue: usize,
     pub(crate) bulk_queue: usize,
     pub(crate) batch_jobs: usize,
     pub(crate) batch_bytes: usize,
@@ -111,22 +116,42 @@ impl<E: Engine> Writer<E> {
         any
     }
 
+    /// Writes a batch. Each time that a job fails it is told, and the others are tried again without it; when that has
+    /// happened often in one batch, each of them has a transaction of its own.
     fn write(&mut self, batch: Vec<Box<dyn Job<E>>>) {
         let mut batch = batch;
-        let done = self.engine.transact(&mut |transaction| batch.iter_mut().try_for_each(|job| job.apply(transaction)));
-        match done {
-            Ok(()) => batch.into_iter().for_each(|job| job.answer()),
-            Err(Failure::Undone(error)) if batch.len() == 1 => {
-                batch.into_iter().for_each(|job| job.refuse(error.clone()));
+        for _ in 0..FAULTS_IN_A_BATCH {
+            if batch.is_empty() {
+                return;
             }
-            Err(Failure::Undone(error)) => {
-                tracing::warn!(%error, jobs = batch.len(), "a transaction was undone: repeating its jobs one by one");
-                for job in batch {
-                    self.write(vec![job]);
+            let mut at_work = None;
+            let done = self.engine.transact(&mut |transaction| {
+                for (at, job) in batch.iter_mut().enumerate() {
+                    at_work = Some(at);
+                    job.apply(transaction)?;
                 }
+                at_work = None;
+                Ok(())
+            });
+            match (done, at_work.filter(|at| *at < batch.len())) {
+                (Ok(()), _) => return batch.into_iter().for_each(|job| job.answer()),
+                (Err(Failure::Undone(error)), Some(at)) => {
+                    if batch.len() > 1 {
+                        tracing::warn!(%error, jobs = batch.len(), "a transaction was undone: repeating it without the job at fault");
+                    }
+                    batch.remove(at).refuse(error);
+                }
+                // No job is at fault: each tries alone, and is told what comes of it.
+                (Err(Failure::Undone(error)), None) if batch.len() == 1 => {
+                    return batch.into_iter().for_each(|job| job.refuse(error.clone()));
+                }
+                (Err(Failure::Undone(_)), None) => break,
+                (Err(Failure::Lost(reason)), _) => return self.end(batch, &StoreError::Write(reason)),
+                (Err(Failure::Unknown(reason)), _) => return self.end(batch, &StoreError::Outcome(reason)),
             }
-            Err(Failure::Lost(reason)) => self.end(batch, &StoreError::Write(reason)),
-            Err(Failure::Unknown(reason)) => self.end(batch, &StoreError::Outcome(reason)),
+        }
+        for job in batch {
+            self.write(vec![job]);
         }
     }
 
@@ -148,6 +173,7 @@ pub(crate) struct Queue<E: Engine> {
 }
 
 struct Waiting<E: Engine> {
+    operator: VecDeque<Box<dyn Job<E>>>,
     device: VecDeque<Box<dyn Job<E>>>,
     bulk: VecDeque<Box<dyn Job<E>>>,
     /// How many turns devices had while bulk work waited.
@@ -159,8 +185,14 @@ struct Waiting<E: Engine> {
 
 impl<E: Engine> Queue<E> {
     pub(crate) fn new(bounds: Bounds) -> Self {
-        let waiting =
-            Waiting { device: VecDeque::new(), bulk: VecDeque::new(), passed_over: 0, asleep: false, closed: false };
+        let waiting = Waiting {
+            operator: VecDeque::new(),
+            device: VecDeque::new(),
+            bulk: VecDeque::new(),
+            passed_over: 0,
+            asleep: false,
+            closed: false,
+        };
         Self { bounds, waiting: Mutex::new(waiting), arrived: Condvar::new() }
     }
 
@@ -172,6 +204,7 @@ impl<E: Engine> Queue<E> {
         }
         let (queue, room) = match lane {
             Lane::Device => (&mut waiting.device, self.bounds.device_queue),
+            Lane::Operator => (&mut waiting.operator, self.bounds.operator_queue),
             Lane::Bulk => (&mut waiting.bulk, self.bounds.bulk_queue),
         };
         if queue.len() >= room {
@@ -196,7 +229,8 @@ impl<E: Engine> Queue<E> {
     fn close(&self) -> Vec<Box<dyn Job<E>>> {
         let mut waiting = self.lock();
         waiting.closed = true;
-        let mut left: Vec<_> = waiting.device.drain(..).collect();
+        let mut left: Vec<_> = waiting.operator.drain(..).collect();
+        left.extend(waiting.device.drain(..));
         left.extend(waiting.bulk.drain(..));
         left
     }
@@ -240,34 +274,42 @@ impl<E: Engine> Queue<E> {
 impl<E: Engine> Waiting<E> {
     /// Whether devices wait, and more of them could be written with them.
     fn may_grow(&self, bounds: &Bounds) -> bool {
-        !self.closed && !self.device.is_empty() && self.device.len() < bounds.batch_jobs
+        let people_and_devices = self.operator.len() + self.device.len();
+        !self.closed && people_and_devices > 0 && people_and_devices < bounds.batch_jobs
     }
 
     fn next(&mut self, bounds: &Bounds) -> Vec<Box<dyn Job<E>>> {
-        let bulk_is_due = self.device.is_empty() || self.passed_over >= TURNS_BEFORE_BULK;
+        let quiet = self.operator.is_empty() && self.device.is_empty();
+        let bulk_is_due = quiet || self.passed_over >= TURNS_BEFORE_BULK;
         if !self.bulk.is_empty() && bulk_is_due {
             self.passed_over = 0;
             // Nobody is kept waiting when only bulk work is there, so that several batches share one flush.
-            let bytes = if self.device.is_empty() { QUIET_BULK_BYTES } else { 0 };
-            return gather(&mut self.bulk, bounds.batch_jobs, bytes);
+            let bytes = if quiet { QUIET_BULK_BYTES } else { 0 };
+            return gather([&mut self.bulk], bounds.batch_jobs, bytes);
         }
         if !self.bulk.is_empty() {
             self.passed_over += 1;
         }
-        gather(&mut self.device, bounds.batch_jobs, bounds.batch_bytes)
+        gather([&mut self.operator, &mut self.device], bounds.batch_jobs, bounds.batch_bytes)
     }
 }
 
 /// The first jobs that together stay within the bounds; always at least one.
-fn gather<E: Engine>(queue: &mut VecDeque<Box<dyn Job<E>>>, jobs: usize, bytes: usize) -> Vec<Box<dyn Job<E>>> {
+fn gather<E: Engine, const N: usize>(
+    queues: [&mut VecDeque<Box<dyn Job<E>>>; N],
+    jobs: usize,
+    bytes: usize,
+) -> Vec<Box<dyn Job<E>>> {
     let mut batch = Vec::new();
     let mut size = 0_usize;
-    while let Some(job) = queue.front() {
-        size = size.saturating_add(job.size());
-        if !batch.is_empty() && (batch.len() >= jobs || size > bytes) {
-            break;
+    for queue in queues {
+        while let Some(job) = queue.front() {
+            size = size.saturating_add(job.size());
+            if !batch.is_empty() && (batch.len() >= jobs || size > bytes) {
+                return batch;
+            }
+            batch.extend(queue.pop_front());
         }
-        batch.extend(queue.pop_front());
     }
     batch
 }
@@ -275,6 +317,8 @@ fn gather<E: Engine>(queue: &mut VecDeque<Box<dyn Job<E>>>, jobs: usize, bytes: 
 /// While devices come in numbers, a commit begins so long after the last one began at the earliest: long enough to put
 /// a dozen devices on two flushes, short against what a device takes for its handshake over any real network.
 const TURN: Duration = Duration::from_millis(5);
+/// So many jobs of one batch fail before each of those that are left is written alone.
+const FAULTS_IN_A_BATCH: usize = 8;
 /// How many in one batch are a crowd.
 const COMPANY: usize = 4;
 /// A bulk job waits for so many commits of devices at most.
@@ -340,7 +384,7 @@ mod tests {
 
     impl Bench {
         fn new(commit: fn() -> Result<(), Failure>) -> Self {
-            let bounds = Bounds { device_queue: 4, bulk_queue: 2, batch_jobs: 3, batch_bytes: 100 };
+            let bounds = Bounds { device_queue: 4, operator_queue: 2, bulk_queue: 2, batch_jobs: 3, batch_bytes: 100 };
             let queue = Arc::new(Queue::new(bounds));
             let committed = Arc::new(Mutex::new(Vec::new()));
             let fatal = Arc::new(Mutex::new(Vec::new()));
@@ -410,10 +454,38 @@ mod tests {
         for name in ["a", "bad", "b"] {
             bench.push(Lane::Device, name, 1).unwrap();
         }
-        assert_eq!(bench.written(), [["a"], ["b"]]);
+        assert_eq!(bench.written(), [["a", "b"]]);
         let answers: Vec<_> = bench.answers.try_iter().collect();
-        assert_eq!(answers, [("a", Ok(())), ("bad", Err(StoreError::Write("bad".to_owned()))), ("b", Ok(()))]);
+        assert_eq!(answers, [("bad", Err(StoreError::Write("bad".to_owned()))), ("a", Ok(())), ("b", Ok(()))]);
         assert_eq!(*bench.fatal.lock().unwrap(), []);
+    }
+
+    #[test]
+    fn many_bad_jobs_in_one_batch_spoil_no_other_either() {
+        let mut bench = Bench::new(|| Ok(()));
+        bench.queue.lock().device.extend(std::iter::repeat_n("bad", FAULTS_IN_A_BATCH + 3).chain(["good"]).map(
+            |name| {
+                let job: Box<dyn Job<Lists>> = Box::new(Name(name, 1, bench.sender.clone()));
+                job
+            },
+        ));
+        bench.writer.write(bench.queue.lock().device.drain(..).collect());
+        assert_eq!(bench.written(), [["good"]]);
+        assert_eq!(bench.answers.try_iter().filter(|(_, answer)| answer.is_ok()).count(), 1);
+    }
+
+    #[test]
+    fn operators_have_room_when_devices_have_none_and_go_first() {
+        let mut bench = Bench::new(|| Ok(()));
+        for _ in 0..4 {
+            bench.push(Lane::Device, "device", 1).unwrap();
+        }
+        assert_eq!(bench.push(Lane::Device, "device", 1), Err(StoreError::Busy));
+        bench.push(Lane::Operator, "quarantine", 1).unwrap();
+        bench.push(Lane::Operator, "disable", 1).unwrap();
+        assert_eq!(bench.push(Lane::Operator, "third", 1), Err(StoreError::Busy));
+        let devices = vec!["device"; 3];
+        assert_eq!(bench.written(), [vec!["quarantine", "disable", "device"], devices]);
     }
 
     #[test]

@@ -203,7 +203,7 @@ pub(super) async fn challenge(service: &Service, request: &Request, chip: &Arc<C
         return RegisterError::Busy;
     }
     let until = request.received_at.plus(service.challenges.lasts());
-    let sealing = (&service.sealing, service.ambient.random());
+    let sealing = (&*service.sealing, service.ambient.random());
     let kept = KeptChallenge::seal(name, device, chip, &key, until, sealing);
     match service.store.keep_challenge(kept, request.received_at).await {
         Ok(()) => {

@@ -1,21 +1,22 @@
 //! The file as a blocking reader of the pieces in which it comes.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write as _};
 
 use bytes::{Buf as _, Bytes};
 use tokio::sync::mpsc;
 
 use super::Piece;
+use super::staged::FromTheBeginning;
+use crate::store::Staging;
 
 /// Where the bytes come from.
 pub(super) enum Source {
     /// From the network, once.
     Live(Pieces),
     /// From the network, and kept on disk up to so many bytes.
-    Staged(Pieces, File, u64),
+    Staged(Pieces, Staging, u64),
     /// From disk.
-    File(File),
+    File(FromTheBeginning),
 }
 
 impl Source {
@@ -30,8 +31,9 @@ impl Source {
     pub(super) fn reader(self) -> Box<dyn BufRead> {
         match self {
             Self::Live(pieces) => Box::new(pieces),
-            Self::Staged(pieces, file, max_bytes) => {
-                Box::new(BufReader::with_capacity(STAGING_BYTES, Keeping { pieces, file, left: max_bytes }))
+            Self::Staged(pieces, staging, max_bytes) => {
+                let keeping = Keeping { pieces, staging, left: max_bytes, unwatched: 0 };
+                Box::new(BufReader::with_capacity(STAGING_BYTES, keeping))
             }
             Self::File(file) => Box::new(BufReader::with_capacity(STAGING_BYTES, file)),
         }
@@ -78,8 +80,10 @@ impl Read for Pieces {
 /// Keeps what is read.
 struct Keeping {
     pieces: Pieces,
-    file: File,
+    staging: Staging,
     left: u64,
+    /// Bytes since it was asked whether there is room on the disk.
+    unwatched: u64,
 }
 
 impl Read for Keeping {
@@ -87,10 +91,18 @@ impl Read for Keeping {
         let read = self.pieces.read(out)?;
         let taken = u64::try_from(read).unwrap_or(u64::MAX);
         self.left = self.left.checked_sub(taken).ok_or_else(|| io::Error::from(io::ErrorKind::FileTooLarge))?;
-        self.file.write_all(out.get(..read).unwrap_or_default())?;
+        self.unwatched = self.unwatched.saturating_add(taken);
+        if self.unwatched >= WATCHED_BYTES {
+            (self.staging.room)().map_err(|error| io::Error::new(io::ErrorKind::StorageFull, error.to_string()))?;
+            self.unwatched = 0;
+        }
+        self.staging.file.write_all(out.get(..read).unwrap_or_default())?;
         Ok(read)
     }
 }
+
+/// After so many bytes it is asked again whether there is room on the disk.
+const WATCHED_BYTES: u64 = 4 << 20;
 
 /// Bytes that are moved to or from the disk at once.
 const STAGING_BYTES: usize = 256 * 1024;

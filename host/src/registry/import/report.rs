@@ -83,6 +83,18 @@ impl ImportReport {
         self.refuse(ImportProblem { line, registration_id: Some(id.to_string()), reason: reason.to_owned() });
     }
 
+    /// Counts rows that were all taken.
+    pub(super) fn count<'a>(&mut self, outcomes: impl Iterator<Item = &'a RowOutcome>) {
+        for outcome in outcomes {
+            match outcome {
+                RowOutcome::Added => self.added += 1,
+                RowOutcome::Updated => self.updated += 1,
+                RowOutcome::Unchanged => self.unchanged += 1,
+                _ => {}
+            }
+        }
+    }
+
     pub(super) fn done(mut self, written: bool) -> Self {
         self.written = written && !self.dry_run;
         self.errors.sort_by_key(|problem| problem.line);

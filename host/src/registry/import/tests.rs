@@ -137,7 +137,52 @@ async fn all_or_nothing_writes_nothing_when_one_row_of_many_batches_is_bad() {
     let report = place.import_with(Format::JsonLines, good.as_bytes(), |import| import.all_or_nothing = true).await;
     let report = report.unwrap();
     assert!(report.written);
-    assert_eq!((report.added, place.count().await), (50, 50));
+    assert_eq!((report.rows, report.added, place.count().await), (50, 50, 50));
+}
+
+#[tokio::test]
+async fn all_or_nothing_is_one_transaction_however_many_batches() {
+    let place = Place::new().await;
+    let file: String = (0..50).map(|n| format!("{{\"registrationId\":\"d-{n}\"}}\n")).collect();
+    let before = place.store.sequence();
+    let report = place.import_with(Format::JsonLines, file.as_bytes(), |import| import.all_or_nothing = true).await;
+    assert_eq!(report.unwrap().added, 50);
+    assert_eq!(place.store.sequence(), before + 1);
+}
+
+#[tokio::test]
+async fn what_somebody_else_changed_after_the_judgement_leaves_nothing_of_all_or_nothing() {
+    struct Three(fn(usize) -> &'static str);
+    impl crate::store::Batches for Three {
+        fn begin(&self) -> Result<Box<dyn Iterator<Item = Result<crate::store::ImportBatch, StoreError>>>, StoreError> {
+            let manufacturer = self.0;
+            Ok(Box::new((0..3).map(move |n| {
+                let mut record = crate::store::suite::make::record(&format!("d-{n}"), manufacturer(n), "x");
+                record.evidence = Default::default();
+                let batch = crate::store::suite::make::batch(vec![record]);
+                Ok(crate::store::ImportBatch { scope: "s".parse().unwrap(), ..batch })
+            })))
+        }
+    }
+    let place = Place::new().await;
+    let before = place.store.sequence();
+    let other = |n| if n == 1 { "bolt" } else { "acme" };
+    let outcomes = place.store.import_whole(Arc::new(Three(other))).await.unwrap();
+    assert_eq!(outcomes, [[crate::store::RowOutcome::Added], [crate::store::RowOutcome::OtherManufacturer]]);
+    assert_eq!((place.count().await, place.store.sequence()), (0, before));
+    let outcomes = place.store.import_whole(Arc::new(Three(|_| "acme"))).await.unwrap();
+    assert_eq!((outcomes.len(), place.count().await, place.store.sequence()), (3, 3, before + 1));
+}
+
+#[tokio::test]
+async fn a_file_with_more_rows_than_one_transaction_takes_is_told_so_and_nothing_is_written() {
+    let mut place = Place::new().await;
+    place.limits.import_whole_rows = 20;
+    let file: String = (0..30).map(|n| format!("{{\"registrationId\":\"d-{n}\"}}\n")).collect();
+    let report = place.import_with(Format::JsonLines, file.as_bytes(), |import| import.all_or_nothing = true).await;
+    let report = report.unwrap();
+    assert!(!report.written && report.stopped.is_some_and(|why| why.contains("20 rows")));
+    assert_eq!(place.count().await, 0);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use redb::{CommitError, Database, WriteTransaction};
 use tokio::sync::oneshot;
@@ -17,11 +18,12 @@ pub(crate) struct RedbEngine {
     database: Arc<Database>,
     kept: Kept,
     loads: Arc<Loads>,
+    sequence: Arc<AtomicU64>,
 }
 
 impl RedbEngine {
-    pub(super) fn new(database: Arc<Database>, kept: Kept, loads: Arc<Loads>) -> Self {
-        Self { database, kept, loads }
+    pub(super) fn new(database: Arc<Database>, kept: Kept, loads: Arc<Loads>, sequence: Arc<AtomicU64>) -> Self {
+        Self { database, kept, loads, sequence }
     }
 }
 
@@ -42,12 +44,19 @@ impl Engine for RedbEngine {
         transaction.set_quick_repair(true);
         let done = catch_unwind(AssertUnwindSafe(|| {
             let mut tables = Tables::open(&transaction, self.kept)?;
-            body(&mut tables).map(|()| tables.changed().then_some(tables.moved))
+            body(&mut tables)?;
+            if !tables.changed() {
+                return Ok(None);
+            }
+            let sequence = tables.meta.count(SEQUENCE)?.saturating_add(1);
+            tables.meta.put(SEQUENCE, &sequence)?;
+            Ok(Some((tables.moved, sequence)))
         }));
         match done {
-            Ok(Ok(Some(moved))) => {
+            Ok(Ok(Some((moved, sequence)))) => {
                 commit(transaction)?;
                 self.loads.follow(moved);
+                self.sequence.store(sequence, Ordering::Relaxed);
                 Ok(())
             }
             Ok(Ok(None)) => transaction.abort().map_err(|e| lost(&e)),
@@ -93,6 +102,12 @@ pub(super) trait Write: Send + 'static {
     fn size(&self) -> usize {
         USUAL_SIZE
     }
+
+    /// Whether the transaction may be committed, now that this came of it. Otherwise nothing of it is there, and the answer
+    /// is given all the same.
+    fn stands(&self, _: &Self::Answer) -> bool {
+        true
+    }
 }
 
 /// A change that waits, and who waits for it.
@@ -114,8 +129,11 @@ impl<W: Write> Job<RedbEngine> for RedbJob<W> {
     }
 
     fn apply(&mut self, tables: &mut Tables<'_>) -> Result<(), StoreError> {
-        self.answer = Some(self.write.apply(tables)?);
-        Ok(())
+        self.answer = None;
+        let answer = self.write.apply(tables)?;
+        let stands = self.write.stands(&answer);
+        self.answer = Some(answer);
+        if stands { Ok(()) } else { Err(StoreError::TakenBack) }
     }
 
     fn answer(self: Box<Self>) {
@@ -126,9 +144,17 @@ impl<W: Write> Job<RedbEngine> for RedbJob<W> {
     }
 
     fn refuse(self: Box<Self>, error: StoreError) {
-        let _ = self.to.send(Err(error));
+        let answer = match (error, self.answer) {
+            (StoreError::TakenBack, Some(answer)) => Ok(answer),
+            (error, _) => Err(error),
+        };
+        let _ = self.to.send(answer);
     }
 }
 
+/// Where it stands how many transactions have changed the file.
+pub(super) const SEQUENCE: &[u8] = b"sequence";
+/// Where it stands when the file was copied, until it is served.
+pub(super) const COPIED: &[u8] = b"copied at";
 /// A registration with its rows and counts is about as large.
 const USUAL_SIZE: usize = 1024;

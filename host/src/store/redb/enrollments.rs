@@ -86,6 +86,29 @@ impl Write for PutIndividual {
     }
 }
 
+/// Replaces individual enrollments that nobody changed since they were read.
+pub(super) struct ReplaceIndividuals {
+    pub(super) scope: IdScope,
+    /// As they were read, and as they shall be.
+    pub(super) entries: Vec<(Individual, Individual)>,
+}
+
+impl Write for ReplaceIndividuals {
+    type Answer = usize;
+
+    fn apply(&self, tables: &mut Tables<'_>) -> Result<usize, StoreError> {
+        let mut replaced = 0;
+        for (read, new) in &self.entries {
+            let key = key(&self.scope, read.registration_id.key());
+            if tables.individuals.get::<Individual>(&key)?.as_ref() == Some(read) {
+                tables.individuals.put(&key, new)?;
+                replaced += 1;
+            }
+        }
+        Ok(replaced)
+    }
+}
+
 /// Removes an individual enrollment.
 pub(super) struct DeleteIndividual {
     scope: IdScope,

@@ -7,7 +7,7 @@ use super::engine::Write;
 use super::tables::{self, CONTENT, DECISIONS, OTHERS, SIGNATURES, Tables};
 use super::{View, codec, unreadable};
 use crate::ledger::Entry;
-use crate::names::{Digest, TrackingId};
+use crate::names::{Digest, IdScope, RegistrationId, TrackingId};
 use crate::policy::trust::Signature;
 use crate::store::StoreError;
 
@@ -39,7 +39,56 @@ pub(super) fn signatures(view: &View, component: Digest) -> Result<Vec<Signature
     Ok(tables::get(&view.table(SIGNATURES)?, "signature", component.as_bytes())?.unwrap_or_default())
 }
 
-/// Keeps an entry that led to no registration. Tracking ids sort by time, so that the first are the oldest.
+/// Keeps an entry that led to no registration, or to one that is gone. The first that came make room: by their numbers and
+/// not by their tracking ids, which say what the clock said.
+pub(super) fn keep_other(tables: &mut Tables<'_>, id: &[u8], entry: &[u8]) -> Result<(), StoreError> {
+    if !tables.others.has(id)? {
+        let last = tables.others_order.last_key()?.and_then(|key| Some(u64::from_be_bytes(key.try_into().ok()?)));
+        let next = last.unwrap_or(0).saturating_add(1);
+        tables.others_order.put_encoded(&next.to_be_bytes(), id)?;
+    }
+    tables.others.put_encoded(id, entry)?;
+    while tables.others_order.len()? > tables.kept.entries {
+        let Some((_, oldest)) = tables.others_order.pop_first()? else { break };
+        tables.others.remove(&oldest)?;
+    }
+    Ok(())
+}
+
+/// Moves what explained a device's registration to what makes room. An entry that is another device's stays.
+pub(super) fn retire_decision(
+    tables: &mut Tables<'_>,
+    scope: &IdScope,
+    device: &RegistrationId,
+    id: TrackingId,
+) -> Result<(), StoreError> {
+    let Some(bytes) = tables.decisions.bytes(id.as_bytes())? else { return Ok(()) };
+    let entry: Entry = codec::decode(WHAT, &bytes)?;
+    if is_of(&entry, scope, device) {
+        tables.decisions.remove(id.as_bytes())?;
+        keep_other(tables, id.as_bytes(), &bytes)?;
+    }
+    Ok(())
+}
+
+/// Whether an entry is about a device.
+fn is_of(entry: &Entry, scope: &IdScope, device: &RegistrationId) -> bool {
+    entry.scope.as_ref() == Some(scope) && entry.registration_id.eq_ignore_ascii_case(device.as_str())
+}
+
+/// Numbers what led to no registration in a file that was written before there was an order: by tracking ids.
+pub(super) fn order_others(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+    let Tables { others, others_order, .. } = tables;
+    others_order.clear()?;
+    let mut next = 1_u64;
+    others.each_key(|id| {
+        others_order.put_encoded(&next.to_be_bytes(), id)?;
+        next = next.saturating_add(1);
+        Ok(())
+    })
+}
+
+/// Keeps an entry that led to no registration.
 pub(super) struct KeepEntry {
     id: TrackingId,
     entry: Vec<u8>,
@@ -55,8 +104,7 @@ impl Write for KeepEntry {
     type Answer = ();
 
     fn apply(&self, tables: &mut Tables<'_>) -> Result<(), StoreError> {
-        tables.others.put_encoded(self.id.as_bytes(), &self.entry)?;
-        tables.others.keep_last(tables.kept.entries)
+        keep_other(tables, self.id.as_bytes(), &self.entry)
     }
 
     fn size(&self) -> usize {
@@ -92,7 +140,7 @@ impl Write for KeepContent {
 }
 
 /// Digests of content that is on disk: nearly every decision names the same few, and must not ask the disk for them.
-/// Content is never removed, so that what was known once stays true.
+/// Content is removed only while nobody else has the file open, so that what was known once stays true.
 #[derive(Default)]
 pub(super) struct KnownContent(RwLock<HashSet<Digest>>);
 

@@ -8,10 +8,10 @@ use std::path::Path;
 use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, ReadableDatabase, StorageBackend, TableHandle};
 
-use super::StoreSettings;
 use super::engine::story;
 use super::steps::{self, FORMAT, FORMAT_KEY};
 use super::tables::{self, ALL, Kept, META, Tables};
+use super::{StoreSettings, View, check};
 use crate::store::StoreError;
 
 /// Opens a file, or makes it, readable by its owner only.
@@ -51,6 +51,26 @@ fn open(path: &Path, settings: &StoreSettings) -> Result<Database, String> {
     whole(backend, settings)
 }
 
+/// Opens a file that is there without bringing it up to this version's format.
+pub(super) fn as_it_is(path: &Path) -> Result<Database, String> {
+    let file = File::options().read(true).write(true).open(path).map_err(|e| e.to_string())?;
+    let backend = FileBackend::new(file).map_err(|e| explain(&e))?;
+    let opened = catch_unwind(AssertUnwindSafe(|| {
+        let database = Database::builder().create_with_backend(backend).map_err(|e| explain(&e))?;
+        match format(&database)? {
+            Some(_) => Ok(database),
+            None => Err("it holds nothing".to_owned()),
+        }
+    }));
+    opened.unwrap_or_else(|panic| Err(damaged(panic.as_ref())))
+}
+
+/// Whether another process has a file open.
+pub(super) fn in_use(path: &Path) -> bool {
+    let Ok(file) = File::options().read(true).write(true).open(path) else { return false };
+    matches!(FileBackend::new(file), Err(DatabaseError::DatabaseAlreadyOpen))
+}
+
 /// Opens what is kept elsewhere.
 pub(super) fn backend(backend: impl StorageBackend, settings: &StoreSettings) -> Result<Database, StoreError> {
     whole(backend, settings).map_err(|reason| StoreError::Open { path: "(not a file)".to_owned(), reason })
@@ -64,22 +84,34 @@ fn whole(backend: impl StorageBackend, settings: &StoreSettings) -> Result<Datab
             .set_check_integrity_on_open(settings.verify_on_open)
             .create_with_backend(backend)
             .map_err(|e| explain(&e))?;
-        prepare(&database)?;
+        prepare(&database, settings.bring_up)?;
+        if !settings.take_contradictions {
+            whole_in_itself(&database)?;
+        }
         Ok(database)
     }));
-    opened.unwrap_or_else(|panic| {
-        Err(format!("the file is damaged ({}); restore it from a backup", story(panic.as_ref())))
-    })
+    opened.unwrap_or_else(|panic| Err(damaged(panic.as_ref())))
+}
+
+fn damaged(panic: &(dyn std::any::Any + Send)) -> String {
+    format!("the file is damaged ({}); restore it from a backup (docs/operating/backup.md)", story(panic))
 }
 
 /// Checks the format, and makes what the file lacks: in a new one everything, in one that an earlier version wrote what
 /// came since, in one transaction.
-fn prepare(database: &Database) -> Result<(), String> {
+fn prepare(database: &Database, bring_up: bool) -> Result<(), String> {
     let format = match format(database)? {
         Some(newer) if newer > FORMAT => {
             return Err(format!(
                 "the file has format {newer}, and this version of landfall ({}) knows formats up to {FORMAT}; start the \
                  newer version that wrote it, or restore a backup from before the upgrade",
+                env!("CARGO_PKG_VERSION")
+            ));
+        }
+        Some(older) if older < FORMAT && !bring_up => {
+            return Err(format!(
+                "the file has format {older}, and this version of landfall ({}) works on format {FORMAT}; it is brought up \
+                 when it is served, and landfall backup keeps it as it is before that",
                 env!("CARGO_PKG_VERSION")
             ));
         }
@@ -99,6 +131,19 @@ fn prepare(database: &Database) -> Result<(), String> {
         .and_then(|mut tables| steps::bring_up(&mut tables, format, &missing))
         .map_err(|e| e.to_string())?;
     transaction.commit().map_err(|e| e.to_string())
+}
+
+/// Refuses a file that says one thing here and another there: devices would lose what they have, or which key is whose.
+fn whole_in_itself(database: &Database) -> Result<(), String> {
+    let view = View(database.begin_read().map_err(|e| e.to_string())?);
+    match check::contradiction(&view).map_err(|e| e.to_string())? {
+        None => Ok(()),
+        Some(story) => Err(format!(
+            "it contradicts itself: {story}; it may be a copy that was made while a server wrote. Restore one that \
+             landfall backup made; or see what is wrong (landfall store check) and have the counts made again from what \
+             is there (landfall store check --repair)"
+        )),
+    }
 }
 
 fn table_names(database: &Database) -> Result<Vec<String>, String> {
@@ -135,7 +180,7 @@ fn explain(error: &DatabaseError) -> String {
     }
 }
 
-fn owners_file(path: &Path) -> std::io::Result<File> {
+pub(super) fn owners_file(path: &Path) -> std::io::Result<File> {
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
@@ -145,7 +190,7 @@ fn owners_file(path: &Path) -> std::io::Result<File> {
 
 /// A new file's name is on disk only once its folder is.
 #[cfg(unix)]
-fn sync_folder(path: &Path) -> std::io::Result<()> {
+pub(super) fn sync_folder(path: &Path) -> std::io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -154,6 +199,6 @@ fn sync_folder(path: &Path) -> std::io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn sync_folder(_: &Path) -> std::io::Result<()> {
+pub(super) fn sync_folder(_: &Path) -> std::io::Result<()> {
     Ok(())
 }

@@ -6,6 +6,7 @@
 //! all-or-nothing refusal are the same judgement without the writing.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::codec::{self, key};
 use super::engine::Write;
@@ -15,7 +16,7 @@ use super::{View, unreadable, views};
 use crate::clock::Timestamp;
 use crate::names::{IdScope, ManufacturerId, RegistrationId};
 use crate::registry::{Claim, ManufacturingRecord, RecordState};
-use crate::store::{ImportBatch, Listing, Page, RecordFilter, RowOutcome, StoreError};
+use crate::store::{Batches, ImportBatch, Listing, Page, RecordFilter, RowOutcome, StoreError};
 
 /// The record of a device.
 pub(super) fn get(
@@ -125,6 +126,46 @@ impl Write for Import {
     fn size(&self) -> usize {
         self.bytes
     }
+}
+
+/// All batches of an import, in one transaction.
+pub(super) struct ImportWhole(Arc<dyn Batches>);
+
+impl ImportWhole {
+    pub(super) fn new(batches: Arc<dyn Batches>) -> Self {
+        Self(batches)
+    }
+}
+
+impl Write for ImportWhole {
+    type Answer = Vec<Vec<RowOutcome>>;
+
+    fn apply(&self, tables: &mut Tables<'_>) -> Result<Self::Answer, StoreError> {
+        let mut outcomes = Vec::new();
+        for batch in self.0.begin()? {
+            let batch = ImportBatch { all_or_nothing: true, dry_run: false, ..batch? };
+            let of = Import::new(batch)?.apply(tables)?;
+            let good = all_good(&of);
+            outcomes.push(of);
+            if !good {
+                break;
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// It shares its transaction with nobody: it may be taken back.
+    fn size(&self) -> usize {
+        usize::MAX
+    }
+
+    fn stands(&self, outcomes: &Self::Answer) -> bool {
+        outcomes.iter().all(|of| all_good(of))
+    }
+}
+
+fn all_good(outcomes: &[RowOutcome]) -> bool {
+    outcomes.iter().all(|outcome| outcome.is_good())
 }
 
 /// What is made of one row.

@@ -7,7 +7,7 @@ use super::codec::{self, group_keys, key};
 use super::engine::Write;
 use super::listing::{self, Walk};
 use super::tables::{self, BOUND_KEYS, GROUP_COUNTS, REGISTRATION_VIEWS, REGISTRATIONS, Rows, Tables};
-use super::{View, admissions, challenges, identities, views};
+use super::{View, admissions, challenges, identities, ledger, views};
 use crate::enrollment::EnrollmentRef;
 use crate::hub::{Hub, HubState};
 use crate::names::{Digest, HubName, IdScope, RegistrationId, TrackingId};
@@ -204,6 +204,10 @@ impl Write for Delete {
         let Some(current) = current else { return Ok(Err(DeleteOutcome::Missing)) };
         follow(tables, &self.scope, Some(&current), None)?;
         tables.registrations.remove(&key)?;
+        // The oldest first, so that it is the first to make room.
+        for decision in current.earlier.iter().rev().chain([&current.decision]) {
+            ledger::retire_decision(tables, &self.scope, &current.registration_id, *decision)?;
+        }
         Ok(Ok(current))
     }
 }
@@ -303,6 +307,12 @@ fn recount(
     before: Option<&Registration>,
     after: Option<&Registration>,
 ) -> Result<(), StoreError> {
+    let all = tables.meta.count(REGISTERED)?;
+    match (before, after) {
+        (None, Some(_)) => tables.meta.put(REGISTERED, &all.saturating_add(1))?,
+        (Some(_), None) => tables.meta.put(REGISTERED, &all.saturating_sub(1))?,
+        _ => {}
+    }
     let hub = |r: Option<&Registration>| -> Vec<Vec<u8>> {
         let hub = r.and_then(Registration::hub);
         hub.map(|hub| key(scope, hub.as_str())).into_iter().collect()
@@ -334,6 +344,14 @@ fn shift(counts: &mut Rows<'_>, before: &[Vec<u8>], after: &[Vec<u8>]) -> Result
     Ok(changed)
 }
 
+/// Counts the registrations again.
+pub(super) fn count_all(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+    let all = tables.registrations.len()?;
+    tables.meta.put(REGISTERED, &all)
+}
+
 const WHAT: &str = "registration";
+/// Where it stands how many registrations there are: to tell a file that lost some from one that never had them.
+pub(super) const REGISTERED: &[u8] = b"registrations";
 /// What a commit writes besides its entry, in bytes.
 const USUAL_SIZE: usize = 1024;

@@ -8,6 +8,7 @@
 //! The file system is asked for each batch of an import, and for devices ten times a second at most. Who fills a quarter
 //! of the reserve between two such looks still ends Landfall.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -34,7 +35,7 @@ impl Space {
     pub(super) fn check(&self, lane: Lane) -> Result<(), StoreError> {
         let (needed, fresh) = match lane {
             Lane::Bulk => (self.reserve, Duration::ZERO),
-            Lane::Device => (self.reserve / 4, FRESH),
+            Lane::Device | Lane::Operator => (self.reserve / 4, FRESH),
         };
         let free = if needed == 0 { u64::MAX } else { self.free(fresh) };
         if free >= needed {
@@ -45,6 +46,12 @@ impl Space {
             free_mib: free >> 20,
             needed_mib: needed.div_ceil(1 << 20),
         })
+    }
+
+    /// A file without a name beside the database: it is gone with whoever has it open.
+    pub(super) fn unnamed_file(&self) -> Result<File, StoreError> {
+        let failed = |e: std::io::Error| StoreError::Write(format!("{}: {e}", self.folder.display()));
+        tempfile::tempfile_in(&self.folder).map_err(failed)
     }
 
     /// Bytes that this user may still write. A file system that does not tell is taken to have them.

@@ -10,10 +10,10 @@
 use super::codec::{self, group_keys, key};
 use super::enrollments::Claims;
 use super::tables::{
-    BOUND_KEYS, CERTIFICATES, Definition, GROUP_COUNTS, HUB_IDENTITIES, HUB_LOADS, PLUGIN_USES, RECORD_COUNTS,
-    RECORD_VIEWS, REGISTRATION_VIEWS, REVOCATIONS, Rows, Tables,
+    BOUND_KEYS, CERTIFICATES, Definition, GROUP_COUNTS, HUB_IDENTITIES, HUB_LOADS, OTHERS_ORDER, PLUGIN_USES,
+    RECORD_COUNTS, RECORD_VIEWS, REGISTRATION_VIEWS, REVOCATIONS, Rows, Tables,
 };
-use super::{identities, registrations, revocations, views};
+use super::{identities, ledger, registrations, revocations, views};
 use crate::enrollment::{Group, Individual};
 use crate::registration::Registration;
 use crate::registry::ManufacturingRecord;
@@ -49,12 +49,22 @@ pub(super) const STEPS: &[Step] = &[
     Step { since: 2, fills: &[HUB_IDENTITIES], run: identities::claim_all },
     Step { since: 2, fills: &[REGISTRATION_VIEWS], run: views::make_of_registrations },
     Step { since: 2, fills: &[RECORD_VIEWS], run: views::make_of_records },
+    Step { since: 2, fills: &[], run: registrations::count_all },
+    Step { since: 2, fills: &[OTHERS_ORDER], run: ledger::order_others },
     Step { since: 1, fills: &[HUB_LOADS, GROUP_COUNTS], run: count_registrations },
     Step { since: 1, fills: &[RECORD_COUNTS], run: count_records },
     Step { since: 1, fills: &[CERTIFICATES, PLUGIN_USES], run: claim },
     // Format 1 kept what was revoked with each authority.
     Step { since: 2, fills: &[REVOCATIONS], run: revocations::take_over },
 ];
+
+/// Makes again all that is made from other tables, in a file of this format. What is revoked is not: only format 1 kept it
+/// elsewhere.
+pub(super) fn make_again(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+    use redb::TableHandle;
+    let derived = |step: &&Step| step.fills.iter().all(|table| table.name() != REVOCATIONS.name());
+    STEPS.iter().filter(derived).try_for_each(|step| (step.run)(tables))
+}
 
 /// Does what a file needs, and writes the format.
 pub(super) fn bring_up(tables: &mut Tables<'_>, format: u32, missing: &[&str]) -> Result<(), StoreError> {

@@ -73,14 +73,31 @@ impl Rows<'_> {
         over.iter().try_for_each(|key| self.remove(key))
     }
 
-    /// Removes the first rows until at most `most` are left.
-    pub(super) fn keep_last(&mut self, most: u64) -> Result<(), StoreError> {
-        while self.table.len().map_err(failed)? > most {
-            if self.table.pop_first().map_err(failed)?.is_none() {
-                break;
-            }
-        }
-        Ok(())
+    /// How many rows there are.
+    pub(super) fn len(&self) -> Result<u64, StoreError> {
+        self.table.len().map_err(failed)
+    }
+
+    /// Takes the first row away.
+    pub(super) fn pop_first(&mut self) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
+        self.changed = true;
+        let first = self.table.pop_first().map_err(failed)?;
+        Ok(first.map(|(key, value)| (key.value().to_vec(), value.value().to_vec())))
+    }
+
+    /// The last key.
+    pub(super) fn last_key(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.table.last().map_err(failed)?.map(|(key, _)| key.value().to_vec()))
+    }
+
+    /// The bytes under a key.
+    pub(super) fn bytes(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.table.get(key).map_err(failed)?.map(|row| row.value().to_vec()))
+    }
+
+    /// Looks at every key.
+    pub(super) fn each_key(&self, mut look: impl FnMut(&[u8]) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        self.table.iter().map_err(failed)?.try_for_each(|row| look(row.map_err(failed)?.0.value()))
     }
 
     /// The first value whose key begins so.
@@ -214,6 +231,8 @@ tables! {
     /// Tracking id → what led to no registration, such as a refusal. Apart, so that making room among them can never
     /// touch what explains a registration.
     OTHERS others "ledger entry";
+    /// Number that counts up → tracking id in [`OTHERS`]: in which order they came, whatever the clock said.
+    OTHERS_ORDER others_order "order of the ledger";
     /// SHA-256 → the very bytes, without a version: the digest says what they are.
     CONTENT content "content";
     /// SHA-256 of a component → the signatures that it was published with.

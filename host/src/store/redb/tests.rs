@@ -49,13 +49,14 @@ async fn a_file_that_lacks_any_one_table_is_brought_up_when_it_is_opened() {
     let store: make::Shared = Arc::new(store);
     make::link(&store, &[("a.example", 9)]).await;
     let placed = make::place(&store, "pump-1", "a.example", &["eu"]).await;
+    store.record_entry(make::refusal(5)).await.unwrap();
     store.import_batch(make::batch(vec![make::record("a", "acme", "x")])).await.unwrap();
     store.put_individual(&make::scope(), make::individual("a", "1", "c1", None), Precondition::New).await.unwrap();
     store.close().await.unwrap();
     let path = folder.path().join("landfall.redb");
     let counts = ["hub_loads", "group_counts", "record_counts"];
     let owners = ["bound_keys", "hub_identities", "certificates", "plugin_uses"];
-    let derived = [&counts[..], &owners, &["registration_views", "record_views"]].concat();
+    let derived = [&counts[..], &owners, &["registration_views", "record_views", "others_order"]].concat();
     let others: Vec<_> = tables::ALL.iter().filter(|table| table.name() != tables::META.name()).collect();
     assert!(derived.iter().all(|name| others.iter().any(|table| table.name() == *name)));
     for table in others {
@@ -66,6 +67,12 @@ async fn a_file_that_lacks_any_one_table_is_brought_up_when_it_is_opened() {
         assert!(transaction.delete_table(*table).unwrap());
         transaction.commit().unwrap();
         drop(database);
+        // What is not made from anything else cannot be made again; that it was there is known.
+        if ["registrations", "records", "scopes"].contains(&table.name()) {
+            let error = RedbStore::open(&lacking, settings()).err().unwrap().to_string();
+            assert!(error.contains("contradicts itself") && error.contains("landfall store check"), "{error}");
+            continue;
+        }
         for _ in 0..2 {
             let store = RedbStore::open(&lacking, settings()).unwrap_or_else(|e| panic!("{}: {e}", table.name()));
             let rows = store.view().unwrap().table(*table).unwrap_or_else(|e| panic!("{}: {e}", table.name()));
@@ -180,15 +187,20 @@ async fn a_check_names_what_contradicts_itself() {
         tables.hub_loads.put(&key("a.example"), &2_u64).unwrap();
         tables.group_counts.put(&key("other"), &1_u64).unwrap();
         tables.record_counts.remove(&key("acme")).unwrap();
-        tables.decisions.remove(make::tracking(1).as_bytes()).unwrap();
+        tables.decisions.remove(make::decision_of("pump-1").as_bytes()).unwrap();
         tables.certificates.remove(&key(&Digest::of(b"c1").to_string())).unwrap();
         tables.content.put_encoded(Digest::of(b"x").as_bytes(), b"y").unwrap();
     }
     transaction.commit().unwrap();
     drop(database);
-    let findings = RedbStore::open(&path, settings()).unwrap().check().await.unwrap();
+    let error = RedbStore::open(&path, settings()).err().unwrap().to_string();
+    assert!(error.contains("1 registrations are there, the hubs count 2 devices, and the groups 1"), "{error}");
+    let settings = StoreSettings { take_contradictions: true, ..settings() };
+    let store = RedbStore::open(&path, settings).unwrap();
+    let findings = store.check().await.unwrap();
     let found: Vec<_> = findings.iter().map(|finding| finding.what).collect();
     let wanted = [
+        "database",
         "registration",
         "count of a hub",
         "count of a group",
@@ -197,6 +209,79 @@ async fn a_check_names_what_contradicts_itself() {
         "content",
     ];
     assert_eq!(found, wanted, "{findings:?}");
+    store.repair().await.unwrap();
+    let left: Vec<_> = store.check().await.unwrap().iter().map(|finding| finding.what).collect();
+    assert_eq!(left, ["registration", "content"]);
+}
+
+#[tokio::test]
+async fn what_nothing_names_is_found_and_compacting_removes_it() {
+    let (store, folder) = open();
+    let store: make::Shared = Arc::new(store);
+    make::link(&store, &[("a.example", 9)]).await;
+    make::place(&store, "pump-1", "a.example", &[]).await;
+    let content = store.keep_content(b"of nobody".to_vec()).await.unwrap();
+    store.close().await.unwrap();
+    let path = folder.path().join("landfall.redb");
+    // What a version left that did not collect.
+    let database = Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    {
+        let mut tables = tables::Tables::open(&transaction, tables::Kept::default()).unwrap();
+        for number in 1..=5 {
+            let entry = crate::ledger::Entry { tracking_id: make::tracking(number), ..make::refusal(number) };
+            tables.decisions.put(make::tracking(number).as_bytes(), &entry).unwrap();
+        }
+    }
+    transaction.commit().unwrap();
+    drop(database);
+    let store = RedbStore::open(&path, settings()).unwrap();
+    let unused = store.unused().await.unwrap();
+    assert_eq!((unused.decisions, unused.contents), (5, 1));
+    assert_eq!(store.check().await.unwrap(), []);
+    assert_eq!(store.compact().await.unwrap(), unused);
+    let store = RedbStore::open(&path, settings()).unwrap();
+    assert_eq!(store.unused().await.unwrap(), Unused::default());
+    assert_eq!(store.content(content).await.unwrap(), None);
+    assert!(store.ledger_entry(make::decision_of("pump-1")).await.unwrap().is_some());
+    assert_eq!(store.check().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_copy_is_what_one_transaction_left_and_says_once_that_it_is_one() {
+    let (store, folder) = open();
+    let store: make::Shared = Arc::new(store);
+    make::link(&store, &[("a.example", 9)]).await;
+    let placed = make::place(&store, "pump-1", "a.example", &["eu"]).await;
+    let copy = folder.path().join("copy.redb");
+    let now = Timestamp::from_millis(7);
+    let (copied, _) = tokio::join!(store.copy_to(&copy, now), make::place(&store, "pump-2", "a.example", &[]));
+    assert!(copied.unwrap() > 5);
+    assert!(store.copy_to(&copy, now).await.is_err(), "it goes over nothing");
+    let copied = RedbStore::open(&copy, settings()).unwrap();
+    assert_eq!(copied.check().await.unwrap(), []);
+    assert_eq!(copied.copied_at().await.unwrap(), Some(now));
+    assert_eq!(copied.copied_at().await.unwrap(), None);
+    assert_eq!(copied.registration(&make::scope(), &placed.registration_id).await.unwrap(), Some(placed));
+    // And of a file that nobody has open.
+    store.close().await.unwrap();
+    let again = folder.path().join("again.redb");
+    RedbStore::copy_file(&folder.path().join("landfall.redb"), &again, now).unwrap();
+    assert_eq!(RedbStore::open(&again, settings()).unwrap().check().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_copy_that_is_not_whole_is_no_database() {
+    let (store, folder) = open();
+    let copy = folder.path().join("copy.redb");
+    let view = store.view().unwrap();
+    let left = std::cell::Cell::new(2);
+    let room = || match left.replace(left.get() - 1) {
+        0 => Err(StoreError::Busy),
+        _ => Ok(()),
+    };
+    assert_eq!(super::copy::copy(&view.0, &copy, Timestamp::from_millis(7), room), Err(StoreError::Busy));
+    assert!(RedbStore::open(&copy, settings()).is_err());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Entries and contents.
 
-use super::make::{Shared, commit_of, link, place, refusal, registration, scope, tracking};
+use super::make::{Shared, commit_of, decision_of, link, place, refusal, registration, scope, tracking};
 use crate::names::Digest;
 use crate::registration::Registration;
 use crate::store::{CommitOutcome, RegistrationCommit};
@@ -22,7 +22,24 @@ pub(crate) async fn the_oldest_refusals_make_room_and_decisions_stay(store: Shar
         let there = store.ledger_entry(tracking(number)).await.unwrap().is_some();
         assert_eq!(there, number >= 10, "{number}");
     }
-    assert!(store.ledger_entry(tracking(1)).await.unwrap().is_some());
+    assert!(store.ledger_entry(decision_of("pump-1")).await.unwrap().is_some());
+}
+
+/// The store under test is opened to keep 10.
+pub(crate) async fn decisions_of_deleted_registrations_make_room(store: Shared) {
+    link(&store, &[("a.example", 9)]).await;
+    for number in 1..=15 {
+        // Each is earlier by its tracking id than the one before it, as after a clock that was set back.
+        let decision = tracking(1000 - number);
+        let decided = Registration { decision, ..registration("pump-1", Some("a.example"), &[]) };
+        let outcome = store.commit_registration(commit_of(decided, 0)).await.unwrap();
+        assert!(matches!(outcome, CommitOutcome::Committed(_)));
+        store.delete_registration(&scope(), &"pump-1".parse().unwrap()).await.unwrap();
+    }
+    for number in 1..=15 {
+        let there = store.ledger_entry(tracking(1000 - number)).await.unwrap().is_some();
+        assert_eq!(there, number > 5, "{number}");
+    }
 }
 
 /// The store under test is opened to keep 3 beside the present one.

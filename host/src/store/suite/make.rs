@@ -72,6 +72,14 @@ pub(crate) fn refusal(number: u64) -> Entry {
     }
 }
 
+/// The decision that has made a device's registrations, unless a test says otherwise.
+pub(crate) fn decision_of(id: &str) -> TrackingId {
+    let digest = Digest::of(id.to_ascii_lowercase().as_bytes());
+    let mut number = [0; 8];
+    number[4..].copy_from_slice(&digest.as_bytes()[..4]);
+    tracking(u64::from_be_bytes(number).saturating_add(1_000_000))
+}
+
 /// A registration of a device on a hub, or a failed one.
 pub(crate) fn registration(id: &str, hub: Option<&str>, path: &[&str]) -> Registration {
     let outcome = match hub {
@@ -92,7 +100,7 @@ pub(crate) fn registration(id: &str, hub: Option<&str>, path: &[&str]) -> Regist
         enrollment: EnrollmentRef::Group("pumps".parse().unwrap()),
         key_identity: Some(Digest::of(id.as_bytes())),
         operation: format!("4.{id}").replace(['_', ':'], "-").parse().unwrap(),
-        decision: tracking(1),
+        decision: decision_of(id),
         outcome,
         initial_hub: hub.map(|hub| hub.parse().unwrap()),
         created_at: Timestamp::from_millis(1),
@@ -103,9 +111,9 @@ pub(crate) fn registration(id: &str, hub: Option<&str>, path: &[&str]) -> Regist
     }
 }
 
-/// A commit over the generation that was read. Unless a test says otherwise, one decision has made all registrations.
+/// A commit over the generation that was read.
 pub(crate) fn commit_of(registration: Registration, generation: u64) -> RegistrationCommit {
-    let expected = (generation > 0).then(|| Version { generation, decision: tracking(1) });
+    let expected = (generation > 0).then(|| Version { generation, decision: registration.decision });
     let mut entry = refusal(1);
     entry.tracking_id = registration.decision;
     entry.registration_id = registration.registration_id.to_string();

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::make::{
-    Shared, assigned, batch, challenge, commit_of, group_count, hub, link, place, record, registration, scope,
-    tracking, try_place,
+    Shared, assigned, batch, challenge, commit_of, decision_of, group_count, hub, link, place, record, registration,
+    scope, tracking, try_place,
 };
 use crate::attestation::tpm::challenge::KeptChallenge;
 use crate::clock::Timestamp;
@@ -123,7 +123,7 @@ pub(crate) async fn deleting_gives_the_place_back(store: Shared) {
     assert_eq!(store.delete_registration(&scope(), &id, Precondition::Any).await.unwrap(), Err(DeleteOutcome::Missing));
     assert_eq!((assigned(&store, "a.example").await, group_count(&store, &["eu"]).await), (0, 0));
     assert_eq!(store.registration(&scope(), &id).await.unwrap(), None);
-    assert!(store.ledger_entry(tracking(1)).await.unwrap().is_some(), "what explains it stays");
+    assert!(store.ledger_entry(decision_of("pump-1")).await.unwrap().is_some(), "what explains it stays");
 }
 
 pub(crate) async fn releasing_unbinds_the_key_and_overtakes_what_is_under_way(store: Shared) {
