@@ -183,7 +183,7 @@ fn without_a_server_a_command_says_how_to_start_it() {
 
 /// A data folder with ports of its own.
 pub(crate) struct Site {
-    place: tempfile::TempDir,
+    pub(crate) place: tempfile::TempDir,
     pub(crate) data: PathBuf,
     pub(crate) devices: SocketAddr,
     pub(crate) management: SocketAddr,

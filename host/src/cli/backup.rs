@@ -32,11 +32,11 @@ pub(super) struct BackupArgs {
 pub(super) async fn run(common: &Common, args: BackupArgs) -> Result<(), CliError> {
     let (folder, to) = (common.folder(), args.to);
     common.config()?;
-    empty(&to)?;
-    let inside = fs::canonicalize(&to).ok().zip(fs::canonicalize(folder.root()).ok());
-    if inside.is_some_and(|(to, root)| to.starts_with(root)) {
+    let there = std::path::absolute(&to).ok().and_then(|to| to.ancestors().find_map(|part| fs::canonicalize(part).ok()));
+    if there.zip(fs::canonicalize(folder.root()).ok()).is_some_and(|(to, root)| to.starts_with(root)) {
         return Err(CliError::Failed(format!("{} is in the data folder; name one elsewhere", to.display())));
     }
+    empty(&to)?;
     let files = settled(&folder)?;
     let target = DataFolder::at(&to);
     let rows = database(common, &folder, &target).await?;
