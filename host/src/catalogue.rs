@@ -392,3 +392,47 @@ fn bind(binding: &PolicyBinding, plugins: &Plugins) -> Bound {
     bound.stand_ins = stand_ins.collect();
     bound
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Ambient;
+    use crate::config::Limits;
+    use crate::enrollment::SealedKeys;
+    use crate::store::suite::make;
+
+    #[test]
+    fn a_change_reads_nothing_again_that_it_did_not_change() {
+        let (ambient, scope) = (Ambient::system(), make::scope());
+        let sealing = |byte| SealingKey::new(&[byte; 32]).unwrap();
+        let owner = EnrollmentRef::Group("meters".parse().unwrap());
+        let key = || SymmetricKey::of_bytes(vec![7; 32].into()).unwrap();
+        let sealed = SealedKeys::seal(&[key(), key()], &owner, &scope, &sealing(1), &ambient);
+        let group = make::group("meters", GroupAttestation::SymmetricKey(sealed));
+        let records = |revision, weight| {
+            let hub = Hub { weight, ..make::hub("a.example", 9) };
+            let of = |scope: &IdScope, revision| ScopeRecords {
+                scope: scope.clone(),
+                revision,
+                hubs: vec![(hub.clone(), Default::default())],
+                groups: vec![group.clone()],
+                authorities: Vec::new(),
+                plugins: Vec::new(),
+            };
+            let other: IdScope = "0neOTHER".parse().unwrap();
+            CatalogueRecords { scopes: vec![of(&scope, revision), of(&other, 1)] }
+        };
+        let watches = Arc::new(Watches::new(Limits::default().policy.breaker(), ambient.clone()));
+        let first = Catalogue::new(records(1, 1), &Catalogue::default(), &watches, &sealing(1));
+        // Another sealing key would not open them: they are not opened again.
+        let second = Catalogue::new(records(2, 5), &first, &watches, &sealing(2));
+        let of = |catalogue: &Catalogue, scope: &str| Arc::clone(catalogue.scope(&scope.parse().unwrap()).unwrap());
+        assert!(Arc::ptr_eq(&of(&first, "0neOTHER"), &of(&second, "0neOTHER")), "nobody changed it");
+        let changed = of(&second, scope.as_str());
+        assert_eq!(changed.revision, 2);
+        assert!(changed.hubs_text.contains("\"weight\":5"), "{}", changed.hubs_text);
+        assert_eq!(changed.group(&"meters".parse().unwrap()).unwrap().keys.len(), 2);
+        let anew = Catalogue::new(records(3, 5), &Catalogue::default(), &watches, &sealing(2));
+        assert_eq!(of(&anew, scope.as_str()).group(&"meters".parse().unwrap()).unwrap().keys.len(), 0);
+    }
+}

@@ -154,6 +154,10 @@ pub async fn register(
     wait: Duration,
 ) -> Result<(OperationId, Status), RegisterError> {
     let admitted = let_in(service, &request).await?;
+    // Before an answer to a challenge is spent: the device would have to be challenged again.
+    if !service.operations.has_room(&claimant(&request, &admitted)) {
+        return Err(RegisterError::Busy);
+    }
     if let Err(error) = admission::spend_challenge(service, &request).await {
         if let RegisterError::Refused(cause) = &error {
             refusal::report(service, &request, cause);

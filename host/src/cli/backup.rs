@@ -32,7 +32,8 @@ pub(super) struct BackupArgs {
 pub(super) async fn run(common: &Common, args: BackupArgs) -> Result<(), CliError> {
     let (folder, to) = (common.folder(), args.to);
     common.config()?;
-    let there = std::path::absolute(&to).ok().and_then(|to| to.ancestors().find_map(|part| fs::canonicalize(part).ok()));
+    let there =
+        std::path::absolute(&to).ok().and_then(|to| to.ancestors().find_map(|part| fs::canonicalize(part).ok()));
     if there.zip(fs::canonicalize(folder.root()).ok()).is_some_and(|(to, root)| to.starts_with(root)) {
         return Err(CliError::Failed(format!("{} is in the data folder; name one elsewhere", to.display())));
     }

@@ -273,6 +273,13 @@ impl Operations {
         }
     }
 
+    /// Whether the claimant would find an operation, or room for one.
+    pub fn has_room(&self, claimant: &Claimant) -> bool {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let waits = |held: &Held| !matches!(held.operation.progress(), Progress::Running);
+        running.len() < self.max_operations || running.contains_key(claimant) || running.values().any(waits)
+    }
+
     /// The claimant's operation, if it is known.
     pub fn find(&self, claimant: &Claimant) -> Option<Operation> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
@@ -390,7 +397,9 @@ mod tests {
         let Found::Mine(a) = begin(&operations, "a", now) else { panic!("not mine") };
         let Found::Mine(_) = begin(&operations, "b", now) else { panic!("not mine") };
         assert!(matches!(begin(&operations, "c", now), Found::Full));
+        assert_eq!(["a", "c"].map(|id| operations.has_room(&claimant(id))), [true, false]);
         wait(&operations, "a", &a, now + Duration::from_millis(50));
+        assert!(operations.has_room(&claimant("c")));
         assert!(matches!(begin(&operations, "c", now), Found::Mine(_)));
         assert!(operations.find(&claimant("b")).is_some());
     }

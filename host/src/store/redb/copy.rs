@@ -30,7 +30,8 @@ pub(super) fn copy(
     }
     let file = owners_file(to).map_err(|e| failed(&e))?;
     let backend = FileBackend::new(file).map_err(|e| failed(&e))?;
-    let database = Database::builder().create_with_backend(backend).map_err(|e| failed(&e))?;
+    let database =
+        Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend).map_err(|e| failed(&e))?;
     let mut names: Vec<String> = view.list_tables().map_err(unreadable)?.map(|table| table.name().to_owned()).collect();
     // What the file itself is comes last: what has no format is no database of ours.
     names.sort_by_key(|name| name == META.name());
@@ -76,5 +77,7 @@ pub(super) fn copy_file(from: &Path, to: &Path, now: Timestamp) -> Result<u64, S
     copy(&view, to, now, || Ok(()))
 }
 
+/// How much of a copy is held in memory.
+pub(super) const CACHE_BYTES: usize = 64 << 20;
 /// About how much goes into one transaction of a copy.
 const BYTES_AT_ONCE: usize = 32 << 20;

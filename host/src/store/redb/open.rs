@@ -56,7 +56,8 @@ pub(super) fn as_it_is(path: &Path) -> Result<Database, String> {
     let file = File::options().read(true).write(true).open(path).map_err(|e| e.to_string())?;
     let backend = FileBackend::new(file).map_err(|e| explain(&e))?;
     let opened = catch_unwind(AssertUnwindSafe(|| {
-        let database = Database::builder().create_with_backend(backend).map_err(|e| explain(&e))?;
+        let builder = Database::builder().set_cache_size(super::copy::CACHE_BYTES).create_with_backend(backend);
+        let database = builder.map_err(|e| explain(&e))?;
         match format(&database)? {
             Some(_) => Ok(database),
             None => Err("it holds nothing".to_owned()),
