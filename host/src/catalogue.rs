@@ -151,7 +151,9 @@ impl Catalogue {
     pub fn new(records: CatalogueRecords, before: &Self, watches: &Arc<Watches>, sealing: &SealingKey) -> Self {
         let scopes = records.scopes.into_iter().map(|records| {
             let known = before.scope(&records.scope);
-            let scope = match known.filter(|known| (known.revision, known.admission) == (records.revision, records.admission)) {
+            let scope = match known
+                .filter(|known| (known.revision, known.admission) == (records.revision, records.admission))
+            {
                 Some(same) => Arc::clone(same),
                 None => Arc::new(ScopeCatalogue::new(records, known.map(|scope| &**scope), watches, sealing)),
             };
@@ -414,6 +416,7 @@ mod tests {
             let of = |scope: &IdScope, revision| ScopeRecords {
                 scope: scope.clone(),
                 revision,
+                admission: 1,
                 hubs: vec![(hub.clone(), Default::default())],
                 groups: vec![group.clone()],
                 authorities: Vec::new(),

@@ -3,7 +3,7 @@
 use super::make::{Shared, commit_of, decision_of, link, place, refusal, registration, scope, tracking};
 use crate::names::Digest;
 use crate::registration::Registration;
-use crate::store::{CommitOutcome, RegistrationCommit};
+use crate::store::{CommitOutcome, Precondition, RegistrationCommit};
 
 pub(crate) async fn an_entry_is_found_by_its_tracking_id(store: Shared) {
     store.record_entry(refusal(3)).await.unwrap();
@@ -34,7 +34,8 @@ pub(crate) async fn decisions_of_deleted_registrations_make_room(store: Shared) 
         let decided = Registration { decision, ..registration("pump-1", Some("a.example"), &[]) };
         let outcome = store.commit_registration(commit_of(decided, 0)).await.unwrap();
         assert!(matches!(outcome, CommitOutcome::Committed(_)));
-        store.delete_registration(&scope(), &"pump-1".parse().unwrap()).await.unwrap();
+        let gone = store.delete_registration(&scope(), &"pump-1".parse().unwrap(), Precondition::Any).await.unwrap();
+        assert!(gone.is_ok());
     }
     for number in 1..=15 {
         let there = store.ledger_entry(tracking(1000 - number)).await.unwrap().is_some();
