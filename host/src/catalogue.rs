@@ -420,6 +420,7 @@ mod tests {
                 hubs: vec![(hub.clone(), Default::default())],
                 groups: vec![group.clone()],
                 authorities: Vec::new(),
+                revocations: Vec::new(),
                 plugins: Vec::new(),
             };
             let other: IdScope = "0neOTHER".parse().unwrap();
