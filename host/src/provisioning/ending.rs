@@ -75,7 +75,9 @@ mod tests {
         assert!(panicked.is_err());
         assert!(matches!(operation.progress(), Progress::Failed));
         assert_eq!(operations.running(), 0);
-        assert!(Ending::new((&operations, &metrics), who.clone(), begin(), request).conclude(Progress::Failed).is_none());
+        assert!(
+            Ending::new((&operations, &metrics), who.clone(), begin(), request).conclude(Progress::Failed).is_none()
+        );
         assert_eq!(operations.running(), 0);
     }
 }
