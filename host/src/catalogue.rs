@@ -398,6 +398,7 @@ fn bind(binding: &PolicyBinding, plugins: &Plugins) -> Bound {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attestation::symmetric_key::SymmetricKey;
     use crate::clock::Ambient;
     use crate::config::Limits;
     use crate::enrollment::SealedKeys;

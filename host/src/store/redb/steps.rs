@@ -49,7 +49,8 @@ pub(super) const STEPS: &[Step] = &[
     Step { since: 2, fills: &[HUB_IDENTITIES], run: identities::claim_all },
     Step { since: 2, fills: &[REGISTRATION_VIEWS], run: views::make_of_registrations },
     Step { since: 2, fills: &[RECORD_VIEWS], run: views::make_of_records },
-    Step { since: 2, fills: &[], run: registrations::count_all },
+    // Came together with the order of the ledger: a file that lacks the one lacks the other.
+    Step { since: 2, fills: &[OTHERS_ORDER], run: registrations::count_all },
     Step { since: 2, fills: &[OTHERS_ORDER], run: ledger::order_others },
     Step { since: 1, fills: &[HUB_LOADS, GROUP_COUNTS], run: count_registrations },
     Step { since: 1, fills: &[RECORD_COUNTS], run: count_records },
