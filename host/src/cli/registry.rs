@@ -176,7 +176,7 @@ async fn import(common: &Common, args: ImportArgs) -> Result<(), CliError> {
     if dry_run {
         out.say("A dry run: nothing was imported.")?;
     }
-    out.say(summary(&answer, all_or_nothing))?;
+    out.say(summary(&answer, all_or_nothing && !dry_run))?;
     let stopped = answer.get("stopped").and_then(Value::as_str);
     if let Some(why) = stopped {
         out.say(format!("The import stopped: {why}"))?;
