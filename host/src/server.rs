@@ -149,6 +149,8 @@ impl Server {
         if let Err(error) = store.has_room() {
             tracing::error!(%error, "devices are told to come back later");
         }
+        // Before anything is written: each write counts.
+        let sequence = store.sequence();
         if let Some(at) = store.copied_at().await? {
             tracing::warn!(
                 "this database is a copy that was made at {at}, and it is served for the first time. What was changed \
@@ -157,7 +159,7 @@ impl Server {
             );
         }
         folder.forget_copies();
-        let seen = Seen::open(&folder.seen(), store.sequence(), ambient.now());
+        let seen = Seen::open(&folder.seen(), sequence, ambient.now());
         let sealing = match sealing {
             Some(key) => key,
             // A new one would seal what comes, and the old one, once it is back, would not open that.

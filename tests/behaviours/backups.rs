@@ -20,7 +20,8 @@ fn a_backup_of_a_running_server_is_served_with_all_that_was_there() {
     let factory = Authority::root("Pump Factory CA", Ambient::system().now(), 30).unwrap();
     site.says(&["hub", "link", "hub-1.example", "--capacity", "500"], &["is linked"]);
     enroll(&site, &factory, "pump-1");
-    site.register(&factory, "pump-1");
+    let device = factory.device("pump-1", Ambient::system().now(), 30).unwrap();
+    site.register_with(&device, "pump-1");
     let place = tempfile::tempdir().unwrap();
     let to = place.path().join("backup");
     let name = to.to_str().unwrap();
@@ -46,7 +47,7 @@ fn a_backup_of_a_running_server_is_served_with_all_that_was_there() {
     let hubs = restored.json(&["hub", "list"]);
     assert_eq!(hubs["items"].as_array().unwrap().len(), 1, "{hubs}");
     assert_eq!(hubs["items"][0]["assigned"], 1, "{hubs}");
-    restored.register(&factory, "pump-1");
+    restored.register_with(&device, "pump-1");
     stop(server);
     // And a stopped one, whose files are read by the command itself.
     let second = place.path().join("second");

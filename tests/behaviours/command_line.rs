@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use landfall::client::{self, Client};
 use landfall::clock::Ambient;
-use landfall::tls::make::Authority;
+use landfall::tls::make::{Authority, Issued};
 use landfall_tests::world::tracking_id;
 use serde_json::Value;
 
@@ -281,7 +281,11 @@ impl Site {
 
     /// A device of the factory registers; gives the tracking id.
     pub(crate) fn register(&self, factory: &Authority, id: &str) -> String {
-        let issued = factory.device(id, Ambient::system().now(), 30).unwrap();
+        self.register_with(&factory.device(id, Ambient::system().now(), 30).unwrap(), id)
+    }
+
+    /// A device registers with the credential that it has; gives the tracking id.
+    pub(crate) fn register_with(&self, issued: &Issued, id: &str) -> String {
         let ca = std::fs::read(landfall::folder::DataFolder::at(&self.data).ca_certificate()).unwrap();
         let tls = client::tls::client(&ca, Some(issued.identity())).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -290,8 +294,9 @@ impl Site {
             let path = format!("/0neCLI/registrations/{id}/register?api-version=2021-06-01");
             let headers = client::headers(&[("content-type", "application/json"), ("prefer", "wait=20")]);
             let answer = client.send(http::Method::PUT, &path, headers, b"{}".to_vec()).await.unwrap();
-            assert_eq!(answer.status, 200, "{answer:?}");
-            tracking_id(&answer)
+            let tracking = tracking_id(&answer);
+            assert_eq!(answer.status, 200, "{:?}", self.run(&["decision", "show", &tracking]));
+            tracking
         })
     }
 }

@@ -48,7 +48,7 @@ async fn every_route_refuses_every_wrong_credential() {
         // What a plugin may use, and who is asked in its place, is the operator's to say.
         let of_plugins = template.contains("/plugins") && method != Method::PATCH;
         // Theirs are bound to a scope, and these are of all scopes.
-        let of_every_scope = ["/api/v1/tokens", "/metrics"].contains(&template);
+        let of_every_scope = ["/api/v1/tokens", "/api/v1/store/check", "/metrics"].contains(&template);
         let of_all = template.ends_with("/openapi.json") || template == "/api/v1/scopes";
         for (who, credential, may) in [
             ("an auditor", &auditor, !changes && !of_every_scope),

@@ -1,6 +1,6 @@
 //! Opening the file: whether it is ours, of a format that we know, and whole.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -32,9 +32,10 @@ fn make(path: &Path, settings: &StoreSettings) -> Result<(), String> {
     let unfinished = Path::new(&unfinished);
     let io = |e: std::io::Error| e.to_string();
     let file = owners_file(unfinished).map_err(io)?;
-    // Only after the lock is taken: another process may be making it at this moment.
+    // Another process may be making it at this moment. The backend takes the lock only when a database is opened on it.
+    lock(&file)?;
+    file.set_len(0).map_err(io)?;
     let backend = FileBackend::new(file).map_err(|e| explain(&e))?;
-    backend.set_len(0).map_err(io)?;
     let database = whole(backend, settings)?;
     database.close().map_err(|e| explain(&e))?;
     // Unlike a renamed file, a link does not replace a database that another process made meanwhile.
@@ -69,7 +70,17 @@ pub(super) fn as_it_is(path: &Path) -> Result<Database, String> {
 /// Whether another process has a file open.
 pub(super) fn in_use(path: &Path) -> bool {
     let Ok(file) = File::options().read(true).write(true).open(path) else { return false };
-    matches!(FileBackend::new(file), Err(DatabaseError::DatabaseAlreadyOpen))
+    matches!(file.try_lock(), Err(TryLockError::WouldBlock))
+}
+
+/// Takes the lock that redb takes too when it opens a file, before anything is done to the file. It is the file's own, so
+/// that redb finds it taken by itself.
+fn lock(file: &File) -> Result<(), String> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(explain(&DatabaseError::DatabaseAlreadyOpen)),
+        Err(TryLockError::Error(error)) => Err(error.to_string()),
+    }
 }
 
 /// Opens what is kept elsewhere.
