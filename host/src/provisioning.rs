@@ -27,7 +27,7 @@ use crate::json::JsonText;
 use crate::ledger::EntryKind;
 use crate::listener::Standing;
 use crate::names::{IdScope, OperationId, RegistrationId, TrackingId};
-use crate::registration::Registration;
+use crate::registration::{Outcome, Registration};
 use crate::service::Service;
 
 mod admission;
@@ -46,7 +46,7 @@ mod under_way;
 
 pub use admission::Admitted;
 pub use decoy::Decoy;
-pub use operations::Operations;
+pub use operations::{Operations, WaitingDevice};
 pub use refusal::{Cause, RegisterError};
 pub use telling::Telling;
 pub use throttle::{Throttle, TooOften};
@@ -187,7 +187,7 @@ pub async fn poll(
     let begun = service.operations.begun(&operation, &request.scope, &request.registration_id);
     let begun = begun.ok_or(RegisterError::NotFound)?;
     if let Some(known) = service.operations.find(&claimant(&request, &admitted)) {
-        if !matches!(known.progress(), Progress::Waiting { .. }) {
+        if !matches!(known.progress(), Progress::Waiting(_)) {
             return Ok((operation, joined(service, &request, &known, wait).await?));
         }
     } else if let Some(registration) = admitted.before.as_ref().filter(|before| answers(before, &operation, begun.at)) {
@@ -312,9 +312,26 @@ async fn carry_out(service: Arc<Service>, claimant: Claimant, mut work: Box<Unde
                 Progress::Failed
             }
         };
+        if let Progress::Finished(registration) = &progress {
+            tell(&request, registration);
+        }
         match ending.conclude(progress) {
             Some(next) => work = next,
             None => return,
+        }
+    }
+}
+
+/// One line for each registration that has come to its end.
+fn tell(request: &Request, registration: &Registration) {
+    let Request { tracking_id, registration_id, .. } = request;
+    match &registration.outcome {
+        Outcome::Assigned(place) => {
+            let hub = &place.hub;
+            tracing::info!(%tracking_id, %registration_id, %hub, how = ?place.substatus, "a device is assigned");
+        }
+        Outcome::Failed { code, message } => {
+            tracing::warn!(%tracking_id, %registration_id, code, message, "a registration failed");
         }
     }
 }
@@ -327,8 +344,8 @@ fn claimant(request: &Request, admitted: &Admitted) -> Claimant {
 fn status(service: &Service, progress: &Progress) -> Result<Status, RegisterError> {
     match progress {
         Progress::Running => Ok(Status::Assigning { retry_after: service.config.limits.device.poll_seconds }),
-        Progress::Waiting { until } => {
-            let seconds = until.saturating_duration_since(clock::instant()).as_millis().div_ceil(1000);
+        Progress::Waiting(wait) => {
+            let seconds = wait.until.saturating_duration_since(clock::instant()).as_millis().div_ceil(1000);
             Ok(Status::Assigning { retry_after: u64::try_from(seconds).unwrap_or(u64::MAX).max(1) })
         }
         Progress::Finished(registration) => Ok(Status::Finished(Arc::clone(registration))),

@@ -286,6 +286,13 @@ pub trait Store: Send + Sync + 'static {
 
     // The store itself.
 
+    /// Whether there is room enough on the disk for what devices write.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoSpace`].
+    fn has_room(&self) -> Result<(), StoreError>;
+
     /// How many transactions have changed it. Never goes back, but for a store that was put back.
     fn sequence(&self) -> u64;
 

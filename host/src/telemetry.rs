@@ -7,6 +7,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
+use tracing_subscriber::filter::{Directive, LevelFilter};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry, fmt};
@@ -17,19 +18,84 @@ mod lines;
 use elsewhere::Elsewhere;
 use lines::Lines;
 
+/// What the environment says of the log cannot be followed.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum LogSettingError {
+    /// `LANDFALL_LOG`.
+    #[error(
+        "LANDFALL_LOG={text:?} in the environment: {part:?} is no filter; write a level (error, warn, info, debug, trace, off), or a \
+         level for a part: info,landfall::provisioning=debug"
+    )]
+    Filter {
+        /// All of it.
+        text: String,
+        /// The part that is wrong.
+        part: String,
+    },
+    /// `LANDFALL_LOG_FORMAT`.
+    #[error("LANDFALL_LOG_FORMAT={0:?} in the environment: write text or json")]
+    Format(String),
+}
+
+/// How lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
 /// Starts logging. `LANDFALL_LOG` chooses what is logged, in the syntax of `tracing`'s filters, such as
-/// `info,landfall::provisioning=debug`; without it, `default` does. A second start in one process changes nothing.
-pub fn start(default: &str) {
-    let filter = std::env::var("LANDFALL_LOG").ok().and_then(|text| text.parse().ok());
-    let filter: EnvFilter = filter.unwrap_or_else(|| EnvFilter::new(default));
-    let Some(lines) = Lines::of_this_process() else { return };
+/// `info,landfall::provisioning=debug`; without it, `default` does. `LANDFALL_LOG_FORMAT` chooses `text` or `json`; without
+/// it, a terminal gets text. A second start in one process changes nothing.
+///
+/// # Errors
+///
+/// When one of them says what nobody understands.
+pub fn start(default: &str) -> Result<(), LogSettingError> {
+    let said =
+        |name| std::env::var_os(name).map(|text| text.to_string_lossy().into_owned()).filter(|text| !text.is_empty());
+    let filter = filter(said("LANDFALL_LOG").as_deref().unwrap_or(default))?;
     let terminal = std::io::stderr().is_terminal();
+    let format = format(said("LANDFALL_LOG_FORMAT").as_deref(), terminal)?;
+    let Some(lines) = Lines::of_this_process() else { return Ok(()) };
     let layer = fmt::layer().with_ansi(terminal).with_writer(lines).log_internal_errors(false).with_target(false);
     let registry = Registry::default().with(filter).with(Elsewhere::default());
-    let started = if terminal { registry.with(layer).try_init() } else { registry.with(layer.json()).try_init() };
+    let started = match format {
+        Format::Text => registry.with(layer).try_init(),
+        Format::Json => registry.with(layer.json()).try_init(),
+    };
     // Somebody who embeds Landfall has a subscriber already, and keeps it.
     if started.is_ok() {
         tell_of_panics();
+    }
+    Ok(())
+}
+
+/// A filter of which every part is understood. `tracing` takes a word that is no level for the name of a part of the
+/// program, of which everything is logged then: `loud` would log nothing of ours, and say nothing of it.
+fn filter(text: &str) -> Result<EnvFilter, LogSettingError> {
+    let wrong = |part: &str| LogSettingError::Filter { text: text.to_owned(), part: part.to_owned() };
+    let parts: Vec<&str> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    for part in parts.iter().copied() {
+        let level = part.rsplit_once('=').map_or(part, |(_, level)| level);
+        let bare_module = !part.contains('=') && (part.contains("::") || part.contains('['));
+        if !bare_module && level.parse::<LevelFilter>().is_err() {
+            return Err(wrong(part));
+        }
+        part.parse::<Directive>().map_err(|_| wrong(part))?;
+    }
+    parts.join(",").parse().map_err(|_| wrong(text))
+}
+
+fn format(said: Option<&str>, terminal: bool) -> Result<Format, LogSettingError> {
+    match said {
+        None if terminal => Ok(Format::Text),
+        None => Ok(Format::Json),
+        Some("text") => Ok(Format::Text),
+        Some("json") => Ok(Format::Json),
+        Some(other) => Err(LogSettingError::Format(other.to_owned())),
     }
 }
 
@@ -68,3 +134,29 @@ fn tell_of_panics() {
 
 /// How long the end of a process waits for its log.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_that_nobody_understands_is_told_with_its_part() {
+        for good in
+            ["info", "WARN", "off", "info,landfall::provisioning=debug", " info , rustls=debug", "landfall::store"]
+        {
+            assert!(filter(good).is_ok(), "{good}");
+        }
+        for (text, part) in [("loud", "loud"), ("info,landfall=loud", "landfall=loud"), ("info,debgu", "debgu")] {
+            let told = filter(text).unwrap_err();
+            assert_eq!(told, LogSettingError::Filter { text: text.to_owned(), part: part.to_owned() });
+        }
+    }
+
+    #[test]
+    fn a_terminal_gets_text_and_everybody_else_json_unless_the_operator_says() {
+        let formats = [(None, true), (None, false), (Some("text"), false), (Some("json"), true)];
+        let chosen = formats.map(|(said, terminal)| format(said, terminal).unwrap());
+        assert_eq!(chosen, [Format::Text, Format::Json, Format::Text, Format::Json]);
+        assert_eq!(format(Some("xml"), true), Err(LogSettingError::Format("xml".to_owned())));
+    }
+}

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use landfall::client::{self, Client};
+use landfall::client::{self, Answer, Client};
 use landfall::clock::Ambient;
 use landfall::tls::make::{Authority, Issued};
 use landfall_tests::world::tracking_id;
@@ -111,9 +111,18 @@ fn a_token_is_shown_once_and_works_for_its_role_only() {
     assert!(!listed.to_string().contains("lf_"), "a list has no secrets: {listed}");
 
     site.says(&["hub", "list", "--token-file", path], &["No hub is linked"]);
+    let refused = site.run(&["hub", "list", "--token-file", path, "--scope", "0neELSE"]);
+    let says = "the token is bound to the id scope 0neCLI, and this is of 0neELSE";
+    assert!(refused.code == 1 && refused.err.contains(says), "{refused:?}");
+    let stranger = site.file("stranger.token", "lf_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
+    let refused = site.run(&["hub", "list", "--token-file", &stranger]);
+    assert!(refused.err.contains("does not take the token in") && refused.err.contains(&stranger), "{refused:?}");
+    let records = site.file("records.jsonl", "{\"registrationId\":\"pump-1\"}\n");
+    let refused = site.run(&["registry", "import", &records]);
+    assert!(refused.err.contains("--manufacturer: say whose records these are"), "{refused:?}");
     let refused = site.run(&["hub", "link", "hub-1.example", "--capacity", "5", "--token-file", path]);
     assert_eq!(refused.code, 1);
-    assert!(refused.err.contains("the token's role may not do this"), "{refused:?}");
+    assert!(refused.err.contains("the token's role (auditor) may not do this"), "{refused:?}");
     let again = site.run(&["token", "create", "--role", "auditor", "--note", "x", "--out", path]);
     assert_eq!(again.code, 1);
     assert!(again.err.contains("is there already"), "{again:?}");
@@ -286,6 +295,14 @@ impl Site {
 
     /// A device registers with the credential that it has; gives the tracking id.
     pub(crate) fn register_with(&self, issued: &Issued, id: &str) -> String {
+        let answer = self.answer(issued, id);
+        let tracking = tracking_id(&answer);
+        assert_eq!(answer.status, 200, "{:?}", self.run(&["decision", "show", &tracking]));
+        tracking
+    }
+
+    /// What a device is told that registers with the credential that it has.
+    pub(crate) fn answer(&self, issued: &Issued, id: &str) -> Answer {
         let ca = std::fs::read(landfall::folder::DataFolder::at(&self.data).ca_certificate()).unwrap();
         let tls = client::tls::client(&ca, Some(issued.identity())).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -293,10 +310,7 @@ impl Site {
             let mut client = Client::connect(self.devices, "localhost", tls).await.unwrap();
             let path = format!("/0neCLI/registrations/{id}/register?api-version=2021-06-01");
             let headers = client::headers(&[("content-type", "application/json"), ("prefer", "wait=20")]);
-            let answer = client.send(http::Method::PUT, &path, headers, b"{}".to_vec()).await.unwrap();
-            let tracking = tracking_id(&answer);
-            assert_eq!(answer.status, 200, "{:?}", self.run(&["decision", "show", &tracking]));
-            tracking
+            client.send(http::Method::PUT, &path, headers, b"{}".to_vec()).await.unwrap()
         })
     }
 }

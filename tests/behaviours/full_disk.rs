@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
+use http::StatusCode;
 use landfall::store::redb::{RedbStore, StoreSettings};
 use landfall::store::{ImportBatch, Precondition, Store, StoreError};
 use landfall_tests::power::things;
@@ -36,9 +37,14 @@ async fn imports_stop_while_devices_still_register_and_devices_stop_before_the_d
     assert_eq!(answer.status, 503, "{answer:?}");
     assert!(answer.header("retry-after").is_some());
     assert_eq!(device.look_up().await.status, 200, "what was written is still read");
+    assert_eq!(
+        (world.health("/healthz").await.status, world.health("/readyz").await.status),
+        (StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE)
+    );
 
     world.restart_with(|config| config.limits.store.reserve_mib = 1).await;
     assert_eq!(world.shown_again(&device).register().await.status, 200);
+    assert_eq!(world.health("/readyz").await.status, 200);
     assert_eq!(import(&world).await.status, 200);
 }
 

@@ -56,6 +56,31 @@ fn why_a_server_does_not_start_is_said_in_its_exit_code_where_nobody_reads() {
 }
 
 #[test]
+fn the_log_has_a_line_for_each_registration_in_the_format_that_is_asked_for() {
+    let site = Site::new();
+    let serve = |name: &str, value: &str| serve(&site).env(name, value).stderr(Stdio::piped()).spawn().unwrap();
+    for (name, value) in [("LANDFALL_LOG", "landfall=loud"), ("LANDFALL_LOG_FORMAT", "xml")] {
+        let ended = serve(name, value).wait_with_output().unwrap();
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert!(ended.status.code() == Some(1) && said.contains(name) && said.contains(value), "{said}");
+    }
+    let mut server = come_up(&site, Running(serve("LANDFALL_LOG_FORMAT", "text")));
+    let factory = Authority::root("Factory CA", Ambient::system().now(), 30).unwrap();
+    site.says(&["hub", "link", "hub-1.example", "--capacity", "5"], &["is linked"]);
+    enroll(&site, &factory, "pump-1");
+    let tracking = site.register(&factory, "pump-1");
+    terminate(&server.0);
+    let mut said = String::new();
+    server.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    server.0.wait().unwrap();
+    let line = said.lines().find(|line| line.contains(&tracking)).unwrap_or_else(|| panic!("{said}"));
+    for part in ["a device is assigned", "registration_id=pump-1", "hub=hub-1.example"] {
+        assert!(line.contains(part), "{line}");
+    }
+    assert!(!line.starts_with('{'), "{line}");
+}
+
+#[test]
 fn what_clients_make_libraries_say_is_said_now_and_then_and_not_whole() {
     let site = Site::new();
     let mut server = served(&site, Stdio::piped());
@@ -90,9 +115,16 @@ fn fill(pipe: &mut PipeWriter) {
 
 /// A server with a log of its own, when it takes connections.
 fn served(site: &Site, log: Stdio) -> Running {
+    come_up(site, Running(serve(site).stderr(log).spawn().unwrap()))
+}
+
+fn serve(site: &Site) -> Command {
     let mut command = Command::new(PROGRAM);
     command.args(["serve", "--data"]).arg(&site.data).stdout(Stdio::null());
-    let mut server = Running(command.stderr(log).spawn().unwrap());
+    command
+}
+
+fn come_up(site: &Site, mut server: Running) -> Running {
     for _ in 0..1_200 {
         assert_eq!(server.0.try_wait().unwrap(), None, "the server ended");
         if [site.devices, site.management].iter().all(|address| TcpStream::connect(address).is_ok()) {

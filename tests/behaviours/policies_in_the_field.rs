@@ -10,6 +10,8 @@ use landfall_tests::guests::component;
 use landfall_tests::world::{Device, World, group, json_of, tracking_id};
 use serde_json::{Value, json};
 
+use crate::operating::calls;
+
 mod crowd;
 mod publishing;
 mod second_try;
@@ -93,6 +95,24 @@ async fn a_policy_that_asks_for_time_gets_it() {
     let verdict = waits(&world, &answer).await;
     assert_eq!(verdict["kind"], "deferred");
     assert_eq!(verdict["detail"], "maintenance: the site is being moved");
+    operators_see_it_wait(&world, &tracking_id(&answer)).await;
+}
+
+/// The device pump-1 has no registration yet, and is known all the same.
+async fn operators_see_it_wait(world: &World, decision: &str) {
+    let listed = world.get("/api/v1/scopes/0neTEST/waiting").await;
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1, "{listed}");
+    let waiting = &listed["items"][0];
+    let told = ["registrationId", "reason", "detail", "decision"].map(|member| waiting[member].as_str().unwrap());
+    assert_eq!(told, ["pump-1", "deferred", "maintenance: the site is being moved", decision]);
+    let table = calls(world, &["registration", "list", "--state", "waiting"]);
+    let table = String::from_utf8(table.stdout).unwrap();
+    assert!(table.contains("pump-1") && table.contains("deferred"), "{table}");
+    let shown = calls(world, &["registration", "show", "pump-1"]);
+    let said = String::from_utf8_lossy(&shown.stderr).into_owned();
+    assert!(shown.status.code() == Some(1) && said.contains("not registered yet") && said.contains(decision), "{said}");
+    let wrong = calls(world, &["registration", "list", "--state", "waiting", "--hub", "hub-1.example"]);
+    assert_eq!(wrong.status.code(), Some(2), "{wrong:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -182,6 +182,13 @@ impl World {
         client.send(method, path, headers, body.to_vec()).await.expect("an answer")
     }
 
+    /// Asks the management listener how the server is, as a probe without a token does.
+    pub async fn health(&self, path: &str) -> Answer {
+        let tls = self.tls(None);
+        let mut client = Client::connect(self.server().management_addr, "localhost", tls).await.expect("a connection");
+        client.send(http::Method::GET, path, client::headers(&[]), Vec::new()).await.expect("an answer")
+    }
+
     /// The ledger entry of a request; a refusal's is written a moment after its answer.
     pub async fn ledger(&self, tracking_id: &str) -> Value {
         for _ in 0..200 {

@@ -148,7 +148,10 @@ pub(super) async fn verify(
     let before = entity_tag(&authority);
     let proof = certificate(body::json(&service, request).await?)?;
     let Some(code) = &authority.verification_code else {
-        return Err(Problem::new(409, "ask for a verification code first: POST .../verification-code"));
+        return Err(Problem::new(
+            409,
+            "no verification code was made yet, which the verification certificate has to name",
+        ));
     };
     let now = service.ambient.now();
     possession::verify_possession(&authority.der, code, &proof, now)

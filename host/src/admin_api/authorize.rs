@@ -20,6 +20,8 @@ use crate::token::{Role, TokenRecord};
 /// Who may call an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
+    /// Whoever can reach the listener, without a token.
+    Anybody,
     /// Whoever has a token.
     AnyToken,
     /// Operators.
@@ -47,10 +49,10 @@ pub enum Rule {
 pub(super) struct Caller(pub(super) Arc<TokenRecord>);
 
 /// What the rule says of the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Decision {
     Allow,
-    Deny(&'static str),
+    Deny(String),
 }
 
 /// Lets a request through, or answers it.
@@ -59,6 +61,9 @@ pub(super) async fn authorize(
     mut request: Request,
     next: Next,
 ) -> Response {
+    if rule == Rule::Anybody {
+        return next.run(request).await;
+    }
     let token = match identify(&service, secret(request.headers())).await {
         Ok(token) => token,
         Err(problem) => return problem.into_response(),
@@ -95,22 +100,21 @@ async fn identify(service: &Service, secret: Option<Digest>) -> Result<TokenReco
 }
 
 fn decide(rule: Rule, token: &TokenRecord, scope: Option<&str>) -> Decision {
-    const ROLE: Decision = Decision::Deny("the token's role may not do this");
-    const SCOPE: Decision = Decision::Deny("the token is bound to another id scope");
     if let (Some(bound), Some(scope)) = (&token.scope, scope)
         && bound.as_str() != scope
     {
-        return SCOPE;
+        return Decision::Deny(format!("the token is bound to the id scope {bound}, and this is of {scope}"));
     }
+    let role = || Decision::Deny(format!("the token's role ({}) may not do this", token.role));
     let by_role = match (rule, &token.role) {
-        (_, Role::Operator) | (Rule::AnyToken, _) => Decision::Allow,
+        (_, Role::Operator) | (Rule::AnyToken | Rule::Anybody, _) => Decision::Allow,
         (Rule::Read | Rule::ReadRecords | Rule::ReadPlugins | Rule::ReadAll | Rule::ReadMetrics, Role::Auditor) => {
             Decision::Allow
         }
         (Rule::ReadMetrics, Role::Monitor) => Decision::Allow,
         (Rule::Import | Rule::ReadRecords, Role::Manufacturer { .. }) => Decision::Allow,
         (Rule::Publish | Rule::ReadPlugins, Role::Publisher) => Decision::Allow,
-        (Rule::Operate | Rule::Import | Rule::Publish | Rule::OperateAll, Role::Auditor) => ROLE,
+        (Rule::Operate | Rule::Import | Rule::Publish | Rule::OperateAll, Role::Auditor) => role(),
         (
             Rule::Operate
             | Rule::Read
@@ -120,7 +124,7 @@ fn decide(rule: Rule, token: &TokenRecord, scope: Option<&str>) -> Decision {
             | Rule::ReadAll
             | Rule::ReadMetrics,
             Role::Manufacturer { .. },
-        ) => ROLE,
+        ) => role(),
         (
             Rule::Operate
             | Rule::Read
@@ -130,7 +134,7 @@ fn decide(rule: Rule, token: &TokenRecord, scope: Option<&str>) -> Decision {
             | Rule::ReadAll
             | Rule::ReadMetrics,
             Role::Publisher,
-        ) => ROLE,
+        ) => role(),
         (
             Rule::Operate
             | Rule::Read
@@ -141,10 +145,12 @@ fn decide(rule: Rule, token: &TokenRecord, scope: Option<&str>) -> Decision {
             | Rule::OperateAll
             | Rule::ReadAll,
             Role::Monitor,
-        ) => ROLE,
+        ) => role(),
     };
     match (by_role, rule, &token.scope) {
-        (Decision::Allow, Rule::OperateAll | Rule::ReadAll | Rule::ReadMetrics, Some(_)) => SCOPE,
+        (Decision::Allow, Rule::OperateAll | Rule::ReadAll | Rule::ReadMetrics, Some(bound)) => {
+            Decision::Deny(format!("the token is bound to the id scope {bound}, and this is not of one scope"))
+        }
         (by_role, ..) => by_role,
     }
 }

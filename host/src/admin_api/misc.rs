@@ -88,6 +88,22 @@ pub(super) async fn metrics(State(service): State<Arc<Service>>) -> Answer {
     Ok(answer)
 }
 
+pub(super) async fn alive() -> Answer {
+    body::ok(&ReadyView { status: "ok", reason: None })
+}
+
+/// Devices are told to come back later while the disk is full; everything else that a registration needs is there as long
+/// as the server answers, or ends it. The reason names no place: whoever asks has shown no token.
+pub(super) async fn ready(State(service): State<Arc<Service>>) -> Answer {
+    match service.store.has_room() {
+        Ok(()) => body::ok(&ReadyView { status: "ok", reason: None }),
+        Err(_) => {
+            let reason = Some("the disk of the database is almost full; the log has the figures");
+            body::answer(StatusCode::SERVICE_UNAVAILABLE, &ReadyView { status: "not ready", reason })
+        }
+    }
+}
+
 pub(super) async fn status(State(service): State<Arc<Service>>, Extension(caller): Extension<Caller>) -> Answer {
     let catalogue = service.catalogue();
     let mine = catalogue.scopes().filter(|scope| caller.sees(&scope.scope));
@@ -112,6 +128,16 @@ pub(super) async fn status(State(service): State<Arc<Service>>, Extension(caller
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct ScopeView {
     scope: String,
+}
+
+/// How the server is.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct ReadyView {
+    /// `ok`, or `not ready`.
+    status: &'static str,
+    /// Why it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
 }
 
 /// What runs here.

@@ -32,7 +32,7 @@ pub fn document() -> Value {
         "openapi": "3.1.0",
         "info": {
             "title": "Landfall management API",
-            "description": "Every request carries a bearer token: `Authorization: Bearer lf_...`",
+            "description": "Every request carries a bearer token: `Authorization: Bearer lf_...`. Where `security` is empty, none is needed.",
             "version": "1",
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
@@ -81,6 +81,9 @@ fn operation(endpoint: &Endpoint) -> Value {
         if !parameters.is_empty() {
             operation.insert("parameters".to_owned(), parameters.into());
         }
+        if endpoint.rule == Rule::Anybody {
+            operation.insert("security".to_owned(), json!([]));
+        }
         operation.extend(body.map(|body| ("requestBody".to_owned(), body)));
     }
     operation
@@ -104,6 +107,7 @@ fn reference(schema: &str) -> Value {
 
 fn who_may(rule: Rule) -> &'static str {
     match rule {
+        Rule::Anybody => "whoever asks, without a token",
         Rule::AnyToken => "whoever has a token",
         Rule::Operate => "operators",
         Rule::Read => "operators and auditors",

@@ -21,6 +21,9 @@ pub struct Problem {
     status: u16,
     /// What is wrong, and what to do.
     detail: String,
+    /// The parameter of the query that is missing or wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameter: Option<&'static str>,
     /// Where exactly.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<ProblemPart>,
@@ -39,7 +42,19 @@ impl Problem {
     /// A problem of a status.
     pub fn new(status: u16, detail: impl Into<String>) -> Self {
         let title = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Error");
-        Self { kind: "about:blank", title: title.to_owned(), status, detail: detail.into(), errors: Vec::new() }
+        Self {
+            kind: "about:blank",
+            title: title.to_owned(),
+            status,
+            detail: detail.into(),
+            parameter: None,
+            errors: Vec::new(),
+        }
+    }
+
+    /// 400: a parameter of the query is missing or wrong.
+    pub(super) fn parameter(name: &'static str, detail: impl Into<String>) -> Self {
+        Self { parameter: Some(name), ..Self::new(400, detail) }
     }
 
     /// 404.

@@ -126,7 +126,7 @@ pub(super) async fn import(
         }
         (Some((own, quota)), _) => (own.clone(), quota),
         (None, Some(asked)) => (asked, None),
-        (None, None) => return Err(Problem::new(400, "say whose records these are: ?manufacturer=NAME")),
+        (None, None) => return Err(Problem::parameter("manufacturer", "say whose records these are")),
     };
     if request.headers().contains_key(CONTENT_ENCODING) {
         return Err(Problem::new(415, "send the file as it is, not compressed"));

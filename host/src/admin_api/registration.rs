@@ -14,6 +14,7 @@ use crate::enrollment::EnrollmentRef;
 use crate::issuing::IssuedCertificate;
 use crate::json::JsonText;
 use crate::names::Digest;
+use crate::provisioning::WaitingDevice;
 use crate::registration::{Outcome, Registration, Substatus};
 use crate::service::Service;
 use crate::store::{DeleteOutcome, RegistrationFilter};
@@ -61,9 +62,35 @@ pub(super) async fn list(
 }
 
 pub(super) async fn show(State(service): State<Arc<Service>>, At((scope, id)): At<(String, String)>) -> Answer {
-    let found = service.store.registration(&scope.parse()?, &id.parse()?).await?;
-    let found = found.ok_or_else(|| missing(&id))?;
-    body::tagged(body::ok(&view(&found))?, Some(&found.etag()))
+    let (scope, id) = (scope.parse()?, id.parse()?);
+    let found = service.store.registration(&scope, &id).await?;
+    let waiting = service.operations.waiting_of(&scope, &id);
+    match (found, waiting.first()) {
+        (Some(found), waiting) => {
+            let shown = RegistrationView { waiting: waiting.map(waiting_view), ..view(&found) };
+            body::tagged(body::ok(&shown)?, Some(&found.etag()))
+        }
+        (None, Some(waiting)) => Err(Problem::not_found(format!(
+            "{id} is not registered yet: it has been waiting since {} ({}): {}. Its last decision is {}",
+            waiting.since(),
+            waiting.wait.kind,
+            waiting.wait.detail,
+            waiting.wait.decision
+        ))),
+        (None, None) => Err(missing(id.as_str())),
+    }
+}
+
+/// The devices that wait, with the reason.
+pub(super) async fn waiting(
+    State(service): State<Arc<Service>>,
+    At(scope): At<String>,
+    Asked(page): Asked<PageQuery>,
+) -> Answer {
+    let scope = known(&service, &scope)?;
+    let all = service.operations.waiting(&scope.scope);
+    let key = |device: &WaitingDevice| format!("{} {}", device.claimant.id.key(), device.claimant.key);
+    body::listing(page.of(&service, all, key), waiting_view)
 }
 
 pub(super) async fn remove(
@@ -145,6 +172,9 @@ pub(super) struct RegistrationView {
     /// The certificate that was issued to the device last.
     #[serde(skip_serializing_if = "Option::is_none")]
     issued_certificate: Option<IssuedView>,
+    /// The device has registered again since, and waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting: Option<WaitingView>,
     operation_id: String,
     /// The tracking id under which the ledger explains it.
     decision: String,
@@ -154,6 +184,40 @@ pub(super) struct RegistrationView {
     updated_at: String,
     /// 1 for the first state, one more for each later one.
     generation: u64,
+}
+
+/// A device that waits: its policy could not decide yet, or no hub could take it. It is tried again when it polls.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct WaitingView {
+    registration_id: String,
+    /// SHA-256 of the public key that it showed.
+    key_identity: String,
+    /// Since when it waits.
+    since: String,
+    /// What holds it up, for programs.
+    reason: &'static str,
+    /// The same, for people.
+    detail: String,
+    /// Its next poll after this moment tries again.
+    retry_at: String,
+    operation_id: String,
+    /// The tracking id under which the ledger explains it.
+    decision: String,
+}
+
+fn waiting_view(device: &WaitingDevice) -> WaitingView {
+    let wait = &device.wait;
+    WaitingView {
+        registration_id: device.claimant.id.to_string(),
+        key_identity: device.claimant.key.to_string(),
+        since: device.since().to_string(),
+        reason: wait.kind,
+        detail: wait.detail.clone(),
+        retry_at: wait.again_at.to_string(),
+        operation_id: device.operation.to_string(),
+        decision: wait.decision.to_string(),
+    }
 }
 
 /// A certificate that was issued.
@@ -204,6 +268,7 @@ fn view(registration: &Registration) -> RegistrationView {
         enrollment: registration.enrollment.clone(),
         key_identity: registration.key_identity.map(|key| key.to_string()),
         issued_certificate: registration.issued.as_ref().map(issued_view),
+        waiting: None,
         operation_id: registration.operation.to_string(),
         decision: registration.decision.to_string(),
         earlier_decisions: registration.earlier.iter().map(ToString::to_string).collect(),

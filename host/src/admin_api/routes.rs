@@ -10,7 +10,7 @@ use utoipa::openapi::schema::Schema;
 use utoipa::{IntoParams, ToSchema};
 
 use super::authorize::Rule::{
-    self, AnyToken, Import, Operate, OperateAll, Publish, Read, ReadAll, ReadMetrics, ReadPlugins, ReadRecords,
+    self, AnyToken, Anybody, Import, Operate, OperateAll, Publish, Read, ReadAll, ReadMetrics, ReadPlugins, ReadRecords,
 };
 use super::body::PageQuery;
 use super::{authority, enrollment, hub, misc, openapi, plugin, record, registration, revocation, store, terms, token};
@@ -61,6 +61,9 @@ pub(super) fn all() -> Vec<Endpoint> {
 fn of_all_scopes() -> Vec<Endpoint> {
     vec![
         read("/api/v1/openapi.json", AnyToken, get(openapi::serve), "This document"),
+        read("/healthz", Anybody, get(misc::alive), "Whether the server answers: 200 as long as it does"),
+        read("/readyz", Anybody, get(misc::ready), "Whether devices can register: 200, or 503 with the reason")
+            .gives::<misc::ReadyView>(),
         read("/metrics", ReadMetrics, get(misc::metrics), "What runs here in numbers, as OpenMetrics text"),
         read("/api/v1/status", Read, get(misc::status), "What runs here").gives::<misc::StatusView>(),
         read("/api/v1/scopes", AnyToken, get(misc::scopes), "The id scopes that the caller sees")
@@ -271,6 +274,13 @@ fn of_devices() -> Vec<Endpoint> {
         read(scoped!("registrations"), Read, get(registration::list), "Registrations")
             .pages::<registration::RegistrationView>()
             .asks::<registration::Filter>(),
+        read(
+            scoped!("waiting"),
+            Read,
+            get(registration::waiting),
+            "Devices that wait to be registered, with the reason",
+        )
+        .pages::<registration::WaitingView>(),
         read(scoped!("registrations/{id}"), Read, get(registration::show), "A device's registration")
             .gives::<registration::RegistrationView>(),
         remove(

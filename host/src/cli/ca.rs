@@ -11,6 +11,7 @@ use super::output::text;
 use super::token::without_nulls;
 use super::{CliError, Common, Session};
 use crate::attestation::x509::pem;
+use crate::client::management::ManagementError;
 use crate::names::CaName;
 use crate::registry::SerialNumber;
 
@@ -167,7 +168,13 @@ pub(super) async fn run(common: &Common, command: CaCommand) -> Result<(), CliEr
         }
         CaCommand::Verify { name, file } => {
             let body = json!({ "certificate": pem(&file)? });
-            let answer = session.api.post(&session.path(&["authorities", name.as_str(), "verify"]), &body).await?;
+            let proven = session.api.post(&session.path(&["authorities", name.as_str(), "verify"]), &body).await;
+            let answer = proven.map_err(|error| match error {
+                ManagementError::Problem(problem) if problem.status == 409 => {
+                    CliError::Failed(format!("{problem}: landfall ca code {name}"))
+                }
+                other => other.into(),
+            })?;
             out.done(format!("Authority {name} is proven."), &answer)
         }
         CaCommand::Crl(args) => crl(&mut session, args).await,

@@ -16,7 +16,7 @@ use crate::init;
 use crate::names::NameError;
 use crate::server::{ServeError, Server};
 use crate::store::StoreError;
-use crate::telemetry;
+use crate::telemetry::{self, LogSettingError};
 use crate::tls::TlsError;
 
 mod device;
@@ -61,6 +61,9 @@ pub enum DemoError {
     /// A name of our own making.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// What the environment says of the log.
+    #[error(transparent)]
+    Log(LogSettingError),
     /// A device's task ended.
     #[error("a device's task ended: {0}")]
     Interrupted(tokio::task::JoinError),
@@ -78,7 +81,7 @@ impl DemoError {
 /// Runs the demo.
 pub(super) async fn run() -> Result<(), DemoError> {
     // Refusals are part of the show and are printed in their place.
-    telemetry::start("off");
+    telemetry::start("off").map_err(DemoError::Log)?;
     let began = clock::instant();
     let ambient = Ambient::system();
     let place = tempfile::tempdir().map_err(DemoError::Io)?;

@@ -19,7 +19,8 @@ pub(super) enum RegistrationCommand {
     #[command(after_help = "\
 Examples:
   landfall registration list --hub hub-eu.example.com
-  landfall registration list --group pumps --state failed")]
+  landfall registration list --group pumps --state failed
+  landfall registration list --state waiting                why devices are held up, in the order of their ids")]
     List(ListArgs),
     /// Delete a registration: the device gives its place back, and can register as if it were new.
     Delete {
@@ -54,17 +55,22 @@ pub(super) struct ListArgs {
 pub(super) enum StateName {
     /// They have a hub.
     Assigned,
-    /// Their policy turned them down, or no hub could take them.
+    /// Their policy turned them down.
     Failed,
+    /// Their policy could not decide yet, or no hub could take them; they are tried again when they poll. Those that have
+    /// asked since the server was started are known.
+    Waiting,
 }
 
 impl ListArgs {
     /// The query that asks for them.
     fn query(&self) -> String {
-        let state = self.state.map(|state| match state {
-            StateName::Assigned => "assigned".to_owned(),
-            StateName::Failed => "failed".to_owned(),
-        });
+        let state = match self.state {
+            Some(StateName::Assigned) => Some("assigned".to_owned()),
+            Some(StateName::Failed) => Some("failed".to_owned()),
+            // They have no registration, and a list of their own.
+            Some(StateName::Waiting) | None => None,
+        };
         let said = [
             ("hub", self.hub.as_ref().map(ToString::to_string)),
             ("group", self.group.as_ref().map(ToString::to_string)),
@@ -86,6 +92,22 @@ pub(super) async fn run(common: &Common, command: RegistrationCommand) -> Result
         RegistrationCommand::Show { id } => {
             let answer = session.api.get(&session.path(&["registrations", id.as_str()])).await?;
             out.details(&answer)
+        }
+        RegistrationCommand::List(ListArgs { state: Some(StateName::Waiting), hub, group, limit }) => {
+            if hub.is_some() || group.is_some() {
+                let text = "a device that waits has no hub and no group yet: leave out --hub and --group";
+                return Err(CliError::Usage(text.to_owned()));
+            }
+            let page = session.api.list(&session.path(&["waiting"]), limit).await?;
+            let columns = [
+                ("registration id", "/registrationId"),
+                ("since", "/since"),
+                ("reason", "/reason"),
+                ("detail", "/detail"),
+                ("next try after", "/retryAt"),
+                ("decision", "/decision"),
+            ];
+            out.list(&page, &columns, "No device waits.")
         }
         RegistrationCommand::List(args) => {
             let query = args.query();

@@ -14,7 +14,7 @@ use crate::config::{Config, ConfigError};
 use crate::enrollment::Manufacturing;
 use crate::server::{ServeError, Server};
 use crate::store::StoreError;
-use crate::telemetry;
+use crate::telemetry::{self, LogSettingError};
 
 mod dev;
 
@@ -37,6 +37,9 @@ pub enum ServeCommandError {
     /// The store, when it was closed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What the environment says of the log.
+    #[error(transparent)]
+    Log(#[from] LogSettingError),
     /// The system's signals.
     #[error("the system's signals cannot be heard: {0}")]
     Signals(#[from] std::io::Error),
@@ -48,7 +51,7 @@ pub enum ServeCommandError {
 /// Serves a data folder until the process is told to stop.
 pub(super) async fn run(common: &Common, args: ServeArgs) -> Result<(), ServeCommandError> {
     let folder = &common.folder();
-    telemetry::start("info");
+    telemetry::start("info")?;
     let began = clock::instant();
     if folder.config().try_exists().is_ok_and(|there| !there) {
         return Err(ServeError::NoFolder(folder.root().display().to_string()).into());

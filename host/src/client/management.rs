@@ -4,9 +4,9 @@
 //! operator's token. Where there is none, as in the CI of a policy, an address, a CA and a token do ([`Remote`]). Calls
 //! answer JSON; whatever the server refuses comes back as its problem document (RFC 9457).
 
+mod problem;
 mod remote;
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use rustls::ClientConfig;
 use serde::Deserialize;
 use serde_json::Value;
 
+pub use self::problem::{Problem, ProblemPart};
 pub use self::remote::{Remote, ServerUrl, ServerUrlError};
 use super::tls::ClientTlsError;
 use super::{Answer, Client, ClientError, ClientLimits, RequestBody, tls};
@@ -30,6 +31,8 @@ pub struct ManagementClient {
     place: Place,
     tls: Arc<ClientConfig>,
     token: Token,
+    /// Where the token is from, for people.
+    token_from: String,
     connection: Option<Client>,
 }
 
@@ -103,65 +106,21 @@ pub enum ManagementError {
     /// The certificates that this machine trusts.
     #[error("{0}; name the CA of the server's certificate with --ca-file FILE")]
     PlatformTls(ClientTlsError),
+    /// The server does not know the token.
+    #[error(
+        "the server does not take the token in {from}: it was revoked, has ended, or is another server's; --token-file FILE \
+         names another, and where no operator has one any more, `landfall token recover` makes one"
+    )]
+    TokenNotTaken {
+        /// Its file, or the variable of the environment.
+        from: String,
+    },
     /// The exchange failed.
     #[error(transparent)]
     Client(#[from] ClientError),
     /// The server said no.
     #[error(transparent)]
     Problem(#[from] Problem),
-}
-
-/// A problem document (RFC 9457).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Problem {
-    /// The status, again.
-    pub status: u16,
-    /// What kind of problem it is.
-    pub title: String,
-    /// What is wrong this time, and what to do.
-    pub detail: String,
-    /// The parts of the request that are wrong.
-    pub errors: Vec<ProblemPart>,
-}
-
-/// A part of a request that is wrong.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ProblemPart {
-    /// Where: a JSON pointer (RFC 6901) into the request's body.
-    pub pointer: String,
-    /// Where, in a file of lines: the line, from 1.
-    pub line: Option<u64>,
-    /// What is wrong there.
-    #[serde(alias = "reason")]
-    pub message: String,
-}
-
-impl std::error::Error for Problem {}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { status, title, detail, errors } = self;
-        match (title.is_empty(), detail.is_empty()) {
-            // What is wrong is told below; where a program finds it is nothing to a person.
-            (_, false) => match detail.split_once("; `errors` says where") {
-                Some((first, _)) if !errors.is_empty() && first == BODY => f.write_str("this cannot be taken:")?,
-                Some((first, _)) if !errors.is_empty() => write!(f, "{first}:")?,
-                _ => f.write_str(detail)?,
-            },
-            (false, true) => f.write_str(title)?,
-            (true, true) => write!(f, "the server answered {status}")?,
-        }
-        for ProblemPart { pointer, line, message } in errors {
-            match line {
-                Some(line) => write!(f, "\n  line {line}: {message}")?,
-                None if pointer.is_empty() => write!(f, "\n  {message}")?,
-                None => write!(f, "\n  {pointer}: {message}")?,
-            }
-        }
-        Ok(())
-    }
 }
 
 impl ManagementClient {
@@ -183,12 +142,12 @@ impl ManagementClient {
     ///
     /// As above.
     pub fn of_folder(folder: DataFolder, config: &Config, token_file: Option<&Path>) -> Result<Self, ManagementError> {
-        let token = token_of(token_file.map_or_else(|| folder.operator_token(), Path::to_owned))?;
+        let (token, token_from) = token_of(token_file.map_or_else(|| folder.operator_token(), Path::to_owned))?;
         let ca = folder.ca_certificate();
         let tls = trusting(ca, "it is the CA that signed the server's certificate; `landfall init` makes it")?;
         let address = reachable(config.server.management_listen);
         let place = Place::OfFolder { folder, address, server: config.server.hostname.clone() };
-        Ok(Self { place, tls, token, connection: None })
+        Ok(Self { place, tls, token, token_from, connection: None })
     }
 
     /// Reads something.
@@ -208,7 +167,7 @@ impl ManagementClient {
     pub async fn get_tagged(&mut self, path: &str) -> Result<(Value, Option<HeaderValue>), ManagementError> {
         let answer = self.call(Method::GET, path, HeaderMap::new(), ()).await?;
         if !answer.status.is_success() {
-            return Err(problem(&answer).into());
+            return Err(self.refused(&answer));
         }
         let tag = answer.headers.get(ETAG).cloned();
         Ok((answer.json()?, tag))
@@ -371,9 +330,17 @@ impl ManagementClient {
     ) -> Result<Value, ManagementError> {
         let answer = self.call(method, path, headers, body).await?;
         if !answer.status.is_success() {
-            return Err(problem(&answer).into());
+            return Err(self.refused(&answer));
         }
         if answer.bytes.is_empty() { Ok(Value::Null) } else { Ok(answer.json()?) }
+    }
+
+    /// The server said no.
+    fn refused(&self, answer: &Answer) -> ManagementError {
+        match answer.status {
+            StatusCode::UNAUTHORIZED => ManagementError::TokenNotTaken { from: self.token_from.clone() },
+            _ => problem::problem(answer).into(),
+        }
     }
 
     /// A call with headers of one's own, and its answer of whatever status.
@@ -427,11 +394,14 @@ pub struct Changed {
     pub answer: Value,
 }
 
-/// The token in a file.
-fn token_of(path: PathBuf) -> Result<Token, ManagementError> {
+/// The token in a file, and where it is from.
+fn token_of(path: PathBuf) -> Result<(Token, String), ManagementError> {
     let text = read(&path, "--token-file FILE names another file with a token in it")?;
     let token = std::str::from_utf8(&text).map_err(|_| TokenError).and_then(Token::parse);
-    token.map_err(|source| ManagementError::Token { path, source })
+    match token {
+        Ok(token) => Ok((token, path.display().to_string())),
+        Err(source) => Err(ManagementError::Token { path, source }),
+    }
 }
 
 /// A client that trusts the CAs of a file.
@@ -472,19 +442,6 @@ pub fn escaped(text: &str) -> String {
     out
 }
 
-/// What the server says is wrong; when it is not a problem document, what can be said of it.
-fn problem(answer: &Answer) -> Problem {
-    let read = answer.json::<Problem>().ok().filter(|_| answer.says_json());
-    let mut problem = read.unwrap_or_else(|| {
-        let text = String::from_utf8_lossy(&answer.bytes);
-        let start: String = text.chars().filter(|c| !c.is_control()).take(200).collect();
-        let gap = if start.is_empty() { "" } else { ": " };
-        Problem { detail: format!("the server answered {}{gap}{start}", answer.status), ..Problem::default() }
-    });
-    problem.status = answer.status.as_u16();
-    problem
-}
-
 fn of_type(content_type: &'static str) -> HeaderMap {
     let entry: (HeaderName, HeaderValue) = (CONTENT_TYPE, HeaderValue::from_static(content_type));
     HeaderMap::from_iter([entry])
@@ -504,9 +461,6 @@ const BASE: &str = "/api/v1";
 
 /// How often a change is made anew over what somebody else has written meanwhile.
 const MOST_TRIES: u32 = 100;
-
-/// How a problem begins that is told by its parts.
-const BODY: &str = "what the body says cannot be taken";
 
 /// Items that are asked for at once.
 const PAGE_ITEMS: usize = 1_000;

@@ -7,8 +7,9 @@
 
 use std::sync::Arc;
 
+use super::Request;
 use super::decide::{self, Place, Postponement, Wish};
-use super::operations::Progress;
+use super::operations::{Progress, Wait};
 use super::placement;
 use super::refusal::{Cause, RegisterError};
 use super::under_way::UnderWay;
@@ -182,13 +183,13 @@ async fn write(
 
 /// The device waits; the operator can read why.
 async fn postpone(service: &Service, work: &UnderWay, postponement: Postponement) -> Result<Progress, RegisterError> {
-    let until = service.ambient.now().plus(postponement.retry_after);
-    let again_at = clock::instant() + postponement.retry_after;
-    let Postponement { kind, detail, .. } = postponement;
-    tracing::warn!(tracking_id = %work.request.tracking_id, kind, detail, "a registration waits");
-    let verdict = Verdict::Postponed { until, kind: kind.to_owned(), detail };
+    let Postponement { kind, detail, retry_after } = postponement;
+    let (again_at, until) = (service.ambient.now().plus(retry_after), clock::instant() + retry_after);
+    let Request { tracking_id, registration_id, .. } = &work.request;
+    tracing::warn!(%tracking_id, %registration_id, kind, detail, "a registration waits");
+    let verdict = Verdict::Postponed { until: again_at, kind: kind.to_owned(), detail: detail.clone() };
     service.store.record_entry(work.entry(verdict)).await?;
-    Ok(Progress::Waiting { until: again_at })
+    Ok(Progress::Waiting(Arc::new(Wait { until, again_at, decision: *tracking_id, kind, detail })))
 }
 
 /// The id in the hub that was chosen for the device is another's.

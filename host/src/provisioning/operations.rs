@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::hmac;
 use tokio::sync::watch;
 
+pub(super) use self::waiting::Wait;
+pub use self::waiting::WaitingDevice;
 use super::refusal::Cause;
 use super::under_way::UnderWay;
 use crate::attestation::x509::request::CertificateRequest;
@@ -28,6 +30,8 @@ use crate::clock::Timestamp;
 use crate::json::JsonText;
 use crate::names::{Digest, IdScope, OperationId, RegistrationId, TrackingId};
 use crate::registration::{Outcome, Registration};
+
+mod waiting;
 
 /// Whose operation it is. Two keys that claim one id at once have an operation each; the store decides which wins.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -46,10 +50,7 @@ pub enum Progress {
     /// It is being worked on.
     Running,
     /// The policy could not decide, or asked for time. The next poll after the moment tries again.
-    Waiting {
-        /// When to try again: by a clock that nobody sets.
-        until: Instant,
-    },
+    Waiting(Arc<Wait>),
     /// It is on disk.
     Finished(Arc<Registration>),
     /// The device was turned away after it had been admitted: another key was faster.
@@ -63,7 +64,7 @@ impl Progress {
     pub(super) fn word(&self) -> &'static str {
         match self {
             Self::Running => "running",
-            Self::Waiting { .. } => "waits",
+            Self::Waiting(_) => "waits",
             Self::Finished(registration) => match registration.outcome {
                 Outcome::Assigned(_) => "assigned",
                 Outcome::Failed { .. } => "failed",
@@ -236,7 +237,7 @@ impl Operations {
             let due = match operation.progress() {
                 Progress::Running if says_more => return Found::Behind,
                 Progress::Running => false,
-                Progress::Waiting { until } => says_more || until <= now,
+                Progress::Waiting(wait) => says_more || wait.until <= now,
                 // Those have been forgotten; see [`Operations::conclude`].
                 Progress::Finished(_) | Progress::Refused(_) | Progress::Failed => true,
             };
@@ -301,7 +302,7 @@ impl Operations {
         if let Some(next) = running.get_mut(claimant).and_then(|held| held.next.take()) {
             return Some(next);
         }
-        if !matches!(progress, Progress::Waiting { .. }) {
+        if !matches!(progress, Progress::Waiting(_)) {
             running.remove(claimant);
         }
         operation.progress.send_replace(progress);
@@ -358,7 +359,9 @@ mod tests {
     }
 
     fn wait(operations: &Operations, id: &str, operation: &Operation, until: Instant) {
-        assert!(operations.conclude(&claimant(id), operation, Progress::Waiting { until }).is_none());
+        let (again_at, decision) = (Timestamp::from_millis(9), TrackingId::new(Timestamp::from_millis(5), [7; 10]));
+        let wait = Wait { until, again_at, decision, kind: "no-hub", detail: "no hub".to_owned() };
+        assert!(operations.conclude(&claimant(id), operation, Progress::Waiting(Arc::new(wait))).is_none());
     }
 
     #[test]
@@ -378,6 +381,28 @@ mod tests {
         assert!(matches!(begin(&operations, "a", now + Duration::from_millis(49)), Found::Theirs(_)));
         assert!(matches!(begin(&operations, "a", later), Found::Mine(_)));
         assert!(matches!(begin(&operations, "a", later), Found::Theirs(_)));
+    }
+
+    #[test]
+    fn devices_that_wait_are_listed_while_they_do() {
+        let (operations, now) = (Operations::new(&[1; 32], 10), clock::instant());
+        for id in ["a", "b", "c"] {
+            let Found::Mine(operation) = begin(&operations, id, now) else { panic!("not mine") };
+            if id != "c" {
+                wait(&operations, id, &operation, now);
+            }
+        }
+        let (scope, elsewhere) = (claimant("a").scope, "s2".parse().unwrap());
+        let ids = |devices: Vec<WaitingDevice>| {
+            let mut ids: Vec<_> = devices.iter().map(|device| device.claimant.id.to_string()).collect();
+            ids.sort();
+            ids
+        };
+        assert_eq!(ids(operations.waiting(&scope)), ["a", "b"]);
+        assert_eq!(operations.waiting(&elsewhere).len(), 0);
+        assert_eq!(ids(operations.waiting_of(&scope, &"A".parse().unwrap())), ["a"]);
+        assert!(matches!(begin(&operations, "a", now), Found::Mine(_)));
+        assert_eq!(ids(operations.waiting(&scope)), ["b"]);
     }
 
     #[test]

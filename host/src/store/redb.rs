@@ -316,15 +316,6 @@ impl RedbStore {
         Ok((store, Turns(Writer::new(engine, queue, settings.on_fatal))))
     }
 
-    /// Whether there is room enough on the disk for what devices write.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::NoSpace`].
-    pub fn has_room(&self) -> Result<(), StoreError> {
-        self.space.check(Lane::Device)
-    }
-
     /// A look at the last finished transaction.
     fn view(&self) -> Result<View, StoreError> {
         let database = self.database.load();
@@ -687,6 +678,10 @@ impl Store for RedbStore {
 
     async fn tokens(&self) -> Result<Vec<TokenRecord>, StoreError> {
         self.look(tokens::all).await
+    }
+
+    fn has_room(&self) -> Result<(), StoreError> {
+        self.space.check(Lane::Device)
     }
 
     fn sequence(&self) -> u64 {

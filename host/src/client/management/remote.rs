@@ -46,16 +46,19 @@ impl ManagementClient {
     /// When there is no token, or a file is not there or not what it should be.
     pub fn of_server(remote: Remote) -> Result<Self, ManagementError> {
         let Remote { server, ca_file, token_file, token } = remote;
-        let token = match (token_file, token) {
+        let (token, token_from) = match (token_file, token) {
             (Some(file), _) => token_of(file)?,
-            (None, Some(text)) => Token::parse(&text).map_err(ManagementError::TokenInEnvironment)?,
+            (None, Some(text)) => {
+                let token = Token::parse(&text).map_err(ManagementError::TokenInEnvironment)?;
+                (token, "LANDFALL_TOKEN".to_owned())
+            }
             (None, None) => return Err(ManagementError::NoToken),
         };
         let tls = match ca_file {
             Some(file) => trusting(file, "--ca-file FILE names the CA that signed the server's certificate")?,
             None => tls::client_of_platform().map_err(ManagementError::PlatformTls)?,
         };
-        Ok(Self { place: Place::At(server), tls, token, connection: None })
+        Ok(Self { place: Place::At(server), tls, token, token_from, connection: None })
     }
 }
 
