@@ -62,6 +62,10 @@ const text *require_fact(const device *device, text key, fault *err) {
   if (value == NULL) {
     err->tag = LANDFALL_POLICY_TYPES_FAULT_BAD_INPUT;
     err->val.bad_input = join(3, T("the manufacturing record has no fact `"), key, T("`"));
+  } else if (value->len == 0) {
+    err->tag = LANDFALL_POLICY_TYPES_FAULT_BAD_INPUT;
+    err->val.bad_input = join(3, T("the manufacturing record's fact `"), key, T("` is empty"));
+    value = NULL;
   }
   return value;
 }

@@ -25,7 +25,7 @@ text quoted(text plain);
 
 // The value of a label, fact, claim or tag; null when there is none.
 const text *value_of(const landfall_policy_types_list_label_t *labels, text key);
-// A fact without which the policy cannot decide: null, and `err` says so.
+// A fact without which the policy cannot decide, an empty one among them: null, and `err` says so.
 const text *require_fact(const device *device, text key, fault *err);
 
 // How full a hub is, from 0 to 1; registrations under way count.

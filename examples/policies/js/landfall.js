@@ -49,10 +49,11 @@ export function valueOf(labels, key) {
   return labels.find((label) => label.key === key)?.value;
 }
 
-/** A fact without which the policy cannot decide. */
+/** A fact without which the policy cannot decide. An empty one is none. */
 export function requireFact(device, key) {
   const value = valueOf(device.facts, key);
   if (value === undefined) throw badInput(`the manufacturing record has no fact \`${key}\``);
+  if (value === '') throw badInput(`the manufacturing record's fact \`${key}\` is empty`);
   return value;
 }
 

@@ -59,10 +59,12 @@ def value_of(labels, key):
 
 
 def require_fact(device, key):
-    """A fact without which the policy cannot decide."""
+    """A fact without which the policy cannot decide. An empty one is none."""
     value = value_of(device.facts, key)
     if value is None:
         raise bad_input(f"the manufacturing record has no fact `{key}`")
+    if value == "":
+        raise bad_input(f"the manufacturing record's fact `{key}` is empty")
     return value
 
 

@@ -20,13 +20,17 @@ impl Device {
         value(&self.claims, key)
     }
 
-    /// A fact without which the policy cannot decide.
+    /// A fact without which the policy cannot decide. An empty one is none: it cannot name a region or a group.
     ///
     /// # Errors
     ///
-    /// [`Fault::BadInput`] naming the fact, when there is none.
+    /// [`Fault::BadInput`] naming the fact, when there is none or it is empty.
     pub fn require_fact(&self, key: &str) -> Result<&str, Fault> {
-        self.fact(key).ok_or_else(|| Fault::bad_input(format!("the manufacturing record has no fact `{key}`")))
+        match self.fact(key) {
+            None => Err(Fault::bad_input(format!("the manufacturing record has no fact `{key}`"))),
+            Some("") => Err(Fault::bad_input(format!("the manufacturing record's fact `{key}` is empty"))),
+            Some(value) => Ok(value),
+        }
     }
 
     /// A claim without which the policy cannot decide.
@@ -100,6 +104,8 @@ mod tests {
     fn a_missing_fact_is_a_fault_that_names_it() {
         let fault = testing::device("d").build().require_fact("region").map(str::to_owned);
         assert_eq!(fault, Err(Fault::BadInput("the manufacturing record has no fact `region`".into())));
+        let fault = testing::device("d").fact("region", "").build().require_fact("region").map(str::to_owned);
+        assert_eq!(fault, Err(Fault::BadInput("the manufacturing record's fact `region` is empty".into())));
     }
 
     #[test]
