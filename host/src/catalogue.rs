@@ -283,11 +283,13 @@ impl ScopeCatalogue {
 
 /// The certificates of authorities that a group itself holds.
 fn intermediates(group: &Group) -> impl Iterator<Item = &[u8]> {
-    let pins = match &group.attestation {
-        GroupAttestation::X509Intermediates { primary, secondary } => [Some(primary), secondary.as_ref()],
-        _ => [None, None],
+    let (pins, makers): (_, [&[Vec<u8>]; 2]) = match &group.attestation {
+        GroupAttestation::X509Intermediates { primary, secondary } => ([Some(primary), secondary.as_ref()], [&[], &[]]),
+        GroupAttestation::TpmMakers { roots, intermediates } => ([None, None], [roots, intermediates]),
+        _ => ([None, None], [&[], &[]]),
     };
-    pins.into_iter().flatten().filter_map(|pin| pin.der.as_deref())
+    let makers = makers.into_iter().flatten().map(Vec::as_slice);
+    pins.into_iter().flatten().filter_map(|pin| pin.der.as_deref()).chain(makers)
 }
 
 /// Binds a group. `read` is the group with the same attestation as it was bound before.

@@ -220,6 +220,7 @@ impl Config {
             reserve_bytes: limits.reserve_mib.saturating_mul(1 << 20),
             cache_bytes: limits.cache_mib.saturating_mul(MIB),
             entries_kept: limits.refusals_kept,
+            groups_per_scope: limits.groups_per_scope,
             decisions_per_device: limits.decisions_per_device,
             device_queue: limits.device_queue,
             bulk_queue: limits.bulk_queue,

@@ -5,7 +5,9 @@
 //! answers; [`wire`] has the shapes of bodies; [`error`] the few errors that a device may know. All refusals look
 //! alike on the wire, and their reasons are in the ledger under the tracking id that the device is given.
 
+mod call;
 pub mod error;
+pub mod heads;
 pub mod http;
 pub mod prefer;
 pub mod wire;

@@ -44,8 +44,9 @@ pub struct IssuerState {
     pub in_trouble: bool,
 }
 
-/// An issuer, and whom it is trusted by: two enrollments may not share keys that one of them could have made up.
-pub type Named = (String, Option<String>);
+/// An issuer, whom it is trusted by, and whether it must be at a public address: two enrollments may not share keys that one
+/// of them could have made up, nor the trouble that one of them has with it.
+pub type Named = (String, Option<String>, bool);
 
 /// What is known of an issuer.
 #[derive(Default)]
@@ -90,7 +91,7 @@ impl Issuers {
         for kept in kept {
             let keys = Keys { known, before: now.since(kept.read_at), all: Arc::new(kept.keys()) };
             let slot = Slot { known: Mutex::new(Known { keys: Some(keys), ..Known::default() }), ..Slot::default() };
-            slots.insert((kept.issuer, kept.ca_certificate), Arc::new(slot));
+            slots.insert((kept.issuer, kept.ca_certificate, kept.public_hosts_only), Arc::new(slot));
         }
     }
 
@@ -103,7 +104,7 @@ impl Issuers {
     pub fn states(&self) -> Vec<IssuerState> {
         let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let mut states = BTreeMap::new();
-        for ((issuer, _), slot) in slots.iter() {
+        for ((issuer, ..), slot) in slots.iter() {
             let known = slot.known();
             let (keys_age, in_trouble) = (known.keys.as_ref().map(Keys::age), known.trouble.is_some());
             let state = IssuerState { issuer: issuer.clone(), keys_age, in_trouble };
@@ -188,7 +189,7 @@ impl Issuers {
 
 /// Under which name keys are known that are to satisfy these rules.
 pub fn named(rules: &TokenRules) -> Named {
-    (rules.issuer.clone(), rules.ca_certificate.clone())
+    (rules.issuer.clone(), rules.ca_certificate.clone(), rules.public_hosts_only)
 }
 
 /// One who asks an issuer, whoever waits for it.

@@ -109,6 +109,7 @@ pub fn escaped(name: &str) -> String {
 /// What serde says of a value that does not fit, in our words, with the nearest known name for one that is not known.
 pub fn hinted(message: &str) -> String {
     let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
+    let message = &without_value(message);
     if message == "expected value" {
         return "exactly one member is expected, and there is none".to_owned();
     }
@@ -119,6 +120,21 @@ pub fn hinted(message: &str) -> String {
     let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
     format!("{before}unknown member `{name}`; {}", did_you_mean(name, &known))
 }
+
+/// The same without the value that serde repeats: a password in the wrong place would stand in whatever shows the message.
+fn without_value(message: &str) -> String {
+    let Some(start) = VALUES.iter().find_map(|start| message.find(start).map(|at| at + start.len())) else {
+        return message.to_owned();
+    };
+    // What was expected is told last, and nothing in it looks so.
+    let (before, rest) = message.split_at(start);
+    let Some((found, expected)) = rest.rsplit_once(", expected ") else { return message.to_owned() };
+    let kind: String = found.chars().take_while(|c| c.is_ascii_lowercase() || *c == ' ').collect();
+    format!("{before}{}, expected {expected}", kind.trim_end())
+}
+
+/// After what serde tells the kind and the value of what it found.
+const VALUES: [&str; 2] = ["invalid type: ", "invalid value: "];
 
 /// The deepest nesting of arrays and objects, counted without building anything. For text that is not JSON the
 /// count is an upper bound.
@@ -172,6 +188,29 @@ mod tests {
             let misfit = read::<Outer>(text).unwrap_err();
             assert_eq!(misfit.pointer.as_deref(), Some(pointer), "{misfit:?}");
             assert!(misfit.message.contains("sequence"), "{misfit:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_its_value() {
+        #[derive(Debug, Deserialize)]
+        struct Account {
+            #[expect(dead_code)]
+            password: String,
+            #[expect(dead_code)]
+            port: Option<u16>,
+        }
+        for (text, says) in [
+            (&br#"{"password":["hunter2"]}"#[..], "invalid type: sequence, expected a string"),
+            (br#"{"password":4711}"#, "invalid type: integer, expected a string"),
+            (br#"{"password":4.7}"#, "invalid type: floating point, expected a string"),
+            (br#"{"password":true}"#, "invalid type: boolean, expected a string"),
+            (br#"{"password":null}"#, "invalid type: null, expected a string"),
+            (br#"{"password":"","port":"hunter2, expected \"you\""}"#, "invalid type: string, expected u16"),
+            (br#"{"password":"","port":70000}"#, "invalid value: integer, expected u16"),
+            (br#""hunter2""#, "invalid type: string, expected struct Account"),
+        ] {
+            assert_eq!(read::<Account>(text).unwrap_err().message, says);
         }
     }
 

@@ -31,13 +31,16 @@ use tokio::task::JoinSet;
 
 use crate::attestation::x509::PresentedChain;
 use crate::config::ListenerLimits;
+use crate::names::TrackingId;
 pub(crate) use crate::troubles::Trouble;
 use crate::turns::Turns;
 
+mod answering;
 mod connection;
 mod crowd;
 mod handshake;
 
+pub use answering::{BadHead, BadHeads};
 pub use crowd::Standing;
 use crowd::{Crowd, Place};
 
@@ -118,9 +121,10 @@ impl Counts {
     }
 
     /// Says now and then that a client speaks something else than HTTP.
-    fn speaks_no_http(&self, peer: SocketAddr, why: &dyn fmt::Display) {
+    fn speaks_no_http(&self, peer: SocketAddr, tracking_id: Option<TrackingId>, why: &dyn fmt::Display) {
         if let Some(unsaid) = self.not_http.may_be_said() {
-            tracing::warn!(%peer, %why, unsaid, "a client speaks no HTTP here; MQTT and AMQP are not served");
+            let tracking_id = tracking_id.map(|id| id.to_string());
+            tracing::warn!(%peer, tracking_id, %why, unsaid, "a client speaks no HTTP here; MQTT and AMQP are not served");
         }
     }
 
@@ -139,18 +143,25 @@ pub struct Listener {
     limits: ListenerLimits,
     counts: Arc<Counts>,
     longest_request: Duration,
+    heads: Option<Arc<dyn BadHeads>>,
 }
 
 impl Listener {
     /// A listener on a bound socket.
     pub fn new(socket: TcpListener, tls: Arc<ServerConfig>, router: Router, limits: ListenerLimits) -> Self {
-        Self { socket, tls, router, limits, counts: Arc::default(), longest_request: Duration::ZERO }
+        Self { socket, tls, router, limits, counts: Arc::default(), longest_request: Duration::ZERO, heads: None }
     }
 
     /// Lets a request that is under way go on for so long when its connection is too old for another: for imports.
     #[must_use]
     pub fn with_long_requests(self, longest_request: Duration) -> Self {
         Self { longest_request, ..self }
+    }
+
+    /// Answers what is no HTTP request with more than a status.
+    #[must_use]
+    pub fn with_bad_heads(self, heads: Arc<dyn BadHeads>) -> Self {
+        Self { heads: Some(heads), ..self }
     }
 
     /// What it has seen.
@@ -171,6 +182,7 @@ impl Listener {
             stop: stop.clone(),
             limits: self.limits,
             longest_request: self.longest_request,
+            heads: self.heads,
         });
         let told_to_come_back = Arc::new(Semaphore::new(TOLD_TO_COME_BACK));
         let mut connections = JoinSet::new();

@@ -2,8 +2,8 @@
 //! revocation lists.
 //!
 //! Over TLS only, but for what is signed and whose address an operator has so named (a revocation list), with limits, never
-//! after a redirection. An operator's own host may be anywhere, also in a private network;
-//! another host, which only an answer has named, must be public: so nobody's answer leads this server to its neighbours.
+//! after a redirection. An operator's own host may be anywhere, also in a private network; one that an operator of a single id
+//! scope has named, or only an answer, must be public: so neither leads this server to its neighbours.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use rustls::{ClientConfig, RootCertStore};
 use crate::client::tls::ClientTlsError;
 use crate::client::{Client, ClientError, ClientLimits};
 use crate::policy::http::address::is_public;
+use crate::secret::address;
 use crate::tls::provider;
 
 /// Why it cannot be read.
@@ -57,7 +58,7 @@ pub enum OutboundError {
     },
 }
 
-/// What is at `url`. `named` is the address that the operator has named.
+/// What is at `url`. `named` is the address that an operator of this server has named, if one has: its host may be anywhere.
 ///
 /// # Errors
 ///
@@ -65,17 +66,17 @@ pub enum OutboundError {
 pub async fn get(
     url: &str,
     tls: &Arc<ClientConfig>,
-    named: &str,
+    named: Option<&str>,
     limits: ClientLimits,
 ) -> Result<bytes::Bytes, OutboundError> {
-    let wrong = || OutboundError::Address(url.to_owned());
+    let wrong = || OutboundError::Address(address::masked(url).into_owned());
     let uri: Uri = url.parse().map_err(|_| wrong())?;
     let host = uri.host().filter(|_| uri.scheme_str() == Some("https")).ok_or_else(wrong)?;
     fetch(&uri, host, Some(tls), named, limits).await
 }
 
-/// What is at an address that the operator has named and that may be one of http://, where what is there proves itself. Over
-/// TLS, this authority (PEM) is trusted, or those of the platform.
+/// What is at an address that an operator has named and that may be one of http://, where what is there proves itself. Over
+/// TLS, this authority (PEM) is trusted, or those of the platform. It may be anywhere, or must be public.
 ///
 /// # Errors
 ///
@@ -83,9 +84,10 @@ pub async fn get(
 pub async fn get_signed(
     url: &str,
     ca_certificate: Option<&str>,
+    public_hosts_only: bool,
     limits: ClientLimits,
 ) -> Result<bytes::Bytes, OutboundError> {
-    let wrong = || OutboundError::Address(url.to_owned());
+    let wrong = || OutboundError::Address(address::masked(url).into_owned());
     let uri: Uri = url.parse().map_err(|_| wrong())?;
     let host = uri.host().ok_or_else(wrong)?;
     let tls = match uri.scheme_str() {
@@ -93,17 +95,18 @@ pub async fn get_signed(
         Some("http") => None,
         _ => return Err(wrong()),
     };
-    fetch(&uri, host, tls.as_ref(), url, limits).await
+    fetch(&uri, host, tls.as_ref(), (!public_hosts_only).then_some(url), limits).await
 }
 
 async fn fetch(
     uri: &Uri,
     host: &str,
     tls: Option<&Arc<ClientConfig>>,
-    named: &str,
+    named: Option<&str>,
     limits: ClientLimits,
 ) -> Result<bytes::Bytes, OutboundError> {
-    let is_named = named.parse::<Uri>().ok().and_then(|named| named.host().map(|named| named == host)) == Some(true);
+    let named: Option<Uri> = named.and_then(|named| named.parse().ok());
+    let is_named = named.is_some_and(|named| named.host() == Some(host));
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let unknown = |reason: String| OutboundError::Name { host: host.to_owned(), reason };
     let port = uri.port_u16().unwrap_or(if tls.is_some() { 443 } else { 80 });
@@ -133,7 +136,10 @@ async fn fetch(
         }
         let answer = client.send(Method::GET, path, headers, Vec::new()).await?;
         if answer.status != 200 {
-            return Err(OutboundError::Status { url: uri.to_string(), status: answer.status.as_u16() });
+            return Err(OutboundError::Status {
+                url: address::masked(&uri.to_string()).into_owned(),
+                status: answer.status.as_u16(),
+            });
         }
         return Ok(answer.bytes);
     }

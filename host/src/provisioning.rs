@@ -49,6 +49,7 @@ pub use decoy::Decoy;
 pub use operations::{Operations, WaitingDevice};
 pub use refusal::{Cause, RegisterError};
 pub use telling::Telling;
+pub(crate) use throttle::network;
 pub use throttle::{Throttle, TooOften};
 
 use ending::Ending;
@@ -218,7 +219,7 @@ async fn payload_of(service: &Service, request: TrackingId) -> Result<Option<Jso
     let limits = &service.config.limits.device;
     let said = match service.store.ledger_entry(request).await?.map(|entry| entry.kind) {
         Some(EntryKind::Decided(decision)) => decision.device.payload,
-        Some(EntryKind::Refused { .. }) | None => None,
+        Some(EntryKind::Refused { .. } | EntryKind::Answered { .. }) | None => None,
     };
     Ok(said.and_then(|text| JsonText::parse(text, limits.max_body_bytes, limits.json_depth).ok()))
 }

@@ -13,6 +13,7 @@ use crate::admin_api;
 use crate::clock::{Ambient, Timestamp};
 use crate::config::{Config, ConfigError};
 use crate::device_api;
+use crate::device_api::heads::Heads;
 use crate::directory::{Directories, DirectoryError};
 use crate::enrollment::has_sealed;
 use crate::folder::DataFolder;
@@ -193,7 +194,8 @@ impl Server {
         let (device_addr, management_addr) = (address(&devices)?, address(&management)?);
         let device_router = device_api::http::router(Arc::clone(&service));
         let management_router = admin_api::router(Arc::clone(&service));
-        let devices = Listener::new(devices, tls::for_devices(&identity)?, device_router, limits.clone());
+        let devices = Listener::new(devices, tls::for_devices(&identity)?, device_router, limits.clone())
+            .with_bad_heads(Arc::new(Heads::new(Arc::clone(&service))));
         let management = Listener::new(management, tls::for_management(&identity)?, management_router, limits)
             .with_long_requests(LONGEST_IMPORT);
         let device_counts = devices.counts();

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::hmac;
-use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use self::lists::Lists;
@@ -23,6 +22,7 @@ use crate::enrollment::GroupAttestation;
 use crate::folder::DataFolder;
 use crate::issuers::{self, Issuers};
 use crate::issuing::Issuing;
+use crate::ledger::Answered;
 use crate::listener::Trouble;
 use crate::metrics::Metrics;
 use crate::names::{Digest, IdScope, PluginName, RegistrationId};
@@ -73,7 +73,7 @@ pub struct Service {
     /// Bounds the passwords that are tried at once.
     pub(crate) password_checks: Arc<Turns>,
     /// Bounds the tokens that are tried with the keys of many groups at once.
-    pub token_checks: Arc<Semaphore>,
+    pub(crate) token_checks: Arc<Turns>,
     /// Replies of policies that some devices cannot read.
     pub(crate) odd_replies: Trouble,
     /// What is asked for that is not served here.
@@ -88,6 +88,8 @@ pub struct Service {
     pub images: Images,
     /// Bounds what is told of refusals.
     pub telling: Telling,
+    /// What was answered to whom neither a decision nor a refusal tells of.
+    pub answered: Answered,
     /// Registrations under way.
     pub operations: Operations,
     /// How often devices may ask.
@@ -144,9 +146,10 @@ impl Service {
             remembered,
             password_of_nobody,
             password_checks: Arc::new(Turns::new(PASSWORD_CHECKS, config.limits.device.max_passwords_waiting)),
-            token_checks: Arc::new(Semaphore::new(TOKEN_CHECKS)),
+            token_checks: Arc::new(Turns::new(TOKEN_CHECKS, config.limits.device.max_tokens_waiting)),
             odd_replies: Trouble::default(),
             not_served: Trouble::default(),
+            answered: Answered::new(config.limits.device.answers_kept),
             config,
             sealing: Arc::new(sealing),
             issuers: Issuers::new(issuer_keys, Arc::clone(&store), ambient.clone()),

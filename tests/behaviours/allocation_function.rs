@@ -80,6 +80,36 @@ async fn the_key_of_a_function_is_shown_to_nobody_and_what_comes_back_masked_sta
     }
 }
 
+/// The key is in the settings of a resort, too, and in the address of a revocation list.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_in_addresses_are_shown_to_nobody_wherever_an_operator_has_given_one() {
+    let function = Function::start().await;
+    let world = world(&function, &[]).await.world;
+    let rules = "/api/v1/scopes/0neTEST/plugins/webhook";
+    let resort = |url: &str| json!({ "onFailure": [{ "shipped": "webhook", "settings": { "url": url } }] }).to_string();
+    let (whole, masked) = (function.url("/a?code=hunter2"), function.url("/a?****"));
+    for url in [&whole, &masked] {
+        let answer = world.manage("PATCH", rules, resort(url).as_bytes()).await;
+        let told = String::from_utf8_lossy(&answer.bytes).into_owned();
+        assert!(answer.status.is_success(), "{told}");
+        assert!(told.contains("/a?****") && !told.contains("hunter2"), "{told}");
+    }
+    let kept = &world.server().service.scope(&world.scope).unwrap();
+    let kept = format!("{:?}", kept.plugin(&"webhook".parse().unwrap()).unwrap().rules);
+    assert!(kept.contains("code=hunter2"), "what came back masked stays as it is: {kept}");
+    let elsewhere = world.manage("PATCH", rules, resort(&function.url("/b?****")).as_bytes()).await;
+    assert_eq!(json_of(&elsewhere)["errors"][0]["pointer"], "/onFailure/0/settings/url", "{elsewhere:?}");
+
+    let list = |url: &str| json!({ "crlUrl": url });
+    for url in ["https://localhost:1/list.crl?sig=hunter2", "https://localhost:1/list.crl?****"] {
+        let told = world.put("authorities/factory/revocation", &list(url)).await.to_string();
+        assert!(told.contains("/list.crl?****") && !told.contains("hunter2"), "{told}");
+    }
+    let path = "/api/v1/scopes/0neTEST/authorities/factory/revocation";
+    let body = list("https://localhost:1/other.crl?****").to_string();
+    assert_eq!(world.manage("PUT", path, body.as_bytes()).await.status, 400);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_that_keeps_its_hub_is_told_what_the_function_says_today_and_loses_nothing() {
     let function = Function::start().await;

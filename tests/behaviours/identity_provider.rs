@@ -141,8 +141,13 @@ async fn keys_that_are_old_are_read_again_though_no_device_comes() {
     let hours = |hours: u64| Timestamp::from_millis(now.as_millis() - hours * 3_600_000);
     let ca_certificate = Some(place.certificate.clone());
     for (read_at, is_asked) in [(hours(0), false), (hours(2), true)] {
-        let kept =
-            KeptKeys { issuer: issuer.clone(), ca_certificate: ca_certificate.clone(), read_at, keys: Vec::new() };
+        let kept = KeptKeys {
+            issuer: issuer.clone(),
+            ca_certificate: ca_certificate.clone(),
+            public_hosts_only: false,
+            read_at,
+            keys: Vec::new(),
+        };
         world.server().service.store.keep_issuer_keys(kept, hours(9)).await.unwrap();
         world.restart().await;
         let mut kept = world.server().service.store.issuer_keys().await.unwrap();

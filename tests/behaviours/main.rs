@@ -2,6 +2,7 @@
 
 mod active_directory;
 mod allocation_function;
+mod answers;
 mod author_tool;
 mod backups;
 mod chain_confusion;
@@ -30,6 +31,7 @@ mod operating;
 mod passwords;
 mod plugin_life;
 mod policies_in_the_field;
+mod reach;
 mod real_clients;
 mod reference;
 mod refusals;

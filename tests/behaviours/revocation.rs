@@ -13,6 +13,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 mod changes;
 mod holds;
+mod issuers;
 mod lists;
 
 #[tokio::test(flavor = "multi_thread")]

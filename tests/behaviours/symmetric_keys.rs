@@ -40,6 +40,54 @@ async fn a_device_registers_with_its_own_key_and_polls_with_the_same_token() {
     assert_eq!(decision["kind"]["decided"]["device"]["attestation"], "symmetric-key");
 }
 
+/// A token names no group and is tried with the keys of all: how many there are bounds what a stranger's token costs.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_scope_has_so_many_groups_and_no_more() {
+    let world = World::with(|config| config.limits.store.groups_per_scope = 3).await;
+    let path = |id: &str| format!("/api/v1/scopes/{}/enrollment-groups/{id}", world.scope);
+    let put = async |id: &str| world.manage("PUT", &path(id), shared(json!({})).to_string().as_bytes()).await;
+    let there = world.get(&format!("/api/v1/scopes/{}/enrollment-groups", world.scope)).await;
+    let free = 3 - there["items"].as_array().unwrap().len();
+    assert!(free > 0, "{there}");
+    for number in 0..free {
+        assert_eq!(put(&format!("g-{number}")).await.status, 201);
+    }
+    let refused = put("one-more").await;
+    assert_eq!(refused.status, 409, "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.bytes).contains("limits.store.groups_per_scope"), "{refused:?}");
+    assert_eq!(put("g-0").await.status, 200, "one that is there can be changed");
+    assert_eq!(world.manage("PUT", "/api/v1/scopes/0neOTHER", b"").await.status, 201);
+    let elsewhere = "/api/v1/scopes/0neOTHER/enrollment-groups/g";
+    let answer = world.manage("PUT", elsewhere, shared(json!({})).to_string().as_bytes()).await;
+    assert_eq!(answer.status, 201, "another scope has its own: {answer:?}");
+    assert_eq!(world.manage("DELETE", &path("g-0"), b"").await.status, 204);
+    assert_eq!(put("one-more").await.status, 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn among_very_many_groups_a_device_is_found_by_its_key_while_strangers_try_theirs() {
+    let world = World::new().await;
+    for number in 0..40 {
+        world.put(&format!("enrollment-groups/g-{number:02}"), &shared(json!({}))).await;
+    }
+    let told = world.put("enrollment-groups/z", &shared(json!({}))).await;
+    let key = key_of(&told, "primaryKey").derive("meter-1");
+    world.record("meter-1", None).await;
+    let device = world.shown("meter-1", None);
+    let good = token(&world, "meter-1", &key, MINUTE);
+    let forged = token(&world, "meter-1", &SymmetricKey::parse(&STANDARD.encode([7; 32])).unwrap(), MINUTE);
+    let flood: Vec<_> = (0..30)
+        .map(|_| {
+            let (device, forged) = (device.clone(), forged.clone());
+            tokio::spawn(async move { register(&device, &forged).await.status.as_u16() })
+        })
+        .collect();
+    assert_eq!(register(&device, &good).await.status, 200);
+    for one in flood {
+        assert_eq!(one.await.unwrap(), 401);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_devices_of_a_group_have_keys_derived_from_its_two() {
     let world = World::new().await;

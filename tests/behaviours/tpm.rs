@@ -12,6 +12,7 @@ use landfall_tests::swtpm::Swtpm;
 use landfall_tests::world::{Device, World, group, in_tests, json_of, tracking_id};
 use serde_json::{Value, json};
 use tokio::process::Command;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::real_clients::sdk_is_there;
 
@@ -317,6 +318,70 @@ async fn a_group_takes_the_tpms_of_a_maker_whose_keys_the_manufacturing_records_
         let answer = world.manage("PUT", &path("wrong"), wrong.to_string().as_bytes()).await;
         assert_eq!(answer.status, 400, "{pointer}: {answer:?}");
         assert_eq!(json_of(&answer)["errors"][0]["pointer"], pointer, "{answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tpm_whose_certificate_or_maker_was_revoked_is_not_even_challenged() {
+    let Some(tpm) = Swtpm::certified() else { return };
+    tpm.tool("tpm2_createek", &["-c", "ek.ctx", "-G", "rsa", "-u", "ek.pub"]);
+    tpm.tool("tpm2_createprimary", &["-C", "o", "-G", "rsa", "-c", "srk.ctx"]);
+    tpm.tool("tpm2_readpublic", &["-c", "srk.ctx", "-f", "tss", "-o", "srk.pub"]);
+    tpm.tool("tpm2_nvread", &["-C", "o", "0x1c00002", "-o", "ek.crt"]);
+    let read = |name: &str| std::fs::read(tpm.file(name)).unwrap();
+    let text = |name: &str| std::fs::read_to_string(tpm.file("maker").join(name)).unwrap();
+    let (root, issuer) = (text("swtpm-localca-rootca-cert.pem"), text("issuercert.pem"));
+
+    let world = World::new().await;
+    let mut gateways = group("factory");
+    gateways.as_object_mut().unwrap().remove("x509");
+    gateways["tpm"] = json!({ "roots": [root], "intermediates": [issuer] });
+    world.put("enrollment-groups/gateways", &gateways).await;
+    let certificate = read("ek.crt");
+    let evidence = json!({
+        "endorsementKeySha256": Digest::of(&read("ek.pub")).to_string(),
+        "endorsementCertificate": STANDARD.encode(&certificate),
+    });
+    record(&world, "gateway-1", &evidence).await;
+    let device = world.shown("gateway-1", None);
+    let encoded = |name: &str| STANDARD.encode(read(name));
+    let body = json!({ "tpm": { "endorsementKey": encoded("ek.pub"), "storageRootKey": encoded("srk.pub") } });
+    let is_challenged = async || json_of(&ask(&device, &body, None).await)["authenticationKey"].is_string();
+    assert!(is_challenged().await);
+
+    // The makers' authorities need not be proven: they admit nobody, and what is revoked is kept for a name and a key.
+    world.put("authorities/maker", &json!({ "certificate": issuer })).await;
+    world.put("authorities/maker-root", &json!({ "certificate": root })).await;
+    let (_, read) = X509Certificate::from_der(&certificate).unwrap();
+    let number: String = read.raw_serial().iter().map(|octet| format!("{octet:02x}")).collect();
+    let everything = json!([{ "from": "0", "to": "F".repeat(40) }]);
+    for (of, revoke, restore, says) in [
+        (
+            "maker",
+            json!({ "revokeSerials": [{ "from": number }] }),
+            json!({ "restoreSerials": [{ "from": number }] }),
+            "the endorsement certificate",
+        ),
+        ("maker", json!({ "revoked": true }), json!({ "revoked": false }), "swtpm-localca"),
+        (
+            "maker-root",
+            json!({ "revokeSerials": everything }),
+            json!({ "restoreSerials": everything }),
+            "swtpm-localca",
+        ),
+        ("maker-root", json!({ "revoked": true }), json!({ "revoked": false }), "swtpm-localca-rootca"),
+    ] {
+        let path = format!("authorities/{of}/revocation");
+        world.put(&path, &revoke).await;
+        let refused = ask(&device, &body, None).await;
+        assert_eq!(cause(&world, &refused).await, "endorsement-certificate-not-accepted", "{revoke}");
+        let story = world.ledger(&tracking_id(&refused)).await["kind"]["refused"]["detail"].clone();
+        assert!(
+            story.as_str().unwrap().contains(says) && story.as_str().unwrap().contains("revoked"),
+            "{revoke}: {story}"
+        );
+        world.put(&path, &restore).await;
+        assert!(is_challenged().await, "{restore}");
     }
 }
 

@@ -174,7 +174,8 @@ bool exports_landfall_policy_grouping_place(exports_landfall_policy_grouping_cal
     *ret = (exports_landfall_policy_grouping_placement_t){
       .group_path = group,
       .tags = { tags, 2 },
-      .reply = { true, quoted(join(2, T("welcome to "), *site)) },
+      // An object: the devices' SDKs for Java and C take no other reply.
+      .reply = { true, join(3, T("{\"message\":"), quoted(join(2, T("welcome to "), *site)), T("}")) },
       .reasons = { reason, 1 },
     };
     return true;

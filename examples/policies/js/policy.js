@@ -77,7 +77,8 @@ export const grouping = exported({
         { key: 'ring', value: JSON.stringify(ringOf(device)) },
       ],
       desired: undefined,
-      reply: JSON.stringify(`welcome to ${site}`),
+      // An object: the devices' SDKs for Java and C take no other reply.
+      reply: JSON.stringify({ message: `welcome to ${site}` }),
       reasons: [{ code: 'customer-site-cell', detail: `${cell} of ${site} has room` }],
     };
   },

@@ -78,7 +78,8 @@ class Grouping(exports.Grouping):
             group_path=[customer, site, cell],
             tags=[Label("customer", json.dumps(customer)), Label("ring", json.dumps(ring_of(device)))],
             desired=None,
-            reply=json.dumps(f"welcome to {site}"),
+            # An object: the devices' SDKs for Java and C take no other reply.
+            reply=json.dumps({"message": f"welcome to {site}"}),
             reasons=[Reason("customer-site-cell", f"{cell} of {site} has room")],
         )
 

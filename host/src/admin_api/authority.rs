@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::body::{self, Answer, Asked, At, PageQuery};
 use super::hub::known;
 use super::problem::Problem;
-use super::revocation::RevocationView;
+use super::revocation::{CrlView, RevocationView};
 use crate::attestation::x509::revocation::Said;
 use crate::attestation::x509::{Anchor, pem, possession};
 use crate::catalogue::ScopeCatalogue;
@@ -44,23 +44,6 @@ pub(super) struct AuthorityView {
     revocation: RevocationView,
     created_at: String,
     updated_at: String,
-}
-
-/// A revocation list.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct CrlView {
-    /// How many certificates it names.
-    revoked: usize,
-    /// CRLNumber, hexadecimal, if it has one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    number: Option<String>,
-    /// When it was made.
-    this_update: String,
-    /// When the next one comes.
-    next_update: String,
-    /// Whether that was too long ago.
-    stale: bool,
 }
 
 /// How an authority is uploaded.
@@ -196,13 +179,7 @@ fn view(service: &Service, scope: &ScopeCatalogue, authority: &CertificateAuthor
         verified: authority.verified,
         subject: anchor.as_ref().map(|anchor| anchor.subject().to_owned()).unwrap_or_default(),
         sha256: crate::names::Digest::of(&authority.der).to_string(),
-        crl: record.and_then(|record| record.list.as_ref()).map(|list| CrlView {
-            revoked: list.revoked,
-            number: list.number.clone(),
-            this_update: list.this_update(),
-            next_update: list.next_update(),
-            stale: list.is_stale(now, grace),
-        }),
+        crl: record.and_then(|record| record.list.as_ref()).map(|list| CrlView::of(list, (now, grace))),
         revocation: RevocationView::of(
             record,
             record.and_then(|record| service.lists.trouble(&scope.scope, record)),

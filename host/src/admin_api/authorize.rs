@@ -177,6 +177,11 @@ impl Caller {
         }
     }
 
+    /// Whether whoever sent a request is bound to one id scope.
+    pub(super) fn is_bound(request: &Request) -> bool {
+        request.extensions().get::<Self>().is_none_or(|caller| caller.0.scope.is_some())
+    }
+
     /// Whether the caller sees what belongs to a scope, or to none that is known.
     pub(super) fn sees_of(&self, scope: Option<&IdScope>) -> bool {
         self.0.scope.is_none() || self.0.scope.as_ref() == scope

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 
+use super::authorize::Caller;
 use super::body::{self, Answer, Asked, At, PageQuery};
 use super::hub::known;
 use super::problem::Problem;
 use super::terms::{self, EnrollmentBody, Proof};
-use crate::enrollment::{EnrollmentRef, Group, Individual};
+use crate::attestation::bearer::TokenRules;
+use crate::enrollment::{EnrollmentRef, Group, GroupAttestation, Individual};
 use crate::names::{DeviceId, GroupId, IdScope, RegistrationId};
 use crate::service::Service;
 
@@ -34,7 +36,7 @@ pub(super) async fn put_group(
     request: Request,
 ) -> Answer {
     let (scope, id): (_, GroupId) = (known(&service, &scope)?, id.parse()?);
-    let when = body::precondition(request.headers());
+    let (when, bound) = (body::precondition(request.headers()), Caller::is_bound(&request));
     let body: EnrollmentBody = body::json(&service, request).await?;
     if body.device_id.is_some() {
         return Err(Problem::at("/deviceId", "only an individual enrollment has one"));
@@ -50,6 +52,7 @@ pub(super) async fn put_group(
         };
         let stands = before.as_ref().map(|group| &group.attestation);
         let (attestation, told) = terms::group_attestation(&proof, &scope, stands)?;
+        let attestation = if bound { within_reach(attestation, stands) } else { attestation };
         let terms = terms::terms(&service, &scope, &body, before.as_ref().map(|group| &group.terms)).await?;
         let group = Group { id: id.clone(), attestation, terms };
         let (view, etag) = (terms::group_view(&group, told), group.terms.etag.clone());
@@ -60,6 +63,17 @@ pub(super) async fn put_group(
         }
     }
     Err(contended(&what))
+}
+
+/// What an operator of one id scope says: an issuer that it names must be at a public address. One that stands there already
+/// stays what it is.
+fn within_reach(attestation: GroupAttestation, stands: Option<&GroupAttestation>) -> GroupAttestation {
+    let GroupAttestation::Token(rules) = attestation else { return attestation };
+    let same = |before: &&TokenRules| before.issuer == rules.issuer && before.ca_certificate == rules.ca_certificate;
+    let before =
+        stands.and_then(|stands| if let GroupAttestation::Token(before) = stands { Some(before) } else { None });
+    let public_hosts_only = before.filter(same).is_none_or(|before| before.public_hosts_only);
+    GroupAttestation::Token(TokenRules { public_hosts_only, ..rules })
 }
 
 pub(super) async fn delete_group(

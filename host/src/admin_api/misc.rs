@@ -42,10 +42,13 @@ pub(super) async fn decision(
     At(id): At<String>,
     Extension(caller): Extension<Caller>,
 ) -> Answer {
-    let entry = match id.parse::<OperationId>().ok().and_then(|operation| Some((operation.request()?, operation))) {
-        Some((request, operation)) => entry_of_operation(&service, request, &operation).await?,
-        None => service.store.ledger_entry(id.parse()?).await?,
+    let operation = id.parse::<OperationId>().ok().and_then(|operation| Some((operation.request()?, operation)));
+    let request = operation.as_ref().map_or_else(|| id.parse(), |(request, _)| Ok(*request))?;
+    let entry = match operation {
+        Some((_, operation)) => entry_of_operation(&service, request, &operation).await?,
+        None => service.store.ledger_entry(request).await?,
     };
+    let entry = entry.or_else(|| service.answered.get(request));
     // What happened in another scope is as good as nothing.
     let entry = entry.filter(|entry| caller.sees_of(entry.scope.as_ref()));
     let entry = entry.ok_or_else(|| Problem::not_found(format!("the ledger has nothing under {id}")))?;

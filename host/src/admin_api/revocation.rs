@@ -3,23 +3,57 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use http::Uri;
+use http::{HeaderMap, Uri};
 use serde::{Deserialize, Serialize};
 
 use super::authority::{find, shown};
+use super::authorize::Caller;
 use super::body::{self, Answer, At};
 use super::hub::known;
 use super::problem::Problem;
-use crate::attestation::x509::crl::{self, list_from};
+use crate::attestation::x509::crl::{self, ListFacts, list_from};
 use crate::attestation::x509::revocation::{
     Issuer, ListSource, MOST_RANGES, RevocationChange, RevocationCommand, RevocationRecord, SerialRange, WhenStale,
 };
 use crate::attestation::x509::{Anchor, Crl};
-use crate::enrollment::CertificateAuthority;
+use crate::catalogue::ScopeCatalogue;
+use crate::clock::Timestamp;
 use crate::names::{CaName, IdScope};
 use crate::registry::SerialNumber;
+use crate::secret::address;
 use crate::service::Service;
 use crate::store::Precondition;
+
+pub(super) mod issuers;
+
+/// A revocation list.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CrlView {
+    /// How many certificates it names.
+    revoked: usize,
+    /// CRLNumber, hexadecimal, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    number: Option<String>,
+    /// When it was made.
+    this_update: String,
+    /// When the next one comes.
+    next_update: String,
+    /// Whether that was too long ago.
+    stale: bool,
+}
+
+impl CrlView {
+    pub(super) fn of(list: &ListFacts, (now, grace): (Timestamp, u64)) -> Self {
+        Self {
+            revoked: list.revoked,
+            number: list.number.clone(),
+            this_update: list.this_update(),
+            next_update: list.next_update(),
+            stale: list.is_stale(now, grace),
+        }
+    }
+}
 
 /// What is said of an authority's certificates besides its list.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -59,7 +93,7 @@ impl RevocationView {
         Self {
             serials: serials.collect(),
             crl_refresh_minutes: rules.source.as_ref().map(|source| source.refresh_minutes),
-            crl_url: rules.source.map(|source| source.url),
+            crl_url: rules.source.map(|source| address::masked(&source.url).into_owned()),
             crl_trouble,
             when_stale: rules.when_stale,
             revoked: rules.whole,
@@ -106,23 +140,80 @@ pub(super) struct CrlBody {
     crl: String,
 }
 
+/// Whose revocations a request is about.
+struct Whose {
+    scope: IdScope,
+    issuer: Issuer,
+    /// What is said of its certificates already.
+    record: Option<RevocationRecord>,
+    /// What it is called in messages.
+    name: String,
+    /// The authority that the request names, and what its caller has seen of it.
+    seen: Option<(CaName, Precondition)>,
+}
+
+impl Whose {
+    /// The issuer that is an authority.
+    fn of_authority(catalogue: &ScopeCatalogue, name: &str, headers: &HeaderMap) -> Result<Self, Problem> {
+        let authority = find(catalogue, name)?;
+        let issuer = Issuer::of(&authority.der)
+            .ok_or_else(|| Problem::new(409, format!("the certificate of {name} cannot be read any more")))?;
+        let anchor = Anchor::parse(&authority.der).ok();
+        let said = anchor.and_then(|anchor| catalogue.revocations().of(&anchor));
+        let when = body::precondition(headers);
+        Ok(Self {
+            scope: catalogue.scope.clone(),
+            issuer,
+            record: said.map(|said| said.record.clone()),
+            name: format!("authority {name}"),
+            seen: (when != Precondition::Any).then_some((authority.name, when)),
+        })
+    }
+
+    async fn change(self, service: &Service, commands: Vec<RevocationCommand>) -> Result<(), Problem> {
+        let Self { scope, issuer, name, seen, .. } = self;
+        let change = RevocationChange { issuer, commands, now: service.ambient.now() };
+        let outcome = service.store.change_revocations(&scope, change, seen).await?;
+        service.reload().await?;
+        body::put(outcome, &name, None, &()).map(drop)
+    }
+
+    /// What a body tells to change.
+    async fn change_as_told(self, service: &Service, request: Request) -> Result<(), Problem> {
+        let bound = Caller::is_bound(&request);
+        let body: RevocationBody = body::json(service, request).await?;
+        let before = self.record.as_ref().and_then(|record| record.rules.source.clone());
+        self.change(service, commands(body, before, bound)?).await?;
+        service.lists.look_again();
+        Ok(())
+    }
+
+    async fn without_list(self, service: &Service) -> Answer {
+        if self.record.as_ref().is_none_or(|record| record.list.is_none()) {
+            return Err(Problem::not_found(format!("{} has no revocation list", self.name)));
+        }
+        self.change(service, vec![RevocationCommand::RemoveList]).await?;
+        body::no_content()
+    }
+}
+
 pub(super) async fn put_crl(
     State(service): State<Arc<Service>>,
     At((scope, name)): At<(String, String)>,
     request: Request,
 ) -> Answer {
-    let (authority, when) = (find(&*known(&service, &scope)?, &name)?, body::precondition(request.headers()));
+    let whose = Whose::of_authority(&*known(&service, &scope)?, &name, request.headers())?;
     let body: CrlBody = body::json_of(&service, request, crl::MAX_BYTES.saturating_mul(2)).await?;
     let wrong = |reason: String| Problem::at("/crl", reason);
     let der = list_from(body.crl.as_bytes()).map_err(|error| wrong(error.to_string()))?;
-    let anchor = Anchor::parse(&authority.der).map_err(|error| wrong(error.to_string()))?;
+    let anchor = Anchor::parse(&whose.issuer.certificate).map_err(|error| wrong(error.to_string()))?;
     // A large one takes a while to read, and to verify.
     let reading = tokio::task::spawn_blocking(move || Crl::parse(&der, &anchor).map(|list| (list, der)));
     let read = reading.await.map_err(|error| Problem::new(500, error.to_string()))?;
     let (list, der) = read.map_err(|error| wrong(error.to_string()))?;
     let (now, skew) = (service.ambient.now(), service.config.clock_skew().as_secs());
     let command = RevocationCommand::list(&list, der, now, skew).map_err(|error| wrong(error.to_string()))?;
-    change(&service, &scope, &authority, vec![command], when).await?;
+    whose.change(&service, vec![command]).await?;
     shown(&service, &scope, &name)
 }
 
@@ -131,15 +222,7 @@ pub(super) async fn remove_crl(
     At((scope, name)): At<(String, String)>,
     request: Request,
 ) -> Answer {
-    let (catalogue, when) = (known(&service, &scope)?, body::precondition(request.headers()));
-    let authority = find(&catalogue, &name)?;
-    let anchor = Anchor::parse(&authority.der).ok();
-    let said = anchor.and_then(|anchor| catalogue.revocations().of(&anchor).cloned());
-    if said.is_none_or(|said| said.record.list.is_none()) {
-        return Err(Problem::not_found(format!("{name} has no revocation list")));
-    }
-    change(&service, &scope, &authority, vec![RevocationCommand::RemoveList], when).await?;
-    body::no_content()
+    Whose::of_authority(&*known(&service, &scope)?, &name, request.headers())?.without_list(&service).await
 }
 
 pub(super) async fn put_revocation(
@@ -147,37 +230,14 @@ pub(super) async fn put_revocation(
     At((scope, name)): At<(String, String)>,
     request: Request,
 ) -> Answer {
-    let (catalogue, when) = (known(&service, &scope)?, body::precondition(request.headers()));
-    let authority = find(&catalogue, &name)?;
-    let body: RevocationBody = body::json(&service, request).await?;
-    let anchor = Anchor::parse(&authority.der).ok();
-    let said = anchor.and_then(|anchor| catalogue.revocations().of(&anchor).cloned());
-    let before = said.and_then(|said| said.record.rules.source);
-    change(&service, &scope, &authority, commands(body, before)?, when).await?;
-    service.lists.look_again();
+    let whose = Whose::of_authority(&*known(&service, &scope)?, &name, request.headers())?;
+    whose.change_as_told(&service, request).await?;
     shown(&service, &scope, &name)
 }
 
-async fn change(
-    service: &Service,
-    scope: &str,
-    authority: &CertificateAuthority,
-    commands: Vec<RevocationCommand>,
-    when: Precondition,
-) -> Result<(), Problem> {
-    let issuer = Issuer::of(&authority.der)
-        .ok_or_else(|| Problem::new(409, format!("the certificate of {} cannot be read any more", authority.name)))?;
-    let (scope, now): (IdScope, _) = (scope.parse()?, service.ambient.now());
-    let when: Option<(CaName, Precondition)> = (when != Precondition::Any).then(|| (authority.name.clone(), when));
-    let change = RevocationChange { issuer, commands, now };
-    let outcome = service.store.change_revocations(&scope, change, when).await?;
-    service.reload().await?;
-    body::put(outcome, &format!("authority {}", authority.name), None, &()).map(drop)
-}
-
-fn commands(body: RevocationBody, before: Option<ListSource>) -> Result<Vec<RevocationCommand>, Problem> {
+fn commands(body: RevocationBody, before: Option<ListSource>, bound: bool) -> Result<Vec<RevocationCommand>, Problem> {
     let mut commands = Vec::new();
-    commands.extend(source(&body, before)?.map(RevocationCommand::Source));
+    commands.extend(source(&body, before, bound)?.map(RevocationCommand::Source));
     commands.extend(body.when_stale.map(RevocationCommand::WhenStale));
     if let Some(given) = &body.restore_serials {
         commands.push(RevocationCommand::Restore(ranges(given, "restoreSerials")?));
@@ -189,8 +249,12 @@ fn commands(body: RevocationBody, before: Option<ListSource>) -> Result<Vec<Revo
     Ok(commands)
 }
 
-/// Where the list is to be fetched, when anything was said of that.
-fn source(body: &RevocationBody, before: Option<ListSource>) -> Result<Option<Option<ListSource>>, Problem> {
+/// Where the list is to be fetched, when anything was said of that. Who is bound to an id scope names public hosts only.
+fn source(
+    body: &RevocationBody,
+    before: Option<ListSource>,
+    bound: bool,
+) -> Result<Option<Option<ListSource>>, Problem> {
     let said_more = body.crl_refresh_minutes.is_some() || body.crl_ca_certificate.is_some();
     let source = match (body.crl_url.as_deref(), before) {
         (Some(""), _) | (None, None) if said_more => {
@@ -198,14 +262,20 @@ fn source(body: &RevocationBody, before: Option<ListSource>) -> Result<Option<Op
         }
         (Some(""), _) => return Ok(Some(None)),
         (Some(url), before) => {
+            // What was read is masked, and may come back so.
+            let kept: Vec<&str> = before.iter().map(|before| before.url.as_str()).collect();
+            let whole = address::restored(url, &kept)
+                .map_err(|_| Problem::at("/crlUrl", "the key of this address is not known; give the whole address"))?;
+            let url = whole.unwrap_or(url).to_owned();
             let uri: Option<Uri> = url.parse().ok();
             let fits = |uri: Uri| matches!(uri.scheme_str(), Some("https" | "http")) && uri.host().is_some();
             if !uri.is_some_and(fits) {
                 return Err(Problem::at("/crlUrl", "a list is fetched from an https:// or http:// address"));
             }
             let refresh_minutes = before.as_ref().map_or(60, |before| before.refresh_minutes);
+            let stands = before.as_ref().is_some_and(|before| before.url == url && !before.public_hosts_only);
             let ca_certificate = before.and_then(|before| before.ca_certificate);
-            ListSource { url: url.to_owned(), refresh_minutes, ca_certificate }
+            ListSource { url, refresh_minutes, ca_certificate, public_hosts_only: bound && !stands }
         }
         (None, Some(before)) if said_more => before,
         (None, _) => return Ok(None),

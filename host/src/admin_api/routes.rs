@@ -208,6 +208,29 @@ fn of_enrollments() -> Vec<Endpoint> {
             delete(revocation::remove_crl),
             "Removes a certificate authority's revocation list: nothing of it is revoked then",
         ),
+        read(
+            scoped!("revocations"),
+            Read,
+            get(revocation::issuers::list),
+            "All that is revoked, issuer by issuer, whether its authority is there or not",
+        )
+        .pages::<revocation::issuers::IssuerView>(),
+        read(scoped!("revocations/{issuer}"), Read, get(revocation::issuers::show), "What is revoked of an issuer")
+            .gives::<revocation::issuers::IssuerView>(),
+        write(
+            scoped!("revocations/{issuer}"),
+            Operate,
+            put(revocation::issuers::put),
+            "Changes what is revoked of an issuer, also of one whose authority was deleted; what is left out stays",
+        )
+        .takes::<revocation::RevocationBody>()
+        .gives::<revocation::issuers::IssuerView>(),
+        remove(
+            scoped!("revocations/{issuer}/crl"),
+            Operate,
+            delete(revocation::issuers::remove_crl),
+            "Removes an issuer's revocation list: nothing of it is revoked then",
+        ),
         read(scoped!("enrollment-groups"), Read, get(enrollment::list_groups), "The enrollment groups")
             .pages::<terms::GroupView>(),
         read(scoped!("enrollment-groups/{id}"), Read, get(enrollment::show_group), "An enrollment group")

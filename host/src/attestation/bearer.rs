@@ -42,6 +42,10 @@ pub struct TokenRules {
     pub max_lifetime_minutes: Option<u64>,
     /// The certificate authority that the issuer is called with (PEM); the platform's when absent.
     pub ca_certificate: Option<String>,
+    /// Whether the issuer must be at a public address: an operator of one id scope has named it, and must not learn through it
+    /// what answers in the server's own networks.
+    #[serde(default)]
+    pub public_hosts_only: bool,
 }
 
 /// A token of which nothing has been proven. It is a credential: nothing prints it.

@@ -14,6 +14,7 @@ use crate::attestation::x509::pem;
 use crate::client::management::ManagementError;
 use crate::names::CaName;
 use crate::registry::SerialNumber;
+use crate::secret::address;
 
 /// What can be done with certificate authorities.
 #[derive(Debug, Subcommand)]
@@ -55,6 +56,12 @@ pub(super) enum CaCommand {
     Revoke(RevokeArgs),
     /// Take a revocation back that was made with `revoke`.
     Restore(RevokeArgs),
+    /// List all that is revoked, issuer by issuer, also of authorities that were deleted.
+    Revocations {
+        /// How many at most.
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+    },
     /// Show an authority.
     Show {
         /// Its name.
@@ -81,10 +88,15 @@ Examples:
   landfall ca crl factory list.pem
   landfall ca crl factory --url https://pki.example.com/factory.crl --refresh-minutes 60
   landfall ca crl factory --when-stale warn
-  landfall ca crl factory --remove")]
+  landfall ca crl factory --remove
+  landfall ca crl --issuer ID --remove      of an authority that was deleted, by its id in `landfall ca revocations`")]
 pub(super) struct CrlArgs {
     /// Its name.
-    name: CaName,
+    #[arg(required_unless_present = "issuer")]
+    name: Option<CaName>,
+    /// Its id in `landfall ca revocations`, in place of a name. A list is brought to a name only.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["name", "file"])]
+    issuer: Option<String>,
     /// The list, PEM or DER: the whole one, and none older than the one that is there.
     file: Option<PathBuf>,
     /// Take the list away: nothing is on it then.
@@ -122,10 +134,16 @@ enum WhenStaleName {
 Examples:
   landfall ca revoke factory --serial 3A:0F:11
   landfall ca revoke factory --serial 1000..1FFF
-  landfall ca revoke factory --all")]
+  landfall ca revoke factory --all
+An authority that was deleted is named by its id: `landfall ca revocations` lists them:
+  landfall ca restore --issuer ID --all")]
 pub(super) struct RevokeArgs {
     /// Its name.
-    name: CaName,
+    #[arg(required_unless_present = "issuer")]
+    name: Option<CaName>,
+    /// Its id in `landfall ca revocations`, in place of a name.
+    #[arg(long, value_name = "ID", conflicts_with = "name")]
+    issuer: Option<String>,
     /// A serial number, hexadecimal, or from one to another with two dots between; can be given several times.
     #[arg(long = "serial", value_name = "HEX|HEX..HEX", required_unless_present = "all", conflicts_with = "all")]
     serials: Vec<String>,
@@ -180,6 +198,19 @@ pub(super) async fn run(common: &Common, command: CaCommand) -> Result<(), CliEr
         CaCommand::Crl(args) => crl(&mut session, args).await,
         CaCommand::Revoke(args) => revoke(&mut session, &args, true).await,
         CaCommand::Restore(args) => revoke(&mut session, &args, false).await,
+        CaCommand::Revocations { limit } => {
+            let page = session.api.list(&session.path(&["revocations"]), limit).await?;
+            let columns = [
+                ("id", "/id"),
+                ("issuer", "/issuer"),
+                ("uploaded as", "/authorities"),
+                ("revoked itself", "/revocation/revoked"),
+                ("serial numbers", "/revocation/serials"),
+                ("on its list", "/crl/revoked"),
+                ("updated", "/updatedAt"),
+            ];
+            out.list(&page, &columns, "Nothing is revoked; revoke with: landfall ca revoke NAME --serial HEX")
+        }
         CaCommand::Show { name } => {
             let answer = session.api.get(&session.path(&["authorities", name.as_str()])).await?;
             out.details(&answer)
@@ -213,9 +244,28 @@ fn says_something(authority: &Value) -> bool {
         || serials.is_some_and(|serials| !serials.is_empty())
 }
 
+/// Where an authority's revocations are changed, and what it is called: by its name, or by its id.
+fn of_whom(
+    session: &Session,
+    name: Option<CaName>,
+    issuer: Option<String>,
+) -> Result<(String, String, String), CliError> {
+    match (name, issuer) {
+        (Some(name), _) => {
+            let of = |what| session.path(&["authorities", name.as_str(), what]);
+            Ok((of("revocation"), of("crl"), name.to_string()))
+        }
+        (None, Some(id)) => {
+            let paths = (session.path(&["revocations", &id]), session.path(&["revocations", &id, "crl"]));
+            Ok((paths.0, paths.1, format!("issuer {id}")))
+        }
+        (None, None) => Err(CliError::Usage("name the authority, or give its --issuer".to_owned())),
+    }
+}
+
 async fn crl(session: &mut Session, args: CrlArgs) -> Result<(), CliError> {
-    let (out, name) = (session.out, args.name);
-    let path = session.path(&["authorities", name.as_str(), "crl"]);
+    let out = session.out;
+    let (revocation, path, name) = of_whom(session, args.name, args.issuer)?;
     if args.remove {
         let answer = session.api.delete(&path).await?;
         return out.done(format!("The list of {name} is gone: nothing is on it any more."), &answer);
@@ -231,13 +281,14 @@ async fn crl(session: &mut Session, args: CrlArgs) -> Result<(), CliError> {
         return out
             .done(format!("{revoked} certificates of {name} are revoked. The next list is due at {next}."), &answer);
     }
-    let path = session.path(&["authorities", name.as_str(), "revocation"]);
+    let path = revocation;
     let (body, done) = if let Some(url) = &args.url {
         let trusted_by = args.url_ca.as_deref().map(pems).transpose()?;
+        let shown = address::masked(url);
         let said = json!({ "crlUrl": url, "crlRefreshMinutes": args.refresh_minutes, "crlCaCertificate": trusted_by });
         (
             without_nulls(said),
-            format!("The list of {name} is fetched from {url}; see how with: landfall ca show {name}"),
+            format!("The list of {name} is fetched from {shown}; see how with: landfall ca show {name}"),
         )
     } else if args.no_url {
         (json!({ "crlUrl": "" }), format!("The list of {name} is not fetched any more; the one that is there stays."))
@@ -254,8 +305,8 @@ async fn crl(session: &mut Session, args: CrlArgs) -> Result<(), CliError> {
 
 /// Revokes, or takes that back.
 async fn revoke(session: &mut Session, args: &RevokeArgs, revoked: bool) -> Result<(), CliError> {
-    let (out, name) = (session.out, &args.name);
-    let path = session.path(&["authorities", name.as_str(), "revocation"]);
+    let out = session.out;
+    let (path, _, name) = of_whom(session, args.name.clone(), args.issuer.clone())?;
     if args.all {
         let answer = session.api.put(&path, &json!({ "revoked": revoked })).await?;
         let what = if revoked { "is revoked, with all that it issued" } else { "counts again" };

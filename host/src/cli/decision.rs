@@ -16,7 +16,8 @@ pub(super) enum DecisionCommand {
     #[command(after_help = "\
 The tracking id is in the answer that the device got (trackingId, and the header x-ms-request-id), in the log, and in
 `landfall registration show`. What SDKs log is the operation id (operationId, 4.…): it leads to the decision as well.
-What a device asks too often, or in a way that is no request, is answered and not kept: it is counted in /metrics.")]
+What is asked too often (429), of something that is not there (404) or in a way that is no request (400) has a story too. Of
+those the last are kept, in memory (limits.device.answers_kept); strangers' refusals are kept within limits.throttle.")]
     Show {
         /// The tracking id, or the operation id.
         #[arg(value_parser = parse_id, value_name = "TRACKING-ID")]

@@ -133,6 +133,9 @@ limits! {
         /// Passwords that wait to be tried, which takes a core each. Addresses take turns.
         max_passwords_waiting: usize = 256, 1 to 1_000_000, "passwords",
             "503 with Retry-After, to the newest of the address that has the most of them";
+        /// Tokens that wait to be tried with the keys of many groups. Addresses take turns.
+        max_tokens_waiting: usize = 1_024, 1 to 1_000_000, "tokens",
+            "503 with Retry-After, to the newest of the address that has the most of them";
         /// Challenges that are out.
         max_challenges: usize = 10_000, 1 to 1_000_000, "challenges", "503 with Retry-After";
         /// Levels of arrays and objects in a body.
@@ -141,6 +144,9 @@ limits! {
         max_body_bytes: usize = 98_304, 1_024 to 1_048_576, "bytes", "413";
         /// The time for a body.
         body_seconds: u64 = 10, 1 to 300, "seconds", "408, and the connection is closed";
+        /// Answers that tell neither a result nor a refusal (400, 404, 429 and their like), kept in memory so that
+        /// `landfall decision show` tells why: so many of devices that were admitted, and as many of all others.
+        answers_kept: usize = 4_096, 0 to 1_000_000, "answers", "the network with the most of them loses its oldest";
     }
 
     /// How often devices may ask. What asks more often is told 429 and when to come again; nothing is verified for it.
@@ -223,6 +229,9 @@ limits! {
         batch_kib: usize = 256, 16 to 65_536, "KiB", "the next transaction takes the rest";
         /// Refusals and postponements that are kept in the ledger.
         refusals_kept: u64 = 100_000, 1_000 to 1_000_000_000, "entries", "the oldest ones are forgotten";
+        /// Enrollment groups of one id scope. A token that a symmetric key has signed names no group, and is tried with the keys of
+        /// all of them.
+        groups_per_scope: u64 = 2_000, 1 to 100_000, "groups", "409: those that are there stay, and no other is made";
         /// Decisions of one device that are kept beside the one that it rests on.
         decisions_per_device: usize = 32, 0 to 100_000, "decisions", "the oldest ones are forgotten";
         /// Room that is left on the disk. Devices and people still write down to a quarter of it; 0 for no such limit.

@@ -1,5 +1,7 @@
 //! The errors that a device may know (DPS's codes; the status is a code's first three digits).
 
+use std::fmt;
+
 use http::StatusCode;
 use serde::Serialize;
 
@@ -7,11 +9,41 @@ use crate::attestation::x509::request::RequestFlaw;
 use crate::clock::Timestamp;
 use crate::names::TrackingId;
 
+/// An answer that is an error, and what the operator is told of it: more than the device, and never a value from the request
+/// that could be a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// What the device is told.
+    pub told: DeviceError,
+    /// What was wrong, and where.
+    pub detail: String,
+}
+
+impl Wrong {
+    /// With what the operator is told.
+    pub fn because(told: DeviceError, detail: impl fmt::Display) -> Self {
+        Self { told, detail: detail.to_string() }
+    }
+
+    /// A bad request. The operator is told more than the device.
+    pub fn bad(told: &'static str, more: impl fmt::Display) -> Self {
+        Self::because(DeviceError::BadRequest(told), format_args!("{told}: {more}"))
+    }
+}
+
+impl From<DeviceError> for Wrong {
+    fn from(told: DeviceError) -> Self {
+        Self::because(told, told.message())
+    }
+}
+
 /// An answer that is an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceError {
     /// The request is not one that DPS's protocol knows; the text says what is wrong with it.
     BadRequest(&'static str),
+    /// The head is not one of an HTTP request; the status says in which way.
+    BadHead(StatusCode),
     /// Every refusal, whatever its cause.
     Unauthorized,
     /// There is no such operation, registration or path.
@@ -52,6 +84,7 @@ impl DeviceError {
     pub fn status(self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::BadHead(status) => status,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::NotFound | Self::NotServed(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -66,7 +99,8 @@ impl DeviceError {
     /// DPS's code. Those that DPS has not made public end in 001.
     pub fn code(self) -> u32 {
         match self {
-            Self::BadRequest(_) => 400_004,
+            Self::BadRequest(_) | Self::BadHead(StatusCode::BAD_REQUEST) => 400_004,
+            Self::BadHead(status) => u32::from(status.as_u16()) * 1000 + 1,
             Self::Unauthorized => 401_002,
             Self::NotFound | Self::NotServed(_) => 404_202,
             Self::MethodNotAllowed => 405_001,
@@ -82,6 +116,9 @@ impl DeviceError {
     pub fn message(self) -> &'static str {
         match self {
             Self::BadRequest(what) => what,
+            Self::BadHead(StatusCode::URI_TOO_LONG) => "The path is too long",
+            Self::BadHead(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE) => "The head of the request is too large",
+            Self::BadHead(_) => "This is not an HTTP/1.1 request",
             Self::Unauthorized => "Unauthorized",
             Self::NotFound => "Not found",
             Self::NotServed(what) => what,

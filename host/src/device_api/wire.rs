@@ -1,11 +1,11 @@
 //! The bodies that devices send and get (DPS, `DeviceRegistration` and `RegistrationOperationStatus`).
 
-use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use base64::{DecodeError, Engine as _};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::error::DeviceError;
+use super::error::{DeviceError, Wrong};
 use crate::attestation::tpm::challenge::Chip;
 use crate::attestation::tpm::{Blob, PublicArea};
 use crate::attestation::x509::endorsement::EndorsementCertificate;
@@ -13,7 +13,7 @@ use crate::attestation::x509::request::CertificateRequest;
 use crate::attestation::x509::{CertificateInfo, MAX_CHAIN_BYTES};
 use crate::enrollment::EnrollmentRef;
 use crate::issuing::Issuing;
-use crate::json::JsonText;
+use crate::json::{JsonText, hinted};
 use crate::names::{OperationId, RegistrationId};
 use crate::provisioning::{Credential, Status};
 use crate::registration::{Outcome, Registration, Substatus};
@@ -68,17 +68,18 @@ pub struct Said {
 }
 
 /// Reads a register or look-up body. An empty one counts as `{}`.
-pub fn read_body(bytes: &[u8], id: &RegistrationId, max_depth: usize) -> Result<Said, DeviceError> {
-    let text = std::str::from_utf8(bytes).map_err(|_| DeviceError::BadRequest("The body is not UTF-8 text"))?;
+pub fn read_body(bytes: &[u8], id: &RegistrationId, max_depth: usize) -> Result<Said, Wrong> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        Wrong::bad("The body is not UTF-8 text", format_args!("it is none from byte {} on", error.valid_up_to()))
+    })?;
     if text.trim().is_empty() {
         return Ok(Said::default());
     }
     JsonText::parse(text, usize::MAX, max_depth)
-        .map_err(|_| DeviceError::BadRequest("The body is not valid JSON or nested too deeply"))?;
-    let body: RegisterBody<'_> = serde_json::from_str(text)
-        .map_err(|_| DeviceError::BadRequest("The body is not a JSON object of the right shape"))?;
+        .map_err(|error| Wrong::bad("The body is not valid JSON or nested too deeply", error))?;
+    let body = shaped(text).map_err(|what| Wrong::bad("The body is not a JSON object of the right shape", what))?;
     if body.registration_id.is_some_and(|given| !given.eq_ignore_ascii_case(id.as_str())) {
-        return Err(DeviceError::BadRequest("The registrationId of the body is not that of the URL"));
+        return Err(DeviceError::BadRequest("The registrationId of the body is not that of the URL").into());
     }
     let payload = match body.payload.map(RawValue::get) {
         None | Some("null") => None,
@@ -89,21 +90,38 @@ pub fn read_body(bytes: &[u8], id: &RegistrationId, max_depth: usize) -> Result<
     Ok(Said { payload, chip, csr })
 }
 
-fn csr(text: &str) -> Result<CertificateRequest, DeviceError> {
+/// The body's members, or which of them is not what it must be.
+fn shaped(text: &str) -> Result<RegisterBody<'_>, String> {
+    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text))
+        .map_err(|error| format!("at {}: {}", error.path(), hinted(&error.inner().to_string())))
+}
+
+fn csr(text: &str) -> Result<CertificateRequest, Wrong> {
     let der = STANDARD.decode(text);
-    let der = der.map_err(|_| DeviceError::BadRequest("The csr is not base64 of DER, in one line"))?;
-    CertificateRequest::parse(&der).map_err(|flaw| DeviceError::of_csr(&flaw))
+    let der = der.map_err(|error| Wrong::bad("The csr is not base64 of DER, in one line", unreadable(&error)))?;
+    CertificateRequest::parse(&der)
+        .map_err(|flaw| Wrong::because(DeviceError::of_csr(&flaw), format_args!("the csr: {flaw}")))
+}
+
+/// Where base64 ends to be some, without what stands there.
+fn unreadable(error: &DecodeError) -> String {
+    match error {
+        DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _) => {
+            format!("character {at} is none of it")
+        }
+        DecodeError::InvalidLength(_) | DecodeError::InvalidPadding => "its length or padding is wrong".to_owned(),
+    }
 }
 
 /// The keys of a TPM; a `tpm` without them says nothing.
-fn chip(said: &TpmBody) -> Result<Option<Chip>, DeviceError> {
+fn chip(said: &TpmBody) -> Result<Option<Chip>, Wrong> {
     let (endorsement, storage_root) = match (&said.endorsement_key, &said.storage_root_key) {
         (None, None) => return Ok(None),
         (Some(endorsement), Some(storage_root)) => (endorsement, storage_root),
-        (Some(_), None) => return Err(DeviceError::BadRequest("The tpm of the body has no storageRootKey")),
-        (None, Some(_)) => return Err(DeviceError::BadRequest("The tpm of the body has no endorsementKey")),
+        (Some(_), None) => return Err(DeviceError::BadRequest("The tpm of the body has no storageRootKey").into()),
+        (None, Some(_)) => return Err(DeviceError::BadRequest("The tpm of the body has no endorsementKey").into()),
     };
-    let read = |text: &str, what| PublicArea::parse_base64(text).map_err(|_| DeviceError::BadRequest(what));
+    let read = |text: &str, what| PublicArea::parse_base64(text).map_err(|error| Wrong::bad(what, error));
     Ok(Some(Chip {
         endorsement: read(endorsement, "The endorsementKey is not the public part of an endorsement key")?,
         storage_root: read(storage_root, "The storageRootKey is not the public part of a storage root key")?,
@@ -111,11 +129,13 @@ fn chip(said: &TpmBody) -> Result<Option<Chip>, DeviceError> {
     }))
 }
 
-fn endorsement_certificate(text: &str) -> Result<EndorsementCertificate, DeviceError> {
-    let bytes = STANDARD.decode(text).ok().filter(|bytes| bytes.len() <= MAX_CHAIN_BYTES);
-    bytes
-        .and_then(|bytes| EndorsementCertificate::parse(&bytes).ok())
-        .ok_or(DeviceError::BadRequest("The endorsementCertificate is not base64 of a certificate (DER)"))
+fn endorsement_certificate(text: &str) -> Result<EndorsementCertificate, Wrong> {
+    let wrong = |more: String| Wrong::bad("The endorsementCertificate is not base64 of a certificate (DER)", more);
+    let bytes = STANDARD.decode(text).map_err(|error| wrong(unreadable(&error)))?;
+    if bytes.len() > MAX_CHAIN_BYTES {
+        return Err(wrong(format!("it has more than {MAX_CHAIN_BYTES} bytes")));
+    }
+    EndorsementCertificate::parse(&bytes).map_err(|error| wrong(error.to_string()))
 }
 
 /// The answer to register and poll.
@@ -293,7 +313,7 @@ fn wire_etag(registration: &Registration) -> String {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Said, DeviceError> {
+    fn read(text: &str) -> Result<Said, Wrong> {
         read_body(text.as_bytes(), &"Dev-1".parse().unwrap(), 8)
     }
 
@@ -317,8 +337,24 @@ mod tests {
             r#"{"registrationId":1}"#,
             "{\"payload\":[[[[[[[[1]]]]]]]]}",
         ] {
-            assert!(matches!(read(bad), Err(DeviceError::BadRequest(_))), "{bad}");
+            assert!(matches!(read(bad).unwrap_err().told, DeviceError::BadRequest(_)), "{bad}");
         }
         assert!(read_body(b"\xff", &"a".parse().unwrap(), 8).is_err());
+    }
+
+    #[test]
+    fn the_operator_is_told_which_member_is_wrong_and_never_what_stands_in_it() {
+        for (bad, says) in [
+            (r#"{"registrationId":123456789}"#, "at registrationId: invalid type: integer, expected a string"),
+            (r#"{"tpm":"hunter2"}"#, "at tpm: invalid type: string, expected struct TpmBody"),
+            (r#"{"tpm":{"endorsementKey":["hunter2"]}}"#, "at tpm.endorsementKey: invalid type: sequence"),
+            (r#"{"csr":"hunter2!"}"#, "character 7"),
+            (r#"{"payload":hunter2}"#, "not JSON: expected value at line 1 column 12"),
+            (r#"{"tpm":{"endorsementKey":"hunter2!","storageRootKey":"hunter2!"}}"#, "it is not base64"),
+        ] {
+            let wrong = read(bad).unwrap_err();
+            assert!(wrong.detail.contains(says), "{bad}: {wrong:?}");
+            assert!(!wrong.detail.contains("hunter2") && !wrong.detail.contains("123456789"), "{wrong:?}");
+        }
     }
 }

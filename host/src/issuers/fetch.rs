@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::attestation::bearer::{IssuerKey, TokenRules};
 use crate::client::ClientLimits;
 use crate::outbound::{self, OutboundError};
+use crate::secret::address;
 
 /// Why an issuer's keys cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -84,18 +85,26 @@ pub(super) async fn keys(rules: &TokenRules) -> Result<Vec<Jwk>, FetchError> {
     let tls = outbound::trusting(rules.ca_certificate.as_deref())?;
     let base = rules.issuer.trim_end_matches('/');
     let asked = format!("{base}/.well-known/openid-configuration");
-    let configuration: Configuration = get(&asked, &tls, &asked).await?;
+    let named = (!rules.public_hosts_only).then_some(asked.as_str());
+    let configuration: Configuration = get(&asked, &tls, named).await?;
     if configuration.issuer != rules.issuer {
         return Err(FetchError::OtherIssuer { asked: rules.issuer.clone() });
     }
-    let set: KeySet = get(&configuration.jwks_uri, &tls, &asked).await?;
+    let set: KeySet = get(&configuration.jwks_uri, &tls, named).await?;
     let keys = set.signing(&rules.issuer);
-    if keys.is_empty() { Err(FetchError::NoKeys { url: configuration.jwks_uri }) } else { Ok(keys) }
+    if keys.is_empty() {
+        Err(FetchError::NoKeys { url: address::masked(&configuration.jwks_uri).into_owned() })
+    } else {
+        Ok(keys)
+    }
 }
 
-async fn get<T: DeserializeOwned>(url: &str, tls: &Arc<ClientConfig>, named: &str) -> Result<T, FetchError> {
+async fn get<T: DeserializeOwned>(url: &str, tls: &Arc<ClientConfig>, named: Option<&str>) -> Result<T, FetchError> {
     let bytes = outbound::get(url, tls, named, LIMITS).await?;
-    let shape = |error: serde_json::Error| FetchError::Shape { url: url.to_owned(), reason: error.to_string() };
+    let shape = |error: serde_json::Error| FetchError::Shape {
+        url: address::masked(url).into_owned(),
+        reason: error.to_string(),
+    };
     serde_json::from_slice(&bytes).map_err(shape)
 }
 

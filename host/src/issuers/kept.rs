@@ -14,6 +14,9 @@ pub struct KeptKeys {
     pub issuer: String,
     /// Whom it was called with, PEM; those whom the platform trusts when absent.
     pub ca_certificate: Option<String>,
+    /// Whether it had to be at a public address.
+    #[serde(default)]
+    pub public_hosts_only: bool,
     /// When.
     pub read_at: Timestamp,
     /// Each key, as JSON (RFC 7517).
@@ -21,9 +24,9 @@ pub struct KeptKeys {
 }
 
 impl KeptKeys {
-    pub(super) fn new((issuer, ca_certificate): Named, keys: &[Jwk], read_at: Timestamp) -> Self {
+    pub(super) fn new((issuer, ca_certificate, public_hosts_only): Named, keys: &[Jwk], read_at: Timestamp) -> Self {
         let keys = keys.iter().filter_map(|key| serde_json::to_string(key).ok()).collect();
-        Self { issuer, ca_certificate, read_at, keys }
+        Self { issuer, ca_certificate, public_hosts_only, read_at, keys }
     }
 
     /// The keys as they are used.

@@ -41,4 +41,13 @@ pub enum EntryKind {
     },
     /// Policies were asked, or would have been.
     Decided(Box<Decision>),
+    /// It was answered without either. Such an entry is kept in memory only.
+    Answered {
+        /// The HTTP status.
+        status: u16,
+        /// What was wrong with it, and where.
+        detail: String,
+        /// Its method and path, as far as they could be read; without the query, which may hold a key.
+        asked: String,
+    },
 }

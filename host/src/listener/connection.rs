@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use tokio_rustls::server::TlsStream;
 use tower::ServiceExt as _;
 
+use super::answering::{Answering, BadHeads};
 use super::crowd::Standing;
 use super::handshake::{Shaken, shake};
 use super::{ConnectionInfo, Counts, Unusable};
@@ -38,6 +39,7 @@ pub(super) struct Shared {
     pub(super) limits: ListenerLimits,
     /// How long a request may be under way once its connection is too old for another.
     pub(super) longest_request: Duration,
+    pub(super) heads: Option<Arc<dyn BadHeads>>,
 }
 
 /// Serves a connection to its end. Errors of a connection are its peer's own affair: they are counted, not told.
@@ -64,7 +66,7 @@ pub(super) async fn serve(shared: &Arc<Shared>, stream: TcpStream, peer: SocketA
         // The buffer grows past its size by what was read last.
         .max_header_size(limits.header_bytes)
         .max_headers(limits.headers)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Answering::new(stream, shared.heads.clone(), peer)), service);
     let age = tokio::time::sleep(Duration::from_secs(limits.connection_minutes.saturating_mul(60)));
     let mut stop = shared.stop.clone();
     let drain = Duration::from_secs(limits.drain_seconds);
@@ -90,13 +92,16 @@ pub(super) async fn serve(shared: &Arc<Shared>, stream: TcpStream, peer: SocketA
             ended
         }
     };
+    let (mut stream, bad_head) = connection.into_parts().io.into_inner().into_parts();
     if let Err(error) = ended {
         if error.is_parse() {
-            shared.counts.speaks_no_http(peer, &error);
+            shared.counts.speaks_no_http(peer, bad_head.as_ref().map(|answer| answer.tracking_id), &error);
         }
         tracing::debug!(%error, %peer, "a connection ended badly");
+        if let Some(answer) = bad_head {
+            (answer.explain)(&error.to_string());
+        }
     }
-    let mut stream = connection.into_parts().io.into_inner();
     goodbye(shared, async {
         if stream.shutdown().await.is_ok() {
             close(stream.into_inner().0).await;

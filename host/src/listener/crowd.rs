@@ -184,6 +184,11 @@ impl Standing {
         }
     }
 
+    /// Whether it has shown that it may.
+    pub fn is_proven(&self) -> bool {
+        self.0.as_ref().is_some_and(|seated| seated.proven.load(Ordering::Relaxed))
+    }
+
     /// Whether more than half of the places, in all or of its network, are taken: no time to keep one between two
     /// requests.
     pub(super) fn is_crowded(&self) -> bool {

@@ -111,7 +111,7 @@ pub enum RegisterError {
     #[error("not now: {0}")]
     NotNow(Cause),
     /// There is no such operation or registration.
-    #[error("no such operation")]
+    #[error("there is no such operation, or no registration")]
     NotFound,
     /// The device's TPM has to prove itself first: it gets this.
     #[error("the TPM is challenged")]

@@ -110,10 +110,18 @@ fn of_strangers<K: Eq + Hash>(kept: u32) -> Buckets<K> {
 }
 
 /// What one customer of a provider has for sure: an IPv4 address or an IPv6 /64.
-pub(super) fn network(source: IpAddr) -> IpAddr {
+pub(crate) fn network(source: IpAddr) -> IpAddr {
     match source.to_canonical() {
         v4 @ IpAddr::V4(_) => v4,
         IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
+    }
+}
+
+/// The same as a number: those who wait take turns by it.
+pub(super) fn line(source: IpAddr) -> u128 {
+    match network(source) {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(v6) => v6.to_bits(),
     }
 }
 

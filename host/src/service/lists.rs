@@ -21,6 +21,7 @@ use crate::client::ClientLimits;
 use crate::clock;
 use crate::names::{Digest, IdScope};
 use crate::outbound;
+use crate::secret::address;
 use crate::store::PutOutcome;
 
 /// How the fetching of lists goes.
@@ -122,10 +123,10 @@ fn note(service: &Service, key: &Of, of: &RevocationRecord, source: &ListSource,
     let (scope, authority) = (&key.0, of.issuer.name());
     match (&before, &trouble) {
         (_, Some(error)) if before != trouble => {
-            tracing::warn!(%scope, authority, url = source.url, error, "a revocation list cannot be fetched; the one that is there counts until it is out of date");
+            tracing::warn!(%scope, authority, url = %address::masked(&source.url), error, "a revocation list cannot be fetched; the one that is there counts until it is out of date");
         }
         (Some(_), None) => {
-            tracing::info!(%scope, authority, url = source.url, "the revocation list can be fetched again");
+            tracing::info!(%scope, authority, url = %address::masked(&source.url), "the revocation list can be fetched again");
         }
         _ => {}
     }
@@ -138,7 +139,8 @@ async fn fetch(
     source: &ListSource,
 ) -> Result<(), String> {
     let said = |error: &dyn std::fmt::Display| error.to_string();
-    let fetched = outbound::get_signed(&source.url, source.ca_certificate.as_deref(), LIMITS);
+    let trusted = source.ca_certificate.as_deref();
+    let fetched = outbound::get_signed(&source.url, trusted, source.public_hosts_only, LIMITS);
     let fetched = tokio::time::timeout(PATIENCE, fetched).await;
     let fetched = fetched.map_err(|_| format!("it did not come within {} s", PATIENCE.as_secs()))?;
     let bytes = fetched.map_err(|error| said(&error))?;

@@ -91,6 +91,8 @@ pub struct StoreSettings {
     pub take_contradictions: bool,
     /// How many entries that led to no registration the ledger keeps.
     pub entries_kept: u64,
+    /// How many enrollment groups an id scope has.
+    pub groups_per_scope: u64,
     /// How many decisions that stood before a registration's present one the ledger keeps.
     pub decisions_per_device: usize,
     /// How many writes of devices may wait.
@@ -116,6 +118,7 @@ impl Default for StoreSettings {
             bring_up: true,
             take_contradictions: false,
             entries_kept: 100_000,
+            groups_per_scope: 2_000,
             decisions_per_device: 32,
             device_queue: 4096,
             operator_queue: 256,
@@ -302,7 +305,11 @@ impl RedbStore {
         let sequence: Option<u64> = tables::get(&view.table(tables::META)?, "file property", engine::SEQUENCE)?;
         let sequence = Arc::new(AtomicU64::new(sequence.unwrap_or(0)));
         drop(view);
-        let kept = Kept { entries: settings.entries_kept, decisions_per_device: settings.decisions_per_device };
+        let kept = Kept {
+            entries: settings.entries_kept,
+            decisions_per_device: settings.decisions_per_device,
+            groups: settings.groups_per_scope,
+        };
         let engine = RedbEngine::new(Arc::clone(&database), kept, Arc::clone(&loads), Arc::clone(&sequence));
         let store = Self {
             database: ArcSwapOption::new(Some(database)),

@@ -18,6 +18,7 @@ use landfall_plugin::{
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
 
 /// What the operator sets.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -104,7 +105,8 @@ impl Place for RegionAndCustomer {
         Ok(Placement::at([customer, site, &cell])
             .tag("customer", customer)
             .tag("ring", ring)
-            .reply(format!("welcome to {site}"))
+            // An object: the devices' SDKs for Java and C take no other reply.
+            .reply(json!({ "message": format!("welcome to {site}") }))
             .because("customer-site-cell", format!("{cell} of {site} has room")))
     }
 }

@@ -18,6 +18,7 @@ use crate::names::PluginName;
 use crate::policy::image::ConfigureError;
 use crate::policy::rules::{MAX_RESORTS, PluginLimits, PluginRules, Resort};
 use crate::policy::shipped;
+use crate::secret::address;
 use crate::service::Service;
 
 pub(in crate::admin_api) async fn set(
@@ -35,7 +36,7 @@ pub(in crate::admin_api) async fn set(
     let resorts = match &body.on_failure {
         None => None,
         Some(None) => Some(Vec::new()),
-        Some(Some(resorts)) => Some(resorts_of(&service, resorts).await?),
+        Some(Some(resorts)) => Some(resorts_of(&service, resorts, &plugin.rules.on_failure).await?),
     };
     let revision = service.images.revision(plugin.live).await.map_err(not_loaded)?;
     let change = |before: &PluginRules| PluginRules {
@@ -48,7 +49,9 @@ pub(in crate::admin_api) async fn set(
 }
 
 /// Reads the resorts and gives the shipped policies their settings, which is how they check them.
-async fn resorts_of(service: &Service, resorts: &[Value]) -> Result<Vec<Resort>, Problem> {
+async fn resorts_of(service: &Service, resorts: &[Value], before: &[Resort]) -> Result<Vec<Resort>, Problem> {
+    let kept: Vec<String> = before.iter().flat_map(addresses_of).collect();
+    let kept: Vec<&str> = kept.iter().map(String::as_str).collect();
     let mut read = Vec::new();
     for (number, resort) in resorts.iter().enumerate() {
         let at = format!("/onFailure/{number}");
@@ -59,7 +62,7 @@ async fn resorts_of(service: &Service, resorts: &[Value]) -> Result<Vec<Resort>,
                 return Err(wrong(format!("{LAST_RESORT:?} is the last resort: nothing comes after it")));
             }
             Value::String(word) if word == Resort::PreviousRevision.kind() => read.push(Resort::PreviousRevision),
-            Value::Object(_) => read.push(shipped_resort(service, resort, &at).await?),
+            Value::Object(_) => read.push(shipped_resort(service, resort, &kept, &at).await?),
             _ => return Err(wrong(format!("a resort is {RESORTS}"))),
         }
     }
@@ -74,7 +77,15 @@ async fn resorts_of(service: &Service, resorts: &[Value]) -> Result<Vec<Resort>,
     Ok(read)
 }
 
-async fn shipped_resort(service: &Service, resort: &Value, at: &str) -> Result<Resort, Problem> {
+/// The addresses with a key in what a resort is given.
+fn addresses_of(resort: &Resort) -> Vec<String> {
+    match resort {
+        Resort::PreviousRevision => Vec::new(),
+        Resort::Shipped { settings, .. } => address::addresses(&mut settings.value()),
+    }
+}
+
+async fn shipped_resort(service: &Service, resort: &Value, kept: &[&str], at: &str) -> Result<Resort, Problem> {
     let body: ShippedBody = serde_json::from_value(resort.clone())
         .map_err(|error| Problem::at(at, format!("a resort is {RESORTS}: {error}")))?;
     let under = |part: &str| format!("{at}/{part}");
@@ -84,7 +95,15 @@ async fn shipped_resort(service: &Service, resort: &Value, at: &str) -> Result<R
         return Err(Problem::at(under("shipped"), message));
     };
     let policy = body.shipped.parse().map_err(|error| Problem::at(under("shipped"), format!("{error}")))?;
-    let settings = JsonText::of(&body.settings.unwrap_or_else(|| json!({})));
+    let mut settings = body.settings.unwrap_or_else(|| json!({}));
+    // What was read is masked, and may come back so.
+    address::restore_all(&mut settings, kept).map_err(|pointer| {
+        Problem::at(
+            under(&format!("settings{pointer}")),
+            "the key of this address is not known; give the whole address",
+        )
+    })?;
+    let settings = JsonText::of(&settings);
     let revision = service.images.load(component.to_vec().into()).await.map_err(not_loaded)?;
     let (policies, given) = (Arc::clone(&service.policies), settings.as_str().to_owned());
     let tried = tokio::task::spawn_blocking(move || policies.configure(&revision, &given).map(drop)).await;
@@ -214,7 +233,11 @@ impl RulesView {
         let PluginLimits { fuel, deadline_ms, memory_bytes, output_bytes, log_bytes } = rules.limits;
         let resort = |resort: &Resort| match resort {
             Resort::PreviousRevision => json!(resort.kind()),
-            Resort::Shipped { policy, settings } => json!({ "shipped": policy, "settings": settings.value() }),
+            Resort::Shipped { policy, settings } => {
+                let mut settings = settings.value();
+                address::mask_all(&mut settings);
+                json!({ "shipped": policy, "settings": settings })
+            }
         };
         Self {
             limits: LimitsView { fuel, deadline_ms, memory_bytes, output_bytes, log_bytes },

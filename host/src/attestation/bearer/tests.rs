@@ -42,6 +42,7 @@ fn rules() -> TokenRules {
         token_type: None,
         max_lifetime_minutes: None,
         ca_certificate: None,
+        public_hosts_only: false,
     }
 }
 

@@ -21,8 +21,9 @@ use super::chain::PresentedChain;
 use super::error::{ChainError, Which};
 use super::leaf::Leaf;
 use super::name;
+use super::revocation::Known;
 use super::strict::Usage;
-use super::verify::{VerifyPolicy, verify_for};
+use super::verify::{Demands, VerifiedPath, VerifyPolicy};
 use crate::names::Digest;
 
 /// The certificate of an endorsement key: read, and not yet judged.
@@ -117,16 +118,23 @@ impl TpmMakers {
         })
     }
 
-    /// Whether one of them has issued the certificate.
+    /// Whether one of them has issued the certificate, and nothing on the way was taken back.
     ///
     /// # Errors
     ///
-    /// None has, or the certificate or one above it is not acceptable; the error names it.
-    pub fn verify(&self, certificate: &EndorsementCertificate, policy: &VerifyPolicy) -> Result<(), ChainError> {
+    /// None has, or the certificate or one above it is not acceptable or was taken back; the error names it.
+    pub fn verify(
+        &self,
+        certificate: &EndorsementCertificate,
+        policy: &VerifyPolicy,
+        (revocations, grace_seconds): (&Known, u64),
+    ) -> Result<(), ChainError> {
         let chain = PresentedChain::of_known(certificate.leaf.clone(), &self.intermediates)?;
-        verify_for(Usage::EndorsementKey, &chain, &self.roots, policy, &|_| Ok(()))
-            .map(drop)
-            .map_err(ChainError::of_endorsement)
+        let not_taken_back =
+            |path: &VerifiedPath| revocations.judge(&chain, path, &self.roots, policy.now, grace_seconds);
+        let usage = Usage::EndorsementKey;
+        let demands = Demands { usage, anchors: &self.roots, policy, is_good: &not_taken_back };
+        demands.verify(&chain).map(drop).map_err(ChainError::of_endorsement)
     }
 }
 

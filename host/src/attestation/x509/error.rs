@@ -162,7 +162,11 @@ impl ChainError {
 
     /// The same where the device's certificate is that of its TPM's endorsement key.
     pub(super) fn of_endorsement(self) -> Self {
+        let which = Which::Endorsement;
         match self {
+            Self::Revoked { which: Which::Leaf, issuer } => Self::Revoked { which, issuer },
+            Self::SerialRevoked { which: Which::Leaf, issuer, serial } => Self::SerialRevoked { which, issuer, serial },
+            Self::OtherPart { which: Which::Leaf, issuer } => Self::OtherPart { which, issuer },
             Self::Flawed { which: Which::Leaf, flaw } => Self::Flawed { which: Which::Endorsement, flaw },
             Self::NoPath { issuer } => Self::NoMaker { issuer },
             other => other,

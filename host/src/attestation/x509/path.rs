@@ -19,18 +19,11 @@ use super::constraints::Violation;
 use super::error::{ChainError, Flaw, Which};
 use super::signature::signed_by;
 use super::strict::{self, Usage};
-use super::verify::{VerifiedPath, VerifyPolicy};
+use super::verify::{Demands, VerifiedPath, VerifyPolicy};
 
 /// Finds a path from the device's certificate, which has been judged by itself, to one of the anchors.
-pub(super) fn find(
-    usage: Usage,
-    chain: &PresentedChain,
-    anchors: &[Anchor],
-    policy: &VerifyPolicy,
-    is_good: &dyn Fn(&VerifiedPath) -> Result<(), ChainError>,
-) -> Result<VerifiedPath, ChainError> {
-    let mut search =
-        Search { usage, chain, anchors, policy, is_good, steps: 0, signatures: HashMap::new(), refused: None };
+pub(super) fn find(demands: &Demands<'_>, chain: &PresentedChain) -> Result<VerifiedPath, ChainError> {
+    let mut search = Search { demands, chain, steps: 0, signatures: HashMap::new(), refused: None };
     match search.climb(&mut vec![&chain.leaf().certificate]) {
         Some(path) => Ok(path),
         None if search.steps > MAX_STEPS => Err(ChainError::TooManyPaths),
@@ -39,11 +32,8 @@ pub(super) fn find(
 }
 
 struct Search<'a> {
-    usage: Usage,
+    demands: &'a Demands<'a>,
     chain: &'a PresentedChain,
-    anchors: &'a [Anchor],
-    policy: &'a VerifyPolicy,
-    is_good: &'a dyn Fn(&VerifiedPath) -> Result<(), ChainError>,
     steps: usize,
     /// By the places of the two certificates in memory, which stay where they are.
     signatures: HashMap<(*const Certificate, *const Certificate), bool>,
@@ -66,7 +56,7 @@ impl<'a> Search<'a> {
     /// Goes on from a path that has not reached an anchor.
     fn climb(&mut self, path: &mut Vec<&'a Certificate>) -> Option<VerifiedPath> {
         let below = *path.last()?;
-        for anchor in self.anchors.iter().filter(|anchor| anchor.certificate().subject == below.issuer) {
+        for anchor in self.demands.anchors.iter().filter(|anchor| anchor.certificate().subject == below.issuer) {
             self.steps += 1;
             if self.steps > MAX_STEPS {
                 return None;
@@ -80,7 +70,7 @@ impl<'a> Search<'a> {
         for issuer in self.chain.above().iter().filter(|issuer| issuer.subject == below.issuer) {
             // Nobody issues through themselves, and what is an anchor needs nobody above it.
             let again = path.iter().any(|one| one.subject == issuer.subject && one.key == issuer.key);
-            if again || self.anchors.iter().any(|anchor| anchor.sha256() == issuer.sha256) {
+            if again || self.demands.anchors.iter().any(|anchor| anchor.sha256() == issuer.sha256) {
                 continue;
             }
             self.steps += 1;
@@ -103,10 +93,10 @@ impl<'a> Search<'a> {
         let top = anchor.certificate();
         self.judge_links(path, top).map_err(|error| (Stage::Key, error))?;
         for certificate in between {
-            judge_intermediate(self.usage, certificate, self.policy).map_err(rules)?;
+            judge_intermediate(self.demands.usage, certificate, self.demands.policy).map_err(rules)?;
         }
         let of_anchor = |flaw| ChainError::flawed(Which::Anchor(top.subject_text.clone()), flaw);
-        strict::dates(top, self.policy, false).map_err(of_anchor).map_err(rules)?;
+        strict::dates(top, self.demands.policy, false).map_err(of_anchor).map_err(rules)?;
         self.judge_lengths(between, top).map_err(rules)?;
         judge_names(leaf, between, top).map_err(rules)?;
         self.judge_signatures(path, top).map_err(|error| match error {
@@ -117,7 +107,7 @@ impl<'a> Search<'a> {
             anchor: Some(anchor.sha256()),
             intermediates: between.iter().map(|certificate| certificate.sha256).collect(),
         };
-        (self.is_good)(&verified).map_err(|error| (Stage::Caller, error))?;
+        (self.demands.is_good)(&verified).map_err(|error| (Stage::Caller, error))?;
         Ok(verified)
     }
 
@@ -145,7 +135,7 @@ impl<'a> Search<'a> {
             }
             found += usize::from(at < between.len() && !certificate.is_self_issued());
         }
-        let max = self.policy.max_intermediates;
+        let max = self.demands.policy.max_intermediates;
         if found > max {
             return Err(ChainError::PathTooLong { found, max });
         }
@@ -172,7 +162,7 @@ impl<'a> Search<'a> {
     /// Why nothing led to an anchor: the first flaw of a certificate that the names lead over, or that one is missing.
     fn unreached(&self) -> ChainError {
         let levels = self.chain.levels(|issuer, child| child.issuer == issuer.subject).skip(1).flatten();
-        let mut flaws = levels.filter_map(|one| judge_intermediate(self.usage, one, self.policy).err());
+        let mut flaws = levels.filter_map(|one| judge_intermediate(self.demands.usage, one, self.demands.policy).err());
         let unread = || self.chain.unread().cloned();
         let missing = || ChainError::NoPath { issuer: self.chain.leaf().issuer().to_owned() };
         flaws.next().or_else(unread).unwrap_or_else(missing)

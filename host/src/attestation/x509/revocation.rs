@@ -47,6 +47,10 @@ pub struct ListSource {
     pub refresh_minutes: u64,
     /// The authority that the address is trusted by, PEM; the platform's when absent.
     pub ca_certificate: Option<String>,
+    /// Whether the address must be a public one: an operator of one id scope has named it, and must not learn through it what
+    /// answers in the server's own networks.
+    #[serde(default)]
+    pub public_hosts_only: bool,
 }
 
 /// What holds while a list is out of date.

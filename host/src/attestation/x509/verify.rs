@@ -117,22 +117,30 @@ pub fn verify_group_if(
     policy: &VerifyPolicy,
     is_good: &dyn Fn(&VerifiedPath) -> Result<(), ChainError>,
 ) -> Result<VerifiedPath, ChainError> {
-    verify_for(Usage::Client, chain, anchors, policy, is_good)
+    Demands { usage: Usage::Client, anchors, policy, is_good }.verify(chain)
 }
 
-pub(super) fn verify_for(
-    usage: Usage,
-    chain: &PresentedChain,
-    anchors: &[Anchor],
-    policy: &VerifyPolicy,
-    is_good: &dyn Fn(&VerifiedPath) -> Result<(), ChainError>,
-) -> Result<VerifiedPath, ChainError> {
-    if anchors.is_empty() {
-        return Err(ChainError::NoAnchors);
+/// What is demanded of the path from a certificate upwards.
+pub(super) struct Demands<'a> {
+    /// What the certificate is to be used for.
+    pub(super) usage: Usage,
+    /// Where the path must lead.
+    pub(super) anchors: &'a [Anchor],
+    pub(super) policy: &'a VerifyPolicy,
+    /// Whatever else may be said against a path.
+    pub(super) is_good: &'a dyn Fn(&VerifiedPath) -> Result<(), ChainError>,
+}
+
+impl Demands<'_> {
+    /// Judges the certificate by itself, then finds a path.
+    pub(super) fn verify(&self, chain: &PresentedChain) -> Result<VerifiedPath, ChainError> {
+        if self.anchors.is_empty() {
+            return Err(ChainError::NoAnchors);
+        }
+        let leaf = &chain.leaf().certificate;
+        let flawed = |flaw| ChainError::flawed(Which::Leaf, flaw);
+        strict::issued_leaf(leaf, self.usage).map_err(flawed)?;
+        strict::dates(leaf, self.policy, self.policy.ignore_expiry).map_err(flawed)?;
+        path::find(self, chain)
     }
-    let leaf = &chain.leaf().certificate;
-    let flawed = |flaw| ChainError::flawed(Which::Leaf, flaw);
-    strict::issued_leaf(leaf, usage).map_err(flawed)?;
-    strict::dates(leaf, policy, policy.ignore_expiry).map_err(flawed)?;
-    path::find(usage, chain, anchors, policy, is_good)
 }

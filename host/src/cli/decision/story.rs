@@ -35,6 +35,15 @@ pub(super) fn of(entry: &Value) -> String {
                 story.call(at + 1, call, items(entry, "hubs"));
             }
         }
+        Some(("answered", answer)) => {
+            let status = number(answer, "status").unwrap_or_default();
+            let whose = if id.is_empty() { "A request".to_owned() } else { id };
+            story.line(format!("{whose} was answered {status}: {}", said(answer, "detail").unwrap_or_default()));
+            story.request(entry);
+            story.fact("asked", said(answer, "asked"));
+            story.line("");
+            story.line("Nothing was decided. Such answers are kept in memory, the last ones, until the server is started again.");
+        }
         _ => {
             story.line(id);
             story.request(entry);

@@ -27,7 +27,7 @@ impl Row {
     pub(super) fn of(told: &Told, entry: &Value) -> Result<Self, DemoError> {
         let decision = match parse(entry)?.kind {
             EntryKind::Decided(decision) => decision,
-            EntryKind::Refused { detail, .. } => {
+            EntryKind::Refused { detail, .. } | EntryKind::Answered { detail, .. } => {
                 return Err(DemoError::Unexpected(format!("{} was refused: {detail}", told.device)));
             }
         };
@@ -62,7 +62,7 @@ impl Refusal {
     /// From what the device was told and what the ledger has.
     pub(super) fn of(what: &'static str, told: &Told, entry: &Value) -> Result<Self, DemoError> {
         let known = match parse(entry)?.kind {
-            EntryKind::Refused { detail, .. } => detail,
+            EntryKind::Refused { detail, .. } | EntryKind::Answered { detail, .. } => detail,
             EntryKind::Decided(decision) => match decision.verdict {
                 Verdict::NoRoom { detail } => detail,
                 other => {

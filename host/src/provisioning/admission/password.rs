@@ -3,7 +3,6 @@
 //! Whatever stands there, one hash is computed: of the enrollment, or of nobody. So the time tells nobody whether an id is
 //! known.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{Evidential, Proven, Shown};
@@ -15,7 +14,7 @@ use crate::names::Digest;
 use crate::policy::call::{Attestation, Label};
 use crate::provisioning::Request;
 use crate::provisioning::refusal::{Cause, RegisterError};
-use crate::provisioning::throttle::network;
+use crate::provisioning::throttle;
 use crate::service::Service;
 
 /// Finds the enrollment, and compares.
@@ -79,11 +78,7 @@ async fn is_of(
     let tried = service.throttle.try_password(request.source, scope, id);
     tried.inspect_err(|full| service.metrics.throttled(full.measure))?;
     // Each takes 19 MiB and a core for a while, so few at once. The others wait, each address in its turn.
-    let address = match network(request.source) {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(v6) => v6.to_bits(),
-    };
-    let Some(one_of_few) = service.password_checks.begin(address).await else {
+    let Some(one_of_few) = service.password_checks.begin(throttle::line(request.source)).await else {
         service.metrics.throttled("passwords-waiting");
         return Err(RegisterError::Busy);
     };

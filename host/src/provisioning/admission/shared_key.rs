@@ -3,7 +3,8 @@
 //! A token names no enrollment. An individual enrollment of the id counts alone; without one, the group whose key has
 //! signed counts. Whatever stands there, the same work is done: every group's keys are tried, and two keys are opened and
 //! tried for the individual enrollment, or in its place. So the time tells nobody whether an id is known. Where the groups
-//! are many, that work is done a few at once and not on the threads that serve connections: anybody can ask for it.
+//! are many, that work is done a few at once, address by address in turn, and not on the threads that serve connections: anybody
+//! can ask for it. How many groups there can be is bounded (`limits.store.groups_per_scope`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use crate::names::{Digest, RegistrationId};
 use crate::policy::call::Attestation;
 use crate::provisioning::Request;
 use crate::provisioning::refusal::{Cause, RegisterError};
+use crate::provisioning::throttle;
 use crate::service::Service;
 
 /// Finds the enrollment that counts, and has one of its keys have signed the token.
@@ -96,8 +98,10 @@ async fn signer(
     if scope.signers().len() <= TRIED_HERE {
         return Ok(signer_among(scope.signers(), id, token));
     }
-    let checks = Arc::clone(&service.token_checks);
-    let Ok(one_of_few) = checks.acquire_owned().await else { return Err(RegisterError::Busy) };
+    let Some(one_of_few) = service.token_checks.begin(throttle::line(request.source)).await else {
+        service.metrics.throttled("tokens-waiting");
+        return Err(RegisterError::Busy);
+    };
     let (signers, id, token) = (Arc::clone(scope.signers()), id.clone(), token.clone());
     let trying = move || {
         // It goes on when the client has hung up, and counts until it is done.

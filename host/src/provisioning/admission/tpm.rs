@@ -159,10 +159,11 @@ fn taking<'a>(
     let by_name = scope.groups().filter(|bound| relies(bound) == Some(true));
     let any = scope.groups().filter(|bound| relies(bound).is_none());
     let policy = VerifyPolicy { now: request.received_at, ..service.verify_policy() };
+    let grace = service.config.certificates.stale_crl_hours.saturating_mul(3600);
     let mut cause = None;
     for bound in by_name.chain(any) {
         let Some(makers) = &bound.makers else { continue };
-        match makers.verify(certificate, &policy) {
+        match makers.verify(certificate, &policy, (scope.revocations(), grace)) {
             Ok(()) => return Ok((bound, certificate.issuer().to_owned())),
             Err(reason) => {
                 let enrollment = EnrollmentRef::Group(bound.group.id.clone()).to_string();

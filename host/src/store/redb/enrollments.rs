@@ -163,6 +163,15 @@ impl Write for PutGroup {
             Ok(outcome) => outcome,
             Err(refused) => return Ok(refused),
         };
+        let most = tables.kept.groups;
+        if stands.is_none()
+            && tables.groups.count_between(&codec::key(&self.scope, ""), &codec::end_of(&self.scope))? >= most
+        {
+            return Ok(PutOutcome::Conflict(format!(
+                "{} has {most} enrollment groups, and no more are taken; limits.store.groups_per_scope in landfall.toml is the limit",
+                self.scope
+            )));
+        }
         if let Some(other) = self.held_otherwise(tables)? {
             return Ok(PutOutcome::Conflict(other));
         }

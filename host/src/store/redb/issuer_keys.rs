@@ -37,7 +37,8 @@ impl Write for Keep {
         })?;
         over.iter().try_for_each(|key| tables.issuer_keys.remove(key))?;
         let ca = self.keys.ca_certificate.as_deref().unwrap_or_default();
-        let name = Digest::of(format!("{}\0{ca}", self.keys.issuer).as_bytes());
+        let reach = if self.keys.public_hosts_only { "\0public" } else { "" };
+        let name = Digest::of(format!("{}\0{ca}{reach}", self.keys.issuer).as_bytes());
         tables.issuer_keys.put(name.as_bytes(), &self.keys)
     }
 }

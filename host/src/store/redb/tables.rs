@@ -121,6 +121,16 @@ impl Rows<'_> {
         Ok(())
     }
 
+    /// How many rows there are from `first` on and before `end`.
+    pub(super) fn count_between(&self, first: &[u8], end: &[u8]) -> Result<u64, StoreError> {
+        let mut count = 0_u64;
+        for row in self.table.range(first..end).map_err(failed)? {
+            row.map_err(failed)?;
+            count = count.saturating_add(1);
+        }
+        Ok(count)
+    }
+
     /// All that stands from `first` on and before `end`.
     pub(super) fn range<T: DeserializeOwned>(&self, first: &[u8], end: &[u8]) -> Result<Vec<(Vec<u8>, T)>, StoreError> {
         let mut found = Vec::new();
@@ -148,9 +158,11 @@ fn failed(error: redb::StorageError) -> StoreError {
     StoreError::Write(error.to_string())
 }
 
-/// How much of the ledger is kept.
+/// How much is kept.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Kept {
+    /// How many enrollment groups of an id scope.
+    pub(super) groups: u64,
     /// How many of [`Tables::others`].
     pub(super) entries: u64,
     /// How many decisions that stood before a registration's present one.
@@ -168,7 +180,7 @@ macro_rules! tables {
         /// A write transaction with all its tables open.
         pub(crate) struct Tables<'t> {
             $($(#[$doc])* pub(super) $field: Rows<'t>,)*
-            /// How much of the ledger is kept.
+            /// How much is kept.
             pub(super) kept: Kept,
             /// The hubs' counts that this transaction has changed, by their keys in [`Tables::hub_loads`].
             pub(super) moved: Vec<(Vec<u8>, u64)>,

@@ -381,6 +381,7 @@ pub(crate) async fn an_issuers_keys_take_the_place_of_those_that_it_had(store: S
     let kept = |issuer: &str, ca: Option<&str>, at, keys: &[&str]| KeptKeys {
         issuer: issuer.to_owned(),
         ca_certificate: ca.map(ToOwned::to_owned),
+        public_hosts_only: false,
         read_at: Timestamp::from_millis(at),
         keys: keys.iter().map(ToString::to_string).collect(),
     };

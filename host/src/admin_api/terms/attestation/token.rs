@@ -77,5 +77,7 @@ pub(super) fn token_rules(body: &TokenBody) -> Result<TokenRules, Problem> {
         token_type: body.token_type.clone(),
         max_lifetime_minutes: body.max_lifetime_minutes,
         ca_certificate: body.ca_certificate.clone(),
+        // The caller's to say.
+        public_hosts_only: false,
     })
 }

@@ -1,10 +1,16 @@
 //! Certificates of endorsement keys: those that swtpm's own authority made, and odd ones.
 
-use rcgen::{CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, SerialNumber};
+use rcgen::{
+    CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
+};
+use x509_parser::asn1_rs::FromDer as _;
+use x509_parser::certificate::X509Certificate;
 
 use super::authority::{Made, NOW};
+use super::lists::made;
 use crate::attestation::x509::endorsement::{EndorsementCertificate, TpmMakers};
-use crate::attestation::x509::{ChainError, Flaw, VerifyPolicy, Which};
+use crate::attestation::x509::revocation::{Issuer, KeptRevocations, Known, RevocationRecord, RevocationRules};
+use crate::attestation::x509::{Anchor, ChainError, Crl, Flaw, VerifyPolicy, Which};
 use crate::clock::Timestamp;
 
 fn vector(name: &str) -> Vec<u8> {
@@ -26,7 +32,7 @@ fn certified(maker: &Made, change: impl FnOnce(&mut CertificateParams)) -> Vec<u
 
 fn verdict(maker: &Made, certificate: &[u8]) -> Result<(), ChainError> {
     let makers = TpmMakers::parse(&[maker.der.to_vec()], &[]).unwrap();
-    makers.verify(&EndorsementCertificate::parse(certificate).unwrap(), &VerifyPolicy::at(NOW))
+    makers.verify(&EndorsementCertificate::parse(certificate).unwrap(), &VerifyPolicy::at(NOW), (&Known::default(), 0))
 }
 
 #[test]
@@ -34,7 +40,7 @@ fn certificates_that_end_in_the_year_9999_verify_up_to_their_maker() {
     let makers = TpmMakers::parse(&[vector("root.der")], &[vector("issuer.der")]).unwrap();
     for name in ["ek-rsa2048.crt", "ek-secp384r1.crt"] {
         let certificate = EndorsementCertificate::parse(&vector(name)).unwrap();
-        assert_eq!(makers.verify(&certificate, &LATER), Ok(()), "{name}");
+        assert_eq!(makers.verify(&certificate, &LATER, (&Known::default(), 0)), Ok(()), "{name}");
         let claims = certificate.claims();
         for (key, value) in
             [("tpm.manufacturer", "id:00001014"), ("tpm.model", "swtpm"), ("tpm.version", "id:20191023")]
@@ -50,7 +56,10 @@ fn certificates_that_end_in_the_year_9999_verify_up_to_their_maker() {
         (vec![Made::root("Other maker").der.to_vec()], vec![vector("issuer.der")]),
     ] {
         let makers = TpmMakers::parse(&roots, &intermediates).unwrap();
-        assert_eq!(makers.verify(&certificate, &LATER), Err(ChainError::NoMaker { issuer: issuer.clone() }));
+        assert_eq!(
+            makers.verify(&certificate, &LATER, (&Known::default(), 0)),
+            Err(ChainError::NoMaker { issuer: issuer.clone() })
+        );
     }
 }
 
@@ -100,4 +109,41 @@ fn a_makers_root_may_be_for_endorsement_keys_only_and_not_for_something_else() {
     assert_eq!(verdict(&maker, &certified(&maker, |_| {})), Ok(()));
     let other = for_purpose(ExtendedKeyUsagePurpose::ClientAuth);
     assert!(TpmMakers::parse(&[other.der.to_vec()], &[]).is_err());
+}
+
+#[test]
+fn a_certificate_on_its_makers_list_is_refused_and_so_is_all_below_an_intermediate_on_one() {
+    let root = Made::root("Maker");
+    let line = root.intermediate("Maker's line");
+    let certificate = certified(&line, |params| params.serial_number = Some(SerialNumber::from(vec![0x2a, 1])));
+    let other = certified(&line, |params| params.serial_number = Some(SerialNumber::from(vec![0x2a, 2])));
+    let makers = TpmMakers::parse(&[root.der.to_vec()], &[line.der.to_vec()]).unwrap();
+    let verdict = |certificate: &[u8], known: &Known| {
+        makers.verify(&EndorsementCertificate::parse(certificate).unwrap(), &VerifyPolicy::at(NOW), (known, 0))
+    };
+    let revoked = |which, issuer: &str| Err(ChainError::Revoked { which, issuer: issuer.to_owned() });
+    let of_line = known(&line, &[0x2a, 1]);
+    assert_eq!(verdict(&certificate, &of_line), revoked(Which::Endorsement, "CN=Maker's line"));
+    assert_eq!(verdict(&other, &of_line), Ok(()));
+    let serial = X509Certificate::from_der(&line.der).unwrap().1.raw_serial().to_vec();
+    let of_root = known(&root, &serial);
+    let which = Which::Intermediate("CN=Maker's line".to_owned());
+    assert_eq!(verdict(&other, &of_root), revoked(which, "CN=Maker"));
+}
+
+/// A list of one.
+fn known(issuer: &Made, serial: &[u8]) -> Known {
+    let der = made(issuer, |params| {
+        params.revoked_certs.push(RevokedCertParams {
+            serial_number: SerialNumber::from(serial.to_vec()),
+            revocation_time: date_time_ymd(2029, 12, 1),
+            reason_code: None,
+            invalidity_date: None,
+        });
+    });
+    let list = Crl::parse(&der, &Anchor::parse(&issuer.der).unwrap()).unwrap();
+    let issuer = Issuer::of(&issuer.der).unwrap();
+    let rules = RevocationRules::default();
+    let record = RevocationRecord { issuer, rules, list: Some(list.facts().clone()), updated_at: NOW };
+    Known::new(vec![KeptRevocations { record, list: Some(der) }], std::iter::empty(), None)
 }

@@ -27,7 +27,7 @@ fn files(folder: &str) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-fn made(authority: &Made, change: impl FnOnce(&mut CertificateRevocationListParams)) -> Vec<u8> {
+pub(super) fn made(authority: &Made, change: impl FnOnce(&mut CertificateRevocationListParams)) -> Vec<u8> {
     let mut params = CertificateRevocationListParams {
         this_update: date_time_ymd(2029, 12, 1),
         next_update: date_time_ymd(2030, 2, 1),

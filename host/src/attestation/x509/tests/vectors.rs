@@ -10,7 +10,7 @@ use time::format_description::well_known::Rfc3339;
 use super::super::armour;
 use super::super::pem::certificate_from;
 use super::super::strict::Usage;
-use super::super::verify::verify_for;
+use super::super::verify::Demands;
 use super::super::{
     Anchor, ChainError, Crl, PresentedChain, VerifiedPath, VerifyPolicy, Which, verify_group, verify_pinned,
 };
@@ -151,7 +151,8 @@ impl Case {
             Timestamp::from_millis(u64::try_from(moment).unwrap() * 1000)
         });
         let policy = VerifyPolicy { clock_skew: Duration::ZERO, ..VerifyPolicy::at(now) };
-        let verdict = verify_for(usage, &chain, &anchors, &policy, &|path| self.not_on_a_list(&chain, &anchors, path));
+        let is_good = |path: &VerifiedPath| self.not_on_a_list(&chain, &anchors, path);
+        let verdict = Demands { usage, anchors: &anchors, policy: &policy, is_good: &is_good }.verify(&chain);
         verdict.map(|_| ()).map_err(|error| format!("{error} {refused:?}"))
     }
 }
