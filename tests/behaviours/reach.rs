@@ -86,7 +86,7 @@ async fn a_revocation_list_that_a_scopes_operator_names_must_be_at_a_public_addr
 async fn bound(world: &World) -> String {
     let wish = json!({ "role": "operator", "scope": world.scope }).to_string();
     let made = json_of(&world.manage("POST", "/api/v1/tokens", wish.as_bytes()).await);
-    made["secret"].as_str().unwrap_or_else(|| panic!("{made}")).to_owned()
+    made["token"].as_str().unwrap_or_else(|| panic!("{made}")).to_owned()
 }
 
 /// A token that nobody has signed: its issuer is asked for keys all the same.

@@ -229,8 +229,7 @@ pub(super) async fn run(common: &Common, command: CaCommand) -> Result<(), CliEr
         }
         CaCommand::Delete { name } => {
             let answer = session.api.delete(&session.path(&["authorities", name.as_str()])).await?;
-            let stays =
-                "What was revoked of it stays so, for devices with pinned certificates and when it is uploaded again";
+            let stays = "What was revoked of it stays so, for devices with pinned certificates and when it is uploaded again; see it with: landfall ca revocations";
             out.done(format!("Authority {name} is deleted. {stays}."), &answer)
         }
     }

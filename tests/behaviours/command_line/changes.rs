@@ -82,3 +82,22 @@ fn registrations_are_listed_by_hub_group_and_state() {
     site.says(&["registration", "list", "--group", "valves"], &["No registration is as asked for."]);
     stop(server);
 }
+
+#[test]
+fn what_was_revoked_of_a_deleted_authority_is_listed_and_restored_by_its_id() {
+    let site = Site::new();
+    let server = site.serve();
+    let line = Authority::root("Line 3 CA", Ambient::system().now(), 30).unwrap();
+    let root = site.file("line.pem", &line.certificate_pem);
+    site.says(&["ca", "revocations"], &["Nothing is revoked", "landfall ca revoke"]);
+    site.says(&["ca", "upload", "line-3", &root], &["is uploaded"]);
+    site.says(&["ca", "revoke", "line-3", "--serial", "1000..1FFF"], &["1000..1FFF of line-3 are revoked."]);
+    site.says(&["ca", "revocations"], &["CN=Line 3 CA", "line-3", "1000"]);
+    site.says(&["ca", "delete", "line-3"], &["is deleted", "landfall ca revocations"]);
+    let listed = site.json(&["ca", "revocations"]);
+    let (id, named) = (listed["items"][0]["id"].as_str().unwrap(), &listed["items"][0]["authorities"]);
+    assert_eq!(*named, serde_json::json!([]), "{listed}");
+    site.says(&["ca", "restore", "--issuer", id, "--serial", "1000..1FFF"], &["are not revoked any more"]);
+    site.says(&["ca", "revocations"], &["Nothing is revoked"]);
+    stop(server);
+}

@@ -1,5 +1,7 @@
 //! Tokens of real clients, and tokens that are none.
 
+use std::cell::Cell;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -25,6 +27,32 @@ const SENT: [(&str, &str, &str, &str, &str); 3] = [
         "cok-c-http",
     ),
 ];
+
+thread_local! {
+    /// How many HMACs this thread has computed.
+    pub(super) static TAGS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// What a token of a stranger costs where a thousand groups have keys. Time depends on the machine; this does not.
+#[test]
+fn a_token_costs_two_hmacs_for_each_key_of_a_group_and_four_where_the_id_has_capitals() {
+    let keys: Vec<GroupKey> = (0..2_000_u16)
+        .map(|number| {
+            let mut bytes = [7; MAX_BYTES];
+            bytes[..2].copy_from_slice(&number.to_be_bytes());
+            GroupKey::new(&SymmetricKey::generate(bytes))
+        })
+        .collect();
+    let signature = encoded(&STANDARD.encode([7; 32]));
+    for (id, most) in [("pump-1", 4_000), ("Pump-1", 8_000)] {
+        let token =
+            format!("SharedAccessSignature sr=0ne00000001%2Fregistrations%2F{id}&sig={signature}&se=1795408236");
+        let (token, id) = (SasToken::parse(&token).unwrap(), id.parse().unwrap());
+        let before = TAGS.get();
+        assert!(!keys.iter().any(|key| key.has_let_sign(&token, &id)));
+        assert_eq!(TAGS.get() - before, most, "{id}");
+    }
+}
 
 fn encoded(signature: &str) -> String {
     signature.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D")

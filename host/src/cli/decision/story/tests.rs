@@ -86,6 +86,22 @@ fn a_refused_device_is_told_with_what_it_showed() {
 }
 
 #[test]
+fn what_is_no_registration_is_told_with_what_was_wrong() {
+    let answered = |id: &str| {
+        let kind = EntryKind::Answered {
+            status: 400,
+            detail: "The api-version is missing from the query".into(),
+            asked: "PUT /0ne/registrations/pump-7/register".into(),
+        };
+        of(&serde_json::to_value(Entry { registration_id: id.to_owned(), ..entry(kind) }).unwrap())
+    };
+    let story = answered("pump-7");
+    assert!(story.starts_with("pump-7 was answered 400: The api-version is missing from the query\n"), "{story}");
+    assert!(story.contains("\n  asked         PUT /0ne/registrations/pump-7/register\n"), "{story}");
+    assert!(answered("").starts_with("A request was answered 400: "), "{story}");
+}
+
+#[test]
 fn what_a_service_was_asked_reads_as_a_request_and_its_answer() {
     let mut asks =
         call(Step::Selection, Ok(Answer::Selected(Outcome::Reject(Reason { code: "no".into(), detail: "no".into() }))));
