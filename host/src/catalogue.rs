@@ -122,6 +122,14 @@ pub struct Bound {
     pub stand_ins: Vec<StandIn>,
 }
 
+impl Bound {
+    /// Whether both are decided by one image.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (&self.revision, &self.settings_digest, &self.limits)
+            == (&other.revision, &other.settings_digest, &other.limits)
+    }
+}
+
 /// Who is asked in a policy's place.
 #[derive(Clone)]
 pub struct StandIn {

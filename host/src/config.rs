@@ -241,7 +241,7 @@ impl Config {
             queue: workers.saturating_mul(limits.queue_per_worker),
             connected_workers: self.limits.http.workers,
             connected_queue: self.limits.http.queue,
-            http: self.policy.http.settings(&self.limits.http),
+            http: self.policy.http.settings(&self.limits.http, &self.server.scope),
             budgets: limits.budgets(),
             max_component_bytes: self.limits.management.component_bytes,
             max_baked_bytes: limits.baked_component_kib.saturating_mul(KIB),

@@ -16,7 +16,7 @@ use crate::folder::DataFolder;
 use crate::names::{Digest, IdScope, NameError};
 use crate::policy::shipped;
 use crate::store::redb::{RedbStore, StoreSettings};
-use crate::store::{PublishedPlugin, Store, StoreError};
+use crate::store::{PublishBounds, PublishedPlugin, Store, StoreError};
 use crate::tls::TlsError;
 use crate::tls::make::Authority;
 use crate::token::{Role, TokenRecord};
@@ -135,11 +135,13 @@ async fn fill(folder: &DataFolder, server: &Server, ambient: &Ambient) -> Result
             scope: None,
             created_at: now,
             expires_at: None,
+            plugins: Vec::new(),
+            plugins_mib: None,
         })
         .await?;
     for (name, component) in shipped::names_and_components() {
         let plugin = PublishedPlugin::first(name.parse()?, component, now, "landfall");
-        store.publish_plugin(&server.scope, plugin, component.to_vec(), Vec::new()).await?;
+        store.publish_plugin(&server.scope, plugin, component.to_vec(), Vec::new(), PublishBounds::NONE).await?;
     }
     store.close().await?;
     Ok(token)

@@ -1,13 +1,20 @@
-//! JSON that is kept as text: checked once, never re-shaped.
+//! JSON as it enters: read by one reader, checked once, kept as text, never re-shaped.
+//!
+//! Two readers of one text may see two things: of a member that stands there twice one takes the first and another the
+//! last, half of a surrogate pair is no character to some, and a number beyond what they hold becomes infinite, null, or
+//! another number. What decides must see what is kept and what the device gets, so such text is refused wherever it comes
+//! from: settings, twins, payloads, answers of policies, files of the command line ([`value`], [`read`],
+//! [`JsonText::parse`]).
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
-use self::strict::Strict;
+use self::once::Strict;
 use crate::nearest::did_you_mean;
 
+mod once;
 mod strict;
 
 /// RFC 8259 text that parsed, within limits of size and depth. It is stored, handed to plugins and sent to devices
@@ -48,7 +55,7 @@ impl JsonText {
         if depth(&text) > max_depth {
             return Err(JsonError::Depth { max: max_depth });
         }
-        serde_json::from_str::<serde::de::IgnoredAny>(&text).map_err(|e| JsonError::Syntax(e.to_string()))?;
+        once::check(&text).map_err(|error| JsonError::Syntax(error.to_string()))?;
         Ok(Self(text))
     }
 
@@ -78,12 +85,31 @@ pub struct Misfit {
     pub message: String,
 }
 
+/// Reads a whole text as a value.
+///
+/// # Errors
+///
+/// It is no JSON, or cannot be kept as it is.
+pub fn value(text: &str) -> Result<Value, serde_json::Error> {
+    once::check(text)?;
+    serde_json::from_str(text)
+}
+
 /// Reads a whole text as a value of a type.
 ///
 /// # Errors
 ///
 /// The first thing that is wrong with it, and where.
 pub fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, Misfit> {
+    once::numbers(text).map_err(|message| Misfit { pointer: None, message })?;
+    // Text that is no JSON at all is told by the second reading, with its place.
+    match read_as::<once::Once>(text) {
+        Err(misfit) if misfit.pointer.is_some() => return Err(misfit),
+        _ => read_as(text),
+    }
+}
+
+fn read_as<T: DeserializeOwned>(text: &[u8]) -> Result<T, Misfit> {
     let mut reader = serde_json::Deserializer::from_slice(text);
     let value = serde_path_to_error::deserialize(Strict(&mut reader)).map_err(|error| {
         // Serde calls an empty object in the place of a choice a mistake of syntax, which it is not.
@@ -220,5 +246,48 @@ mod tests {
         assert_eq!(JsonText::parse("[[1]]", 100, 1), Err(JsonError::Depth { max: 1 }));
         assert!(matches!(JsonText::parse("[1", 100, 9), Err(JsonError::Syntax(_))));
         assert_eq!(JsonText::parse("[1]", 2, 9), Err(JsonError::Size { len: 3, max: 2 }));
+    }
+
+    /// What some readers take and others do not, or take for something else.
+    const UNKEEPABLE: [&str; 9] = [
+        r#"{"a":1,"a":2}"#,
+        r#"[{"a":{"b":1,"c":2,"\u0062":3}}]"#,
+        "1e999",
+        r#"{"deep":[-1e400]}"#,
+        "12345678901234567890123",
+        "[-9223372036854775809]",
+        r#""\ud800""#,
+        r#"{"model":"x","name":"\ud83d"}"#,
+        r#"{"\udc00":1}"#,
+    ];
+
+    #[test]
+    fn what_cannot_be_kept_as_it_is_is_refused_by_every_way_in() {
+        for text in UNKEEPABLE {
+            assert!(matches!(JsonText::parse(text, 1000, 9), Err(JsonError::Syntax(_))), "{text}");
+            assert!(value(text).is_err(), "{text}");
+            assert!(read::<Value>(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_has_one_meaning() {
+        let texts = [
+            r#"{"a":{"a":1},"b":[{"a":1},{"a":1}]}"#,
+            "[18446744073709551615,-9223372036854775808,0.1,-0,1e308,1E-5]",
+            r#""\ud83d\ude00 12345678901234567890123 \" 1e999""#,
+            "null",
+        ];
+        for text in texts {
+            assert_eq!(JsonText::parse(text, 1000, 9).unwrap().as_str(), text);
+            assert_eq!(value(text).unwrap(), serde_json::from_str::<Value>(text).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_member_that_stands_there_twice_is_told_with_its_place() {
+        let misfit = read::<Value>(br#"{"settings":{"rules":[{"when":1,"when":2}]}}"#).unwrap_err();
+        assert_eq!(misfit.pointer.as_deref(), Some("/settings/rules/0/when"));
+        assert_eq!(misfit.message, "the member `when` stands there twice");
     }
 }

@@ -11,7 +11,7 @@
 //! - [`image`]: everything that can be wrong with a plugin is found when it is loaded and configured;
 //! - [`trust`]: whose revisions are taken;
 //! - `engine`, [`budget`]: what guests are made of, and what a call may use;
-//! - `executor`: threads of their own, behind a bounded queue;
+//! - `executor`: threads of their own, shared fairly, behind a bounded line;
 //! - `link`: a component's imports are its authority; clock and randomness come from the call;
 //! - [`verdict`]: every answer is checked before anything is done with it;
 //! - [`failure`]: the policy said no, the policy could not, the policy broke: three things, kept apart.
@@ -48,7 +48,6 @@ pub mod watch;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
 
 pub use self::budget::{Budget, BudgetError, Budgets, InitBudget};
 pub use self::cache::{CacheError, KeyError};
@@ -60,6 +59,7 @@ pub use self::catalogue::{
     Catalogue, EmptyCatalogue, GroupCounts, LiveCatalogue, NoAnswer, RecordedCatalogue, Transcript,
 };
 pub use self::engine::EngineError;
+pub use self::executor::{Payer, Payers, Visit};
 pub use self::failure::{Breakage, CallFailure, HostFailure};
 pub use self::http::{Connection, HttpBreach, HttpError, HttpSettings};
 pub use self::image::{
@@ -70,15 +70,15 @@ pub use self::link::{LinkError, WitVersion};
 pub use self::log::{Log, LogLevel, LogLine, LogSource};
 pub use self::rules::{PluginLimits, PluginRules, Resort};
 pub use self::verdict::{MergeConflict, Rule, Violation, merge};
-use crate::names::{Digest, PluginName};
+use crate::names::{Digest, IdScope, PluginName};
 use cache::Cache;
 use engine::PolicyEngine;
-use executor::Executor;
+use executor::{Executor, Kind};
 use http::Http;
 use image::compile::Compiling;
 use image::load::Loader;
 use run::{Surroundings, run};
-use trust::Trust;
+use trust::{KeyId, Signature, Trust};
 
 /// How the policy host is set up.
 #[derive(Debug, Clone)]
@@ -92,7 +92,7 @@ pub struct PolicySettings {
     pub workers: usize,
     /// Calls that may wait for a worker. More are refused at once.
     pub queue: usize,
-    /// Threads that run policies which ask services, and wait.
+    /// Threads that run policies which ask services, and wait. One plugin has at most half of them.
     pub connected_workers: usize,
     /// Calls that may wait for one of those. More are refused at once.
     pub connected_queue: usize,
@@ -121,7 +121,7 @@ impl PolicySettings {
             cache_bytes: 1 << 30,
             workers,
             queue: workers.saturating_mul(QUEUE_PER_WORKER),
-            connected_workers: 16,
+            connected_workers: 32,
             connected_queue: 256,
             http: HttpSettings::default(),
             budgets: Budgets::default(),
@@ -198,16 +198,17 @@ impl PolicyHost {
         budgets.check()?;
         let workers = workers.max(1);
         let http = Http::start(settings.http)?;
-        let waiting = if http.granted().next().is_some() { connected_workers.max(1) } else { 0 };
+        let waiting = if http.is_granted() { connected_workers.max(1) } else { 0 };
         let slots = workers.saturating_mul(2).saturating_add(EXTRA_SLOTS).saturating_add(waiting);
         let slots = u32::try_from(slots).unwrap_or(u32::MAX);
-        let threads =
-            |workers, queue| Executor::start(workers, queue).map_err(|source| StartError::Threads { workers, source });
+        let threads = |kind, workers, queue| {
+            Executor::start(kind, workers, queue).map_err(|source| StartError::Threads { workers, source })
+        };
         Ok(Self {
             engine: Arc::new(PolicyEngine::start(slots)?),
             compiling: Compiling::new(Cache::open(&cache_dir, cache_bytes)?, compiler, max_baked_bytes),
-            executor: threads(workers, queue)?,
-            connected: (waiting > 0).then(|| threads(waiting, connected_queue)).transpose()?,
+            executor: threads(Kind::Decides, workers, queue)?,
+            connected: (waiting > 0).then(|| threads(Kind::Waits, waiting, connected_queue)).transpose()?,
             http,
             trust,
             budgets,
@@ -274,17 +275,17 @@ impl PolicyHost {
         &self.budgets
     }
 
-    /// Runs what calls policies on a worker, to its end even when the returned future is dropped. It is told how long
-    /// it waited for the worker.
+    /// Runs what calls policies on a worker, at the cost of `payers`, to its end even when the returned future is dropped.
     ///
     /// # Errors
     ///
     /// No worker took it, or it panicked, which is a bug of the host.
     pub async fn run<R: Send + 'static>(
         &self,
-        calls: impl FnOnce(Duration) -> R + Send + 'static,
+        payers: Payers,
+        calls: impl FnOnce(&Visit) -> R + Send + 'static,
     ) -> Result<R, HostFailure> {
-        self.executor.run(calls).await
+        self.executor.run(payers, calls).await
     }
 
     /// As [`PolicyHost::run`], on threads of their own, for calls that may wait for a service.
@@ -294,26 +295,37 @@ impl PolicyHost {
     /// As above.
     pub async fn run_connected<R: Send + 'static>(
         &self,
-        calls: impl FnOnce(Duration) -> R + Send + 'static,
+        payers: Payers,
+        calls: impl FnOnce(&Visit) -> R + Send + 'static,
     ) -> Result<R, HostFailure> {
-        self.connected.as_ref().unwrap_or(&self.executor).run(calls).await
+        self.connected.as_ref().unwrap_or(&self.executor).run(payers, calls).await
     }
 
-    /// Whether the operator granted a plugin the network.
+    /// Whether the operator granted the network to the plugin that an id scope has under a name.
     #[must_use]
-    pub fn grants_http(&self, plugin: &PluginName) -> bool {
-        self.http.granted().any(|granted| granted == plugin)
+    pub fn grants_http(&self, scope: &IdScope, plugin: &PluginName) -> bool {
+        self.http.grant(scope, plugin).is_some()
+    }
+
+    /// The trusted keys that signed a revision, without loading it.
+    ///
+    /// # Errors
+    ///
+    /// It is not signed as the configuration demands.
+    pub fn signers(&self, digest: Digest, signatures: &[Signature]) -> Result<Vec<KeyId>, LoadError> {
+        Ok(self.trust.verify(digest, signatures)?)
     }
 
     /// The network of one call of a plugin; none when nothing is granted to it.
     #[must_use]
     pub fn connection(
         &self,
+        scope: &IdScope,
         plugin: &PluginName,
         image: http::ImageKey,
         memory: &Arc<http::Memory>,
     ) -> Option<Connection> {
-        self.http.connection(plugin, image, memory)
+        self.http.connection(scope, plugin, image, memory)
     }
 
     /// Names the engine's version and settings. Counts of fuel and compiled code belong to one fingerprint.

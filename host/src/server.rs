@@ -184,7 +184,9 @@ impl Server {
             return Err(ServeError::Scope { scope: scope.clone(), known: known.join(", ") });
         }
         service.metrics.certificate(Arc::clone(&identity));
-        service.warm_up().await;
+        // Devices whose policies come with Landfall are served at once, with a cold cache too. The others' images are made
+        // behind that, and those that devices ask for first of all.
+        service.warm_up_shipped().await;
         service.check_grants();
         for scope in service.catalogue().scopes() {
             service.warn_of_mixed_manufacturers(&scope.scope).await;
@@ -219,6 +221,7 @@ impl Server {
                 life("the keeping of what was seen")
                     .again_and_again(move |stopping| keep_seeing(Arc::clone(&seeing), stopping)),
             ),
+            tokio::spawn(warm_up_behind(Arc::clone(&service), stopping.clone())),
         ];
         warn_of_expiry(&identity, service.ambient.now());
         warn_of_authority(folder, service.ambient.now());
@@ -361,6 +364,14 @@ const BEGUN_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// Imports of a hundred million rows take hours; this is no limit on them but on what would never end.
 const LONGEST_IMPORT: Duration = Duration::from_secs(24 * 3600);
+
+/// Makes the images of all groups while devices are served, until the server stops.
+async fn warm_up_behind(service: Arc<Service>, mut stopping: watch::Receiver<bool>) {
+    tokio::select! {
+        () = service.warm_up() => {}
+        _ = stopping.wait_for(|stop| *stop) => {}
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -33,7 +33,7 @@ use crate::policy::watch::{Watched, Watches};
 use crate::policy::{PolicyHost, shipped};
 use crate::provisioning::{Decoy, Operations, Telling, Throttle};
 use crate::secret::sealing::SealingKey;
-use crate::store::{PublishedPlugin, Store, StoreError};
+use crate::store::{PublishBounds, PublishedPlugin, Store, StoreError};
 use crate::turns::Turns;
 
 pub mod issuer_keys;
@@ -260,8 +260,15 @@ impl Service {
         let catalogue = Arc::new(catalogue);
         self.catalogue.store(Arc::clone(&catalogue));
         let needed: Vec<Bound> = catalogue.scopes().flat_map(|scope| needed(scope)).collect();
-        let plugins = catalogue.scopes().flat_map(|scope| scope.plugins());
-        let revisions = plugins.flat_map(|plugin| std::iter::once(plugin.live).chain(plugin.previous.first().copied()));
+        // What no group asks is loaded when it is asked for, so that who publishes does not fill the memory.
+        let revisions = catalogue.scopes().flat_map(|scope| {
+            let asked = |plugin: &&PublishedPlugin| {
+                let mut policies = scope.groups().flat_map(|group| group.allocation.policies());
+                policies.any(|policy| policy.plugin == plugin.name)
+            };
+            let both = |plugin: &PublishedPlugin| [Some(plugin.live), plugin.previous.first().copied()];
+            scope.plugins().filter(asked).flat_map(both).flatten().collect::<Vec<_>>()
+        });
         self.images.settle(needed.iter(), revisions);
         self.watches.retain(&watched(&catalogue, &needed));
         let relied_on = catalogue.scopes().flat_map(|scope| token_rules(scope)).map(issuers::named);
@@ -271,18 +278,40 @@ impl Service {
 
     /// Makes the images of all groups, so that the first device does not wait for a compiler. One that cannot be made
     /// is told to the operator; its devices wait. Then those that are asked, or rolled back to, when one of them breaks.
+    ///
+    /// One at a time, those that most groups ask first: a device that asks for another one meanwhile has it made at once, so
+    /// that what devices need comes before what they may need.
     pub async fn warm_up(&self) {
-        for scope in self.catalogue().scopes() {
-            for group in scope.groups() {
-                for policy in group.allocation.policies() {
-                    if let Err(error) = self.images.get(policy).await {
-                        let group = &group.group.id;
-                        tracing::error!(scope = %scope.scope, %group, plugin = %policy.plugin, %error, "a policy cannot be run");
-                    }
+        self.warm_up_if(|_| true).await;
+    }
+
+    /// Makes the images of groups whose policies come with Landfall.
+    pub async fn warm_up_shipped(&self) {
+        self.warm_up_if(|policy| policy.revision.is_some_and(shipped::is_shipped)).await;
+    }
+
+    /// Makes the images of the groups' policies that are wanted, and then of what stands behind them.
+    pub(super) async fn warm_up_if(&self, wanted: impl Fn(&Bound) -> bool) {
+        let catalogue = self.catalogue();
+        let mut asked: Vec<(usize, &ScopeCatalogue, &Bound)> = Vec::new();
+        for scope in catalogue.scopes() {
+            for policy in scope.groups().flat_map(|group| group.allocation.policies()).filter(|policy| wanted(policy)) {
+                let same = asked.iter_mut().find(|(_, of, known)| of.scope == scope.scope && known.is_same(policy));
+                match same {
+                    Some((groups, ..)) => *groups += 1,
+                    None => asked.push((1, scope, policy)),
                 }
             }
-            for policy in needed(scope) {
-                if let Err(error) = self.images.get(&policy).await {
+        }
+        asked.sort_by_key(|(groups, ..)| std::cmp::Reverse(*groups));
+        for (groups, scope, policy) in asked {
+            if let Err(error) = self.images.get(policy).await {
+                tracing::error!(scope = %scope.scope, groups, plugin = %policy.plugin, %error, "a policy cannot be run");
+            }
+        }
+        for scope in catalogue.scopes() {
+            for policy in needed(scope).iter().filter(|policy| wanted(policy)) {
+                if let Err(error) = self.images.get(policy).await {
                     let revision = policy.revision.map(|revision| revision.short());
                     tracing::debug!(scope = %scope.scope, plugin = %policy.plugin, revision, %error, "a policy could not take another's place");
                 }
@@ -299,7 +328,7 @@ impl Service {
                 continue;
             }
             let plugin = PublishedPlugin::first(name, component, self.ambient.now(), "landfall");
-            self.store.publish_plugin(scope, plugin, component.to_vec(), Vec::new()).await?;
+            self.store.publish_plugin(scope, plugin, component.to_vec(), Vec::new(), PublishBounds::NONE).await?;
         }
         Ok(())
     }

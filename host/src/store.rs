@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 pub use self::health::{Finding, Unused};
-pub use self::published::{PastRevision, PublishedPlugin};
+pub use self::published::{PastRevision, PluginCard, PublishBounds, PublishedPlugin};
 use crate::attestation::tpm::challenge::KeptChallenge;
 use crate::attestation::x509::revocation::{KeptRevocations, RevocationChange, RevocationRecord};
 use crate::clock::Timestamp;
@@ -264,13 +264,15 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<DeleteOutcome, StoreError>;
 
     /// Keeps a revision's bytes and signatures and makes it the live one of its name. The store keeps `previous`, `past`
-    /// and `rules` itself, so that two who publish at once lose nothing; bytes of another digest are a conflict.
+    /// and `rules` itself, so that two who publish at once lose nothing; bytes of another digest are a conflict, and so is
+    /// what goes beyond the bounds, once the plugin's own oldest revisions have made room.
     async fn publish_plugin(
         &self,
         scope: &IdScope,
         plugin: PublishedPlugin,
         bytes: Vec<u8>,
         signatures: Vec<Signature>,
+        bounds: PublishBounds,
     ) -> Result<PutOutcome, StoreError>;
 
     /// Changes what the operator says of a plugin: [`PutOutcome::Replaced`], or [`PutOutcome::Missing`].

@@ -5,7 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::names::{Digest, IdScope, ManufacturerId};
+use crate::names::{Digest, IdScope, ManufacturerId, PluginName};
+use crate::policy::shipped;
 
 /// What is kept of a token: everything but the token itself, of which only the SHA-256 is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,9 +25,30 @@ pub struct TokenRecord {
     pub created_at: Timestamp,
     /// When it ends.
     pub expires_at: Option<Timestamp>,
+    /// Of a publisher: the names that it may publish under; one that ends with `*` is a prefix. Without any, all but those of
+    /// the policies that come with Landfall.
+    #[serde(default)]
+    pub plugins: Vec<String>,
+    /// Of a publisher: MiB that what it published may take.
+    #[serde(default)]
+    pub plugins_mib: Option<u64>,
 }
 
 impl TokenRecord {
+    /// Whether its holder, if it may publish at all, may do so under a name.
+    pub fn publishes_as(&self, name: &PluginName) -> bool {
+        let means = |pattern: &String| match pattern.strip_suffix('*') {
+            Some(prefix) => name.as_str().starts_with(prefix),
+            None => name.as_str() == pattern,
+        };
+        match self.role {
+            Role::Publisher if self.plugins.is_empty() => shipped::component(name.as_str()).is_none(),
+            Role::Publisher => self.plugins.iter().any(means),
+            Role::Operator => true,
+            Role::Manufacturer { .. } | Role::Auditor => false,
+        }
+    }
+
     /// Whether its holder may do everything everywhere at this time.
     pub fn rules_all(&self, now: Timestamp) -> bool {
         self.role == Role::Operator && self.scope.is_none() && self.expires_at.is_none_or(|end| end > now)

@@ -309,7 +309,8 @@ async fn world_that_waits(function: &Function, plugins: &[&str], wait_ms: u64) -
         config.limits.policy.breaker_success_percent = 0;
         let allow = vec![function.url("").parse().expect("an origin")];
         for name in plugins.iter().chain(&["webhook"]) {
-            let grant = HttpGrant { allow: allow.clone(), allow_private_networks: !name.ends_with("in-public") };
+            let allow_private_networks = !name.ends_with("in-public");
+            let grant = HttpGrant { allow: allow.clone(), allow_private_networks, scopes: None };
             config.policy.http.plugins.insert(name.parse().expect("a name"), grant);
         }
         config.policy.http.ca_file = Some(file.path().to_owned());

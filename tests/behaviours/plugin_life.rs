@@ -11,6 +11,7 @@ use landfall_tests::world::{Device, World, group, json_of, tracking_id};
 use serde_json::{Value, json};
 
 mod breaker;
+mod publishers;
 mod resorts;
 
 #[tokio::test(flavor = "multi_thread")]

@@ -81,6 +81,32 @@ async fn a_key_that_is_trusted_no_more_takes_its_revisions_with_it() {
     assert_eq!(json_of(&assigned)["status"], "assigned", "{assigned:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_that_is_refused_hides_no_other_and_says_why() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("key.pem");
+    std::fs::write(&file, SigningKey::generate().unwrap().public().to_pem()).unwrap();
+    let mut world = World::new().await;
+    assert!(publish(&world, component("takes-first"), &[]).await.status.is_success());
+    world
+        .restart_with(|config| {
+            config.plugins.trusted_keys = vec![file];
+            config.plugins.require_signature = true;
+        })
+        .await;
+    let listed = world.get(&format!("/api/v1/scopes/{}/plugins", world.scope)).await;
+    let items = listed["items"].as_array().unwrap();
+    let names: Vec<_> = items.iter().map(|item| item["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["fixed", "nearest", "ours", "table", "webhook", "weighted"]);
+    for item in items {
+        let problem = item["problem"].as_str().unwrap_or_default();
+        assert_eq!(problem.contains("not signed"), item["name"] == "ours", "{item}");
+        assert!(item["worlds"].is_string(), "what it is is known all the same: {item}");
+    }
+    let shown = world.get(&format!("/api/v1/scopes/{}/plugins/ours", world.scope)).await;
+    assert!(shown["problem"].as_str().unwrap().contains("landfall plugin sign"), "{shown}");
+}
+
 #[test]
 fn openssl_reads_the_keys_and_agrees_about_the_signature() {
     let place = tempfile::tempdir().unwrap();

@@ -10,6 +10,8 @@ use serde_json::{Map, Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn broken_json_is_a_bad_request_wherever_it_stands_and_odd_json_is_taken() {
+    // JSON by the letter, of which one reader takes the first member and another the last.
+    let twofold = |name: &str| name.contains("duplicated_key");
     let world = patient_world().await;
     let mut device = Talking::new(world.device("pump-1").await).await;
     let cases = json_cases();
@@ -22,12 +24,14 @@ async fn broken_json_is_a_bad_request_wherever_it_stands_and_odd_json_is_taken()
         assert!(refused(as_id.status) || bytes == b"null", "{name} as registration id: {as_id:?}");
         match name.get(..2) {
             // Registering needs an object, or nothing at all.
+            _ if twofold(name) => assert!(refused(as_body.status), "{name} as body: {as_body:?}"),
             Some("y_") if bytes.trim_ascii_start().starts_with(b"{") => assert_eq!(as_body.status, 202, "{name}"),
             Some("n_") if bytes.trim_ascii().is_empty() => assert_eq!(as_body.status, 202, "{name}"),
             Some("y_" | "n_") => assert!(refused(as_body.status), "{name} as body: {as_body:?}"),
             _ => assert!(as_body.status == 202 || refused(as_body.status), "{name} as body: {as_body:?}"),
         }
         match name.get(..2) {
+            _ if twofold(name) => assert!(refused(as_payload.status), "{name} as payload: {as_payload:?}"),
             Some("y_") => assert_eq!(as_payload.status, 202, "{name} as payload: {as_payload:?}"),
             Some("n_") => assert!(refused(as_payload.status), "{name} as payload: {as_payload:?}"),
             _ => assert!(as_payload.status == 202 || refused(as_payload.status), "{name}: {as_payload:?}"),

@@ -13,8 +13,9 @@ use http::header::{AUTHORIZATION, HeaderMap};
 
 use super::problem::Problem;
 use crate::listener::ConnectionInfo;
-use crate::names::{Digest, IdScope};
+use crate::names::{Digest, IdScope, PluginName};
 use crate::service::Service;
+use crate::service::switch::Publisher;
 use crate::token::{Role, TokenRecord};
 
 /// Who may call an endpoint.
@@ -182,6 +183,28 @@ impl Caller {
         request.extensions().get::<Self>().is_none_or(|caller| caller.0.scope.is_some())
     }
 
+    /// Whether the caller may publish under a name.
+    pub(super) fn may_publish(&self, name: &PluginName) -> Result<(), Problem> {
+        if self.0.publishes_as(name) {
+            return Ok(());
+        }
+        let what = match self.0.plugins.as_slice() {
+            [] => "it publishes under every name but those of the policies that come with Landfall".to_owned(),
+            names => format!("it publishes under {}", names.join(", ")),
+        };
+        Err(Problem::new(403, format!("the token may not publish {name}: {what}")))
+    }
+
+    /// The caller as one who publishes.
+    pub(super) fn publisher(&self) -> Publisher<'_> {
+        Publisher { token: &self.0.id, most_bytes: self.0.plugins_mib.map(|mib| mib.saturating_mul(1 << 20)) }
+    }
+
+    /// Whether the caller is bound to no scope, and so may govern what all of them share.
+    pub(super) fn governs_all(&self) -> bool {
+        self.0.role == Role::Operator && self.0.scope.is_none()
+    }
+
     /// Whether the caller sees what belongs to a scope, or to none that is known.
     pub(super) fn sees_of(&self, scope: Option<&IdScope>) -> bool {
         self.0.scope.is_none() || self.0.scope.as_ref() == scope
@@ -207,6 +230,8 @@ mod tests {
             scope: scope.map(|scope| scope.parse().unwrap()),
             created_at: Timestamp::default(),
             expires_at: None,
+            plugins: Vec::new(),
+            plugins_mib: None,
         }
     }
 

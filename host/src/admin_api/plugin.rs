@@ -21,14 +21,14 @@ use self::breaker::BreakerView;
 use self::rules::RulesView;
 use crate::catalogue::ScopeCatalogue;
 use crate::names::{IdScope, PluginName};
-use crate::policy::image::{ConfigureError, Fetched, Problem as Refusal, Revision, Tier, Worlds};
+use crate::policy::image::{ConfigureError, Description, Fetched, Problem as Refusal, Tier, Worlds};
 use crate::policy::live::ImageError;
 use crate::policy::shipped;
 use crate::policy::trust::{Signature, read_signatures};
 use crate::service::Service;
 use crate::service::switch::SwitchError;
 use crate::service::take_over::{TakeOverError, Unfit};
-use crate::store::{Listing, PublishedPlugin};
+use crate::store::{Listing, PluginCard, PublishedPlugin};
 
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
@@ -39,8 +39,7 @@ pub(super) async fn list(
     let page = page.of(&service, scope.plugins().collect(), |plugin| plugin.name.to_string());
     let mut items = Vec::new();
     for plugin in page.items {
-        let revision = service.images.revision(plugin.live).await.map_err(not_loaded)?;
-        items.push(view(&service, &scope, plugin, &revision));
+        items.push(view(&service, &scope, plugin).await?);
     }
     body::listing(Listing { items, next: page.next }, PluginView::clone)
 }
@@ -54,8 +53,7 @@ pub(super) async fn show(State(service): State<Arc<Service>>, At((scope, name)):
 async fn shown(service: &Service, scope: &IdScope, name: &PluginName) -> Result<PluginView, Problem> {
     let scope = known(service, scope.as_str())?;
     let plugin = published(&scope, name)?;
-    let revision = service.images.revision(plugin.live).await.map_err(not_loaded)?;
-    Ok(view(service, &scope, plugin, &revision))
+    view(service, &scope, plugin).await
 }
 
 fn published<'a>(scope: &'a ScopeCatalogue, name: &PluginName) -> Result<&'a PublishedPlugin, Problem> {
@@ -69,21 +67,27 @@ pub(super) async fn publish(
     request: Request,
 ) -> Answer {
     let (scope, name): (_, PluginName) = (known(&service, &scope)?, name.parse()?);
+    caller.may_publish(&name)?;
     let signatures = signatures(request.headers())?;
     let component = body::bytes(&service, request, service.config.limits.management.component_bytes).await?;
     // A revision that does not load is never kept, let alone made live.
-    let fetched = Fetched::from(component.to_vec()).signed(signatures.clone());
+    let fetched = Fetched::from(component.to_vec()).signed(signatures.clone()).by(&caller.0.id);
     let revision = service.images.load(fetched).await.map_err(not_loaded)?;
-    if revision.card().tier == Tier::Recorded && !service.policies.grants_http(&name) {
-        return Err(Problem::new(409, not_granted(&name)));
+    if revision.card().tier == Tier::Recorded && !service.policies.grants_http(&scope.scope, &name) {
+        return Err(Problem::new(409, not_granted(&scope.scope, &name)));
     }
-    let made = service.make_live(&scope.scope, &name, &revision, signatures, &caller.0.id).await;
+    let made = service.make_live(&scope.scope, &name, &revision, signatures, &caller.publisher()).await;
     let outcome = made.map_err(|error| not_switched(&name, error))?;
     let shown = shown(&service, &scope.scope, &name).await?;
     body::put(outcome, &format!("plugin {name}"), None, &shown)
 }
 
-pub(super) async fn remove(State(service): State<Arc<Service>>, At((scope, name)): At<(String, String)>) -> Answer {
+pub(super) async fn remove(
+    State(service): State<Arc<Service>>,
+    At((scope, name)): At<(String, String)>,
+    Extension(caller): Extension<Caller>,
+) -> Answer {
+    caller.may_publish(&name.parse()?)?;
     if shipped::names_and_components().any(|(shipped, _)| shipped == name) {
         let why = "it comes with Landfall, and enrollments fall back on it; it costs nothing to leave it there";
         return Err(Problem::new(409, format!("plugin {name} is not removed: {why}")));
@@ -109,9 +113,9 @@ fn signatures(headers: &HeaderMap) -> Result<Vec<Signature>, Problem> {
 }
 
 /// A plugin of the tier `recorded` that the operator has granted nothing.
-fn not_granted(name: &PluginName) -> String {
+fn not_granted(scope: &IdScope, name: &PluginName) -> String {
     format!(
-        "{name} imports wasi:http, which the operator must grant: add [policy.http.plugins.{name}] with `allow = [\"https://HOST\"]` to landfall.toml, and start the server again"
+        "{name} imports wasi:http, which the operator must grant: add [policy.http.plugins.{name}] with `allow = [\"https://HOST\"]` (and, where {scope} is not the server's own id scope, `scopes = [\"{scope}\"]`) to landfall.toml, and start the server again"
     )
 }
 
@@ -163,12 +167,18 @@ pub(super) struct PluginView {
     /// Everything that it imports: its authority.
     imports: Vec<String>,
     /// What its imports amount to.
-    tier: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tier: Option<&'static str>,
     /// What it decides: hubs (`selector`), places (`grouper`) or both (`policy`).
-    worlds: &'static str,
-    size_bytes: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    worlds: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size_bytes: Option<u64>,
     /// The ids of the trusted keys that signed it.
     signed_by: Vec<String>,
+    /// Why the live revision cannot be run, if that is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
 }
 
 /// What a component says of itself.
@@ -179,9 +189,39 @@ pub(super) struct DescriptionView {
     summary: String,
 }
 
-fn view(service: &Service, scope: &ScopeCatalogue, plugin: &PublishedPlugin, revision: &Revision) -> PluginView {
-    let (card, description) = (revision.card(), revision.description());
-    PluginView {
+/// What is kept of a plugin is shown; its component is loaded only where nothing was kept. One that cannot be run is shown
+/// with the reason, and hides no other.
+async fn view(service: &Service, scope: &ScopeCatalogue, plugin: &PublishedPlugin) -> Result<PluginView, Problem> {
+    let mut problem = None;
+    let mut refused = |error| match error {
+        ImageError::Store(error) => Err(Problem::from(error)),
+        error => {
+            problem.get_or_insert(error.to_string());
+            Ok(())
+        }
+    };
+    let signers = match service.images.signers(plugin.live).await {
+        Ok(signers) => signers,
+        Err(error) => refused(error).map(|()| Vec::new())?,
+    };
+    let known = match &plugin.card {
+        Some(card) => Some(card.clone()),
+        None => match service.images.revision(plugin.live).await {
+            Ok(revision) => Some(PluginCard::of(&revision)),
+            Err(error) => refused(error).map(|()| None)?,
+        },
+    };
+    let nothing = || Description {
+        name: plugin.name.to_string(),
+        version: plugin.version.clone(),
+        summary: String::new(),
+        settings_schema: None,
+    };
+    let (description, card) = match known {
+        Some(PluginCard { description, card }) => (description, Some(card)),
+        None => (nothing(), None),
+    };
+    Ok(PluginView {
         name: plugin.name.to_string(),
         digest: plugin.live.to_string(),
         previous: plugin.previous.iter().map(ToString::to_string).collect(),
@@ -190,24 +230,25 @@ fn view(service: &Service, scope: &ScopeCatalogue, plugin: &PublishedPlugin, rev
         published_at: plugin.published_at.to_string(),
         published_by: plugin.published_by.clone(),
         description: DescriptionView {
-            name: description.name.clone(),
-            version: description.version.clone(),
-            summary: description.summary.clone(),
+            name: description.name,
+            version: description.version,
+            summary: description.summary,
         },
         settings_schema: description.settings_schema.as_deref().and_then(|text| serde_json::from_str(text).ok()),
-        imports: card.imports.clone(),
-        tier: match card.tier {
+        imports: card.as_ref().map(|card| card.imports.clone()).unwrap_or_default(),
+        tier: card.as_ref().map(|card| match card.tier {
             Tier::Pure => "pure",
             Tier::Recorded => "recorded",
-        },
-        worlds: match card.worlds {
+        }),
+        worlds: card.as_ref().map(|card| match card.worlds {
             Worlds::Selector => "selector",
             Worlds::Grouper => "grouper",
             Worlds::Policy => "policy",
-        },
-        size_bytes: revision.bytes().len(),
-        signed_by: revision.signers().iter().map(ToString::to_string).collect(),
-    }
+        }),
+        size_bytes: card.as_ref().map(|card| card.size_bytes),
+        signed_by: signers.iter().map(ToString::to_string).collect(),
+        problem,
+    })
 }
 
 /// A signature over the component that is published; there may be several.

@@ -6,10 +6,12 @@ use std::time::Duration;
 use axum::extract::{Request, State};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+#[allow(unused_imports, reason = "the schema's default")]
+use serde_json::json;
 
 use super::body::{self, Answer, Asked, At, PageQuery};
 use super::problem::Problem;
-use crate::names::RegistrationId;
+use crate::names::{PluginName, RegistrationId};
 use crate::secret::Token;
 use crate::service::Service;
 use crate::token::{Role, TokenRecord};
@@ -27,6 +29,12 @@ pub(super) struct TokenWish {
     /// How the registration ids must begin that a manufacturer's token imports, in one of these ways; any when absent.
     #[serde(default)]
     prefixes: Vec<String>,
+    /// The names that a publisher's token may publish under; one that ends with `*` is a prefix. Without any, all but those
+    /// of the policies that come with Landfall.
+    #[serde(default)]
+    plugins: Vec<String>,
+    /// How many MiB of plugins a publisher's token may have published.
+    plugins_mib: Option<u64>,
     /// The only id scope that it is good for.
     scope: Option<String>,
     /// After how many days it ends.
@@ -93,6 +101,19 @@ pub(super) async fn create(State(service): State<Arc<Service>>, request: Request
             Problem::at(format!("/prefixes/{place}"), format!("no registration id begins so: {error}"))
         })?;
     }
+    if role != Role::Publisher && !wish.plugins.is_empty() {
+        return Err(Problem::at("/plugins", "only a publisher's token has them"));
+    }
+    if role != Role::Publisher && wish.plugins_mib.is_some() {
+        return Err(Problem::at("/pluginsMib", "only a publisher's token has one"));
+    }
+    if wish.plugins.len() > MAX_PLUGINS {
+        return Err(Problem::at("/plugins", format!("at most {MAX_PLUGINS} are taken")));
+    }
+    for (number, name) in wish.plugins.iter().enumerate() {
+        let plain = name.strip_suffix('*').map_or(name.as_str(), |prefix| prefix.strip_suffix('-').unwrap_or(prefix));
+        plain.parse::<PluginName>().map_err(|error| Problem::at(format!("/plugins/{number}"), format!("{error}")))?;
+    }
     if wish.days.is_some_and(|days| !(1..=MAX_DAYS).contains(&days)) {
         return Err(Problem::at("/days", format!("from 1 to {MAX_DAYS}")));
     }
@@ -110,6 +131,8 @@ pub(super) async fn create(State(service): State<Arc<Service>>, request: Request
         scope,
         created_at: now,
         expires_at: wish.days.map(|days| now.plus(Duration::from_secs(days.saturating_mul(86_400)))),
+        plugins: wish.plugins,
+        plugins_mib: wish.plugins_mib,
     };
     let shown = NewTokenView { token: token.expose().to_owned(), about: view(&record) };
     service.store.put_token(record).await?;
@@ -138,6 +161,13 @@ pub(super) struct TokenView {
     /// How the registration ids must begin that a manufacturer's token imports.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     prefixes: Vec<String>,
+    /// The names that a publisher's token may publish under; one that ends with `*` is a prefix.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(default = json!([]))]
+    plugins: Vec<String>,
+    /// How many MiB of plugins a publisher's token may have published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plugins_mib: Option<u64>,
     /// The only id scope that it is good for; all of them when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<String>,
@@ -175,6 +205,8 @@ fn view(token: &TokenRecord) -> TokenView {
         manufacturer: manufacturer.map(ToString::to_string),
         quota,
         prefixes: prefixes.cloned().unwrap_or_default(),
+        plugins: token.plugins.clone(),
+        plugins_mib: token.plugins_mib,
         scope: token.scope.as_ref().map(ToString::to_string),
         note: token.note.clone(),
         created_at: token.created_at.to_string(),
@@ -183,6 +215,10 @@ fn view(token: &TokenRecord) -> TokenView {
 }
 
 const MAX_PREFIXES: usize = 32;
+
+/// Names that one token may publish under.
+const MAX_PLUGINS: usize = 64;
+
 const MAX_NOTE_BYTES: usize = 200;
 
 /// Ten years.

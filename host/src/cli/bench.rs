@@ -6,6 +6,7 @@ use clap::Subcommand;
 
 mod attack;
 mod attestation;
+mod beside;
 mod cpu;
 mod decision;
 mod handshake;

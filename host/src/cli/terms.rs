@@ -183,7 +183,7 @@ impl KeyChangeName {
 /// A text that is JSON, or names a file with JSON in it.
 pub(super) fn json_or_file(text: &str, what: &str) -> Result<Value, CliError> {
     let (text, place) = text_or_file(text, what)?;
-    serde_json::from_str(&text).map_err(|source| CliError::Json { place, source })
+    crate::json::value(&text).map_err(|source| CliError::Json { place, source })
 }
 
 /// A text that is JSON, or the text of a file with JSON in it, and what it is called. `@FILE` is always a file, what begins

@@ -49,6 +49,7 @@ pub(super) enum TokenCommand {
 Examples:
   landfall token create --role manufacturer --manufacturer acme --quota 100000 --note 'line 3' --out acme.token
   landfall token create --role manufacturer --manufacturer bolt --prefix valve- --note 'valves' --out bolt.token
+  landfall token create --role publisher --plugin 'line3-*' --plugins-mib 64 --note 'CI of line 3' --out ci.token
   landfall token create --role auditor --days 30 --note 'audit 2026'
   landfall token create --role monitor --note prometheus --out prometheus.token
 
@@ -70,6 +71,13 @@ pub(super) struct CreateArgs {
     /// Good for all id scopes, which an auditor's token is not by itself.
     #[arg(long, conflicts_with = "scope")]
     all_scopes: bool,
+    /// A name that a publisher's token may publish under, or a prefix that ends with `*`; may be given several times.
+    /// Without it, every name but those of the policies that come with Landfall.
+    #[arg(long = "plugin", value_name = "NAME")]
+    plugins: Vec<String>,
+    /// How many MiB of plugins a publisher's token may have published.
+    #[arg(long, value_name = "N")]
+    plugins_mib: Option<u64>,
     /// In how many days it ends; without it, never.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3650))]
     days: Option<u32>,
@@ -116,6 +124,7 @@ pub(super) async fn run(common: &Common, command: TokenCommand) -> Result<(), Cl
                 ("manufacturer", "/manufacturer"),
                 ("quota", "/quota"),
                 ("prefixes", "/prefixes"),
+                ("plugins", "/plugins"),
                 ("scope", "/scope"),
                 ("expires", "/expiresAt"),
                 ("note", "/note"),
@@ -130,12 +139,15 @@ pub(super) async fn run(common: &Common, command: TokenCommand) -> Result<(), Cl
 }
 
 async fn create(common: &Common, args: CreateArgs) -> Result<(), CliError> {
-    let CreateArgs { role, manufacturer, quota, prefixes, all_scopes, days, note, out: file } = args;
+    let CreateArgs { role, manufacturer, quota, prefixes, plugins, plugins_mib, all_scopes, days, note, out: file } = args;
     if all_scopes && !(role.is_for_all() || role == RoleName::Auditor) {
         return Err(CliError::Usage("--all-scopes goes with the roles operator, auditor and monitor only".to_owned()));
     }
     if role != RoleName::Manufacturer && manufacturer.is_some() {
         return Err(CliError::Usage("--manufacturer goes with --role manufacturer only".to_owned()));
+    }
+    if role != RoleName::Publisher && (!plugins.is_empty() || plugins_mib.is_some()) {
+        return Err(CliError::Usage("--plugin and --plugins-mib go with --role publisher only".to_owned()));
     }
     if let Some(file) = file.as_ref().filter(|file| file.exists()) {
         return Err(CliError::Failed(format!("{} is there already; --out writes new files only", file.display())));
@@ -148,6 +160,7 @@ async fn create(common: &Common, args: CreateArgs) -> Result<(), CliError> {
     let wanted = json!({
         "role": role, "manufacturer": manufacturer, "quota": quota, "days": days, "note": note, "scope": scope,
         "prefixes": (!prefixes.is_empty()).then_some(prefixes),
+        "plugins": (!plugins.is_empty()).then_some(plugins), "pluginsMib": plugins_mib,
     });
     let answer = common.api()?.post("/tokens", &without_nulls(wanted)).await?;
     let (id, token) = (text(answer.get("id")), text(answer.get("token")));

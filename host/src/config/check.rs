@@ -177,7 +177,7 @@ const PLAIN: [(&str, &[&str]); 3] = [
 ];
 /// Tables of tables that the operator names.
 const NAMED: [(&str, &[&str]); 3] = [
-    ("policy.http.plugins", &["allow", "allow_private_networks"]),
+    ("policy.http.plugins", &["allow", "allow_private_networks", "scopes"]),
     ("directory", &["keytab", "ldaps", "ca_file", "base", "bind_dn", "password_file"]),
     (
         "issuing",

@@ -213,6 +213,11 @@ limits! {
         fact_name_bytes: usize = 64, 1 to 256, "bytes", "the row is refused, the others are taken";
         /// The length of a fact.
         fact_bytes: usize = 512, 1 to 65_536, "bytes", "the row is refused, the others are taken";
+        /// The plugins of one id scope.
+        plugins: usize = 256, 8 to 100_000, "plugins", "409; one has to be taken away first";
+        /// What the revisions of one id scope's plugins take: the live ones, and the earlier ones that may become it again. A
+        /// plugin's own oldest revisions make room for its next.
+        plugins_mib: u64 = 1_024, 16 to 1_048_576, "MiB", "409; a plugin has to be taken away first";
         /// The size of a plugin's component.
         component_bytes: usize = 33_554_432, 65_536 to 268_435_456, "bytes", "413";
     }
@@ -264,8 +269,9 @@ limits! {
         log_kib: usize = 8, 0 to 1_024, "KiB", "further lines are counted and dropped";
         /// The log of one call, in lines.
         log_lines: usize = 64, 0 to 10_000, "lines", "further lines are counted and dropped";
-        /// Calls of one revision that broke, one after the other.
-        breaker_failures: u32 = 5, 1 to 1_000_000, "calls", "its breaker opens: its calls are skipped, and its resorts are asked";
+        /// Devices for which the calls of one revision broke, one after the other; four times as many when as many calls
+        /// were good lately.
+        breaker_failures: u32 = 5, 1 to 1_000_000, "devices", "its breaker opens: its calls are skipped, and its resorts are asked";
         /// The time over which the share of good calls is taken.
         breaker_window_seconds: u64 = 30, 1 to 3_600, "seconds", "what is older does not count";
         /// Calls in that time from which the share counts.
@@ -274,7 +280,7 @@ limits! {
         breaker_success_percent: u32 = 50, 0 to 100, "percent", "its breaker opens";
         /// How long a breaker is open at first, at most; it doubles while the policy breaks again.
         breaker_open_ms: u64 = 1_000, 1 to 3_600_000, "milliseconds", "one call is tried";
-        /// How long a breaker is open at most.
+        /// How long a breaker is open at most, and how long a device that broke the policy again and again is left alone.
         breaker_open_max_seconds: u64 = 60, 1 to 86_400, "seconds", "one call is tried";
         /// Calls from a policy into the host, in one call of the policy.
         host_calls: u32 = 10_000, 1 to 1_000_000, "calls", "the call ends with `host-calls`";
@@ -300,8 +306,8 @@ limits! {
 
     /// What policies may use of the network that `[policy.http.plugins.NAME]` grants them. One that goes beyond delays its device.
     HttpLimits in "limits.http" {
-        /// Threads that run policies which may wait for a service.
-        workers: usize = 16, 1 to 1_024, "threads", "further calls wait";
+        /// Threads that run policies which may wait for a service. One plugin has at most half of them, one id scope two thirds.
+        workers: usize = 32, 1 to 1_024, "threads", "further calls wait";
         /// Calls that wait for one of those threads.
         queue: usize = 256, 1 to 100_000, "calls", "the device waits and asks again";
         /// The requests of one call.

@@ -7,7 +7,11 @@
 //! [policy.http.plugins.webhook]
 //! allow = ["https://fn.example.net", "https://*.functions.example.net:8443"]
 //! allow_private_networks = false
+//! scopes = ["0ne00A1B2C3D"]                 # the server's own id scope when absent
 //! ```
+//!
+//! A grant is for the plugin that the named id scopes have under its name: whoever publishes in another scope gets nothing
+//! by taking the same name.
 //!
 //! Names of plugins are those that they are published under. A grant may stand here before its plugin is published,
 //! because it must; a name that is a slip of a known one is told when the server starts.
@@ -19,7 +23,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::HttpLimits;
-use crate::names::PluginName;
+use crate::names::{IdScope, PluginName};
 use crate::policy::http::{Grant, HttpSettings, Origin, Quota};
 
 /// What policies are granted.
@@ -49,14 +53,17 @@ pub struct HttpGrant {
     pub allow: Vec<Origin>,
     /// Whether addresses that are not public may be connected to.
     pub allow_private_networks: bool,
+    /// The id scopes whose plugin it is for; the server's own when absent.
+    pub scopes: Option<Vec<IdScope>>,
 }
 
 impl HttpConfig {
     /// As the policy host takes it.
-    pub(super) fn settings(&self, limits: &HttpLimits) -> HttpSettings {
+    pub(super) fn settings(&self, limits: &HttpLimits, own: &IdScope) -> HttpSettings {
         let grant = |grant: &HttpGrant| Grant {
             allow: grant.allow.clone(),
             allow_private_networks: grant.allow_private_networks,
+            scopes: grant.scopes.clone().unwrap_or_else(|| vec![own.clone()]),
         };
         HttpSettings {
             ca_file: self.ca_file.clone(),

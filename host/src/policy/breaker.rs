@@ -9,8 +9,14 @@
 //!
 //! | signal | catches | misses |
 //! | --- | --- | --- |
-//! | so many calls in a row broke | a revision that is broken through and through, after a handful of calls, however few there are | one that breaks for half of the devices: there is always a good call in between |
+//! | the calls of so many devices in a row broke | a revision that is broken through and through, after a handful of calls, however few there are | one that breaks for half of the devices: there is always a good call in between |
 //! | too few of the calls in a window of time were good | exactly that | the quiet hours: a share of three calls says nothing, so a least number is demanded |
+//!
+//! **Devices, not calls, break a policy.** A device whose payload breaks it comes again every few seconds. It counts once;
+//! when it breaks the policy again, it is left alone for a while that doubles each time, and the others are asked as ever.
+//! Its calls open nothing, and as a probe it decides nothing. A policy that was well a moment ago takes four times as many
+//! devices in a row, because those with the same fault are often switched on together, and while others are answered, the
+//! back-off does not grow.
 //!
 //! The window is a ring of buckets, so that what is long past goes out bit by bit and a burst is not forgotten at the
 //! stroke of a minute.
@@ -42,10 +48,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use self::machine::Machine;
-pub use self::machine::{BreakerLimits, Ending, Pass, Reason, Shut, State};
+pub use self::machine::{BreakerLimits, Ending, Pass, Reason, Shut, Skip, State};
+pub use self::suspects::Held;
 use crate::clock::{self, Ambient, Entropy};
 
 mod machine;
+mod suspects;
 #[cfg(test)]
 mod tests;
 
@@ -67,22 +75,22 @@ impl Breaker {
         Self { machine: Mutex::new(Machine::new(limits)), limits, entropy, began, calm: AtomicU64::new(0) }
     }
 
-    /// Whether a call may be made now. Whoever makes it tells how it ended.
+    /// Whether a call may be made for a device now. Whoever makes it tells how it ended.
     ///
     /// # Errors
     ///
     /// It is not to be made: how long that goes on, and why.
-    pub fn admit(&self) -> Result<Pass, Shut> {
+    pub fn admit(&self, device: &str) -> Result<Pass, Skip> {
         if bucket_of(self.calm.load(Ordering::Relaxed)) != NOT_CALM {
             return Ok(Pass::ordinary());
         }
         let now = self.now();
-        self.lock().admit(now)
+        self.lock().admit(device, now)
     }
 
     /// Tells how a call ended; answers why the breaker opened, if it did because of this one.
-    pub fn tell(&self, pass: Pass, ending: Ending) -> Option<Reason> {
-        self.tell_at(pass, ending, self.now())
+    pub fn tell(&self, pass: Pass, device: &str, ending: Ending) -> Option<Reason> {
+        self.tell_at(pass, device, ending, self.now())
     }
 
     /// What it is now.
@@ -91,7 +99,7 @@ impl Breaker {
         self.lock().state(self.now())
     }
 
-    fn tell_at(&self, pass: Pass, ending: Ending, now: Duration) -> Option<Reason> {
+    fn tell_at(&self, pass: Pass, device: &str, ending: Ending, now: Duration) -> Option<Reason> {
         let bucket = u64::from(self.limits.bucket_at(now));
         if ending == Ending::Answered && bucket_of(self.calm.load(Ordering::Relaxed)) == bucket {
             self.calm.fetch_add(1, Ordering::Relaxed);
@@ -102,9 +110,9 @@ impl Breaker {
         if let Ok(bucket) = u32::try_from(bucket_of(counted))
             && bucket_of(counted) != NOT_CALM
         {
-            machine.add_answers(bucket, u32::try_from(counted & u64::from(u32::MAX)).unwrap_or(u32::MAX));
+            machine.add_answers(bucket, u32::try_from(counted & u64::from(u32::MAX)).unwrap_or(u32::MAX), now);
         }
-        let opened = machine.tell(pass, ending, now, || self.chance());
+        let opened = machine.tell(pass, device, ending, now, || self.chance());
         if machine.is_calm() {
             self.calm.store(bucket << 32, Ordering::Relaxed);
         }

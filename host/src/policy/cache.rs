@@ -165,10 +165,17 @@ impl Cache {
 }
 
 fn read(path: &Path) -> io::Result<(File, Vec<u8>)> {
-    let mut file = File::open(path)?;
+    let mut file = open_file(path)?;
     let mut entry = Vec::new();
     file.read_to_end(&mut entry)?;
     Ok((file, entry))
+}
+
+/// Opens a file, and nothing else: who opens a pipe waits for somebody to write to it.
+fn open_file(path: &Path) -> io::Result<File> {
+    let at_once = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = OpenOptions::new().read(true).custom_flags(at_once).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no file")) }
 }
 
 fn private_directory(path: &Path) -> io::Result<()> {
@@ -228,6 +235,15 @@ mod tests {
         assert!(again.get(&engine, &key).is_some());
         let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path).unwrap().permissions());
         assert_eq!(mode & 0o777, 0o400);
+    }
+
+    #[test]
+    fn a_pipe_in_the_place_of_an_entry_is_a_miss_that_nobody_waits_for() {
+        let Fixture { _home, cache, engine, key, path } = fixture();
+        fs::remove_file(&path).unwrap();
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        assert!(cache.get(&engine, &key).is_none());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::catalogue::Transcript;
-use super::failure::CallFailure;
+use super::failure::{CallFailure, one_line};
 use super::log::Log;
 pub use crate::hub::Location;
 
@@ -231,13 +231,13 @@ pub struct Placement {
 #[serde(rename_all = "kebab-case")]
 pub enum Fault {
     /// It does not handle such devices or candidates.
-    #[error("unsupported: {0}")]
+    #[error("unsupported: {}", one_line(.0))]
     Unsupported(String),
     /// Something it was given is wrong.
-    #[error("bad input: {0}")]
+    #[error("bad input: {}", one_line(.0))]
     BadInput(String),
     /// Anything else.
-    #[error("internal: {0}")]
+    #[error("internal: {}", one_line(.0))]
     Internal(String),
 }
 

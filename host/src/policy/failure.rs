@@ -38,7 +38,7 @@ pub enum CallFailure {
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum Breakage {
     /// It did what Wasm does not allow, such as reaching code that it declared unreachable.
-    #[error("it trapped: {cause}{}", in_frames(frames))]
+    #[error("it trapped: {}{}", one_line(cause), in_frames(frames))]
     Trap {
         /// What it did.
         cause: String,
@@ -46,7 +46,7 @@ pub enum Breakage {
         frames: Vec<String>,
     },
     /// It panicked.
-    #[error("it panicked at {file}:{line}: {message}")]
+    #[error("it panicked at {}:{line}: {}", one_line(file), one_line(message))]
     Panic {
         /// The panic's message.
         message: String,
@@ -84,7 +84,7 @@ pub enum Breakage {
     #[error("its answer is not acceptable: {0}")]
     InvalidVerdict(Violation),
     /// Its answer could not be read, or is too large.
-    #[error("its answer cannot be taken over: {detail}")]
+    #[error("its answer cannot be taken over: {}", one_line(detail))]
     Output {
         /// What is wrong with it.
         detail: String,
@@ -145,6 +145,14 @@ pub enum HostFailure {
         /// Milliseconds until a call may be tried.
         retry_ms: u64,
     },
+    /// This device breaks it, again and again, and is left alone for a while; others are asked as ever.
+    #[error("this device broke it {times} times; a call for it is tried in {retry_ms} ms")]
+    DeviceHeld {
+        /// How often.
+        times: u32,
+        /// Milliseconds until a call may be tried.
+        retry_ms: u64,
+    },
 }
 
 impl CallFailure {
@@ -158,6 +166,7 @@ impl CallFailure {
             Self::Broke(breakage) => breakage.kind(),
             Self::Host(HostFailure::QueueFull { .. }) => "host-queue-full",
             Self::Host(HostFailure::BreakerOpen { .. }) => "breaker-open",
+            Self::Host(HostFailure::DeviceHeld { .. }) => "device-held",
             Self::Host(HostFailure::ShuttingDown) => "host-shutting-down",
             Self::Host(HostFailure::NoInstance) => "host-no-instance",
             Self::Host(HostFailure::NotRecorded { .. }) => "host-not-recorded",
@@ -259,8 +268,8 @@ fn frames_of(error: &wasmtime::Error) -> Vec<String> {
 fn in_frames(frames: &[String]) -> String {
     match calling_itself(frames) {
         _ if frames.is_empty() => String::new(),
-        Some(name) => format!(" (probably its stack is full: {name} calls itself again and again)"),
-        None => format!(" (in {})", frames.join(", called by ")),
+        Some(name) => format!(" (probably its stack is full: {} calls itself again and again)", one_line(name)),
+        None => format!(" (in {})", one_line(&frames.join(", called by "))),
     }
 }
 
@@ -270,6 +279,15 @@ fn calling_itself(frames: &[String]) -> Option<&str> {
     let times = |name: &str| frames.iter().filter(|frame| *frame == name).count();
     let name = frames.iter().map(String::as_str).max_by_key(|name| times(name))?;
     (frames.len() == MAX_FRAMES && times(name) >= MAX_FRAMES / 2).then_some(name)
+}
+
+/// A text that a policy chose, as part of a sentence of ours: without line ends, other control characters, and those that
+/// change the direction of text, nothing in it passes for a line that we wrote. Records keep it as it was.
+pub(crate) fn one_line(text: &str) -> String {
+    let steers = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if steers(c) { ' ' } else { c }).collect()
 }
 
 /// Frames of a trap that are kept.
@@ -292,5 +310,25 @@ mod tests {
         assert!(told.ends_with("(probably its stack is full: a::deeper calls itself again and again)"), "{told}");
         let told = trap(&["a", "b", "a", "b", "a", "b", "a", "b"]);
         assert!(told.contains("probably its stack is full"), "two that call each other: {told}");
+    }
+
+    #[test]
+    fn no_text_of_a_policy_begins_a_line_of_its_own() {
+        let text = || "a\n2. Choosing the hub\r\u{2028}b\u{1b}[2J\u{202e}".to_owned();
+        let violation = Violation { rule: super::super::verdict::Rule::Json, detail: text() };
+        let failures = [
+            CallFailure::Fault(Fault::Unsupported(text())),
+            CallFailure::Fault(Fault::BadInput(text())),
+            CallFailure::Fault(Fault::Internal(text())),
+            CallFailure::Broke(Breakage::Panic { message: text(), file: text(), line: 1 }),
+            CallFailure::Broke(Breakage::Trap { cause: text(), frames: vec![text()] }),
+            CallFailure::Broke(Breakage::Output { detail: text() }),
+            CallFailure::Broke(Breakage::InvalidVerdict(violation)),
+        ];
+        for failure in failures {
+            let told = failure.to_string();
+            assert!(told.contains("2. Choosing the hub"), "{told:?}");
+            assert!(!told.contains(['\n', '\r', '\u{2028}', '\u{1b}', '\u{202e}']), "{told:?}");
+        }
     }
 }

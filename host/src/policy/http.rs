@@ -38,7 +38,7 @@ use self::client::Client;
 pub use self::exchange::{HttpAnswer, HttpBody, HttpBreach, HttpFailure, HttpRequest, HttpResponse};
 pub use self::origin::{Origin, OriginError};
 use crate::clock;
-use crate::names::{Digest, PluginName};
+use crate::names::{Digest, IdScope, PluginName};
 
 /// What the operator granted, and to whom.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +54,8 @@ pub struct HttpSettings {
 /// What one plugin may reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
+    /// The id scopes whose plugin it is: a name belongs to whoever publishes in a scope.
+    pub scopes: Vec<IdScope>,
     /// The origins.
     pub allow: Vec<Origin>,
     /// Whether addresses that are not public may be connected to.
@@ -158,13 +160,24 @@ impl Http {
         Ok(Self { grants, quota, wire })
     }
 
-    pub(super) fn granted(&self) -> impl Iterator<Item = &PluginName> {
-        self.grants.keys()
+    pub(super) fn is_granted(&self) -> bool {
+        !self.grants.is_empty()
+    }
+
+    /// What is granted to the plugin that an id scope has under a name.
+    pub(super) fn grant(&self, scope: &IdScope, plugin: &PluginName) -> Option<&Arc<Grant>> {
+        self.grants.get(plugin).filter(|grant| grant.scopes.contains(scope))
     }
 
     /// The network of one call of a plugin; none when nothing is granted to it.
-    pub(super) fn connection(&self, plugin: &PluginName, image: ImageKey, memory: &Arc<Memory>) -> Option<Connection> {
-        let (grant, wire) = (self.grants.get(plugin)?, self.wire.as_ref()?);
+    pub(super) fn connection(
+        &self,
+        scope: &IdScope,
+        plugin: &PluginName,
+        image: ImageKey,
+        memory: &Arc<Memory>,
+    ) -> Option<Connection> {
+        let (grant, wire) = (self.grant(scope, plugin)?, self.wire.as_ref()?);
         Some(Connection {
             memory: Arc::clone(memory),
             image,

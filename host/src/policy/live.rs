@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 use self::making::Making;
 use super::image::{ConfigureError, Configured, Fetched, Image, LoadError, Revision};
 use super::rules::PluginLimits;
+use super::trust::KeyId;
 use super::{PolicyHost, shipped};
 use crate::catalogue::Bound;
 use crate::clock;
@@ -176,6 +177,12 @@ impl Images {
         let revision = self.load(Fetched::from(bytes).signed(signatures)).await?;
         self.revisions.write().unwrap_or_else(PoisonError::into_inner).insert(digest, Arc::clone(&revision));
         Ok(revision)
+    }
+
+    /// The trusted keys that signed a revision, without loading it.
+    pub async fn signers(&self, digest: Digest) -> Result<Vec<KeyId>, ImageError> {
+        let signatures = self.store.signatures(digest).await?;
+        Ok(self.host.signers(digest, &signatures)?)
     }
 
     /// A revision, if it is loaded now.

@@ -15,6 +15,7 @@ use super::call::Usage;
 use super::catalogue::EmptyCatalogue;
 use super::engine::{MAX_MEMORY_BYTES, PolicyEngine};
 use super::failure::{self, CallFailure};
+use super::image::compile::Owner;
 use super::image::{CompileError, Fetched};
 use super::link::{self, CallState, GuestExit, LinkError};
 use super::log::Log;
@@ -70,7 +71,8 @@ impl PolicyHost {
     /// A [`ProgramError`] for the stage that refused it.
     pub fn load_program(&self, fetched: &Fetched) -> Result<Program, ProgramError> {
         let key = Key::component(&self.engine, fetched.digest());
-        let component = self.compiling.compile(&self.engine, &key, fetched.bytes())?;
+        let component =
+            self.compiling.compile(&self.engine, &key, fetched.bytes(), Owner::Revision(fetched.digest()))?;
         let engine = self.engine.wasm();
         let exports: Vec<String> =
             component.component_type().exports(engine).map(|(name, _)| name.to_owned()).collect();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::*;
 
@@ -92,12 +93,17 @@ fn the_executor_answers_as_the_callers_own_thread_does() {
     runtime.block_on(async {
         for seed in 0..64 {
             let there = Arc::clone(&image);
-            let answered = fixture.host.run(move |_| there.select_hub(&input(8, seed), counting())).await.unwrap();
+            let answered =
+                fixture.host.run(nobody(), move |_| there.select_hub(&input(8, seed), counting())).await.unwrap();
             assert_eq!(answered.result, image.select_hub(&input(8, seed), counting()).result);
         }
         fixture.host.close();
-        assert_eq!(fixture.host.run(|_| ()).await, Err(HostFailure::ShuttingDown));
+        assert_eq!(fixture.host.run(nobody(), |_| ()).await, Err(HostFailure::ShuttingDown));
     });
+}
+
+fn nobody() -> Payers {
+    Payers::new("s".parse().unwrap(), [])
 }
 
 #[test]

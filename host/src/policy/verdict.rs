@@ -20,10 +20,11 @@ pub use self::merge::{MergeConflict, merge};
 pub(super) use self::placement::placement;
 pub(super) use self::selection::outcome;
 use super::call::{HubHandle, Outcome, Placement, Reason};
+use super::failure::one_line;
 
 /// A rule that an answer broke.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-#[error("{rule}: {detail}; the rule: {}", rule.says())]
+#[error("{rule}: {}; the rule: {}", one_line(detail), rule.says())]
 pub struct Violation {
     /// Which rule.
     pub rule: Rule,

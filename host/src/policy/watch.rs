@@ -6,10 +6,13 @@
 //! their own (a revision of long ago) shares one watch beyond a limit.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use self::meter::Meters;
-use super::breaker::{Breaker, BreakerLimits, Ending, Pass, Reason, Shut};
+use super::breaker::{Breaker, BreakerLimits, Ending, Held, Pass, Reason, Shut, Skip};
+use super::executor::Payer;
 use super::failure::{CallFailure, HostFailure};
 use crate::clock::Ambient;
 use crate::names::{Digest, IdScope, PluginName};
@@ -40,6 +43,8 @@ pub struct Watched {
 pub struct Watch {
     /// Of what; nothing for the one that is shared by what is beyond the limit.
     pub of: Option<Watched>,
+    /// Who pays for its calls.
+    pub payer: Payer,
     /// Whether it is asked.
     pub breaker: Breaker,
     /// What its calls took and what came of them.
@@ -93,29 +98,36 @@ impl Watches {
 
 impl Watch {
     fn new(of: Option<Watched>, limits: BreakerLimits, ambient: &Ambient) -> Self {
-        Self { of, breaker: Breaker::new(limits, ambient), meters: Meters::default() }
+        static WATCHES: AtomicU64 = AtomicU64::new(0);
+        let payer = Payer(WATCHES.fetch_add(1, Ordering::Relaxed));
+        Self { of, payer, breaker: Breaker::new(limits, ambient), meters: Meters::default() }
     }
 
-    /// Whether a call may be made now; if not, the failure that stands for it.
+    /// Whether a call may be made for a device now; if not, the failure that stands for it.
     ///
     /// # Errors
     ///
-    /// The breaker is open.
-    pub fn admit(&self) -> Result<Pass, CallFailure> {
-        self.breaker.admit().map_err(|Shut { reason, left }| {
-            let retry_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1);
-            CallFailure::Host(HostFailure::BreakerOpen { reason: reason.to_string(), retry_ms })
+    /// The breaker is open, or the device breaks the policy.
+    pub fn admit(&self, device: &str) -> Result<Pass, CallFailure> {
+        let millis = |left: Duration| u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1);
+        self.breaker.admit(device).map_err(|skip| {
+            CallFailure::Host(match skip {
+                Skip::Open(Shut { reason, left }) => {
+                    HostFailure::BreakerOpen { reason: reason.to_string(), retry_ms: millis(left) }
+                }
+                Skip::Device(Held { times, left }) => HostFailure::DeviceHeld { times, retry_ms: millis(left) },
+            })
         })
     }
 
-    /// Tells the breaker how a call ended.
-    pub fn tell<T>(&self, pass: Pass, result: &Result<T, CallFailure>) {
+    /// Tells the breaker how a call for a device ended.
+    pub fn tell<T>(&self, pass: Pass, device: &str, result: &Result<T, CallFailure>) {
         let ending = match result {
             Ok(_) | Err(CallFailure::Fault(_)) => Ending::Answered,
             Err(CallFailure::Broke(_)) => Ending::Broke,
             Err(CallFailure::Host(_)) => Ending::NotItsDoing,
         };
-        let Some(reason) = self.breaker.tell(pass, ending) else { return };
+        let Some(reason) = self.breaker.tell(pass, device, ending) else { return };
         self.meters.opened(reason);
         if let Some(Watched { scope, plugin, revision }) = &self.of {
             let revision = revision.short();

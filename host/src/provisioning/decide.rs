@@ -12,10 +12,10 @@ use super::under_way::UnderWay;
 use crate::catalogue::Bound;
 use crate::hub::Pending;
 use crate::names::{DeviceId, HubName};
-use crate::policy::HostFailure;
 use crate::policy::call::Placement;
 use crate::policy::failure::CallFailure;
 use crate::policy::live::ImageError;
+use crate::policy::{HostFailure, Payers, Visit};
 use crate::registration::Registration;
 use crate::service::Service;
 
@@ -90,7 +90,7 @@ impl Postponement {
         let detail = format!("policy {}: {failure}", policy.plugin);
         match failure {
             CallFailure::Fault(_) | CallFailure::Broke(_) => Self::until_mended(failure.kind(), detail),
-            CallFailure::Host(HostFailure::BreakerOpen { retry_ms, .. }) => {
+            CallFailure::Host(HostFailure::BreakerOpen { retry_ms, .. } | HostFailure::DeviceHeld { retry_ms, .. }) => {
                 let retry_after = Duration::from_millis(*retry_ms).clamp(SOON, UNTIL_MENDED);
                 Self { retry_after, kind: failure.kind(), detail }
             }
@@ -113,8 +113,8 @@ impl Postponement {
 /// Asks for a hub, and where the device belongs there.
 pub(super) async fn decide(service: &Service, work: &mut UnderWay, attempt: u32) -> Wish {
     let deliberation = deliberation(service, work, attempt).await;
-    let (waits, decide) = (deliberation.may_wait(), move |waited| deliberation.decide(waited));
-    match visit(service, waits, decide).await {
+    let (waits, payers) = (deliberation.may_wait(), deliberation.payers());
+    match visit(service, waits, payers, move |visit| deliberation.decide(visit)).await {
         Ok((wish, calls)) => {
             work.keep(calls);
             wish
@@ -128,8 +128,8 @@ pub(super) async fn place(service: &Service, work: &mut UnderWay, hub: HubName, 
     let pending = work.admitted.scope.hubs.get(&hub)?.pending();
     let deliberation = deliberation(service, work, attempt).await;
     let there = hub.clone();
-    let (waits, place) = (deliberation.may_wait(), move |waited| deliberation.place(&there, waited));
-    let placement = match visit(service, waits, place).await {
+    let (waits, payers) = (deliberation.may_wait(), deliberation.payers());
+    let placement = match visit(service, waits, payers, move |visit| deliberation.place(&there, visit)).await {
         Ok((placement, calls)) => {
             work.keep(calls);
             placement
@@ -143,9 +143,10 @@ pub(super) async fn place(service: &Service, work: &mut UnderWay, hub: HubName, 
 async fn visit<R: Send + 'static>(
     service: &Service,
     waits: bool,
-    calls: impl FnOnce(Duration) -> R + Send + 'static,
+    payers: Payers,
+    calls: impl FnOnce(&Visit) -> R + Send + 'static,
 ) -> Result<R, HostFailure> {
-    if waits { service.policies.run_connected(calls).await } else { service.policies.run(calls).await }
+    if waits { service.policies.run_connected(payers, calls).await } else { service.policies.run(payers, calls).await }
 }
 
 async fn deliberation(service: &Service, work: &UnderWay, attempt: u32) -> Deliberation {

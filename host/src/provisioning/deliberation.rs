@@ -24,7 +24,7 @@ use crate::policy::http::Memory;
 use crate::policy::image::{Image, Tier};
 use crate::policy::live::ReadyImage;
 use crate::policy::watch::meter::Interface;
-use crate::policy::{PolicyHost, verdict};
+use crate::policy::{Payers, PolicyHost, Visit, verdict};
 
 /// What a decision is made from.
 pub(super) struct Deliberation {
@@ -51,8 +51,8 @@ type Placed = Result<Option<Placement>, Postponement>;
 
 impl Deliberation {
     /// Asks for a hub and then for the device's place there.
-    pub(super) fn decide(&self, waited: Duration) -> (Wish, Vec<PolicyCall>) {
-        let mut calls = Calls::new(waited);
+    pub(super) fn decide(&self, visit: &Visit) -> (Wish, Vec<PolicyCall>) {
+        let mut calls = Calls::new(visit);
         if let Some(wish) = self.stay(&mut calls) {
             return (wish, calls.made);
         }
@@ -85,8 +85,8 @@ impl Deliberation {
     }
 
     /// Asks where the device belongs on this hub.
-    pub(super) fn place(&self, hub: &HubName, waited: Duration) -> (Placed, Vec<PolicyCall>) {
-        let mut calls = Calls::new(waited);
+    pub(super) fn place(&self, hub: &HubName, visit: &Visit) -> (Placed, Vec<PolicyCall>) {
+        let mut calls = Calls::new(visit);
         (self.placed(hub, &mut calls), calls.made)
     }
 
@@ -95,7 +95,7 @@ impl Deliberation {
     ///
     /// One that asks a service for both halves at once is asked all the same, with this hub alone, as DPS asks an allocation
     /// function: its word on the place is in the service's answer. What it says of the hub does not count.
-    fn stay(&self, calls: &mut Calls) -> Option<Wish> {
+    fn stay(&self, calls: &mut Calls<'_>) -> Option<Wish> {
         let (hub, device_id) = self.current.clone().filter(|_| !self.terms.reprovision.update_hub_assignment)?;
         let linked = self.scope.hubs.get(&hub)?;
         let pending = linked.pending();
@@ -136,7 +136,7 @@ impl Deliberation {
         policy: &Bound,
         step: Step,
         candidates: &Candidates,
-        calls: &mut Calls,
+        calls: &mut Calls<'_>,
     ) -> Result<Outcome, Postponement> {
         let (call, device) = (self.call.clone(), Arc::clone(&self.device));
         let input = SelectInput { call, device, candidates: candidates.clone() };
@@ -152,7 +152,7 @@ impl Deliberation {
         question: &Question<'_>,
         ask: impl Fn(&Bound, &Image) -> CallReport<T>,
         answer: fn(T) -> Answer,
-        calls: &mut Calls,
+        calls: &mut Calls<'_>,
     ) -> Result<T, Postponement> {
         let chain = self.images.get(question.number).map(Vec::as_slice).unwrap_or_default();
         let mut none: Option<Postponement> = None;
@@ -161,7 +161,7 @@ impl Deliberation {
             let failed = match image {
                 Err(postponement) => postponement.clone(),
                 Ok(image) => {
-                    let report = watched(policy, || ask(policy, image));
+                    let report = self.watched(policy, calls.visit, || ask(policy, image));
                     let result = report.result.clone();
                     let instead = resort.zip(because);
                     calls.keep(question, policy, image, instead, self.call.clone(), answered(report, answer));
@@ -194,14 +194,36 @@ impl Deliberation {
         self.images.iter().any(|chain| waits_for_a_service(chain))
     }
 
+    /// Who pays for what the policies do: all that may be asked.
+    pub(super) fn payers(&self) -> Payers {
+        let policies =
+            self.allocation.policies().flat_map(Bound::chain).filter_map(|(_, policy)| policy.watch.as_ref());
+        Payers::new(self.scope.scope.clone(), policies.map(|watch| watch.payer))
+    }
+
+    /// Asks, unless the breaker is open, and tells the breaker what came of it.
+    fn watched<T>(&self, policy: &Bound, visit: &Visit, ask: impl FnOnce() -> CallReport<T>) -> CallReport<T> {
+        let Some(watch) = &policy.watch else { return ask() };
+        // The spelling of an id is the device's to choose; what it is written under is not.
+        let device = self.device.registration_id.to_ascii_lowercase();
+        match watch.admit(&device) {
+            Ok(pass) => {
+                let report = visit.paid_by(watch.payer, ask);
+                watch.tell(pass, &device, &report.result);
+                report
+            }
+            Err(skipped) => CallReport::never_began(skipped),
+        }
+    }
+
     fn catalogue(&self, policy: &Bound, image: &Image, shown: &Candidates) -> Arc<LiveCatalogue> {
         let live = LiveCatalogue::new(shown.clone(), Arc::clone(&self.counts));
         let key = (image.revision().digest(), image.settings_digest());
-        Arc::new(live.connected(self.host.connection(&policy.plugin, key, &self.memory)))
+        Arc::new(live.connected(self.host.connection(&self.scope.scope, &policy.plugin, key, &self.memory)))
     }
 
     /// The hubs behind a choice, which the verdict gate has checked, and the device's place on the first of them.
-    fn chosen(&self, candidates: &Candidates, choice: Choice, calls: &mut Calls) -> Wish {
+    fn chosen(&self, candidates: &Candidates, choice: Choice, calls: &mut Calls<'_>) -> Wish {
         let linked = |handle: &HubHandle| {
             let (_, candidate) = candidates.get(*handle)?;
             self.scope.hubs.iter().nth(usize::try_from(candidate.hub).ok()?)
@@ -230,7 +252,7 @@ impl Deliberation {
     }
 
     /// Asks each grouping policy and joins the answers. None when nobody is to be asked.
-    fn placed(&self, hub: &HubName, calls: &mut Calls) -> Placed {
+    fn placed(&self, hub: &HubName, calls: &mut Calls<'_>) -> Placed {
         let mut placements = Vec::with_capacity(self.allocation.grouping.len());
         let before = 1 + usize::from(self.allocation.fallback.is_some());
         for (number, policy) in self.allocation.grouping.iter().enumerate() {
@@ -269,40 +291,30 @@ fn waits_for_a_service(chain: &[Result<Arc<ReadyImage>, Postponement>]) -> bool 
     chain.iter().flatten().any(|image| image.revision().card().tier == Tier::Recorded)
 }
 
-/// Asks, unless the breaker is open, and tells the breaker what came of it.
-fn watched<T>(policy: &Bound, ask: impl FnOnce() -> CallReport<T>) -> CallReport<T> {
-    let Some(watch) = &policy.watch else { return ask() };
-    match watch.admit() {
-        Ok(pass) => {
-            let report = ask();
-            watch.tell(pass, &report.result);
-            report
-        }
-        Err(shut) => CallReport::never_began(shut),
-    }
-}
-
 /// Whether the next of a policy's stand-ins is asked. What the host could not do, it cannot do for them either; but a
 /// stand-in that does not make this half of a decision is passed over.
 fn is_followed(failure: &CallFailure) -> bool {
     match failure {
         CallFailure::Fault(_) | CallFailure::Broke(_) => true,
         CallFailure::Host(failure) => {
-            matches!(failure, HostFailure::NotExported { .. } | HostFailure::BreakerOpen { .. })
+            use HostFailure::{BreakerOpen, DeviceHeld, NotExported};
+            matches!(failure, NotExported { .. } | BreakerOpen { .. } | DeviceHeld { .. })
         }
     }
 }
 
 /// The calls of one visit to a worker.
-struct Calls {
+struct Calls<'a> {
+    visit: &'a Visit,
     made: Vec<PolicyCall>,
     /// Microseconds that the visit waited for its worker, until a call bears them.
     waited_us: Option<u64>,
 }
 
-impl Calls {
-    fn new(waited: Duration) -> Self {
-        Self { made: Vec::new(), waited_us: Some(u64::try_from(waited.as_micros()).unwrap_or(u64::MAX)) }
+impl<'a> Calls<'a> {
+    fn new(visit: &'a Visit) -> Self {
+        let waited_us = u64::try_from(visit.waited.as_micros()).unwrap_or(u64::MAX);
+        Self { visit, made: Vec::new(), waited_us: Some(waited_us) }
     }
 
     /// Keeps a call for the ledger. The first one bears the time in the queue.

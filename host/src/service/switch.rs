@@ -16,7 +16,7 @@ use crate::names::{Digest, IdScope, PluginName};
 use crate::policy::image::Revision;
 use crate::policy::rules::PluginRules;
 use crate::policy::trust::Signature;
-use crate::store::{PublishedPlugin, PutOutcome, StoreError};
+use crate::store::{PluginCard, PublishBounds, PublishedPlugin, PutOutcome, StoreError};
 
 /// Why a revision did not become the live one, or a plugin's rules stayed as they were.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,15 @@ pub enum SwitchError {
     Store(#[from] StoreError),
 }
 
+/// Who publishes.
+#[derive(Clone, Copy, Debug)]
+pub struct Publisher<'a> {
+    /// The id of its token.
+    pub token: &'a str,
+    /// Bytes that what it published may take.
+    pub most_bytes: Option<u64>,
+}
+
 impl Service {
     /// Makes a loaded revision the live one of a name, if it does what every enrollment that follows the name asks of it.
     /// Nothing changes when it is the live one already.
@@ -45,7 +54,7 @@ impl Service {
         name: &PluginName,
         revision: &Arc<Revision>,
         signatures: Vec<Signature>,
-        by: &str,
+        by: &Publisher<'_>,
     ) -> Result<PutOutcome, SwitchError> {
         let _one_at_a_time = self.switching.lock().await;
         let known = self.scope(scope).ok_or_else(|| SwitchError::NoScope(scope.clone()))?;
@@ -54,7 +63,8 @@ impl Service {
             // The same bytes with another signature: it counts at the next start, when this one's key may be gone.
             if !signatures.is_empty() {
                 let component = revision.bytes().to_vec();
-                self.store.publish_plugin(scope, same.clone(), component, signatures).await?;
+                let same = PublishedPlugin { card: Some(PluginCard::of(revision)), ..same.clone() };
+                self.store.publish_plugin(scope, same, component, signatures, PublishBounds::NONE).await?;
             }
             return Ok(PutOutcome::Replaced);
         }
@@ -63,15 +73,23 @@ impl Service {
         let component = revision.bytes().to_vec();
         let plugin = PublishedPlugin {
             version: revision.description().version.clone(),
-            ..PublishedPlugin::first(name.clone(), &component, self.ambient.now(), by)
+            card: Some(PluginCard::of(revision)),
+            ..PublishedPlugin::first(name.clone(), &component, self.ambient.now(), by.token)
         };
         if before.is_some() {
             self.store.keep_content(component.clone()).await?;
             self.make_ready(&known, name, revision.digest(), &rules).await;
         }
-        let outcome = self.store.publish_plugin(scope, plugin, component, signatures).await?;
+        let limits = &self.config.limits.management;
+        let bounds = PublishBounds {
+            plugins: limits.plugins,
+            bytes: limits.plugins_mib.saturating_mul(1 << 20),
+            by_publisher: by.most_bytes,
+        };
+        let outcome = self.store.publish_plugin(scope, plugin, component, signatures, bounds).await?;
         self.reload().await?;
-        self.warm_up().await;
+        // What else is missing is made behind the server, and does not hold up whoever publishes.
+        self.warm_up_if(|policy| policy.plugin == *name).await;
         Ok(outcome)
     }
 
@@ -97,7 +115,8 @@ impl Service {
         }
         let outcome = self.store.set_plugin_rules(scope, name, rules).await?;
         self.reload().await?;
-        self.warm_up().await;
+        // What else is missing is made behind the server, and does not hold up whoever publishes.
+        self.warm_up_if(|policy| policy.plugin == *name).await;
         Ok(outcome)
     }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::names::{Digest, PluginName};
+use crate::policy::image::{Card, Description, Revision};
 use crate::policy::rules::PluginRules;
 
 /// A plugin's name and its revisions.
@@ -34,6 +35,34 @@ pub struct PublishedPlugin {
     /// What the operator says of the plugin. Stays when a revision is published.
     #[serde(default)]
     pub rules: PluginRules,
+    /// What the live revision is, so that it need not be loaded to be listed; none of what was published before this was kept.
+    #[serde(default)]
+    pub card: Option<PluginCard>,
+}
+
+/// What a revision is: what it says of itself, and what was read from its bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginCard {
+    /// Who it says it is.
+    pub description: Description,
+    /// What it may do.
+    pub card: Card,
+}
+
+/// How much may be published in an id scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublishBounds {
+    /// Plugins of the id scope.
+    pub plugins: usize,
+    /// Bytes of their revisions: those that are live, and those that may become it again.
+    pub bytes: u64,
+    /// Bytes of the revisions that one token published.
+    pub by_publisher: Option<u64>,
+}
+
+impl PublishBounds {
+    /// For what comes with the program.
+    pub const NONE: Self = Self { plugins: usize::MAX, bytes: u64::MAX, by_publisher: None };
 }
 
 /// A revision that was live.
@@ -63,7 +92,15 @@ impl PublishedPlugin {
             version: String::new(),
             past: Vec::new(),
             rules: PluginRules::default(),
+            card: None,
         }
+    }
+
+    /// The revisions that it names, each with who published it.
+    pub fn revisions(&self) -> impl Iterator<Item = (Digest, &str)> {
+        let past = |digest: &Digest| self.past(*digest).map_or("", |past| past.published_by.as_str());
+        let previous = self.previous.iter().map(move |digest| (*digest, past(digest)));
+        std::iter::once((self.live, self.published_by.as_str())).chain(previous)
     }
 
     /// What became of the plugin before it got another live revision: that one's past, and its rules.
@@ -90,8 +127,22 @@ impl PublishedPlugin {
         self
     }
 
+    /// Lets go of the revision that was live longest ago.
+    pub fn forget_oldest(&mut self) {
+        if let Some(oldest) = self.previous.pop() {
+            self.past.retain(|past| past.revision != oldest);
+        }
+    }
+
     /// What is known of a revision that was live.
     pub fn past(&self, revision: Digest) -> Option<&PastRevision> {
         self.past.iter().find(|past| past.revision == revision)
+    }
+}
+
+impl PluginCard {
+    /// That of a revision.
+    pub fn of(revision: &Revision) -> Self {
+        Self { description: revision.description().clone(), card: revision.card().clone() }
     }
 }

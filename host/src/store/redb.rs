@@ -71,8 +71,8 @@ pub use crate::store::health::{Finding, Unused};
 use crate::store::writer::{Bounds, Lane, OnFatal, Queue, Writer};
 use crate::store::{
     AuthorityUpload, Batches, CatalogueRecords, CommitOutcome, DeleteOutcome, ImportBatch, Listing, Page, Precondition,
-    PublishedPlugin, PutOutcome, RecordFilter, RegistrationCommit, RegistrationFilter, RowOutcome, Staging, Store,
-    StoreError,
+    PublishBounds, PublishedPlugin, PutOutcome, RecordFilter, RegistrationCommit, RegistrationFilter, RowOutcome, Staging,
+    Store, StoreError,
 };
 use crate::token::TokenRecord;
 
@@ -655,8 +655,9 @@ impl Store for RedbStore {
         plugin: PublishedPlugin,
         bytes: Vec<u8>,
         signatures: Vec<Signature>,
+        bounds: PublishBounds,
     ) -> Result<PutOutcome, StoreError> {
-        let publish = catalogue::Publish::new(scope, plugin, bytes, signatures);
+        let publish = catalogue::Publish::new(scope, plugin, bytes, signatures, bounds);
         self.write(Lane::Operator, publish).await
     }
 

@@ -29,13 +29,16 @@ async fn a_broken_policy_is_skipped_and_its_resort_decides_until_a_probe_answers
             assert_eq!(second["instead"]["because"], "out-of-fuel");
         } else {
             let open = &why["host"]["breaker-open"];
-            assert_eq!(open["reason"], "too many calls in a row broke", "{number}: {why}");
+            assert_eq!(open["reason"], "the calls of too many devices in a row broke", "{number}: {why}");
             assert_eq!(first["report"]["usage"]["fuel"], 0, "it was not run: {first}");
             assert_eq!(second["instead"], json!({ "resort": "previous-revision", "because": "breaker-open" }));
         }
     }
     let breaker = get(&world, "plugins/ours").await["breaker"].clone();
-    assert_eq!((&breaker["state"], &breaker["reason"]), (&json!("open"), &json!("too many calls in a row broke")));
+    assert_eq!(
+        (&breaker["state"], &breaker["reason"]),
+        (&json!("open"), &json!("the calls of too many devices in a row broke"))
+    );
     assert!(breaker["retryMs"].as_u64().unwrap() > 1_000_000, "{breaker}");
     let revisions = get(&world, "plugins/ours/revisions").await;
     assert_eq!(revisions["items"][1]["breaker"]["state"], "closed", "the other one is well: {revisions}");
@@ -70,5 +73,36 @@ async fn a_policy_that_answers_its_probe_is_asked_again() {
     tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     let answer = world.device("pump-2").await.register().await;
     assert_eq!(json_of(&answer)["status"], "assigned", "{answer:?}");
+    assert_eq!(get(&world, "plugins/ours").await["breaker"], json!({ "state": "closed" }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn devices_that_break_a_policy_stop_no_other_and_forge_no_story() {
+    let world = World::with(|config| {
+        config.limits.policy.deadline_ms = 60_000;
+        config.limits.policy.breaker_open_ms = 3_600_000;
+        config.limits.policy.breaker_open_max_seconds = 3_600;
+    })
+    .await;
+    publish(&world, "panics-for-some").await;
+    world.put("enrollment-groups/devices", &following("ours")).await;
+    let mut poison = Vec::new();
+    for number in 0..4 {
+        poison.push(world.device(&format!("poison-{number}")).await);
+    }
+    let mut last = None;
+    for round in 0..5 {
+        for device in &poison {
+            let body = json!({ "registrationId": device.id, "payload": "poison" }).to_string();
+            let answer = device.send("PUT", "/register", &[("prefer", "wait=20")], body).await;
+            assert_eq!(json_of(&answer)["status"], "assigning", "{answer:?}");
+            last = Some(call(&world, &answer, 0).await);
+        }
+        let good = world.device(&format!("pump-{round}")).await.register().await;
+        assert_eq!(json_of(&good)["status"], "assigned", "{good:?}");
+    }
+    let last = last.unwrap();
+    let held = &last["report"]["result"]["Err"]["host"]["device-held"];
+    assert!(held["times"].as_u64().unwrap() >= 2, "it is left alone by now: {last}");
     assert_eq!(get(&world, "plugins/ours").await["breaker"], json!({ "state": "closed" }));
 }

@@ -50,6 +50,7 @@ pub(in crate::admin_api) async fn rollback(
     request: Request,
 ) -> Answer {
     let (scope, name): (_, PluginName) = (known(&service, &scope)?, name.parse()?);
+    caller.may_publish(&name)?;
     let body: RollbackBody = body::json(&service, request).await?;
     let plugin = published(&scope, &name)?;
     let to = match body.revision {
@@ -67,7 +68,7 @@ pub(in crate::admin_api) async fn rollback(
         })?,
     };
     let revision = service.images.revision(to).await.map_err(not_loaded)?;
-    let made = service.make_live(&scope.scope, &name, &revision, Vec::new(), &caller.0.id).await;
+    let made = service.make_live(&scope.scope, &name, &revision, Vec::new(), &caller.publisher()).await;
     made.map_err(|error| not_switched(&name, error))?;
     body::ok(&shown(&service, &scope.scope, &name).await?)
 }

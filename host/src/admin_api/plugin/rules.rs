@@ -5,16 +5,19 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::{Request, State};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use super::{not_loaded, not_switched, published, shown};
+use crate::admin_api::authorize::Caller;
 use crate::admin_api::body::{self, Answer, At};
 use crate::admin_api::hub::known;
 use crate::admin_api::problem::{Problem, ProblemPart};
 use crate::json::JsonText;
 use crate::names::PluginName;
+use crate::policy::budget::Budget;
 use crate::policy::image::ConfigureError;
 use crate::policy::rules::{MAX_RESORTS, PluginLimits, PluginRules, Resort};
 use crate::policy::shipped;
@@ -24,6 +27,7 @@ use crate::service::Service;
 pub(in crate::admin_api) async fn set(
     State(service): State<Arc<Service>>,
     At((scope, name)): At<(String, String)>,
+    Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Answer {
     let (scope, name): (_, PluginName) = (known(&service, &scope)?, name.parse()?);
@@ -33,6 +37,9 @@ pub(in crate::admin_api) async fn set(
         let message = format!("it is {}, and must be from {} to {}", error.value, error.lowest, error.highest);
         Problem::at(format!("/limits/{}", camel(error.limit)), message)
     })?;
+    if !caller.governs_all() {
+        body.limits.raised(plugin.rules.limits, &service.policies.budgets().call)?;
+    }
     let resorts = match &body.on_failure {
         None => None,
         Some(None) => Some(Vec::new()),
@@ -164,6 +171,33 @@ struct LimitsBody {
 }
 
 impl LimitsBody {
+    /// What one plugin may use beyond the configuration is taken from the plugins of all id scopes.
+    fn raised(&self, before: PluginLimits, all: &Budget) -> Result<(), Problem> {
+        let wide = |size: usize| u64::try_from(size).unwrap_or(u64::MAX);
+        let wider = |size: Option<usize>| size.map(wide);
+        let after = self.over(before);
+        let limits = [
+            ("fuel", after.fuel, before.fuel, all.fuel),
+            ("deadlineMs", after.deadline_ms.map(u64::from), before.deadline_ms.map(u64::from), all.deadline_ms.into()),
+            ("memoryBytes", wider(after.memory_bytes), wider(before.memory_bytes), wide(all.memory_bytes)),
+            ("outputBytes", wider(after.output_bytes), wider(before.output_bytes), wide(all.output_bytes)),
+            ("logBytes", wider(after.log_bytes), wider(before.log_bytes), wide(all.log_bytes)),
+        ];
+        for (name, after, before, most) in limits {
+            // What somebody who may has granted before may stay.
+            if let Some(wanted) = after.filter(|wanted| *wanted > most && Some(*wanted) != before) {
+                return Err(Problem::new(
+                    403,
+                    format!(
+                        "{name} is {wanted}, and {most} is what the configuration gives every plugin: more is for an operator \
+                         whose token is bound to no id scope"
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
     fn over(&self, before: PluginLimits) -> PluginLimits {
         PluginLimits {
             fuel: self.fuel.unwrap_or(before.fuel),

@@ -2,13 +2,14 @@
 
 use crate::cli::output::say;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 
-use super::BenchError;
+use super::{BenchError, beside};
 use crate::policy::bench::{BenchPlan, BenchReport, measure};
 use crate::policy::{PolicyHost, PolicySettings, shipped};
 
@@ -27,9 +28,16 @@ pub(in crate::cli) struct Options {
     /// Numbers of threads.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 2])]
     threads: Vec<usize>,
-    /// Seconds for each pair of the two.
+    /// Seconds for each pair of the two, or for each part of --beside.
     #[arg(long, default_value_t = 2)]
     seconds: u64,
+    /// Measure instead how long decisions take beside another plugin's, and alone: a component whose calls are asked as fast
+    /// as they are taken, or `hostile` for one that takes as long as it may.
+    #[arg(long, value_name = "COMPONENT", value_parser = beside::neighbour)]
+    beside: Option<beside::Neighbour>,
+    /// Decisions a second that are measured with --beside.
+    #[arg(long, default_value_t = 100, requires = "beside")]
+    rate: u32,
 }
 
 /// Measures and prints.
@@ -39,8 +47,13 @@ pub(super) fn run(options: &Options, json: bool) -> Result<(), BenchError> {
         None => shipped::component("weighted").unwrap_or_default().to_vec(),
     };
     let cache = tempfile::tempdir()?;
-    let host = PolicyHost::start(PolicySettings::new(cache.path().join("policies")))?;
+    let host = Arc::new(PolicyHost::start(PolicySettings::new(cache.path().join("policies")))?);
     let image = host.configure(&host.load(component)?, &options.settings)?;
+    if let Some(neighbour) = &options.beside {
+        let hubs = options.hubs.first().copied().unwrap_or(8);
+        let span = Duration::from_secs(options.seconds);
+        return beside::run(&host, &image, neighbour, &beside::Plan { hubs, rate: options.rate, span }, json);
+    }
     let plan = BenchPlan {
         hubs: options.hubs.clone(),
         threads: options.threads.clone(),

@@ -56,8 +56,9 @@ pub(super) fn of(entry: &Value) -> String {
 struct Story(String);
 
 impl Story {
+    /// Every line of the story is ours: nothing that a device or a policy wrote ends it.
     fn line(&mut self, line: impl AsRef<str>) {
-        self.0.push_str(line.as_ref());
+        self.0.push_str(&cleaned(line.as_ref()));
         self.0.push('\n');
     }
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::super::CliError;
 use super::super::terms::text_or_file;
 use crate::json;
+use crate::policy::failure::one_line;
 use crate::policy::image::{ConfigureError, Fetched, Image, LoadError, Revision};
 use crate::policy::log::Log;
 use crate::policy::{Budgets, LogLevel, PolicyHost};
@@ -120,9 +121,11 @@ pub(super) fn told(log: &Log) -> String {
             LogLevel::Warn => "warn",
             LogLevel::Error => "error",
         };
-        text.push_str(&format!("\n  {level:5} {}", line.message));
+        // A message of several lines stays one entry: what follows its first line stands further in.
+        let message: Vec<_> = line.message.lines().map(one_line).collect();
+        text.push_str(&format!("\n  {level:5} {}", message.join("\n          ")));
         for field in &line.fields {
-            text.push_str(&format!("  {}={}", field.key, field.value));
+            text.push_str(&format!("  {}={}", one_line(&field.key), one_line(&field.value)));
         }
     }
     if log.dropped > 0 {

@@ -20,6 +20,7 @@ use crate::names::{IdScope, PluginName};
 use crate::policy::Fetched;
 use crate::policy::image::Revision;
 use crate::service::Service;
+use crate::service::switch::Publisher;
 use crate::workbench::compare::{Changed, Comparison, compare};
 use crate::workbench::vector::VectorFile;
 
@@ -131,7 +132,8 @@ impl Reload<'_> {
             Ok(told) => story += &told,
             Err(told) => return story + &told + &format!("  held back; {kept}"),
         }
-        match self.service.make_live(self.scope, name, &revision, Vec::new(), PUBLISHED_BY).await {
+        let by = Publisher { token: PUBLISHED_BY, most_bytes: None };
+        match self.service.make_live(self.scope, name, &revision, Vec::new(), &by).await {
             Ok(_) => {
                 story + &format!("  {digest} is live, {} ms after the change was seen", began.elapsed().as_millis())
             }

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 
 use crate::client::Answer;
+use crate::policy::failure::one_line;
 
 /// A problem document (RFC 9457).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -54,6 +55,8 @@ impl fmt::Display for Problem {
             (true, true) => write!(f, "the server answered {status}")?,
         }
         for ProblemPart { pointer, line, message } in errors {
+            // What a policy says of its settings is told here too.
+            let (pointer, message) = (one_line(pointer), one_line(message));
             match line {
                 Some(line) => write!(f, "\n  line {line}: {message}")?,
                 None if pointer.is_empty() => write!(f, "\n  {message}")?,

@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
+use super::suspects::{Held, Suspects};
+
 /// When a breaker opens, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerLimits {
-    /// So many calls in a row that broke open it.
+    /// So many devices in a row whose calls broke open it; four times as many when as many calls were good lately.
     pub failures: u32,
     /// The time over which the share of good calls is taken.
     pub window: Duration,
@@ -41,13 +43,22 @@ pub enum Ending {
 /// Why a breaker opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// So many calls in a row broke.
+    /// The calls of so many devices in a row broke.
     InARow,
     /// Too few of the calls in the window were good.
     Share,
 }
 
 /// A call is not to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skip {
+    /// Nobody's: the breaker is open.
+    Open(Shut),
+    /// This device's: it breaks the policy, others do not.
+    Device(Held),
+}
+
+/// The breaker is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shut {
     /// Why the breaker opened.
@@ -78,6 +89,9 @@ pub(super) struct Machine {
     openings: u32,
     /// Counts probes, so that a late one is known.
     probes: u64,
+    /// When a call was answered last.
+    answered: Option<Duration>,
+    suspects: Suspects,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -103,15 +117,19 @@ impl Machine {
             in_a_row: 0,
             openings: 0,
             probes: 0,
+            answered: None,
+            suspects: Suspects::default(),
         }
     }
 
-    pub(super) fn admit(&mut self, now: Duration) -> Result<Pass, Shut> {
+    pub(super) fn admit(&mut self, device: &str, now: Duration) -> Result<Pass, Skip> {
+        let held = self.suspects.held(device, now);
         match self.phase {
-            Phase::Closed { .. } => Ok(Pass::ordinary()),
             Phase::Open { until, reason } | Phase::Probation { until, reason, .. } if now < until => {
-                Err(Shut { reason, left: until - now })
+                Err(Skip::Open(Shut { reason, left: until - now }))
             }
+            _ if held.is_some() => held.map_or(Ok(Pass::ordinary()), |held| Err(Skip::Device(held))),
+            Phase::Closed { .. } => Ok(Pass::ordinary()),
             Phase::Open { reason, .. } | Phase::Probation { reason, .. } => {
                 self.probes += 1;
                 self.phase = Phase::Probation { probe: self.probes, until: now + PROBE_PATIENCE, reason };
@@ -124,11 +142,23 @@ impl Machine {
     pub(super) fn tell(
         &mut self,
         pass: Pass,
+        device: &str,
         ending: Ending,
         now: Duration,
         chance: impl FnOnce() -> u64,
     ) -> Option<Reason> {
+        let known = match ending {
+            Ending::Answered => {
+                self.answered = Some(now);
+                self.suspects.clear(device, now);
+                false
+            }
+            Ending::Broke => self.suspects.strike(device, now, &self.limits),
+            Ending::NotItsDoing => false,
+        };
         match (self.phase, pass.probe) {
+            // What is known of a device says nothing new of the policy.
+            (Phase::Closed { .. }, None) if known => None,
             (Phase::Closed { since }, None) => {
                 let reason = self.count(ending, now)?;
                 self.openings = if now - since < self.limits.window { self.openings } else { 0 };
@@ -141,8 +171,12 @@ impl Machine {
                     self.in_a_row = 0;
                     None
                 }
-                Ending::Broke => Some(self.open(reason, now, chance())),
-                Ending::NotItsDoing => {
+                Ending::Broke if !known => {
+                    let lately = |answered| now.saturating_sub(answered) < self.limits.window;
+                    self.openings = if self.answered.is_some_and(lately) { 0 } else { self.openings };
+                    Some(self.open(reason, now, chance()))
+                }
+                Ending::Broke | Ending::NotItsDoing => {
                     self.phase = Phase::Open { until: now, reason };
                     None
                 }
@@ -153,7 +187,8 @@ impl Machine {
     }
 
     /// Calls that answered in a bucket and were counted elsewhere.
-    pub(super) fn add_answers(&mut self, bucket: u32, calls: u32) {
+    pub(super) fn add_answers(&mut self, bucket: u32, calls: u32, now: Duration) {
+        self.answered = if calls > 0 { Some(now) } else { self.answered };
         if matches!(self.phase, Phase::Closed { .. }) && calls > 0 {
             self.add(bucket, calls, 0);
         }
@@ -161,7 +196,7 @@ impl Machine {
 
     /// Whether there is nothing to do for a call but to count it.
     pub(super) fn is_calm(&self) -> bool {
-        self.in_a_row == 0 && matches!(self.phase, Phase::Closed { .. })
+        self.in_a_row == 0 && self.suspects.is_empty() && matches!(self.phase, Phase::Closed { .. })
     }
 
     pub(super) fn state(&self, now: Duration) -> State {
@@ -185,10 +220,11 @@ impl Machine {
         }
         self.in_a_row = self.in_a_row.saturating_add(1);
         self.add(number, 0, 1);
-        if self.in_a_row >= self.limits.failures {
+        let (answered, broke) = self.in_window(number);
+        let well = answered >= u64::from(self.limits.failures);
+        if self.in_a_row >= self.limits.failures.saturating_mul(if well { WELL } else { 1 }) {
             return Some(Reason::InARow);
         }
-        let (answered, broke) = self.in_window(number);
         let (good, all) = (answered.saturating_mul(100), answered + broke);
         let enough = all >= u64::from(self.limits.least_calls);
         (enough && good < all.saturating_mul(self.limits.success_percent.into())).then_some(Reason::Share)
@@ -254,12 +290,15 @@ impl Reason {
 impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::InARow => "too many calls in a row broke",
+            Self::InARow => "the calls of too many devices in a row broke",
             Self::Share => "too many of its latest calls broke",
         })
     }
 }
 
+/// How many times as many devices in a row have to break a policy that was well a moment ago: a crate of devices with the
+/// same odd payload is switched on at once.
+const WELL: u32 = 4;
 /// Buckets of the window.
 const BUCKETS: usize = 10;
 const BUCKETS_WIDE: u128 = 10;

@@ -15,9 +15,24 @@ fn at(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
+/// A call of a device that was never seen before.
 fn tell(machine: &mut Machine, ending: Ending, now: Duration) -> Option<Reason> {
-    let pass = machine.admit(now).unwrap();
-    machine.tell(pass, ending, now, || 0)
+    tell_of(machine, &another(), ending, now)
+}
+
+fn tell_of(machine: &mut Machine, device: &str, ending: Ending, now: Duration) -> Option<Reason> {
+    let pass = machine.admit(device, now).unwrap();
+    machine.tell(pass, device, ending, now, || 0)
+}
+
+fn another() -> String {
+    static DEVICES: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    format!("device-{}", DEVICES.fetch_add(1, Ordering::Relaxed))
+}
+
+fn shut(skip: Skip) -> Shut {
+    let Skip::Open(shut) = skip else { panic!("{skip:?}") };
+    shut
 }
 
 /// Draws nothing but zeros.
@@ -45,7 +60,7 @@ fn a_row_of_failures_opens_it_and_an_answer_in_between_does_not_let_it_come_to_t
         assert_eq!(tell(&mut machine, ending, at(1)), None);
     }
     assert_eq!(tell(&mut machine, Ending::Broke, at(1)), Some(Reason::InARow));
-    assert_eq!(machine.admit(at(2)).unwrap_err().reason, Reason::InARow);
+    assert_eq!(shut(machine.admit("d", at(2)).unwrap_err()).reason, Reason::InARow);
 }
 
 #[test]
@@ -80,22 +95,22 @@ fn what_is_older_than_the_window_does_not_count() {
 #[test]
 fn one_probe_decides_and_the_others_wait_for_it() {
     let mut machine = opened(at(0));
-    assert_eq!(machine.admit(at(499)), Err(Shut { reason: Reason::InARow, left: at(1) }));
-    let probe = machine.admit(at(500)).unwrap();
-    assert!(machine.admit(at(501)).is_err(), "the probe is on its way");
-    assert_eq!(machine.tell(probe, Ending::Broke, at(502), || u64::MAX), Some(Reason::InARow));
-    let left = machine.admit(at(503)).unwrap_err().left;
+    assert_eq!(machine.admit("d", at(499)), Err(Skip::Open(Shut { reason: Reason::InARow, left: at(1) })));
+    let probe = machine.admit("d", at(500)).unwrap();
+    assert!(machine.admit("d", at(501)).is_err(), "the probe is on its way");
+    assert_eq!(machine.tell(probe, "d", Ending::Broke, at(502), || u64::MAX), Some(Reason::InARow));
+    let left = shut(machine.admit("d", at(503)).unwrap_err()).left;
     assert_eq!(left, at(1_999), "twice as long, and the most that can be drawn");
-    let probe = machine.admit(at(3_000)).unwrap();
-    assert_eq!(machine.tell(probe, Ending::Answered, at(3_001), || 0), None);
+    let probe = machine.admit("d", at(3_000)).unwrap();
+    assert_eq!(machine.tell(probe, "d", Ending::Answered, at(3_001), || 0), None);
     assert_eq!(machine.state(at(3_001)), State::Closed);
 }
 
 #[test]
 fn recovery_begins_with_an_empty_window() {
     let mut machine = opened(at(0));
-    let probe = machine.admit(at(600)).unwrap();
-    machine.tell(probe, Ending::Answered, at(600), || 0);
+    let probe = machine.admit("d", at(600)).unwrap();
+    machine.tell(probe, "d", Ending::Answered, at(600), || 0);
     for _ in 0..3 {
         assert_eq!(tell(&mut machine, Ending::Broke, at(700)), None);
         assert_eq!(tell(&mut machine, Ending::Answered, at(700)), None);
@@ -106,12 +121,12 @@ fn recovery_begins_with_an_empty_window() {
 fn one_that_opens_again_at_once_is_open_longer_and_one_that_was_well_for_long_is_not() {
     let reopened = |after: u64| {
         let mut machine = opened(at(0));
-        let probe = machine.admit(at(600)).unwrap();
-        machine.tell(probe, Ending::Answered, at(600), || 0);
+        let probe = machine.admit("d", at(600)).unwrap();
+        machine.tell(probe, "d", Ending::Answered, at(600), || 0);
         for _ in 0..3 {
             tell(&mut machine, Ending::Broke, at(600 + after));
         }
-        machine.admit(at(600 + after)).unwrap_err().left
+        shut(machine.admit("d", at(600 + after)).unwrap_err()).left
     };
     assert_eq!((reopened(100), reopened(20_000)), (at(1_000), at(500)));
 }
@@ -119,30 +134,96 @@ fn one_that_opens_again_at_once_is_open_longer_and_one_that_was_well_for_long_is
 #[test]
 fn a_probe_that_is_never_heard_of_makes_room_for_another_and_changes_nothing_when_it_is() {
     let mut machine = opened(at(0));
-    let lost = machine.admit(at(600)).unwrap();
-    assert!(machine.admit(at(10_000)).is_err());
-    let next = machine.admit(at(60_000)).unwrap();
+    let lost = machine.admit("d", at(600)).unwrap();
+    assert!(machine.admit("d", at(10_000)).is_err());
+    let next = machine.admit("d", at(60_000)).unwrap();
     assert_ne!(lost, next);
-    assert_eq!(machine.tell(lost, Ending::Answered, at(60_001), || 0), None);
+    assert_eq!(machine.tell(lost, "d", Ending::Answered, at(60_001), || 0), None);
     assert!(matches!(machine.state(at(60_001)), State::Probation(_)));
 }
 
 #[test]
 fn a_call_from_before_it_opened_changes_nothing() {
     let mut machine = Machine::new(LIMITS);
-    let late = machine.admit(at(0)).unwrap();
+    let late = machine.admit("d", at(0)).unwrap();
     for _ in 0..3 {
         tell(&mut machine, Ending::Broke, at(1));
     }
-    assert_eq!(machine.tell(late, Ending::Answered, at(2), || 0), None);
-    assert!(machine.admit(at(2)).is_err());
+    assert_eq!(machine.tell(late, "d", Ending::Answered, at(2), || 0), None);
+    assert!(machine.admit("d", at(2)).is_err());
+}
+
+#[test]
+fn devices_that_break_it_stop_no_other_however_often_they_come() {
+    let mut machine = Machine::new(LIMITS);
+    let poison: Vec<_> = (0..2).map(|number| format!("poison-{number}")).collect();
+    let mut tried = 0;
+    for moment in 0..2_400 {
+        let now = at(moment * 50);
+        for device in &poison {
+            if let Ok(pass) = machine.admit(device, now) {
+                tried += 1;
+                assert_eq!(machine.tell(pass, device, Ending::Broke, now, || 0), None);
+            }
+        }
+        if moment % 10 == 0 {
+            assert_eq!(tell(&mut machine, Ending::Answered, now), None, "a good device is asked at once");
+        }
+    }
+    assert!(tried < 2 * 16, "{tried} calls of two devices in two minutes");
+}
+
+#[test]
+fn a_crate_of_devices_with_one_fault_delays_the_others_for_a_moment_at_most() {
+    // All of them before any other, which is the worst that they can do.
+    let mut machine = Machine::new(LIMITS);
+    let poison: Vec<_> = (0..12).map(|number| format!("poison-{number}")).collect();
+    let mut waited = 0;
+    for moment in 0..600 {
+        let now = at(moment * 100);
+        for device in &poison {
+            if let Ok(pass) = machine.admit(device, now) {
+                machine.tell(pass, device, Ending::Broke, now, || 0);
+            }
+        }
+        if moment > 0 && moment % 5 == 0 {
+            let device = another();
+            match machine.admit(&device, now) {
+                Ok(pass) => assert_eq!(machine.tell(pass, &device, Ending::Answered, now, || 0), None),
+                Err(_) => waited += 1,
+            }
+        }
+    }
+    assert!(waited < 120 / 2, "{waited} of 119 good devices waited");
+    assert_eq!(machine.state(at(60_000)), State::Closed);
+}
+
+#[test]
+fn a_policy_that_was_well_is_broken_when_many_devices_in_a_row_say_so() {
+    let mut machine = Machine::new(LIMITS);
+    for _ in 0..20 {
+        tell(&mut machine, Ending::Answered, at(1));
+    }
+    let opened: Vec<_> = (0..12).map(|_| tell(&mut machine, Ending::Broke, at(2))).collect();
+    assert_eq!(opened.iter().position(Option::is_some), Some(11), "{opened:?}");
+}
+
+#[test]
+fn a_device_that_is_answered_is_no_suspect_any_more() {
+    let mut machine = Machine::new(LIMITS);
+    for _ in 0..2 {
+        tell_of(&mut machine, "d", Ending::Broke, at(0));
+    }
+    assert_eq!(machine.admit("d", at(1)), Err(Skip::Device(Held { times: 2, left: at(999) })));
+    assert_eq!(tell_of(&mut machine, "d", Ending::Answered, at(1_000)), None);
+    assert!(machine.is_calm());
 }
 
 /// What happens to a breaker: time passes, calls begin, calls end in some order.
 #[derive(Clone, Copy, Debug)]
 enum Event {
     Pass(u64),
-    Begin,
+    Begin(usize),
     End(usize, Ending),
 }
 
@@ -150,7 +231,7 @@ fn event() -> impl Strategy<Value = Event> {
     let ending = prop_oneof![3 => Just(Ending::Broke), 3 => Just(Ending::Answered), 1 => Just(Ending::NotItsDoing)];
     prop_oneof![
         (0..3_000_u64).prop_map(Event::Pass),
-        Just(Event::Begin),
+        (0..40_usize).prop_map(Event::Begin),
         (0..4_usize, ending).prop_map(|(which, ending)| Event::End(which, ending)),
     ]
 }
@@ -169,34 +250,37 @@ proptest! {
         for event in events {
             match event {
                 Event::Pass(millis) => now += at(millis),
-                Event::Begin => {
-                    let before = machine.state(now);
-                    match machine.admit(now) {
+                Event::Begin(device) => {
+                    let (before, device) = (machine.state(now), format!("device-{device}"));
+                    match machine.admit(&device, now) {
                         Ok(pass) if pass == Pass::ordinary() => {
                             prop_assert_eq!(before, State::Closed);
-                            on_their_way.push(pass);
+                            on_their_way.push((pass, device));
                         }
                         Ok(pass) => {
                             prop_assert!(matches!(before, State::Probation(_)));
                             let lost = probe.is_none_or(|(_, until)| until <= now);
                             prop_assert!(lost, "two probes at once");
                             probe = Some((pass, now + at(30_000)));
-                            on_their_way.push(pass);
+                            on_their_way.push((pass, device));
                         }
-                        Err(shut) => {
+                        Err(Skip::Device(held)) => {
+                            prop_assert!(held.times > 1 && !held.left.is_zero() && held.left <= LIMITS.open_most);
+                        }
+                        Err(Skip::Open(shut)) => {
                             prop_assert!(before != State::Closed);
                             prop_assert!(!shut.left.is_zero() && shut.left <= at(30_000));
                         }
                     }
                 }
                 Event::End(which, ending) if !on_their_way.is_empty() => {
-                    let pass = on_their_way.remove(which % on_their_way.len());
+                    let (pass, device) = on_their_way.remove(which % on_their_way.len());
                     if probe.is_some_and(|(probe, _)| probe == pass) {
                         probe = None;
                     }
                     broken = if ending == Ending::Broke { broken + 1 } else { broken };
                     let before = machine.state(now);
-                    let opened = machine.tell(pass, ending, now, || chances);
+                    let opened = machine.tell(pass, &device, ending, now, || chances);
                     if opened.is_some() {
                         prop_assert_eq!(ending, Ending::Broke);
                         prop_assert!(broken >= LIMITS.failures || before != State::Closed);
@@ -210,27 +294,30 @@ proptest! {
         }
         // It is never stuck: when time has passed, a call is let through, and one that answers closes it.
         now += at(30_000);
-        let pass = machine.admit(now);
+        let pass = machine.admit("d", now);
         prop_assert!(pass.is_ok());
-        prop_assert_eq!(machine.tell(pass.unwrap(), Ending::Answered, now, || chances), None);
+        prop_assert_eq!(machine.tell(pass.unwrap(), "d", Ending::Answered, now, || chances), None);
         prop_assert_eq!(machine.state(now), State::Closed);
     }
 
     #[test]
     fn the_quick_way_counts_as_the_slow_one_does(
-        steps in proptest::collection::vec((0..1_500_u64, prop_oneof![Just(Ending::Answered), Just(Ending::Broke)]), 0..200),
+        steps in proptest::collection::vec(
+            (0..1_500_u64, prop_oneof![Just(Ending::Answered), Just(Ending::Broke)], 0..40_u32), 0..200),
     ) {
         let ambient = Ambient { entropy: Arc::new(Zeros), ..Ambient::system() };
         let breaker = Breaker::new(LIMITS, &ambient);
         let mut machine = Machine::new(LIMITS);
         let mut now = Duration::ZERO;
-        for (millis, ending) in steps {
+        for (millis, ending, device) in steps {
             now += at(millis);
-            let quick = breaker.lock().admit(now).map_err(|shut| shut.reason);
-            let slow = machine.admit(now).map_err(|shut| shut.reason);
+            let device = format!("device-{device}");
+            let quick = breaker.lock().admit(&device, now);
+            let slow = machine.admit(&device, now);
             prop_assert_eq!(quick, slow);
             let Ok(pass) = quick else { continue };
-            prop_assert_eq!(breaker.tell_at(pass, ending, now), machine.tell(pass, ending, now, || 0));
+            let quick = breaker.tell_at(pass, &device, ending, now);
+            prop_assert_eq!(quick, machine.tell(pass, &device, ending, now, || 0));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The key that marks compiled code as this host's own.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -43,7 +43,7 @@ pub(super) fn open(directory: &Path) -> Result<hmac::Key, KeyError> {
     if !path.try_exists().map_err(failed)? {
         make(&path).map_err(failed)?;
     }
-    let file = File::open(&path).map_err(failed)?;
+    let file = super::open_file(&path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     if metadata.mode() & 0o077 != 0 || metadata.uid() != rustix::process::geteuid().as_raw() {
         return Err(KeyError::Exposed { path: name() });

@@ -21,7 +21,7 @@ use wasmtime::Store;
 use wasmtime::component::{Instance, Lift, TypedFunc, WasmList};
 use wasmtime_wizer::{ComponentInstanceState, Wizer};
 
-use super::compile::Compiling;
+use super::compile::{Compiling, Owner};
 use super::{Problem, Revision};
 use crate::policy::budget::Budgets;
 use crate::policy::call::CallReport;
@@ -58,6 +58,16 @@ pub(super) fn bake(
 /// What a plugin says of its settings, within reason.
 pub(super) fn clipped(mut problems: Vec<Problem>) -> Vec<Problem> {
     problems.truncate(MAX_PROBLEMS);
+    let clip = |text: &mut String, most: usize| {
+        if let Some((end, _)) = text.char_indices().nth(most) {
+            text.truncate(end);
+            text.push_str(" ...");
+        }
+    };
+    for Problem { pointer, message } in &mut problems {
+        clip(pointer, MAX_POINTER_CHARS);
+        clip(message, MAX_MESSAGE_CHARS);
+    }
     problems
 }
 
@@ -74,7 +84,7 @@ fn try_bake(
         Err(error) => return Baked::Impossible(format!("{error:#}")),
     };
     let linked = compiling
-        .compile_once(engine, &instrumented)
+        .compile_once(engine, &instrumented, Owner::Revision(revision.digest))
         .map_err(|error| error.to_string())
         .and_then(|component| revision.card.wit.link(engine, &component).map_err(|error| error.to_string()));
     let linked = match linked {
@@ -168,3 +178,7 @@ fn at_once<R>(future: impl Future<Output = R>) -> Option<R> {
 
 /// Problems with settings that are passed on.
 const MAX_PROBLEMS: usize = 100;
+/// Characters kept of where a problem is.
+const MAX_POINTER_CHARS: usize = 256;
+/// Characters kept of what a problem is.
+const MAX_MESSAGE_CHARS: usize = 1024;

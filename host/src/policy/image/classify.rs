@@ -33,6 +33,12 @@ pub enum ClassifyError {
     /// Authority that a policy does not get.
     #[error("the component imports what is not granted to a policy: {}; remove what uses it", imports.join(", "))]
     NotGranted { imports: Vec<String> },
+    /// Built for a WASI that this host does not have.
+    #[error(
+        "the component is built for WASI {version} ({import}), which is not supported; build it for WASI 0.2 (in Rust: the \
+         target wasm32-wasip2)"
+    )]
+    WasiVersion { version: String, import: String },
     /// No `control`, or neither half of a decision.
     #[error("the component does not export {missing} of landfall:policy; it exports {}", listed(exports))]
     NoWorld { missing: &'static str, exports: Vec<String> },
@@ -53,6 +59,11 @@ pub(in crate::policy) fn classify(bytes: &[u8], limit_bytes: usize) -> Result<Ca
     imports.sort_unstable();
     exports.sort_unstable();
 
+    let of_other_wasi = |import: &&String| Name::parse(import).is_some_and(|name| name.is_of_another_wasi());
+    if let Some(import) = imports.iter().find(of_other_wasi) {
+        let version = Name::parse(import).map(|name| name.version.to_owned()).unwrap_or_default();
+        return Err(ClassifyError::WasiVersion { version, import: import.clone() });
+    }
     let not_granted: Vec<_> = imports.iter().filter(|name| !is_granted(name)).cloned().collect();
     if !not_granted.is_empty() {
         return Err(ClassifyError::NotGranted { imports: not_granted });
@@ -186,9 +197,15 @@ impl<'a> Name<'a> {
         self.package == "landfall:policy"
     }
 
+    /// Whether it is WASI's, and of another version than 0.2, or of what was to become that.
+    fn is_of_another_wasi(&self) -> bool {
+        self.package.starts_with("wasi:") && (self.track() != Some("0.2") || self.version.contains('-'))
+    }
+
     /// The part of the version within which names match: `0.1` of `0.1.3`.
     fn track(&self) -> Option<&'a str> {
-        self.version.rsplit_once('.').map(|(track, _)| track)
+        let release = self.version.split('-').next().unwrap_or_default();
+        release.rsplit_once('.').map(|(track, _)| track)
     }
 }
 
@@ -303,6 +320,22 @@ mod tests {
         ] {
             assert!(!is_granted(refused), "{refused}");
         }
+    }
+
+    #[test]
+    fn a_component_for_another_wasi_is_told_which_one_is_here() {
+        for (import, other) in [
+            ("wasi:io/streams@0.2.6", false),
+            ("wasi:sockets/tcp@0.2.0", false),
+            ("landfall:policy/log@0.3.0", false),
+            ("wasi:cli/stdout@0.3.0", true),
+            ("wasi:cli/stdout@0.3.0-rc-2025-09-16", true),
+            ("wasi:cli/stdout@0.2.0-rc-2023-12-05", true),
+        ] {
+            assert_eq!(Name::parse(import).unwrap().is_of_another_wasi(), other, "{import}");
+        }
+        let error = ClassifyError::WasiVersion { version: "0.3.0".into(), import: "wasi:cli/stdout@0.3.0".into() };
+        assert!(error.to_string().contains("WASI 0.3.0") && error.to_string().contains("build it for WASI 0.2"));
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //! | CPU time | `RLIMIT_CPU` | [`CompileError::CpuTime`] |
 //! | memory | `RLIMIT_DATA` | [`CompileError::Memory`] |
 //! | time | the server, which kills the process | [`CompileError::Time`] |
-//! | compilers at once | a queue | nothing; it waits |
+//! | compilers at once | a queue, one at a time for each token | nothing; it waits |
 //!
 //! The process bounds what compiling costs. It is no border of trust: what it returns is run. It is the same program
 //! with the same engine, and it sees no configuration, no key and no file.
@@ -25,6 +25,7 @@ use clap::Args;
 use wasmtime::component::Component;
 
 pub use self::child::worker;
+pub(in crate::policy) use self::turn::Owner;
 use self::turn::Turns;
 use crate::policy::cache::{Cache, Key};
 use crate::policy::engine::PolicyEngine;
@@ -122,11 +123,12 @@ impl Compiling {
         engine: &PolicyEngine,
         key: &Key,
         bytes: &[u8],
+        owner: Owner,
     ) -> Result<Component, CompileError> {
         if let Some(component) = self.cached(engine, key) {
             return Ok(component);
         }
-        let code = self.code(engine, bytes)?;
+        let code = self.code(engine, bytes, owner)?;
         if let Err(error) = self.cache.put(key, &code) {
             tracing::warn!(%key, %error, "a compiled policy cannot be cached; it will be compiled again at the next start");
         }
@@ -138,8 +140,9 @@ impl Compiling {
         &self,
         engine: &PolicyEngine,
         bytes: &[u8],
+        owner: Owner,
     ) -> Result<Component, CompileError> {
-        component_of(engine, &self.code(engine, bytes)?)
+        component_of(engine, &self.code(engine, bytes, owner)?)
     }
 
     /// Machine code that is in the cache.
@@ -147,11 +150,11 @@ impl Compiling {
         self.cache.get(engine, key)
     }
 
-    fn code(&self, engine: &PolicyEngine, bytes: &[u8]) -> Result<Vec<u8>, CompileError> {
+    fn code(&self, engine: &PolicyEngine, bytes: &[u8], owner: Owner) -> Result<Vec<u8>, CompileError> {
         match &self.compiler {
             Compiler::InProcess => in_process(engine, bytes),
             Compiler::Child { program, limits } => {
-                let _turn = self.turns.take();
+                let _turn = self.turns.take(owner);
                 child::compile(program, *limits, engine, bytes)
             }
         }

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use super::bake::{self, Baked};
-use super::compile::Compiling;
+use super::compile::{Compiling, Owner};
 use super::load::trial;
 use super::{Configured, Image, Problem, Revision};
 use crate::json::{JsonError, JsonText};
 use crate::names::Digest;
-use crate::policy::budget::Budgets;
+use crate::policy::budget::{Budget, Budgets};
 use crate::policy::cache::Key;
 use crate::policy::catalogue::EmptyCatalogue;
 use crate::policy::engine::PolicyEngine;
-use crate::policy::failure::CallFailure;
+use crate::policy::failure::{CallFailure, one_line};
 use crate::policy::link::Linked;
 use crate::policy::log::Log;
 use crate::policy::run::{Surroundings, run};
@@ -36,6 +36,17 @@ pub enum ConfigureError {
         failure: CallFailure,
         /// What it logged.
         log: Log,
+    },
+    /// It takes more to be given its settings than a call has, and it would be given them in each.
+    #[error(
+        "the plugin cannot be given its settings within what a call may use: {failure}. They are given to it before each \
+         call, because {because}"
+    )]
+    NotWithinACall {
+        /// Why they are given to it in each call.
+        because: String,
+        /// How it ended.
+        failure: CallFailure,
     },
 }
 
@@ -65,7 +76,7 @@ pub(in crate::policy) fn configure(
     let (linked, configured) = match baked {
         Ok(linked) => (linked, Configured::Baked),
         Err(because) => {
-            accepts(engine, &budgets, revision, settings)?;
+            accepts(engine, &budgets.for_init(), revision, settings)?;
             let plugin = &revision.description.name;
             tracing::info!(
                 plugin,
@@ -75,6 +86,7 @@ pub(in crate::policy) fn configure(
             (Arc::clone(&revision.linked), Configured::EachCall { because })
         }
     };
+    within_a_call(engine, &budgets, revision, &*linked, &configured, settings)?;
     Ok(Image {
         revision: Arc::clone(revision),
         settings: settings.into(),
@@ -113,25 +125,22 @@ fn bake(
         Baked::Broke(failure, log) => return Err(ConfigureError::Broke { failure, log }),
         Baked::Impossible(because) => return Ok(Err(because)),
     };
-    let linked = compiling.compile(engine, key, &bytes).map_err(|error| error.to_string()).and_then(|component| {
-        let linked: Arc<dyn Linked> =
-            revision.card.wit.link(engine, &component).map_err(|error| error.to_string())?.into();
-        trial(engine, budgets, &*linked).map_err(|error| error.to_string())?;
-        Ok(linked)
-    });
+    let linked = compiling
+        .compile(engine, key, &bytes, Owner::Revision(revision.digest))
+        .map_err(|error| error.to_string())
+        .and_then(|component| {
+            let linked: Arc<dyn Linked> =
+                revision.card.wit.link(engine, &component).map_err(|error| error.to_string())?.into();
+            trial(engine, budgets, &*linked).map_err(|error| error.to_string())?;
+            Ok(linked)
+        });
     Ok(linked.map_err(|error| format!("what was baked does not load: {error}")))
 }
 
 /// Asks the plugin itself, without keeping what it makes of the settings.
-fn accepts(
-    engine: &PolicyEngine,
-    budgets: &Budgets,
-    revision: &Revision,
-    settings: &str,
-) -> Result<(), ConfigureError> {
-    let budget = budgets.for_init();
+fn accepts(engine: &PolicyEngine, budget: &Budget, revision: &Revision, settings: &str) -> Result<(), ConfigureError> {
     let linked = &*revision.linked;
-    let surroundings = Surroundings { engine, budget: &budget, now: 0, seed: 0, catalogue: Arc::new(EmptyCatalogue) };
+    let surroundings = Surroundings { engine, budget, now: 0, seed: 0, catalogue: Arc::new(EmptyCatalogue) };
     let report = run(linked, surroundings, |store, instance| linked.configure(store, instance, settings).map(Ok));
     match report.result {
         Ok(Ok(())) => Ok(()),
@@ -140,16 +149,40 @@ fn accepts(
     }
 }
 
+/// Tries what precedes the question in each call, under what a call may use: making the instance, and giving it its settings
+/// where they are not baked. What cannot do that could never decide anything.
+fn within_a_call(
+    engine: &PolicyEngine,
+    budgets: &Budgets,
+    revision: &Revision,
+    linked: &dyn Linked,
+    configured: &Configured,
+    settings: &str,
+) -> Result<(), ConfigureError> {
+    let budget = &budgets.call;
+    if let Configured::EachCall { because } = configured {
+        return accepts(engine, budget, revision, settings).map_err(|error| match error {
+            ConfigureError::Broke { failure, .. } => {
+                ConfigureError::NotWithinACall { because: because.clone(), failure }
+            }
+            other => other,
+        });
+    }
+    let surroundings = Surroundings { engine, budget, now: 0, seed: 0, catalogue: Arc::new(EmptyCatalogue) };
+    let report = run(linked, surroundings, |_, _| Ok(Ok(())));
+    report.result.map_err(|failure| ConfigureError::Broke { failure, log: report.log })
+}
+
 fn describe(error: &JsonError) -> String {
     error.to_string()
 }
 
 fn listed(problems: &[Problem]) -> String {
     let place = |pointer: &str| {
-        if pointer.is_empty() { "the whole".to_owned() } else { pointer.to_owned() }
+        if pointer.is_empty() { "the whole".to_owned() } else { one_line(pointer) }
     };
     let lines: Vec<_> =
-        problems.iter().map(|problem| format!("{}: {}", place(&problem.pointer), problem.message)).collect();
+        problems.iter().map(|problem| format!("{}: {}", place(&problem.pointer), one_line(&problem.message))).collect();
     if lines.is_empty() { "it does not say why".into() } else { lines.join("; ") }
 }
 

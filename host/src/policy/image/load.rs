@@ -8,7 +8,7 @@ use std::sync::Arc;
 use wasmtime::component::Component;
 
 use super::classify::{ClassifyError, classify};
-use super::compile::{CompileError, Compiling};
+use super::compile::{CompileError, Compiling, Owner};
 use super::{Card, Description, Revision};
 use crate::names::Digest;
 use crate::policy::budget::Budgets;
@@ -91,6 +91,7 @@ pub struct Fetched {
     bytes: Arc<[u8]>,
     digest: Digest,
     signatures: Vec<Signature>,
+    publisher: Option<String>,
 }
 
 /// Bytes that somebody who may has published.
@@ -98,6 +99,7 @@ pub(in crate::policy) struct Verified {
     bytes: Arc<[u8]>,
     digest: Digest,
     signers: Vec<KeyId>,
+    owner: Owner,
 }
 
 /// A component of a known world that wants nothing that it does not get.
@@ -143,6 +145,12 @@ impl Fetched {
         Self { signatures, ..self }
     }
 
+    /// The same, brought by a token: what it brings waits for what it has brought before.
+    #[must_use]
+    pub fn by(self, token: &str) -> Self {
+        Self { publisher: Some(token.to_owned()), ..self }
+    }
+
     /// SHA-256 of the component.
     #[must_use]
     pub fn digest(&self) -> Digest {
@@ -157,16 +165,17 @@ impl Fetched {
 
     /// Checks whose it is.
     pub(in crate::policy) fn verified(self, trust: &Trust) -> Result<Verified, LoadError> {
-        let Self { bytes, digest, signatures } = self;
+        let Self { bytes, digest, signatures, publisher } = self;
         let signers = trust.verify(digest, &signatures)?;
-        Ok(Verified { bytes, digest, signers })
+        let owner = publisher.map_or(Owner::Revision(digest), Owner::Token);
+        Ok(Verified { bytes, digest, signers, owner })
     }
 }
 
 impl<B: Into<Arc<[u8]>>> From<B> for Fetched {
     fn from(bytes: B) -> Self {
         let bytes = bytes.into();
-        Self { digest: Digest::of(&bytes), bytes, signatures: Vec::new() }
+        Self { digest: Digest::of(&bytes), bytes, signatures: Vec::new(), publisher: None }
     }
 }
 
@@ -184,9 +193,9 @@ impl Verified {
 
 impl Classified {
     fn compiled(self, loader: &Loader<'_>) -> Result<Compiled, LoadError> {
-        let Verified { bytes, digest, .. } = &self.verified;
+        let Verified { bytes, digest, owner, .. } = &self.verified;
         let key = Key::component(loader.engine, *digest);
-        let component = loader.compiling.compile(loader.engine, &key, bytes)?;
+        let component = loader.compiling.compile(loader.engine, &key, bytes, owner.clone())?;
         Ok(Compiled { classified: self, component })
     }
 }
@@ -202,7 +211,7 @@ impl Connected {
     fn trialled(self, loader: &Loader<'_>) -> Result<Revision, LoadError> {
         let description = trial(loader.engine, loader.budgets, &*self.linked)?;
         let Self { classified: Classified { verified, card }, linked } = self;
-        let Verified { bytes, digest, signers } = verified;
+        let Verified { bytes, digest, signers, .. } = verified;
         Ok(Revision { digest, bytes, signers, description, card, linked })
     }
 }
@@ -245,7 +254,7 @@ fn check(description: &Description) -> Result<(), String> {
     if schema.len() > MAX_SCHEMA_BYTES {
         return Err(format!("the schema of its settings is larger than {MAX_SCHEMA_BYTES} bytes"));
     }
-    match serde_json::from_str(schema) {
+    match crate::json::value(schema) {
         Ok(serde_json::Value::Object(_) | serde_json::Value::Bool(_)) => Ok(()),
         Ok(_) => Err("the schema of its settings is neither an object nor a boolean".into()),
         Err(error) => Err(format!("the schema of its settings is not JSON: {error}")),

@@ -118,6 +118,18 @@ mod tests {
     }
 
     #[test]
+    fn what_would_be_told_otherwise_than_it_is_kept_is_refused() {
+        for text in ["1e999", r#""\ud800""#, r#"{"a":1,"a":2}"#, "123456789012345678901234567890"] {
+            let tags = Placement { tags: vec![tag("a", text)], ..Placement::default() };
+            assert_eq!(rule(tags), Some(Rule::Json), "{text} as a tag");
+            let reply = Placement { reply: Some(text.into()), ..Placement::default() };
+            assert_eq!(rule(reply), Some(Rule::Json), "{text} as a reply");
+            let desired = Placement { desired: Some(format!("{{\"a\":{text}}}")), ..Placement::default() };
+            assert_eq!(rule(desired), Some(Rule::Json), "{text} as a desired property");
+        }
+    }
+
+    #[test]
     fn keys_are_those_of_a_twin_at_any_depth() {
         for key in ["", "a.b", "$version", "a b", "a\u{7}", &"x".repeat(65)] {
             let tags = vec![tag(key, "1")];

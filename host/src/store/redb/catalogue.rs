@@ -1,6 +1,7 @@
 //! The catalogue: id scopes, hubs, certificate authorities and plugins. Few, and read as a whole.
 
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use redb::ReadableTable;
 use serde::de::DeserializeOwned;
@@ -17,7 +18,8 @@ use crate::names::{Digest, HubName, IdScope, PluginName};
 use crate::policy::rules::PluginRules;
 use crate::policy::trust::Signature;
 use crate::store::{
-    CatalogueRecords, DeleteOutcome, Precondition, PublishedPlugin, PutOutcome, ScopeRecords, StoreError, entity_tag,
+    CatalogueRecords, DeleteOutcome, Precondition, PublishBounds, PublishedPlugin, PutOutcome, ScopeRecords,
+    StoreError, entity_tag,
 };
 
 /// Everything of all scopes.
@@ -173,15 +175,76 @@ pub(super) struct Publish {
     bytes: Vec<u8>,
     signatures: Vec<Signature>,
     digest: Digest,
+    bounds: PublishBounds,
 }
 
 impl Publish {
-    pub(super) fn new(scope: &IdScope, plugin: PublishedPlugin, bytes: Vec<u8>, signatures: Vec<Signature>) -> Self {
-        Self { scope: scope.clone(), plugin, digest: Digest::of(&bytes), bytes, signatures }
+    pub(super) fn new(
+        scope: &IdScope,
+        plugin: PublishedPlugin,
+        bytes: Vec<u8>,
+        signatures: Vec<Signature>,
+        bounds: PublishBounds,
+    ) -> Self {
+        Self { scope: scope.clone(), plugin, digest: Digest::of(&bytes), bytes, signatures, bounds }
     }
 }
 
 impl Publish {
+    /// Lets go of the plugin's oldest revisions until everything is within the bounds; says what is beyond them if that is
+    /// not enough. The revision before the live one stays: somebody may have to go back to it.
+    fn fit(&self, tables: &Tables<'_>, plugin: &mut PublishedPlugin) -> Result<Option<String>, StoreError> {
+        let PublishBounds { plugins, bytes, by_publisher } = self.bounds;
+        let first = key(&self.scope, "");
+        let of_scope = tables.plugins.starting_with::<PublishedPlugin>(&first)?;
+        let others: Vec<_> = of_scope.into_iter().filter(|other| other.name != plugin.name).collect();
+        if others.len() >= plugins {
+            return Ok(Some(format!(
+                "the id scope has {} plugins already, and at most {plugins} are taken (limits.management.plugins); take one \
+                 away with `landfall plugin delete`",
+                others.len()
+            )));
+        }
+        let mut sizes = HashMap::from([(self.digest, u64::try_from(self.bytes.len()).unwrap_or(u64::MAX))]);
+        for (digest, _) in others.iter().chain([&*plugin]).flat_map(PublishedPlugin::revisions) {
+            if let Entry::Vacant(place) = sizes.entry(digest) {
+                let kept = tables.content.size_of(digest.as_bytes())?;
+                place.insert(u64::try_from(kept.unwrap_or_default()).unwrap_or(u64::MAX));
+            }
+        }
+        loop {
+            let sum = |by: Option<&str>| {
+                let all = others.iter().chain([&*plugin]).flat_map(PublishedPlugin::revisions);
+                let counted: HashSet<Digest> =
+                    all.filter(|(_, who)| by.is_none_or(|by| by == *who)).map(|(digest, _)| digest).collect();
+                counted.iter().filter_map(|digest| sizes.get(digest)).fold(0_u64, |sum, size| sum.saturating_add(*size))
+            };
+            let (all, own) = (sum(None), sum(Some(&plugin.published_by)));
+            if all <= bytes && by_publisher.is_none_or(|most| own <= most) {
+                return Ok(None);
+            }
+            if plugin.previous.len() > 1 {
+                plugin.forget_oldest();
+                continue;
+            }
+            let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+            return Ok(Some(match by_publisher.filter(|most| own > *most) {
+                Some(most) => format!(
+                    "the token's plugins would take {} MiB, and its quota is {} MiB; take one away with `landfall plugin \
+                     delete`",
+                    mib(own),
+                    mib(most)
+                ),
+                None => format!(
+                    "the id scope's plugins would take {} MiB, and at most {} MiB are taken (limits.management.plugins_mib); \
+                     take one away with `landfall plugin delete`",
+                    mib(all),
+                    mib(bytes)
+                ),
+            }));
+        }
+    }
+
     /// The same bytes may be published again, with other signatures.
     fn keep_signatures(&self, tables: &mut Tables<'_>) -> Result<(), StoreError> {
         let mut kept: Vec<Signature> = tables.signatures.get(self.digest.as_bytes())?.unwrap_or_default();
@@ -210,10 +273,13 @@ impl Write for Publish {
             Some(_) => PutOutcome::Replaced,
             None => PutOutcome::Created,
         };
-        let plugin = match stands {
+        let mut plugin = match stands {
             Some(before) => self.plugin.clone().after(before, MOST_PREVIOUS),
             None => self.plugin.clone(),
         };
+        if let Some(beyond) = self.fit(tables, &mut plugin)? {
+            return Ok(PutOutcome::Conflict(beyond));
+        }
         tables.plugins.put(&key, &plugin)?;
         if !tables.content.has(self.digest.as_bytes())? {
             tables.content.put_encoded(self.digest.as_bytes(), &self.bytes)?;
@@ -283,4 +349,4 @@ impl Write for DeletePlugin {
 }
 
 /// How many earlier revisions a plugin's record names. The bytes of older ones stay.
-const MOST_PREVIOUS: usize = 100;
+const MOST_PREVIOUS: usize = 20;

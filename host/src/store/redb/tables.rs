@@ -109,6 +109,24 @@ impl Rows<'_> {
         }
     }
 
+    /// All values whose keys begin so.
+    pub(super) fn starting_with<T: DeserializeOwned>(&self, prefix: &[u8]) -> Result<Vec<T>, StoreError> {
+        let mut found = Vec::new();
+        for row in self.table.range(prefix..).map_err(failed)? {
+            let (key, value) = row.map_err(failed)?;
+            if !key.value().starts_with(prefix) {
+                break;
+            }
+            found.push(codec::decode(self.what, value.value())?);
+        }
+        Ok(found)
+    }
+
+    /// How many bytes stand under a key.
+    pub(super) fn size_of(&self, key: &[u8]) -> Result<Option<usize>, StoreError> {
+        Ok(self.table.get(key).map_err(failed)?.map(|row| row.value().len()))
+    }
+
     /// Looks at every row, one at a time.
     pub(super) fn each<T: DeserializeOwned>(
         &self,

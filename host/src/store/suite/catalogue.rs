@@ -6,7 +6,7 @@ use crate::enrollment::GroupAttestation;
 use crate::hub::HubLoad;
 use crate::names::Digest;
 use crate::policy::rules::{PluginLimits, PluginRules, Resort};
-use crate::store::{DeleteOutcome, Precondition, PublishedPlugin, PutOutcome, ScopeRecords, entity_tag};
+use crate::store::{DeleteOutcome, Precondition, PublishBounds, PublishedPlugin, PutOutcome, ScopeRecords, entity_tag};
 use crate::token::{Role, TokenRecord};
 
 pub(crate) async fn the_catalogue_is_loaded_as_it_was_put(store: Shared) {
@@ -90,7 +90,8 @@ pub(crate) async fn a_plugins_earlier_revisions_are_remembered(store: Shared) {
     let versions: Vec<_> = plugin.past.iter().map(|past| past.version.as_str()).collect();
     assert_eq!((plugin.version.as_str(), versions), ("v1", vec!["v3", "v2"]));
     assert_eq!(store.content(Digest::of(b"v2")).await.unwrap().unwrap(), b"v2");
-    let forged = store.publish_plugin(&scope(), plugin, b"other".to_vec(), Vec::new()).await.unwrap();
+    let forged =
+        store.publish_plugin(&scope(), plugin, b"other".to_vec(), Vec::new(), PublishBounds::NONE).await.unwrap();
     assert!(matches!(forged, PutOutcome::Conflict(_)));
 }
 
@@ -129,6 +130,8 @@ pub(crate) async fn revoking_a_token_leaves_none_of_its_id(store: Shared) {
         scope: Some(scope()),
         created_at: Timestamp::from_millis(1),
         expires_at: None,
+        plugins: Vec::new(),
+        plugins_mib: None,
     };
     for (id, secret) in [("t1", "s1"), ("t1", "s2"), ("t2", "s3")] {
         store.put_token(token(id, secret)).await.unwrap();
@@ -152,6 +155,8 @@ pub(crate) async fn the_last_operators_token_stays_however_many_are_revoked_at_o
         scope,
         created_at: Timestamp::from_millis(1),
         expires_at,
+        plugins: Vec::new(),
+        plugins_mib: None,
     };
     store.put_token(token("of-one-scope", Some(scope()), None)).await.unwrap();
     store.put_token(token("over", None, Some(now))).await.unwrap();
@@ -183,7 +188,7 @@ async fn publish(store: &Shared, name: &str, bytes: &[u8]) -> PutOutcome {
         version: String::from_utf8_lossy(bytes).into_owned(),
         ..PublishedPlugin::first(name.parse().unwrap(), bytes, Timestamp::from_millis(1), "t1")
     };
-    store.publish_plugin(&scope(), plugin, bytes.to_vec(), Vec::new()).await.unwrap()
+    store.publish_plugin(&scope(), plugin, bytes.to_vec(), Vec::new(), PublishBounds::NONE).await.unwrap()
 }
 
 fn named(id: &str, authority: &str) -> crate::enrollment::Group {

@@ -1,0 +1,123 @@
+//! What who publishes may do to others: nothing but under its own names, and no more than its share.
+
+use landfall_tests::guests::component;
+use landfall_tests::world::{World, json_of};
+use serde_json::{Value, json};
+
+use super::{get, set};
+use landfall::client::Answer;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_publishes_under_its_names_only() {
+    let world = World::new().await;
+    let any = token(&world, json!({})).await;
+    let bound = token(&world, json!({ "plugins": ["line3-*", "ours"] })).await;
+    for (who, name, may) in [
+        (&any, "weighted", false),
+        (&any, "line3-first", true),
+        (&bound, "line3-second", true),
+        (&bound, "line4-first", false),
+        (&bound, "weighted", false),
+        (&bound, "ours", true),
+    ] {
+        let answer = publish(&world, who, name, component("takes-first")).await;
+        assert_eq!(answer.status.is_success(), may, "{name}: {answer:?}");
+        if !may {
+            assert_eq!(answer.status, 403, "{name}: {answer:?}");
+            let detail = json_of(&answer)["detail"].as_str().unwrap().to_owned();
+            assert!(detail.contains(name) && detail.contains("publishes under"), "{detail}");
+        }
+    }
+    let digest = get(&world, "plugins/weighted").await["digest"].clone();
+    assert_eq!(digest, landfall::policy::shipped::digest_of("weighted").unwrap().to_string());
+    // The ways back and away are the same names'.
+    for (method, path) in [("POST", "plugins/line3-first/rollback"), ("DELETE", "plugins/line3-first")] {
+        let path = format!("/api/v1/scopes/{}/{path}", world.scope);
+        let only = token(&world, json!({ "plugins": ["ours"] })).await;
+        let answer = world.manage_as(&only, method, &path, "application/json", b"{}").await;
+        assert_eq!(answer.status, 403, "{method}: {answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_publishers_take_is_bounded_and_room_comes_back() {
+    let world = World::with(|config| config.limits.management.plugins = 8).await;
+    // Less than three of them.
+    let (one, two, three) = (component("takes-first"), component("rejects"), component("abstains"));
+    let publisher = token(&world, json!({ "pluginsMib": 1 })).await;
+    let large = padded(one, 700 << 10);
+    assert!(publish(&world, &publisher, "large", &large).await.status.is_success());
+    let beyond = publish(&world, &publisher, "other", &padded(two, 700 << 10)).await;
+    assert_eq!(beyond.status, 409, "{beyond:?}");
+    let detail = json_of(&beyond)["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("quota is 1 MiB") && detail.contains("landfall plugin delete"), "{detail}");
+    // Another's share is another's.
+    let another = token(&world, json!({ "pluginsMib": 1 })).await;
+    assert!(publish(&world, &another, "other", &padded(two, 700 << 10)).await.status.is_success());
+    let path = format!("/api/v1/scopes/{}/plugins/large", world.scope);
+    assert_eq!(world.manage_as(&publisher, "DELETE", &path, "application/json", b"").await.status, 204);
+    assert!(publish(&world, &publisher, "large", &padded(three, 700 << 10)).await.status.is_success());
+
+    // Five come with Landfall.
+    assert!(publish(&world, &another, "eighth", three).await.status.is_success());
+    let beyond = publish(&world, &another, "ninth", three).await;
+    assert_eq!(beyond.status, 409, "{beyond:?}");
+    assert!(json_of(&beyond)["detail"].as_str().unwrap().contains("limits.management.plugins"), "{beyond:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_gets_more_than_the_others_from_who_governs_all_scopes_only() {
+    let world = World::new().await;
+    super::publish(&world, "takes-first").await;
+    let wish = json!({ "role": "operator", "scope": world.scope, "note": "" });
+    let answer = world.manage("POST", "/api/v1/tokens", wish.to_string().as_bytes()).await;
+    let bound = json_of(&answer)["token"].as_str().unwrap().to_owned();
+    let path = format!("/api/v1/scopes/{}/plugins/ours", world.scope);
+    let change = async |limits: Value| {
+        let body = json!({ "limits": limits }).to_string();
+        world.manage_as(&bound, "PATCH", &path, "application/json", body.as_bytes()).await
+    };
+    for (name, value) in [("fuel", 1_000_000_000_000_u64), ("deadlineMs", 60_000), ("memoryBytes", 64 << 20)] {
+        let answer = change(json!({ name: value })).await;
+        assert_eq!(answer.status, 403, "{name}: {answer:?}");
+        assert!(json_of(&answer)["detail"].as_str().unwrap().contains(name), "{answer:?}");
+    }
+    assert_eq!(
+        change(json!({ "fuel": 1_000_000, "memoryBytes": 8 << 20 })).await.status,
+        200,
+        "less is its own matter"
+    );
+    assert_eq!(set(&world, json!({ "limits": { "fuel": 1_000_000_000_u64 } })).await.status, 200);
+    assert_eq!(change(json!({ "memoryBytes": null })).await.status, 200, "what was granted may stay");
+    assert_eq!(change(json!({ "fuel": 2_000_000_000_u64 })).await.status, 403);
+}
+
+/// A component with a custom section of so many bytes at its end.
+fn padded(component: &[u8], bytes: usize) -> Vec<u8> {
+    let leb = |mut number: usize| {
+        let mut out = Vec::new();
+        loop {
+            let low = u8::try_from(number & 0x7f).unwrap();
+            number >>= 7;
+            out.push(if number == 0 { low } else { low | 0x80 });
+            if number == 0 {
+                return out;
+            }
+        }
+    };
+    let content = [leb(3), b"pad".to_vec(), vec![7; bytes]].concat();
+    [component.to_vec(), vec![0], leb(content.len()), content].concat()
+}
+
+async fn token(world: &World, more: Value) -> String {
+    let mut wish = json!({ "role": "publisher", "scope": world.scope, "note": "" });
+    wish.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let answer = world.manage("POST", "/api/v1/tokens", wish.to_string().as_bytes()).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    json_of(&answer)["token"].as_str().unwrap().to_owned()
+}
+
+async fn publish(world: &World, token: &str, name: &str, component: &[u8]) -> Answer {
+    let path = format!("/api/v1/scopes/{}/plugins/{name}", world.scope);
+    world.manage_as(token, "PUT", &path, "application/wasm", component).await
+}
