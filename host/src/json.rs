@@ -287,7 +287,7 @@ mod tests {
     #[test]
     fn a_member_that_stands_there_twice_is_told_with_its_place() {
         let misfit = read::<Value>(br#"{"settings":{"rules":[{"when":1,"when":2}]}}"#).unwrap_err();
-        assert_eq!(misfit.pointer.as_deref(), Some("/settings/rules/0/when"));
+        assert_eq!(misfit.pointer.as_deref(), Some("/settings/rules/0"));
         assert_eq!(misfit.message, "the member `when` stands there twice");
     }
 }
