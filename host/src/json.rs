@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
-use self::once::Strict;
+use self::strict::Strict;
 use crate::nearest::did_you_mean;
 
 mod once;

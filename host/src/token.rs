@@ -45,7 +45,7 @@ impl TokenRecord {
             Role::Publisher if self.plugins.is_empty() => shipped::component(name.as_str()).is_none(),
             Role::Publisher => self.plugins.iter().any(means),
             Role::Operator => true,
-            Role::Manufacturer { .. } | Role::Auditor => false,
+            Role::Manufacturer { .. } | Role::Auditor | Role::Monitor => false,
         }
     }
 

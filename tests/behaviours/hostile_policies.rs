@@ -9,7 +9,8 @@ use landfall::policy::image::{ClassifyError, CompileError};
 use landfall::policy::{
     Attestation, Breakage, Budget, Budgets, Call, CallFailure, CallReport, Candidates, Catalogue, ConfigureError,
     Device, EnrollmentKind, Fault, GroupCounts, Hub, HubHandle, Image, InitBudget, Label, LinkError, LiveCatalogue,
-    LoadError, Outcome, PlaceInput, Placement, PolicyHost, PolicySettings, RecordedCatalogue, Rule, SelectInput, merge,
+    LoadError, Outcome, Payers, PlaceInput, Placement, PolicyHost, PolicySettings, RecordedCatalogue, Rule,
+    SelectInput, merge,
 };
 use landfall_tests::guests::component;
 
@@ -264,7 +265,7 @@ impl Zoo {
 
     fn select(&self, guest: &str) -> CallReport<Outcome> {
         let image = self.image(guest);
-        let ran = self.host.run(move |_| image.select_hub(&input(), catalogue()));
+        let ran = self.host.run(payers(), move |_| image.select_hub(&input(), catalogue()));
         self.runtime.block_on(ran).expect("a worker")
     }
 
@@ -273,7 +274,7 @@ impl Zoo {
         let SelectInput { call, device, candidates } = input();
         let (hub, candidate) = candidates.get(HubHandle(0)).expect("three hubs");
         let input = PlaceInput { call, device, hub: hub.clone(), candidate: *candidate };
-        let ran = self.host.run(move |_| image.place(&input, catalogue()));
+        let ran = self.host.run(payers(), move |_| image.place(&input, catalogue()));
         self.runtime.block_on(ran).expect("a worker")
     }
 
@@ -323,4 +324,9 @@ fn catalogue() -> Arc<dyn Catalogue> {
         }
     }
     Arc::new(LiveCatalogue::new(input().candidates, Arc::new(Counts)))
+}
+
+/// Who pays matters to nobody here: there is one caller.
+fn payers() -> Payers {
+    Payers::new("s".parse().expect("an id scope"), [])
 }

@@ -139,7 +139,8 @@ pub(super) async fn run(common: &Common, command: TokenCommand) -> Result<(), Cl
 }
 
 async fn create(common: &Common, args: CreateArgs) -> Result<(), CliError> {
-    let CreateArgs { role, manufacturer, quota, prefixes, plugins, plugins_mib, all_scopes, days, note, out: file } = args;
+    let CreateArgs { role, manufacturer, quota, prefixes, plugins, plugins_mib, all_scopes, days, note, out: file } =
+        args;
     if all_scopes && !(role.is_for_all() || role == RoleName::Auditor) {
         return Err(CliError::Usage("--all-scopes goes with the roles operator, auditor and monitor only".to_owned()));
     }
@@ -194,6 +195,8 @@ async fn recover(common: &Common, file: Option<PathBuf>) -> Result<(), CliError>
         scope: None,
         created_at: ambient.now(),
         expires_at: None,
+        plugins: Vec::new(),
+        plugins_mib: None,
     };
     store.put_token(record).await.map_err(|error| failed(&error))?;
     store.close().await.map_err(|error| failed(&error))?;
