@@ -21,9 +21,10 @@
 //! The window is a ring of buckets, so that what is long past goes out bit by bit and a burst is not forgotten at the
 //! stroke of a minute.
 //!
-//! **Opening and closing.** Open, the breaker lets no call through until its back-off is over. Then one call is let
-//! through as a probe; all others are skipped until it ends. A probe that answers closes the breaker; one that breaks opens
-//! it again for twice as long, up to a limit. A probe that is never heard of again (its worker died) makes room for another
+//! **Opening and closing.** Open, the breaker lets no call through until its back-off is over. Then one call at a time is
+//! let through as a probe; all others are skipped until it ends. A probe that answers closes the breaker. When the probes
+//! of as many devices as open a closed breaker break, it opens again for twice as long, up to a limit: with fewer, the
+//! devices that came first would decide, and those with a fault come first because they come most often. A probe that is never heard of again (its worker died) makes room for another
 //! after a while. The back-off is drawn from its upper half, so that hosts that lost the same policy at the same moment do
 //! not try it at the same moment. A revision that opens again soon after it was closed goes on where its back-off was: one
 //! that can do a single call and no more must not be tried every second for ever.

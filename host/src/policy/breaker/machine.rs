@@ -97,8 +97,9 @@ pub(super) struct Machine {
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     Closed { since: Duration },
-    Open { until: Duration, reason: Reason },
-    Probation { probe: u64, until: Duration, reason: Reason },
+    /// `broke`: the devices whose probes broke since the back-off was over.
+    Open { until: Duration, reason: Reason, broke: u32 },
+    Probation { probe: u64, until: Duration, reason: Reason, broke: u32 },
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -125,14 +126,14 @@ impl Machine {
     pub(super) fn admit(&mut self, device: &str, now: Duration) -> Result<Pass, Skip> {
         let held = self.suspects.held(device, now);
         match self.phase {
-            Phase::Open { until, reason } | Phase::Probation { until, reason, .. } if now < until => {
+            Phase::Open { until, reason, .. } | Phase::Probation { until, reason, .. } if now < until => {
                 Err(Skip::Open(Shut { reason, left: until - now }))
             }
             _ if held.is_some() => held.map_or(Ok(Pass::ordinary()), |held| Err(Skip::Device(held))),
             Phase::Closed { .. } => Ok(Pass::ordinary()),
-            Phase::Open { reason, .. } | Phase::Probation { reason, .. } => {
+            Phase::Open { reason, broke, .. } | Phase::Probation { reason, broke, .. } => {
                 self.probes += 1;
-                self.phase = Phase::Probation { probe: self.probes, until: now + PROBE_PATIENCE, reason };
+                self.phase = Phase::Probation { probe: self.probes, until: now + PROBE_PATIENCE, reason, broke };
                 Ok(Pass { probe: Some(self.probes) })
             }
         }
@@ -164,20 +165,21 @@ impl Machine {
                 self.openings = if now - since < self.limits.window { self.openings } else { 0 };
                 Some(self.open(reason, now, chance()))
             }
-            (Phase::Probation { probe, reason, .. }, Some(number)) if number == probe => match ending {
+            (Phase::Probation { probe, reason, broke, .. }, Some(number)) if number == probe => match ending {
                 Ending::Answered => {
                     self.phase = Phase::Closed { since: now };
                     self.window = [Bucket::default(); BUCKETS];
                     self.in_a_row = 0;
                     None
                 }
-                Ending::Broke if !known => {
+                Ending::Broke if !known && broke + 1 >= self.limits.failures => {
                     let lately = |answered| now.saturating_sub(answered) < self.limits.window;
                     self.openings = if self.answered.is_some_and(lately) { 0 } else { self.openings };
                     Some(self.open(reason, now, chance()))
                 }
                 Ending::Broke | Ending::NotItsDoing => {
-                    self.phase = Phase::Open { until: now, reason };
+                    let counts = ending == Ending::Broke && !known;
+                    self.phase = Phase::Open { until: now, reason, broke: broke + u32::from(counts) };
                     None
                 }
             },
@@ -202,7 +204,7 @@ impl Machine {
     pub(super) fn state(&self, now: Duration) -> State {
         match self.phase {
             Phase::Closed { .. } => State::Closed,
-            Phase::Open { until, reason } if now < until => State::Open(Shut { reason, left: until - now }),
+            Phase::Open { until, reason, .. } if now < until => State::Open(Shut { reason, left: until - now }),
             Phase::Open { reason, .. } | Phase::Probation { reason, .. } => State::Probation(reason),
         }
     }
@@ -235,7 +237,7 @@ impl Machine {
         let half = whole.min(self.limits.open_most) / 2;
         let drawn = u64::try_from(u128::from(chance) * half.as_nanos() / u128::from(u64::MAX)).unwrap_or(u64::MAX);
         self.openings = self.openings.saturating_add(1);
-        self.phase = Phase::Open { until: now + half + Duration::from_nanos(drawn), reason };
+        self.phase = Phase::Open { until: now + half + Duration::from_nanos(drawn), reason, broke: 0 };
         reason
     }
 

@@ -93,12 +93,17 @@ fn what_is_older_than_the_window_does_not_count() {
 }
 
 #[test]
-fn one_probe_decides_and_the_others_wait_for_it() {
+fn probes_go_one_at_a_time_and_one_that_answers_closes_it() {
     let mut machine = opened(at(0));
     assert_eq!(machine.admit("d", at(499)), Err(Skip::Open(Shut { reason: Reason::InARow, left: at(1) })));
     let probe = machine.admit("d", at(500)).unwrap();
     assert!(machine.admit("d", at(501)).is_err(), "the probe is on its way");
-    assert_eq!(machine.tell(probe, "d", Ending::Broke, at(502), || u64::MAX), Some(Reason::InARow));
+    assert_eq!(machine.tell(probe, "d", Ending::Broke, at(502), || u64::MAX), None, "one device may be the fault");
+    assert_eq!(machine.state(at(502)), State::Probation(Reason::InARow));
+    assert_eq!(tell(&mut machine, Ending::NotItsDoing, at(502)), None);
+    assert_eq!(tell(&mut machine, Ending::Broke, at(502)), None);
+    let probe = machine.admit("e", at(502)).unwrap();
+    assert_eq!(machine.tell(probe, "e", Ending::Broke, at(502), || u64::MAX), Some(Reason::InARow));
     let left = shut(machine.admit("d", at(503)).unwrap_err()).left;
     assert_eq!(left, at(1_999), "twice as long, and the most that can be drawn");
     let probe = machine.admit("d", at(3_000)).unwrap();
