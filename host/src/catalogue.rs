@@ -125,8 +125,8 @@ pub struct Bound {
 impl Bound {
     /// Whether both are decided by one image.
     pub fn is_same(&self, other: &Self) -> bool {
-        (&self.revision, &self.settings_digest, &self.limits)
-            == (&other.revision, &other.settings_digest, &other.limits)
+        (&self.plugin, &self.revision, &self.settings_digest, &self.limits)
+            == (&other.plugin, &other.revision, &other.settings_digest, &other.limits)
     }
 }
 

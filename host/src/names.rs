@@ -225,6 +225,15 @@ impl OperationId {
     }
 }
 
+/// Whether a text is a version as policies tell theirs: `1.2.3`, then anything that a pre-release or a build may carry
+/// (Semantic Versioning 2.0.0), at most 64 characters.
+pub fn is_version(text: &str) -> bool {
+    let core = text.split(['-', '+']).next().unwrap_or_default();
+    let number = |part: &str| !part.is_empty() && part.len() <= 9 && part.bytes().all(|byte| byte.is_ascii_digit());
+    let rest_is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-+.".contains(&byte));
+    core.split('.').count() == 3 && core.split('.').all(number) && rest_is_plain && text.len() <= 64
+}
+
 /// A SHA-256 digest: of a certificate's DER, of a public key's SubjectPublicKeyInfo, of a plugin's bytes, ...
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);

@@ -78,7 +78,7 @@ use http::Http;
 use image::compile::Compiling;
 use image::load::Loader;
 use run::{Surroundings, run};
-use trust::{KeyId, Signature, Trust};
+use trust::{KeyId, Signature, Subject, Trust};
 
 /// How the policy host is set up.
 #[derive(Debug, Clone)]
@@ -227,9 +227,15 @@ impl PolicyHost {
     /// A [`LoadError`] for the stage that refused it.
     pub fn load(&self, fetched: impl Into<Fetched>) -> Result<Arc<Revision>, LoadError> {
         let fetched = fetched.into();
+        let revision = self.load_verified(&fetched)?;
+        fetched.is_of(&revision.description().version, &self.trust)?;
+        Ok(revision)
+    }
+
+    fn load_verified(&self, fetched: &Fetched) -> Result<Arc<Revision>, LoadError> {
         let digest = fetched.digest();
         // Before what is loaded is looked at: signatures that are wrong are wrong the second time as well.
-        let verified = fetched.verified(&self.trust)?;
+        let verified = fetched.clone().verified(&self.trust)?;
         if let Some(revision) = self.loaded(digest) {
             return Ok(revision);
         }
@@ -307,13 +313,19 @@ impl PolicyHost {
         self.http.grant(scope, plugin).is_some()
     }
 
-    /// The trusted keys that signed a revision, without loading it.
+    /// The trusted keys that signed a revision, as these signatures that were kept say, without loading it.
     ///
     /// # Errors
     ///
     /// It is not signed as the configuration demands.
-    pub fn signers(&self, digest: Digest, signatures: &[Signature]) -> Result<Vec<KeyId>, LoadError> {
-        Ok(self.trust.verify(digest, signatures)?)
+    pub fn signers(&self, subject: &Subject<'_>, kept: &[Signature]) -> Result<Vec<KeyId>, LoadError> {
+        Ok(self.trust.verify(subject, kept)?)
+    }
+
+    /// The rules by which signatures count.
+    #[must_use]
+    pub fn trust(&self) -> &Trust {
+        &self.trust
     }
 
     /// The network of one call of a plugin; none when nothing is granted to it.

@@ -71,7 +71,7 @@ pub(super) async fn publish(
     let signatures = signatures(request.headers())?;
     let component = body::bytes(&service, request, service.config.limits.management.component_bytes).await?;
     // A revision that does not load is never kept, let alone made live.
-    let fetched = Fetched::from(component.to_vec()).signed(signatures.clone()).by(&caller.0.id);
+    let fetched = Fetched::from(component.to_vec()).named(&name).signed(signatures.clone()).by(&caller.0.id);
     let revision = service.images.load(fetched).await.map_err(not_loaded)?;
     if revision.card().tier == Tier::Recorded && !service.policies.grants_http(&scope.scope, &name) {
         return Err(Problem::new(409, not_granted(&scope.scope, &name)));
@@ -100,6 +100,7 @@ pub(super) async fn remove(
 fn not_switched(name: &PluginName, error: SwitchError) -> Problem {
     match error {
         SwitchError::NoScope(_) => Problem::not_found(error.to_string()),
+        SwitchError::Beyond(_) => Problem::new(409, error.to_string()),
         SwitchError::Store(error) => error.into(),
         SwitchError::TakeOver(error) => not_taken_over(name, error),
     }
@@ -200,16 +201,17 @@ async fn view(service: &Service, scope: &ScopeCatalogue, plugin: &PublishedPlugi
             Ok(())
         }
     };
-    let signers = match service.images.signers(plugin.live).await {
-        Ok(signers) => signers,
-        Err(error) => refused(error).map(|()| Vec::new())?,
-    };
     let known = match &plugin.card {
         Some(card) => Some(card.clone()),
         None => match service.images.revision(plugin.live).await {
             Ok(revision) => Some(PluginCard::of(&revision)),
             Err(error) => refused(error).map(|()| None)?,
         },
+    };
+    let version = known.as_ref().map_or(plugin.version.as_str(), |known| known.description.version.as_str());
+    let signers = match service.images.signers(&plugin.name, version, plugin.live).await {
+        Ok(signers) => signers,
+        Err(error) => refused(error).map(|()| Vec::new())?,
     };
     let nothing = || Description {
         name: plugin.name.to_string(),

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use self::making::Making;
 use super::image::{ConfigureError, Configured, Fetched, Image, LoadError, Revision};
 use super::rules::PluginLimits;
-use super::trust::KeyId;
+use super::trust::{KeyId, Signature, Subject};
 use super::{PolicyHost, shipped};
 use crate::catalogue::Bound;
 use crate::clock;
@@ -44,8 +44,10 @@ pub struct Images {
 }
 
 /// What an image is made of: a revision (SHA-256 of the component), its settings (SHA-256 of their text), and its limits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The plugin's name as well: whether a revision may be run depends on what its signatures say of the name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
+    plugin: PluginName,
     revision: Digest,
     settings: Digest,
     limits: PluginLimits,
@@ -126,13 +128,26 @@ impl Images {
     ///
     /// An [`ImageError`], which those who asked for the same image at the same time share.
     pub async fn get(&self, bound: &Bound) -> Result<Arc<ReadyImage>, Arc<ImageError>> {
+        self.image(bound, None).await
+    }
+
+    /// Makes the image of a policy with a revision that the store may not have yet. It was checked for the plugin's name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Images::get`].
+    pub async fn get_ahead(&self, bound: Bound, revision: &Arc<Revision>) -> Result<Arc<ReadyImage>, Arc<ImageError>> {
+        self.image(&Bound { revision: Some(revision.digest()), ..bound }, Some(revision)).await
+    }
+
+    async fn image(&self, bound: &Bound, at_hand: Option<&Arc<Revision>>) -> Result<Arc<ReadyImage>, Arc<ImageError>> {
         let revision = bound.revision.ok_or_else(|| ImageError::NotPublished(bound.plugin.clone()))?;
         let key = Key::of(bound, revision);
-        if let Some(image) = self.find(key) {
+        if let Some(image) = self.find(&key) {
             return Ok(image);
         }
-        let turn = self.making.turn(key).await;
-        if let Some(image) = self.find(key) {
+        let turn = self.making.turn(key.clone()).await;
+        if let Some(image) = self.find(&key) {
             return Ok(image);
         }
         if let Some(error) = turn.failed() {
@@ -140,15 +155,20 @@ impl Images {
         }
         let made = {
             let _room = turn.room().await;
-            self.make(bound, revision).await
+            match at_hand {
+                Some(revision) => self.make(bound, Arc::clone(revision)).await,
+                None => match self.revision_of(&bound.plugin, revision).await {
+                    Ok(revision) => self.make(bound, revision).await,
+                    Err(error) => Err(error),
+                },
+            }
         };
         let image = turn.ended(made)?;
         self.keep(key, Arc::clone(&image));
         Ok(image)
     }
 
-    async fn make(&self, bound: &Bound, revision: Digest) -> Result<Arc<ReadyImage>, ImageError> {
-        let revision = self.revision(revision).await?;
+    async fn make(&self, bound: &Bound, revision: Arc<Revision>) -> Result<Arc<ReadyImage>, ImageError> {
         let (host, settings) = (Arc::clone(&self.host), bound.settings.as_str().to_owned());
         let budgets = bound.limits.within(self.host.budgets());
         let text = serde_json::to_vec(&budgets.call).unwrap_or_default();
@@ -160,7 +180,14 @@ impl Images {
         Ok(Arc::new(ReadyImage { image, budget, made: clock::instant() }))
     }
 
-    /// A revision whose component is in the store, or comes with Landfall.
+    /// A revision that a plugin may be run as: its component is there, and what is required is signed for this name.
+    pub async fn revision_of(&self, plugin: &PluginName, digest: Digest) -> Result<Arc<Revision>, ImageError> {
+        let revision = self.revision(digest).await?;
+        self.signers(plugin, &revision.description().version, digest).await?;
+        Ok(revision)
+    }
+
+    /// A revision whose component is in the store, or comes with Landfall. Under which name it may be run is not looked at.
     pub async fn revision(&self, digest: Digest) -> Result<Arc<Revision>, ImageError> {
         if let Some(known) = self.loaded(digest) {
             return Ok(known);
@@ -173,16 +200,23 @@ impl Images {
             }
             (None, None) => return Err(ImageError::NoComponent(digest)),
         };
-        let signatures = self.store.signatures(digest).await?;
+        let signatures = self.signatures(digest).await?;
         let revision = self.load(Fetched::from(bytes).signed(signatures)).await?;
         self.revisions.write().unwrap_or_else(PoisonError::into_inner).insert(digest, Arc::clone(&revision));
         Ok(revision)
     }
 
-    /// The trusted keys that signed a revision, without loading it.
-    pub async fn signers(&self, digest: Digest) -> Result<Vec<KeyId>, ImageError> {
-        let signatures = self.store.signatures(digest).await?;
-        Ok(self.host.signers(digest, &signatures)?)
+    /// The trusted keys that signed a revision for a plugin, without loading it.
+    pub async fn signers(&self, plugin: &PluginName, version: &str, digest: Digest) -> Result<Vec<KeyId>, ImageError> {
+        let subject = Subject { digest, name: Some(plugin), version: Some(version) };
+        Ok(self.host.signers(&subject, &self.signatures(digest).await?)?)
+    }
+
+    /// The signatures that were kept. One that was taken while nobody trusted its key, and is not that key's, says nothing.
+    async fn signatures(&self, digest: Digest) -> Result<Vec<Signature>, ImageError> {
+        let mut kept = self.store.signatures(digest).await?;
+        kept.retain(|signature| !self.host.trust().disowns(digest, signature));
+        Ok(kept)
     }
 
     /// A revision, if it is loaded now.
@@ -225,9 +259,9 @@ impl Images {
         tallies
     }
 
-    fn find(&self, key: Key) -> Option<Arc<ReadyImage>> {
+    fn find(&self, key: &Key) -> Option<Arc<ReadyImage>> {
         let ready = self.ready.read().unwrap_or_else(PoisonError::into_inner);
-        let found = ready.get(&key)?;
+        let found = ready.get(key)?;
         found.last_used.store(self.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
         Some(Arc::clone(&found.image))
     }
@@ -237,11 +271,11 @@ impl Images {
             let resident = self.resident.read().unwrap_or_else(PoisonError::into_inner);
             let mut ready = self.ready.write().unwrap_or_else(PoisonError::into_inner);
             let last_used = self.uses.fetch_add(1, Ordering::Relaxed).into();
-            ready.insert(key, Ready { image, last_used });
+            ready.insert(key.clone(), Ready { image, last_used });
             while ready.len() > self.max_images {
                 let others = ready.iter().filter(|(known, _)| **known != key && !resident.images.contains(known));
                 let Some(oldest) = others.min_by_key(|(_, kept)| kept.last_used.load(Ordering::Relaxed)) else { break };
-                let oldest = *oldest.0;
+                let oldest = oldest.0.clone();
                 ready.remove(&oldest);
             }
         }
@@ -260,7 +294,7 @@ impl Images {
 
 impl Key {
     fn of(bound: &Bound, revision: Digest) -> Self {
-        Self { revision, settings: bound.settings_digest, limits: bound.limits }
+        Self { plugin: bound.plugin.clone(), revision, settings: bound.settings_digest, limits: bound.limits }
     }
 }
 

@@ -1,26 +1,32 @@
-//! Whose revisions are taken: detached signatures over a component's digest.
+//! Whose revisions are taken: detached signatures over a plugin's name, its version and the component's digest.
 //!
 //! Whoever may publish decides where devices go. A token says who calls; a signature says who has read and built what is
 //! published, and it can be made on a machine that no token ever reaches. Where `plugins.require_signature` is set, a
 //! revision needs the signature of one of `plugins.trusted_keys`, each time that it is loaded: a key that is taken out
 //! of the list takes its revisions with it at the next start.
 //!
-//! - Signatures are Ed25519 (RFC 8032) over a short text that names its purpose and the digest ([`signed_text`]), so that
-//!   a signature made for something else can never be one for a revision.
+//! - Signatures are Ed25519 (RFC 8032) over a short text that names its purpose and all three ([`Statement::text`]), so that
+//!   a signature made for something else can never be one for a revision, and what was signed for tests, or under another
+//!   name, does not decide under this one.
+//! - The name and the digest are compared before anything looks into the component; the version when it has told its own.
 //! - Keys are files in the formats of RFC 8410: `PUBLIC KEY` and `PRIVATE KEY` in PEM, which OpenSSL and most others make
 //!   and read.
 //! - A revision may carry several signatures. One by a key that is not trusted counts for nothing, and does no harm. One
 //!   that names a trusted key and is not that key's refuses the revision, whether signatures are required or not:
-//!   something was exchanged on the way.
-//! - What comes with the binary needs no signature: the binary is what is trusted already.
+//!   something was exchanged on the way. So do those of trusted keys when all of them are for something else.
+//! - What comes with the binary needs no signature under its own name: the binary is what is trusted already.
+//! - Earlier versions signed the digest alone. What they published stays usable under the names that it had then
+//!   ([`Over::BytesFor`]); nothing is published with such a signature any more.
 
 mod key;
 mod signature;
+mod statement;
 
 use std::path::{Path, PathBuf};
 
 pub use self::key::{KeyError, KeyId, PublicKey, SigningKey};
-pub use self::signature::{Signature, SignatureError, read_signatures, write_signatures};
+pub use self::signature::{Over, Signature, SignatureError, read_signatures, write_signatures};
+pub use self::statement::{Statement, Subject};
 use super::shipped;
 use crate::names::Digest;
 
@@ -56,14 +62,22 @@ pub enum VerifyError {
     },
     /// A signature is none.
     #[error(
-        "the signature that names the key {key} is not that key's over {digest}: the component or the signature was \
-         exchanged or damaged; sign this very file"
+        "the signature that names the key {key} is not that key's: it was exchanged or damaged, or, of the older form, is \
+         over other bytes than the component's ({digest}); sign the component again with `landfall plugin sign`"
     )]
     Wrong {
         /// The key that it names.
         key: KeyId,
         /// The component.
         digest: Digest,
+    },
+    /// A trusted key has signed something else.
+    #[error("the signature of the key {key} is {differs}; sign the component for its name with `landfall plugin sign`")]
+    Another {
+        /// The key.
+        key: KeyId,
+        /// What it is over, and what was asked.
+        differs: String,
     },
 }
 
@@ -112,38 +126,63 @@ impl Trust {
     ///
     /// # Errors
     ///
-    /// A [`VerifyError`] when one is wrong, or none counts and one is needed.
-    pub fn verify(&self, digest: Digest, signatures: &[Signature]) -> Result<Vec<KeyId>, VerifyError> {
-        let mut signers = Vec::new();
+    /// A [`VerifyError`] when one is wrong, when all of the trusted keys are for something else, or when none counts and one
+    /// is needed.
+    pub fn verify(&self, subject: &Subject<'_>, signatures: &[Signature]) -> Result<Vec<KeyId>, VerifyError> {
+        let digest = subject.digest;
+        let (mut signers, mut another) = (Vec::new(), None);
         for signature in signatures {
-            let Some(key) = self.keys.iter().find(|key| key.id() == signature.key) else { continue };
-            if !key.verifies(signed_text(digest).as_bytes(), &signature.bytes) {
+            let Some(key) = self.key(signature) else { continue };
+            if !signature.is_by(key, digest) {
                 return Err(VerifyError::Wrong { key: key.id(), digest });
             }
-            if !signers.contains(&key.id()) {
-                signers.push(key.id());
+            match signature.differs(subject) {
+                None if signers.contains(&key.id()) => {}
+                None => signers.push(key.id()),
+                // That the older form counts for nothing does no harm where none is needed.
+                Some(_) if !self.required && signature.over == Over::Bytes => {}
+                Some(differs) => another = another.or(Some(VerifyError::Another { key: key.id(), differs })),
             }
         }
-        let needs_none = !self.required || !signers.is_empty() || shipped::is_shipped(digest);
-        match (needs_none, signatures.is_empty()) {
-            (true, _) => Ok(signers),
-            (false, true) => Err(VerifyError::Unsigned { trusted: self.key_ids() }),
-            (false, false) => {
+        match another {
+            _ if !signers.is_empty() => return Ok(signers),
+            Some(another) => return Err(another),
+            None => {}
+        }
+        let ships = match subject.name {
+            Some(name) => shipped::digest_of(name.as_str()) == Some(digest),
+            None => shipped::is_shipped(digest),
+        };
+        match signatures {
+            _ if ships || !self.required => Ok(signers),
+            [] => Err(VerifyError::Unsigned { trusted: self.key_ids() }),
+            signatures => {
                 let found = listed(signatures.iter().map(|signature| signature.key));
                 Err(VerifyError::Untrusted { found, trusted: self.key_ids() })
             }
         }
     }
 
+    /// Whether a signature names a trusted key and is not that key's.
+    #[must_use]
+    pub fn disowns(&self, component: Digest, signature: &Signature) -> bool {
+        self.key(signature).is_some_and(|key| !signature.is_by(key, component))
+    }
+
+    /// Those of trusted keys, or all as long as no key is trusted: what strangers add is not kept beside what counts.
+    #[must_use]
+    pub fn worth_keeping(&self, mut signatures: Vec<Signature>) -> Vec<Signature> {
+        signatures.retain(|signature| self.keys.is_empty() || self.key(signature).is_some());
+        signatures
+    }
+
+    fn key(&self, signature: &Signature) -> Option<&PublicKey> {
+        self.keys.iter().find(|key| key.id() == signature.key)
+    }
+
     fn key_ids(&self) -> String {
         listed(self.keys.iter().map(PublicKey::id))
     }
-}
-
-/// What is signed: one line that says what for, and which component.
-#[must_use]
-pub fn signed_text(digest: Digest) -> String {
-    format!("landfall policy revision sha256:{digest}\n")
 }
 
 fn listed(keys: impl Iterator<Item = KeyId>) -> String {
@@ -160,43 +199,121 @@ mod tests {
         (key, public)
     }
 
+    fn statement(name: &str, version: &str, component: &[u8]) -> Statement {
+        Statement { name: name.parse().unwrap(), version: version.to_owned(), digest: Digest::of(component) }
+    }
+
+    /// What is asked when a statement is to hold.
+    fn subject(statement: &Statement) -> Subject<'_> {
+        let Statement { name, version, digest } = statement;
+        Subject { digest: *digest, name: Some(name), version: Some(version) }
+    }
+
+    /// A signature as earlier versions made them.
+    fn older(key: &SigningKey, component: &[u8], over: Over) -> Signature {
+        let text = format!("landfall policy revision sha256:{}\n", Digest::of(component));
+        Signature { key: key.public().id(), over, bytes: key.signed(text.as_bytes()) }
+    }
+
     #[test]
     fn one_trusted_signature_among_others_is_enough() {
         let ((ours, public), (theirs, _)) = (pair(), pair());
-        let digest = Digest::of(b"component");
+        let asked = statement("sg", "1.0.0", b"component");
         let trust = Trust::new(vec![public.clone()], true);
-        let signatures = [theirs.sign(digest), ours.sign(digest), ours.sign(digest)];
-        assert_eq!(trust.verify(digest, &signatures), Ok(vec![public.id()]));
+        let for_another_name = ours.sign(statement("sg4", "1.0.0", b"component"));
+        let [one, two] = [(); 2].map(|()| ours.sign(asked.clone()));
+        let signatures = [theirs.sign(asked.clone()), for_another_name, one, two];
+        assert_eq!(trust.verify(&subject(&asked), &signatures), Ok(vec![public.id()]));
     }
 
     #[test]
     fn what_is_missing_or_strange_is_said() {
         let ((ours, public), (theirs, other)) = (pair(), pair());
-        let digest = Digest::of(b"component");
+        let asked = statement("sg", "1.0.0", b"component");
         let trusted = public.id().to_string();
-        let trust = Trust::new(vec![public.clone()], true);
-        assert_eq!(trust.verify(digest, &[]), Err(VerifyError::Unsigned { trusted: trusted.clone() }));
+        let trust = Trust::new(vec![public], true);
+        let verify = |signatures: &[Signature]| trust.verify(&subject(&asked), signatures);
+        assert_eq!(verify(&[]), Err(VerifyError::Unsigned { trusted: trusted.clone() }));
         let found = other.id().to_string();
-        assert_eq!(trust.verify(digest, &[theirs.sign(digest)]), Err(VerifyError::Untrusted { found, trusted }));
-        let for_another = ours.sign(Digest::of(b"another component"));
-        assert_eq!(trust.verify(digest, &[for_another]), Err(VerifyError::Wrong { key: public.id(), digest }));
+        assert_eq!(verify(&[theirs.sign(asked.clone())]), Err(VerifyError::Untrusted { found, trusted }));
+        assert!(verify(&[ours.sign(asked.clone())]).is_ok());
+    }
+
+    #[test]
+    fn a_signature_for_something_else_refuses_and_says_what_it_is_for() {
+        let (ours, public) = pair();
+        let asked = statement("sg", "1.0.0", b"component");
+        for required in [true, false] {
+            let trust = Trust::new(vec![public.clone()], required);
+            for (signed, told) in [
+                (statement("sg4", "1.0.0", b"component"), "is for the plugin sg4 and not for sg;"),
+                (
+                    statement("sg", "0.9.0", b"component"),
+                    "is for version 0.9.0, and the component says that it is 1.0.0;",
+                ),
+                (statement("sg", "1.0.0", b"another"), "is for other bytes (their SHA-256"),
+            ] {
+                let error = trust.verify(&subject(&asked), &[ours.sign(signed)]).unwrap_err().to_string();
+                assert!(error.contains(told), "{error}");
+            }
+            // As long as the component has not told its version, the others are compared.
+            let unasked = Subject { version: None, ..subject(&asked) };
+            assert!(trust.verify(&unasked, &[ours.sign(statement("sg", "0.9.0", b"component"))]).is_ok());
+            assert!(trust.verify(&unasked, &[ours.sign(statement("sg4", "1.0.0", b"component"))]).is_err());
+        }
     }
 
     #[test]
     fn a_wrong_signature_is_refused_even_where_none_is_needed() {
-        let ((ours, public), digest) = (pair(), Digest::of(b"component"));
-        let trust = Trust::new(vec![public], false);
-        assert_eq!(trust.verify(digest, &[]), Ok(vec![]));
-        let mut wrong = ours.sign(digest);
+        let ((ours, public), asked) = (pair(), statement("sg", "1.0.0", b"component"));
+        let trust = Trust::new(vec![public.clone()], false);
+        assert_eq!(trust.verify(&subject(&asked), &[]), Ok(vec![]));
+        let mut wrong = ours.sign(asked.clone());
         wrong.bytes[5] ^= 1;
-        assert!(matches!(trust.verify(digest, &[wrong]), Err(VerifyError::Wrong { .. })));
+        // What is said is covered as well as what is not.
+        let mut renamed = ours.sign(statement("sg4", "1.0.0", b"component"));
+        renamed.over = Over::Revision(asked.clone());
+        for wrong in [wrong, renamed] {
+            assert!(trust.disowns(asked.digest, &wrong));
+            let refused = trust.verify(&subject(&asked), &[ours.sign(asked.clone()), wrong]);
+            assert_eq!(refused, Err(VerifyError::Wrong { key: public.id(), digest: asked.digest }));
+        }
     }
 
     #[test]
-    fn shipped_policies_need_no_signature() {
+    fn the_older_form_counts_for_what_was_published_with_it_alone() {
+        let ((ours, public), asked) = (pair(), statement("sg", "1.0.0", b"component"));
+        let required = Trust::new(vec![public.clone()], true);
+        let bare = older(&ours, b"component", Over::Bytes);
+        let error = required.verify(&subject(&asked), std::slice::from_ref(&bare)).unwrap_err().to_string();
+        assert!(error.contains("older form") && error.contains("landfall plugin sign"), "{error}");
+        assert_eq!(Trust::new(vec![public.clone()], false).verify(&subject(&asked), &[bare]), Ok(vec![]));
+
+        let kept = older(&ours, b"component", Over::BytesFor("sg".parse().unwrap()));
+        let verify = |asked: &Statement| required.verify(&subject(asked), std::slice::from_ref(&kept));
+        assert_eq!(verify(&asked), Ok(vec![public.id()]));
+        let error = verify(&statement("sg4", "1.0.0", b"component")).unwrap_err().to_string();
+        assert!(error.contains("for the plugin sg and not for sg4"), "{error}");
+        assert!(matches!(verify(&statement("sg", "1.0.0", b"another")), Err(VerifyError::Wrong { .. })));
+    }
+
+    #[test]
+    fn what_strangers_add_is_kept_only_where_nobody_is_trusted() {
+        let ((ours, public), (theirs, _)) = (pair(), pair());
+        let asked = statement("sg", "1.0.0", b"component");
+        let both = vec![ours.sign(asked.clone()), theirs.sign(asked)];
+        assert_eq!(Trust::new(vec![public], false).worth_keeping(both.clone()), both[..1]);
+        assert_eq!(Trust::default().worth_keeping(both.clone()), both);
+    }
+
+    #[test]
+    fn shipped_policies_need_no_signature_under_their_own_names() {
         let (_, public) = pair();
-        let digest = Digest::of(shipped::component("weighted").unwrap());
-        assert_eq!(Trust::new(vec![public], true).verify(digest, &[]), Ok(vec![]));
+        let trust = Trust::new(vec![public], true);
+        let component = shipped::component("fixed").unwrap();
+        assert_eq!(trust.verify(&subject(&statement("fixed", "0.1.0", component)), &[]), Ok(vec![]));
+        let under_another = trust.verify(&subject(&statement("weighted", "0.1.0", component)), &[]);
+        assert!(matches!(under_another, Err(VerifyError::Unsigned { .. })));
     }
 
     #[test]

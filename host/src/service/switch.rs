@@ -12,7 +12,7 @@ use super::Service;
 use super::take_over::TakeOverError;
 use crate::catalogue::{Bound, ScopeCatalogue};
 use crate::enrollment::Allocation;
-use crate::names::{Digest, IdScope, PluginName};
+use crate::names::{IdScope, PluginName};
 use crate::policy::image::Revision;
 use crate::policy::rules::PluginRules;
 use crate::policy::trust::Signature;
@@ -27,6 +27,9 @@ pub enum SwitchError {
     /// It does not fit the enrollments that follow the name.
     #[error(transparent)]
     TakeOver(#[from] TakeOverError),
+    /// The store takes no more of it.
+    #[error("{0}")]
+    Beyond(String),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -59,12 +62,13 @@ impl Service {
         let _one_at_a_time = self.switching.lock().await;
         let known = self.scope(scope).ok_or_else(|| SwitchError::NoScope(scope.clone()))?;
         let before = known.plugin(name);
+        let signatures = self.policies.trust().worth_keeping(signatures);
         if let Some(same) = before.filter(|before| before.live == revision.digest()) {
             // The same bytes with another signature: it counts at the next start, when this one's key may be gone.
             if !signatures.is_empty() {
                 let component = revision.bytes().to_vec();
                 let same = PublishedPlugin { card: Some(PluginCard::of(revision)), ..same.clone() };
-                self.store.publish_plugin(scope, same, component, signatures, PublishBounds::NONE).await?;
+                taken(self.store.publish_plugin(scope, same, component, signatures, PublishBounds::NONE).await?)?;
             }
             return Ok(PutOutcome::Replaced);
         }
@@ -77,8 +81,7 @@ impl Service {
             ..PublishedPlugin::first(name.clone(), &component, self.ambient.now(), by.token)
         };
         if before.is_some() {
-            self.store.keep_content(component.clone()).await?;
-            self.make_ready(&known, name, revision.digest(), &rules).await;
+            self.make_ready(&known, name, revision, &rules).await;
         }
         let limits = &self.config.limits.management;
         let bounds = PublishBounds {
@@ -86,7 +89,7 @@ impl Service {
             bytes: limits.plugins_mib.saturating_mul(1 << 20),
             by_publisher: by.most_bytes,
         };
-        let outcome = self.store.publish_plugin(scope, plugin, component, signatures, bounds).await?;
+        let outcome = taken(self.store.publish_plugin(scope, plugin, component, signatures, bounds).await?)?;
         self.reload().await?;
         // What else is missing is made behind the server, and does not hold up whoever publishes.
         self.warm_up_if(|policy| policy.plugin == *name).await;
@@ -108,12 +111,15 @@ impl Service {
         let _one_at_a_time = self.switching.lock().await;
         let known = self.scope(scope).ok_or_else(|| SwitchError::NoScope(scope.clone()))?;
         let Some(plugin) = known.plugin(name) else { return Ok(PutOutcome::Missing) };
+        if plugin.live != revision.digest() {
+            return Err(SwitchError::Beyond(format!("another revision of {name} became live meanwhile; set it again")));
+        }
         let rules = change(&plugin.rules);
         if rules.limits != plugin.rules.limits {
             self.takes_over(&known, name, revision, rules.limits).await?;
-            self.make_ready(&known, name, plugin.live, &rules).await;
+            self.make_ready(&known, name, revision, &rules).await;
         }
-        let outcome = self.store.set_plugin_rules(scope, name, rules).await?;
+        let outcome = taken(self.store.set_plugin_rules(scope, name, rules).await?)?;
         self.reload().await?;
         // What else is missing is made behind the server, and does not hold up whoever publishes.
         self.warm_up_if(|policy| policy.plugin == *name).await;
@@ -121,15 +127,29 @@ impl Service {
     }
 
     /// Makes the images that the groups of a scope will need. One that cannot be made now is made when it is asked for.
-    async fn make_ready(&self, scope: &ScopeCatalogue, name: &PluginName, revision: Digest, rules: &PluginRules) {
+    async fn make_ready(
+        &self,
+        scope: &ScopeCatalogue,
+        name: &PluginName,
+        revision: &Arc<Revision>,
+        rules: &PluginRules,
+    ) {
         for group in scope.groups() {
             for policy in followers(&group.group.terms.allocation, name, scope) {
-                let soon = Bound { revision: Some(revision), limits: rules.limits, ..policy };
-                if let Err(error) = self.images.get(&soon).await {
+                let soon = Bound { limits: rules.limits, ..policy };
+                if let Err(error) = self.images.get_ahead(soon, revision).await {
                     tracing::warn!(plugin = %name, %error, "an image could not be made ahead of its revision");
                 }
             }
         }
+    }
+}
+
+/// What was not taken is an error, whoever asked.
+fn taken(outcome: PutOutcome) -> Result<PutOutcome, SwitchError> {
+    match outcome {
+        PutOutcome::Conflict(beyond) => Err(SwitchError::Beyond(beyond)),
+        outcome => Ok(outcome),
     }
 }
 

@@ -71,8 +71,8 @@ pub use crate::store::health::{Finding, Unused};
 use crate::store::writer::{Bounds, Lane, OnFatal, Queue, Writer};
 use crate::store::{
     AuthorityUpload, Batches, CatalogueRecords, CommitOutcome, DeleteOutcome, ImportBatch, Listing, Page, Precondition,
-    PublishBounds, PublishedPlugin, PutOutcome, RecordFilter, RegistrationCommit, RegistrationFilter, RowOutcome, Staging,
-    Store, StoreError,
+    PublishBounds, PublishedPlugin, PutOutcome, RecordFilter, RegistrationCommit, RegistrationFilter, RowOutcome,
+    Staging, Store, StoreError,
 };
 use crate::token::TokenRecord;
 

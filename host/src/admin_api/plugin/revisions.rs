@@ -67,7 +67,7 @@ pub(in crate::admin_api) async fn rollback(
             )
         })?,
     };
-    let revision = service.images.revision(to).await.map_err(not_loaded)?;
+    let revision = service.images.revision_of(&name, to).await.map_err(not_loaded)?;
     let made = service.make_live(&scope.scope, &name, &revision, Vec::new(), &caller.publisher()).await;
     made.map_err(|error| not_switched(&name, error))?;
     body::ok(&shown(&service, &scope.scope, &name).await?)

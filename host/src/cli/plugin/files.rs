@@ -42,7 +42,12 @@ impl SettingsArg {
 
 /// Loads a component as a server would.
 pub(super) fn load(host: &PolicyHost, path: &Path) -> Result<Arc<Revision>, CliError> {
-    host.load(component(path)?).map_err(|error| {
+    load_component(host, path, component(path)?)
+}
+
+/// Loads a component that was read from there.
+pub(super) fn load_component(host: &PolicyHost, path: &Path, component: Fetched) -> Result<Arc<Revision>, CliError> {
+    host.load(component).map_err(|error| {
         let log = match &error {
             LoadError::Trial { log, .. } => told(log),
             _ => String::new(),

@@ -96,10 +96,21 @@ pub(super) struct Machine {
 
 #[derive(Clone, Copy, Debug)]
 enum Phase {
-    Closed { since: Duration },
+    Closed {
+        since: Duration,
+    },
     /// `broke`: the devices whose probes broke since the back-off was over.
-    Open { until: Duration, reason: Reason, broke: u32 },
-    Probation { probe: u64, until: Duration, reason: Reason, broke: u32 },
+    Open {
+        until: Duration,
+        reason: Reason,
+        broke: u32,
+    },
+    Probation {
+        probe: u64,
+        until: Duration,
+        reason: Reason,
+        broke: u32,
+    },
 }
 
 #[derive(Clone, Copy, Debug, Default)]

@@ -10,7 +10,7 @@ use wasmtime::component::Component;
 use super::classify::{ClassifyError, classify};
 use super::compile::{CompileError, Compiling, Owner};
 use super::{Card, Description, Revision};
-use crate::names::Digest;
+use crate::names::{Digest, PluginName, is_version};
 use crate::policy::budget::Budgets;
 use crate::policy::cache::Key;
 use crate::policy::call::CallReport;
@@ -20,7 +20,7 @@ use crate::policy::failure::CallFailure;
 use crate::policy::link::{LinkError, Linked};
 use crate::policy::log::Log;
 use crate::policy::run::{Surroundings, run};
-use crate::policy::trust::{KeyId, Signature, Trust, VerifyError};
+use crate::policy::trust::{KeyId, Signature, Subject, Trust, VerifyError};
 
 /// Why there is no component to load.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +91,7 @@ pub struct Fetched {
     bytes: Arc<[u8]>,
     digest: Digest,
     signatures: Vec<Signature>,
+    name: Option<PluginName>,
     publisher: Option<String>,
 }
 
@@ -145,6 +146,12 @@ impl Fetched {
         Self { signatures, ..self }
     }
 
+    /// The same, to be published under this name, which its signatures have to say as well.
+    #[must_use]
+    pub fn named(self, name: &PluginName) -> Self {
+        Self { name: Some(name.clone()), ..self }
+    }
+
     /// The same, brought by a token: what it brings waits for what it has brought before.
     #[must_use]
     pub fn by(self, token: &str) -> Self {
@@ -163,19 +170,31 @@ impl Fetched {
         &self.bytes
     }
 
-    /// Checks whose it is.
+    /// Checks whose it is: before anything looks into it, or runs it.
     pub(in crate::policy) fn verified(self, trust: &Trust) -> Result<Verified, LoadError> {
-        let Self { bytes, digest, signatures, publisher } = self;
-        let signers = trust.verify(digest, &signatures)?;
+        let signers = trust.verify(&self.subject(None), &self.signatures)?;
+        let Self { bytes, digest, publisher, .. } = self;
         let owner = publisher.map_or(Owner::Revision(digest), Owner::Token);
         Ok(Verified { bytes, digest, signers, owner })
+    }
+
+    /// Checks that what is to be published is of the version that its signatures say, which only the component knows.
+    pub(in crate::policy) fn is_of(&self, version: &str, trust: &Trust) -> Result<(), LoadError> {
+        if self.name.is_some() {
+            trust.verify(&self.subject(Some(version)), &self.signatures)?;
+        }
+        Ok(())
+    }
+
+    fn subject<'a>(&'a self, version: Option<&'a str>) -> Subject<'a> {
+        Subject { digest: self.digest, name: self.name.as_ref(), version }
     }
 }
 
 impl<B: Into<Arc<[u8]>>> From<B> for Fetched {
     fn from(bytes: B) -> Self {
         let bytes = bytes.into();
-        Self { digest: Digest::of(&bytes), bytes, signatures: Vec::new(), publisher: None }
+        Self { digest: Digest::of(&bytes), bytes, signatures: Vec::new(), name: None, publisher: None }
     }
 }
 
@@ -241,7 +260,7 @@ pub(in crate::policy) fn trial(
 
 fn check(description: &Description) -> Result<(), String> {
     let Description { name, version, summary, settings_schema } = description;
-    name.parse::<crate::names::PluginName>().map_err(|error| error.to_string())?;
+    name.parse::<PluginName>().map_err(|error| error.to_string())?;
     if !is_version(version) {
         return Err(format!("{version:?} is not a semantic version such as 1.2.3"));
     }
@@ -259,14 +278,6 @@ fn check(description: &Description) -> Result<(), String> {
         Ok(_) => Err("the schema of its settings is neither an object nor a boolean".into()),
         Err(error) => Err(format!("the schema of its settings is not JSON: {error}")),
     }
-}
-
-/// `1.2.3`, then anything that a pre-release or a build may carry.
-fn is_version(text: &str) -> bool {
-    let core = text.split(['-', '+']).next().unwrap_or_default();
-    let number = |part: &str| !part.is_empty() && part.len() <= 9 && part.bytes().all(|byte| byte.is_ascii_digit());
-    let rest_is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-+.".contains(&byte));
-    core.split('.').count() == 3 && core.split('.').all(number) && rest_is_plain && text.len() <= 64
 }
 
 /// Characters of a description's summary.

@@ -98,7 +98,8 @@ mod tests {
     use crate::policy::rules::PluginLimits;
 
     fn key(name: &[u8]) -> Key {
-        Key { revision: Digest::of(name), settings: Digest::of(b"{}"), limits: PluginLimits::default() }
+        let plugin = "ours".parse().unwrap();
+        Key { plugin, revision: Digest::of(name), settings: Digest::of(b"{}"), limits: PluginLimits::default() }
     }
 
     #[tokio::test]

@@ -12,8 +12,8 @@ use rustls_pki_types::{PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::signature::Signature;
-use super::signed_text;
+use super::signature::{Over, Signature};
+use super::statement::Statement;
 use crate::names::Digest;
 
 /// The first eight bytes of the SHA-256 of a public key's DER: short enough to read out, long enough to tell a team's
@@ -146,11 +146,15 @@ impl SigningKey {
 
     /// Signs a revision.
     #[must_use]
-    pub fn sign(&self, digest: Digest) -> Signature {
+    pub fn sign(&self, statement: Statement) -> Signature {
+        let bytes = self.signed(statement.text().as_bytes());
+        Signature { key: self.public().id(), over: Over::Revision(statement), bytes }
+    }
+
+    pub(super) fn signed(&self, text: &[u8]) -> [u8; 64] {
         let mut bytes = [0; 64];
-        let signed = self.0.sign(signed_text(digest).as_bytes());
-        bytes.iter_mut().zip(signed.as_ref()).for_each(|(to, from)| *to = *from);
-        Signature { key: self.public().id(), bytes }
+        bytes.iter_mut().zip(self.0.sign(text).as_ref()).for_each(|(to, from)| *to = *from);
+        bytes
     }
 }
 

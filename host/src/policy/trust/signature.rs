@@ -1,8 +1,11 @@
 //! Signatures as text: a file beside the component, one line each.
 //!
 //! ```text
-//! ed25519 3f1c0b6a5d2e4f70 MEUCIQ...base64 of 64 bytes...==
+//! ed25519 KEY-ID NAME VERSION SHA-256 BASE64-OF-64-BYTES
 //! ```
+//!
+//! Versions of Landfall before names were signed wrote `ed25519 KEY-ID BASE64-OF-64-BYTES`. Such a line is read, so that it
+//! can be told what is the matter with it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +14,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use super::key::KeyId;
+use super::key::{KeyId, PublicKey};
+use super::statement::{Statement, Subject};
+use crate::names::{Digest, PluginName, is_version};
 
 /// One signature over a revision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,15 +24,31 @@ use super::key::KeyId;
 pub struct Signature {
     /// The key that it names.
     pub key: KeyId,
+    /// What it is over.
+    pub over: Over,
     /// The signature.
     pub bytes: [u8; 64],
+}
+
+/// What a signature is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// A plugin's name, version and bytes.
+    Revision(Statement),
+    /// The bytes alone: the older form, with which nothing is published any more.
+    Bytes,
+    /// The bytes alone, of what an older version of Landfall published under this name: it stays usable under it. Only the
+    /// store has these, and only from files that such a version wrote.
+    BytesFor(PluginName),
 }
 
 /// A text that is no signature.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
     /// A line is none.
-    #[error("line {line} is no signature; one reads: ed25519, the key's id, 64 bytes in base64")]
+    #[error(
+        "line {line} is no signature; one reads: ed25519, the key's id, the plugin's name and version, the component's SHA-256, 64 bytes in base64"
+    )]
     Line {
         /// From 1.
         line: usize,
@@ -48,7 +69,8 @@ pub fn read_signatures(text: &str) -> Result<Vec<Signature>, SignatureError> {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        signatures.push(line.parse().map_err(|_| SignatureError::Line { line: number })?);
+        let signature = line.parse().ok().filter(|signature: &Signature| !matches!(signature.over, Over::BytesFor(_)));
+        signatures.push(signature.ok_or(SignatureError::Line { line: number })?);
         if signatures.len() > MOST {
             return Err(SignatureError::TooMany);
         }
@@ -62,9 +84,39 @@ pub fn write_signatures(signatures: &[Signature]) -> String {
     signatures.iter().map(|signature| format!("{signature}\n")).collect()
 }
 
+impl Signature {
+    /// Whether it is the signature of this key; of the older form, over this component.
+    #[must_use]
+    pub fn is_by(&self, key: &PublicKey, component: Digest) -> bool {
+        let text = match &self.over {
+            Over::Revision(statement) => statement.text(),
+            Over::Bytes | Over::BytesFor(_) => format!("landfall policy revision sha256:{component}\n"),
+        };
+        key.verifies(text.as_bytes(), &self.bytes)
+    }
+
+    /// In what that which it is over differs from what is asked, in words; none where it is that.
+    pub(super) fn differs(&self, subject: &Subject<'_>) -> Option<String> {
+        match &self.over {
+            Over::Revision(statement) => statement.differs(subject),
+            Over::Bytes => Some("of the older form, which says neither the plugin's name nor its version".to_owned()),
+            Over::BytesFor(name) => subject
+                .name
+                .filter(|asked| *asked != name)
+                .map(|asked| format!("of the older form, and stays good for the plugin {name} and not for {asked}")),
+        }
+    }
+}
+
 impl fmt::Display for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{ALGORITHM} {} {}", self.key, STANDARD.encode(self.bytes))
+        write!(f, "{ALGORITHM} {} ", self.key)?;
+        match &self.over {
+            Over::Revision(Statement { name, version, digest }) => write!(f, "{name} {version} {digest} ")?,
+            Over::Bytes => {}
+            Over::BytesFor(name) => write!(f, "{name} ")?,
+        }
+        f.write_str(&STANDARD.encode(self.bytes))
     }
 }
 
@@ -73,14 +125,20 @@ impl FromStr for Signature {
 
     fn from_str(text: &str) -> Result<Self, SignatureError> {
         let none = || SignatureError::Line { line: 1 };
-        let mut words = text.split_ascii_whitespace();
-        let (Some(ALGORITHM), Some(key), Some(bytes), None) = (words.next(), words.next(), words.next(), words.next())
-        else {
-            return Err(none());
+        let words: Vec<&str> = text.split_ascii_whitespace().collect();
+        let (over, key, bytes) = match words.as_slice() {
+            [ALGORITHM, key, name, version, digest, bytes] if is_version(version) => {
+                let name = name.parse().map_err(|_| none())?;
+                let digest = digest.parse().map_err(|_| none())?;
+                (Over::Revision(Statement { name, version: (*version).to_owned(), digest }), key, bytes)
+            }
+            [ALGORITHM, key, bytes] => (Over::Bytes, key, bytes),
+            [ALGORITHM, key, name, bytes] => (Over::BytesFor(name.parse().map_err(|_| none())?), key, bytes),
+            _ => return Err(none()),
         };
         let key = key.parse().map_err(|_| none())?;
         let bytes = STANDARD.decode(bytes).map_err(|_| none())?.try_into().map_err(|_| none())?;
-        Ok(Self { key, bytes })
+        Ok(Self { key, over, bytes })
     }
 }
 
@@ -110,15 +168,27 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(keys in prop::collection::vec((any::<u64>(), prop::collection::vec(any::<u8>(), 64)), 0..5)) {
+        fn what_is_written_is_read(
+            keys in prop::collection::vec((any::<u64>(), any::<u8>(), prop::collection::vec(any::<u8>(), 64)), 0..5),
+        ) {
             let signatures: Vec<_> = keys
                 .into_iter()
-                .map(|(key, bytes)| Signature {
+                .map(|(key, kind, bytes)| Signature {
                     key: format!("{key:016x}").parse().unwrap(),
+                    over: over(kind),
                     bytes: bytes.try_into().unwrap(),
                 })
                 .collect();
-            prop_assert_eq!(read_signatures(&write_signatures(&signatures)), Ok(signatures));
+            for signature in &signatures {
+                prop_assert_eq!(&signature.to_string().parse::<Signature>().unwrap(), signature);
+            }
+            // What only the store has is not taken from a file.
+            let of_store = signatures.iter().position(|signature| matches!(signature.over, Over::BytesFor(_)));
+            let read = match of_store {
+                Some(at) => Err(SignatureError::Line { line: at + 1 }),
+                None => Ok(signatures.clone()),
+            };
+            prop_assert_eq!(read_signatures(&write_signatures(&signatures)), read);
         }
 
         #[test]
@@ -127,11 +197,26 @@ mod tests {
         }
     }
 
+    fn over(kind: u8) -> Over {
+        let name: PluginName = format!("plugin-{kind}").parse().unwrap();
+        match kind % 8 {
+            0 => Over::Bytes,
+            1 => Over::BytesFor(name),
+            _ => Over::Revision(Statement { name, version: format!("1.{kind}.0-rc.1+b"), digest: Digest::of(&[kind]) }),
+        }
+    }
+
     #[test]
     fn the_line_that_is_wrong_is_named() {
         let good = format!("ed25519 0123456789abcdef {}", STANDARD.encode([7; 64]));
         assert_eq!(read_signatures(&format!("# by the release team\n\n{good}\n")).unwrap().len(), 1);
-        for bad in ["rsa 0123456789abcdef AAAA", "ed25519 0123456789abcdef AAAA", "ed25519 0123456789abcdef", "?"] {
+        let bytes = STANDARD.encode([7; 64]);
+        let of = |words: &str| format!("ed25519 0123456789abcdef {words} {bytes}");
+        let digest = Digest::of(b"component");
+        assert!(read_signatures(&of(&format!("sg 1.2.3 {digest}"))).is_ok());
+        let bad = ["rsa 0123456789abcdef AAAA", "ed25519 0123456789abcdef AAAA", "ed25519 0123456789abcdef", "?"];
+        let odd = ["sg", "sg 1.2.3", "sg one", "SG 1.2.3 x", &format!("sg 1.2.\u{9b}3 {digest}"), "sg 1.2.3 123"];
+        for bad in bad.iter().map(|bad| (*bad).to_owned()).chain(odd.iter().map(|odd| of(odd))) {
             let read = read_signatures(&format!("{good}\n{bad}"));
             assert_eq!(read, Err(SignatureError::Line { line: 2 }), "{bad}");
         }

@@ -16,7 +16,7 @@ use crate::enrollment::{EnrollmentRef, Group};
 use crate::hub::Hub;
 use crate::names::{Digest, HubName, IdScope, PluginName};
 use crate::policy::rules::PluginRules;
-use crate::policy::trust::Signature;
+use crate::policy::trust::{Over, Signature};
 use crate::store::{
     CatalogueRecords, DeleteOutcome, Precondition, PublishBounds, PublishedPlugin, PutOutcome, ScopeRecords,
     StoreError, entity_tag,
@@ -219,7 +219,7 @@ impl Publish {
                     all.filter(|(_, who)| by.is_none_or(|by| by == *who)).map(|(digest, _)| digest).collect();
                 counted.iter().filter_map(|digest| sizes.get(digest)).fold(0_u64, |sum, size| sum.saturating_add(*size))
             };
-            let (all, own) = (sum(None), sum(Some(&plugin.published_by)));
+            let (all, own) = (sum(None), sum(Some(&self.plugin.published_by)));
             if all <= bytes && by_publisher.is_none_or(|most| own <= most) {
                 return Ok(None);
             }
@@ -245,14 +245,17 @@ impl Publish {
         }
     }
 
-    /// The same bytes may be published again, with other signatures.
+    /// The same bytes may be published again, with other signatures. None of the older form is added: what was published
+    /// with such ones has them already.
     fn keep_signatures(&self, tables: &mut Tables<'_>) -> Result<(), StoreError> {
         let mut kept: Vec<Signature> = tables.signatures.get(self.digest.as_bytes())?.unwrap_or_default();
-        let new = self.signatures.iter().filter(|signature| !kept.contains(signature)).cloned().collect::<Vec<_>>();
+        let named = |signature: &&Signature| matches!(signature.over, Over::Revision(_)) && !kept.contains(signature);
+        let new = self.signatures.iter().filter(named).cloned().collect::<Vec<_>>();
         if new.is_empty() {
             return Ok(());
         }
         kept.extend(new);
+        kept.drain(..kept.len().saturating_sub(MOST_SIGNATURES));
         tables.signatures.put(self.digest.as_bytes(), &kept)
     }
 }
@@ -273,11 +276,13 @@ impl Write for Publish {
             Some(_) => PutOutcome::Replaced,
             None => PutOutcome::Created,
         };
+        // Going back takes nothing that is not taken already.
+        let adds = !stands.iter().flat_map(PublishedPlugin::revisions).any(|(revision, _)| revision == self.digest);
         let mut plugin = match stands {
             Some(before) => self.plugin.clone().after(before, MOST_PREVIOUS),
             None => self.plugin.clone(),
         };
-        if let Some(beyond) = self.fit(tables, &mut plugin)? {
+        if adds && let Some(beyond) = self.fit(tables, &mut plugin)? {
             return Ok(PutOutcome::Conflict(beyond));
         }
         tables.plugins.put(&key, &plugin)?;
@@ -350,3 +355,5 @@ impl Write for DeletePlugin {
 
 /// How many earlier revisions a plugin's record names. The bytes of older ones stay.
 const MOST_PREVIOUS: usize = 20;
+/// How many signatures of one component are kept: the newest.
+const MOST_SIGNATURES: usize = 256;

@@ -7,6 +7,8 @@
 //! Who adds a table that is made from others adds a step that fills it, and names the table in `fills`. Who adds a
 //! table that begins empty adds it to `tables!` and nothing here.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::codec::{self, group_keys, key};
 use super::enrollments::Claims;
 use super::tables::{
@@ -14,10 +16,12 @@ use super::tables::{
     RECORD_COUNTS, RECORD_VIEWS, REGISTRATION_VIEWS, REVOCATIONS, Rows, Tables,
 };
 use super::{identities, ledger, registrations, revocations, views};
-use crate::enrollment::{Group, Individual};
+use crate::enrollment::{Allocation, Group, Individual};
+use crate::names::{Digest, PluginName};
+use crate::policy::trust::{Over, Signature};
 use crate::registration::Registration;
 use crate::registry::ManufacturingRecord;
-use crate::store::StoreError;
+use crate::store::{PublishedPlugin, StoreError};
 
 /// The format that this version writes, and the newest that it reads.
 ///
@@ -57,6 +61,8 @@ pub(super) const STEPS: &[Step] = &[
     Step { since: 1, fills: &[CERTIFICATES, PLUGIN_USES], run: claim },
     // Format 1 kept what was revoked with each authority.
     Step { since: 2, fills: &[REVOCATIONS], run: revocations::take_over },
+    // Format 1 kept signatures that say nothing of names.
+    Step { since: 2, fills: &[], run: name_signatures },
 ];
 
 /// Makes again all that is made from other tables, in a file of this format. What is revoked is not: only format 1 kept it
@@ -120,6 +126,52 @@ fn claim(tables: &mut Tables<'_>) -> Result<(), StoreError> {
         let (scope, _) = codec::parts("enrollment group", row)?;
         take(Claims::of_group(&scope, &group))
     })
+}
+
+/// Lets a signature over bytes alone count for the names under which its component was published, and for no other.
+fn name_signatures(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+    let Tables { plugins, individuals, groups, signatures, .. } = tables;
+    let mut bare: Vec<(Vec<u8>, Vec<Signature>)> = Vec::new();
+    signatures.each(|row, kept: Vec<Signature>| {
+        if kept.iter().any(|signature| signature.over == Over::Bytes) {
+            bare.push((row.to_vec(), kept));
+        }
+        Ok(())
+    })?;
+    if bare.is_empty() {
+        return Ok(());
+    }
+    let mut names: BTreeMap<Digest, BTreeSet<PluginName>> = BTreeMap::new();
+    plugins.each(|_, plugin: PublishedPlugin| {
+        for (revision, _) in plugin.revisions() {
+            names.entry(revision).or_default().insert(plugin.name.clone());
+        }
+        Ok(())
+    })?;
+    let mut pinned = |allocation: &Allocation| {
+        for binding in allocation.bindings() {
+            if let Some(revision) = binding.revision {
+                names.entry(revision).or_default().insert(binding.plugin.clone());
+            }
+        }
+        Ok(())
+    };
+    individuals.each(|_, entry: Individual| pinned(&entry.terms.allocation))?;
+    groups.each(|_, group: Group| pinned(&group.terms.allocation))?;
+    for (row, kept) in bare {
+        let digest = <[u8; 32]>::try_from(row.as_slice()).map(Digest::from_bytes);
+        let theirs = digest.ok().and_then(|digest| names.get(&digest));
+        let mut named = Vec::new();
+        for signature in kept {
+            let of = |name: &PluginName| Signature { over: Over::BytesFor(name.clone()), ..signature.clone() };
+            match signature.over {
+                Over::Bytes => named.extend(theirs.into_iter().flatten().map(of)),
+                _ => named.push(signature),
+            }
+        }
+        signatures.put(&row, &named)?;
+    }
+    Ok(())
 }
 
 fn add_one(counts: &mut Rows<'_>, key: &[u8]) -> Result<(), StoreError> {

@@ -88,6 +88,46 @@ async fn a_file_that_lacks_any_one_table_is_brought_up_when_it_is_opened() {
 }
 
 #[tokio::test]
+async fn signatures_of_format_1_count_for_the_names_that_were_published_with_them() {
+    use crate::policy::trust::{Over, Signature};
+    let (store, folder) = open();
+    let path = folder.path().join("landfall.redb");
+    let publish = async |store: &RedbStore, name: &str, bytes: &[u8], signatures| {
+        let plugin = PublishedPlugin::first(name.parse().unwrap(), bytes, Timestamp::from_millis(1), "t1");
+        let scope = make::scope();
+        let put = store.publish_plugin(&scope, plugin, bytes.to_vec(), signatures, PublishBounds::NONE).await;
+        assert!(matches!(put.unwrap(), PutOutcome::Created | PutOutcome::Replaced));
+    };
+    for (name, bytes) in [("sg", b"one".as_slice()), ("sg", b"two"), ("also", b"one")] {
+        publish(&store, name, bytes, Vec::new()).await;
+    }
+    store.close().await.unwrap();
+    let digest = Digest::of(b"one");
+    let bare = Signature { key: "0123456789abcdef".parse().unwrap(), over: Over::Bytes, bytes: [7; 64] };
+    let for_name = |name: &str| Signature { over: Over::BytesFor(name.parse().unwrap()), ..bare.clone() };
+    {
+        let database = Database::open(&path).unwrap();
+        let transaction = database.begin_write().unwrap();
+        {
+            let mut tables = tables::Tables::open(&transaction, tables::Kept::default()).unwrap();
+            tables.meta.put(b"format", &1_u32).unwrap();
+            for bytes in [b"one".as_slice(), b"of-nobody"] {
+                tables.signatures.put(Digest::of(bytes).as_bytes(), &vec![bare.clone()]).unwrap();
+            }
+        }
+        transaction.commit().unwrap();
+    }
+    let store = RedbStore::open(&path, settings()).unwrap();
+    assert_eq!(store.signatures(digest).await.unwrap(), [for_name("also"), for_name("sg")]);
+    assert_eq!(store.signatures(Digest::of(b"of-nobody")).await.unwrap(), []);
+    // A name that gets the bytes later gets no such signature, and none is ever added.
+    publish(&store, "later", b"one", vec![bare.clone(), for_name("later")]).await;
+    store.close().await.unwrap();
+    let store = RedbStore::open(&path, settings()).unwrap();
+    assert_eq!(store.signatures(digest).await.unwrap(), [for_name("also"), for_name("sg")]);
+}
+
+#[tokio::test]
 async fn bindings_that_a_version_of_format_1_did_not_keep_are_made_again() {
     let (store, folder) = open();
     let store: make::Shared = Arc::new(store);
