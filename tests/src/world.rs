@@ -307,7 +307,7 @@ impl Device {
             return accepted;
         }
         let operation = json_of(&accepted)["operationId"].as_str().expect("an operation").to_owned();
-        for _ in 0..500 {
+        for _ in 0..6_000 {
             let answer = self.poll(&operation).await;
             if answer.status != 202 {
                 return answer;

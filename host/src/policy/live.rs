@@ -156,7 +156,13 @@ impl Images {
         let made = {
             let _room = turn.room().await;
             match at_hand {
-                Some(revision) => self.make(bound, Arc::clone(revision)).await,
+                Some(revision) => {
+                    self.revisions
+                        .write()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .insert(revision.digest(), Arc::clone(revision));
+                    self.make(bound, Arc::clone(revision)).await
+                }
                 None => match self.revision_of(&bound.plugin, revision).await {
                     Ok(revision) => self.make(bound, revision).await,
                     Err(error) => Err(error),

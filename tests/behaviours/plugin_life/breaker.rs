@@ -92,8 +92,9 @@ async fn devices_that_break_a_policy_stop_no_other_and_forge_no_story() {
     }
     let mut last = None;
     for round in 0..5 {
+        // Who says nothing new is not decided anew before it is time.
         for device in &poison {
-            let body = json!({ "registrationId": device.id, "payload": "poison" }).to_string();
+            let body = json!({ "registrationId": device.id, "payload": format!("poison {round}") }).to_string();
             let answer = device.send("PUT", "/register", &[("prefer", "wait=20")], body).await;
             assert_eq!(json_of(&answer)["status"], "assigning", "{answer:?}");
             last = Some(call(&world, &answer, 0).await);

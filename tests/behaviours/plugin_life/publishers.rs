@@ -42,21 +42,21 @@ async fn a_publisher_publishes_under_its_names_only() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_publishers_take_is_bounded_and_room_comes_back() {
     let world = World::with(|config| config.limits.management.plugins = 8).await;
-    // Less than three of them.
+    // The quota holds one of them, and one as it is.
     let (one, two, three) = (component("takes-first"), component("rejects"), component("abstains"));
     let publisher = token(&world, json!({ "pluginsMib": 1 })).await;
-    let large = padded(one, 700 << 10);
+    let large = padded(one, 600 << 10);
     assert!(publish(&world, &publisher, "large", &large).await.status.is_success());
-    let beyond = publish(&world, &publisher, "other", &padded(two, 700 << 10)).await;
+    let beyond = publish(&world, &publisher, "other", &padded(two, 600 << 10)).await;
     assert_eq!(beyond.status, 409, "{beyond:?}");
     let detail = json_of(&beyond)["detail"].as_str().unwrap().to_owned();
     assert!(detail.contains("quota is 1 MiB") && detail.contains("landfall plugin delete"), "{detail}");
     // Another's share is another's.
     let another = token(&world, json!({ "pluginsMib": 1 })).await;
-    assert!(publish(&world, &another, "other", &padded(two, 700 << 10)).await.status.is_success());
+    assert!(publish(&world, &another, "other", &padded(two, 600 << 10)).await.status.is_success());
     let path = format!("/api/v1/scopes/{}/plugins/large", world.scope);
     assert_eq!(world.manage_as(&publisher, "DELETE", &path, "application/json", b"").await.status, 204);
-    assert!(publish(&world, &publisher, "large", &padded(three, 700 << 10)).await.status.is_success());
+    assert!(publish(&world, &publisher, "large", &padded(three, 600 << 10)).await.status.is_success());
 
     // Five come with Landfall.
     assert!(publish(&world, &another, "eighth", three).await.status.is_success());
