@@ -102,10 +102,12 @@ pub fn value(text: &str) -> Result<Value, serde_json::Error> {
 /// The first thing that is wrong with it, and where.
 pub fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, Misfit> {
     once::numbers(text).map_err(|message| Misfit { pointer: None, message })?;
-    // Text that is no JSON at all is told by the second reading, with its place.
     match read_as::<once::Once>(text) {
-        Err(misfit) if misfit.pointer.is_some() => return Err(misfit),
-        _ => read_as(text),
+        Ok(_) => read_as(text),
+        Err(misfit) if misfit.pointer.is_some() => Err(misfit),
+        // Text that is no JSON at all is told by the second reading, with its place. That one may pass over what it does not
+        // keep, and what is refused stays refused.
+        Err(misfit) => read_as::<T>(text).and(Err(misfit)),
     }
 }
 
@@ -184,6 +186,8 @@ fn depth(text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::value::RawValue;
+
     use super::*;
 
     #[test]
@@ -261,12 +265,23 @@ mod tests {
         r#"{"\udc00":1}"#,
     ];
 
+    /// Looks at one member only.
+    #[derive(Debug, Deserialize)]
+    struct Passing {
+        #[serde(rename = "a")]
+        _a: u8,
+    }
+
     #[test]
     fn what_cannot_be_kept_as_it_is_is_refused_by_every_way_in() {
+        assert!(read::<Passing>(br#"{"a":1,"unknown":[]}"#).is_ok());
         for text in UNKEEPABLE {
             assert!(matches!(JsonText::parse(text, 1000, 9), Err(JsonError::Syntax(_))), "{text}");
             assert!(value(text).is_err(), "{text}");
             assert!(read::<Value>(text.as_bytes()).is_err(), "{text}");
+            assert!(read::<Box<RawValue>>(text.as_bytes()).is_err(), "{text}");
+            let passed_over = format!(r#"{{"a":1,"unknown":{text}}}"#);
+            assert!(read::<Passing>(passed_over.as_bytes()).is_err(), "{text}");
         }
     }
 

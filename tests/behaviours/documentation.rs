@@ -60,6 +60,41 @@ fn the_readme_leads_from_nothing_to_a_decision() {
     }
 }
 
+#[test]
+fn the_page_on_signing_leads_to_signatures_that_hold() {
+    if ["openssl", "bash"].iter().any(|tool| Command::new(tool).arg("--version").output().is_err()) {
+        eprintln!("SKIPPED: openssl and bash are needed to run what the page on signing says");
+        assert!(std::env::var_os("LANDFALL_REQUIRE_REAL_PARTS").is_none(), "openssl is not installed");
+        return;
+    }
+    let page = include_str!("../../docs/policies/signing.md");
+    let commands = shell_blocks(page);
+    assert_eq!(commands.len(), 2, "{commands:?}");
+    // What needs a server is another page's.
+    let lines =
+        commands.iter().flat_map(|block| block.lines()).filter(|line| !line.starts_with("landfall plugin publish"));
+    let script: String = lines.map(|line| format!("{line}\n")).collect();
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("ours.wasm"), landfall_tests::guests::component("takes-first")).unwrap();
+    let begin = "set -euo pipefail\nlandfall() { \"$LANDFALL\" \"$@\"; }\n";
+    let again = "landfall plugin verify ours.wasm --name ours --key policies.key.pub.pem\n";
+    let output = Command::new("bash")
+        .args(["-c", &format!("{begin}{script}{again}")])
+        .env("LANDFALL", env!("CARGO_BIN_EXE_landfall-under-test"))
+        .current_dir(place.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    // The line that the page shows, but for what belongs to the component.
+    let shown = page.lines().find(|line| line.starts_with("26:")).unwrap();
+    let (head, _) = shown.split_once(",5:").unwrap();
+    let made = std::fs::read_to_string(place.path().join("ours.statement")).unwrap();
+    assert!(made.starts_with(&format!("{head},5:0.1.0,64:")) && made.ends_with(",\n"), "{made:?}");
+    let signatures = std::fs::read_to_string(place.path().join("ours.wasm.sig")).unwrap();
+    assert_eq!(signatures.lines().count(), 1, "one key has signed for one name, twice: {signatures}");
+}
+
 /// The blocks that are marked as shell, in their order.
 fn shell_blocks(text: &str) -> Vec<String> {
     let mut blocks = Vec::new();

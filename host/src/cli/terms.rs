@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use http::header::{HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH};
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
 use super::CliError;
@@ -189,7 +190,7 @@ pub(super) fn json_or_file(text: &str, what: &str) -> Result<Value, CliError> {
 /// A text that is JSON, or the text of a file with JSON in it, and what it is called. `@FILE` is always a file, what begins
 /// as an object or a list does, or is JSON otherwise, never.
 pub(super) fn text_or_file(text: &str, what: &str) -> Result<(String, String), CliError> {
-    let is_json = || text.trim_start().starts_with(['{', '[']) || serde_json::from_str::<Value>(text).is_ok();
+    let is_json = || text.trim_start().starts_with(['{', '[']) || serde_json::from_str::<IgnoredAny>(text).is_ok();
     let file = match text.strip_prefix('@') {
         Some(file) => file,
         None if is_json() => return Ok((text.to_owned(), what.to_owned())),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
 use crate::attestation::x509::pem::{certificates_from, text_of};
@@ -144,7 +145,13 @@ impl CredentialArgs {
 /// `CLAIM=VALUE`; what is no JSON is a text.
 fn claim(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or("it is CLAIM=VALUE")?;
-    Ok((name.to_owned(), serde_json::from_str(value).unwrap_or_else(|_| value.into())))
+    let value = match crate::json::value(value) {
+        Ok(value) => value,
+        // JSON that cannot be kept as it is would be another value as a text.
+        Err(error) if serde_json::from_str::<IgnoredAny>(value).is_ok() => return Err(error.to_string()),
+        Err(_) => value.into(),
+    };
+    Ok((name.to_owned(), value))
 }
 
 /// The certificates of a file, each as PEM.
@@ -153,4 +160,19 @@ fn bundle(path: &Path) -> Result<Vec<String>, CliError> {
     let certificates = certificates_from(text);
     let certificates = certificates.map_err(|error| CliError::Failed(format!("{}: {error}", path.display())))?;
     Ok(certificates.iter().map(|der| text_of(der)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_is_json_that_can_be_kept_or_a_text() {
+        for (text, value) in [("a=1", json!(1)), ("a=x", json!("x")), ("a=[\"x\"]", json!(["x"])), ("a=", json!(""))] {
+            assert_eq!(claim(text), Ok(("a".to_owned(), value)));
+        }
+        for text in ["a=12345678901234567890123", "a=1e999", r#"a={"b":1,"b":2}"#, r#"a="\ud800""#, "=1", "a"] {
+            assert!(claim(text).is_err(), "{text}");
+        }
+    }
 }

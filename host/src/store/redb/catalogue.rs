@@ -353,7 +353,8 @@ impl Write for DeletePlugin {
     }
 }
 
-/// How many earlier revisions a plugin's record names. The bytes of older ones stay.
+/// How many earlier revisions a plugin's record names. The bytes of older ones go when what nothing names is removed
+/// (`landfall store compact`); decisions and enrollments name what they were made with, or keep to.
 const MOST_PREVIOUS: usize = 20;
 /// How many signatures of one component are kept: the newest.
 const MOST_SIGNATURES: usize = 256;
