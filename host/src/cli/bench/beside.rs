@@ -15,7 +15,7 @@ use super::BenchError;
 use crate::cli::output::say;
 use crate::clock;
 use crate::policy::bench::made_up;
-use crate::policy::call::SelectInput;
+use crate::policy::call::{Device, Label, SelectInput};
 use crate::policy::catalogue::EmptyCatalogue;
 use crate::policy::image::Image;
 use crate::policy::{Payer, Payers, PolicyHost, shipped};
@@ -23,7 +23,8 @@ use crate::policy::{Payer, Payers, PolicyHost, shipped};
 /// Whose calls stand beside.
 #[derive(Clone, Debug)]
 pub(super) enum Neighbour {
-    /// One that takes as long as it may: `table` with thousands of rules that are hard to look at.
+    /// One that takes all that a call may: `table` with a rule that is hard to look at, and a device whose claim fills its
+    /// memory. A server's breaker would stop it, which is not what is measured here.
     Hostile,
     /// A component.
     Component(PathBuf),
@@ -74,6 +75,10 @@ pub(super) fn run(
         Neighbour::Component(path) => (std::fs::read(path)?, "{}".to_owned()),
     };
     let other = host.configure(&host.load(component)?, &settings)?;
+    let theirs = Arc::new(match neighbour {
+        Neighbour::Hostile => hard_to_look_at(made_up(plan.hubs)),
+        Neighbour::Component(_) => made_up(plan.hubs),
+    });
     let runtime = tokio::runtime::Handle::current();
     let input = Arc::new(made_up(plan.hubs));
     let (own, others) = (payers(0)?, payers(1)?);
@@ -81,7 +86,7 @@ pub(super) fn run(
     // Both are known to the line before anything counts.
     let _ = measured();
     let alone = measured();
-    let noise = Noise::of(host, others, other, &input);
+    let noise = Noise::of(host, others, other, &theirs);
     let (beside, calls, cpu) = runtime.block_on(async {
         let mut filling = tokio::task::JoinSet::new();
         for _ in 0..FILLING {
@@ -187,10 +192,16 @@ impl Noise {
     }
 }
 
-/// Settings of the policy `table` whose rules all have to be looked at, and of which none is right.
+/// Settings of the policy `table` with a rule that is right for no device, which is known at the end of a text only.
 fn hostile_settings() -> String {
-    let hard = |number: usize| serde_json::json!({ "when": [{ "claim": "subject", "glob": format!("*C*N*p*0*0*{number}?") }], "hub": "none" });
-    serde_json::json!({ "rules": (0..RULES).map(hard).collect::<Vec<_>>() }).to_string()
+    serde_json::json!({ "rules": [{ "when": [{ "claim": "subject", "glob": "*ab" }], "hub": "none" }] }).to_string()
+}
+
+/// A device for that rule: its claim takes five times as many bytes of the policy's memory as it has, and more work than a
+/// call may use.
+fn hard_to_look_at(input: SelectInput) -> SelectInput {
+    let claim = Label { key: "subject".into(), value: "a".repeat(CLAIM_BYTES) };
+    SelectInput { device: Arc::new(Device { claims: vec![claim], ..Device::clone(&input.device) }), ..input }
 }
 
 /// Two plugins of one id scope: groups side by side, which share more than tenants do.
@@ -204,7 +215,7 @@ fn float(number: u128) -> f64 {
     number as f64
 }
 
-/// Rules of the hostile neighbour.
-const RULES: usize = 8_000;
+/// What the hostile neighbour's device says.
+const CLAIM_BYTES: usize = 1_000_000;
 /// Calls of the neighbour that wait or run.
 const FILLING: usize = 64;
