@@ -76,7 +76,7 @@ pub fn read_body(bytes: &[u8], id: &RegistrationId, max_depth: usize) -> Result<
         return Ok(Said::default());
     }
     JsonText::parse(text, usize::MAX, max_depth)
-        .map_err(|error| Wrong::bad("The body is not valid JSON or nested too deeply", error))?;
+        .map_err(|error| Wrong::bad("The body is not JSON that can be kept as it is: not well-formed, a member twice, a number too large to be exact, or nested too deeply", error))?;
     let body = shaped(text).map_err(|what| Wrong::bad("The body is not a JSON object of the right shape", what))?;
     if body.registration_id.is_some_and(|given| !given.eq_ignore_ascii_case(id.as_str())) {
         return Err(DeviceError::BadRequest("The registrationId of the body is not that of the URL").into());

@@ -36,14 +36,12 @@ pub use self::load::{FetchError, Fetched, LoadError};
 use super::budget::Budgets;
 use super::engine::PolicyEngine;
 use super::link::{Linked, WitVersion};
-use super::trust::KeyId;
 use crate::names::Digest;
 
 /// A plugin's bytes, known to load: what settings are given to.
 pub struct Revision {
     pub(super) digest: Digest,
     pub(super) bytes: Arc<[u8]>,
-    pub(super) signers: Vec<KeyId>,
     pub(super) description: Description,
     pub(super) card: Card,
     pub(super) linked: Arc<dyn Linked>,
@@ -163,12 +161,6 @@ impl Revision {
     #[must_use]
     pub fn card(&self) -> &Card {
         &self.card
-    }
-
-    /// The trusted keys that signed it, as it was first loaded.
-    #[must_use]
-    pub fn signers(&self) -> &[KeyId] {
-        &self.signers
     }
 
     /// The component.

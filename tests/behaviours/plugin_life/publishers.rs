@@ -51,12 +51,25 @@ async fn what_publishers_take_is_bounded_and_room_comes_back() {
     assert_eq!(beyond.status, 409, "{beyond:?}");
     let detail = json_of(&beyond)["detail"].as_str().unwrap().to_owned();
     assert!(detail.contains("quota is 1 MiB") && detail.contains("landfall plugin delete"), "{detail}");
+    // Nothing is left of what was refused, also where there is a plugin of the name.
+    let beyond = publish(&world, &publisher, "large", &padded(two, 1200 << 10)).await;
+    assert_eq!(beyond.status, 409, "{beyond:?}");
+    let unused = world.get("/api/v1/store/check").await["unused"].clone();
+    assert!(unused["bytes"].as_u64().unwrap() < 1000 << 10, "{unused}");
     // Another's share is another's.
     let another = token(&world, json!({ "pluginsMib": 1 })).await;
     assert!(publish(&world, &another, "other", &padded(two, 600 << 10)).await.status.is_success());
     let path = format!("/api/v1/scopes/{}/plugins/large", world.scope);
     assert_eq!(world.manage_as(&publisher, "DELETE", &path, "application/json", b"").await.status, 204);
     assert!(publish(&world, &publisher, "large", &padded(three, 600 << 10)).await.status.is_success());
+
+    // Going back takes nothing, and so is refused to nobody for want of room.
+    let none = token(&world, json!({ "pluginsMib": 0 })).await;
+    assert_eq!(publish(&world, &none, "large", one).await.status, 409);
+    assert!(publish(&world, &world.operator_token, "large", one).await.status.is_success());
+    let path = format!("/api/v1/scopes/{}/plugins/large/rollback", world.scope);
+    let back = world.manage_as(&none, "POST", &path, "application/json", b"{}").await;
+    assert_eq!(back.status, 200, "{back:?}");
 
     // Five come with Landfall.
     assert!(publish(&world, &another, "eighth", three).await.status.is_success());

@@ -20,7 +20,7 @@ use crate::policy::failure::CallFailure;
 use crate::policy::link::{LinkError, Linked};
 use crate::policy::log::Log;
 use crate::policy::run::{Surroundings, run};
-use crate::policy::trust::{KeyId, Signature, Subject, Trust, VerifyError};
+use crate::policy::trust::{Signature, Subject, Trust, VerifyError};
 
 /// Why there is no component to load.
 #[derive(Debug, thiserror::Error)]
@@ -99,7 +99,6 @@ pub struct Fetched {
 pub(in crate::policy) struct Verified {
     bytes: Arc<[u8]>,
     digest: Digest,
-    signers: Vec<KeyId>,
     owner: Owner,
 }
 
@@ -172,10 +171,10 @@ impl Fetched {
 
     /// Checks whose it is: before anything looks into it, or runs it.
     pub(in crate::policy) fn verified(self, trust: &Trust) -> Result<Verified, LoadError> {
-        let signers = trust.verify(&self.subject(None), &self.signatures)?;
+        trust.verify(&self.subject(None), &self.signatures)?;
         let Self { bytes, digest, publisher, .. } = self;
         let owner = publisher.map_or(Owner::Revision(digest), Owner::Token);
-        Ok(Verified { bytes, digest, signers, owner })
+        Ok(Verified { bytes, digest, owner })
     }
 
     /// Checks that what is to be published is of the version that its signatures say, which only the component knows.
@@ -230,8 +229,8 @@ impl Connected {
     fn trialled(self, loader: &Loader<'_>) -> Result<Revision, LoadError> {
         let description = trial(loader.engine, loader.budgets, &*self.linked)?;
         let Self { classified: Classified { verified, card }, linked } = self;
-        let Verified { bytes, digest, signers, .. } = verified;
-        Ok(Revision { digest, bytes, signers, description, card, linked })
+        let Verified { bytes, digest, .. } = verified;
+        Ok(Revision { digest, bytes, description, card, linked })
     }
 }
 
