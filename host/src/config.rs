@@ -300,6 +300,7 @@ impl PolicyLimits {
     pub fn budgets(&self) -> Budgets {
         let call = Budget {
             fuel: self.fuel,
+            hubs: self.fuel_hubs,
             deadline_ms: self.deadline_ms,
             memory_bytes: self.memory_mib.saturating_mul(MIB),
             table_elements: self.table_elements,

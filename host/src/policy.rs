@@ -390,7 +390,8 @@ impl Image {
         if !self.revision.card.worlds.selects() {
             return not_exported("hub-selection");
         }
-        let report = run(&*self.linked, self.surroundings(&input.call, catalogue), |store, instance| {
+        let budget = self.budgets.call.for_hubs(input.candidates.len());
+        let report = run(&*self.linked, self.surroundings(&input.call, &budget, catalogue), |store, instance| {
             match self.prepare(store, instance)? {
                 Ok(()) => self.linked.select_hub(store, instance, input),
                 Err(fault) => Ok(Err(fault)),
@@ -408,7 +409,8 @@ impl Image {
         if !self.revision.card.worlds.places() {
             return not_exported("grouping");
         }
-        let report = run(&*self.linked, self.surroundings(&input.call, catalogue), |store, instance| {
+        let surroundings = self.surroundings(&input.call, &self.budgets.call, catalogue);
+        let report = run(&*self.linked, surroundings, |store, instance| {
             match self.prepare(store, instance)? {
                 Ok(()) => self.linked.place(store, instance, input),
                 Err(fault) => Ok(Err(fault)),
@@ -420,8 +422,12 @@ impl Image {
         })
     }
 
-    fn surroundings(&self, call: &Call, catalogue: Arc<dyn Catalogue>) -> Surroundings<'_> {
-        let budget = &self.budgets.call;
+    fn surroundings<'a>(
+        &'a self,
+        call: &Call,
+        budget: &'a Budget,
+        catalogue: Arc<dyn Catalogue>,
+    ) -> Surroundings<'a> {
         Surroundings { engine: &self.engine, budget, now: call.now, seed: call.seed, catalogue }
     }
 

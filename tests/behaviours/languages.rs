@@ -25,6 +25,25 @@ fn one_policy_answers_the_same_in_every_language() {
     }
 }
 
+#[test]
+fn a_policy_in_every_language_decides_among_512_hubs_under_the_default_limits() {
+    let vectors = in_tests("../examples/policies/golden-vectors.json");
+    for (language, component) in components() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("policy.wasm");
+        std::fs::write(&file, component).unwrap();
+        let mut bench = Command::new(env!("CARGO_BIN_EXE_landfall-under-test"));
+        bench.args(["plugin", "bench", "--json", "--seconds=1", "--threads=1", "--hubs=512", "--vectors"]);
+        bench.arg(&vectors).arg(&file);
+        bench.env("XDG_CACHE_HOME", in_tests("../target/tmp/author-cache").components().collect::<PathBuf>());
+        let output = bench.output().expect("the tool starts");
+        assert!(output.status.success(), "{language}: {}", String::from_utf8_lossy(&output.stderr));
+        let measured: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let fuel = measured["rows"][0]["fuel"].as_f64().unwrap();
+        assert!(fuel > 0.0 && fuel < 400_000_000.0, "{language}: {measured}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn policies_in_every_language_decide_beside_each_other_in_one_server() {
     let world = World::new().await;

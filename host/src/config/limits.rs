@@ -257,6 +257,8 @@ limits! {
         cache_mib: u64 = 1_024, 16 to 1_048_576, "MiB", "the ones unused for longest are compiled anew when needed";
         /// Work of one call: about one unit a Wasm instruction, the same on every machine.
         fuel: u64 = 50_000_000, 1_000 to 1_000_000_000_000, "units", "the call ends with `out-of-fuel`";
+        /// `fuel` and `deadline_ms` are for so many hubs; a call that is shown more gets as many times as much.
+        fuel_hubs: u32 = 64, 1 to 4_294_967_295, "hubs", "nothing; it is what `fuel` is for";
         /// CPU time of one call.
         deadline_ms: u32 = 25, 1 to 60_000, "milliseconds", "the call ends with `timeout`";
         /// Each linear memory of a policy.

@@ -54,6 +54,10 @@ pub struct Budget {
     pub host_call_bytes: usize,
     /// Bytes of what the catalogue answered, kept with the decision. Default 64 KiB.
     pub transcript_bytes: usize,
+    /// Fuel and deadline are for so many hubs; a call that is shown more gets as many times as much, so that a policy does
+    /// not fail on the day when hubs are added. Default 64. A budget that was kept before has no such number.
+    #[serde(default = "any_number")]
+    pub hubs: u32,
 }
 
 /// What a call may use, and what loading and configuring may use.
@@ -110,8 +114,25 @@ impl Budget {
             ("host_call_fuel", self.host_call_fuel, 0, 1_000_000),
             ("host_call_bytes", wide(self.host_call_bytes), 1 << 10, 16 << 20),
             ("transcript_bytes", wide(self.transcript_bytes), 0, 1 << 20),
+            ("hubs", self.hubs.into(), 1, u32::MAX.into()),
         ];
         ranges.into_iter().try_for_each(|(limit, value, lowest, highest)| in_range(limit, value, lowest, highest))
+    }
+
+    /// What a call may use that is shown so many hubs.
+    #[must_use]
+    pub fn for_hubs(&self, shown: usize) -> Self {
+        let (shown, hubs) = (u64::try_from(shown).unwrap_or(u64::MAX), u64::from(self.hubs.max(1)));
+        if shown <= hubs {
+            return self.clone();
+        }
+        let times = |part: u64| u64::try_from(u128::from(part) * u128::from(shown) / u128::from(hubs)).unwrap_or(u64::MAX);
+        Self {
+            // What an engine can count.
+            fuel: times(self.fuel).min(u64::MAX / 2),
+            deadline_ms: u32::try_from(times(self.deadline_ms.into())).unwrap_or(u32::MAX),
+            ..self.clone()
+        }
     }
 }
 
@@ -153,8 +174,14 @@ impl Default for Budget {
             host_call_fuel: 1_000,
             host_call_bytes: 1 << 20,
             transcript_bytes: 64 << 10,
+            hubs: 64,
         }
     }
+}
+
+/// The same fuel for however many hubs.
+fn any_number() -> u32 {
+    u32::MAX
 }
 
 impl Default for InitBudget {
@@ -250,6 +277,23 @@ mod tests {
         assert_eq!((budget.host_calls, budget.host_call_fuel), (10_000, 1_000));
         assert_eq!((budget.host_call_bytes, budget.transcript_bytes), (1_048_576, 65_536));
         assert_eq!(budget.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_call_that_is_shown_more_hubs_may_use_more() {
+        let of = |budget: &Budget, shown| {
+            let budget = budget.for_hubs(shown);
+            (budget.fuel, budget.deadline_ms, budget.memory_bytes)
+        };
+        let budget = Budget::default();
+        assert_eq!(of(&budget, 0), of(&budget, 64));
+        assert_eq!(of(&budget, 64), (50_000_000, 25, 16 << 20));
+        assert_eq!(of(&budget, 96), (75_000_000, 37, 16 << 20));
+        assert_eq!(of(&budget, 512), (400_000_000, 200, 16 << 20));
+        let kept_before: Budget = serde_json::from_str(r#"{"fuel": 7}"#).unwrap();
+        assert_eq!(of(&kept_before, 100_000), (7, 25, 16 << 20));
+        let endless = Budget { fuel: u64::MAX / 2, ..budget };
+        assert_eq!(endless.for_hubs(usize::MAX).fuel, u64::MAX / 2);
     }
 
     #[test]

@@ -94,7 +94,8 @@ impl Image {
         catalogue: &Arc<dyn Catalogue>,
         sampler: &Sampler,
     ) -> CallReport<Outcome> {
-        let surroundings = self.surroundings(&input.call, Arc::clone(catalogue));
+        let budget = self.budgets.call.for_hubs(input.candidates.len());
+        let surroundings = self.surroundings(&input.call, &budget, Arc::clone(catalogue));
         self.sampled(surroundings, sampler, |store, instance| self.linked.select_hub(store, instance, input))
     }
 
@@ -104,7 +105,7 @@ impl Image {
         catalogue: &Arc<dyn Catalogue>,
         sampler: &Sampler,
     ) -> CallReport<Placement> {
-        let surroundings = self.surroundings(&input.call, Arc::clone(catalogue));
+        let surroundings = self.surroundings(&input.call, &self.budgets.call, Arc::clone(catalogue));
         self.sampled(surroundings, sampler, |store, instance| self.linked.place(store, instance, input))
     }
 
