@@ -391,12 +391,13 @@ impl Image {
             return not_exported("hub-selection");
         }
         let budget = self.budgets.call.for_hubs(input.candidates.len());
-        let report = run(&*self.linked, self.surroundings(&input.call, &budget, catalogue), |store, instance| {
-            match self.prepare(store, instance)? {
-                Ok(()) => self.linked.select_hub(store, instance, input),
-                Err(fault) => Ok(Err(fault)),
-            }
-        });
+        let report =
+            run(&*self.linked, self.surroundings(&input.call, &budget, catalogue), |store, instance| {
+                match self.prepare(store, instance)? {
+                    Ok(()) => self.linked.select_hub(store, instance, input),
+                    Err(fault) => Ok(Err(fault)),
+                }
+            });
         report.and_then(|outcome| {
             self.sized(verdict::size_of_outcome(&outcome))?;
             verdict::outcome(outcome, input.candidates.len()).map_err(invalid)
@@ -410,11 +411,9 @@ impl Image {
             return not_exported("grouping");
         }
         let surroundings = self.surroundings(&input.call, &self.budgets.call, catalogue);
-        let report = run(&*self.linked, surroundings, |store, instance| {
-            match self.prepare(store, instance)? {
-                Ok(()) => self.linked.place(store, instance, input),
-                Err(fault) => Ok(Err(fault)),
-            }
+        let report = run(&*self.linked, surroundings, |store, instance| match self.prepare(store, instance)? {
+            Ok(()) => self.linked.place(store, instance, input),
+            Err(fault) => Ok(Err(fault)),
         });
         report.and_then(|placement| {
             self.sized(verdict::size_of_placement(&placement))?;
@@ -422,12 +421,7 @@ impl Image {
         })
     }
 
-    fn surroundings<'a>(
-        &'a self,
-        call: &Call,
-        budget: &'a Budget,
-        catalogue: Arc<dyn Catalogue>,
-    ) -> Surroundings<'a> {
+    fn surroundings<'a>(&'a self, call: &Call, budget: &'a Budget, catalogue: Arc<dyn Catalogue>) -> Surroundings<'a> {
         Surroundings { engine: &self.engine, budget, now: call.now, seed: call.seed, catalogue }
     }
 

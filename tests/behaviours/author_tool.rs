@@ -200,7 +200,9 @@ fn fuzzing_from_vectors_goes_past_what_a_policy_asks_for_first() {
     let vectors = in_tests("../examples/policies/golden-vectors.json");
     let report = |more: &[&Path]| {
         let plan = ["--runs=60", "--seed=7", "--seconds=120"].map(Path::new);
-        let report = json_of(&desk.plugin(["fuzz", "--json"], [&[policy.as_path()], &plan[..], more].concat()));
+        let output = format!("--output={}", desk.path("finding.json").display());
+        let plan = [&[policy.as_path(), Path::new(&output)], &plan[..], more].concat();
+        let report = json_of(&desk.plugin(["fuzz", "--json"], plan));
         (report["runs"].as_u64().unwrap(), report["faults"].as_u64().unwrap())
     };
     assert_eq!(report(&[]), (60, 60), "without them, no call goes further than the first fact");

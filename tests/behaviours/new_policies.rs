@@ -17,7 +17,7 @@ fn a_new_rust_policy_builds_and_passes_its_tests_natively_and_under_the_engine()
     assert!(told.contains("test tests::a_device_stays_in_its_region ... ok"), "{told}");
     assert!(told.contains("test result: ok. 4 passed"), "{told}");
     expect(&mut cargo(&folder, &["build", "--release", "--target", "wasm32-wasip2"]));
-    let component = target().join("wasm32-wasip2/release/our_regions.wasm");
+    let component = target(&folder).join("wasm32-wasip2/release/our_regions.wasm");
     expect(landfall().args(["plugin", "check"]).arg(&component));
     let vectors = folder.join("golden-vectors.json");
     expect(landfall().args(["plugin", "test"]).arg(&component).arg(&vectors));
@@ -66,7 +66,7 @@ impl OurService {"#;
       "http": [{ "request": { "url": "https://fn.example/region", "body": { "device": "pump-1" } }, "response": { "body": "\"us\"" } }],
       "expect": { "assign": { "hub": "us-1.example" } } }] }"#;
     std::fs::write(&vectors, text).unwrap();
-    let component = target().join("wasm32-wasip2/release/our_service.wasm");
+    let component = target(&folder).join("wasm32-wasip2/release/our_service.wasm");
     expect(landfall().args(["plugin", "test"]).arg(&component).arg(&vectors));
 }
 
@@ -126,7 +126,7 @@ fn cargo(folder: &Path, words: &[&str]) -> Command {
     }
     let runner = format!("{} plugin test-runner", env!("CARGO_BIN_EXE_landfall-under-test"));
     command.env("CARGO_TARGET_WASM32_WASIP2_RUNNER", runner).env("XDG_CACHE_HOME", cache());
-    command.env("CARGO_TARGET_DIR", target()).env("CARGO_TERM_COLOR", "never");
+    command.env("CARGO_TARGET_DIR", target(folder)).env("CARGO_TERM_COLOR", "never");
     command
 }
 
@@ -137,9 +137,11 @@ fn expect(command: &mut Command) -> Output {
     output
 }
 
-/// What is built once is there the next time.
-fn target() -> PathBuf {
-    in_tests("../target/tmp/new-policies").components().collect()
+/// What is built once is there the next time. Policies that are built beside each other do not share it: cargo gives parts
+/// of the same name in different folders one file name, and each would replace the other's while that is used.
+fn target(folder: &Path) -> PathBuf {
+    let name = folder.file_name().expect("a folder has a name");
+    in_tests("../target/tmp/new-policies").join(name).components().collect()
 }
 
 fn cache() -> PathBuf {

@@ -126,7 +126,8 @@ impl Budget {
         if shown <= hubs {
             return self.clone();
         }
-        let times = |part: u64| u64::try_from(u128::from(part) * u128::from(shown) / u128::from(hubs)).unwrap_or(u64::MAX);
+        let times =
+            |part: u64| u64::try_from(u128::from(part) * u128::from(shown) / u128::from(hubs)).unwrap_or(u64::MAX);
         Self {
             // What an engine can count.
             fuel: times(self.fuel).min(u64::MAX / 2),
