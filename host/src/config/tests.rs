@@ -75,6 +75,26 @@ fn the_widest_policy_limits_are_taken_by_the_policy_host() {
 }
 
 #[test]
+fn the_page_on_limits_has_the_defaults_of_policies() {
+    let page = include_str!("../../../docs/policies/limits.md");
+    let (table, _) = page.split_once("What a policy may answer").unwrap();
+    let mut seen = 0;
+    for row in table.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let keys: Vec<&str> = cells[1].split(", ").map(|key| key.trim_matches('`')).collect();
+        let values: Vec<&str> = cells[2].split(", ").collect();
+        assert_eq!(keys.len(), values.len(), "{row}");
+        for (key, value) in keys.into_iter().zip(values) {
+            let number: String = value.chars().take_while(|c| *c != ' ').filter(char::is_ascii_digit).collect();
+            let fact = PolicyLimits::FACTS.iter().find(|fact| fact.key == key);
+            assert_eq!(fact.map(|fact| fact.default), number.parse().ok(), "{row}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 14, "{seen}");
+}
+
+#[test]
 fn an_unknown_key_is_answered_with_its_line_and_the_nearest_known_one() {
     let error = parse(&format!("{HEAD}[limits.device]\nbody_second = 3\n")).unwrap_err().to_string();
     assert!(error.starts_with("landfall.toml:5: there is no setting \"limits.device.body_second\""), "{error}");
