@@ -437,7 +437,7 @@ mod tests {
             let other: IdScope = "0neOTHER".parse().unwrap();
             CatalogueRecords { scopes: vec![of(&scope, revision), of(&other, 1)] }
         };
-        let watches = Arc::new(Watches::new(Limits::default().policy.breaker(), ambient.clone()));
+        let watches = Arc::new(Watches::new(Limits::default().policy.breaker(), ambient));
         let first = Catalogue::new(records(1, 1), &Catalogue::default(), &watches, &sealing(1));
         // Another sealing key would not open them: they are not opened again.
         let second = Catalogue::new(records(2, 5), &first, &watches, &sealing(2));

@@ -68,11 +68,11 @@ async fn copies_that_are_made_while_devices_register_are_each_one_moment() {
     for device in devices.clone() {
         tokio::spawn(async move { device.register().await });
     }
-    for n in 0..5 {
+    for (n, device) in devices.iter().enumerate().take(5) {
         let store = &world.server().service.store;
         store.copy_to(&path(n), Ambient::system().now()).await.unwrap();
         copies.push(path(n));
-        assert_eq!(devices[n].register().await.status, 200);
+        assert_eq!(device.register().await.status, 200);
     }
     let mut before = 0;
     for copy in copies {

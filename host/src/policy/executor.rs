@@ -45,8 +45,17 @@ struct State {
 
 struct Job {
     submitted: Instant,
-    /// Is given its visit, or told why there is none.
-    run: Box<dyn FnOnce(Result<&Visit, HostFailure>) + Send>,
+    run: Run,
+}
+
+/// What is done in a visit. It is given its visit, or told why there is none.
+type Run = Box<dyn FnOnce(Result<&Visit, HostFailure>) + Send>;
+
+/// A visit that has ended, and what it cost: in all, and for each who pays.
+struct Ended {
+    begun: Begun,
+    all: Duration,
+    costs: Vec<(Payer, Duration)>,
 }
 
 /// One visit to a worker.
@@ -175,14 +184,14 @@ impl Shared {
                 tracing::error!("a policy worker panicked; this is a bug in Landfall, please report it");
             }
             let all = visit.spent().saturating_sub(before);
-            ended = Some((begun, all, visit.costs.into_inner()));
+            ended = Some(Ended { begun, all, costs: visit.costs.into_inner() });
         }
     }
 
     /// Settles what has ended, and waits for what is next.
-    fn next(&self, ended: Option<(Begun, Duration, Vec<(Payer, Duration)>)>) -> Option<(Job, Begun)> {
+    fn next(&self, ended: Option<Ended>) -> Option<(Job, Begun)> {
         let mut state = self.lock();
-        if let Some((begun, all, costs)) = ended {
+        if let Some(Ended { begun, all, costs }) = ended {
             state.line.end(&begun, all, &costs);
         }
         loop {

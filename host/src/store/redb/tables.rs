@@ -11,6 +11,9 @@ type Bytes = &'static [u8];
 /// Where one kind of thing is kept.
 pub(super) type Definition = TableDefinition<'static, Bytes, Bytes>;
 
+/// A row's key and its bytes.
+type Row = (Vec<u8>, Vec<u8>);
+
 /// One table within a write transaction.
 pub(crate) struct Rows<'t> {
     table: Table<'t, Bytes, Bytes>,
@@ -79,7 +82,7 @@ impl Rows<'_> {
     }
 
     /// Takes the first row away.
-    pub(super) fn pop_first(&mut self) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
+    pub(super) fn pop_first(&mut self) -> Result<Option<Row>, StoreError> {
         self.changed = true;
         let first = self.table.pop_first().map_err(failed)?;
         Ok(first.map(|(key, value)| (key.value().to_vec(), value.value().to_vec())))

@@ -113,7 +113,7 @@ pub(crate) fn registration(id: &str, hub: Option<&str>, path: &[&str]) -> Regist
 
 /// A commit over the generation that was read.
 pub(crate) fn commit_of(registration: Registration, generation: u64) -> RegistrationCommit {
-    let expected = (generation > 0).then(|| Version { generation, decision: registration.decision });
+    let expected = (generation > 0).then_some(Version { generation, decision: registration.decision });
     let mut entry = refusal(1);
     entry.tracking_id = registration.decision;
     entry.registration_id = registration.registration_id.to_string();

@@ -95,7 +95,7 @@ fn a_visit_stands_in_the_line_of_its_dearest_plugin_and_each_plugin_pays_for_its
         field.line.end(&begun, 5_010 * US, &[(Payer(1), 10 * US), (Payer(2), 5_000 * US)]);
     }
     field.join("both", both);
-    field.join("cheap", cheap.clone());
+    field.join("cheap", cheap);
     assert_eq!(field.begin().unwrap().0, "cheap", "what the other plugin cost is not its debt");
 }
 
