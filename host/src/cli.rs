@@ -206,9 +206,44 @@ enum Command {
     Compile(worker::Order),
 }
 
+impl Command {
+    /// Whether it works on the files of a data folder. With `--server` it would work on another installation than is named.
+    fn is_of_this_machine(&self) -> bool {
+        match self {
+            Self::Serve(_)
+            | Self::Config
+            | Self::Certificate(_)
+            | Self::Secrets(_)
+            | Self::Backup(_)
+            | Self::Store(_)
+            | Self::Token(token::TokenCommand::Recover { .. }) => true,
+            Self::Init(_)
+            | Self::Demo
+            | Self::Bench(_)
+            | Self::Key(_)
+            | Self::Scope(_)
+            | Self::Token(_)
+            | Self::Registry(_)
+            | Self::Ca(_)
+            | Self::Enrollment(_)
+            | Self::Group(_)
+            | Self::Hub(_)
+            | Self::Plugin(_)
+            | Self::Registration(_)
+            | Self::Decision(_)
+            | Self::Compile(_) => false,
+        }
+    }
+}
+
 impl Cli {
     async fn run(self) -> Result<(), CliError> {
         let Self { common, command } = self;
+        if common.server.is_some() && command.is_of_this_machine() {
+            let text = "this command works on a data folder of this machine, and --server (or LANDFALL_SERVER in the \
+                        environment) names a server elsewhere: name the folder with --data";
+            return Err(CliError::Usage(text.to_owned()));
+        }
         match command {
             Command::Init(args) => init::run(&common, args).await,
             Command::Serve(args) => Ok(serve::run(&common, args).await?),

@@ -115,6 +115,12 @@ impl DataFolder {
     /// Writes a file in place of the one that is there: whole under another name first, and then renamed. Owner and
     /// mode stay those of the file that was there, so that a command that root runs leaves a service its files.
     pub fn replace(path: &Path, content: &[u8], secret: bool) -> std::io::Result<()> {
+        Self::replace_like(path, path, content, secret)
+    }
+
+    /// The same, of a file that is to take the place of another later: it gets the other's owner and mode. Where the
+    /// other is not there, whoever owns the folder owns the file.
+    pub fn replace_like(path: &Path, other: &Path, content: &[u8], secret: bool) -> std::io::Result<()> {
         let mut unfinished = path.as_os_str().to_owned();
         unfinished.push(".unfinished");
         let unfinished = Path::new(&unfinished);
@@ -123,10 +129,13 @@ impl DataFolder {
             _ => {}
         }
         Self::write_new(unfinished, content, secret)?;
-        match fs::metadata(path) {
-            Ok(before) => take_over(unfinished, &before)?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+        match (fs::metadata(other), path.parent()) {
+            (Ok(other), _) => take_over(unfinished, &other)?,
+            (Err(error), Some(folder)) if error.kind() == std::io::ErrorKind::NotFound => {
+                let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+                give_to_owner_of(unfinished, &fs::metadata(folder)?)?;
+            }
+            (Err(error), _) => return Err(error),
         }
         fs::rename(unfinished, path)
     }
@@ -142,11 +151,16 @@ impl DataFolder {
 
 /// Gives a file the owner and the mode of another. The owner first: a change of owner can take bits of the mode away.
 fn take_over(path: &Path, other: &fs::Metadata) -> std::io::Result<()> {
-    let own = fs::metadata(path)?;
-    if (own.uid(), own.gid()) != (other.uid(), other.gid()) {
-        chown(path, Some(other.uid()), Some(other.gid()))?;
-    }
+    give_to_owner_of(path, other)?;
     fs::set_permissions(path, other.permissions())
+}
+
+fn give_to_owner_of(path: &Path, other: &fs::Metadata) -> std::io::Result<()> {
+    let own = fs::metadata(path)?;
+    if (own.uid(), own.gid()) == (other.uid(), other.gid()) {
+        return Ok(());
+    }
+    chown(path, Some(other.uid()), Some(other.gid()))
 }
 
 /// How the names of copies of the database begin.
@@ -172,6 +186,18 @@ mod tests {
         assert_eq!((fs::read(&path).unwrap(), after.mode() & 0o777), (b"two".to_vec(), 0o640));
         if given {
             assert_eq!((after.uid(), after.gid()), (65_534, 65_534));
+        }
+        // One that takes its place later is like it already, and a new one is the folder's owner's.
+        let next = place.path().join("server.key.next");
+        DataFolder::replace_like(&next, &path, b"three", true).unwrap();
+        let (next, after) = (fs::metadata(&next).unwrap(), fs::metadata(&path).unwrap());
+        assert_eq!((next.uid(), next.gid(), next.mode()), (after.uid(), after.gid(), after.mode()));
+        if given {
+            chown(place.path(), Some(65_534), Some(65_534)).unwrap();
+            let new = place.path().join("new");
+            DataFolder::replace(&new, b"new", true).unwrap();
+            let new = fs::metadata(&new).unwrap();
+            assert_eq!((new.uid(), new.mode() & 0o777), (65_534, 0o600));
         }
     }
 }

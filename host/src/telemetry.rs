@@ -24,7 +24,7 @@ pub enum LogSettingError {
     /// `LANDFALL_LOG`.
     #[error(
         "LANDFALL_LOG={text:?} in the environment: {part:?} is no filter; write a level (error, warn, info, debug, trace, off), or a \
-         level for a part: info,landfall::provisioning=debug"
+         level for a part: info,landfall::service=debug"
     )]
     Filter {
         /// All of it.
@@ -47,7 +47,7 @@ enum Format {
 }
 
 /// Starts logging. `LANDFALL_LOG` chooses what is logged, in the syntax of `tracing`'s filters, such as
-/// `info,landfall::provisioning=debug`; without it, `default` does. `LANDFALL_LOG_FORMAT` chooses `text` or `json`; without
+/// `info,landfall::service=debug`; without it, `default` does. `LANDFALL_LOG_FORMAT` chooses `text` or `json`; without
 /// it, a terminal gets text. A second start in one process changes nothing.
 ///
 /// # Errors
@@ -81,7 +81,7 @@ fn filter(text: &str) -> Result<EnvFilter, LogSettingError> {
     for part in parts.iter().copied() {
         let level = part.rsplit_once('=').map_or(part, |(_, level)| level);
         let bare_module = !part.contains('=') && (part.contains("::") || part.contains('['));
-        if !bare_module && level.parse::<LevelFilter>().is_err() {
+        if !bare_module && (level.is_empty() || level.parse::<LevelFilter>().is_err()) {
             return Err(wrong(part));
         }
         part.parse::<Directive>().map_err(|_| wrong(part))?;
@@ -141,12 +141,15 @@ mod tests {
 
     #[test]
     fn a_filter_that_nobody_understands_is_told_with_its_part() {
-        for good in
-            ["info", "WARN", "off", "info,landfall::provisioning=debug", " info , rustls=debug", "landfall::store"]
-        {
+        for good in ["info", "WARN", "off", "info,landfall::service=debug", " info , rustls=debug", "landfall::store"] {
             assert!(filter(good).is_ok(), "{good}");
         }
-        for (text, part) in [("loud", "loud"), ("info,landfall=loud", "landfall=loud"), ("info,debgu", "debgu")] {
+        for (text, part) in [
+            ("loud", "loud"),
+            ("info,landfall=loud", "landfall=loud"),
+            ("info,debgu", "debgu"),
+            ("nonsense=", "nonsense="),
+        ] {
             let told = filter(text).unwrap_err();
             assert_eq!(told, LogSettingError::Filter { text: text.to_owned(), part: part.to_owned() });
         }

@@ -19,6 +19,31 @@ fn a_data_folder_is_made_once_and_never_written_over() {
 }
 
 #[test]
+fn a_command_of_a_data_folder_does_not_touch_it_when_another_server_is_named() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("data");
+    assert!(landfall(&["init", "--hostname", "localhost"], &folder).status.success());
+    let files = ["operator.token", "sealing.key", "tls/server.pem", "landfall.redb"];
+    let before = files.map(|file| std::fs::read(folder.join(file)).unwrap());
+    for words in [
+        &["token", "recover"] as &[&str],
+        &["secrets", "rotate"],
+        &["certificate", "renew"],
+        &["store", "compact"],
+        &["backup", "--to", "backup"],
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_landfall-under-test"));
+        command.args(words).current_dir(place.path()).env("LANDFALL_DATA", &folder);
+        let ran = command.env("LANDFALL_SERVER", "https://dps.example.com:9443").output().unwrap();
+        assert_eq!(ran.status.code(), Some(2), "{words:?}: {ran:?}");
+        assert!(errors(&ran).contains("LANDFALL_SERVER"), "{ran:?}");
+    }
+    assert!(files.map(|file| std::fs::read(folder.join(file)).unwrap()) == before, "a file was changed");
+    let shown = landfall(&["certificate", "show"], &folder);
+    assert!(shown.status.success(), "{shown:?}");
+}
+
+#[test]
 fn whoever_calls_a_server_that_does_not_run_is_told_how_to_start_it() {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().join("data");

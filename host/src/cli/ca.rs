@@ -53,8 +53,18 @@ pub(super) enum CaCommand {
     Crl(CrlArgs),
     /// Revoke certificates by their serial numbers, or the authority itself with all that it issued, on all levels and pinned
     /// certificates too. It counts at once, and until `restore`, also when the authority is renewed or deleted.
+    #[command(after_help = "\
+Examples:
+  landfall ca revoke factory --serial 3A:0F:11
+  landfall ca revoke factory --serial 1000..1FFF
+  landfall ca revoke factory --all")]
     Revoke(RevokeArgs),
     /// Take a revocation back that was made with `revoke`.
+    #[command(after_help = "\
+Examples:
+  landfall ca restore factory --serial 3A:0F:11
+  landfall ca restore factory --all
+  landfall ca restore --issuer ID --all      of an authority that was deleted, by its id in `landfall ca revocations`")]
     Restore(RevokeArgs),
     /// List all that is revoked, issuer by issuer, also of authorities that were deleted.
     Revocations {
@@ -130,13 +140,6 @@ enum WhenStaleName {
 
 /// What `ca revoke` and `ca restore` take.
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  landfall ca revoke factory --serial 3A:0F:11
-  landfall ca revoke factory --serial 1000..1FFF
-  landfall ca revoke factory --all
-An authority that was deleted is named by its id: `landfall ca revocations` lists them:
-  landfall ca restore --issuer ID --all")]
 pub(super) struct RevokeArgs {
     /// Its name.
     #[arg(required_unless_present = "issuer")]
@@ -196,8 +199,8 @@ pub(super) async fn run(common: &Common, command: CaCommand) -> Result<(), CliEr
             out.done(format!("Authority {name} is proven."), &answer)
         }
         CaCommand::Crl(args) => crl(&mut session, args).await,
-        CaCommand::Revoke(args) => revoke(&mut session, &args, true).await,
-        CaCommand::Restore(args) => revoke(&mut session, &args, false).await,
+        CaCommand::Revoke(args) => revoke(common, &mut session, &args, true).await,
+        CaCommand::Restore(args) => revoke(common, &mut session, &args, false).await,
         CaCommand::Revocations { limit } => {
             let page = session.api.list(&session.path(&["revocations"]), limit).await?;
             let columns = [
@@ -222,6 +225,7 @@ pub(super) async fn run(common: &Common, command: CaCommand) -> Result<(), CliEr
                 ("proven", "/verified"),
                 ("subject", "/subject"),
                 ("ends", "/notAfter"),
+                ("refused because", "/revocation/refusedBecause"),
                 ("sha-256", "/sha256"),
                 ("updated", "/updatedAt"),
             ];
@@ -303,10 +307,13 @@ async fn crl(session: &mut Session, args: CrlArgs) -> Result<(), CliError> {
 }
 
 /// Revokes, or takes that back.
-async fn revoke(session: &mut Session, args: &RevokeArgs, revoked: bool) -> Result<(), CliError> {
+async fn revoke(common: &Common, session: &mut Session, args: &RevokeArgs, revoked: bool) -> Result<(), CliError> {
     let out = session.out;
     let (path, _, name) = of_whom(session, args.name.clone(), args.issuer.clone())?;
     if args.all {
+        if revoked {
+            common.sure(&format!("All devices whose certificates come from {name}, on any level, are refused."))?;
+        }
         let answer = session.api.put(&path, &json!({ "revoked": revoked })).await?;
         let what = if revoked { "is revoked, with all that it issued" } else { "counts again" };
         return out.done(format!("Authority {name} {what}."), &answer);

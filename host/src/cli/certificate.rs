@@ -121,7 +121,11 @@ fn show(common: &Common, folder: &DataFolder, config: &Config, now: Timestamp, w
         None => String::new(),
     };
     let out = common.output();
-    out.say(format!("The server's certificate {what} until {expires} ({days} days).\n{names}{of_authority}"))?;
+    let until = match expires <= now {
+        true => format!("THE SERVER'S CERTIFICATE ENDED {expires}: clients that look at it refuse the server."),
+        false => format!("The server's certificate {what} until {expires} ({days} days)."),
+    };
+    out.say(format!("{until}\n{names}{of_authority}"))?;
     out.value(&json!({
         "expiresAt": expires.to_string(), "days": days, "hostname": hostname, "matches": fits.is_ok(),
         "caExpiresAt": authority.map(|end| end.to_string()),

@@ -55,10 +55,10 @@ pub(super) struct ListArgs {
 pub(super) enum StateName {
     /// They have a hub.
     Assigned,
-    /// Their policy turned them down.
+    /// Their policy turned them down, or no hub had room for them.
     Failed,
-    /// Their policy could not decide yet, or no hub could take them; they are tried again when they poll. Those that have
-    /// asked since the server was started are known.
+    /// Their policy could not decide yet, or asked for time; they are tried again when they poll. Those that have asked since
+    /// the server was started are known.
     Waiting,
 }
 
@@ -95,7 +95,7 @@ pub(super) async fn run(common: &Common, command: RegistrationCommand) -> Result
         }
         RegistrationCommand::List(ListArgs { state: Some(StateName::Waiting), hub, group, limit }) => {
             if hub.is_some() || group.is_some() {
-                let text = "a device that waits has no hub and no group yet: leave out --hub and --group";
+                let text = "devices that wait are not listed by hub or group yet: leave out --hub and --group";
                 return Err(CliError::Usage(text.to_owned()));
             }
             let page = session.api.list(&session.path(&["waiting"]), limit).await?;

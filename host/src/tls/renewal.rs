@@ -14,9 +14,10 @@ use crate::folder::DataFolder;
 ///
 /// The file system says no. What is there afterwards fits: the old ones, or the new ones.
 pub fn replace(folder: &DataFolder, key: &str, certificate: &str) -> std::io::Result<()> {
-    DataFolder::replace(&folder.next_server_certificate(), certificate.as_bytes(), false)?;
+    let (next, current) = (folder.next_server_certificate(), folder.server_certificate());
+    DataFolder::replace_like(&next, &current, certificate.as_bytes(), false)?;
     DataFolder::replace(&folder.server_key(), key.as_bytes(), true)?;
-    match std::fs::rename(folder.next_server_certificate(), folder.server_certificate()) {
+    match std::fs::rename(next, current) {
         // A server that was told to read them just now has finished it.
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         done => done,
