@@ -13,8 +13,8 @@ use axum::extract::Request;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
-use tokio::sync::Semaphore;
 
+use self::uploads::{Places, Uploads};
 use crate::listener::{self, ConnectionInfo};
 use crate::service::Service;
 
@@ -34,6 +34,7 @@ mod routes;
 mod store;
 mod terms;
 mod token;
+mod uploads;
 
 pub use authorize::Rule;
 pub use openapi::document;
@@ -42,7 +43,11 @@ pub use problem::{Problem, ProblemPart};
 
 /// The whole API.
 pub fn router(service: Arc<Service>) -> Router {
-    let imports = Arc::new(record::Imports(Semaphore::new(service.config.limits.management.imports)));
+    let limits = &service.config.limits.management;
+    let places = Arc::new(Places {
+        imports: Arc::new(Uploads::new("imports", limits.imports)),
+        publications: Arc::new(Uploads::new("publications of plugins", limits.publications)),
+    });
     let mut router = Router::new();
     for endpoint in routes::all() {
         let rule = middleware::from_fn_with_state((Arc::clone(&service), endpoint.rule), authorize::authorize);
@@ -54,7 +59,7 @@ pub fn router(service: Arc<Service>) -> Router {
             Problem::new(405, "the path is known, and this method is none of its")
         })
         .layer(middleware::from_fn(for_one_host))
-        .layer(Extension(imports))
+        .layer(Extension(places))
         .layer(Extension(Arc::new(store::Works::new())))
         .layer(middleware::from_fn(to_its_end))
         .layer(middleware::from_fn(with_a_place))

@@ -93,11 +93,13 @@ fn secret(headers: &HeaderMap) -> Option<Digest> {
 /// digest of a secret of 256 bits: the time that this takes tells nothing about any secret.
 async fn identify(service: &Service, secret: Option<Digest>) -> Result<TokenRecord, Problem> {
     let unknown = || Problem::new(401, "a valid token is needed: Authorization: Bearer lf_...");
-    let token = service.store.token(secret.ok_or_else(unknown)?).await?.ok_or_else(unknown)?;
-    match token.expires_at {
-        Some(end) if end <= service.latest_time() => Err(unknown()),
-        _ => Ok(token),
-    }
+    good(service, secret.ok_or_else(unknown)?).await?.ok_or_else(unknown)
+}
+
+/// The token of a secret's digest, if it is there and has not ended.
+async fn good(service: &Service, secret: Digest) -> Result<Option<TokenRecord>, Problem> {
+    let token = service.store.token(secret).await?;
+    Ok(token.filter(|token| token.expires_at.is_none_or(|end| end > service.latest_time())))
 }
 
 fn decide(rule: Rule, token: &TokenRecord, scope: Option<&str>) -> Decision {
@@ -162,6 +164,18 @@ fn scope_of(path: &str) -> Option<&str> {
 }
 
 impl Caller {
+    /// Whether the token still holds. A body takes its time: one whose token is revoked meanwhile does nothing any more.
+    ///
+    /// # Errors
+    ///
+    /// It was revoked, or has ended.
+    pub(super) async fn is_still_good(&self, service: &Service) -> Result<(), Problem> {
+        match good(service, self.0.secret_sha256).await? {
+            Some(_) => Ok(()),
+            None => Err(Problem::new(401, "the token was revoked or has ended while the request was under way")),
+        }
+    }
+
     /// The manufacturer that the caller is, if it is one.
     pub(super) fn manufacturer(&self) -> Option<(&crate::names::ManufacturerId, Option<u64>)> {
         match &self.0.role {

@@ -13,6 +13,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::authorize::Caller;
 use super::problem::Problem;
 use crate::json::hinted;
 use crate::service::Service;
@@ -21,13 +22,19 @@ use crate::store::{DeleteOutcome, Listing, Page, Precondition, PutOutcome};
 /// What every handler answers.
 pub(super) type Answer = Result<Response, Problem>;
 
-/// A body of a bounded size that comes in a bounded time.
+/// A body of a bounded size that comes in a bounded time, and whose token still holds when it is there.
 pub(super) async fn bytes(service: &Service, request: Request, max_bytes: usize) -> Result<Bytes, Problem> {
     let seconds = service.config.limits.management.body_seconds;
+    let caller = request.extensions().get::<Caller>().cloned();
     let whole = Limited::new(request.into_body(), max_bytes).collect();
     match tokio::time::timeout(Duration::from_secs(seconds), whole).await {
         Err(_) => Err(Problem::new(408, format!("the body did not come within {seconds} s"))),
-        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Ok(body)) => {
+            if let Some(caller) = caller {
+                caller.is_still_good(service).await?;
+            }
+            Ok(body.to_bytes())
+        }
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             Err(Problem::new(413, format!("the body is larger than {max_bytes} bytes")))
         }

@@ -12,6 +12,7 @@ use super::authorize::Caller;
 use super::body::{self, Answer, Asked, At, PageQuery};
 use super::hub::known;
 use super::problem::{Problem, ProblemPart};
+use super::uploads::Places;
 
 mod breaker;
 pub(super) mod revisions;
@@ -64,12 +65,20 @@ pub(super) async fn publish(
     State(service): State<Arc<Service>>,
     At((scope, name)): At<(String, String)>,
     Extension(caller): Extension<Caller>,
+    Extension(places): Extension<Arc<Places>>,
     request: Request,
 ) -> Answer {
     let (scope, name): (_, PluginName) = (known(&service, &scope)?, name.parse()?);
     caller.may_publish(&name)?;
     let signatures = signatures(request.headers())?;
-    let component = body::bytes(&service, request, service.config.limits.management.component_bytes).await?;
+    let _one_of_few = places.publications.begin(&caller)?;
+    // What the token has no room for is not read, let alone compiled.
+    let most = service.config.limits.management.component_bytes;
+    let own = caller.publisher().most_bytes.map_or(most, |own| usize::try_from(own).unwrap_or(most).min(most));
+    let component = body::bytes(&service, request, own).await.map_err(|problem| match own < most {
+        true => problem.noting("the token's room for plugins is no larger"),
+        false => problem,
+    })?;
     // A revision that does not load is never kept, let alone made live.
     let fetched = Fetched::from(component.to_vec()).named(&name).signed(signatures.clone()).by(&caller.0.id);
     let revision = service.images.load(fetched).await.map_err(not_loaded)?;

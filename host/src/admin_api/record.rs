@@ -11,12 +11,14 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http_body_util::BodyExt as _;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 use super::authorize::Caller;
 use super::body::{self, Answer, Asked, At, PageQuery};
 use super::hub::known;
 use super::problem::Problem;
+use super::uploads::Places;
+use crate::clock;
 use crate::names::{Digest, IdScope, ManufacturerId};
 use crate::registry::import::{self, Format, Import, ImportError, ImportReport};
 use crate::registry::{Evidence, ManufacturingRecord, RecordState};
@@ -114,7 +116,7 @@ pub(super) async fn import(
     State(service): State<Arc<Service>>,
     At(scope): At<String>,
     Extension(caller): Extension<Caller>,
-    Extension(imports): Extension<Arc<Imports>>,
+    Extension(places): Extension<Arc<Places>>,
     Asked(query): Asked<ImportQuery>,
     request: Request,
 ) -> Answer {
@@ -148,14 +150,12 @@ pub(super) async fn import(
         dry_run: query.dry_run,
         now: service.ambient.now(),
     };
-    let Ok(_one_of_few) = imports.0.try_acquire() else {
-        return Err(Problem::new(429, "as many imports as allowed are under way; try again when one has ended"));
-    };
+    let _one_of_few = places.imports.begin(&caller)?;
     let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
     let silence = Duration::from_secs(service.config.limits.management.body_seconds);
     let importing = import::import(&service.store, &service.config.limits.management, import, pieces);
     // Both end before the answer goes out: a client that is still sending would not read it.
-    let (imported, ()) = tokio::join!(importing, feed(request, sender, silence));
+    let (imported, ()) = tokio::join!(importing, feed(&service, &caller, request, sender, silence));
     let report = match &imported {
         Ok(report) => Some(report),
         Err(ImportError::Store { report, .. }) => Some(&**report),
@@ -196,9 +196,17 @@ async fn told_of(service: &Service, scope: &IdScope, manufacturer: &Manufacturer
 }
 
 /// Hands the body on as it comes. A body that stops coming ends the import with what was read until then. When the
-/// import wants no more, what still comes is thrown away for a while, so that the client gets to read its answer.
-async fn feed(request: Request, pieces: mpsc::Sender<import::Piece>, silence: Duration) {
+/// import wants no more, what still comes is thrown away for a while, so that the client gets to read its answer. An import
+/// may take hours: one whose token is revoked meanwhile ends.
+async fn feed(
+    service: &Service,
+    caller: &Caller,
+    request: Request,
+    pieces: mpsc::Sender<import::Piece>,
+    silence: Duration,
+) {
     let (mut body, mut unwanted) = (request.into_body(), 0_usize);
+    let mut looked = clock::instant();
     loop {
         let piece = match tokio::time::timeout(silence, body.frame()).await {
             Err(_) => Err(format!("nothing came for {} s", silence.as_secs())),
@@ -209,6 +217,13 @@ async fn feed(request: Request, pieces: mpsc::Sender<import::Piece>, silence: Du
                 Err(_) => continue,
             },
         };
+        let piece = match piece {
+            Ok(_) if looked.elapsed() >= LOOK_AGAIN && caller.is_still_good(service).await.is_err() => {
+                Err("the token was revoked or has ended meanwhile".to_owned())
+            }
+            piece => piece,
+        };
+        looked = if looked.elapsed() >= LOOK_AGAIN { clock::instant() } else { looked };
         let last = piece.is_err();
         if pieces.is_closed() {
             unwanted = unwanted.saturating_add(piece.as_ref().map_or(0, bytes::Bytes::len));
@@ -313,11 +328,11 @@ fn view(record: &ManufacturingRecord) -> RecordView {
     }
 }
 
-/// Bounds the imports at once.
-pub(super) struct Imports(pub(super) Semaphore);
-
 /// How many ids a line of the log names.
 const IDS_TOLD: usize = 5;
+
+/// How often it is looked whether the token of an import still holds.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Bytes that are thrown away for the sake of an answer.
 const MAX_UNWANTED_BYTES: usize = 64 << 20;

@@ -80,7 +80,7 @@ macro_rules! limits {
 limits! {
     /// How certificates are judged.
     CertificateRules in "certificates" {
-        /// How much later than now a certificate may begin, for clocks that are not quite right. Its end is never stretched.
+        /// How much later than now a certificate may begin, for clocks that are not quite right. Its end is never stretched; that of a symmetric key's token is, by as much.
         clock_skew_minutes: u64 = 5, 0 to 1440, "minutes", "the device is refused: its certificate is not valid yet";
         /// How long a revocation list counts after its next one was due.
         stale_crl_hours: u64 = 72, 0 to 87_600, "hours", "the authority's devices are refused until the next list is there";
@@ -205,6 +205,8 @@ limits! {
         import_whole_rows: u64 = 1_000_000, 1 to 100_000_000, "rows", "nothing is imported; cut the file in parts";
         /// Imports at once.
         imports: usize = 4, 1 to 64, "imports", "429 with Retry-After";
+        /// Publications of plugins at once; each holds its component in memory. A token has half of them at most, as with imports.
+        publications: usize = 8, 1 to 256, "publications", "429 with Retry-After";
         /// The rows of one import.
         import_rows: u64 = 10_000_000, 1 to 1_000_000_000, "rows", "the import stops there and says so";
         /// The facts of one manufacturing record.

@@ -2,8 +2,8 @@
 //!
 //! A commit that fails for want of space leaves open whether it is on disk, and the process has to end for it; started
 //! again on the same disk it would end again. So nothing is written any more while there still is room: bulk work stops
-//! first, at the reserve, and what devices and people write at a quarter of it, so that an import that fills a disk
-//! leaves the devices theirs. Everything that was written is still read, and writing goes on when there is room again.
+//! first, at the reserve, what devices write at a quarter of it, so that an import that fills a disk leaves the devices
+//! theirs, and what operators write at a sixteenth. Everything that was written is still read, and writing goes on when there is room again.
 //!
 //! The file system is asked for each batch of an import, and for devices ten times a second at most. Who fills a quarter
 //! of the reserve between two such looks still ends Landfall.
@@ -35,7 +35,9 @@ impl Space {
     pub(super) fn check(&self, lane: Lane) -> Result<(), StoreError> {
         let (needed, fresh) = match lane {
             Lane::Bulk => (self.reserve, Duration::ZERO),
-            Lane::Device | Lane::Operator => (self.reserve / 4, FRESH),
+            Lane::Device => (self.reserve / 4, FRESH),
+            // Who has to take something away, or to keep somebody out, can do so when nothing else goes.
+            Lane::Operator => (self.reserve / 16, FRESH),
         };
         let free = if needed == 0 { u64::MAX } else { self.free(fresh) };
         if free >= needed {
