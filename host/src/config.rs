@@ -230,6 +230,12 @@ impl Config {
         }
     }
 
+    /// How the store is set up for a command that works on it while no server runs. It keeps no room free: a disk that is
+    /// nearly full is why some of these commands are given.
+    pub fn offline_store_settings(&self) -> StoreSettings {
+        StoreSettings { reserve_bytes: 0, ..self.store_settings() }
+    }
+
     /// How the policy host is set up, with compiled components in `cache_dir`.
     pub fn policy_settings(&self, cache_dir: impl Into<PathBuf>) -> PolicySettings {
         let limits = &self.limits.policy;

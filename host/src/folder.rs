@@ -42,7 +42,7 @@ impl DataFolder {
         self.root.join(format!("{COPY}{id}"))
     }
 
-    /// Removes copies that no backup has taken.
+    /// Removes copies that no backup has taken. While none is being made.
     pub fn forget_copies(&self) {
         let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
         for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(COPY)) {
@@ -138,6 +138,25 @@ impl DataFolder {
             (Err(error), _) => return Err(error),
         }
         fs::rename(unfinished, path)
+    }
+
+    /// Removes a file that was not finished. An error names it: nobody else would.
+    pub fn discard(path: &Path) -> Result<(), String> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(format!("{} is left behind and has to be deleted: {error}", path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives a file or folder the owner of another, so that a service can use what root has made for it. Who may not give
+    /// files away keeps it.
+    pub fn give(path: &Path, other: &fs::Metadata) -> std::io::Result<()> {
+        match give_to_owner_of(path, other) {
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
+            done => done,
+        }
     }
 
     /// Writes a new file, and never over one that is there. A secret one only its owner may read.

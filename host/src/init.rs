@@ -124,7 +124,8 @@ async fn fill(folder: &DataFolder, server: &Server, ambient: &Ambient) -> Result
     let token = format!("lf_{}", URL_SAFE_NO_PAD.encode(ambient.random::<32>()));
     write(folder.operator_token(), token.as_bytes(), true)?;
 
-    let store: Arc<dyn Store> = Arc::new(RedbStore::open(&folder.database(), StoreSettings::default())?);
+    let settings = StoreSettings { create: true, ..StoreSettings::default() };
+    let store: Arc<dyn Store> = Arc::new(RedbStore::open(&folder.database(), settings)?);
     store.create_scope(server.scope.clone()).await?;
     store
         .put_token(TokenRecord {

@@ -203,9 +203,12 @@ impl Server {
         let device_counts = devices.counts();
         service.metrics.listen(vec![("devices", devices.counts()), ("management", management.counts())]);
         let (lists, issuers, seeing) = (Arc::clone(&service), Arc::clone(&service), Arc::clone(&service));
+        let reading = Arc::clone(&service);
         let ended = Arc::new(watch::Sender::new(None));
         let life =
             |what| Life { what, stopping: stopping.clone(), ended: Arc::clone(&ended), pause: BEGUN_AGAIN_AFTER };
+        let images = life("the making of policies' images");
+        let warm_up = warm_up_behind(Arc::clone(&service), stopping.clone());
         let tasks = vec![
             tokio::spawn(life("the devices' listener").run_to_the_end(devices.serve(stopping.clone()))),
             tokio::spawn(life("the management listener").run_to_the_end(management.serve(stopping.clone()))),
@@ -221,7 +224,13 @@ impl Server {
                 life("the keeping of what was seen")
                     .again_and_again(move |stopping| keep_seeing(Arc::clone(&seeing), stopping)),
             ),
-            tokio::spawn(warm_up_behind(Arc::clone(&service), stopping.clone())),
+            tokio::spawn(async move {
+                images.once(warm_up).await;
+            }),
+            tokio::spawn(
+                life("the reading of changes")
+                    .again_and_again(move |stopping| Arc::clone(&reading).keep_reading(stopping)),
+            ),
         ];
         warn_of_expiry(&identity, service.ambient.now());
         warn_of_authority(folder, service.ambient.now());
@@ -288,6 +297,16 @@ impl Life {
             tracing::error!(why, "{} has ended, and nothing is served without it", self.what);
             self.ended.send_replace(Some(self.what));
         }
+    }
+
+    /// Of one that is done some time, and is not done again: what it has not done is done when it is needed. Answers
+    /// whether it was done; the log says at once if not.
+    async fn once(self, task: impl Future<Output = ()> + Send + 'static) -> bool {
+        let done = tokio::spawn(task).await;
+        if let Err(why) = &done {
+            tracing::error!(%why, "{} has ended early, and is not begun again", self.what);
+        }
+        done.is_ok()
     }
 
     /// Of one that can be begun again after a while.
@@ -393,6 +412,16 @@ mod tests {
         stop.send_replace(true);
         stopped.run_to_the_end(async {}).await;
         assert_eq!(*ended.borrow(), None);
+    }
+
+    #[tokio::test]
+    async fn what_is_done_once_is_known_to_have_ended_early_and_ends_nothing_else() {
+        let (_stop, broken) = life();
+        let ended = Arc::clone(&broken.ended);
+        assert!(!broken.once(panics()).await);
+        assert_eq!(*ended.borrow(), None);
+        let (_stop, good) = life();
+        assert!(good.once(async {}).await);
     }
 
     async fn panics() {

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::hmac;
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use self::lists::Lists;
 use self::seen::Seen;
+use self::unread::Unread;
 use crate::attestation::bearer::TokenRules;
 use crate::attestation::password::{PasswordHash, Remembered};
 use crate::attestation::tpm::challenge::Challenges;
@@ -33,7 +35,7 @@ use crate::policy::watch::{Watched, Watches};
 use crate::policy::{PolicyHost, shipped};
 use crate::provisioning::{Decoy, Operations, Telling, Throttle};
 use crate::secret::sealing::SealingKey;
-use crate::store::{PublishBounds, PublishedPlugin, Store, StoreError};
+use crate::store::{Lane, PublishBounds, PublishedPlugin, Store, StoreError};
 use crate::turns::Turns;
 
 pub mod issuer_keys;
@@ -41,6 +43,10 @@ pub mod lists;
 pub mod seen;
 pub mod switch;
 pub mod take_over;
+mod unread;
+
+#[cfg(test)]
+mod tests;
 
 /// The parts that requests work with.
 pub struct Service {
@@ -100,6 +106,7 @@ pub struct Service {
     pub watches: Arc<Watches>,
     catalogue: ArcSwap<Catalogue>,
     changing: tokio::sync::Mutex<()>,
+    unread: Unread,
     switching: tokio::sync::Mutex<()>,
 }
 
@@ -170,6 +177,7 @@ impl Service {
             telling: Telling::new(),
             catalogue: ArcSwap::default(),
             changing: tokio::sync::Mutex::default(),
+            unread: Unread::default(),
             switching: tokio::sync::Mutex::default(),
         };
         let kept = service.store.challenges().await?;
@@ -212,15 +220,50 @@ impl Service {
     }
 
     /// Reads the catalogue anew, after something in it was changed. What is changed is on disk by then, so that a store
-    /// that is busy is asked again: the change must not lie there unseen until somebody makes another one.
+    /// that is busy is asked again, and [`Service::keep_reading`] goes on when this gives up: the change must not lie there
+    /// unseen until somebody makes another one.
     pub async fn reload(&self) -> Result<(), StoreError> {
         for pause in RELOAD_PAUSES {
             match self.read_catalogue().await {
                 Err(StoreError::Busy) => tokio::time::sleep(Duration::from_millis(pause)).await,
-                done => return done,
+                Err(error) => return Err(self.unread.leave(error)),
+                Ok(()) => return Ok(()),
             }
         }
-        self.read_catalogue().await
+        self.read_catalogue().await.map_err(|error| self.unread.leave(error))
+    }
+
+    /// Reads the catalogue for whoever has changed it and could not, again and again until it is read. For as long as the
+    /// server is.
+    pub async fn keep_reading(self: Arc<Self>, mut stopping: watch::Receiver<bool>) {
+        let mut tried = 0_u64;
+        loop {
+            let stop = async { _ = stopping.wait_for(|stop| *stop).await };
+            let Some(left) = self.unread.left() else {
+                tried = 0;
+                tokio::select! {
+                    () = self.unread.more.notified() => continue,
+                    () = stop => return,
+                }
+            };
+            match self.read_catalogue().await {
+                Ok(()) => {
+                    self.unread.read(left);
+                    tracing::info!("the change that could not be read is read");
+                }
+                Err(error) => {
+                    tried = tried.saturating_add(1);
+                    // The first says it, and then one a minute.
+                    if tried % 60 == 1 {
+                        tracing::error!(%error, tried, "a change of hubs, enrollments, authorities or plugins is on disk and not in force yet; it is tried again");
+                    }
+                    tokio::select! {
+                        () = tokio::time::sleep(READ_AGAIN_AFTER) => {}
+                        () = stop => return,
+                    }
+                }
+            }
+        }
     }
 
     /// Sees to it that what decides is at least as new as what the store said of an id scope's admissions. A change is
@@ -255,7 +298,7 @@ impl Service {
             if before.scope(&scope.scope).is_some_and(|before| Arc::ptr_eq(before, scope)) {
                 continue;
             }
-            self.store.keep_content(scope.hubs_text.clone().into_bytes()).await?;
+            self.store.keep_content(Lane::Operator, scope.hubs_text.clone().into_bytes()).await?;
         }
         let catalogue = Arc::new(catalogue);
         self.catalogue.store(Arc::clone(&catalogue));
@@ -305,13 +348,13 @@ impl Service {
         }
         asked.sort_by_key(|(groups, ..)| std::cmp::Reverse(*groups));
         for (groups, scope, policy) in asked {
-            if let Err(error) = self.images.get(policy).await {
+            if let Err(error) = self.images.get(Lane::Operator, policy).await {
                 tracing::error!(scope = %scope.scope, groups, plugin = %policy.plugin, %error, "a policy cannot be run");
             }
         }
         for scope in catalogue.scopes() {
             for policy in needed(scope).iter().filter(|policy| wanted(policy)) {
-                if let Err(error) = self.images.get(policy).await {
+                if let Err(error) = self.images.get(Lane::Operator, policy).await {
                     let revision = policy.revision.map(|revision| revision.short());
                     tracing::debug!(scope = %scope.scope, plugin = %policy.plugin, revision, %error, "a policy could not take another's place");
                 }
@@ -461,3 +504,6 @@ const TOKEN_CHECKS: usize = 2;
 
 /// How long a change of the catalogue waits for a store that is busy before it asks again; in milliseconds.
 const RELOAD_PAUSES: [u64; 7] = [10, 20, 50, 100, 200, 500, 1000];
+
+/// How long a change that could not be read is left alone.
+const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);

@@ -19,8 +19,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-pub use self::health::{Finding, Unused};
+pub use self::health::{Finding, Findings, Unused};
 pub use self::published::{PastRevision, PluginCard, PublishBounds, PublishedPlugin};
+pub use self::writer::Lane;
 use crate::attestation::tpm::challenge::KeptChallenge;
 use crate::attestation::x509::revocation::{KeptRevocations, RevocationChange, RevocationRecord};
 use crate::clock::Timestamp;
@@ -110,8 +111,8 @@ pub trait Store: Send + Sync + 'static {
     async fn ledger_entry(&self, id: TrackingId) -> Result<Option<Entry>, StoreError>;
 
     /// Keeps bytes that ledger entries name by their digest (settings, catalogue snapshots); answers at once for
-    /// bytes that are there.
-    async fn keep_content(&self, content: Vec<u8>) -> Result<Digest, StoreError>;
+    /// bytes that are there. They wait with the writes of whoever needs them.
+    async fn keep_content(&self, lane: Lane, content: Vec<u8>) -> Result<Digest, StoreError>;
 
     /// The signatures with which a component was published, all times together.
     async fn signatures(&self, component: Digest) -> Result<Vec<Signature>, StoreError>;
@@ -299,7 +300,7 @@ pub trait Store: Send + Sync + 'static {
     fn sequence(&self) -> u64;
 
     /// What contradicts itself, and what nothing names. Reads all of it.
-    async fn check(&self) -> Result<(Vec<Finding>, Unused), StoreError>;
+    async fn check(&self) -> Result<(Findings, Unused), StoreError>;
 
     /// Copies all of it, as the last transaction left it, into a new file; answers how many rows that are.
     async fn copy_to(&self, to: &Path, now: Timestamp) -> Result<u64, StoreError>;

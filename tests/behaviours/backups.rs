@@ -1,6 +1,6 @@
 //! Backups, and what is noticed when something is put back.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::sync::Arc;
 
 use landfall::clock::{Ambient, ManualClock};
@@ -55,6 +55,35 @@ fn a_backup_of_a_running_server_is_served_with_all_that_was_there() {
     restored.says(&["store", "compact"], &["MiB"]);
     let of_second = Site { data: second, ..restored };
     of_second.says(&["store", "check"], &["contradicts itself nowhere"]);
+}
+
+#[test]
+fn a_backup_that_root_makes_belongs_to_whom_the_data_folder_belongs() {
+    let site = Site::new();
+    let given = std::process::Command::new("chown").args(["-R", "65534:65534"]).arg(&site.data).status();
+    if !given.is_ok_and(|ended| ended.success()) {
+        eprintln!("SKIPPED: only root gives files away");
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let to = place.path().join("backup");
+    site.says(&["backup", "--to", to.to_str().unwrap()], &["rows"]);
+    for name in ["", "landfall.redb", "landfall.toml", "sealing.key", "tls", "tls/server.key"] {
+        let about = std::fs::metadata(to.join(name)).unwrap();
+        assert_eq!((about.uid(), about.gid()), (65_534, 65_534), "{name}");
+    }
+}
+
+#[test]
+fn secrets_are_not_rotated_where_there_is_no_database() {
+    let site = Site::new();
+    let key = std::fs::read(site.data.join("sealing.key")).unwrap();
+    std::fs::remove_file(site.data.join("landfall.redb")).unwrap();
+    let ended = site.run(&["secrets", "rotate"]);
+    assert!(ended.code == 1 && ended.err.contains("restore it from a backup"), "{ended:?}");
+    assert!(!site.data.join("landfall.redb").exists());
+    assert_eq!(std::fs::read(site.data.join("sealing.key")).unwrap(), key);
+    assert!(!site.data.join("sealing.key.next").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,8 @@ use landfall::store::{ImportBatch, Precondition, Store, StoreError};
 use landfall_tests::power::things;
 use landfall_tests::world::{World, json_of};
 
+use crate::command_line::{Site, stop};
+
 #[tokio::test(flavor = "multi_thread")]
 async fn imports_stop_while_devices_still_register_and_devices_stop_before_the_disk_is_full() {
     let mut world = World::new().await;
@@ -52,7 +54,7 @@ async fn imports_stop_while_devices_still_register_and_devices_stop_before_the_d
 async fn an_import_that_fills_a_small_disk_leaves_the_devices_theirs_and_the_file_whole() {
     let place = tempfile::tempdir().unwrap();
     let Some(_disk) = Disk::mount(place.path(), 48) else { return };
-    let settings = StoreSettings { reserve_bytes: 24 << 20, ..StoreSettings::default() };
+    let settings = StoreSettings { create: true, reserve_bytes: 24 << 20, ..StoreSettings::default() };
     let path = place.path().join("landfall.redb");
     let store = Arc::new(RedbStore::open(&path, settings.clone()).unwrap());
     store.put_hub(&things::scope(), things::hub(things::HUBS[0], 1_000_000), Precondition::Any).await.unwrap();
@@ -81,6 +83,23 @@ async fn an_import_that_fills_a_small_disk_leaves_the_devices_theirs_and_the_fil
     store.close().await.unwrap();
     let store = RedbStore::open(&path, settings).unwrap();
     assert_eq!(store.check().await.unwrap(), []);
+}
+
+#[test]
+fn a_backup_that_finds_no_room_leaves_nothing_behind_on_either_disk() {
+    let place = tempfile::tempdir().unwrap();
+    let Some(_disk) = Disk::mount(place.path(), 1) else { return };
+    let site = Site::new();
+    let server = site.serve();
+    std::fs::write(site.data.join("landfall.redb.copy-0123"), b"of one that was killed").unwrap();
+    let to = place.path().join("backup");
+    let ended = site.run(&["backup", "--to", to.to_str().unwrap()]);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(!to.exists(), "{ended:?}");
+    let names = std::fs::read_dir(&site.data).unwrap().map(|entry| entry.unwrap().file_name());
+    let copies: Vec<_> = names.filter(|name| name.to_string_lossy().contains("copy-")).collect();
+    assert!(copies.is_empty(), "{copies:?}");
+    stop(server);
 }
 
 /// A small file system in memory, for as long as it is held.

@@ -124,7 +124,9 @@ pub fn verify(data_folder: &Path, acknowledged_log: &Path) -> Result<Report, Str
     }
     let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|e| e.to_string())?;
     let begun = instant();
-    let store = match RedbStore::open(&database, StoreSettings::default()) {
+    // It may have been killed before it had made the database.
+    let settings = StoreSettings { create: true, ..StoreSettings::default() };
+    let store = match RedbStore::open(&database, settings) {
         Ok(store) => store,
         Err(error) => {
             report.violations.push(error.to_string());

@@ -29,7 +29,7 @@ use crate::policy::trust::{Signature, read_signatures};
 use crate::service::Service;
 use crate::service::switch::SwitchError;
 use crate::service::take_over::{TakeOverError, Unfit};
-use crate::store::{Listing, PluginCard, PublishedPlugin};
+use crate::store::{Lane, Listing, PluginCard, PublishedPlugin};
 
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
@@ -212,7 +212,7 @@ async fn view(service: &Service, scope: &ScopeCatalogue, plugin: &PublishedPlugi
     };
     let known = match &plugin.card {
         Some(card) => Some(card.clone()),
-        None => match service.images.revision(plugin.live).await {
+        None => match service.images.revision(Lane::Operator, plugin.live).await {
             Ok(revision) => Some(PluginCard::of(&revision)),
             Err(error) => refused(error).map(|()| None)?,
         },

@@ -168,7 +168,11 @@ pub(super) async fn import(
         Ok(report) => body::ok(&report),
         Err(error @ ImportError::TooLarge { .. }) => Err(Problem::new(413, error.to_string())),
         Err(ImportError::Store { error, report }) => {
-            let so_far = format!("{} were added and {} updated before that", report.added, report.updated);
+            let so_far = if report.written {
+                format!("{} were added and {} updated before that", report.added, report.updated)
+            } else {
+                "nothing was imported".to_owned()
+            };
             Err(Problem::from(error).noting(&so_far))
         }
         Err(error) => {
@@ -183,14 +187,19 @@ pub(super) async fn import(
 async fn told_of(service: &Service, scope: &IdScope, manufacturer: &ManufacturerId, report: &ImportReport) {
     service.metrics.claimed(report.of_others);
     if report.of_others > 0 {
-        let ids = report.errors.iter().filter_map(|error| error.registration_id.as_deref());
-        let some: Vec<_> = ids.take(IDS_TOLD).collect();
+        let of_others = report.errors.iter().filter(|error| error.of_other);
+        let some: Vec<_> = of_others.filter_map(|error| error.registration_id.as_deref()).take(IDS_TOLD).collect();
+        let how = if report.written {
+            "`landfall registry show ID` says who has them and who claims them"
+        } else {
+            "nothing of its import was written"
+        };
         tracing::warn!(
             %scope, %manufacturer, rows = report.of_others, some = some.join(" "),
-            "a manufacturer names devices that another one has: `landfall registry show ID` says who has them and who claims them"
+            "a manufacturer names devices that another one has: {how}"
         );
     }
-    if report.added > 0 {
+    if report.added > 0 && report.written {
         service.warn_of_mixed_manufacturers(scope).await;
     }
 }

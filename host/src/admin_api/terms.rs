@@ -16,6 +16,7 @@ use crate::policy::image::{ConfigureError, Worlds};
 use crate::policy::live::ImageError;
 use crate::secret::address;
 use crate::service::Service;
+use crate::store::Lane;
 
 mod attestation;
 mod view;
@@ -276,7 +277,7 @@ impl Bindings<'_> {
 
     /// Makes the image of a binding, and looks at whether it does what is wanted.
     async fn fit(&mut self, binding: PolicyBinding, (at, wanted): (String, Wanted)) -> Option<PolicyBinding> {
-        let image = match self.service.images.get(&self.scope.bind_one(&binding)).await {
+        let image = match self.service.images.get(Lane::Operator, &self.scope.bind_one(&binding)).await {
             Ok(image) => image,
             Err(error) => {
                 match &*error {

@@ -37,14 +37,16 @@ pub(super) async fn run(common: &Common, args: BackupArgs) -> Result<(), CliErro
     if there.zip(fs::canonicalize(folder.root()).ok()).is_some_and(|(to, root)| to.starts_with(root)) {
         return Err(CliError::Failed(format!("{} is in the data folder; name one elsewhere", to.display())));
     }
+    let new = !to.exists();
     empty(&to)?;
-    let files = settled(&folder)?;
     let target = DataFolder::at(&to);
-    let rows = database(common, &folder, &target).await?;
-    for file in &files {
-        file.write(&to)?;
-    }
-    sync(&to)?;
+    let (rows, files) = match fill(common, &folder, &target, new).await {
+        Ok(filled) => filled,
+        Err(error) => {
+            let left = clear(&to, new);
+            return Err(if left.is_empty() { error } else { CliError::Failed(format!("{error}\n{left}")) });
+        }
+    };
     let key = match std::env::var_os(sealing_key::VARIABLE) {
         Some(_) => format!(" The sealing key is not in it: it comes from {}.", sealing_key::VARIABLE),
         None => String::new(),
@@ -53,9 +55,58 @@ pub(super) async fn run(common: &Common, args: BackupArgs) -> Result<(), CliErro
         "{} holds the database ({rows} rows) and {} files beside it. Restore it by serving it: landfall serve --data \
          {0}.{key}",
         to.display(),
-        files.len()
+        files
     );
-    common.output().done(text, &json!({ "to": to.display().to_string(), "rows": rows, "files": files.len() }))
+    common.output().done(text, &json!({ "to": to.display().to_string(), "rows": rows, "files": files }))
+}
+
+/// Puts everything into an empty folder; answers how many rows and files that are.
+async fn fill(common: &Common, folder: &DataFolder, target: &DataFolder, new: bool) -> Result<(u64, usize), CliError> {
+    let to = target.root();
+    let about = |path: PathBuf| fs::metadata(&path).map_err(|source| CliError::Read { path, source });
+    let give = |path: &Path, other: &fs::Metadata| {
+        DataFolder::give(path, other).map_err(|source| CliError::Write { path: path.to_owned(), source })
+    };
+    if new {
+        give(to, &about(folder.root().to_owned())?)?;
+    }
+    let files = settled(folder)?;
+    let rows = database(common, folder, target).await?;
+    give(&target.database(), &about(folder.database())?)?;
+    for file in &files {
+        if let Some(within) = file.name.parent().filter(|within| !within.as_os_str().is_empty()) {
+            let path = to.join(within);
+            DataFolder::make(&path).map_err(|source| CliError::Write { path: path.clone(), source })?;
+            for part in within.ancestors().filter(|part| !part.as_os_str().is_empty()) {
+                give(&to.join(part), &about(folder.root().join(part))?)?;
+            }
+        }
+        file.write(to)?;
+        give(&to.join(&file.name), &about(folder.root().join(&file.name))?)?;
+    }
+    sync(to)?;
+    Ok((rows, files.len()))
+}
+
+/// Removes what a backup that failed has put into a folder that was empty, and the folder if it was new. Says what could not
+/// be removed.
+fn clear(to: &Path, new: bool) -> String {
+    let mut left = Vec::new();
+    for entry in fs::read_dir(to).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let removed = if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        if let Err(error) = removed {
+            left.push(format!("{} is left behind and has to be deleted: {error}", path.display()));
+        }
+    }
+    if new
+        && left.is_empty()
+        && let Err(error) = fs::remove_dir(to)
+    {
+        left.push(format!("{} is left behind: {error}", to.display()));
+    }
+    left.join("\n")
 }
 
 /// The database as one transaction left it: the running server copies it, or this process when none runs.
@@ -76,10 +127,16 @@ async fn database(common: &Common, folder: &DataFolder, target: &DataFolder) -> 
         let mut options = fs::OpenOptions::new();
         let mut into = options.write(true).create_new(true).mode(0o600).open(target.database())?;
         std::io::copy(&mut from, &mut into)?;
-        into.sync_all()?;
-        fs::remove_file(&made)
+        into.sync_all()
     });
-    moved.map_err(|source| CliError::Write { path: target.database(), source })?;
+    let moved = moved.map_err(|source| CliError::Write { path: target.database(), source });
+    // Whether it could be taken or not: nobody else would remove it until the next backup.
+    match (moved, DataFolder::discard(&made)) {
+        (Ok(()), Ok(())) => {}
+        (Err(error), Ok(())) => return Err(error),
+        (Ok(()), Err(left)) => return Err(CliError::Failed(left)),
+        (Err(error), Err(left)) => return Err(CliError::Failed(format!("{error}\n{left}"))),
+    }
     Ok(answer.get("rows").and_then(Value::as_u64).unwrap_or_default())
 }
 
@@ -96,9 +153,6 @@ impl Kept {
         use std::io::Write as _;
         let path = to.join(&self.name);
         let written = || {
-            if let Some(parent) = path.parent() {
-                DataFolder::make(parent)?;
-            }
             let mut options = fs::OpenOptions::new();
             let mut file = options.write(true).create_new(true).mode(self.mode & 0o777).open(&path)?;
             file.write_all(&self.bytes)?;

@@ -166,10 +166,7 @@ async fn import(common: &Common, args: ImportArgs) -> Result<(), CliError> {
     let answer = session.api.upload(Method::POST, &path, content_type, upload).await;
     bar.finish_and_clear();
     let answer = answer.map_err(|error| match error {
-        ManagementError::Client(_) => CliError::Failed(format!(
-            "{error}\nRows that were written before stay. Run the same command again: rows that are there already change \
-             nothing."
-        )),
+        ManagementError::Client(_) => CliError::Failed(format!("{error}\n{}", after_a_break(all_or_nothing, dry_run))),
         other => other.into(),
     })?;
     out.value(&answer)?;
@@ -216,6 +213,20 @@ fn standard_input() -> Result<tempfile::NamedTempFile, CliError> {
     Ok(kept)
 }
 
+/// What is there of an import whose answer did not come.
+fn after_a_break(all_or_nothing: bool, dry_run: bool) -> &'static str {
+    match (dry_run, all_or_nothing) {
+        (true, _) => "Nothing was imported: it was a dry run.",
+        (false, true) => {
+            "All rows of the file were imported, or none. Run the same command again: rows that are there already change \
+             nothing."
+        }
+        (false, false) => {
+            "Rows that were written before stay. Run the same command again: rows that are there already change nothing."
+        }
+    }
+}
+
 /// What an import did, and the rows that it refused.
 fn summary(answer: &Value, all_or_nothing: bool) -> String {
     let count = |key: &str| text(answer.get(key));
@@ -237,9 +248,8 @@ fn summary(answer: &Value, all_or_nothing: bool) -> String {
     }
     let of_others = answer.get("ofOthers").and_then(Value::as_u64).unwrap_or_default();
     if of_others > 0 {
-        lines.push(format!(
-            "{of_others} of them name devices that another manufacturer has; the operator is told, and decides whose they are"
-        ));
+        let told = if written { "; the operator is told, and decides whose they are" } else { "" };
+        lines.push(format!("{of_others} of them name devices that another manufacturer has{told}"));
     }
     if all_or_nothing && !written {
         lines.push("Nothing was imported, because of --all-or-nothing.".to_owned());
@@ -274,6 +284,21 @@ mod tests {
         assert_eq!(format_of(Path::new("b.csv")), Some(Format::Csv));
         assert_eq!(format_of(Path::new("csv")), None);
         assert_eq!(format_of(Path::new("b.json")), None);
+    }
+
+    #[test]
+    fn a_broken_connection_says_of_each_import_what_may_be_there() {
+        assert!(after_a_break(true, false).contains("or none"));
+        assert!(after_a_break(false, false).contains("Rows that were written before stay"));
+        assert!(after_a_break(true, true).starts_with("Nothing was imported"));
+    }
+
+    #[test]
+    fn rows_of_others_are_decided_by_an_operator_only_where_they_were_kept() {
+        let mut answer = json!({ "refused": 1, "ofOthers": 1, "written": true });
+        assert!(summary(&answer, false).contains("the operator is told"));
+        answer["written"] = false.into();
+        assert!(summary(&answer, false).ends_with("1 of them name devices that another manufacturer has"));
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub(super) async fn run(common: &Common, command: &SecretsCommand) -> Result<(),
         Err(source) => return Err(CliError::Read { path: next, source }),
     };
     let new = SealingKey::new(&made).map_err(|error| failed(&error))?;
-    let store = RedbStore::open(&folder.database(), config.store_settings()).map_err(|error| failed(&error))?;
+    let store = RedbStore::open(&folder.database(), config.offline_store_settings()).map_err(|error| failed(&error))?;
     let store: Arc<dyn Store> = Arc::new(store);
 
     // The new key is on disk before anything is sealed with it. Whoever is interrupted here still has both, and every

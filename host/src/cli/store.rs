@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::output::text;
 use super::{CliError, Common};
 use crate::store::redb::{RedbStore, StoreSettings};
-use crate::store::{Finding, Unused};
+use crate::store::{Findings, Store, Unused};
 
 /// What can be done with the database.
 #[derive(Debug, Subcommand)]
@@ -38,8 +38,8 @@ pub(super) async fn run(common: &Common, command: StoreCommand) -> Result<(), Cl
             if repair {
                 store.repair().await.map_err(failed)?;
             }
-            let (findings, unused) = (store.check().await.map_err(failed)?, store.unused().await.map_err(failed)?);
-            crate::store::Store::close(&store).await.map_err(failed)?;
+            let (findings, unused) = Store::check(&store).await.map_err(failed)?;
+            Store::close(&store).await.map_err(failed)?;
             told(common, &found(&findings, unused))
         }
         StoreCommand::Compact if in_use => Err(stop("landfall store compact")),
@@ -66,7 +66,8 @@ fn open(common: &Common) -> Result<RedbStore, CliError> {
     if !path.exists() {
         return Err(CliError::Failed(format!("there is no database {}", path.display())));
     }
-    let settings = StoreSettings { take_contradictions: true, bring_up: false, ..common.config()?.store_settings() };
+    let settings =
+        StoreSettings { take_contradictions: true, bring_up: false, ..common.config()?.offline_store_settings() };
     RedbStore::open(&path, settings).map_err(failed)
 }
 
@@ -87,7 +88,9 @@ fn told(common: &Common, answer: &Value) -> Result<(), CliError> {
     } else {
         String::new()
     };
-    let text = match findings.len() {
+    let listed = u64::try_from(findings.len()).unwrap_or(u64::MAX);
+    let not_listed = answer.get("findingsNotListed").and_then(Value::as_u64).unwrap_or_default();
+    let text = match listed.saturating_add(not_listed) {
         0 => format!("The database contradicts itself nowhere.{waste}"),
         more => format!(
             "{more} contradictions. Restore a backup; or have counts and claims made again from what is there: landfall \
@@ -98,8 +101,8 @@ fn told(common: &Common, answer: &Value) -> Result<(), CliError> {
     if findings.is_empty() { Ok(()) } else { Err(CliError::Told) }
 }
 
-fn found(findings: &[Finding], unused: Unused) -> Value {
-    json!({ "findings": findings, "unused": unused })
+fn found(findings: &Findings, unused: Unused) -> Value {
+    json!({ "findings": findings.first, "findingsNotListed": findings.not_listed, "unused": unused })
 }
 
 fn failed(error: crate::store::StoreError) -> CliError {

@@ -183,7 +183,7 @@ async fn recover(common: &Common, file: Option<PathBuf>) -> Result<(), CliError>
     if !database.exists() {
         return Err(CliError::Failed(format!("{} is not there; restore it from a backup", database.display())));
     }
-    let store = RedbStore::open(&database, config.store_settings()).map_err(|error| failed(&error))?;
+    let store = RedbStore::open(&database, config.offline_store_settings()).map_err(|error| failed(&error))?;
     let token = Token::generate(ambient.random());
     let id =
         format!("recovered-{}", ambient.random::<4>().iter().map(|byte| format!("{byte:02x}")).collect::<String>());

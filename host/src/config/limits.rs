@@ -226,7 +226,7 @@ limits! {
 
     /// The database.
     StoreLimits in "limits.store" {
-        /// Writes of devices and people that wait for a transaction.
+        /// Writes of devices that wait for a transaction. Those of operators wait in a queue of their own.
         device_queue: usize = 4_096, 1 to 1_000_000, "writes", "503 with Retry-After";
         /// Batches of imports that wait for a transaction.
         bulk_queue: usize = 64, 1 to 10_000, "batches", "the import waits";

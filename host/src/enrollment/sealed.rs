@@ -9,7 +9,7 @@ use crate::attestation::symmetric_key::SymmetricKey;
 use crate::clock::Ambient;
 use crate::names::IdScope;
 use crate::secret::sealing::{SealError, Sealed, SealingKey};
-use crate::store::{Page, Precondition, Store, StoreError};
+use crate::store::{Page, Precondition, PutOutcome, Store, StoreError};
 
 /// The two keys of an enrollment, as they are kept. Either is good, so that one can be changed while devices use the other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +99,14 @@ pub enum ResealError {
         /// Why.
         reason: SealError,
     },
+    /// The store did not take the keys.
+    #[error("the new keys of {what} were not taken: {why}; run the same command again")]
+    NotTaken {
+        /// Of which.
+        what: String,
+        /// What it said.
+        why: String,
+    },
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -127,8 +135,16 @@ pub async fn reseal(
         for group in records.groups {
             let GroupAttestation::SymmetricKey(sealed) = &group.attestation else { continue };
             let attestation = GroupAttestation::SymmetricKey(anew(sealed, &EnrollmentRef::Group(group.id.clone()))?);
-            store.put_group(scope, Group { attestation, ..group }, Precondition::Exists).await?;
-            resealed += 1;
+            let what = format!("the enrollment group {}", group.id);
+            let when = Precondition::Match(group.terms.etag.clone());
+            match store.put_group(scope, Group { attestation, ..group }, when).await? {
+                PutOutcome::Created | PutOutcome::Replaced => resealed += 1,
+                PutOutcome::Conflict(why) => return Err(ResealError::NotTaken { what, why }),
+                PutOutcome::AlreadyThere | PutOutcome::Missing | PutOutcome::Changed => {
+                    let why = "it is not what it was when it was read".to_owned();
+                    return Err(ResealError::NotTaken { what, why });
+                }
+            }
         }
         let mut page = Page { after: None, limit: PAGE };
         loop {
@@ -143,7 +159,14 @@ pub async fn reseal(
             }
             // One transaction for a page of them: each flush takes milliseconds.
             if !changed.is_empty() {
-                resealed += store.replace_individuals(scope, changed).await?;
+                let all = changed.len();
+                let taken = store.replace_individuals(scope, changed).await?;
+                if taken != all {
+                    let what = format!("{} of {all} individual enrollments of {scope}", all.saturating_sub(taken));
+                    let why = "they are not what they were when they were read".to_owned();
+                    return Err(ResealError::NotTaken { what, why });
+                }
+                resealed += taken;
             }
             match listing.next {
                 Some(next) => page.after = Some(next),
@@ -166,7 +189,8 @@ mod tests {
     #[tokio::test]
     async fn sealing_anew_takes_a_transaction_for_many_enrollments() {
         let folder = tempfile::tempdir().unwrap();
-        let store = RedbStore::open(&folder.path().join("landfall.redb"), StoreSettings::default()).unwrap();
+        let settings = StoreSettings { create: true, ..StoreSettings::default() };
+        let store = RedbStore::open(&folder.path().join("landfall.redb"), settings).unwrap();
         let store: Arc<dyn Store> = Arc::new(store);
         let (scope, ambient) = (make::scope(), Ambient::system());
         store.create_scope(scope.clone()).await.unwrap();

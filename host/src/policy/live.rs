@@ -29,7 +29,7 @@ use super::{PolicyHost, shipped};
 use crate::catalogue::Bound;
 use crate::clock;
 use crate::names::{Digest, PluginName};
-use crate::store::{Store, StoreError};
+use crate::store::{Lane, Store, StoreError};
 
 /// The images.
 pub struct Images {
@@ -122,25 +122,31 @@ impl Images {
         }
     }
 
-    /// The image of a bound policy.
+    /// The image of a bound policy, for whoever waits in this lane.
     ///
     /// # Errors
     ///
     /// An [`ImageError`], which those who asked for the same image at the same time share.
-    pub async fn get(&self, bound: &Bound) -> Result<Arc<ReadyImage>, Arc<ImageError>> {
-        self.image(bound, None).await
+    pub async fn get(&self, lane: Lane, bound: &Bound) -> Result<Arc<ReadyImage>, Arc<ImageError>> {
+        self.image(lane, bound, None).await
     }
 
-    /// Makes the image of a policy with a revision that the store may not have yet. It was checked for the plugin's name.
+    /// Makes the image of a policy with a revision that the store may not have yet, for an operator who publishes it. It was
+    /// checked for the plugin's name.
     ///
     /// # Errors
     ///
     /// As [`Images::get`].
     pub async fn get_ahead(&self, bound: Bound, revision: &Arc<Revision>) -> Result<Arc<ReadyImage>, Arc<ImageError>> {
-        self.image(&Bound { revision: Some(revision.digest()), ..bound }, Some(revision)).await
+        self.image(Lane::Operator, &Bound { revision: Some(revision.digest()), ..bound }, Some(revision)).await
     }
 
-    async fn image(&self, bound: &Bound, at_hand: Option<&Arc<Revision>>) -> Result<Arc<ReadyImage>, Arc<ImageError>> {
+    async fn image(
+        &self,
+        lane: Lane,
+        bound: &Bound,
+        at_hand: Option<&Arc<Revision>>,
+    ) -> Result<Arc<ReadyImage>, Arc<ImageError>> {
         let revision = bound.revision.ok_or_else(|| ImageError::NotPublished(bound.plugin.clone()))?;
         let key = Key::of(bound, revision);
         if let Some(image) = self.find(&key) {
@@ -161,10 +167,10 @@ impl Images {
                         .write()
                         .unwrap_or_else(PoisonError::into_inner)
                         .insert(revision.digest(), Arc::clone(revision));
-                    self.make(bound, Arc::clone(revision)).await
+                    self.make(lane, bound, Arc::clone(revision)).await
                 }
-                None => match self.revision_of(&bound.plugin, revision).await {
-                    Ok(revision) => self.make(bound, revision).await,
+                None => match self.revision_of(lane, &bound.plugin, revision).await {
+                    Ok(revision) => self.make(lane, bound, revision).await,
                     Err(error) => Err(error),
                 },
             }
@@ -174,34 +180,39 @@ impl Images {
         Ok(image)
     }
 
-    async fn make(&self, bound: &Bound, revision: Arc<Revision>) -> Result<Arc<ReadyImage>, ImageError> {
+    async fn make(&self, lane: Lane, bound: &Bound, revision: Arc<Revision>) -> Result<Arc<ReadyImage>, ImageError> {
         let (host, settings) = (Arc::clone(&self.host), bound.settings.as_str().to_owned());
         let budgets = bound.limits.within(self.host.budgets());
         let text = serde_json::to_vec(&budgets.call).unwrap_or_default();
         let image = tokio::task::spawn_blocking(move || host.configure_within(&revision, &settings, budgets))
             .await
             .map_err(|_| ImageError::Interrupted)??;
-        self.store.keep_content(bound.settings.as_str().as_bytes().to_vec()).await?;
-        let budget = self.store.keep_content(text).await?;
+        self.store.keep_content(lane, bound.settings.as_str().as_bytes().to_vec()).await?;
+        let budget = self.store.keep_content(lane, text).await?;
         Ok(Arc::new(ReadyImage { image, budget, made: clock::instant() }))
     }
 
     /// A revision that a plugin may be run as: its component is there, and what is required is signed for this name.
-    pub async fn revision_of(&self, plugin: &PluginName, digest: Digest) -> Result<Arc<Revision>, ImageError> {
-        let revision = self.revision(digest).await?;
+    pub async fn revision_of(
+        &self,
+        lane: Lane,
+        plugin: &PluginName,
+        digest: Digest,
+    ) -> Result<Arc<Revision>, ImageError> {
+        let revision = self.revision(lane, digest).await?;
         self.signers(plugin, &revision.description().version, digest).await?;
         Ok(revision)
     }
 
     /// A revision whose component is in the store, or comes with Landfall. Under which name it may be run is not looked at.
-    pub async fn revision(&self, digest: Digest) -> Result<Arc<Revision>, ImageError> {
+    pub async fn revision(&self, lane: Lane, digest: Digest) -> Result<Arc<Revision>, ImageError> {
         if let Some(known) = self.loaded(digest) {
             return Ok(known);
         }
         let bytes = match (self.store.content(digest).await?, shipped::component_of(digest)) {
             (Some(bytes), _) => bytes,
             (None, Some(bytes)) => {
-                self.store.keep_content(bytes.to_vec()).await?;
+                self.store.keep_content(lane, bytes.to_vec()).await?;
                 bytes.to_vec()
             }
             (None, None) => return Err(ImageError::NoComponent(digest)),

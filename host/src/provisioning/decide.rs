@@ -18,6 +18,7 @@ use crate::policy::live::ImageError;
 use crate::policy::{HostFailure, Payers, Visit};
 use crate::registration::Registration;
 use crate::service::Service;
+use crate::store::Lane;
 
 /// What the policies would have.
 #[derive(Debug)]
@@ -155,7 +156,7 @@ async fn deliberation(service: &Service, work: &UnderWay, attempt: u32) -> Delib
     for policy in allocation.policies() {
         let mut chain = Vec::with_capacity(1 + policy.stand_ins.len());
         for (_, policy) in policy.chain() {
-            let image = service.images.get(policy).await;
+            let image = service.images.get(Lane::Device, policy).await;
             chain.push(image.map_err(|error| Postponement::without_image(policy, &error)));
         }
         images.push(chain);

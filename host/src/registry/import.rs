@@ -85,12 +85,12 @@ pub type Piece = Result<Bytes, String>;
 /// Why an import failed, and how far it had come.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// The store failed; rows of the report are written.
+    /// The store failed; rows of the report are written, if the report says so.
     #[error("the import stopped: {error}")]
     Store {
         /// Why.
         error: StoreError,
-        /// What was written until then.
+        /// What was judged until then, and written unless nothing may be.
         report: Box<ImportReport>,
     },
     /// The file cannot be kept on disk.
@@ -296,7 +296,9 @@ impl Writes<'_> {
     }
 
     fn failed(&self, error: StoreError) -> ImportError {
-        ImportError::Store { error, report: Box::new(self.report.clone().done(false)) }
+        // All or nothing is nothing then, whatever was judged before.
+        let written = !self.import.all_or_nothing;
+        ImportError::Store { error, report: Box::new(self.report.clone().done(written)) }
     }
 
     async fn settle(&mut self, (named, sent): UnderWay) -> Result<(), ImportError> {

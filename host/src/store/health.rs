@@ -13,6 +13,34 @@ pub struct Finding {
     pub detail: String,
 }
 
+/// What was found: the first of it, and how much more there is. A file can contradict itself in each of millions of rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// The first.
+    pub first: Vec<Finding>,
+    /// How many more there are.
+    pub not_listed: u64,
+}
+
+impl Findings {
+    /// How many there are in all.
+    pub fn count(&self) -> u64 {
+        u64::try_from(self.first.len()).unwrap_or(u64::MAX).saturating_add(self.not_listed)
+    }
+
+    /// Adds one.
+    pub fn push(&mut self, finding: Finding) {
+        if self.first.len() < MOST_LISTED {
+            self.first.push(finding);
+        } else {
+            self.not_listed = self.not_listed.saturating_add(1);
+        }
+    }
+}
+
+/// Findings that are told in words.
+const MOST_LISTED: usize = 1000;
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.what, self.detail)
@@ -28,6 +56,18 @@ pub struct Unused {
     pub contents: u64,
     /// The bytes of both.
     pub bytes: u64,
+}
+
+impl Unused {
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            decisions: self.decisions.saturating_add(other.decisions),
+            contents: self.contents.saturating_add(other.contents),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
+    }
 }
 
 impl fmt::Display for Unused {

@@ -47,7 +47,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 pub use redb::StorageBackend;
-use redb::{Database, ReadOnlyTable, ReadableDatabase};
+use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable};
 use tokio::sync::oneshot;
 
 use self::engine::{RedbEngine, RedbJob, Write};
@@ -67,7 +67,7 @@ use crate::policy::rules::PluginRules;
 use crate::policy::trust::Signature;
 use crate::registration::Registration;
 use crate::registry::{ManufacturingRecord, RecordState};
-pub use crate::store::health::{Finding, Unused};
+pub use crate::store::health::{Finding, Findings, Unused};
 use crate::store::writer::{Bounds, Lane, OnFatal, Queue, Writer};
 use crate::store::{
     AuthorityUpload, Batches, CatalogueRecords, CommitOutcome, DeleteOutcome, ImportBatch, Listing, Page, Precondition,
@@ -85,6 +85,9 @@ pub struct StoreSettings {
     pub cache_bytes: usize,
     /// Whether opening reads every page and compares its checksum: for a file that comes from elsewhere.
     pub verify_on_open: bool,
+    /// Whether a file that is not there is made. Only what makes an installation says so: a database that is lost would
+    /// otherwise be an empty one, which knows no device and no operator.
+    pub create: bool,
     /// Whether a file of an earlier format is brought up to this version's, or refused.
     pub bring_up: bool,
     /// Whether a file is opened that says one thing in one place and another elsewhere: to look at it, or to mend it.
@@ -115,6 +118,7 @@ impl Default for StoreSettings {
             reserve_bytes: 0,
             cache_bytes: 128 * 1024 * 1024,
             verify_on_open: false,
+            create: false,
             bring_up: true,
             take_contradictions: false,
             entries_kept: 100_000,
@@ -154,11 +158,11 @@ impl Turns {
 }
 
 impl RedbStore {
-    /// Opens the file, or makes it.
+    /// Opens the file, or makes it if [`StoreSettings::create`] says so.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Open`] when another process has it open, when it is of a newer format, when it is damaged, or
+    /// [`StoreError::Open`] when it is not there and is not to be made, when another process has it open, when it is of a newer format, when it is damaged, or
     /// when the file system says no.
     pub fn open(path: &Path, settings: StoreSettings) -> Result<Self, StoreError> {
         let database = open::file(path, &settings)?;
@@ -193,13 +197,14 @@ impl RedbStore {
         Self::assemble(database, Path::new(""), settings)
     }
 
-    /// Makes every count and claim again from what it is made of, and names what differs. Reads the whole file.
+    /// Makes every count and claim again from what it is made of, and names the first things that differ. Reads the whole
+    /// file.
     ///
     /// # Errors
     ///
     /// When the file cannot be read, or holds what cannot be understood.
     pub async fn check(&self) -> Result<Vec<Finding>, StoreError> {
-        self.look(check::check).await
+        Ok(self.look(check::check).await?.first)
     }
 
     /// How much of the file nothing names. Reads all decisions.
@@ -221,22 +226,23 @@ impl RedbStore {
     }
 
     /// Takes away what nothing names, and closes the file without free room in it. Only while nobody else uses the store.
-    /// Answers how much nothing named.
+    /// Answers how much was taken away.
     ///
     /// # Errors
     ///
     /// When the file cannot be read or written.
     pub async fn compact(self) -> Result<Unused, StoreError> {
-        let unused = self.unused().await?;
+        let mut removed = Unused::default();
         let mut after = Vec::new();
         loop {
             let found = self.look(move |view| sweep::next_decisions(view, &after)).await?;
             let Some((sweep, last)) = found else { break };
-            self.write(Lane::Operator, sweep).await?;
+            removed = removed.and(self.write(Lane::Operator, sweep).await?);
             after = last;
         }
+        // Now that they are gone, nothing names what only they named.
         for sweep in self.look(sweep::unused_contents).await? {
-            self.write(Lane::Operator, sweep).await?;
+            removed = removed.and(self.write(Lane::Operator, sweep).await?);
         }
         self.end_writer().await;
         if let Some(Ok(mut database)) = self.database.swap(None).map(Arc::try_unwrap) {
@@ -247,7 +253,7 @@ impl RedbStore {
             let done = compacted.await.map_err(|e| StoreError::Write(e.to_string()))?;
             done.map_err(|reason| StoreError::Write(format!("compacting failed: {reason}")))?;
         }
-        Ok(unused)
+        Ok(removed)
     }
 
     /// Copies a database that nobody has open into a new file, of whatever format it is; answers how many rows that are.
@@ -389,6 +395,23 @@ impl View {
     }
 }
 
+/// Where tables can be read: in a look at the file, or in a transaction that is writing it and has none of them open.
+trait Readable {
+    fn readable(&self, definition: Definition) -> Result<impl ReadableTable<&'static [u8], &'static [u8]>, StoreError>;
+}
+
+impl Readable for View {
+    fn readable(&self, definition: Definition) -> Result<impl ReadableTable<&'static [u8], &'static [u8]>, StoreError> {
+        self.table(definition)
+    }
+}
+
+impl Readable for redb::WriteTransaction {
+    fn readable(&self, definition: Definition) -> Result<impl ReadableTable<&'static [u8], &'static [u8]>, StoreError> {
+        self.open_table(definition).map_err(unreadable)
+    }
+}
+
 #[async_trait]
 impl Store for RedbStore {
     async fn registration(&self, scope: &IdScope, id: &RegistrationId) -> Result<Option<Registration>, StoreError> {
@@ -471,12 +494,12 @@ impl Store for RedbStore {
         ledger::get(&self.view()?, id)
     }
 
-    async fn keep_content(&self, content: Vec<u8>) -> Result<Digest, StoreError> {
+    async fn keep_content(&self, lane: Lane, content: Vec<u8>) -> Result<Digest, StoreError> {
         let digest = Digest::of(&content);
         if !self.known_content.has(digest) {
             if !ledger::has_content(&self.view()?, digest)? {
                 let keep = ledger::KeepContent::new(digest, content);
-                self.write(Lane::Device, keep).await?;
+                self.write(lane, keep).await?;
             }
             self.known_content.add(digest);
         }
@@ -696,7 +719,7 @@ impl Store for RedbStore {
         self.sequence.load(Ordering::Relaxed)
     }
 
-    async fn check(&self) -> Result<(Vec<Finding>, Unused), StoreError> {
+    async fn check(&self) -> Result<(Findings, Unused), StoreError> {
         self.look(|view| Ok((check::check(view)?, sweep::unused(view)?))).await
     }
 
@@ -713,7 +736,9 @@ impl Store for RedbStore {
     }
 
     async fn import_whole(&self, batches: Arc<dyn Batches>) -> Result<Vec<Vec<RowOutcome>>, StoreError> {
-        self.write(Lane::Bulk, records::ImportWhole::new(batches)).await
+        let space = Arc::clone(&self.space);
+        let room = Arc::new(move || space.check(Lane::Bulk));
+        self.write(Lane::Bulk, records::ImportWhole::new(batches, room)).await
     }
 
     async fn delete_token(&self, id: &str, now: Timestamp) -> Result<DeleteOutcome, StoreError> {

@@ -86,6 +86,7 @@ macro_rules! store_suite {
                 the_catalogue_is_loaded_as_it_was_put
                 every_change_counts_the_revision_up
                 an_authority_or_plugin_in_use_stays
+                a_group_rests_on_what_is_there_when_it_is_written
                 a_plugins_earlier_revisions_are_remembered
                 what_the_operator_says_of_a_plugin_stays_when_it_is_published_anew
                 the_entity_tag_of_a_hub_guards_it

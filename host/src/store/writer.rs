@@ -62,7 +62,7 @@ pub(crate) trait Job<E: Engine>: Send {
 
 /// Which queue a job waits in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lane {
+pub enum Lane {
     /// A device waits for it.
     Device,
     /// An operator waits for it. It goes with the devices' writes and before them, and finds room when they have none.

@@ -87,7 +87,8 @@ fn listen(mut output: impl BufRead, log: &mut Log) -> std::io::Result<()> {
 pub fn run(folder: &Path, cycle: u64) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().map_err(|e| e.to_string())?;
     runtime.block_on(async {
-        let store = RedbStore::open(&folder.join("landfall.redb"), StoreSettings::default());
+        let settings = StoreSettings { create: true, ..StoreSettings::default() };
+        let store = RedbStore::open(&folder.join("landfall.redb"), settings);
         let store = Arc::new(store.map_err(|e| e.to_string())?);
         for name in things::HUBS {
             let hub = things::hub(name, u64::MAX);

@@ -8,7 +8,7 @@ use landfall::registration::{Registration, Version};
 use landfall::registry::ManufacturingRecord;
 use landfall::store::redb::RedbStore;
 use landfall::store::{
-    AdmissionBasis, CommitOutcome, ImportBatch, Page, Precondition, RecordFilter, RegistrationCommit,
+    AdmissionBasis, CommitOutcome, ImportBatch, Lane, Page, Precondition, RecordFilter, RegistrationCommit,
     RegistrationFilter, RowOutcome, Store, StoreError,
 };
 
@@ -57,7 +57,7 @@ impl Write {
                 };
                 store.import_batch(batch).await.map(Answer::Imported)
             }
-            Self::Keep(content) => store.keep_content(content.clone()).await.map(|_| Answer::Done),
+            Self::Keep(content) => store.keep_content(Lane::Device, content.clone()).await.map(|_| Answer::Done),
             Self::Link(name, capacity) => {
                 let hub = hub(name, *capacity);
                 store.put_hub(&scope(), hub, Precondition::Any).await.map(|_| Answer::Done)

@@ -15,7 +15,7 @@ use crate::admin_api::problem::Problem;
 use crate::names::{Digest, PluginName};
 use crate::policy::image::Revision;
 use crate::service::Service;
-use crate::store::{Listing, Page, PublishedPlugin};
+use crate::store::{Lane, Listing, Page, PublishedPlugin};
 
 /// Newest first. They are held in memory, and the page begins after a digest.
 pub(in crate::admin_api) async fn list(
@@ -67,7 +67,7 @@ pub(in crate::admin_api) async fn rollback(
             )
         })?,
     };
-    let revision = service.images.revision_of(&name, to).await.map_err(not_loaded)?;
+    let revision = service.images.revision_of(Lane::Operator, &name, to).await.map_err(not_loaded)?;
     let made = service.make_live(&scope.scope, &name, &revision, Vec::new(), &caller.publisher()).await;
     made.map_err(|error| not_switched(&name, error))?;
     body::ok(&shown(&service, &scope.scope, &name).await?)

@@ -23,6 +23,7 @@ use crate::policy::rules::{MAX_RESORTS, PluginLimits, PluginRules, Resort};
 use crate::policy::shipped;
 use crate::secret::address;
 use crate::service::Service;
+use crate::store::Lane;
 
 pub(in crate::admin_api) async fn set(
     State(service): State<Arc<Service>>,
@@ -45,7 +46,7 @@ pub(in crate::admin_api) async fn set(
         Some(None) => Some(Vec::new()),
         Some(Some(resorts)) => Some(resorts_of(&service, resorts, &plugin.rules.on_failure).await?),
     };
-    let revision = service.images.revision_of(&name, plugin.live).await.map_err(not_loaded)?;
+    let revision = service.images.revision_of(Lane::Operator, &name, plugin.live).await.map_err(not_loaded)?;
     let change = |before: &PluginRules| PluginRules {
         limits: body.limits.over(before.limits),
         on_failure: resorts.unwrap_or_else(|| before.on_failure.clone()),

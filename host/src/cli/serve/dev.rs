@@ -152,7 +152,7 @@ impl Reload<'_> {
     async fn live(&self) -> Option<Arc<Revision>> {
         let scope = self.service.scope(self.scope)?;
         let live = scope.plugin(&self.plugin.name)?.live;
-        self.service.images.revision(live).await.ok()
+        self.service.images.revision(crate::store::Lane::Operator, live).await.ok()
     }
 
     /// How its answers differ; an error when it is not to be live.

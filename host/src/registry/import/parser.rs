@@ -142,7 +142,9 @@ impl Out<'_> {
         let row = row.and_then(|record| self.parser.may_name(record));
         match row.and_then(|record| self.first_of_its_device(line, record)) {
             Ok(record) => self.batch.rows.push(Parsed { line, record }),
-            Err(reason) => self.batch.problems.push(ImportProblem { line, registration_id: None, reason }),
+            Err(reason) => {
+                self.batch.problems.push(ImportProblem { line, registration_id: None, reason, of_other: false })
+            }
         }
         if self.batch.seen >= u64::try_from(self.parser.batch_rows).unwrap_or(u64::MAX) {
             self.flush();

@@ -50,6 +50,9 @@ pub struct ImportProblem {
     pub registration_id: Option<String>,
     /// Why.
     pub reason: String,
+    /// Whether it is another manufacturer's.
+    #[serde(skip)]
+    pub(crate) of_other: bool,
 }
 
 impl ImportReport {
@@ -80,7 +83,8 @@ impl ImportReport {
             RowOutcome::OverQuota => "the manufacturer's quota of records is used up",
             RowOutcome::NotTaken => return,
         };
-        self.refuse(ImportProblem { line, registration_id: Some(id.to_string()), reason: reason.to_owned() });
+        let of_other = outcome == RowOutcome::OtherManufacturer;
+        self.refuse(ImportProblem { line, registration_id: Some(id.to_string()), reason: reason.to_owned(), of_other });
     }
 
     /// Counts rows that were all taken.

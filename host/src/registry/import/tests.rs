@@ -354,7 +354,8 @@ struct Place {
 impl Place {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = RedbStore::open(&folder.path().join("test.redb"), StoreSettings::default()).unwrap();
+        let settings = StoreSettings { create: true, ..StoreSettings::default() };
+        let store = RedbStore::open(&folder.path().join("test.redb"), settings).unwrap();
         store.create_scope("s".parse().unwrap()).await.unwrap();
         let limits = ManagementLimits {
             import_batch_rows: 7,

@@ -123,7 +123,6 @@ fn who_leans_on(
     if !authority.verified {
         return Ok(None);
     }
-    let vouches = |authority: &CertificateAuthority, der: &[u8]| authority.der == der || issued(&authority.der, der);
     let others = authorities(tables, scope)?;
     let others: Vec<_> = others.iter().filter(|other| other.verified && other.name != authority.name).collect();
     for (_, group) in tables.groups.range::<Group>(&key(scope, ""), &codec::end_of(scope))? {
@@ -135,6 +134,11 @@ fn who_leans_on(
         }
     }
     Ok(None)
+}
+
+/// Whether an authority is this intermediate, or has issued it.
+pub(super) fn vouches(authority: &CertificateAuthority, intermediate: &[u8]) -> bool {
+    authority.der == intermediate || issued(&authority.der, intermediate)
 }
 
 /// Where else the certificate stands, so that it could lead to two groups.

@@ -16,7 +16,7 @@ use super::tables::{
     HUB_LOADS, INDIVIDUALS, ISSUER_KEYS, META, OTHERS, OTHERS_ORDER, PLUGIN_USES, RECORD_COUNTS, RECORD_VIEWS, RECORDS,
     REGISTRATION_VIEWS, REGISTRATIONS, SCOPES,
 };
-use super::{View, identities, unreadable, views};
+use super::{Readable, View, identities, unreadable, views};
 use crate::attestation::tpm::challenge::KeptChallenge;
 use crate::enrollment::{EnrollmentRef, Group, Individual};
 use crate::issuers::KeptKeys;
@@ -24,11 +24,11 @@ use crate::ledger::Entry;
 use crate::names::{Digest, IdScope, RegistrationId};
 use crate::registration::Registration;
 use crate::registry::ManufacturingRecord;
-use crate::store::{Finding, StoreError};
+use crate::store::{Finding, Findings, StoreError};
 
-/// All contradictions. Nothing that it holds in memory grows with the devices, but for the counts of groups.
-pub(super) fn check(view: &View) -> Result<Vec<Finding>, StoreError> {
-    let mut findings = Vec::new();
+/// All contradictions, the first of them in words. Nothing that it holds in memory grows with the devices, but for the counts of groups.
+pub(super) fn check(view: &View) -> Result<Findings, StoreError> {
+    let mut findings = Findings::default();
     if let Some(story) = contradiction(view)? {
         findings.push(Finding { what: "database", detail: story });
     }
@@ -44,10 +44,10 @@ pub(super) fn check(view: &View) -> Result<Vec<Finding>, StoreError> {
 
 /// What can be seen at once, whenever the file is opened: how many rows there are, and how many are counted. A file that
 /// was copied while it was written can be a good database and none of its states.
-pub(super) fn contradiction(view: &View) -> Result<Option<String>, StoreError> {
-    let meta = view.table(META)?;
+pub(super) fn contradiction(view: &impl Readable) -> Result<Option<String>, StoreError> {
+    let meta = view.readable(META)?;
     let registered = tables::get::<u64>(&meta, "file property", super::registrations::REGISTERED)?.unwrap_or(0);
-    let there = view.table(REGISTRATIONS)?.len().map_err(unreadable)?;
+    let there = view.readable(REGISTRATIONS)?.len().map_err(unreadable)?;
     if registered != there {
         return Ok(Some(format!("{there} registrations are there, and {registered} were written")));
     }
@@ -56,7 +56,7 @@ pub(super) fn contradiction(view: &View) -> Result<Option<String>, StoreError> {
         on_hubs = on_hubs.saturating_add(count);
         Ok(())
     })?;
-    let (groups, mut placed) = (view.table(GROUP_COUNTS)?, 0_u64);
+    let (groups, mut placed) = (view.readable(GROUP_COUNTS)?, 0_u64);
     each(view, SCOPES, "id scope", |row, _: u64| {
         let all = key(&scope_of("id scope", row)?, "");
         placed = placed.saturating_add(tables::get(&groups, "count of a group", &all)?.unwrap_or(0));
@@ -71,12 +71,12 @@ pub(super) fn contradiction(view: &View) -> Result<Option<String>, StoreError> {
         counted = counted.saturating_add(count);
         Ok(())
     })?;
-    let records = view.table(RECORDS)?.len().map_err(unreadable)?;
+    let records = view.readable(RECORDS)?.len().map_err(unreadable)?;
     let story = format!("{records} manufacturing records are there, and {counted} are counted");
     Ok((counted != records).then_some(story))
 }
 
-fn registrations(view: &View, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
+fn registrations(view: &View, findings: &mut Findings) -> Result<(), StoreError> {
     let what = "registration";
     let (decisions, bound) = (view.table(DECISIONS)?, view.table(BOUND_KEYS)?);
     let (in_views, identities) = (view.table(REGISTRATION_VIEWS)?, view.table(HUB_IDENTITIES)?);
@@ -129,7 +129,7 @@ fn registrations(view: &View, findings: &mut Vec<Finding>) -> Result<(), StoreEr
 }
 
 /// Whether each key belongs to a device that has it.
-fn bindings(view: &View, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
+fn bindings(view: &View, findings: &mut Findings) -> Result<(), StoreError> {
     let registrations = view.table(REGISTRATIONS)?;
     each(view, BOUND_KEYS, BINDING, |row, owner: RegistrationId| {
         let (scope, shown) = codec::parts(BINDING, row)?;
@@ -144,7 +144,7 @@ fn bindings(view: &View, findings: &mut Vec<Finding>) -> Result<(), StoreError> 
 }
 
 /// Whether each identity in a hub is one that its owner has.
-fn owners_of_identities(view: &View, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
+fn owners_of_identities(view: &View, findings: &mut Findings) -> Result<(), StoreError> {
     let registrations = view.table(REGISTRATIONS)?;
     each(view, HUB_IDENTITIES, IDENTITY, |row, owner: RegistrationId| {
         let scope = scope_of(IDENTITY, row)?;
@@ -163,7 +163,7 @@ fn named(row: &[u8]) -> String {
 }
 
 /// Whether all that makes room has its turn.
-fn others(view: &View, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
+fn others(view: &View, findings: &mut Findings) -> Result<(), StoreError> {
     let what = "order of the ledger";
     let entries = view.table(OTHERS)?;
     each::<Entry>(view, OTHERS, "ledger entry", |_, _| Ok(()))?;
@@ -181,7 +181,7 @@ fn others(view: &View, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn records(view: &View, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
+fn records(view: &View, findings: &mut Findings) -> Result<(), StoreError> {
     let what = "manufacturing record";
     let (mut manufacturers, mut rows_of_views) = (Counts::new(), 0_u64);
     let in_views = view.table(RECORD_VIEWS)?;
@@ -205,7 +205,7 @@ fn records(view: &View, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
     compare(view, RECORD_COUNTS, "count of a manufacturer", &manufacturers, findings)
 }
 
-fn enrollments(view: &View, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
+fn enrollments(view: &View, findings: &mut Findings) -> Result<(), StoreError> {
     let mut missing = |claims: Claims| {
         let (certificates, plugins, owner) = claims.into_rows();
         claimed(view, (CERTIFICATES, "use of a certificate"), &certificates, &owner, findings)?;
@@ -236,7 +236,7 @@ fn claimed(
     (table, what): (Definition, &'static str),
     rows: &[Vec<u8>],
     owner: &EnrollmentRef,
-    findings: &mut Vec<Finding>,
+    findings: &mut Findings,
 ) -> Result<(), StoreError> {
     let table = view.table(table)?;
     for row in rows {
@@ -268,7 +268,7 @@ fn holds(view: &View, scope: &IdScope, owner: &EnrollmentRef, row: &[u8]) -> Res
     }))
 }
 
-fn contents(view: &View, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
+fn contents(view: &View, findings: &mut Findings) -> Result<(), StoreError> {
     for row in view.table(CONTENT)?.iter().map_err(unreadable)? {
         let (digest, bytes) = row.map_err(unreadable)?;
         if digest.value() != Digest::of(bytes.value()).as_bytes() {
@@ -292,7 +292,7 @@ fn compare<T: DeserializeOwned + PartialEq + fmt::Debug>(
     definition: Definition,
     what: &'static str,
     wanted: &BTreeMap<Vec<u8>, T>,
-    findings: &mut Vec<Finding>,
+    findings: &mut Findings,
 ) -> Result<(), StoreError> {
     let mut find = |key: &[u8], stands: Option<&T>, wanted: Option<&T>| {
         let name = String::from_utf8_lossy(key).replace('\0', " ");
@@ -320,12 +320,12 @@ fn compare<T: DeserializeOwned + PartialEq + fmt::Debug>(
 
 /// Every row of a table, decoded.
 pub(super) fn each<T: DeserializeOwned>(
-    view: &View,
+    view: &impl Readable,
     definition: Definition,
     what: &'static str,
     mut look: impl FnMut(&[u8], T) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    for row in view.table(definition)?.iter().map_err(unreadable)? {
+    for row in view.readable(definition)?.iter().map_err(unreadable)? {
         let (key, value) = row.map_err(unreadable)?;
         look(key.value(), codec::decode(what, value.value())?)?;
     }

@@ -5,6 +5,7 @@
 //! is kept the same way, so that none is removed under it.
 
 use super::admissions;
+use super::authorities::vouches;
 use super::catalogue::{bump, revised};
 use super::codec::{self, key, pair};
 use super::engine::Write;
@@ -172,6 +173,9 @@ impl Write for PutGroup {
                 self.scope
             )));
         }
+        if let Some(gone) = self.unfounded(tables, stands.as_ref())? {
+            return Ok(PutOutcome::Conflict(gone));
+        }
         if let Some(other) = self.held_otherwise(tables)? {
             return Ok(PutOutcome::Conflict(other));
         }
@@ -186,6 +190,62 @@ impl Write for PutGroup {
 }
 
 impl PutGroup {
+    /// What the group shall rest on and is not there, or not any more: it may have been taken away since the caller looked.
+    /// What the group rests on already is held for it, and is not looked at again.
+    fn unfounded(&self, tables: &Tables<'_>, stands: Option<&Group>) -> Result<Option<String>, StoreError> {
+        let of = |group: &Group| group.terms.allocation.bindings().map(|one| one.plugin.clone()).collect::<Vec<_>>();
+        let used = stands.map(of).unwrap_or_default();
+        for plugin in of(&self.group).iter().filter(|plugin| !used.contains(plugin)) {
+            if !tables.plugins.has(&key(&self.scope, plugin.as_str()))? {
+                return Ok(Some(format!("no plugin {plugin} is published now; see landfall plugin list")));
+            }
+        }
+        match &self.group.attestation {
+            GroupAttestation::X509Authorities { primary, secondary } => {
+                let named: Vec<_> = match stands.map(|group| &group.attestation) {
+                    Some(GroupAttestation::X509Authorities { primary, secondary }) => {
+                        std::iter::once(primary).chain(secondary).collect()
+                    }
+                    _ => Vec::new(),
+                };
+                for name in std::iter::once(primary).chain(secondary).filter(|name| !named.contains(name)) {
+                    match tables.authorities.get::<CertificateAuthority>(&key(&self.scope, name.as_str()))? {
+                        Some(authority) if authority.verified => {}
+                        Some(_) => {
+                            return Ok(Some(format!(
+                                "the key of the authority {name} is not proven: landfall ca verify"
+                            )));
+                        }
+                        None => return Ok(Some(format!("no authority {name} is uploaded now: landfall ca upload"))),
+                    }
+                }
+            }
+            GroupAttestation::X509Intermediates { primary, secondary } => {
+                let held: Vec<_> = match stands.map(|group| &group.attestation) {
+                    Some(GroupAttestation::X509Intermediates { primary, secondary }) => {
+                        std::iter::once(primary).chain(secondary).collect()
+                    }
+                    _ => Vec::new(),
+                };
+                let all = authorities(tables, &self.scope)?;
+                for pin in std::iter::once(primary).chain(secondary).filter(|pin| !held.contains(pin)) {
+                    let vouched = |der| all.iter().any(|one| one.verified && vouches(one, der));
+                    if !pin.der.as_deref().is_some_and(vouched) {
+                        return Ok(Some(format!(
+                            "no uploaded, proven authority has issued the intermediate with SHA-256 {}: landfall ca upload",
+                            pin.sha256
+                        )));
+                    }
+                }
+            }
+            GroupAttestation::SymmetricKey(_)
+            | GroupAttestation::Token(_)
+            | GroupAttestation::Directory(_)
+            | GroupAttestation::TpmMakers { .. } => {}
+        }
+        Ok(None)
+    }
+
     /// A certificate can be named, as an uploaded authority, or pinned, as an intermediate: it is the same certificate.
     fn held_otherwise(&self, tables: &Tables<'_>) -> Result<Option<String>, StoreError> {
         let owner = EnrollmentRef::Group(self.group.id.clone());

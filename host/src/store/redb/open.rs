@@ -14,14 +14,18 @@ use super::tables::{self, ALL, Kept, META, Tables};
 use super::{StoreSettings, View, check};
 use crate::store::StoreError;
 
-/// Opens a file, or makes it, readable by its owner only.
+/// Opens a file, or makes it if the settings say so, readable by its owner only.
 ///
 /// A database is not made in one step, and one that was made in part cannot be opened. So it is made under another
 /// name, and gets its own only when it is whole and on disk; what a failure left under the other name is thrown away.
 pub(super) fn file(path: &Path, settings: &StoreSettings) -> Result<Database, StoreError> {
     let refused = |reason: String| StoreError::Open { path: path.display().to_string(), reason };
-    if !path.exists() {
+    if settings.create && !path.exists() {
         make(path, settings).map_err(refused)?;
+    }
+    // An empty file is what is left of a lost one. A database is never made in place, but renamed when it is whole.
+    if !settings.create && !std::fs::metadata(path).is_ok_and(|file| file.len() > 0) {
+        return Err(refused(MISSING.to_owned()));
     }
     open(path, settings).map_err(refused)
 }
@@ -96,7 +100,7 @@ fn whole(backend: impl StorageBackend, settings: &StoreSettings) -> Result<Datab
             .set_check_integrity_on_open(settings.verify_on_open)
             .create_with_backend(backend)
             .map_err(|e| explain(&e))?;
-        prepare(&database, settings.bring_up)?;
+        prepare(&database, settings)?;
         if !settings.take_contradictions {
             whole_in_itself(&database)?;
         }
@@ -110,8 +114,9 @@ fn damaged(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// Checks the format, and makes what the file lacks: in a new one everything, in one that an earlier version wrote what
-/// came since, in one transaction.
-fn prepare(database: &Database, bring_up: bool) -> Result<(), String> {
+/// came since, in one transaction. One of an earlier format that contradicts itself stays as it is, so that the version that wrote it can still
+/// open it.
+fn prepare(database: &Database, settings: &StoreSettings) -> Result<(), String> {
     let format = match format(database)? {
         Some(newer) if newer > FORMAT => {
             return Err(format!(
@@ -120,7 +125,7 @@ fn prepare(database: &Database, bring_up: bool) -> Result<(), String> {
                 env!("CARGO_PKG_VERSION")
             ));
         }
-        Some(older) if older < FORMAT && !bring_up => {
+        Some(older) if older < FORMAT && !settings.bring_up => {
             return Err(format!(
                 "the file has format {older}, and this version of landfall ({}) works on format {FORMAT}; it is brought up \
                  when it is served, and landfall backup keeps it as it is before that",
@@ -142,6 +147,17 @@ fn prepare(database: &Database, bring_up: bool) -> Result<(), String> {
     Tables::open(&transaction, Kept::default())
         .and_then(|mut tables| steps::bring_up(&mut tables, format, &missing))
         .map_err(|e| e.to_string())?;
+    if format < FORMAT
+        && !settings.take_contradictions
+        && let Some(story) = check::contradiction(&transaction).map_err(|e| e.to_string())?
+    {
+        transaction.abort().map_err(|e| e.to_string())?;
+        return Err(format!(
+            "it is of an earlier format and contradicts itself: {story}; it may be a copy that was made while a server \
+             wrote. It was left as it is, so that the version that wrote it can still open it. Restore one that landfall \
+             backup made"
+        ));
+    }
     transaction.commit().map_err(|e| e.to_string())
 }
 
@@ -199,6 +215,10 @@ pub(super) fn owners_file(path: &Path) -> std::io::Result<File> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
 }
+
+/// What is said of a database that is not there.
+const MISSING: &str = "it is not there; restore it from a backup (docs/operating/backup.md), or make a new installation in \
+                       an empty data folder: landfall init";
 
 /// A new file's name is on disk only once its folder is.
 #[cfg(unix)]

@@ -129,11 +129,18 @@ impl Write for Import {
 }
 
 /// All batches of an import, in one transaction.
-pub(super) struct ImportWhole(Arc<dyn Batches>);
+pub(super) struct ImportWhole {
+    batches: Arc<dyn Batches>,
+    /// Whether there is room on the disk for one more batch.
+    room: Room,
+}
+
+/// Asked before more is written; an error says that there is no room.
+pub(super) type Room = Arc<dyn Fn() -> Result<(), StoreError> + Send + Sync>;
 
 impl ImportWhole {
-    pub(super) fn new(batches: Arc<dyn Batches>) -> Self {
-        Self(batches)
+    pub(super) fn new(batches: Arc<dyn Batches>, room: Room) -> Self {
+        Self { batches, room }
     }
 }
 
@@ -142,7 +149,9 @@ impl Write for ImportWhole {
 
     fn apply(&self, tables: &mut Tables<'_>) -> Result<Self::Answer, StoreError> {
         let mut outcomes = Vec::new();
-        for batch in self.0.begin()? {
+        for batch in self.batches.begin()? {
+            // A full disk in the middle would lose the transaction and end the server; this only takes it back.
+            (self.room)()?;
             let batch = ImportBatch { all_or_nothing: true, dry_run: false, ..batch? };
             let of = Import::new(batch)?.apply(tables)?;
             let good = all_good(&of);

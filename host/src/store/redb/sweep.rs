@@ -58,18 +58,30 @@ pub(super) struct Sweep {
 }
 
 impl Write for Sweep {
-    type Answer = ();
+    /// What was there and is gone.
+    type Answer = Unused;
 
-    fn apply(&self, tables: &mut Tables<'_>) -> Result<(), StoreError> {
+    fn apply(&self, tables: &mut Tables<'_>) -> Result<Unused, StoreError> {
+        let mut removed = Unused::default();
         for id in &self.decisions {
-            tables.decisions.remove(id)?;
+            if let Some(size) = tables.decisions.size_of(id)? {
+                removed = removed.and(Unused { decisions: 1, contents: 0, bytes: bytes(size) });
+                tables.decisions.remove(id)?;
+            }
         }
         for digest in &self.contents {
-            tables.content.remove(digest.as_bytes())?;
+            if let Some(size) = tables.content.size_of(digest.as_bytes())? {
+                removed = removed.and(Unused { decisions: 0, contents: 1, bytes: bytes(size) });
+                tables.content.remove(digest.as_bytes())?;
+            }
             tables.signatures.remove(digest.as_bytes())?;
         }
-        Ok(())
+        Ok(removed)
     }
+}
+
+fn bytes(size: usize) -> u64 {
+    u64::try_from(size).unwrap_or(u64::MAX)
 }
 
 /// Tells each decision after a key that explains no registration, with its size, until `more` says no.
@@ -88,8 +100,7 @@ fn decisions(view: &View, after: &[u8], mut more: impl FnMut(&[u8], u64) -> bool
             }
             None => false,
         };
-        let size = u64::try_from(value.value().len()).unwrap_or(u64::MAX);
-        if !explained && !more(id.value(), size) {
+        if !explained && !more(id.value(), bytes(value.value().len())) {
             break;
         }
     }
@@ -102,7 +113,7 @@ fn contents(view: &View) -> Result<BTreeMap<Digest, u64>, StoreError> {
     for row in view.table(CONTENT)?.iter().map_err(unreadable)? {
         let (digest, bytes) = row.map_err(unreadable)?;
         if let Ok(digest) = digest.value().try_into() {
-            unnamed.insert(Digest::from_bytes(digest), u64::try_from(bytes.value().len()).unwrap_or(u64::MAX));
+            unnamed.insert(Digest::from_bytes(digest), self::bytes(bytes.value().len()));
         }
     }
     let mut named = |digest: &Digest| {

@@ -1,9 +1,11 @@
 use super::*;
+use crate::ledger::{Decision, EntryKind, Factors, Verdict};
+use crate::policy::{Attestation, Device, EnrollmentKind};
 use crate::store::suite::{make, store_suite};
 
 pub(super) fn settings() -> StoreSettings {
     let on_fatal: OnFatal = Arc::new(|error| panic!("{error}"));
-    StoreSettings { entries_kept: 10, decisions_per_device: 3, on_fatal, ..StoreSettings::default() }
+    StoreSettings { create: true, entries_kept: 10, decisions_per_device: 3, on_fatal, ..StoreSettings::default() }
 }
 
 fn open() -> (RedbStore, tempfile::TempDir) {
@@ -254,13 +256,37 @@ async fn a_check_names_what_contradicts_itself() {
     assert_eq!(left, ["registration", "content"]);
 }
 
+fn decision_among(hubs: Digest) -> Decision {
+    let device = Device {
+        registration_id: "device-6".into(),
+        attestation: Attestation::X509,
+        enrollment: EnrollmentKind::Group,
+        enrollment_id: "pumps".into(),
+        facts: vec![],
+        claims: vec![],
+        tags: vec![],
+        payload: None,
+        prior: None,
+    };
+    let factors = Factors {
+        enrollment: EnrollmentRef::Group("pumps".parse().unwrap()),
+        credential: "a certificate".into(),
+        key_identity: hubs,
+        manufacturer: None,
+        evidence: vec![],
+    };
+    let verdict = Verdict::NoRoom { detail: String::new() };
+    Decision { factors, device, hubs, engine: hubs, calls: vec![], issued: None, verdict }
+}
+
 #[tokio::test]
 async fn what_nothing_names_is_found_and_compacting_removes_it() {
     let (store, folder) = open();
     let store: make::Shared = Arc::new(store);
     make::link(&store, &[("a.example", 9)]).await;
     make::place(&store, "pump-1", "a.example", &[]).await;
-    let content = store.keep_content(b"of nobody".to_vec()).await.unwrap();
+    let content = store.keep_content(Lane::Device, b"of nobody".to_vec()).await.unwrap();
+    let hubs = store.keep_content(Lane::Device, b"of a decision that goes".to_vec()).await.unwrap();
     store.close().await.unwrap();
     let path = folder.path().join("landfall.redb");
     // What a version left that did not collect.
@@ -272,17 +298,24 @@ async fn what_nothing_names_is_found_and_compacting_removes_it() {
             let entry = crate::ledger::Entry { tracking_id: make::tracking(number), ..make::refusal(number) };
             tables.decisions.put(make::tracking(number).as_bytes(), &entry).unwrap();
         }
+        let decided = EntryKind::Decided(Box::new(decision_among(hubs)));
+        let entry = crate::ledger::Entry { tracking_id: make::tracking(6), kind: decided, ..make::refusal(6) };
+        tables.decisions.put(make::tracking(6).as_bytes(), &entry).unwrap();
     }
     transaction.commit().unwrap();
     drop(database);
     let store = RedbStore::open(&path, settings()).unwrap();
     let unused = store.unused().await.unwrap();
-    assert_eq!((unused.decisions, unused.contents), (5, 1));
+    assert_eq!((unused.decisions, unused.contents), (6, 1));
     assert_eq!(store.check().await.unwrap(), []);
-    assert_eq!(store.compact().await.unwrap(), unused);
+    // What only a decision named that is removed is removed with it, and counted.
+    let more = u64::try_from(b"of a decision that goes".len()).unwrap();
+    let removed = store.compact().await.unwrap();
+    assert_eq!(removed, Unused { contents: 2, bytes: unused.bytes + more, ..unused });
     let store = RedbStore::open(&path, settings()).unwrap();
     assert_eq!(store.unused().await.unwrap(), Unused::default());
     assert_eq!(store.content(content).await.unwrap(), None);
+    assert_eq!(store.content(hubs).await.unwrap(), None);
     assert!(store.ledger_entry(make::decision_of("pump-1")).await.unwrap().is_some());
     assert_eq!(store.check().await.unwrap(), []);
 }
@@ -348,6 +381,120 @@ fn a_write_that_panics_is_undone_and_spoils_no_other() {
         let turn = async { while turns.take() {} };
         assert_eq!(tokio::join!(next, turn).0, Ok(true));
     });
+}
+
+#[tokio::test]
+async fn a_disk_that_fills_up_within_an_import_of_all_or_nothing_takes_it_back_and_ends_nothing() {
+    struct Four;
+    impl crate::store::Batches for Four {
+        fn begin(&self) -> Result<Box<dyn Iterator<Item = Result<ImportBatch, StoreError>>>, StoreError> {
+            Ok(Box::new((0..4).map(|n| Ok(make::batch(vec![make::record(&format!("d-{n}"), "acme", "x")])))))
+        }
+    }
+    let (store, _folder) = open();
+    let asked = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&asked);
+    let full = StoreError::NoSpace { folder: "here".to_owned(), free_mib: 1, needed_mib: 2 };
+    let said = full.clone();
+    let room: super::records::Room = Arc::new(move || match counted.fetch_add(1, Ordering::Relaxed) {
+        2 => Err(said.clone()),
+        _ => Ok(()),
+    });
+    let before = store.sequence();
+    let whole = || super::records::ImportWhole::new(Arc::new(Four), Arc::clone(&room));
+    // What ends the process panics in these tests.
+    assert_eq!(store.write(Lane::Bulk, whole()).await, Err(full));
+    assert_eq!((asked.load(Ordering::Relaxed), store.sequence()), (3, before));
+    let all = Page { after: None, limit: 10 };
+    let there = store.records(&make::scope(), all.clone(), RecordFilter::default()).await.unwrap();
+    assert_eq!(there.items, []);
+    // There is room again.
+    assert_eq!(store.write(Lane::Bulk, whole()).await.unwrap().len(), 4);
+    assert_eq!(store.records(&make::scope(), all, RecordFilter::default()).await.unwrap().items.len(), 4);
+}
+
+#[tokio::test]
+async fn only_who_says_so_makes_a_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("landfall.redb");
+    let not_made = StoreSettings { create: false, ..settings() };
+    let missing = || RedbStore::open(&path, not_made.clone()).err().unwrap().to_string();
+    assert!(missing().contains("it is not there; restore it from a backup"), "{}", missing());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was made");
+    std::fs::write(&path, b"").unwrap();
+    assert!(missing().contains("it is not there"), "{}", missing());
+    std::fs::remove_file(&path).unwrap();
+    RedbStore::open(&path, settings()).unwrap().close().await.unwrap();
+    drop(RedbStore::open(&path, not_made).unwrap());
+}
+
+#[tokio::test]
+async fn what_is_found_beyond_a_thousand_is_counted() {
+    let (store, folder) = open();
+    store.close().await.unwrap();
+    let path = folder.path().join("landfall.redb");
+    let database = Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    {
+        let mut tables = tables::Tables::open(&transaction, tables::Kept::default()).unwrap();
+        for number in 1..=1200_u64 {
+            tables.others_order.put_encoded(&number.to_be_bytes(), b"nobody").unwrap();
+        }
+    }
+    transaction.commit().unwrap();
+    drop(database);
+    let store = RedbStore::open(&path, settings()).unwrap();
+    let (findings, _) = Store::check(&store).await.unwrap();
+    // And that there are more turns than entries.
+    assert_eq!((findings.first.len(), findings.count()), (1000, 1201));
+}
+
+/// A file of format 1 whose counts are not those of its rows stays of format 1: the version that wrote it can open it.
+#[tokio::test]
+async fn a_file_of_an_earlier_format_that_contradicts_itself_is_refused_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/museum/data-0.1.0/data.tar.gz");
+    let ran = std::process::Command::new("tar").args(["-xzf", archive, "-C"]).arg(folder.path()).status().unwrap();
+    assert!(ran.success());
+    let path = folder.path().join("landfall.redb");
+    let good = folder.path().join("good.redb");
+    std::fs::copy(&path, &good).unwrap();
+    let rows = |path: &Path| -> Vec<(String, u64)> {
+        let database = Database::open(path).unwrap();
+        let view = database.begin_read().unwrap();
+        let names = view.list_tables().unwrap().map(|table| redb::TableHandle::name(&table).to_owned());
+        let count = |name: &str| {
+            let definition = redb::TableDefinition::<&[u8], &[u8]>::new(name);
+            redb::ReadableTableMetadata::len(&view.open_table(definition).unwrap()).unwrap()
+        };
+        let mut rows: Vec<_> = names.map(|name| (name.clone(), count(&name))).collect();
+        rows.sort();
+        rows
+    };
+    {
+        let database = Database::open(&path).unwrap();
+        let transaction = database.begin_write().unwrap();
+        {
+            let mut loads = transaction.open_table(tables::HUB_LOADS).unwrap();
+            let count = codec::encode(&99_u64).unwrap();
+            loads.insert(codec::key(&make::scope(), "nowhere").as_slice(), count.as_slice()).unwrap();
+        }
+        transaction.commit().unwrap();
+    }
+    let before = rows(&path);
+    for _ in 0..2 {
+        let error = RedbStore::open(&path, settings()).err().unwrap().to_string();
+        assert!(error.contains("contradicts itself") && error.contains("can still open it"), "{error}");
+        assert_eq!(rows(&path), before);
+    }
+    let format = |path: &Path| {
+        let database = Database::open(path).unwrap();
+        let meta = database.begin_read().unwrap().open_table(tables::META).unwrap();
+        tables::get::<u32>(&meta, "file property", steps::FORMAT_KEY).unwrap()
+    };
+    assert_eq!(format(&path), Some(1));
+    RedbStore::open(&good, settings()).unwrap().close().await.unwrap();
+    assert_eq!(format(&good), Some(steps::FORMAT));
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! What an admission rests on, and who is called what in a hub.
 
 use super::make::{
-    Shared, admission, assigned, authority, commit_of, group, individual, link, registration, scope, try_place,
+    Shared, admission, assigned, authority, commit_of, group, individual, link, policies, registration, scope,
+    try_place,
 };
 use crate::enrollment::GroupAttestation;
 use crate::names::{Digest, RegistrationId};
@@ -25,6 +26,7 @@ pub(crate) async fn what_admitted_a_device_must_stand_when_it_is_written(store: 
     };
     let pumps = || GroupAttestation::X509Authorities { primary: "factory".parse().unwrap(), secondary: None };
     let any = Precondition::Any;
+    policies(&store).await;
     let mut stands = basis().await;
     for step in 0..8 {
         match step {

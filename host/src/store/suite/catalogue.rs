@@ -1,8 +1,8 @@
 //! Scopes, hubs, authorities, plugins and tokens.
 
-use super::make::{Shared, authority, group, hub, link, place, scope};
+use super::make::{Shared, authority, group, hub, link, pin, place, policies, scope};
 use crate::clock::Timestamp;
-use crate::enrollment::GroupAttestation;
+use crate::enrollment::{CertificateAuthority, GroupAttestation};
 use crate::hub::HubLoad;
 use crate::names::Digest;
 use crate::policy::rules::{PluginLimits, PluginRules, Resort};
@@ -16,8 +16,8 @@ pub(crate) async fn the_catalogue_is_loaded_as_it_was_put(store: Shared) {
     link(&store, &[("b.example", 2), ("a.example", 1)]).await;
     place(&store, "pump-1", "b.example", &[]).await;
     store.put_authority(&scope(), authority("root", "der"), Precondition::New).await.unwrap();
+    policies(&store).await;
     store.put_group(&scope(), named("pumps", "root"), Precondition::New).await.unwrap();
-    publish(&store, "weighted", b"v1").await;
     let loaded = store.load_catalogue().await.unwrap();
     assert_eq!(loaded.scopes.len(), 2);
     let records = records(&store).await;
@@ -25,11 +25,12 @@ pub(crate) async fn the_catalogue_is_loaded_as_it_was_put(store: Shared) {
     assert_eq!(records.hubs, [(hub("a.example", 1), load(0)), (hub("b.example", 2), load(1))]);
     assert_eq!(records.groups, [named("pumps", "root")]);
     assert_eq!(records.authorities, [authority("root", "der")]);
-    assert_eq!(records.plugins.len(), 1);
+    assert_eq!(records.plugins.len(), 2);
 }
 
 pub(crate) async fn every_change_counts_the_revision_up(store: Shared) {
     store.create_scope(scope()).await.unwrap();
+    policies(&store).await;
     let mut last = records(&store).await.revision;
     let mut grew = async |store: &Shared, what: &str, expected: bool| {
         let now = records(store).await.revision;
@@ -42,7 +43,7 @@ pub(crate) async fn every_change_counts_the_revision_up(store: Shared) {
     grew(&store, "an authority", true).await;
     store.put_group(&scope(), named("pumps", "root"), Precondition::New).await.unwrap();
     grew(&store, "a group", true).await;
-    publish(&store, "weighted", b"v1").await;
+    publish(&store, "weighted", b"v2").await;
     grew(&store, "a plugin", true).await;
     store.put_group(&scope(), named("pumps", "root"), Precondition::New).await.unwrap();
     grew(&store, "what was refused", false).await;
@@ -62,6 +63,7 @@ pub(crate) async fn an_authority_or_plugin_in_use_stays(store: Shared) {
     store.put_authority(&scope(), authority("root", "der"), Precondition::New).await.unwrap();
     let twin = store.put_authority(&scope(), authority("twin", "der"), Precondition::New).await.unwrap();
     assert!(matches!(twin, PutOutcome::Conflict(text) if text.contains("root")));
+    policies(&store).await;
     publish(&store, "weighted", b"v1").await;
     publish(&store, "weighted-2", b"v2").await;
     store.put_group(&scope(), named("pumps", "root"), Precondition::New).await.unwrap();
@@ -77,6 +79,46 @@ pub(crate) async fn an_authority_or_plugin_in_use_stays(store: Shared) {
     assert_eq!(store.delete_authority(&scope(), &root).await.unwrap(), DeleteOutcome::Missing);
     assert_eq!(store.delete_plugin(&scope(), &weighted).await.unwrap(), DeleteOutcome::Deleted);
     assert!(store.content(Digest::of(b"v1")).await.unwrap().is_some(), "the bytes stay for replay");
+}
+
+/// Who puts a group has looked at all that it rests on, and another may have taken it away since.
+pub(crate) async fn a_group_rests_on_what_is_there_when_it_is_written(store: Shared) {
+    policies(&store).await;
+    let put = async |group| store.put_group(&scope(), group, Precondition::Any).await.unwrap();
+    let refused = |outcome: PutOutcome, why: &str| match outcome {
+        PutOutcome::Conflict(text) => assert!(text.contains(why), "{text}"),
+        other => panic!("{other:?}"),
+    };
+    let (root, table) = ("root".parse().unwrap(), "table".parse().unwrap());
+    // Of two commands at once, the first to come takes away what the second rests on.
+    store.put_authority(&scope(), authority("root", "der"), Precondition::New).await.unwrap();
+    let of = scope();
+    let (deleted, outcome) = tokio::join!(store.delete_authority(&of, &root), put(named("pumps", "root")));
+    match deleted.unwrap() {
+        DeleteOutcome::Deleted => refused(outcome, "no authority root is uploaded now"),
+        DeleteOutcome::InUse(_) => {
+            assert_eq!(outcome, PutOutcome::Created);
+            store.delete_group(&scope(), &"pumps".parse().unwrap(), Precondition::Any).await.unwrap();
+            store.delete_authority(&scope(), &root).await.unwrap();
+        }
+        other => panic!("{other:?}"),
+    }
+    refused(put(named("pumps", "root")).await, "no authority root is uploaded now");
+    let unproven = CertificateAuthority { verified: false, ..authority("root", "der") };
+    store.put_authority(&scope(), unproven, Precondition::New).await.unwrap();
+    refused(put(named("pumps", "root")).await, "the key of the authority root is not proven");
+    let pinned = GroupAttestation::X509Intermediates { primary: pin("der"), secondary: None };
+    refused(put(group("pumps", pinned.clone())).await, "no uploaded, proven authority has issued");
+    store.put_authority(&scope(), authority("root", "der"), Precondition::Exists).await.unwrap();
+    refused(
+        put(group("pumps", GroupAttestation::X509Intermediates { primary: pin("x"), secondary: None })).await,
+        "issued",
+    );
+    assert_eq!(store.delete_plugin(&scope(), &table).await.unwrap(), DeleteOutcome::Deleted);
+    refused(put(named("pumps", "root")).await, "no plugin table is published now");
+    publish(&store, "table", b"table").await;
+    assert_eq!(put(group("pumps", pinned)).await, PutOutcome::Created);
+    assert_eq!(put(named("pumps", "root")).await, PutOutcome::Replaced);
 }
 
 pub(crate) async fn a_plugins_earlier_revisions_are_remembered(store: Shared) {

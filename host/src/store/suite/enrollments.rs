@@ -1,9 +1,11 @@
 //! Enrollments and what may be in one of them only.
 
-use super::make::{Shared, authority, group, individual, pin, scope};
-use crate::enrollment::{CertificatePin, EnrollmentRef, GroupAttestation};
+use super::make::{Shared, authority, group, individual, pin, policies, scope};
+use crate::clock::Timestamp;
+use crate::enrollment::{CertificateAuthority, CertificatePin, EnrollmentRef, GroupAttestation};
 use crate::names::Digest;
 use crate::store::{DeleteOutcome, Page, Precondition, PutOutcome};
+use crate::tls::make::Authority;
 
 pub(crate) async fn a_precondition_decides_what_is_written(store: Shared) {
     let tag = |text: &str| Precondition::Match(text.to_owned());
@@ -27,14 +29,16 @@ pub(crate) async fn a_precondition_decides_what_is_written(store: Shared) {
 
 pub(crate) async fn a_certificate_belongs_to_one_enrollment(store: Shared) {
     let any = Precondition::Any;
+    policies(&store).await;
     store.put_individual(&scope(), individual("a", "1", "c1", Some("c2")), any.clone()).await.unwrap();
     for taken in ["c1", "c2"] {
+        store.put_authority(&scope(), authority(taken, taken), any.clone()).await.unwrap();
         let other = individual("b", "1", "c9", Some(taken));
         let outcome = store.put_individual(&scope(), other, any.clone()).await.unwrap();
         assert!(matches!(outcome, PutOutcome::Conflict(text) if text.contains("individual enrollment a")));
         let other = GroupAttestation::X509Intermediates { primary: pin(taken), secondary: None };
         let outcome = store.put_group(&scope(), group("pumps", other), any.clone()).await.unwrap();
-        assert!(matches!(outcome, PutOutcome::Conflict(_)));
+        assert!(matches!(outcome, PutOutcome::Conflict(text) if text.contains("individual enrollment a")));
     }
     assert_eq!(store.individual(&scope(), &"b".parse().unwrap()).await.unwrap(), None);
     assert_eq!(owner(&store, "c9").await, None);
@@ -50,6 +54,8 @@ pub(crate) async fn a_certificate_belongs_to_one_enrollment(store: Shared) {
 
 pub(crate) async fn a_removed_enrollment_gives_its_certificates_back(store: Shared) {
     let any = Precondition::Any;
+    policies(&store).await;
+    store.put_authority(&scope(), authority("root", "c1"), any.clone()).await.unwrap();
     let pins = GroupAttestation::X509Intermediates { primary: pin("c1"), secondary: Some(pin("c1")) };
     store.put_group(&scope(), group("pumps", pins), any.clone()).await.unwrap();
     assert_eq!(owner(&store, "c1").await, Some(EnrollmentRef::Group("pumps".parse().unwrap())));
@@ -66,6 +72,10 @@ pub(crate) async fn an_authority_belongs_to_one_group(store: Shared) {
     let put = async |id: &str, attestation| {
         store.put_group(&scope(), group(id, attestation), Precondition::Any).await.unwrap()
     };
+    policies(&store).await;
+    for name in ["root-1", "root-2"] {
+        store.put_authority(&scope(), authority(name, name), Precondition::New).await.unwrap();
+    }
     assert_eq!(put("pumps", named("root-1", Some("root-2"))).await, PutOutcome::Created);
     let outcome = put("valves", named("root-2", None)).await;
     assert!(matches!(outcome, PutOutcome::Conflict(text) if text.contains("group pumps")));
@@ -75,23 +85,29 @@ pub(crate) async fn an_authority_belongs_to_one_group(store: Shared) {
 
 pub(crate) async fn a_certificate_is_one_whether_it_is_named_or_pinned(store: Shared) {
     let named = |name: &str| GroupAttestation::X509Authorities { primary: name.parse().unwrap(), secondary: None };
-    let pinned = |der: &str| {
-        let (der, sha256) = (Some(der.as_bytes().to_vec()), Digest::of(der.as_bytes()));
+    let now = Timestamp::from_millis(1_893_456_000_000);
+    let root = Authority::root("CA", now, 30).unwrap();
+    let [c1, c2] = ["Line 1", "Line 2"].map(|name| root.intermediate(name, now, 30).unwrap().certificate_der);
+    let pinned = |der: &[u8]| {
+        let (der, sha256) = (Some(der.to_vec()), Digest::of(der));
         GroupAttestation::X509Intermediates { primary: CertificatePin { sha256, der }, secondary: None }
     };
     let put = async |id: &str, attestation| {
         store.put_group(&scope(), group(id, attestation), Precondition::Any).await.unwrap()
     };
-    let upload = async |name: &str, der: &str| {
-        store.put_authority(&scope(), authority(name, der), Precondition::Any).await.unwrap()
+    let upload = async |name: &str, der: &[u8]| {
+        let authority = CertificateAuthority { der: der.to_vec(), ..authority(name, "") };
+        store.put_authority(&scope(), authority, Precondition::Any).await.unwrap()
     };
-    assert_eq!(upload("line-1", "c1").await, PutOutcome::Created);
+    policies(&store).await;
+    assert_eq!(upload("root", &root.certificate_der).await, PutOutcome::Created);
+    assert_eq!(upload("line-1", &c1).await, PutOutcome::Created);
     assert_eq!(put("pumps", named("line-1")).await, PutOutcome::Created);
-    assert!(matches!(put("valves", pinned("c1")).await, PutOutcome::Conflict(text) if text.contains("group pumps")));
-    assert_eq!(put("valves", pinned("c2")).await, PutOutcome::Created);
-    let outcome = upload("line-1", "c2").await;
+    assert!(matches!(put("valves", pinned(&c1)).await, PutOutcome::Conflict(text) if text.contains("group pumps")));
+    assert_eq!(put("valves", pinned(&c2)).await, PutOutcome::Created);
+    let outcome = upload("line-1", &c2).await;
     assert!(matches!(outcome, PutOutcome::Conflict(text) if text.contains("group valves")));
-    assert_eq!(upload("line-2", "c2").await, PutOutcome::Created, "nobody rests on that");
+    assert_eq!(upload("line-2", &c2).await, PutOutcome::Created, "nobody rests on that");
     assert!(
         matches!(put("meters", named("line-2")).await, PutOutcome::Conflict(text) if text.contains("group valves"))
     );

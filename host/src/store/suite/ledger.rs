@@ -3,7 +3,7 @@
 use super::make::{Shared, commit_of, decision_of, link, place, refusal, registration, scope, tracking};
 use crate::names::Digest;
 use crate::registration::Registration;
-use crate::store::{CommitOutcome, Precondition, RegistrationCommit};
+use crate::store::{CommitOutcome, Lane, Precondition, RegistrationCommit};
 
 pub(crate) async fn an_entry_is_found_by_its_tracking_id(store: Shared) {
     store.record_entry(refusal(3)).await.unwrap();
@@ -65,10 +65,13 @@ pub(crate) async fn a_device_that_registers_in_a_loop_keeps_its_last_decisions_o
 
 pub(crate) async fn content_is_kept_once_under_its_digest(store: Shared) {
     for _ in 0..2 {
-        let digest = store.keep_content(b"{}".to_vec()).await.unwrap();
+        let digest = store.keep_content(Lane::Device, b"{}".to_vec()).await.unwrap();
         assert_eq!(digest, Digest::of(b"{}"));
         assert_eq!(store.content(digest).await.unwrap().unwrap(), b"{}");
     }
     assert_eq!(store.content(Digest::of(b"[]")).await.unwrap(), None);
-    assert_eq!(store.content(store.keep_content(Vec::new()).await.unwrap()).await.unwrap().unwrap(), b"");
+    assert_eq!(
+        store.content(store.keep_content(Lane::Operator, Vec::new()).await.unwrap()).await.unwrap().unwrap(),
+        b""
+    );
 }

@@ -15,7 +15,10 @@ use crate::names::{Digest, IdScope, TrackingId};
 use crate::registration::{Assignment, Outcome, Registration, Substatus, Version};
 use crate::registry::{Evidence, ManufacturingRecord, RecordState};
 use crate::secret::sealing::SealingKey;
-use crate::store::{AdmissionBasis, CommitOutcome, ImportBatch, Precondition, PutOutcome, RegistrationCommit, Store};
+use crate::store::{
+    AdmissionBasis, CommitOutcome, ImportBatch, Precondition, PublishBounds, PublishedPlugin, PutOutcome,
+    RegistrationCommit, Store,
+};
 
 pub(crate) type Shared = Arc<dyn Store>;
 
@@ -235,6 +238,16 @@ pub(crate) fn individual(id: &str, etag: &str, primary: &str, secondary: Option<
 
 pub(crate) fn group(id: &str, attestation: GroupAttestation) -> Group {
     Group { id: id.parse().unwrap(), attestation, terms: terms("g1", "weighted") }
+}
+
+/// Publishes what the groups and individual enrollments of these tests ask.
+pub(crate) async fn policies(store: &Shared) {
+    for name in ["weighted", "table"] {
+        let plugin = PublishedPlugin::first(name.parse().unwrap(), name.as_bytes(), Timestamp::from_millis(1), "t1");
+        let bytes = name.as_bytes().to_vec();
+        let put = store.publish_plugin(&scope(), plugin, bytes, Vec::new(), PublishBounds::NONE).await;
+        assert!(matches!(put, Ok(PutOutcome::Created)), "{put:?}");
+    }
 }
 
 /// An uploaded, proven authority.

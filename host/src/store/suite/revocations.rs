@@ -1,6 +1,6 @@
 //! What is said of issuers' certificates, and the authorities that it is said of.
 
-use super::make::{Shared, group, scope};
+use super::make::{Shared, group, policies, scope};
 use crate::attestation::x509::crl::ListFacts;
 use crate::attestation::x509::revocation::{Issuer, KeptRevocations, RevocationChange, RevocationCommand, SerialRange};
 use crate::clock::Timestamp;
@@ -76,6 +76,7 @@ pub(crate) async fn an_authority_stays_while_a_groups_intermediate_leans_on_it(s
     let root = Authority::root("CA", NOW, 30).unwrap();
     let line = root.intermediate("Line 3", NOW, 30).unwrap();
     let name = "root".parse().unwrap();
+    policies(&store).await;
     upload(&store, "root", &root.certificate_der, false).await;
     let mut authority = store.load_catalogue().await.unwrap().scopes.remove(0).authorities.remove(0);
     authority.verified = true;
