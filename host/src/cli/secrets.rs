@@ -52,9 +52,11 @@ pub(super) async fn run(common: &Common, command: &SecretsCommand) -> Result<(),
 
     // The new key is on disk before anything is sealed with it. Whoever is interrupted here still has both, and every
     // secret says which of them it needs.
+    // Each is the service's, as the key that is there, whoever runs this.
+    let current = folder.sealing_key();
     let write = |path: &std::path::Path, bytes: &[u8]| {
         let failed = |source| CliError::Write { path: path.to_owned(), source };
-        DataFolder::replace(path, bytes, true).map_err(failed)
+        DataFolder::replace_like(path, &current, bytes, true).map_err(failed)
     };
     write(&next, &made)?;
     let resealed = reseal(&store, &old, &new, &ambient).await.map_err(|error| failed(&error))?;
