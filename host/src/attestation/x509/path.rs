@@ -1,10 +1,11 @@
 //! Path validation (RFC 5280, section 6) over the few certificates that a device sent.
 //!
 //! Paths are followed by names from the device's certificate upwards. One that reaches an anchor is judged from the cheap to
-//! the costly: each certificate by itself, lengths, key identifiers, name constraints, then the signatures, then whatever
-//! else the caller knows against it. One that is refused gives way to the next, in whatever order the certificates
-//! came; of the refusals the one that came closest is told. The work is bounded by steps and by signatures, and
-//! no signature is checked twice.
+//! the costly: each certificate by itself, lengths, key identifiers, then the signatures, name constraints, then whatever
+//! else the caller knows against it. Names are compared only below an authority's own signatures: how many there are is
+//! otherwise a stranger's choice. A path that is refused gives way to the next, in whatever order the certificates
+//! came; of the refusals the one that came closest is told. The work is bounded by steps, by signatures and by comparisons
+//! of names, and no signature is checked twice.
 //!
 //! It stands here and not with rustls-webpki because that one compares names byte for byte, refuses whatever stands under
 //! constraints of directory or mail names, knows one moment for all certificates, and cannot say which of them it
@@ -15,7 +16,7 @@ use std::collections::HashMap;
 use super::anchor::Anchor;
 use super::certificate::Certificate;
 use super::chain::PresentedChain;
-use super::constraints::Violation;
+use super::constraints::{MAX_COMPARISONS, Violation};
 use super::error::{ChainError, Flaw, Which};
 use super::signature::signed_by;
 use super::strict::{self, Usage};
@@ -23,7 +24,7 @@ use super::verify::{Demands, VerifiedPath, VerifyPolicy};
 
 /// Finds a path from the device's certificate, which has been judged by itself, to one of the anchors.
 pub(super) fn find(demands: &Demands<'_>, chain: &PresentedChain) -> Result<VerifiedPath, ChainError> {
-    let mut search = Search { demands, chain, steps: 0, signatures: HashMap::new(), refused: None };
+    let mut search = Search::new(demands, chain);
     match search.climb(&mut vec![&chain.leaf().certificate]) {
         Some(path) => Ok(path),
         None if search.steps > MAX_STEPS => Err(ChainError::TooManyPaths),
@@ -37,6 +38,8 @@ struct Search<'a> {
     steps: usize,
     /// By the places of the two certificates in memory, which stay where they are.
     signatures: HashMap<(*const Certificate, *const Certificate), bool>,
+    /// How many names may still be compared with constraints.
+    comparisons: usize,
     /// The refusal that came closest, the first of several.
     refused: Option<(Stage, ChainError)>,
 }
@@ -53,6 +56,10 @@ enum Stage {
 }
 
 impl<'a> Search<'a> {
+    fn new(demands: &'a Demands<'a>, chain: &'a PresentedChain) -> Self {
+        Self { demands, chain, steps: 0, signatures: HashMap::new(), comparisons: MAX_COMPARISONS, refused: None }
+    }
+
     /// Goes on from a path that has not reached an anchor.
     fn climb(&mut self, path: &mut Vec<&'a Certificate>) -> Option<VerifiedPath> {
         let below = *path.last()?;
@@ -98,11 +105,11 @@ impl<'a> Search<'a> {
         let of_anchor = |flaw| ChainError::flawed(Which::Anchor(top.subject_text.clone()), flaw);
         strict::dates(top, self.demands.policy, false).map_err(of_anchor).map_err(rules)?;
         self.judge_lengths(between, top).map_err(rules)?;
-        judge_names(leaf, between, top).map_err(rules)?;
         self.judge_signatures(path, top).map_err(|error| match error {
             ChainError::TooManyPaths => rules(error),
             error => (Stage::Key, error),
         })?;
+        judge_names(leaf, between, top, &mut self.comparisons).map_err(rules)?;
         let verified = VerifiedPath {
             anchor: Some(anchor.sha256()),
             intermediates: between.iter().map(|certificate| certificate.sha256).collect(),
@@ -176,13 +183,18 @@ fn judge_intermediate(usage: Usage, certificate: &Certificate, policy: &VerifyPo
 }
 
 /// RFC 5280, 4.2.1.10: constraints hold for all below, self-issued ones between excepted.
-fn judge_names(leaf: &Certificate, between: &[&Certificate], top: &Certificate) -> Result<(), ChainError> {
+fn judge_names(
+    leaf: &Certificate,
+    between: &[&Certificate],
+    top: &Certificate,
+    comparisons: &mut usize,
+) -> Result<(), ChainError> {
     for (at, issuer) in between.iter().copied().chain([top]).enumerate() {
         let Some((constraints, _)) = &issuer.extensions.name_constraints else { continue };
         let below = between.iter().take(at).copied().filter(|one| !one.is_self_issued());
         for (place, child) in std::iter::once(leaf).chain(below).enumerate() {
             let issuer = || issuer.subject_text.clone();
-            constraints.allow(&child.names).map_err(|violation| match violation {
+            constraints.allow(&child.names, comparisons).map_err(|violation| match violation {
                 Violation::Name(name) => {
                     ChainError::NameConstraints { issuer: issuer(), which: which(place, child), name }
                 }
@@ -206,3 +218,46 @@ const MAX_STEPS: usize = 60;
 
 /// Signatures that one search checks.
 const MAX_SIGNATURES: usize = 24;
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{GeneralSubtree, KeyPair, NameConstraints, SanType};
+
+    use super::super::chain::MAX_INTERMEDIATES;
+    use super::super::tests::authority::{Made, chain, policy};
+    use super::*;
+
+    #[test]
+    fn names_are_compared_below_the_authoritys_own_signatures_only() {
+        let constrained = |params: &mut rcgen::CertificateParams| {
+            params.use_authority_key_identifier_extension = false;
+            let permitted_subtrees = vec![GeneralSubtree::DnsName("acme.example".to_owned()); 12];
+            params.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
+        };
+        let root = Made::root_with("root", |params| params.use_authority_key_identifier_extension = false);
+        let stranger = Made { der: root.der.clone(), params: root.params.clone(), key: KeyPair::generate().unwrap() };
+        for (issuer, is_good) in [(&root, true), (&stranger, false)] {
+            let mut issuers = vec![issuer.intermediate_with("root", constrained)];
+            for _ in 1..MAX_INTERMEDIATES {
+                let next = issuers.last().unwrap().intermediate_with("root", constrained);
+                issuers.push(next);
+            }
+            let device = issuers.last().unwrap().device_with("dev-1", |params| {
+                params.use_authority_key_identifier_extension = false;
+                let host = |at| SanType::DnsName(format!("{at}.acme.example").try_into().unwrap());
+                params.subject_alt_names = (0..40).map(host).collect();
+            });
+            let chain = chain(std::iter::once(&device).chain(issuers.iter().map(|issuer| &issuer.der)));
+            let (anchors, policy) = ([root.anchor()], policy());
+            let demands = Demands { usage: Usage::Client, anchors: &anchors, policy: &policy, is_good: &|_| Ok(()) };
+            let mut search = Search::new(&demands, &chain);
+            let found = search.climb(&mut vec![&chain.leaf().certificate]);
+            assert_eq!(found.is_some(), is_good, "{:?}", search.refused);
+            if !is_good {
+                assert!(matches!(search.refused, Some((_, ChainError::BadSignature { .. }))), "{:?}", search.refused);
+            }
+            let compared = MAX_COMPARISONS - search.comparisons;
+            assert_eq!(compared > 0, is_good, "{compared}");
+        }
+    }
+}
