@@ -137,7 +137,8 @@ impl Service {
     ) -> Result<Arc<Self>, StoreError> {
         let Keys { operations: operations_key, seen, folder, sealing, issuing, directories } = keys;
         let images = Images::new(Arc::clone(&policies), Arc::clone(&store), config.limits.policy.max_images);
-        let operations = Operations::new(&operations_key, config.limits.device.max_operations);
+        let operations =
+            Operations::new(&operations_key, config.limits.device.max_operations, config.limits.device.waiting_bytes);
         let device = &config.limits.device;
         let lasts = Duration::from_secs(device.challenge_seconds);
         let challenges = Challenges::new(lasts, device.max_challenges);

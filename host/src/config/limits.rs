@@ -119,6 +119,9 @@ limits! {
     DeviceLimits in "limits.device" {
         /// Registrations that are being decided.
         max_operations: usize = 10_000, 1 to 1_000_000, "registrations", "503 with Retry-After";
+        /// What devices said that wait for a decision: the sum of their payloads and certificate requests.
+        waiting_bytes: usize = 67_108_864, 1_048_576 to 68_719_476_736, "bytes",
+            "what those said that have waited longest is read from the ledger when they poll";
         /// How long a device is told to wait before it asks again.
         poll_seconds: u64 = 2, 1 to 3_600, "seconds", "nothing; it is what Retry-After says";
         /// How long a device that asks for it (`Prefer: wait`) is kept waiting for its result.

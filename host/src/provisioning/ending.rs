@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn a_panic_ends_the_operation_that_it_came_in() {
-        let (operations, metrics) = (Operations::new(&[1; 32], 10), Metrics::default());
+        let (operations, metrics) = (Operations::new(&[1; 32], 10, 1_000), Metrics::default());
         let who = Claimant { scope: "s1".parse().unwrap(), id: "a".parse().unwrap(), key: Digest::of(b"k") };
         let request = TrackingId::new(Timestamp::from_millis(0), [7; 10]);
         let id = || operations.new_id(&who.scope, &who.id, request, With::Nothing);

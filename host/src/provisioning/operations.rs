@@ -10,8 +10,9 @@
 //! under an operation id of its own, so that a poll after a restart finds what was said last; while a decision is being
 //! made, it is next.
 //!
-//! Bounded by `max_operations`; past it the oldest that only wait for their device make room, and when there are
-//! none, a newcomer is told to come back.
+//! Bounded by `max_operations`, and by the bytes that those keep that wait: what their devices said. Past either the oldest
+//! that only wait for their device make room, and when there are none, a newcomer is told to come back. What such a device
+//! said is read back from the ledger when it polls, as after a restart.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -90,6 +91,15 @@ pub struct Operation {
 struct Held {
     operation: Operation,
     next: Option<Box<UnderWay>>,
+    /// While it waits, how many bytes of what the device said are kept for it.
+    waiting_bytes: usize,
+}
+
+/// Those that are held, and the sum of what those keep that wait.
+#[derive(Default)]
+struct Running {
+    held: HashMap<Claimant, Held>,
+    waiting_bytes: usize,
 }
 
 /// What an operation's id says of its beginning.
@@ -124,6 +134,12 @@ pub enum With {
 }
 
 impl Said {
+    /// How many bytes are kept of it.
+    fn bytes(&self) -> usize {
+        let payload = self.payload.as_ref().map_or(0, |payload| payload.as_str().len());
+        payload.saturating_add(self.csr.as_ref().map_or(0, |csr| csr.bytes()))
+    }
+
     /// How much it is.
     pub fn with(&self) -> With {
         match self {
@@ -197,20 +213,23 @@ pub enum Found {
 
 /// The registrations under way.
 pub struct Operations {
-    running: Mutex<HashMap<Claimant, Held>>,
+    running: Mutex<Running>,
     next: AtomicU64,
     key: hmac::Key,
     max_operations: usize,
+    max_waiting_bytes: usize,
 }
 
 impl Operations {
-    /// None yet. `key` makes the operation ids of this installation.
-    pub fn new(key: &[u8; 32], max_operations: usize) -> Self {
+    /// None yet. `key` makes the operation ids of this installation. So many are held at most, and those that wait keep so
+    /// many bytes at most.
+    pub fn new(key: &[u8; 32], max_operations: usize, max_waiting_bytes: usize) -> Self {
         Self {
             running: Mutex::default(),
             next: AtomicU64::new(0),
             key: hmac::Key::new(hmac::HMAC_SHA256, key),
             max_operations,
+            max_waiting_bytes,
         }
     }
 
@@ -231,7 +250,8 @@ impl Operations {
     /// Finds the claimant's operation, or begins one.
     pub fn begin(&self, claimant: &Claimant, new_id: OperationId, now: Instant, asked: Asked, said: &Said) -> Found {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(held) = running.get_mut(claimant) {
+        let Running { held: all, waiting_bytes } = &mut *running;
+        if let Some(held) = all.get_mut(claimant) {
             let operation = &mut held.operation;
             let says_more = asked == Asked::Register && operation.said() != *said;
             let due = match operation.progress() {
@@ -248,15 +268,17 @@ impl Operations {
                 operation.says(new_id, said.clone());
             }
             operation.progress.send_replace(Progress::Running);
+            *waiting_bytes = waiting_bytes.saturating_sub(std::mem::take(&mut held.waiting_bytes));
             return Found::Mine(operation.clone());
         }
-        if running.len() >= self.max_operations && !make_room(&mut running) {
+        if running.held.len() >= self.max_operations && !running.make_room() {
             return Found::Full;
         }
         let said = Arc::new(Mutex::new(said.clone()));
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let operation = Operation { id: new_id, progress: watch::Sender::new(Progress::Running), said, number };
-        running.insert(claimant.clone(), Held { operation: operation.clone(), next: None });
+        let held = Held { operation: operation.clone(), next: None, waiting_bytes: 0 };
+        running.held.insert(claimant.clone(), held);
         Found::Mine(operation)
     }
 
@@ -264,7 +286,7 @@ impl Operations {
     /// it back when nothing is being worked on any more.
     pub(super) fn follow(&self, claimant: &Claimant, work: Box<UnderWay>) -> Result<Operation, Box<UnderWay>> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        match running.get_mut(claimant) {
+        match running.held.get_mut(claimant) {
             Some(held) if matches!(held.operation.progress(), Progress::Running) => {
                 held.operation.says(work.operation.clone(), work.request.said());
                 held.next = Some(work);
@@ -276,7 +298,7 @@ impl Operations {
 
     /// Whether the claimant would find an operation, or room for one.
     pub fn has_room(&self, claimant: &Claimant) -> bool {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = &self.running.lock().unwrap_or_else(PoisonError::into_inner).held;
         let waits = |held: &Held| !matches!(held.operation.progress(), Progress::Running);
         running.len() < self.max_operations || running.contains_key(claimant) || running.values().any(waits)
     }
@@ -284,7 +306,7 @@ impl Operations {
     /// The claimant's operation, if it is known.
     pub fn find(&self, claimant: &Claimant) -> Option<Operation> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.get(claimant).map(|held| held.operation.clone())
+        running.held.get(claimant).map(|held| held.operation.clone())
     }
 
     /// Says how far an operation has come that was the caller's. One that waits is kept, so that a poll finds its time;
@@ -299,20 +321,23 @@ impl Operations {
         progress: Progress,
     ) -> Option<Box<UnderWay>> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(next) = running.get_mut(claimant).and_then(|held| held.next.take()) {
+        if let Some(next) = running.held.get_mut(claimant).and_then(|held| held.next.take()) {
             return Some(next);
         }
-        if !matches!(progress, Progress::Waiting(_)) {
-            running.remove(claimant);
-        }
+        let waits = matches!(progress, Progress::Waiting(_));
         operation.progress.send_replace(progress);
+        if waits {
+            running.has_begun_to_wait(claimant, self.max_waiting_bytes);
+        } else {
+            running.held.remove(claimant);
+        }
         None
     }
 
     /// How many are being worked on.
     pub fn running(&self) -> usize {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.values().filter(|held| matches!(held.operation.progress(), Progress::Running)).count()
+        running.held.values().filter(|held| !held.waits()).count()
     }
 
     /// 64 bits are enough: a guess only begins the guesser's own registration, which it may do anyway.
@@ -322,17 +347,41 @@ impl Operations {
     }
 }
 
-/// Drops the oldest of those that only wait for their devices, which begin them again when they poll: a part of them at
-/// once, so that not every newcomer looks through all.
-fn make_room(running: &mut HashMap<Claimant, Held>) -> bool {
-    let waiting = running.values().filter(|held| !matches!(held.operation.progress(), Progress::Running));
-    let mut waiting: Vec<u64> = waiting.map(|held| held.operation.number).collect();
-    let dropped = waiting.len().div_ceil(DROPPED_AT_ONCE);
-    let Some(last) = dropped.checked_sub(1) else { return false };
-    let (_, last, _) = waiting.select_nth_unstable(last);
-    let last = *last;
-    running.retain(|_, held| held.operation.number > last || matches!(held.operation.progress(), Progress::Running));
-    true
+impl Held {
+    fn waits(&self) -> bool {
+        !matches!(self.operation.progress(), Progress::Running)
+    }
+}
+
+impl Running {
+    /// Drops the oldest of those that only wait for their devices, which begin them again when they poll: a part of them at
+    /// once, so that not every newcomer looks through all.
+    fn make_room(&mut self) -> bool {
+        let waiting = self.held.values().filter(|held| held.waits());
+        let mut waiting: Vec<u64> = waiting.map(|held| held.operation.number).collect();
+        let dropped = waiting.len().div_ceil(DROPPED_AT_ONCE);
+        let Some(last) = dropped.checked_sub(1) else { return false };
+        let (_, last, _) = waiting.select_nth_unstable(last);
+        let (last, waiting_bytes) = (*last, &mut self.waiting_bytes);
+        self.held.retain(|_, held| {
+            let stays = held.operation.number > last || !held.waits();
+            if !stays {
+                *waiting_bytes = waiting_bytes.saturating_sub(held.waiting_bytes);
+            }
+            stays
+        });
+        true
+    }
+
+    /// Counts what one keeps that waits from now on, and has the oldest make room where that is too much.
+    fn has_begun_to_wait(&mut self, claimant: &Claimant, most: usize) {
+        if let Some(held) = self.held.get_mut(claimant) {
+            let bytes = held.operation.said().bytes();
+            let before = std::mem::replace(&mut held.waiting_bytes, bytes);
+            self.waiting_bytes = self.waiting_bytes.saturating_sub(before).saturating_add(bytes);
+        }
+        while self.waiting_bytes > most && self.make_room() {}
+    }
 }
 
 /// One of so many that wait makes room.
@@ -366,7 +415,7 @@ mod tests {
 
     #[test]
     fn two_requests_meet_the_same_operation() {
-        let (operations, now) = (Operations::new(&[1; 32], 10), clock::instant());
+        let (operations, now) = (Operations::new(&[1; 32], 10, 1_000), clock::instant());
         let Found::Mine(first) = begin(&operations, "a", now) else { panic!("not mine") };
         let Found::Theirs(second) = begin(&operations, "A", now) else { panic!("not theirs") };
         assert_eq!(first.id, second.id);
@@ -374,7 +423,7 @@ mod tests {
 
     #[test]
     fn a_waiting_operation_is_taken_up_again_when_its_time_has_come() {
-        let (operations, now) = (Operations::new(&[1; 32], 10), clock::instant());
+        let (operations, now) = (Operations::new(&[1; 32], 10, 1_000), clock::instant());
         let later = now + Duration::from_millis(50);
         let Found::Mine(first) = begin(&operations, "a", now) else { panic!("not mine") };
         wait(&operations, "a", &first, later);
@@ -385,7 +434,7 @@ mod tests {
 
     #[test]
     fn devices_that_wait_are_listed_while_they_do() {
-        let (operations, now) = (Operations::new(&[1; 32], 10), clock::instant());
+        let (operations, now) = (Operations::new(&[1; 32], 10, 1_000), clock::instant());
         for id in ["a", "b", "c"] {
             let Found::Mine(operation) = begin(&operations, id, now) else { panic!("not mine") };
             if id != "c" {
@@ -407,7 +456,7 @@ mod tests {
 
     #[test]
     fn what_has_ended_is_not_taken_up_again() {
-        let (operations, now) = (Operations::new(&[1; 32], 10), clock::instant());
+        let (operations, now) = (Operations::new(&[1; 32], 10, 1_000), clock::instant());
         let Found::Mine(first) = begin(&operations, "a", now) else { panic!("not mine") };
         assert!(operations.conclude(&claimant("a"), &first, Progress::Failed).is_none());
         let Found::Mine(second) = begin(&operations, "a", now) else { panic!("not mine") };
@@ -418,7 +467,7 @@ mod tests {
 
     #[test]
     fn a_full_table_forgets_what_waits_and_never_what_runs() {
-        let (operations, now) = (Operations::new(&[1; 32], 2), clock::instant());
+        let (operations, now) = (Operations::new(&[1; 32], 2, 1_000), clock::instant());
         let Found::Mine(a) = begin(&operations, "a", now) else { panic!("not mine") };
         let Found::Mine(_) = begin(&operations, "b", now) else { panic!("not mine") };
         assert!(matches!(begin(&operations, "c", now), Found::Full));
@@ -431,7 +480,7 @@ mod tests {
 
     #[test]
     fn the_oldest_that_wait_make_room_and_no_others() {
-        let (operations, now) = (Operations::new(&[1; 32], 20), clock::instant());
+        let (operations, now) = (Operations::new(&[1; 32], 20, 1_000), clock::instant());
         for number in 0..20 {
             let id = format!("d{number}");
             let Found::Mine(operation) = begin(&operations, &id, now) else { panic!("not mine") };
@@ -445,8 +494,42 @@ mod tests {
     }
 
     #[test]
+    fn those_that_wait_keep_so_many_bytes_at_most_and_the_oldest_make_room() {
+        let (operations, now) = (Operations::new(&[1; 32], 100, 1_000), clock::instant());
+        let made = Timestamp::from_millis(0);
+        let said =
+            Said { payload: Some(JsonText::parse(&format!("{:?}", "x".repeat(98)), 200, 9).unwrap()), csr: None };
+        let begin = |id: &str| {
+            let who = claimant(id);
+            let new = operations.new_id(&who.scope, &who.id, TrackingId::new(made, [7; 10]), With::Payload);
+            match operations.begin(&who, new, now, Asked::Register, &said) {
+                Found::Mine(operation) => operation,
+                _ => panic!("not mine"),
+            }
+        };
+        let bytes = || operations.running.lock().unwrap().waiting_bytes;
+        let runs = begin("runs");
+        for number in 0..10 {
+            let id = format!("d{number}");
+            let operation = begin(&id);
+            wait(&operations, &id, &operation, now);
+        }
+        assert_eq!(bytes(), 1_000);
+        let known = |id: &str| operations.find(&claimant(id)).is_some();
+        let again = begin("d0");
+        assert_eq!(bytes(), 900, "one that is worked on does not wait");
+        wait(&operations, "d0", &again, now);
+        let more = begin("more");
+        wait(&operations, "more", &more, now);
+        assert_eq!((bytes(), known("d0"), known("d1"), known("more")), (1_000, false, true, true));
+        assert!(known("runs"), "what runs never makes room");
+        assert!(operations.conclude(&claimant("runs"), &runs, Progress::Failed).is_none());
+        assert_eq!(bytes(), 1_000);
+    }
+
+    #[test]
     fn an_operation_id_is_good_for_one_device_of_one_installation() {
-        let (ours, theirs) = (Operations::new(&[1; 32], 1), Operations::new(&[2; 32], 1));
+        let (ours, theirs) = (Operations::new(&[1; 32], 1, 1_000), Operations::new(&[2; 32], 1, 1_000));
         let who = claimant("a");
         let now = Timestamp::from_millis(1_700_000_000_123);
         let request = TrackingId::new(now, [7; 10]);
@@ -461,7 +544,7 @@ mod tests {
 
     #[test]
     fn what_a_device_said_is_kept_until_it_registers_anew() {
-        let operations = Operations::new(&[1; 32], 10);
+        let operations = Operations::new(&[1; 32], 10, 1_000);
         let (who, now, made) = (claimant("a"), clock::instant(), Timestamp::from_millis(0));
         let text = |text: &str| Said { payload: Some(JsonText::parse(text, 100, 9).unwrap()), csr: None };
         let id = |nonce| operations.new_id(&who.scope, &who.id, TrackingId::new(made, [nonce; 10]), With::Payload);

@@ -101,6 +101,11 @@ impl CertificateRequest {
         }
     }
 
+    /// How many bytes are kept of it, nearly.
+    pub fn bytes(&self) -> usize {
+        [&self.spki, &self.key.bits, &self.signed, &self.signature].iter().map(|part| part.len()).sum()
+    }
+
     /// The key: a SubjectPublicKeyInfo, DER.
     pub fn public_key(&self) -> &[u8] {
         &self.spki

@@ -48,7 +48,7 @@ impl Operations {
     }
 
     fn waiting_where(&self, wanted: impl Fn(&Claimant) -> bool) -> Vec<WaitingDevice> {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = &self.running.lock().unwrap_or_else(PoisonError::into_inner).held;
         let all = running.iter().filter(|(claimant, _)| wanted(claimant));
         all.filter_map(|(claimant, held)| match held.operation.progress() {
             Progress::Waiting(wait) => {
