@@ -11,7 +11,7 @@ use rustls_pki_types::CertificateDer;
 
 use crate::attestation::symmetric_key::GroupKey;
 use crate::attestation::x509::endorsement::TpmMakers;
-use crate::attestation::x509::revocation::Known;
+use crate::attestation::x509::revocation::{Known, Standing};
 use crate::attestation::x509::{Anchor, AnchorIndex, PresentedChain};
 use crate::enrollment::{
     Allocation, CertificateAuthority, CertificatePin, EnrollmentRef, Group, GroupAttestation, PolicyBinding, Terms,
@@ -190,9 +190,11 @@ impl ScopeCatalogue {
         let plugins = plugins.into_iter().map(|plugin| (plugin.name.clone(), plugin)).collect();
         let plugins = Plugins { scope: scope.clone(), published: plugins, watches: Arc::clone(watches) };
         let authorities: BTreeMap<_, _> = authorities.into_iter().map(|ca| (ca.name.clone(), ca)).collect();
-        let proven =
-            authorities.values().filter(|authority| authority.verified).map(|authority| authority.der.as_slice());
-        let held = proven.chain(groups.iter().flat_map(intermediates));
+        let uploaded = authorities.values().map(|authority| {
+            let standing = if authority.verified { Standing::Held } else { Standing::Unproven };
+            (authority.der.as_slice(), standing)
+        });
+        let held = uploaded.chain(groups.iter().flat_map(Group::intermediates).map(|der| (der, Standing::Held)));
         let revocations = Known::new(revocations, held, before.map(|before| &before.revocations));
         let mut anchors = AnchorIndex::default();
         let groups = groups.into_iter().map(|group| {
@@ -287,17 +289,6 @@ impl ScopeCatalogue {
     pub fn bind_one(&self, binding: &PolicyBinding) -> Bound {
         bind(binding, &self.plugins)
     }
-}
-
-/// The certificates of authorities that a group itself holds.
-fn intermediates(group: &Group) -> impl Iterator<Item = &[u8]> {
-    let (pins, makers): (_, [&[Vec<u8>]; 2]) = match &group.attestation {
-        GroupAttestation::X509Intermediates { primary, secondary } => ([Some(primary), secondary.as_ref()], [&[], &[]]),
-        GroupAttestation::TpmMakers { roots, intermediates } => ([None, None], [roots, intermediates]),
-        _ => ([None, None], [&[], &[]]),
-    };
-    let makers = makers.into_iter().flatten().map(Vec::as_slice);
-    pins.into_iter().flatten().filter_map(|pin| pin.der.as_deref()).chain(makers)
 }
 
 /// Binds a group. `read` is the group with the same attestation as it was bound before.

@@ -13,7 +13,8 @@ use super::hub::known;
 use super::problem::Problem;
 use crate::attestation::x509::crl::{self, ListFacts, list_from};
 use crate::attestation::x509::revocation::{
-    Issuer, ListSource, MOST_RANGES, RevocationChange, RevocationCommand, RevocationRecord, SerialRange, WhenStale,
+    Issuer, ListSource, MOST_RANGES, RevocationChange, RevocationCommand, RevocationRecord, SerialRange, SourceChange,
+    WhenStale,
 };
 use crate::attestation::x509::{Anchor, Crl};
 use crate::catalogue::ScopeCatalogue;
@@ -182,8 +183,9 @@ impl Whose {
     async fn change_as_told(self, service: &Service, request: Request) -> Result<(), Problem> {
         let bound = Caller::is_bound(&request);
         let body: RevocationBody = body::json(service, request).await?;
-        let before = self.record.as_ref().and_then(|record| record.rules.source.clone());
-        self.change(service, commands(body, before, bound)?).await?;
+        let before = self.record.as_ref().and_then(|record| record.rules.source.as_ref());
+        let commands = commands(body, before, bound)?;
+        self.change(service, commands).await?;
         service.lists.look_again();
         Ok(())
     }
@@ -193,6 +195,8 @@ impl Whose {
             return Err(Problem::not_found(format!("{} has no revocation list", self.name)));
         }
         self.change(service, vec![RevocationCommand::RemoveList]).await?;
+        // Where it is fetched, its place is not to stay empty.
+        service.lists.look_again();
         body::no_content()
     }
 }
@@ -235,7 +239,7 @@ pub(super) async fn put_revocation(
     shown(&service, &scope, &name)
 }
 
-fn commands(body: RevocationBody, before: Option<ListSource>, bound: bool) -> Result<Vec<RevocationCommand>, Problem> {
+fn commands(body: RevocationBody, before: Option<&ListSource>, bound: bool) -> Result<Vec<RevocationCommand>, Problem> {
     let mut commands = Vec::new();
     commands.extend(source(&body, before, bound)?.map(RevocationCommand::Source));
     commands.extend(body.when_stale.map(RevocationCommand::WhenStale));
@@ -249,39 +253,33 @@ fn commands(body: RevocationBody, before: Option<ListSource>, bound: bool) -> Re
     Ok(commands)
 }
 
-/// Where the list is to be fetched, when anything was said of that. Who is bound to an id scope names public hosts only.
+/// What is to change of where the list is fetched, when anything was said of that. Who is bound to an id scope names public
+/// hosts only. What the whole will be the store says, over what stands there by then.
 fn source(
     body: &RevocationBody,
-    before: Option<ListSource>,
+    before: Option<&ListSource>,
     bound: bool,
-) -> Result<Option<Option<ListSource>>, Problem> {
+) -> Result<Option<Option<SourceChange>>, Problem> {
     let said_more = body.crl_refresh_minutes.is_some() || body.crl_ca_certificate.is_some();
-    let source = match (body.crl_url.as_deref(), before) {
-        (Some(""), _) | (None, None) if said_more => {
-            return Err(Problem::at("/crlUrl", "say where the list is fetched"));
-        }
-        (Some(""), _) => return Ok(Some(None)),
-        (Some(url), before) => {
-            // What was read is masked, and may come back so.
-            let kept: Vec<&str> = before.iter().map(|before| before.url.as_str()).collect();
-            let whole = address::restored(url, &kept)
-                .map_err(|_| Problem::at("/crlUrl", "the key of this address is not known; give the whole address"))?;
-            let url = whole.unwrap_or(url).to_owned();
-            let uri: Option<Uri> = url.parse().ok();
-            let fits = |uri: Uri| matches!(uri.scheme_str(), Some("https" | "http")) && uri.host().is_some();
-            if !uri.is_some_and(fits) {
-                return Err(Problem::at("/crlUrl", "a list is fetched from an https:// or http:// address"));
-            }
-            let refresh_minutes = before.as_ref().map_or(60, |before| before.refresh_minutes);
-            let stands = before.as_ref().is_some_and(|before| before.url == url && !before.public_hosts_only);
-            let ca_certificate = before.and_then(|before| before.ca_certificate);
-            ListSource { url, refresh_minutes, ca_certificate, public_hosts_only: bound && !stands }
-        }
-        (None, Some(before)) if said_more => before,
-        (None, _) => return Ok(None),
+    match body.crl_url.as_deref() {
+        Some("") if said_more => return Err(Problem::at("/crlUrl", "say where the list is fetched")),
+        Some("") => return Ok(Some(None)),
+        None if !said_more => return Ok(None),
+        Some(_) | None => {}
+    }
+    let change = SourceChange {
+        url: body.crl_url.clone(),
+        refresh_minutes: body.crl_refresh_minutes,
+        ca_certificate: body.crl_ca_certificate.clone(),
+        public_hosts_only: bound,
     };
-    let refresh_minutes = body.crl_refresh_minutes.unwrap_or(source.refresh_minutes);
-    if !(1..=43_200).contains(&refresh_minutes) {
+    let source = change.complete(before).map_err(|reason| Problem::at("/crlUrl", reason))?;
+    let uri: Option<Uri> = source.url.parse().ok();
+    let fits = |uri: Uri| matches!(uri.scheme_str(), Some("https" | "http")) && uri.host().is_some();
+    if !uri.is_some_and(fits) {
+        return Err(Problem::at("/crlUrl", "a list is fetched from an https:// or http:// address"));
+    }
+    if !(1..=43_200).contains(&source.refresh_minutes) {
         return Err(Problem::at("/crlRefreshMinutes", "it must be from 1 to 43200 (30 days)"));
     }
     if let Some(pem) = &body.crl_ca_certificate
@@ -289,8 +287,7 @@ fn source(
     {
         return Err(Problem::at("/crlCaCertificate", error.to_string()));
     }
-    let ca_certificate = body.crl_ca_certificate.clone().or(source.ca_certificate);
-    Ok(Some(Some(ListSource { refresh_minutes, ca_certificate, ..source })))
+    Ok(Some(Some(change)))
 }
 
 fn ranges(given: &[SerialRangeBody], member: &str) -> Result<Vec<SerialRange>, Problem> {

@@ -271,7 +271,14 @@ async fn crl(session: &mut Session, args: CrlArgs) -> Result<(), CliError> {
     let (revocation, path, name) = of_whom(session, args.name, args.issuer)?;
     if args.remove {
         let answer = session.api.delete(&path).await?;
-        return out.done(format!("The list of {name} is gone: nothing is on it any more."), &answer);
+        return out.done(
+            format!(
+                "The list of {name} is gone: nothing is on it any more. Where a list is fetched, the next one is fetched at \
+                 once, and until it is there the devices are refused unless --when-stale warn was said; landfall ca show says \
+                 how that goes, and --no-url ends it."
+            ),
+            &answer,
+        );
     }
     if let Some(file) = args.file {
         let bytes = std::fs::read(&file).map_err(|source| CliError::Read { path: file.clone(), source })?;

@@ -38,6 +38,21 @@ pub struct Group {
     pub terms: Terms,
 }
 
+impl Group {
+    /// The certificates of authorities that it holds itself, DER.
+    pub fn intermediates(&self) -> impl Iterator<Item = &[u8]> {
+        let (pins, makers): (_, [&[Vec<u8>]; 2]) = match &self.attestation {
+            GroupAttestation::X509Intermediates { primary, secondary } => {
+                ([Some(primary), secondary.as_ref()], [&[], &[]])
+            }
+            GroupAttestation::TpmMakers { roots, intermediates } => ([None, None], [roots, intermediates]),
+            _ => ([None, None], [&[], &[]]),
+        };
+        let makers = makers.into_iter().flatten().map(Vec::as_slice);
+        pins.into_iter().flatten().filter_map(|pin| pin.der.as_deref()).chain(makers)
+    }
+}
+
 /// How the device of an individual enrollment proves itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

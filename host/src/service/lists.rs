@@ -44,7 +44,7 @@ struct Attempt {
 }
 
 impl Lists {
-    /// Has those fetched at once whose address has changed.
+    /// Has those fetched at once whose address has changed, or whose list was removed.
     pub fn look_again(&self) {
         self.wake.notify_one();
     }
@@ -61,11 +61,17 @@ impl Lists {
         attempts.values().filter(|attempt| attempt.trouble.is_some()).count()
     }
 
-    fn is_due(&self, key: &Of, source: &ListSource) -> bool {
+    /// Whether a list is to be fetched now. Where none is there although the last time went well, an operator has removed
+    /// it: the issuer's certificates may be refused until the next one comes.
+    fn is_due(&self, key: &Of, source: &ListSource, is_there: bool) -> bool {
         let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         attempts.get(key).is_none_or(|last| {
             let usual = Duration::from_secs(source.refresh_minutes.saturating_mul(60));
-            let pause = if last.trouble.is_some() { usual.min(RETRY) } else { usual };
+            let pause = match (&last.trouble, is_there) {
+                (Some(_), _) => usual.min(RETRY),
+                (None, true) => usual,
+                (None, false) => Duration::ZERO,
+            };
             last.source != *source || last.at.elapsed() >= pause
         })
     }
@@ -96,7 +102,7 @@ async fn look_at_all(service: Arc<Service>) {
         for said in scope.revocations().all() {
             let Some(source) = &said.record.rules.source else { continue };
             let key = (scope.scope.clone(), said.record.id());
-            if service.lists.is_due(&key, source) {
+            if service.lists.is_due(&key, source, said.record.list.is_some()) {
                 let (service, key, few) = (Arc::clone(&service), key.clone(), Arc::clone(&few));
                 let (scope, record, source) = (Arc::clone(scope), said.record.clone(), source.clone());
                 fetching.spawn(async move {
@@ -154,7 +160,7 @@ async fn fetch(
         return Ok(());
     }
     let command = RevocationCommand::list(&list, der, now, service.config.clock_skew().as_secs());
-    let command = command.map_err(|error| said(&error))?;
+    let command = command.map_err(|error| said(&error))?.fetched_from(source);
     let change = RevocationChange { issuer: of.issuer.clone(), commands: vec![command], now };
     match service.store.change_revocations(&scope.scope, change, None).await {
         Ok(PutOutcome::Conflict(why)) => Err(why),

@@ -97,6 +97,7 @@ macro_rules! store_suite {
                 of_changes_at_the_same_time_none_is_lost
                 a_request_is_done_as_a_whole_or_not_at_all
                 a_list_takes_the_place_of_an_older_one_only
+                what_was_held_last_in_the_middle_is_remembered
                 an_authority_stays_while_a_groups_intermediate_leans_on_it;
             concurrency:
                 of_many_who_register_one_id_exactly_one_commits

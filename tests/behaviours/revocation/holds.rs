@@ -28,6 +28,37 @@ async fn devices_two_levels_below_what_was_revoked_stay_so() {
     every_way(Kind::TwoLevels).await;
 }
 
+/// Root, line and cell are proven authorities. What is said of the root reaches those below the line when the line is none.
+#[tokio::test(flavor = "multi_thread")]
+async fn devices_below_what_was_revoked_stay_so_when_the_authority_in_the_middle_goes() {
+    for kind in [Kind::Cell, Kind::PinnedBelowLine] {
+        for way in ["deleted", "replaced"] {
+            let world = World::empty(|_| {}).await;
+            world.link_hub("hub-1.example", 1, 1000).await;
+            for said in ["serial", "list", "all"] {
+                let case = Case::new(&world, kind, said).await;
+                case.is_admitted("before anything was revoked").await;
+                let line = format!("authorities/line-{said}");
+                if way == "deleted" {
+                    case.revoke().await;
+                    case.is_refused("revoked").await;
+                    assert_eq!(case.manage("DELETE", &line, &Value::Null).await, 204);
+                } else {
+                    let other = Authority::root("Another", Ambient::system().now(), 30).unwrap();
+                    world.put(&format!("{line}?replace=true"), &json!({ "certificate": other.certificate_pem })).await;
+                    case.is_admitted("nothing is revoked").await;
+                    case.revoke().await;
+                }
+                case.is_refused(&format!("the line was {way}")).await;
+                let all = world.get(&format!("/api/v1/scopes/{}/revocations", world.scope)).await;
+                assert!(!all.to_string().contains("CN=Line"), "of the line nothing is said: {all}");
+                case.restore().await;
+                case.is_admitted("restored").await;
+            }
+        }
+    }
+}
+
 /// How the device is enrolled. What is revoked is said of the root in each case.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
@@ -39,6 +70,10 @@ enum Kind {
     Intermediate,
     /// Its group holds an intermediate of an uploaded authority that the root has issued.
     TwoLevels,
+    /// Its group names the cell, below the line, below the root: all of them authorities.
+    Cell,
+    /// Its certificate, of the line, is pinned.
+    PinnedBelowLine,
 }
 
 async fn every_way(kind: Kind) {
@@ -83,24 +118,28 @@ impl<'w> Case<'w> {
         let id = format!("pump-{said}");
         let issuer = match kind {
             Kind::Pinned | Kind::Group => &root,
-            Kind::Intermediate => &line,
-            Kind::TwoLevels => &cell,
+            Kind::Intermediate | Kind::PinnedBelowLine => &line,
+            Kind::TwoLevels | Kind::Cell => &cell,
         };
         let issued: Issued = issuer.device(&id, now, 30).unwrap();
         let taken_back = match kind {
             Kind::Pinned | Kind::Group => issued.certificate_der.clone(),
-            Kind::Intermediate | Kind::TwoLevels => line.certificate_der.clone(),
+            Kind::Intermediate | Kind::TwoLevels | Kind::Cell | Kind::PinnedBelowLine => line.certificate_der.clone(),
         };
         world.upload_authority(&format!("root-{said}"), &root).await;
-        if kind == Kind::TwoLevels {
+        if matches!(kind, Kind::TwoLevels | Kind::Cell | Kind::PinnedBelowLine) {
             world.upload_authority(&format!("line-{said}"), &line).await;
         }
+        if kind == Kind::Cell {
+            world.upload_authority(&format!("cell-{said}"), &cell).await;
+        }
         world.record(&id, None).await;
-        let mut held = group(&format!("root-{said}"));
+        let top = if kind == Kind::Cell { "cell" } else { "root" };
+        let mut held = group(&format!("{top}-{said}"));
         if matches!(kind, Kind::Intermediate | Kind::TwoLevels) {
             held["x509"] = json!({ "intermediates": { "primary": issuer.certificate_pem } });
         }
-        if kind == Kind::Pinned {
+        if matches!(kind, Kind::Pinned | Kind::PinnedBelowLine) {
             let pinned = json!({
                 "x509": { "certificates": { "primary": issued.certificate_pem } },
                 "allocation": { "selection": { "plugin": "weighted" } }

@@ -135,6 +135,22 @@ async fn a_list_is_fetched_over_http_where_the_operator_says_so() {
     refused(&world, &world.stranger("lost", &lost), "is revoked").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn in_the_place_of_a_list_that_was_removed_the_next_one_is_fetched_at_once() {
+    let world = World::new().await;
+    let device = world.device("pump-1").await;
+    let place = Place::without_tls().await;
+    place.answers(200, &list(&world, 1, -1, &[], |_| {}));
+    let source = json!({ "crlUrl": place.url("/factory.crl"), "crlRefreshMinutes": 43_200 });
+    revocation(&world, &source).await;
+    until(&world, |shown| shown["crl"]["number"] == "1").await;
+    place.answers(200, &list(&world, 2, -1, &[], |_| {}));
+    let path = format!("/api/v1/scopes/{}/authorities/factory/crl", world.scope);
+    assert_eq!(world.manage("DELETE", &path, b"").await.status, 204);
+    until(&world, |shown| shown["crl"]["number"] == "2").await;
+    assert_eq!(device.register().await.status, 200);
+}
+
 /// A list of the factory's, made so many days from now and good for 30, that revokes these certificates (DER) or numbers.
 fn list(
     world: &World,

@@ -189,6 +189,11 @@ impl Crl {
 }
 
 impl ListFacts {
+    /// Of a list that cannot be read: it is out of date, and each that can be read is newer.
+    pub fn unread(der: &[u8]) -> Self {
+        Self { sha256: Digest::of(der), number: None, this_update: 0, next_update: 0, revoked: 0 }
+    }
+
     /// When the next list comes, as DPS writes moments.
     pub fn next_update(&self) -> String {
         moment(self.next_update)

@@ -18,8 +18,10 @@ mod record;
 use serde::{Deserialize, Serialize};
 
 pub use self::issuer::{Issuer, issued};
-pub use self::known::{Known, Said};
-pub use self::record::{KeptRevocations, MOST_RANGES, RevocationChange, RevocationCommand, RevocationRecord};
+pub use self::known::{Known, Said, Standing};
+pub use self::record::{
+    KeptRevocations, MOST_RANGES, RevocationChange, RevocationCommand, RevocationRecord, SourceChange,
+};
 use crate::registry::SerialNumber;
 
 /// What an operator says of an authority's certificates.

@@ -4,6 +4,7 @@ pub(super) mod authority;
 mod dates;
 mod endorsement;
 mod groups;
+mod known;
 mod lists;
 mod nearest;
 mod presented;

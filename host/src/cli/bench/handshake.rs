@@ -13,7 +13,7 @@ use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
 use rustls_pki_types::{CertificateDer, ServerName};
 
 use super::BenchError;
-use crate::attestation::x509::revocation::{Issuer, KeptRevocations, Known, RevocationRecord};
+use crate::attestation::x509::revocation::{Issuer, KeptRevocations, Known, RevocationRecord, Standing};
 use crate::attestation::x509::{Anchor, AnchorIndex, Crl, PresentedChain, VerifyPolicy, verify_group};
 use crate::client;
 use crate::clock::{Ambient, instant};
@@ -54,7 +54,7 @@ pub(super) fn measure(ambient: &Ambient, span: Duration) -> Result<Costs, BenchE
     let facts = Crl::parse(&list, &anchor).map_err(|error| failed(&error))?.facts().clone();
     let issuer = Issuer::of(&root.certificate_der).ok_or_else(|| failed(&"no issuer"))?;
     let record = RevocationRecord { list: Some(facts), ..RevocationRecord::silent(issuer, now) };
-    let held = [root.certificate_der.as_slice()].into_iter();
+    let held = [(root.certificate_der.as_slice(), Standing::Held)].into_iter();
     let revocations = Known::new(vec![KeptRevocations { record, list: Some(list) }], held, None);
     let (anchors, policy) = ([anchor], VerifyPolicy::at(now));
     let judge = || -> Result<(), BenchError> {

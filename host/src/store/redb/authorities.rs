@@ -83,13 +83,14 @@ impl Write for UploadAuthority {
         if stands.as_ref().is_some_and(|stands| stands.der == self.upload.der) {
             return Ok(outcome);
         }
-        let next = match self.next(tables, stands)? {
+        let next = match self.next(tables, stands.clone())? {
             Ok(next) => next,
             Err(conflict) => return Ok(PutOutcome::Conflict(conflict)),
         };
         if let Some(conflict) = is_elsewhere(tables, &self.scope, &next)? {
             return Ok(PutOutcome::Conflict(conflict));
         }
+        remember_without(tables, &self.scope, stands.as_ref(), Some(&next))?;
         tables.authorities.put(&key, &next)?;
         admissions::bump(tables, &self.scope)?;
         revised(tables, &self.scope, outcome)
@@ -106,7 +107,24 @@ pub(super) fn tag(
         Some(issuer) => revocations::find(tables, scope, &issuer)?.map(|(_, record)| record),
         None => None,
     };
-    Ok(authority_tag(authority, said.as_ref()))
+    Ok(authority_tag(authority, said.as_ref().filter(|record| !record.is_silent())))
+}
+
+/// Remembers the certificate of a proven authority that will be none: what is revoked above it still reaches all that it
+/// has issued.
+fn remember_without(
+    tables: &mut Tables<'_>,
+    scope: &IdScope,
+    before: Option<&CertificateAuthority>,
+    next: Option<&CertificateAuthority>,
+) -> Result<(), StoreError> {
+    let Some(before) = before.filter(|before| before.verified) else { return Ok(()) };
+    let issuer = |authority: &CertificateAuthority| Issuer::of(&authority.der);
+    let is_it = |next: &CertificateAuthority| issuer(next).zip(issuer(before)).is_some_and(|(next, it)| next.is(&it));
+    if next.filter(|next| next.verified).is_some_and(is_it) {
+        return Ok(());
+    }
+    revocations::remember(tables, scope, &before.der, before.updated_at)
 }
 
 /// What would have no authority any more without this one: the group that names it, or one whose own intermediate no
@@ -191,6 +209,7 @@ impl Write for PutAuthority {
         if let Some(conflict) = is_elsewhere(tables, &self.scope, &self.authority)? {
             return Ok(PutOutcome::Conflict(conflict));
         }
+        remember_without(tables, &self.scope, stands.as_ref(), Some(&self.authority))?;
         tables.authorities.put(&key, &self.authority)?;
         admissions::bump(tables, &self.scope)?;
         revised(tables, &self.scope, outcome)
@@ -220,6 +239,7 @@ impl Write for DeleteAuthority {
         if let Some(user) = who_leans_on(tables, &self.scope, &stands)? {
             return Ok(DeleteOutcome::InUse(user));
         }
+        remember_without(tables, &self.scope, Some(&stands), None)?;
         tables.authorities.remove(&key)?;
         admissions::bump(tables, &self.scope)?;
         revised(tables, &self.scope, DeleteOutcome::Deleted)

@@ -4,14 +4,13 @@
 //! certificate and each named authority is a row of its own that says whose it is. Which plugins an enrollment uses
 //! is kept the same way, so that none is removed under it.
 
-use super::admissions;
 use super::authorities::vouches;
 use super::catalogue::{bump, revised};
 use super::codec::{self, key, pair};
 use super::engine::Write;
 use super::listing::{self, Walk};
 use super::tables::{self, CERTIFICATES, GROUPS, INDIVIDUALS, Tables};
-use super::{View, unreadable};
+use super::{View, admissions, revocations, unreadable};
 use crate::enrollment::{
     Allocation, CertificateAuthority, CertificatePin, EnrollmentRef, Group, GroupAttestation, Individual,
     IndividualAttestation,
@@ -183,6 +182,7 @@ impl Write for PutGroup {
         if let Err(conflict) = Claims::of_group(&self.scope, &self.group).replace(tables, claims)? {
             return Ok(conflict);
         }
+        remember_without(tables, &self.scope, stands.as_ref(), Some(&self.group))?;
         tables.groups.put(&key, &self.group)?;
         admissions::bump(tables, &self.scope)?;
         revised(tables, &self.scope, outcome)
@@ -315,12 +315,29 @@ impl Write for DeleteGroup {
         }
         if let Some(stands) = &stands {
             Claims::of_group(&self.scope, stands).give_back(tables)?;
+            remember_without(tables, &self.scope, Some(stands), None)?;
             tables.groups.remove(&key)?;
             admissions::bump(tables, &self.scope)?;
             bump(tables, &self.scope)?;
         }
         Ok(DeleteOutcome::Deleted)
     }
+}
+
+/// Remembers the intermediates that a group will not hold any more: what is revoked above them still reaches pinned
+/// certificates below them.
+fn remember_without(
+    tables: &mut Tables<'_>,
+    scope: &IdScope,
+    before: Option<&Group>,
+    next: Option<&Group>,
+) -> Result<(), StoreError> {
+    let Some(before) = before else { return Ok(()) };
+    let stay: Vec<&[u8]> = next.into_iter().flat_map(Group::intermediates).collect();
+    for der in before.intermediates().filter(|der| !stay.contains(der)) {
+        revocations::remember(tables, scope, der, before.terms.updated_at)?;
+    }
+    Ok(())
 }
 
 /// What an enrollment holds besides itself.

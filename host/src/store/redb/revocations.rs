@@ -14,6 +14,7 @@ use super::tables::{REVOCATION_LISTS, REVOCATIONS, Tables};
 use super::{View, unreadable};
 use super::{admissions, authorities};
 use crate::attestation::x509::Crl;
+use crate::attestation::x509::crl::ListFacts;
 use crate::attestation::x509::revocation::{
     Issuer, KeptRevocations, RevocationChange, RevocationCommand, RevocationRecord, RevocationRules,
 };
@@ -90,12 +91,15 @@ impl Write for Change {
         record.updated_at = *now;
         for command in commands {
             match command {
-                RevocationCommand::List { der, .. } => tables.revocation_lists.put_encoded(&row, der)?,
+                // Not every list that comes is taken.
+                RevocationCommand::List { facts, der, .. } if record.list.as_ref() == Some(facts) => {
+                    tables.revocation_lists.put_encoded(&row, der)?;
+                }
                 RevocationCommand::RemoveList => tables.revocation_lists.remove(&row)?,
                 _ => {}
             }
         }
-        if record.is_silent() {
+        if record.is_silent() && record.remembered.is_none() {
             tables.revocations.remove(&row)?;
         } else {
             tables.revocations.put(&row, &record)?;
@@ -111,6 +115,17 @@ impl Write for Change {
         });
         lists.sum::<usize>().saturating_add(1024)
     }
+}
+
+/// Remembers a certificate of an issuer that is held no more. Above a root nothing can be revoked.
+pub(super) fn remember(tables: &mut Tables<'_>, scope: &IdScope, der: &[u8], now: Timestamp) -> Result<(), StoreError> {
+    let Some(issuer) = Issuer::of(der).filter(|issuer| !issuer.is_root()) else { return Ok(()) };
+    let (row, mut record) = match find(tables, scope, &issuer)? {
+        Some(found) => found,
+        None => (row_of(scope, &issuer), RevocationRecord::silent(issuer, now)),
+    };
+    record.remembered = Some(der.to_vec());
+    tables.revocations.put(&row, &record)
 }
 
 /// Takes what format 1 kept with each authority into rows of their own. It may run again.
@@ -135,18 +150,20 @@ pub(super) fn take_over(tables: &mut Tables<'_>) -> Result<(), StoreError> {
     })?;
     for (authority_row, Before { der, updated_at, crl, revocation }) in found {
         let (scope, name) = codec::parts("certificate authority", &authority_row)?;
-        let list = crl.as_deref().map(Crl::kept).transpose();
-        let (Some(issuer), Ok(list)) = (Issuer::of(&der), list) else {
+        let Some(issuer) = Issuer::of(&der) else {
             // The devices of an authority that cannot be read are refused; the row stays as it is.
             tracing::error!(%scope, authority = name, "what is revoked of this authority cannot be read any more: upload its certificate and its list again");
             continue;
         };
-        let own = RevocationRecord {
-            issuer: issuer.clone(),
-            rules: revocation,
-            list: list.map(|list| list.facts().clone()),
-            updated_at,
-        };
+        // A list that cannot be read keeps its place: then nobody knows, and what an operator has said holds all the same.
+        let list = crl.as_deref().map(|der| match Crl::kept(der) {
+            Ok(list) => list.facts().clone(),
+            Err(error) => {
+                tracing::error!(%scope, authority = name, %error, "the revocation list of this authority cannot be read any more, and its devices are refused: bring the list again (landfall ca crl)");
+                ListFacts::unread(der)
+            }
+        });
+        let own = RevocationRecord { issuer: issuer.clone(), rules: revocation, list, remembered: None, updated_at };
         let (row, record, newer) = match find(tables, &scope, &issuer)? {
             Some((row, mut record)) => {
                 let newer = record.merge(&own);

@@ -545,6 +545,7 @@ async fn what_an_older_version_kept_of_revocations_with_an_authority_is_taken_in
     let now = Timestamp::from_millis(1_893_456_000_000);
     let root = crate::tls::make::Authority::root("CA", now, 30).unwrap();
     let list = root.revocation_list(&[vec![7]], now, 7).unwrap();
+    let other = crate::tls::make::Authority::root("Another CA", now, 30).unwrap();
     let before = Before {
         name: "factory",
         der: &root.certificate_der,
@@ -555,6 +556,14 @@ async fn what_an_older_version_kept_of_revocations_with_an_authority_is_taken_in
         crl: Some(&list),
         revocation: RevocationRules { whole: true, ..RevocationRules::default() },
     };
+    let unread = Before {
+        name: "other",
+        der: &other.certificate_der,
+        verification_code: None,
+        crl: Some(b"no list"),
+        revocation: before.revocation.clone(),
+        ..before
+    };
     let (store, folder) = open();
     store.create_scope(make::scope()).await.unwrap();
     store.close().await.unwrap();
@@ -563,7 +572,9 @@ async fn what_an_older_version_kept_of_revocations_with_an_authority_is_taken_in
     let transaction = database.begin_write().unwrap();
     {
         let mut tables = tables::Tables::open(&transaction, tables::Kept::default()).unwrap();
-        tables.authorities.put(&codec::key(&make::scope(), "factory"), &before).unwrap();
+        for row in [&before, &unread] {
+            tables.authorities.put(&codec::key(&make::scope(), row.name), row).unwrap();
+        }
     }
     assert!(transaction.delete_table(tables::REVOCATIONS).unwrap());
     transaction.commit().unwrap();
@@ -571,8 +582,13 @@ async fn what_an_older_version_kept_of_revocations_with_an_authority_is_taken_in
     for _ in 0..2 {
         let store = RedbStore::open(&path, settings()).unwrap();
         let scope = store.load_catalogue().await.unwrap().scopes.remove(0);
-        let kept = &scope.revocations[0];
-        assert_eq!((scope.revocations.len(), kept.record.rules.whole), (1, true));
+        let of = |der: &[u8]| scope.revocations.iter().find(|kept| kept.record.issuer.certificate == der).unwrap();
+        let kept = of(&root.certificate_der);
+        assert_eq!((scope.revocations.len(), kept.record.rules.whole), (2, true));
+        // What an operator has said holds though the list cannot be read, and the list counts as one that is unread.
+        let unread = of(&other.certificate_der);
+        assert!(unread.record.rules.whole && unread.record.list.is_some(), "{:?}", unread.record);
+        assert!(crate::attestation::x509::Crl::kept(unread.list.as_deref().unwrap()).is_err());
         assert_eq!(kept.record.list.as_ref().map(|list| list.revoked), Some(1));
         assert_eq!(kept.list.as_deref(), Some(list.as_slice()));
         assert!(scope.authorities[0].verified);

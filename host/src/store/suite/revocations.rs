@@ -61,6 +61,8 @@ pub(crate) async fn a_list_takes_the_place_of_an_older_one_only(store: Shared) {
             revoked: 0,
         },
         der: der.to_vec(),
+        skew_seconds: 0,
+        from: None,
     };
     assert_eq!(change(&store, &root, vec![list("5", b"five")]).await, PutOutcome::Replaced);
     let older = change(&store, &root, vec![list("4", b"four")]).await;
@@ -70,6 +72,39 @@ pub(crate) async fn a_list_takes_the_place_of_an_older_one_only(store: Shared) {
     assert_eq!(kept(&store).await[0].list.as_deref(), Some(&b"ten"[..]));
     change(&store, &root, vec![RevocationCommand::RemoveList]).await;
     assert_eq!(kept(&store).await, []);
+}
+
+pub(crate) async fn what_was_held_last_in_the_middle_is_remembered(store: Shared) {
+    let root = Authority::root("CA", NOW, 30).unwrap();
+    let line = root.intermediate("Line 3", NOW, 30).unwrap();
+    let cell = line.intermediate("Cell 7", NOW, 30).unwrap();
+    let remembered =
+        async || -> Vec<_> { kept(&store).await.into_iter().filter_map(|kept| kept.record.remembered).collect() };
+    let proven = async |name: &str, der: &[u8]| {
+        upload(&store, name, der, false).await;
+        let mut all = store.load_catalogue().await.unwrap().scopes.remove(0).authorities;
+        let mut authority = all.remove(all.iter().position(|one| one.name.as_str() == name).unwrap());
+        authority.verified = true;
+        store.put_authority(&scope(), authority, Precondition::Exists).await.unwrap();
+    };
+    proven("root", &root.certificate_der).await;
+    proven("line", &line.certificate_der).await;
+    upload(&store, "cell", &cell.certificate_der, false).await;
+    for name in ["root", "cell"] {
+        store.delete_authority(&scope(), &name.parse().unwrap()).await.unwrap();
+    }
+    assert_eq!(kept(&store).await, [], "a root, and one that nobody has proven");
+    let other = root.intermediate("Line 4", NOW, 30).unwrap();
+    assert_eq!(upload(&store, "line", &other.certificate_der, true).await, PutOutcome::Replaced);
+    assert_eq!(remembered().await, [line.certificate_der.clone()], "replaced");
+    // It outlives what is said and is not said any more.
+    for whole in [true, false] {
+        change(&store, &line, vec![RevocationCommand::Whole(whole)]).await;
+    }
+    assert_eq!(remembered().await, [line.certificate_der.clone()]);
+    proven("cell", &cell.certificate_der).await;
+    store.delete_authority(&scope(), &"cell".parse().unwrap()).await.unwrap();
+    assert!(remembered().await.contains(&cell.certificate_der), "deleted");
 }
 
 pub(crate) async fn an_authority_stays_while_a_groups_intermediate_leans_on_it(store: Shared) {
@@ -92,6 +127,8 @@ pub(crate) async fn an_authority_stays_while_a_groups_intermediate_leans_on_it(s
     assert!(matches!(over, PutOutcome::Conflict(by) if leans(&by)));
     store.delete_group(&scope(), &"pumps".parse().unwrap(), Precondition::Any).await.unwrap();
     assert_eq!(store.delete_authority(&scope(), &name).await.unwrap(), DeleteOutcome::Deleted);
+    let remembered: Vec<_> = kept(&store).await.into_iter().filter_map(|kept| kept.record.remembered).collect();
+    assert_eq!(remembered, [line.certificate_der], "pinned certificates may be below the group's intermediate");
 }
 
 fn range(number: u8) -> SerialRange {

@@ -31,6 +31,11 @@ impl Issuer {
                 && read(self).zip(read(other)).is_some_and(|(one, other)| one.subject == other.subject))
     }
 
+    /// Whether nobody stands above it: its own key has signed its certificate, under its own name.
+    pub fn is_root(&self) -> bool {
+        issued(&self.certificate, &self.certificate)
+    }
+
     /// Its name, as RFC 4514 writes names.
     pub fn name(&self) -> String {
         Certificate::read(&self.certificate).map(|certificate| certificate.subject_text).unwrap_or_default()

@@ -3,9 +3,11 @@
 //! The certificates that are held here form a graph: each was issued by one issuer, and an issuer may have several
 //! certificates (it was renewed, or two others have certified it). A path is judged link by link; above its top the graph is
 //! followed. There an issuer is sound when *one* of its certificates is: an authority that is certified by two, of which one
-//! was taken back, is still certified by the other. A certificate that a path really leads over is judged as it is.
+//! was taken back, is still certified by the other. A certificate that a path really leads over is judged as it is. Of an
+//! issuer's certificates only those of the best [`Standing`] count, and one that has expired only beside others that have:
+//! an issuer is not sound by a certificate that it has left behind.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::super::anchor::Anchor;
@@ -30,6 +32,19 @@ pub struct Known {
     parents: HashMap<Digest, Option<usize>>,
     /// Signatures that were checked: of the certificate, by the key.
     checked: HashMap<(Digest, Digest), bool>,
+    /// Keys of issuers of which something is said, and nobody can read any more what their names are.
+    unreadable: HashSet<Digest>,
+}
+
+/// Why a certificate of an issuer is held, from the weakest reason to the best.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// An authority is uploaded whose key nobody has proven. It makes nobody sound beside others.
+    Unproven,
+    /// It was held once, or something was said of its issuer by it.
+    Remembered,
+    /// A proven authority or a group holds it.
+    Held,
 }
 
 /// An issuer, what is said of its certificates, and which of its own are held.
@@ -38,6 +53,8 @@ struct KnownIssuer {
     certificate: Arc<Certificate>,
     said: Option<Said>,
     held: Vec<Arc<Certificate>>,
+    /// How all of `held` stand.
+    standing: Standing,
 }
 
 /// What is said of an issuer's certificates.
@@ -92,45 +109,59 @@ impl Said {
 impl Known {
     /// What is known when these records are kept and these certificates (DER) held. What `before` has read and checked is
     /// not read and checked again.
-    pub fn new<'a>(records: Vec<KeptRevocations>, held: impl Iterator<Item = &'a [u8]>, before: Option<&Self>) -> Self {
+    pub fn new<'a>(
+        records: Vec<KeptRevocations>,
+        held: impl Iterator<Item = (&'a [u8], Standing)>,
+        before: Option<&Self>,
+    ) -> Self {
         let mut this = Self::default();
         // Where nothing is said, nothing is asked.
         if records.is_empty() {
             return this;
         }
         for KeptRevocations { record, list } in records {
-            let Ok(certificate) = Certificate::read(&record.issuer.certificate) else {
-                tracing::error!(issuer = %record.issuer.key, "a certificate of an authority of which something is revoked cannot be read any more");
+            let remembered = record.remembered.as_deref().and_then(|der| Certificate::read(der).ok());
+            let Some(certificate) = remembered.or_else(|| Certificate::read(&record.issuer.certificate).ok()) else {
+                tracing::error!(issuer = %record.issuer.key, "a certificate of an authority of which something is revoked cannot be read any more: all that its key has issued is refused");
+                if !record.is_silent() {
+                    this.unreadable.insert(record.issuer.key);
+                }
                 continue;
             };
             let list = list.and_then(|der| read_list(&record, &der, before));
-            let at = this.hold(certificate);
-            if let Some(issuer) = this.issuers.get_mut(at) {
+            let at = this.hold(certificate, Standing::Remembered);
+            if let Some(issuer) = this.issuers.get_mut(at).filter(|_| !record.is_silent()) {
                 issuer.said = Some(Said { record, list });
             }
         }
-        for certificate in held.filter_map(|der| Certificate::read(der).ok()) {
-            this.hold(certificate);
+        for (der, standing) in held {
+            if let Ok(certificate) = Certificate::read(der) {
+                this.hold(certificate, standing);
+            }
         }
         this.lead_up(before);
         this
     }
 
     /// Keeps a certificate with its issuer-to-be; which that is.
-    fn hold(&mut self, certificate: Certificate) -> usize {
+    fn hold(&mut self, certificate: Certificate, standing: Standing) -> usize {
         let certificate = Arc::new(certificate);
         let at = match self.find(&certificate) {
             Some(at) => at,
             None => {
                 let at = self.issuers.len();
                 self.by_key.entry(certificate.key.spki_sha256).or_default().push(at);
-                self.issuers.push(KnownIssuer { certificate: Arc::clone(&certificate), said: None, held: Vec::new() });
+                let certificate = Arc::clone(&certificate);
+                self.issuers.push(KnownIssuer { certificate, said: None, held: Vec::new(), standing });
                 at
             }
         };
-        if let Some(issuer) = self.issuers.get_mut(at)
-            && !issuer.held.iter().any(|held| held.sha256 == certificate.sha256)
-        {
+        let Some(issuer) = self.issuers.get_mut(at) else { return at };
+        if standing > issuer.standing {
+            issuer.held.clear();
+            issuer.standing = standing;
+        }
+        if standing == issuer.standing && !issuer.held.iter().any(|held| held.sha256 == certificate.sha256) {
             issuer.held.push(certificate);
         }
         at
@@ -180,7 +211,7 @@ impl Known {
     ///
     /// As [`Known::judge`].
     pub fn judge_authority(&self, authority: &Anchor, now: Timestamp, grace_seconds: u64) -> Result<(), ChainError> {
-        let mut judgement = Judgement { known: self, now, grace: grace_seconds, judged: HashMap::new() };
+        let mut judgement = Judgement::new(self, now, grace_seconds);
         let certificate = authority.certificate();
         judgement.is_not_taken_back(certificate)?;
         judgement.above(certificate, Which::Anchor(certificate.subject_text.clone()))
@@ -200,13 +231,13 @@ impl Known {
         now: Timestamp,
         grace_seconds: u64,
     ) -> Result<(), ChainError> {
-        if self.issuers.is_empty() {
+        if self.issuers.is_empty() && self.unreadable.is_empty() {
             return Ok(());
         }
-        let mut judgement = Judgement { known: self, now, grace: grace_seconds, judged: HashMap::new() };
+        let mut judgement = Judgement::new(self, now, grace_seconds);
         let leaf = &chain.leaf().certificate;
         if path.anchor.is_none() {
-            return judgement.climb(leaf, Which::Leaf, chain.above(), MOST_LEVELS);
+            return judgement.climb(leaf, Which::Leaf, chain.above());
         }
         let between = path.intermediates.iter().filter_map(|used| chain.above().iter().find(|one| one.sha256 == *used));
         let anchor = anchors.iter().find(|anchor| Some(anchor.sha256()) == path.anchor).map(Anchor::certificate);
@@ -231,11 +262,26 @@ struct Judgement<'k> {
     /// What was found of the issuers that were met. One that is being looked at is sound meanwhile: two that have
     /// certified each other do not condemn one another.
     judged: HashMap<usize, Result<(), ChainError>>,
+    /// What was found of the certificates that were sent; nothing yet of those that are being looked at.
+    sent: HashMap<Digest, Option<Result<(), ChainError>>>,
 }
 
-impl Judgement<'_> {
+impl<'k> Judgement<'k> {
+    fn new(known: &'k Known, now: Timestamp, grace: u64) -> Self {
+        Self { known, now, grace, judged: HashMap::new(), sent: HashMap::new() }
+    }
+
+    /// The key is none of an issuer of which nobody can read any more what was said.
+    fn is_readable(&self, issuer: &Certificate) -> Result<(), ChainError> {
+        if self.known.unreadable.contains(&issuer.key.spki_sha256) {
+            return Err(ChainError::AuthorityRevoked { authority: issuer.subject_text.clone() });
+        }
+        Ok(())
+    }
+
     /// The certificate is not that of an authority that was taken back as a whole.
     fn is_not_taken_back(&self, certificate: &Certificate) -> Result<(), ChainError> {
+        self.is_readable(certificate)?;
         let known = self.known;
         let issuer = known.find(certificate).and_then(|at| known.issuers.get(at));
         match issuer.and_then(|issuer| issuer.said.as_ref()) {
@@ -248,6 +294,7 @@ impl Judgement<'_> {
 
     /// What is said of the certificate by this issuer.
     fn link(&self, certificate: &Certificate, which: Which, issuer: &Certificate) -> Result<(), ChainError> {
+        self.is_readable(issuer)?;
         let known = self.known;
         let said = known.find(issuer).and_then(|at| known.issuers.get(at)?.said.as_ref());
         said.map_or(Ok(()), |said| said.judge((which, certificate), issuer, (self.now, self.grace)))
@@ -258,6 +305,7 @@ impl Judgement<'_> {
         let known = self.known;
         let Some(at) = known.issuer_of(certificate) else { return Ok(()) };
         let Some(issuer) = known.issuers.get(at) else { return Ok(()) };
+        self.is_readable(&issuer.certificate)?;
         if let Some(said) = &issuer.said {
             said.judge((which, certificate), &issuer.certificate, (self.now, self.grace))?;
         }
@@ -273,7 +321,10 @@ impl Judgement<'_> {
         self.judged.insert(at, Ok(()));
         let mut found = Ok(());
         let held = self.known.issuers.get(at).map(|issuer| issuer.held.as_slice()).unwrap_or_default();
-        for certificate in held {
+        let now = i64::try_from(self.now.as_secs()).unwrap_or(i64::MAX);
+        let runs = |certificate: &Certificate| certificate.not_after >= now;
+        let some_run = held.iter().any(|certificate| runs(certificate));
+        for certificate in held.iter().filter(|certificate| !some_run || runs(certificate)) {
             match self.above(certificate, Which::Intermediate(certificate.subject_text.clone())) {
                 Ok(()) => {
                     found = Ok(());
@@ -287,23 +338,31 @@ impl Judgement<'_> {
         found
     }
 
-    /// A pinned certificate, over whatever it sent along and what is held here.
-    fn climb(
-        &mut self,
-        certificate: &Certificate,
-        which: Which,
-        sent: &[Certificate],
-        levels: usize,
-    ) -> Result<(), ChainError> {
+    /// A pinned certificate, over whatever it sent along and what is held here. Each of these is looked at once: those that
+    /// have certified each other lead nowhere.
+    fn climb(&mut self, certificate: &Certificate, which: Which, sent: &[Certificate]) -> Result<(), ChainError> {
+        match self.sent.get(&certificate.sha256) {
+            Some(Some(judged)) => return judged.clone(),
+            Some(None) => return Ok(()),
+            None => self.sent.insert(certificate.sha256, None),
+        };
+        let judged = self.climb_on(certificate, which, sent);
+        self.sent.insert(certificate.sha256, Some(judged.clone()));
+        judged
+    }
+
+    fn climb_on(&mut self, certificate: &Certificate, which: Which, sent: &[Certificate]) -> Result<(), ChainError> {
         self.is_not_taken_back(certificate)?;
         self.above(certificate, which.clone())?;
-        let Some(levels) = levels.checked_sub(1) else { return Ok(()) };
         let mut found = None;
         for issuer in sent.iter().filter(|one| one.sha256 != certificate.sha256 && has_issued(one, certificate)) {
-            let which = which.clone();
+            // The way comes from there.
+            if matches!(self.sent.get(&issuer.sha256), Some(None)) {
+                continue;
+            }
             let name = Which::Intermediate(issuer.subject_text.clone());
-            let judged = self.link(certificate, which, issuer).and_then(|()| self.climb(issuer, name, sent, levels));
-            match judged {
+            let linked = self.link(certificate, which.clone(), issuer);
+            match linked.and_then(|()| self.climb(issuer, name, sent)) {
                 Ok(()) => return Ok(()),
                 Err(error) => drop(found.get_or_insert(error)),
             }
@@ -340,6 +399,3 @@ fn read_list(record: &RevocationRecord, der: &[u8], before: Option<&Known>) -> O
         tracing::error!(issuer = record.issuer.name(), %error, "a revocation list cannot be read any more: the devices of its authority are refused");
     }).ok()
 }
-
-/// As many as a device may send along.
-const MOST_LEVELS: usize = super::super::MAX_INTERMEDIATES + 1;

@@ -144,6 +144,7 @@ fn known(issuer: &Made, serial: &[u8]) -> Known {
     let list = Crl::parse(&der, &Anchor::parse(&issuer.der).unwrap()).unwrap();
     let issuer = Issuer::of(&issuer.der).unwrap();
     let rules = RevocationRules::default();
-    let record = RevocationRecord { issuer, rules, list: Some(list.facts().clone()), updated_at: NOW };
+    let record =
+        RevocationRecord { issuer, rules, list: Some(list.facts().clone()), remembered: None, updated_at: NOW };
     Known::new(vec![KeptRevocations { record, list: Some(der) }], std::iter::empty(), None)
 }
