@@ -247,7 +247,7 @@ mod tests {
                 let host = |at| SanType::DnsName(format!("{at}.acme.example").try_into().unwrap());
                 params.subject_alt_names = (0..40).map(host).collect();
             });
-            let chain = chain(std::iter::once(&device).chain(issuers.iter().map(|issuer| &issuer.der)));
+            let chain = chain(std::iter::once(&device).chain(issuers.iter().rev().map(|issuer| &issuer.der)));
             let (anchors, policy) = ([root.anchor()], policy());
             let demands = Demands { usage: Usage::Client, anchors: &anchors, policy: &policy, is_good: &|_| Ok(()) };
             let mut search = Search::new(&demands, &chain);
