@@ -110,6 +110,8 @@ pub struct Bound {
     pub plugin: PluginName,
     /// Its revision. A plugin that is not published (any more) has none, and its devices wait.
     pub revision: Option<Digest>,
+    /// Whose it is. Images are shared among id scopes, and the turns to make them are not.
+    pub scope: IdScope,
     /// The settings.
     pub settings: JsonText,
     /// SHA-256 of the settings' text.
@@ -280,14 +282,14 @@ impl ScopeCatalogue {
         self.plugins.published.get(name)
     }
 
-    /// Binds an enrollment's policies to revisions.
+    /// Binds an individual enrollment's policies to revisions.
     pub fn bind(&self, allocation: &Allocation) -> BoundAllocation {
-        bind_allocation(allocation, &self.plugins)
+        bind_allocation(allocation, &self.plugins, Watches::get_for_one)
     }
 
     /// Binds one policy.
     pub fn bind_one(&self, binding: &PolicyBinding) -> Bound {
-        bind(binding, &self.plugins)
+        bind(binding, &self.plugins, Watches::get_for_one)
     }
 }
 
@@ -345,31 +347,38 @@ fn bind_group(
             }
         }
     }
-    let allocation = Arc::new(bind_allocation(&group.terms.allocation, plugins));
+    let allocation = Arc::new(bind_allocation(&group.terms.allocation, plugins, Watches::get));
     BoundGroup { terms: Arc::new(group.terms.clone()), group, allocation, anchors, makers, keys }
 }
 
-fn bind_allocation(allocation: &Allocation, plugins: &Plugins) -> BoundAllocation {
+/// How a policy comes by its watch.
+type Watching = fn(&Watches, Watched) -> Arc<Watch>;
+
+fn bind_allocation(allocation: &Allocation, plugins: &Plugins, watching: Watching) -> BoundAllocation {
+    let bind = |binding| bind(binding, plugins, watching);
     BoundAllocation {
-        selection: bind(&allocation.selection, plugins),
-        fallback: allocation.fallback.as_ref().map(|binding| bind(binding, plugins)),
-        grouping: allocation.grouping.iter().map(|binding| bind(binding, plugins)).collect(),
+        selection: bind(&allocation.selection),
+        fallback: allocation.fallback.as_ref().map(bind),
+        grouping: allocation.grouping.iter().map(bind).collect(),
     }
 }
 
-fn bind(binding: &PolicyBinding, plugins: &Plugins) -> Bound {
+fn bind(binding: &PolicyBinding, plugins: &Plugins, watching: Watching) -> Bound {
     let published = plugins.published.get(&binding.plugin);
     let rules = published.map(|plugin| &plugin.rules);
-    let watch = |plugin: &PluginName, revision| {
-        Some(plugins.watches.get(Watched { scope: plugins.scope.clone(), plugin: plugin.clone(), revision }))
+    let watch = |plugin: &PluginName, revision, settings| {
+        let (scope, plugin, settings) = (plugins.scope.clone(), plugin.clone(), Some(settings));
+        Some(watching(&plugins.watches, Watched { scope, plugin, revision, settings }))
     };
+    let settings_digest = Digest::of(binding.settings.as_str().as_bytes());
     let revision = binding.revision.or_else(|| published.map(|plugin| plugin.live));
     let mut bound = Bound {
         plugin: binding.plugin.clone(),
-        watch: revision.and_then(|revision| watch(&binding.plugin, revision)),
+        watch: revision.and_then(|revision| watch(&binding.plugin, revision, settings_digest)),
         revision,
+        scope: plugins.scope.clone(),
         settings: binding.settings.clone(),
-        settings_digest: Digest::of(binding.settings.as_str().as_bytes()),
+        settings_digest,
         limits: rules.map(|rules| rules.limits).unwrap_or_default(),
         stand_ins: Vec::new(),
     };
@@ -378,17 +387,23 @@ fn bind(binding: &PolicyBinding, plugins: &Plugins) -> Bound {
             Resort::PreviousRevision if binding.revision.is_some() => return None,
             Resort::PreviousRevision => {
                 let previous = published?.previous.first().copied()?;
-                Bound { revision: Some(previous), watch: watch(&binding.plugin, previous), ..bound.clone() }
+                let watch = watch(&binding.plugin, previous, settings_digest);
+                Bound { revision: Some(previous), watch, ..bound.clone() }
             }
-            Resort::Shipped { policy, settings } => Bound {
-                plugin: policy.clone(),
-                revision: Some(shipped::digest_of(policy.as_str())?),
-                watch: watch(policy, shipped::digest_of(policy.as_str())?),
-                settings: settings.clone(),
-                settings_digest: Digest::of(settings.as_str().as_bytes()),
-                limits: PluginLimits::default(),
-                stand_ins: Vec::new(),
-            },
+            Resort::Shipped { policy, settings } => {
+                let revision = shipped::digest_of(policy.as_str())?;
+                let settings_digest = Digest::of(settings.as_str().as_bytes());
+                Bound {
+                    plugin: policy.clone(),
+                    revision: Some(revision),
+                    watch: watch(policy, revision, settings_digest),
+                    scope: plugins.scope.clone(),
+                    settings: settings.clone(),
+                    settings_digest,
+                    limits: PluginLimits::default(),
+                    stand_ins: Vec::new(),
+                }
+            }
         };
         Some(StandIn { resort: resort.kind(), policy })
     });

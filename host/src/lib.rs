@@ -32,6 +32,7 @@ pub mod registry;
 pub mod secret;
 pub mod server;
 pub mod service;
+mod shares;
 pub mod store;
 pub mod telemetry;
 pub mod tls;

@@ -20,8 +20,8 @@ use self::series::{Labels, Series};
 use crate::issuers::IssuerState;
 use crate::listener::Counts;
 use crate::policy::breaker::{Reason, State};
+use crate::policy::watch::OfRevision;
 use crate::policy::watch::meter::{Interface, Meter};
-use crate::policy::watch::{Watch, Watched};
 use crate::service::Service;
 use crate::telemetry;
 use crate::tls::current::Current;
@@ -106,7 +106,7 @@ impl Collector for Scrape {
         self.of_devices(&mut series)?;
         self.of_others(&mut series)?;
         self.of_the_host(&mut series)?;
-        let watches = self.0.watches.all();
+        let watches = self.0.watches.revisions();
         of_calls(&mut series, &watches)?;
         self.of_revisions(&mut series, &watches)
     }
@@ -221,8 +221,8 @@ impl Scrape {
     }
 
     /// What there is once for each revision.
-    fn of_revisions(&self, series: &mut Series<'_>, watches: &[Arc<Watch>]) -> fmt::Result {
-        let states = watches.iter().map(|watch| (named(watch), breaker(watch.breaker.state())));
+    fn of_revisions(&self, series: &mut Series<'_>, watches: &[OfRevision]) -> fmt::Result {
+        let states = watches.iter().map(|watch| (named(watch), breaker(watch.state)));
         series.gauge(
             "landfall_policy_breaker_state",
             "0 closed, 1 probation, 2 open: its calls are skipped",
@@ -237,7 +237,7 @@ impl Scrape {
         series.counter("landfall_policy_breaker_openings", "Times that the breaker opened", openings)?;
         let tallies: HashMap<_, _> = self.0.images.tallies();
         let of =
-            |watch: &Watch| watch.of.as_ref().and_then(|of| tallies.get(&of.revision)).copied().unwrap_or_default();
+            |watch: &OfRevision| watch.of.as_ref().and_then(|(_, of)| tallies.get(of)).copied().unwrap_or_default();
         let images = watches.iter().flat_map(|watch| {
             let tally = of(watch);
             [("baked", tally.baked), ("each-call", tally.configured_each_call)]
@@ -250,7 +250,7 @@ impl Scrape {
 }
 
 /// What there is for each revision and interface.
-fn of_calls(series: &mut Series<'_>, watches: &[Arc<Watch>]) -> fmt::Result {
+fn of_calls(series: &mut Series<'_>, watches: &[OfRevision]) -> fmt::Result {
     let meters: Vec<(Labels, &Meter)> = watches
         .iter()
         .flat_map(|watch| Interface::ALL.map(|interface| (watch, interface)))
@@ -287,13 +287,13 @@ const HISTOGRAMS: [Reading; 6] = [
 ];
 
 /// The labels of a revision.
-fn named(watch: &Watch) -> Labels {
+fn named(watch: &OfRevision) -> Labels {
     let other = || "other".to_owned();
-    let (scope, plugin, revision) = match &watch.of {
-        Some(Watched { scope, plugin, revision }) => (scope.to_string(), plugin.to_string(), revision.short()),
-        None => (other(), other(), other()),
+    let (plugin, revision) = match &watch.of {
+        Some((plugin, revision)) => (plugin.to_string(), revision.short()),
+        None => (other(), other()),
     };
-    vec![("scope", scope), ("plugin", plugin), ("revision", revision)]
+    vec![("scope", watch.scope.to_string()), ("plugin", plugin), ("revision", revision)]
 }
 
 fn with(mut labels: Labels, name: &'static str, value: &str) -> Labels {

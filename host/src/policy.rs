@@ -422,7 +422,8 @@ impl Image {
     }
 
     fn surroundings<'a>(&'a self, call: &Call, budget: &'a Budget, catalogue: Arc<dyn Catalogue>) -> Surroundings<'a> {
-        Surroundings { engine: &self.engine, budget, now: call.now, seed: call.seed, catalogue }
+        let waits = self.revision.card.tier == Tier::Recorded;
+        Surroundings { engine: &self.engine, budget, waits, now: call.now, seed: call.seed, catalogue }
     }
 
     /// An image that is not baked is configured before each call, without clock, randomness and catalogue, as it would

@@ -184,9 +184,11 @@ impl Server {
             return Err(ServeError::Scope { scope: scope.clone(), known: known.join(", ") });
         }
         service.metrics.certificate(Arc::clone(&identity));
-        // Devices whose policies come with Landfall are served at once, with a cold cache too. The others' images are made
-        // behind that, and those that devices ask for first of all.
-        service.warm_up_shipped().await;
+        // Devices whose policies come with Landfall hardly wait for a compiler, with a cold cache too. Images are made behind
+        // that, and those that devices ask for first of all: there may be many settings, and the server is not to wait.
+        if tokio::time::timeout(LONGEST_LOADING, service.load_shipped()).await.is_err() {
+            tracing::warn!("the policies that come with Landfall are not compiled yet; devices that need them wait");
+        }
         service.check_grants();
         for scope in service.catalogue().scopes() {
             service.warn_of_mixed_manufacturers(&scope.scope).await;
@@ -380,6 +382,9 @@ const EXPIRY_DAYS: u64 = 30;
 
 /// How long a task that has ended is left alone.
 const BEGUN_AGAIN_AFTER: Duration = Duration::from_secs(10);
+
+/// How long the start waits for the policies that come with Landfall to be compiled.
+const LONGEST_LOADING: Duration = Duration::from_secs(10);
 
 /// Imports of a hundred million rows take hours; this is no limit on them but on what would never end.
 const LONGEST_IMPORT: Duration = Duration::from_secs(24 * 3600);

@@ -35,6 +35,7 @@ use crate::policy::watch::{Watched, Watches};
 use crate::policy::{PolicyHost, shipped};
 use crate::provisioning::{Decoy, Operations, Telling, Throttle};
 use crate::secret::sealing::SealingKey;
+use crate::shares::Shares;
 use crate::store::{Lane, PublishBounds, PublishedPlugin, Store, StoreError};
 use crate::turns::Turns;
 
@@ -107,7 +108,8 @@ pub struct Service {
     catalogue: ArcSwap<Catalogue>,
     changing: tokio::sync::Mutex<()>,
     unread: Unread,
-    switching: tokio::sync::Mutex<()>,
+    /// Who makes another revision of a plugin live.
+    switching: Shares<(IdScope, PluginName)>,
 }
 
 /// What only this machine has: its keys, and what it holds keys to.
@@ -179,7 +181,7 @@ impl Service {
             catalogue: ArcSwap::default(),
             changing: tokio::sync::Mutex::default(),
             unread: Unread::default(),
-            switching: tokio::sync::Mutex::default(),
+            switching: Shares::new(1),
         };
         let kept = service.store.challenges().await?;
         service.challenges.take_up(kept, &service.sealing, (service.ambient.now(), clock::instant()));
@@ -329,9 +331,17 @@ impl Service {
         self.warm_up_if(|_| true).await;
     }
 
-    /// Makes the images of groups whose policies come with Landfall.
-    pub async fn warm_up_shipped(&self) {
-        self.warm_up_if(|policy| policy.revision.is_some_and(shipped::is_shipped)).await;
+    /// Loads the policies that come with Landfall and that groups ask: the components, without anybody's settings.
+    pub async fn load_shipped(&self) {
+        let catalogue = self.catalogue();
+        let groups = catalogue.scopes().flat_map(|scope| scope.groups());
+        let asked = groups.flat_map(|group| group.allocation.policies()).filter_map(|policy| policy.revision);
+        let shipped: HashSet<Digest> = asked.filter(|revision| shipped::is_shipped(*revision)).collect();
+        for revision in shipped {
+            if let Err(error) = self.images.revision(revision).await {
+                tracing::error!(revision = revision.short(), %error, "a policy that comes with Landfall cannot be run");
+            }
+        }
     }
 
     /// Makes the images of the groups' policies that are wanted, and then of what stands behind them.
@@ -462,8 +472,8 @@ fn token_rules(scope: &ScopeCatalogue) -> impl Iterator<Item = &TokenRules> {
     })
 }
 
-/// What can be asked: the groups' policies and their stand-ins, and of every plugin the live revision, the one before it
-/// and what the operator named for when it gives no answer.
+/// What can be asked: the groups' policies and their stand-ins, and with whatever settings of every plugin the live
+/// revision, the one before it and what the operator named for when it gives no answer.
 fn watched(catalogue: &Catalogue, needed: &[Bound]) -> HashSet<Watched> {
     let of_groups = needed.iter().filter_map(|bound| bound.watch.as_ref()?.of.clone());
     let of_plugins = catalogue.scopes().flat_map(|scope| {
@@ -474,7 +484,7 @@ fn watched(catalogue: &Catalogue, needed: &[Bound]) -> HashSet<Watched> {
                 Resort::PreviousRevision => None,
                 Resort::Shipped { policy, .. } => Some((policy.clone(), shipped::digest_of(policy.as_str())?)),
             });
-            let of = |(plugin, revision)| Watched { scope: scope.scope.clone(), plugin, revision };
+            let of = |(plugin, revision)| Watched { scope: scope.scope.clone(), plugin, revision, settings: None };
             own.chain(shipped).map(of).collect::<Vec<_>>()
         })
     });

@@ -388,6 +388,8 @@ pub enum CommitOutcome {
     /// What admitted the device is not what it was; the id scope's [`ScopeRecords::admission`] is this now. Nothing was
     /// written.
     AdmissionChanged(u64),
+    /// A revision that decided was removed meanwhile. Nothing was written.
+    RevisionGone,
     /// This other device has the id in the hub. Nothing was written.
     IdentityTaken(RegistrationId),
 }

@@ -197,6 +197,11 @@ impl Caller {
         request.extensions().get::<Self>().is_none_or(|caller| caller.0.scope.is_some())
     }
 
+    /// Whether the caller says what publishers may do.
+    pub(super) fn is_operator(&self) -> bool {
+        self.0.role == Role::Operator
+    }
+
     /// Whether the caller may publish under a name.
     pub(super) fn may_publish(&self, name: &PluginName) -> Result<(), Problem> {
         if self.0.publishes_as(name) {

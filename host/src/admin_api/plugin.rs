@@ -24,6 +24,7 @@ use crate::catalogue::ScopeCatalogue;
 use crate::names::{IdScope, PluginName};
 use crate::policy::image::{ConfigureError, Description, Fetched, Problem as Refusal, Tier, Worlds};
 use crate::policy::live::ImageError;
+use crate::policy::rules::PluginRules;
 use crate::policy::shipped;
 use crate::policy::trust::{Signature, read_signatures};
 use crate::service::Service;
@@ -101,7 +102,14 @@ pub(super) async fn remove(
         let why = "it comes with Landfall, and enrollments fall back on it; it costs nothing to leave it there";
         return Err(Problem::new(409, format!("plugin {name} is not removed: {why}")));
     }
-    let outcome = service.store.delete_plugin(&scope.parse()?, &name.parse()?).await?;
+    let (scope, name): (IdScope, PluginName) = (scope.parse()?, name.parse()?);
+    // Published anew it would have none of them.
+    let ruled = |plugin: &PublishedPlugin| plugin.rules != PluginRules::default();
+    if !caller.is_operator() && service.scope(&scope).is_some_and(|scope| scope.plugin(&name).is_some_and(ruled)) {
+        let why = "an operator has set limits or resorts for it (`landfall plugin show`), and removes it with them";
+        return Err(Problem::new(409, format!("plugin {name} is not removed: {why}")));
+    }
+    let outcome = service.store.delete_plugin(&scope, &name).await?;
     service.reload().await?;
     body::deleted(outcome, &format!("plugin {name}"))
 }

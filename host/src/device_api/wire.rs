@@ -1,7 +1,11 @@
 //! The bodies that devices send and get (DPS, `DeviceRegistration` and `RegistrationOperationStatus`).
 
+use std::fmt;
+
 use base64::engine::general_purpose::STANDARD;
 use base64::{DecodeError, Engine as _};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -26,6 +30,7 @@ struct RegisterBody<'a> {
     #[serde(borrow)]
     payload: Option<&'a RawValue>,
     csr: Option<String>,
+    #[serde(default, deserialize_with = "tpm")]
     tpm: Option<TpmBody>,
 }
 
@@ -37,6 +42,29 @@ struct TpmBody {
     storage_root_key: Option<String>,
     /// Beyond DPS: the certificate of the endorsement key, base64 of DER.
     endorsement_certificate: Option<String>,
+}
+
+/// Reads the member `tpm`: an object, and not the list of its members' values that a derived reader takes as well.
+fn tpm<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<TpmBody>, D::Error> {
+    struct Reader;
+
+    impl<'de> Visitor<'de> for Reader {
+        type Value = Option<TpmBody>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Self::Value, A::Error> {
+            TpmBody::deserialize(MapAccessDeserializer::new(members)).map(Some)
+        }
+    }
+
+    deserializer.deserialize_any(Reader)
 }
 
 /// What a TPM is told that has to prove itself (DPS's answer 401 to a registration without a token).
@@ -77,6 +105,12 @@ pub fn read_body(bytes: &[u8], id: &RegistrationId, max_depth: usize) -> Result<
     }
     JsonText::parse(text, usize::MAX, max_depth)
         .map_err(|error| Wrong::bad("The body is not JSON that can be kept as it is: not well-formed, a member twice, a number too large to be exact, or nested too deeply", error))?;
+    if !text.trim_start().starts_with('{') {
+        return Err(DeviceError::BadRequest(
+            "The body is JSON and not an object; write its members as {\"name\": ...}",
+        )
+        .into());
+    }
     let body = shaped(text).map_err(|what| Wrong::bad("The body is not a JSON object of the right shape", what))?;
     if body.registration_id.is_some_and(|given| !given.eq_ignore_ascii_case(id.as_str())) {
         return Err(DeviceError::BadRequest("The registrationId of the body is not that of the URL").into());
@@ -346,7 +380,10 @@ mod tests {
     fn the_operator_is_told_which_member_is_wrong_and_never_what_stands_in_it() {
         for (bad, says) in [
             (r#"{"registrationId":123456789}"#, "at registrationId: invalid type: integer, expected a string"),
-            (r#"{"tpm":"hunter2"}"#, "at tpm: invalid type: string, expected struct TpmBody"),
+            (r#"{"tpm":"hunter2"}"#, "at tpm: invalid type: string, expected an object"),
+            (r#"{"tpm":["hunter2","hunter2"]}"#, "at tpm: invalid type: sequence, expected an object"),
+            (r#"[null,{"a":1}]"#, "not an object"),
+            (r#" ["Dev-1"]"#, "not an object"),
             (r#"{"tpm":{"endorsementKey":["hunter2"]}}"#, "at tpm.endorsementKey: invalid type: sequence"),
             (r#"{"csr":"hunter2!"}"#, "character 7"),
             (r#"{"payload":hunter2}"#, "not JSON: expected value at line 1 column 12"),

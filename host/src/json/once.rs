@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
+use crate::policy::failure::one_line;
+
 /// Whether a text is JSON that every reader takes for the same.
 pub(super) fn check(text: &str) -> Result<(), serde_json::Error> {
     numbers(text.as_bytes()).map_err(serde_json::Error::custom)?;
@@ -63,7 +65,7 @@ impl<'de> Visitor<'de> for Reader {
         let mut names = HashSet::new();
         while let Some(name) = members.next_key::<String>()? {
             if names.contains(&name) {
-                let shown: String = name.chars().take(MOST_SHOWN).collect();
+                let shown = one_line(&name.chars().take(MOST_SHOWN).collect::<String>());
                 return Err(A::Error::custom(format_args!("the member `{shown}` stands there twice")));
             }
             members.next_value::<Once>()?;
@@ -116,3 +118,14 @@ fn number(text: &str) -> Result<(), String> {
 
 /// Characters of a name or a number that a message shows.
 const MOST_SHOWN: usize = 60;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_stands_there_twice_passes_for_no_line_of_a_log() {
+        let error = check(r#"{"a\nERROR forged":1,"a\nERROR forged":2}"#).unwrap_err().to_string();
+        assert!(error.contains("`a ERROR forged` stands there twice") && !error.contains('\n'), "{error}");
+    }
+}

@@ -152,7 +152,7 @@ impl Images {
         if let Some(image) = self.find(&key) {
             return Ok(image);
         }
-        let turn = self.making.turn(key.clone()).await;
+        let turn = self.making.turn(key.clone(), &bound.scope).await;
         if let Some(image) = self.find(&key) {
             return Ok(image);
         }

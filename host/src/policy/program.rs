@@ -92,7 +92,7 @@ impl Program {
     pub fn run(&self, arguments: Vec<String>) -> Ran {
         let _in_flight = self.engine.ticker.enter();
         let state = CallState::new(&self.budget, 0, 0, Arc::new(EmptyCatalogue)).with_arguments(arguments);
-        let mut store = store(&self.engine, &self.budget, state);
+        let mut store = store(&self.engine, &self.budget, false, state);
         let ended = self.pre.instantiate(&mut store).and_then(|instance| {
             let main = instance.get_typed_func::<(), (Result<(), ()>,)>(&mut store, &self.main)?;
             main.call(&mut store, ())

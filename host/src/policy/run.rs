@@ -20,6 +20,8 @@ use crate::clock;
 pub(super) struct Surroundings<'a> {
     pub(super) engine: &'a PolicyEngine,
     pub(super) budget: &'a Budget,
+    /// Whether the call may wait for a service.
+    pub(super) waits: bool,
     /// Milliseconds since 1970.
     pub(super) now: u64,
     pub(super) seed: u64,
@@ -31,6 +33,7 @@ pub(super) struct Surroundings<'a> {
 /// The deadline is CPU time of the worker, not time of day: on a loaded machine a thread may wait 25 ms for a core and
 /// do nothing wrong. Epochs only know time of day, so when they say that the deadline has come, the worker's CPU time is
 /// looked at, and what is left of it is granted in further ticks, up to a hard limit of [`WALL_FACTOR`] times the deadline.
+/// Threads of calls that may wait for a service run behind all others, so that limit is wider for them.
 pub(super) fn run<R>(
     linked: &dyn Linked,
     surroundings: Surroundings<'_>,
@@ -55,10 +58,10 @@ fn run_watched<R>(
     sampler: Option<&Sampler>,
     body: impl FnOnce(&mut Store<CallState>, &Instance) -> wasmtime::Result<Result<R, Fault>>,
 ) -> CallReport<R> {
-    let Surroundings { engine, budget, now, seed, catalogue } = surroundings;
+    let Surroundings { engine, budget, waits, now, seed, catalogue } = surroundings;
     let _in_flight = engine.ticker.enter();
     let started = clock::instant();
-    let mut store = store(engine, budget, CallState::new(budget, now, seed, catalogue));
+    let mut store = store(engine, budget, waits, CallState::new(budget, now, seed, catalogue));
     if let Some(sampler) = sampler {
         sampler.watch(&mut store);
     }
@@ -106,30 +109,50 @@ impl Spent {
 }
 
 /// A store that is held to its budget.
-pub(super) fn store(engine: &PolicyEngine, budget: &Budget, state: CallState) -> Store<CallState> {
+pub(super) fn store(engine: &PolicyEngine, budget: &Budget, waits: bool, state: CallState) -> Store<CallState> {
     let mut store = Store::new(engine.wasm(), state);
     store.limiter(|state| &mut state.meter);
     store.set_hostcall_fuel(budget.host_call_bytes);
-    hold_to_deadline(&mut store, budget.deadline_ms);
+    hold_to_deadline(&mut store, Deadline::new(budget.deadline_ms, waits));
     // Metering is on for the whole engine, so this cannot fail; without fuel the guest would trap at once.
     let _ = store.set_fuel(budget.fuel);
     store
 }
 
-fn hold_to_deadline(store: &mut Store<CallState>, deadline_ms: u32) {
-    let deadline = Duration::from_millis(deadline_ms.into());
-    let started = cpu_time();
-    let mut ticks_left = u64::from(deadline_ms) * (WALL_FACTOR - 1);
-    // The first tick may be a partial one.
-    store.set_epoch_deadline(u64::from(deadline_ms) + 1);
-    store.epoch_deadline_callback(move |_| {
-        let left = deadline.saturating_sub(cpu_time().saturating_sub(started));
-        if left.is_zero() || ticks_left == 0 {
-            return Ok(UpdateDeadline::Interrupt);
+/// How long a call may still go on.
+struct Deadline {
+    cpu: Duration,
+    /// Beyond the deadline itself.
+    ticks_left: u64,
+}
+
+impl Deadline {
+    fn new(millis: u32, waits: bool) -> Self {
+        let factor = if waits { WALL_FACTOR_BEHIND } else { WALL_FACTOR };
+        Self { cpu: Duration::from_millis(millis.into()), ticks_left: u64::from(millis) * (factor - 1) }
+    }
+
+    /// The ticks that a call may have which has spent so much CPU time; none when it is to end.
+    fn grant(&mut self, spent: Duration) -> Option<u64> {
+        let left = self.cpu.saturating_sub(spent);
+        if left.is_zero() || self.ticks_left == 0 {
+            return None;
         }
-        let grant = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).saturating_add(1).min(ticks_left);
-        ticks_left -= grant;
-        Ok(UpdateDeadline::Continue(grant))
+        let grant = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).saturating_add(1).min(self.ticks_left);
+        self.ticks_left -= grant;
+        Some(grant)
+    }
+}
+
+fn hold_to_deadline(store: &mut Store<CallState>, mut deadline: Deadline) {
+    let started = cpu_time();
+    // The first tick may be a partial one.
+    store.set_epoch_deadline(u64::try_from(deadline.cpu.as_millis()).unwrap_or(u64::MAX).saturating_add(1));
+    store.epoch_deadline_callback(move |_| {
+        Ok(match deadline.grant(cpu_time().saturating_sub(started)) {
+            Some(ticks) => UpdateDeadline::Continue(ticks),
+            None => UpdateDeadline::Interrupt,
+        })
     });
 }
 
@@ -154,5 +177,30 @@ fn clipped(fault: Fault) -> Fault {
 
 /// Time of day that a call may take, as a multiple of its deadline in CPU time.
 const WALL_FACTOR: u64 = 10;
+/// The same on threads that run behind all others: beside busy ones they get a tenth of a core or less.
+const WALL_FACTOR_BEHIND: u64 = 100;
 /// Characters kept of what a fault says.
 const MAX_FAULT_CHARS: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The CPU time, in milliseconds, after which a call ends that gets one of so many ticks.
+    fn ends_after(waits: bool, one_of: u64) -> u64 {
+        let mut deadline = Deadline::new(20, waits);
+        let mut ticks = 20;
+        while let Some(more) = deadline.grant(Duration::from_millis(ticks / one_of)) {
+            ticks += more;
+        }
+        ticks / one_of
+    }
+
+    #[test]
+    fn a_call_that_may_wait_has_its_deadline_of_cpu_time_beside_busy_neighbours() {
+        assert_eq!([ends_after(false, 1), ends_after(true, 1)], [20, 20]);
+        assert_eq!([ends_after(false, 5), ends_after(true, 5)], [20, 20]);
+        assert_eq!([ends_after(false, 40), ends_after(true, 40)], [5, 20]);
+        assert_eq!(ends_after(true, 1000), 2, "there is an end");
+    }
+}

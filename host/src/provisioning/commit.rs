@@ -45,6 +45,10 @@ pub(super) async fn decide_and_commit(service: &Arc<Service>, mut work: UnderWay
                 let detail = "its manufacturing record was changed meanwhile; the device is admitted anew".to_owned();
                 return postpone(service, &work, Postponement::soon("record-changed", detail)).await;
             }
+            Written::RevisionGone => {
+                let detail = "a revision that decided was removed meanwhile; it is decided anew".to_owned();
+                return postpone(service, &work, Postponement::soon("revision-gone", detail)).await;
+            }
             Written::AdmissionChanged(revision) => {
                 service.catch_up(&work.request.scope, revision);
                 let detail = "what admitted the device (its enrollment, an authority, a revocation) was changed meanwhile; \
@@ -72,6 +76,8 @@ enum Written {
     Overtaken(Option<Box<Registration>>),
     /// The manufacturing record may not admit the device any more.
     RecordChanged,
+    /// A revision that decided is not there any more.
+    RevisionGone,
     /// What else admitted the device is another now; the id scope's admission revision.
     AdmissionChanged(u64),
 }
@@ -113,6 +119,7 @@ async fn take_first_with_room(
             done @ (Written::Done(_)
             | Written::Overtaken(_)
             | Written::RecordChanged
+            | Written::RevisionGone
             | Written::AdmissionChanged(_)) => {
                 // Step 5. A hub that needs no telling has learned of the device when the device connects.
                 match connector {
@@ -167,6 +174,7 @@ async fn write(
     match committed {
         CommitOutcome::Committed(registration) => Ok(Written::Done(Progress::Finished(Arc::from(registration)))),
         CommitOutcome::RecordChanged => Ok(Written::RecordChanged),
+        CommitOutcome::RevisionGone => Ok(Written::RevisionGone),
         CommitOutcome::AdmissionChanged(revision) => Ok(Written::AdmissionChanged(revision)),
         CommitOutcome::IdentityTaken(owner) => {
             let postponement = identity_taken(work, identity, &owner);

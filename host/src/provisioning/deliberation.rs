@@ -101,7 +101,7 @@ impl Deliberation {
         let pending = linked.pending();
         let selection = &self.allocation.selection;
         if self.allocation.grouping.iter().any(|policy| policy.is_the_same_as(selection))
-            && self.images.first().is_some_and(|chain| waits_for_a_service(chain))
+            && self.images.first().into_iter().flatten().flatten().any(|image| waits_for_a_service(image))
             && let Some((_, candidate)) = self.scope.hubs.candidate(&hub)
         {
             let shown = Candidates::new(Arc::clone(self.scope.hubs.told()), [candidate]);
@@ -191,14 +191,18 @@ impl Deliberation {
 
     /// Whether any of the policies may wait for a service.
     pub(super) fn may_wait(&self) -> bool {
-        self.images.iter().any(|chain| waits_for_a_service(chain))
+        self.images.iter().flatten().flatten().any(|image| waits_for_a_service(image))
     }
 
     /// Who pays for what the policies do: all that may be asked.
     pub(super) fn payers(&self) -> Payers {
-        let policies =
-            self.allocation.policies().flat_map(Bound::chain).filter_map(|(_, policy)| policy.watch.as_ref());
-        Payers::new(self.scope.scope.clone(), policies.map(|watch| watch.payer))
+        let chains = self.allocation.policies().zip(&self.images);
+        let asked = chains.flat_map(|(policy, images)| policy.chain().map(|(_, policy)| policy).zip(images));
+        let payers = asked.filter_map(|(policy, image)| {
+            let waits = image.as_ref().is_ok_and(|image| waits_for_a_service(image));
+            Some((policy.watch.as_ref()?.payer, waits))
+        });
+        Payers::of(self.scope.scope.clone(), payers)
     }
 
     /// Asks, unless the breaker is open, and tells the breaker what came of it.
@@ -286,9 +290,9 @@ struct Question<'a> {
     shown: &'a Candidates,
 }
 
-/// Whether one of these may wait for a service.
-fn waits_for_a_service(chain: &[Result<Arc<ReadyImage>, Postponement>]) -> bool {
-    chain.iter().flatten().any(|image| image.revision().card().tier == Tier::Recorded)
+/// Whether it may wait for a service.
+fn waits_for_a_service(image: &Image) -> bool {
+    image.revision().card().tier == Tier::Recorded
 }
 
 /// Whether the next of a policy's stand-ins is asked. What the host could not do, it cannot do for them either; but a

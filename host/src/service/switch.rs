@@ -4,7 +4,8 @@
 //! decision works on the catalogue that it began with. What makes it safe is what comes before: the revision is loaded,
 //! every enrollment that follows the name is tried with it, and the images of all groups are ready. So no device waits
 //! for a compiler because somebody published, and none meets a revision that does not take its enrollment's settings.
-//! One switch at a time: of two, the second is checked against what the first left.
+//! One switch of a plugin at a time: of two, the second is checked against what the first left. Those of other plugins and id
+//! scopes go on meanwhile.
 
 use std::sync::Arc;
 
@@ -52,14 +53,14 @@ impl Service {
     ///
     /// A [`SwitchError`]; the live revision is then the one that it was.
     pub async fn make_live(
-        &self,
+        self: &Arc<Self>,
         scope: &IdScope,
         name: &PluginName,
         revision: &Arc<Revision>,
         signatures: Vec<Signature>,
         by: &Publisher<'_>,
     ) -> Result<PutOutcome, SwitchError> {
-        let _one_at_a_time = self.switching.lock().await;
+        let one_at_a_time = self.switching.take((scope.clone(), name.clone())).await;
         let known = self.scope(scope).ok_or_else(|| SwitchError::NoScope(scope.clone()))?;
         let before = known.plugin(name);
         let signatures = self.policies.trust().worth_keeping(signatures);
@@ -91,8 +92,8 @@ impl Service {
         };
         let outcome = taken(self.store.publish_plugin(scope, plugin, component, signatures, bounds).await?)?;
         self.reload().await?;
-        // What else is missing is made behind the server, and does not hold up whoever publishes.
-        self.warm_up_if(|policy| policy.plugin == *name).await;
+        drop(one_at_a_time);
+        self.warm_up_behind(scope, name);
         Ok(outcome)
     }
 
@@ -102,13 +103,13 @@ impl Service {
     ///
     /// A [`SwitchError`]; the rules are then what they were.
     pub async fn set_rules(
-        &self,
+        self: &Arc<Self>,
         scope: &IdScope,
         name: &PluginName,
         revision: &Arc<Revision>,
         change: impl FnOnce(&PluginRules) -> PluginRules,
     ) -> Result<PutOutcome, SwitchError> {
-        let _one_at_a_time = self.switching.lock().await;
+        let one_at_a_time = self.switching.take((scope.clone(), name.clone())).await;
         let known = self.scope(scope).ok_or_else(|| SwitchError::NoScope(scope.clone()))?;
         let Some(plugin) = known.plugin(name) else { return Ok(PutOutcome::Missing) };
         if plugin.live != revision.digest() {
@@ -121,9 +122,17 @@ impl Service {
         }
         let outcome = taken(self.store.set_plugin_rules(scope, name, rules).await?)?;
         self.reload().await?;
-        // What else is missing is made behind the server, and does not hold up whoever publishes.
-        self.warm_up_if(|policy| policy.plugin == *name).await;
+        drop(one_at_a_time);
+        self.warm_up_behind(scope, name);
         Ok(outcome)
+    }
+
+    /// Makes what else is missing behind the server; it does not hold up whoever publishes, nor who publishes next.
+    fn warm_up_behind(self: &Arc<Self>, scope: &IdScope, name: &PluginName) {
+        let (service, scope, name) = (Arc::clone(self), scope.clone(), name.clone());
+        tokio::spawn(async move {
+            service.warm_up_if(|policy| policy.scope == scope && policy.plugin == name).await;
+        });
     }
 
     /// Makes the images that the groups of a scope will need. One that cannot be made now is made when it is asked for.

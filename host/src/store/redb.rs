@@ -17,6 +17,7 @@ mod catalogue;
 mod challenges;
 mod check;
 mod codec;
+mod components;
 mod copy;
 mod engine;
 mod enrollments;

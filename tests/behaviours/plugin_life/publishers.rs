@@ -79,6 +79,36 @@ async fn what_publishers_take_is_bounded_and_room_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_sheds_no_limits_by_removing_its_plugin() {
+    let world = World::new().await;
+    let publisher = token(&world, json!({})).await;
+    let path = format!("/api/v1/scopes/{}/plugins/ours", world.scope);
+    let remove = async |token: &str| world.manage_as(token, "DELETE", &path, "application/json", b"").await;
+    assert!(publish(&world, &publisher, "ours", component("takes-first")).await.status.is_success());
+    assert_eq!(remove(&publisher).await.status, 204, "nobody said anything of it");
+    assert!(publish(&world, &publisher, "ours", component("takes-first")).await.status.is_success());
+    assert_eq!(set(&world, json!({ "limits": { "fuel": 1_000_000 } })).await.status, 200);
+    let kept = remove(&publisher).await;
+    assert_eq!(kept.status, 409, "{kept:?}");
+    assert!(json_of(&kept)["detail"].as_str().unwrap().contains("an operator has set limits"), "{kept:?}");
+    assert_eq!(remove(&world.operator_token).await.status, 204);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn publishing_over_and_over_fills_no_disk() {
+    let world = World::new().await;
+    let publisher = token(&world, json!({ "pluginsMib": 1 })).await;
+    for number in 0..8 {
+        let large = padded(component("takes-first"), (300 << 10) + number);
+        assert!(publish(&world, &publisher, "ours", &large).await.status.is_success(), "{number}");
+    }
+    let path = format!("/api/v1/scopes/{}/plugins/ours", world.scope);
+    assert_eq!(world.manage_as(&publisher, "DELETE", &path, "application/json", b"").await.status, 204);
+    let unused = world.get("/api/v1/store/check").await["unused"].clone();
+    assert!(unused["bytes"].as_u64().unwrap() < 300 << 10, "{unused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_gets_more_than_the_others_from_who_governs_all_scopes_only() {
     let world = World::new().await;
     super::publish(&world, "takes-first").await;

@@ -5,7 +5,6 @@ use serde::Serialize;
 use crate::catalogue::ScopeCatalogue;
 use crate::names::{Digest, PluginName};
 use crate::policy::breaker::State;
-use crate::policy::watch::Watched;
 use crate::service::Service;
 
 /// Whether a revision is asked, or left alone because it broke too often.
@@ -25,9 +24,7 @@ pub(super) struct BreakerView {
 
 impl BreakerView {
     pub(super) fn of(service: &Service, scope: &ScopeCatalogue, plugin: &PluginName, revision: Digest) -> Self {
-        let watched = Watched { scope: scope.scope.clone(), plugin: plugin.clone(), revision };
-        // To look at a revision is no reason to watch it.
-        match service.watches.find(&watched).map_or(State::Closed, |watch| watch.breaker.state()) {
+        match service.watches.state_of(&scope.scope, plugin, revision) {
             State::Closed => Self { state: "closed", reason: None, retry_ms: None },
             State::Probation(reason) => Self { state: "probation", reason: Some(reason.to_string()), retry_ms: None },
             State::Open(shut) => Self {

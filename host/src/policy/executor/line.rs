@@ -5,17 +5,19 @@
 //! of what its calls have cost; whoever has cost least is next. The cost is time of the thread, so that touched memory,
 //! calls into the host and the clearing away of an instance are paid for as well as instructions. A visit to a worker
 //! asks several plugins: it stands in the line of the one that has cost most, and each pays for its own calls. One that
-//! had nothing to ask for a while does not come back with a credit.
+//! had nothing to ask for a while does not come back with a credit, nor does one that was asked with a dearer one only.
 //!
 //! A call is not interrupted for another's sake, so turns alone are not enough. What may take every thread differs:
 //!
 //! - [`Kind::Decides`]: calls that take long by what they took lately (a new revision counts as such until it is known)
 //!   leave one thread to the others, while there are others.
 //! - [`Kind::Waits`]: calls that wait for services are cheap to hold and may be held for seconds. A plugin begins another
-//!   one only while it has fewer under way than threads are free, and an id scope while it has fewer than twice as many.
+//!   one only while it has fewer under way than threads are free, and an id scope while it has fewer than twice as many. A
+//!   visit that asks plugins which only compute as well is not held back for these, whoever else asks them.
 //!   One plugin alone gets half of the threads, two get a third each, and there is always a free one for the next.
 //!
-//! When the line is full, the newest visit of who has most of them in it makes room for who has fewer.
+//! When the line is full, the newest visit of who has most of them in it makes room for who has fewer: of the id scopes, and
+//! within one of the plugins that the two visits do not share.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -38,6 +40,8 @@ pub struct Payers {
     scope: IdScope,
     /// In order, each once.
     plugins: Vec<Payer>,
+    /// Those of them whose calls may wait for a service, in order.
+    waiting: Vec<Payer>,
 }
 
 /// One revision of one plugin of one id scope.
@@ -53,13 +57,25 @@ impl Payer {
 }
 
 impl Payers {
-    /// These.
+    /// These. The calls of each of them may wait for a service.
     #[must_use]
     pub fn new(scope: IdScope, plugins: impl IntoIterator<Item = Payer>) -> Self {
-        let mut plugins: Vec<Payer> = plugins.into_iter().collect();
-        plugins.sort_unstable();
-        plugins.dedup();
-        Self { scope, plugins }
+        Self::of(scope, plugins.into_iter().map(|plugin| (plugin, true)))
+    }
+
+    /// These, each with whether its calls may wait for a service.
+    #[must_use]
+    pub fn of(scope: IdScope, plugins: impl IntoIterator<Item = (Payer, bool)>) -> Self {
+        let (mut all, mut waiting) = (Vec::new(), Vec::new());
+        for (plugin, waits) in plugins {
+            all.push(plugin);
+            waiting.extend(waits.then_some(plugin));
+        }
+        for plugins in [&mut all, &mut waiting] {
+            plugins.sort_unstable();
+            plugins.dedup();
+        }
+        Self { scope, plugins: all, waiting }
     }
 }
 
@@ -166,6 +182,15 @@ impl<J> Line<J> {
         for plugin in &payers.plugins {
             self.plugins.entry(*plugin).or_insert_with(Account::new).joins(reached);
         }
+        if self.flows.iter().all(|flow| *flow.payers != payers) {
+            // Beside a dearer plugin it waited for that one's turns, and what it did not spend meanwhile is no credit.
+            let least = reached.saturating_sub(MOST_CREDIT);
+            for plugin in &payers.plugins {
+                if let Some(account) = self.plugins.get_mut(plugin) {
+                    account.spent = account.spent.max(least);
+                }
+            }
+        }
         self.number += 1;
         self.waiting += 1;
         let job = (self.number, job);
@@ -243,7 +268,7 @@ impl<J> Line<J> {
             Kind::Decides => !self.is_long(payers) || self.long < self.threads_for_long(now),
             Kind::Waits => {
                 let few = |plugin| self.plugins.get(plugin).is_none_or(|account| account.running < free);
-                scope.running < free.saturating_mul(2) && payers.plugins.iter().all(few)
+                scope.running < free.saturating_mul(2) && payers.waiting.iter().all(few)
             }
         };
         let (came, _) = flow.jobs.front().filter(|_| may)?;
@@ -268,16 +293,13 @@ impl<J> Line<J> {
     fn make_room(&mut self, payers: &Payers) -> Option<J> {
         let waits = |scope: &IdScope| self.scopes.get(scope).map_or(0, |account| account.waiting);
         let mine = waits(&payers.scope);
-        let most = self
-            .flows
-            .iter()
-            .max_by_key(|flow| (waits(&flow.payers.scope), flow.payers.scope == payers.scope, flow.jobs.len()))?;
-        let has_more = if most.payers.scope == payers.scope {
-            let own = self.flows.iter().find(|flow| *flow.payers == *payers).map_or(0, |flow| flow.jobs.len());
-            most.jobs.len() > own + 1
-        } else {
-            waits(&most.payers.scope) > mine + 1
+        let is_own = |flow: &Flow<J>| flow.payers.scope == payers.scope;
+        let rank = |flow: &Flow<J>| {
+            let lead = if is_own(flow) { self.lead(flow, payers) } else { 0 };
+            (waits(&flow.payers.scope), is_own(flow), lead, flow.jobs.len())
         };
+        let most = self.flows.iter().max_by_key(|flow| rank(flow))?;
+        let has_more = if is_own(most) { self.lead(most, payers) > 1 } else { waits(&most.payers.scope) > mine + 1 };
         let from = Arc::clone(&most.payers);
         let place = self.flows.iter().position(|flow| has_more && *flow.payers == *from)?;
         let flow = self.flows.get_mut(place)?;
@@ -295,6 +317,22 @@ impl<J> Line<J> {
             }
         }
         Some(job)
+    }
+
+    /// How many more visits wait for the plugins of a flow than for these of the same scope. Plugins that both ask are nobody's
+    /// own; when one asks nothing that the other does not, the visits of both are counted.
+    fn lead(&self, flow: &Flow<J>, payers: &Payers) -> usize {
+        let most = |of: &Payers, without: &Payers| {
+            let own = of.plugins.iter().filter(|plugin| !without.plugins.contains(plugin));
+            own.map(|plugin| self.plugins.get(plugin).map_or(0, |account| account.waiting)).max()
+        };
+        match (most(&flow.payers, payers), most(payers, &flow.payers)) {
+            (Some(theirs), Some(mine)) => theirs.saturating_sub(mine),
+            _ => {
+                let own = self.flows.iter().find(|flow| *flow.payers == *payers).map_or(0, |flow| flow.jobs.len());
+                flow.jobs.len().saturating_sub(own)
+            }
+        }
     }
 
     /// Lets go of accounts that nobody uses, once there are many.
@@ -344,6 +382,8 @@ fn nanos(span: Duration) -> u64 {
 const LONG: u64 = 1_000_000;
 /// What is expected of a revision of which nothing is known yet: some dozens of quick calls make it a quick one.
 const UNKNOWN: u64 = 10_000_000;
+/// What a plugin may have spent less than the one of its scope whose turn it was last: one long call.
+const MOST_CREDIT: u64 = UNKNOWN;
 /// The part by which the longest call fades with each that is shorter.
 const FADES: u64 = 8;
 /// How long a thread is kept free for quick calls after there was one.

@@ -95,7 +95,8 @@ fn try_bake(
     let mut budget = budgets.for_init();
     // The memory is copied out whole, in one call.
     budget.host_call_bytes = budget.host_call_bytes.max(budget.memory_bytes.saturating_mul(2));
-    let surroundings = Surroundings { engine, budget: &budget, now: 0, seed: 0, catalogue: Arc::new(EmptyCatalogue) };
+    let surroundings =
+        Surroundings { engine, budget: &budget, waits: false, now: 0, seed: 0, catalogue: Arc::new(EmptyCatalogue) };
     let CallReport { result, log, .. } = run(&*linked, surroundings, |store, instance| {
         if let Err(problems) = linked.configure(store, instance, settings)? {
             return Ok(Ok(Baked::Refused(clipped(problems))));

@@ -140,7 +140,8 @@ fn bake(
 /// Asks the plugin itself, without keeping what it makes of the settings.
 fn accepts(engine: &PolicyEngine, budget: &Budget, revision: &Revision, settings: &str) -> Result<(), ConfigureError> {
     let linked = &*revision.linked;
-    let surroundings = Surroundings { engine, budget, now: 0, seed: 0, catalogue: Arc::new(EmptyCatalogue) };
+    let surroundings =
+        Surroundings { engine, budget, waits: false, now: 0, seed: 0, catalogue: Arc::new(EmptyCatalogue) };
     let report = run(linked, surroundings, |store, instance| linked.configure(store, instance, settings).map(Ok));
     match report.result {
         Ok(Ok(())) => Ok(()),
@@ -168,7 +169,8 @@ fn within_a_call(
             other => other,
         });
     }
-    let surroundings = Surroundings { engine, budget, now: 0, seed: 0, catalogue: Arc::new(EmptyCatalogue) };
+    let surroundings =
+        Surroundings { engine, budget, waits: false, now: 0, seed: 0, catalogue: Arc::new(EmptyCatalogue) };
     let report = run(linked, surroundings, |_, _| Ok(Ok(())));
     report.result.map_err(|failure| ConfigureError::Broke { failure, log: report.log })
 }

@@ -242,7 +242,8 @@ pub(in crate::policy) fn trial(
 ) -> Result<Description, LoadError> {
     let mut differs = Ok(());
     let budget = budgets.for_init();
-    let surroundings = Surroundings { engine, budget: &budget, now: 0, seed: 0, catalogue: Arc::new(EmptyCatalogue) };
+    let surroundings =
+        Surroundings { engine, budget: &budget, waits: false, now: 0, seed: 0, catalogue: Arc::new(EmptyCatalogue) };
     let CallReport { result, log, .. } = run(linked, surroundings, |store, instance| {
         differs = linked.check(store, instance);
         if differs.is_err() {

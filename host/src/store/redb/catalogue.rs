@@ -7,6 +7,7 @@ use redb::ReadableTable;
 use serde::de::DeserializeOwned;
 
 use super::codec::{self, key, pair};
+use super::components;
 use super::engine::Write;
 use super::loads::Loads;
 use super::revocations;
@@ -276,8 +277,10 @@ impl Write for Publish {
             Some(_) => PutOutcome::Replaced,
             None => PutOutcome::Created,
         };
+        let before: HashSet<Digest> =
+            stands.iter().flat_map(PublishedPlugin::revisions).map(|(revision, _)| revision).collect();
         // Going back takes nothing that is not taken already.
-        let adds = !stands.iter().flat_map(PublishedPlugin::revisions).any(|(revision, _)| revision == self.digest);
+        let adds = !before.contains(&self.digest);
         let mut plugin = match stands {
             Some(before) => self.plugin.clone().after(before, MOST_PREVIOUS),
             None => self.plugin.clone(),
@@ -290,6 +293,7 @@ impl Write for Publish {
             tables.content.put_encoded(self.digest.as_bytes(), &self.bytes)?;
         }
         self.keep_signatures(tables)?;
+        components::let_go(tables, before.into_iter())?;
         revised(tables, &self.scope, outcome)
     }
 
@@ -341,20 +345,21 @@ impl Write for DeletePlugin {
 
     fn apply(&self, tables: &mut Tables<'_>) -> Result<DeleteOutcome, StoreError> {
         let key = key(&self.scope, self.name.as_str());
-        if !tables.plugins.has(&key)? {
+        let Some(stands) = tables.plugins.get::<PublishedPlugin>(&key)? else {
             return Ok(DeleteOutcome::Missing);
-        }
+        };
         let first = pair(&self.scope, self.name.as_str(), "");
         if let Some(user) = tables.plugin_uses.first_of::<EnrollmentRef>(&first)? {
             return Ok(DeleteOutcome::InUse(format!("{} uses it", user)));
         }
         tables.plugins.remove(&key)?;
+        components::let_go(tables, stands.revisions().map(|(revision, _)| revision))?;
         revised(tables, &self.scope, DeleteOutcome::Deleted)
     }
 }
 
-/// How many earlier revisions a plugin's record names. The bytes of older ones go when what nothing names is removed
-/// (`landfall store compact`); decisions and enrollments name what they were made with, or keep to.
+/// How many earlier revisions a plugin's record names. The bytes of older ones go with them, unless a decision was made with
+/// one or an enrollment keeps to it: those go when nothing names them any more (`landfall store compact`).
 const MOST_PREVIOUS: usize = 20;
 /// How many signatures of one component are kept: the newest.
 const MOST_SIGNATURES: usize = 256;

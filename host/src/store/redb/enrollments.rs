@@ -10,7 +10,7 @@ use super::codec::{self, key, pair};
 use super::engine::Write;
 use super::listing::{self, Walk};
 use super::tables::{self, CERTIFICATES, GROUPS, INDIVIDUALS, Tables};
-use super::{View, admissions, revocations, unreadable};
+use super::{View, admissions, components, revocations, unreadable};
 use crate::enrollment::{
     Allocation, CertificateAuthority, CertificatePin, EnrollmentRef, Group, GroupAttestation, Individual,
     IndividualAttestation,
@@ -347,6 +347,8 @@ pub(super) struct Claims {
     certificates: Vec<(Vec<u8>, String)>,
     /// Keys of rows that say that it uses a plugin.
     plugins: Vec<Vec<u8>>,
+    /// The components that it keeps to.
+    components: Vec<Digest>,
 }
 
 impl Claims {
@@ -362,7 +364,12 @@ impl Claims {
             }
         };
         let owner = EnrollmentRef::Individual(entry.registration_id.clone());
-        Self { certificates, plugins: plugins(scope, &owner, &entry.terms.allocation), owner }
+        Self {
+            certificates,
+            plugins: plugins(scope, &owner, &entry.terms.allocation),
+            components: components::pinned(&entry.terms.allocation).collect(),
+            owner,
+        }
     }
 
     pub(super) fn of_group(scope: &IdScope, group: &Group) -> Self {
@@ -383,7 +390,12 @@ impl Claims {
             }
             GroupAttestation::TpmMakers { roots, .. } => makers(scope, roots, group.terms.manufacturers.as_deref()),
         };
-        Self { certificates, plugins: plugins(scope, &owner, &group.terms.allocation), owner }
+        Self {
+            certificates,
+            plugins: plugins(scope, &owner, &group.terms.allocation),
+            components: components::pinned(&group.terms.allocation).collect(),
+            owner,
+        }
     }
 
     /// The keys of the rows for certificates and for plugins, and whose they are.
@@ -405,6 +417,11 @@ impl Claims {
                 _ => {}
             }
         }
+        if !components::are_there(tables, &self.components)? {
+            let gone = "a revision that it keeps to was removed meanwhile; see `landfall plugin show`";
+            return Ok(Err(PutOutcome::Conflict(gone.to_owned())));
+        }
+        components::name(tables, self.components.iter().copied())?;
         if let Some(before) = before {
             before.give_back(tables)?;
         }

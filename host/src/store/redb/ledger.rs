@@ -5,7 +5,7 @@ use std::sync::{PoisonError, RwLock};
 
 use super::engine::Write;
 use super::tables::{self, CONTENT, DECISIONS, OTHERS, SIGNATURES, Tables};
-use super::{View, codec, unreadable};
+use super::{View, codec, components, unreadable};
 use crate::ledger::Entry;
 use crate::names::{Digest, IdScope, RegistrationId, TrackingId};
 use crate::policy::trust::Signature;
@@ -92,11 +92,13 @@ pub(super) fn order_others(tables: &mut Tables<'_>) -> Result<(), StoreError> {
 pub(super) struct KeepEntry {
     id: TrackingId,
     entry: Vec<u8>,
+    /// What the decision was made with.
+    components: Vec<Digest>,
 }
 
 impl KeepEntry {
     pub(super) fn new(entry: &Entry) -> Result<Self, StoreError> {
-        Ok(Self { id: entry.tracking_id, entry: codec::encode(entry)? })
+        Ok(Self { id: entry.tracking_id, entry: codec::encode(entry)?, components: components::of_entry(entry) })
     }
 }
 
@@ -104,6 +106,7 @@ impl Write for KeepEntry {
     type Answer = ();
 
     fn apply(&self, tables: &mut Tables<'_>) -> Result<(), StoreError> {
+        components::name(tables, self.components.iter().copied())?;
         keep_other(tables, self.id.as_bytes(), &self.entry)
     }
 

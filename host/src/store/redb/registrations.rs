@@ -7,7 +7,7 @@ use super::codec::{self, group_keys, key};
 use super::engine::Write;
 use super::listing::{self, Walk};
 use super::tables::{self, BOUND_KEYS, GROUP_COUNTS, REGISTRATION_VIEWS, REGISTRATIONS, Rows, Tables};
-use super::{View, admissions, challenges, identities, ledger, views};
+use super::{View, admissions, challenges, components, identities, ledger, views};
 use crate::enrollment::EnrollmentRef;
 use crate::hub::{Hub, HubState};
 use crate::names::{Digest, HubName, IdScope, RegistrationId, TrackingId};
@@ -69,6 +69,8 @@ pub(super) struct Commit {
     decision: TrackingId,
     /// Encoded before the job queues: an entry is large, and the writer has more to do.
     entry: Vec<u8>,
+    /// What the decision was made with.
+    components: Vec<Digest>,
 }
 
 impl Commit {
@@ -81,6 +83,7 @@ impl Commit {
             basis: commit.basis,
             answered: commit.answered,
             decision: commit.entry.tracking_id,
+            components: components::of_entry(&commit.entry),
             entry: codec::encode(&commit.entry)?,
         })
     }
@@ -102,6 +105,9 @@ impl Write for Commit {
         let id = &self.registration.registration_id;
         if let Some(revision) = admissions::changed(tables, &self.scope, id, &self.basis)? {
             return Ok(CommitOutcome::AdmissionChanged(revision));
+        }
+        if !components::are_there(tables, &self.components)? {
+            return Ok(CommitOutcome::RevisionGone);
         }
         if let Some(other) = self.bound_otherwise(tables)? {
             return Ok(CommitOutcome::KeyOfAnother(other));
@@ -127,6 +133,7 @@ impl Write for Commit {
         }
         next.earlier = keep_decisions(tables, current, next.decision)?;
         tables.registrations.put(&key, &next)?;
+        components::name(tables, self.components.iter().copied())?;
         tables.decisions.put_encoded(self.decision.as_bytes(), &self.entry)?;
         Ok(CommitOutcome::Committed(Box::new(next)))
     }

@@ -75,6 +75,7 @@ impl Write for Sweep {
                 tables.content.remove(digest.as_bytes())?;
             }
             tables.signatures.remove(digest.as_bytes())?;
+            tables.named_components.remove(digest.as_bytes())?;
         }
         Ok(removed)
     }

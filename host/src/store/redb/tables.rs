@@ -268,6 +268,9 @@ tables! {
     OTHERS_ORDER others_order "order of the ledger";
     /// SHA-256 → the very bytes, without a version: the digest says what they are.
     CONTENT content "content";
+    /// SHA-256 of a component → nothing: a decision or an enrollment names it or did, so that it stays when its plugin lets
+    /// go of it.
+    NAMED_COMPONENTS named_components "component that is named";
     /// SHA-256 of a component → the signatures that it was published with.
     SIGNATURES signatures "signature";
     /// Scope, registration id → manufacturing record.

@@ -10,8 +10,10 @@ use crate::enrollment::{
 };
 use crate::hub::{Connector, Hub, HubState};
 use crate::json::JsonText;
-use crate::ledger::{Entry, EntryKind};
+use crate::ledger::{Decision, Entry, EntryKind, Factors, PolicyCall, Step, Verdict};
 use crate::names::{Digest, IdScope, TrackingId};
+use crate::policy::call::{Attestation, Call, CallReport, Device, EnrollmentKind};
+use crate::policy::failure::{CallFailure, HostFailure};
 use crate::registration::{Assignment, Outcome, Registration, Substatus, Version};
 use crate::registry::{Evidence, ManufacturingRecord, RecordState};
 use crate::secret::sealing::SealingKey;
@@ -225,6 +227,45 @@ pub(crate) fn terms(etag: &str, plugin: &str) -> Terms {
         updated_at: Timestamp::from_millis(1),
         etag: etag.to_owned(),
     }
+}
+
+/// A decision of which nothing came, made with a revision.
+pub(crate) fn decided(number: u64, revision: Digest) -> Entry {
+    let device = Device {
+        registration_id: format!("device-{number}"),
+        attestation: Attestation::X509,
+        enrollment: EnrollmentKind::Group,
+        enrollment_id: "pumps".to_owned(),
+        facts: Vec::new(),
+        claims: Vec::new(),
+        tags: Vec::new(),
+        payload: None,
+        prior: None,
+    };
+    let factors = Factors {
+        enrollment: EnrollmentRef::Group("pumps".parse().unwrap()),
+        credential: "a certificate".to_owned(),
+        key_identity: Digest::of(b"key"),
+        manufacturer: None,
+        evidence: Vec::new(),
+    };
+    let call =
+        Call { decision_id: tracking(number).to_string(), now: number, seed: 1, catalog_revision: 1, attempt: 0 };
+    let call = PolicyCall {
+        step: Step::Selection,
+        plugin: "ours".parse().unwrap(),
+        revision,
+        settings: Digest::of(b"{}"),
+        call,
+        candidates: Arc::default(),
+        report: CallReport::never_began(CallFailure::Host(HostFailure::Crashed)),
+        budget: None,
+        instead: None,
+    };
+    let (hubs, engine) = (Digest::of(b"hubs"), Digest::of(b"engine"));
+    let verdict = Verdict::NoRoom { detail: "no hub".to_owned() };
+    let decision = Decision { factors, device, hubs, engine, calls: vec![call], issued: None, verdict };
+    Entry { kind: EntryKind::Decided(Box::new(decision)), ..refusal(number) }
 }
 
 pub(crate) fn individual(id: &str, etag: &str, primary: &str, secondary: Option<&str>) -> Individual {

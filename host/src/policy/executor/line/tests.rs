@@ -183,3 +183,55 @@ fn accounts_that_nobody_uses_are_let_go() {
     }
     assert!(field.line.plugins.len() <= MOST_ACCOUNTS + 1);
 }
+
+#[test]
+fn a_plugin_that_only_computes_does_not_tie_those_together_that_wait_beside_it() {
+    let with_nine = |plugin| Payers::of("s".parse().unwrap(), [(Payer(plugin), true), (Payer(9), false)]);
+    let mut field = Field::new(Kind::Waits, 32, 1000);
+    for _ in 0..100 {
+        field.join("slow", with_nine(1));
+    }
+    assert_eq!(std::iter::from_fn(|| field.begin()).count(), 16);
+    field.join("other", with_nine(2));
+    assert_eq!(field.begin().map(|(who, _)| who), Some("other"));
+}
+
+#[test]
+fn a_plugin_that_is_asked_in_many_ways_makes_room_for_one_that_is_asked_in_one() {
+    let mut field = Field::new(Kind::Decides, 1, 100);
+    for other in 10..20 {
+        for _ in 0..9 {
+            field.join("one", payers("s", &[1, other]));
+        }
+    }
+    for _ in 0..10 {
+        field.join("other", payers("s", &[2]));
+    }
+    for _ in 0..30 {
+        assert_eq!(field.join("other", payers("s", &[2])), Joined::InPlaceOf("one"));
+    }
+    assert!(matches!(field.join("one", payers("s", &[1, 10])), Joined::Full(_)), "it still has more");
+
+    // What both ask is nobody's own.
+    let mut field = Field::new(Kind::Waits, 1, 20);
+    for _ in 0..20 {
+        field.join("one", payers("s", &[1, 9]));
+    }
+    assert_eq!(field.join("other", payers("s", &[2, 9])), Joined::InPlaceOf("one"));
+    assert!(matches!(field.join("one", payers("s", &[1, 9])), Joined::Full(_)));
+}
+
+#[test]
+fn a_plugin_gathers_no_credit_beside_a_dearer_one() {
+    let mut field = Field::new(Kind::Decides, 1, 1000);
+    let (both, alone, third) = (payers("s", &[1, 2]), payers("s", &[1]), payers("s", &[3]));
+    // The visits of both always wait, so that the account of the cheap one is never idle.
+    field.join("both", both.clone());
+    for _ in 0..200 {
+        field.join("both", both.clone());
+        let (_, begun) = field.begin().unwrap();
+        field.line.end(&begun, 5_010 * US, &[(Payer(1), 10 * US), (Payer(2), 5_000 * US)]);
+    }
+    let (of_alone, of_third) = shared(&mut field, (&alone, 1_000 * US), (&third, 1_000 * US));
+    assert!(of_alone < of_third + 100_000 * US, "{of_alone:?} and {of_third:?}");
+}
