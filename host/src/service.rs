@@ -338,7 +338,7 @@ impl Service {
         let asked = groups.flat_map(|group| group.allocation.policies()).filter_map(|policy| policy.revision);
         let shipped: HashSet<Digest> = asked.filter(|revision| shipped::is_shipped(*revision)).collect();
         for revision in shipped {
-            if let Err(error) = self.images.revision(revision).await {
+            if let Err(error) = self.images.revision(Lane::Operator, revision).await {
                 tracing::error!(revision = revision.short(), %error, "a policy that comes with Landfall cannot be run");
             }
         }

@@ -1,6 +1,6 @@
 //! Scopes, hubs, authorities, plugins and tokens.
 
-use super::make::{Shared, authority, group, hub, link, pin, place, policies, scope};
+use super::make::{Shared, authority, decided, group, hub, link, pin, place, policies, scope};
 use crate::clock::Timestamp;
 use crate::enrollment::{CertificateAuthority, GroupAttestation};
 use crate::hub::HubLoad;
@@ -72,6 +72,7 @@ pub(crate) async fn an_authority_or_plugin_in_use_stays(store: Shared) {
     assert!(matches!(kept, DeleteOutcome::InUse(text) if text.contains("group pumps")));
     let kept = store.delete_plugin(&scope(), &weighted).await.unwrap();
     assert!(matches!(kept, DeleteOutcome::InUse(text) if text.contains("group pumps")));
+    store.record_entry(decided(1, Digest::of(b"v1"))).await.unwrap();
     let other = store.delete_plugin(&scope(), &"weighted-2".parse().unwrap()).await.unwrap();
     assert_eq!(other, DeleteOutcome::Deleted);
     store.delete_group(&scope(), &"pumps".parse().unwrap(), Precondition::Any).await.unwrap();
@@ -79,6 +80,7 @@ pub(crate) async fn an_authority_or_plugin_in_use_stays(store: Shared) {
     assert_eq!(store.delete_authority(&scope(), &root).await.unwrap(), DeleteOutcome::Missing);
     assert_eq!(store.delete_plugin(&scope(), &weighted).await.unwrap(), DeleteOutcome::Deleted);
     assert!(store.content(Digest::of(b"v1")).await.unwrap().is_some(), "the bytes stay for replay");
+    assert!(store.content(Digest::of(b"v2")).await.unwrap().is_none(), "nothing was decided with these");
 }
 
 /// Who puts a group has looked at all that it rests on, and another may have taken it away since.
