@@ -56,7 +56,8 @@ pub(super) fn let_go(tables: &mut Tables<'_>, components: impl Iterator<Item = D
         return Ok(());
     }
     tables.plugins.each(|_, plugin: PublishedPlugin| {
-        plugin.revisions().for_each(|(revision, _)| drop(unnamed.remove(&revision)));
+        let named: Vec<Digest> = plugin.revisions().map(|(revision, _)| revision).collect();
+        unnamed.retain(|component| !named.contains(component));
         Ok(())
     })?;
     unnamed.iter().try_for_each(|component| {
