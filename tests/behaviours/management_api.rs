@@ -82,6 +82,69 @@ async fn a_token_ends_and_is_never_shown_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_revoked_does_nothing_any_more_in_requests_that_are_under_way() {
+    let world = World::new().await;
+    let wish = json!({ "role": "operator", "note": "made by a thief" }).to_string();
+    let rows = "{\"registrationId\":\"pump-9\"}\n".to_owned();
+    let records = format!("/api/v1/scopes/{}/records?manufacturer=acme", world.scope);
+    for (path, content_type, body) in
+        [("/api/v1/tokens", "application/json", wish), (records.as_str(), "application/x-ndjson", rows)]
+    {
+        let made = make_token(&world, json!({ "role": "operator" })).await;
+        let (began, go_on) = (tokio::sync::oneshot::channel::<()>(), tokio::sync::oneshot::channel::<()>());
+        let token = secret(&made);
+        let call = half_sent(&world, path, content_type, &token, body, began.0, go_on.1);
+        let revoke = async {
+            began.1.await.unwrap();
+            let id = made["id"].as_str().unwrap();
+            assert_eq!(world.manage("DELETE", &format!("/api/v1/tokens/{id}"), b"").await.status, 204);
+            go_on.0.send(()).unwrap();
+        };
+        let (answer, ()) = tokio::join!(call, revoke);
+        assert!(!answer.contains(" 201 ") && !answer.contains("\"added\":1"), "{path}: {answer}");
+    }
+    let listed = world.get("/api/v1/tokens").await;
+    assert!(!listed.to_string().contains("made by a thief"), "{listed}");
+    assert_eq!(world.manage("GET", &format!("/api/v1/scopes/{}/records/pump-9", world.scope), b"").await.status, 404);
+}
+
+/// Sends the head of a request and a byte of its body, and the rest when it is told to; gives the answer as it came.
+async fn half_sent(
+    world: &World,
+    path: &str,
+    content_type: &str,
+    token: &str,
+    body: String,
+    began: tokio::sync::oneshot::Sender<()>,
+    go_on: tokio::sync::oneshot::Receiver<()>,
+) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let socket = tokio::net::TcpStream::connect(world.server().management_addr).await.unwrap();
+    let ca = std::fs::read(world.folder.ca_certificate()).unwrap();
+    let tls = client::tls::client(&ca, None).unwrap();
+    let name = "localhost".try_into().unwrap();
+    let mut stream = tokio_rustls::TlsConnector::from(tls).connect(name, socket).await.unwrap();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\ncontent-type: {content_type}\r\n\
+         content-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
+    let (first, rest) = body.split_at(1);
+    stream.write_all(format!("{head}{first}").as_bytes()).await.unwrap();
+    stream.flush().await.unwrap();
+    // The handler runs when others that came later have been answered.
+    assert_eq!(world.health("/healthz").await.status, 200);
+    began.send(()).unwrap();
+    go_on.await.unwrap();
+    stream.write_all(rest.as_bytes()).await.unwrap();
+    stream.flush().await.unwrap();
+    let mut answer = String::new();
+    // The end may come without a farewell.
+    let _ = stream.read_to_string(&mut answer).await;
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_but_operators_and_auditors_is_good_for_every_scope() {
     let world = World::empty(|_| {}).await;
     for wish in [json!({ "role": "manufacturer", "manufacturer": "acme" }), json!({ "role": "publisher" })] {

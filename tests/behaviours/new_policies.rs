@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use landfall_tests::world::in_tests;
 
 #[test]
 fn a_new_rust_policy_builds_and_passes_its_tests_natively_and_under_the_engine() {
     let place = tempfile::tempdir().unwrap();
+    let _alone = alone();
     let folder = place.path().join("our-regions");
     expect(landfall().args(["plugin", "new", "our-regions", "--path"]).arg(&folder));
     // The lock file that comes with it fits, whatever is newest.
@@ -17,7 +19,7 @@ fn a_new_rust_policy_builds_and_passes_its_tests_natively_and_under_the_engine()
     assert!(told.contains("test tests::a_device_stays_in_its_region ... ok"), "{told}");
     assert!(told.contains("test result: ok. 4 passed"), "{told}");
     expect(&mut cargo(&folder, &["build", "--release", "--target", "wasm32-wasip2"]));
-    let component = target(&folder).join("wasm32-wasip2/release/our_regions.wasm");
+    let component = target().join("wasm32-wasip2/release/our_regions.wasm");
     expect(landfall().args(["plugin", "check"]).arg(&component));
     let vectors = folder.join("golden-vectors.json");
     expect(landfall().args(["plugin", "test"]).arg(&component).arg(&vectors));
@@ -37,6 +39,7 @@ fn a_new_rust_policy_builds_and_passes_its_tests_natively_and_under_the_engine()
 #[test]
 fn a_new_rust_policy_that_asks_a_service_builds_and_is_tested_as_a_component() {
     let place = tempfile::tempdir().unwrap();
+    let _alone = alone();
     let folder = place.path().join("our-service");
     let world = ["plugin", "new", "our-service", "--world", "selector", "--path"];
     expect(landfall().args(world).arg(&folder));
@@ -66,13 +69,14 @@ impl OurService {"#;
       "http": [{ "request": { "url": "https://fn.example/region", "body": { "device": "pump-1" } }, "response": { "body": "\"us\"" } }],
       "expect": { "assign": { "hub": "us-1.example" } } }] }"#;
     std::fs::write(&vectors, text).unwrap();
-    let component = target(&folder).join("wasm32-wasip2/release/our_service.wasm");
+    let component = target().join("wasm32-wasip2/release/our_service.wasm");
     expect(landfall().args(["plugin", "test"]).arg(&component).arg(&vectors));
 }
 
 #[test]
 fn a_test_that_panics_ends_alone_and_is_told_with_its_line() {
     let place = tempfile::tempdir().unwrap();
+    let _alone = alone();
     let folder = place.path().join("our-mistakes");
     expect(landfall().args(["plugin", "new", "our-mistakes", "--path"]).arg(&folder));
     let tests = folder.join("src/tests.rs");
@@ -126,7 +130,7 @@ fn cargo(folder: &Path, words: &[&str]) -> Command {
     }
     let runner = format!("{} plugin test-runner", env!("CARGO_BIN_EXE_landfall-under-test"));
     command.env("CARGO_TARGET_WASM32_WASIP2_RUNNER", runner).env("XDG_CACHE_HOME", cache());
-    command.env("CARGO_TARGET_DIR", target(folder)).env("CARGO_TERM_COLOR", "never");
+    command.env("CARGO_TARGET_DIR", target()).env("CARGO_TERM_COLOR", "never");
     command
 }
 
@@ -137,11 +141,16 @@ fn expect(command: &mut Command) -> Output {
     output
 }
 
-/// What is built once is there the next time. Policies that are built beside each other do not share it: cargo gives parts
-/// of the same name in different folders one file name, and each would replace the other's while that is used.
-fn target(folder: &Path) -> PathBuf {
-    let name = folder.file_name().expect("a folder has a name");
-    in_tests("../target/tmp/new-policies").join(name).components().collect()
+/// What is built once is there the next time.
+fn target() -> PathBuf {
+    in_tests("../target/tmp/new-policies").components().collect()
+}
+
+/// One policy is built after the other: cargo gives parts of the same name in different folders one file name, and each
+/// would replace the other's while that is used.
+fn alone() -> MutexGuard<'static, ()> {
+    static BUILDING: Mutex<()> = Mutex::new(());
+    BUILDING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn cache() -> PathBuf {

@@ -18,7 +18,6 @@ use super::body::{self, Answer, Asked, At, PageQuery};
 use super::hub::known;
 use super::problem::Problem;
 use super::uploads::Places;
-use crate::clock;
 use crate::names::{Digest, IdScope, ManufacturerId};
 use crate::registry::import::{self, Format, Import, ImportError, ImportReport};
 use crate::registry::{Evidence, ManufacturingRecord, RecordState};
@@ -215,7 +214,6 @@ async fn feed(
     silence: Duration,
 ) {
     let (mut body, mut unwanted) = (request.into_body(), 0_usize);
-    let mut looked = clock::instant();
     loop {
         let piece = match tokio::time::timeout(silence, body.frame()).await {
             Err(_) => Err(format!("nothing came for {} s", silence.as_secs())),
@@ -227,12 +225,11 @@ async fn feed(
             },
         };
         let piece = match piece {
-            Ok(_) if looked.elapsed() >= LOOK_AGAIN && caller.is_still_good(service).await.is_err() => {
+            Ok(_) if caller.is_still_good(service).await.is_err() => {
                 Err("the token was revoked or has ended meanwhile".to_owned())
             }
             piece => piece,
         };
-        looked = if looked.elapsed() >= LOOK_AGAIN { clock::instant() } else { looked };
         let last = piece.is_err();
         if pieces.is_closed() {
             unwanted = unwanted.saturating_add(piece.as_ref().map_or(0, bytes::Bytes::len));
@@ -339,9 +336,6 @@ fn view(record: &ManufacturingRecord) -> RecordView {
 
 /// How many ids a line of the log names.
 const IDS_TOLD: usize = 5;
-
-/// How often it is looked whether the token of an import still holds.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Bytes that are thrown away for the sake of an answer.
 const MAX_UNWANTED_BYTES: usize = 64 << 20;

@@ -497,8 +497,7 @@ mod tests {
     fn those_that_wait_keep_so_many_bytes_at_most_and_the_oldest_make_room() {
         let (operations, now) = (Operations::new(&[1; 32], 100, 1_000), clock::instant());
         let made = Timestamp::from_millis(0);
-        let said =
-            Said { payload: Some(JsonText::parse(&format!("{:?}", "x".repeat(98)), 200, 9).unwrap()), csr: None };
+        let said = Said { payload: Some(JsonText::parse(format!("{:?}", "x".repeat(98)), 200, 9).unwrap()), csr: None };
         let begin = |id: &str| {
             let who = claimant(id);
             let new = operations.new_id(&who.scope, &who.id, TrackingId::new(made, [7; 10]), With::Payload);

@@ -681,6 +681,8 @@ impl Store for RedbStore {
         signatures: Vec<Signature>,
         bounds: PublishBounds,
     ) -> Result<PutOutcome, StoreError> {
+        // A component is as large as an import: it leaves devices and operators their room.
+        self.space.check(Lane::Bulk)?;
         let publish = catalogue::Publish::new(scope, plugin, bytes, signatures, bounds);
         self.write(Lane::Operator, publish).await
     }

@@ -53,7 +53,8 @@ async fn what_publishers_take_is_bounded_and_room_comes_back() {
     assert!(detail.contains("quota is 1 MiB") && detail.contains("landfall plugin delete"), "{detail}");
     // Nothing is left of what was refused, also where there is a plugin of the name.
     let beyond = publish(&world, &publisher, "large", &padded(two, 1200 << 10)).await;
-    assert_eq!(beyond.status, 409, "{beyond:?}");
+    assert_eq!(beyond.status, 413, "{beyond:?}");
+    assert!(json_of(&beyond)["detail"].as_str().unwrap().contains("the token's room for plugins"), "{beyond:?}");
     let unused = world.get("/api/v1/store/check").await["unused"].clone();
     assert!(unused["bytes"].as_u64().unwrap() < 1000 << 10, "{unused}");
     // Another's share is another's.

@@ -132,7 +132,7 @@ fn what_an_issuer_issued_of_which_nobody_can_read_any_more_what_was_revoked_is_r
     let world = World::new();
     let device = world.renewed.device("pump-1");
     let unreadable = |record: RevocationRecord| {
-        let issuer = Issuer { certificate: b"no certificate".to_vec(), ..record.issuer.clone() };
+        let issuer = Issuer { certificate: b"no certificate".to_vec(), ..record.issuer };
         RevocationRecord { issuer, ..record }
     };
     let is_revoked = |judged| matches!(judged, Err(ChainError::AuthorityRevoked { .. }));
