@@ -66,7 +66,7 @@ async fn what_publishers_take_is_bounded_and_room_comes_back() {
 
     // Going back takes nothing, and so is refused to nobody for want of room.
     let none = token(&world, json!({ "pluginsMib": 0 })).await;
-    assert_eq!(publish(&world, &none, "large", one).await.status, 409);
+    assert_eq!(publish(&world, &none, "large", one).await.status, 413);
     assert!(publish(&world, &world.operator_token, "large", one).await.status.is_success());
     let path = format!("/api/v1/scopes/{}/plugins/large/rollback", world.scope);
     let back = world.manage_as(&none, "POST", &path, "application/json", b"{}").await;
