@@ -12,18 +12,24 @@ use landfall_tests::world::{World, json_of};
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use rustls_pki_types::pem::PemObject as _;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn only_what_a_trusted_key_has_signed_is_published() {
+/// A world that takes only what a key has signed; the folder holds the key's public part. The world's own policies came with
+/// the binary and need no signature.
+async fn demanding_signatures() -> (tempfile::TempDir, SigningKey, World) {
     let place = tempfile::tempdir().unwrap();
     let ours = SigningKey::generate().unwrap();
     let public = place.path().join("ours.pem");
     std::fs::write(&public, ours.public().to_pem()).unwrap();
-    // World's own policies came with the binary and need no signature.
     let world = World::with(|config| {
         config.plugins.trusted_keys = vec![public];
         config.plugins.require_signature = true;
     })
     .await;
+    (place, ours, world)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_a_trusted_key_has_signed_is_published() {
+    let (_key, ours, world) = demanding_signatures().await;
     let bytes = component("takes-first");
     let right = of("ours", "0.1.0", bytes);
     let theirs = SigningKey::generate().unwrap();
@@ -82,15 +88,7 @@ async fn a_signature_is_for_one_name_one_version_and_one_component() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signed_revision_is_ready_before_it_is_live() {
-    let place = tempfile::tempdir().unwrap();
-    let ours = SigningKey::generate().unwrap();
-    let public = place.path().join("ours.pem");
-    std::fs::write(&public, ours.public().to_pem()).unwrap();
-    let world = World::with(|config| {
-        config.plugins.trusted_keys = vec![public];
-        config.plugins.require_signature = true;
-    })
-    .await;
+    let (_key, ours, world) = demanding_signatures().await;
     for (guest, status) in [("takes-first", "assigned"), ("rejects", "failed")] {
         let bytes = component(guest);
         let published = publish(&world, bytes, &[ours.sign(of("ours", "0.1.0", bytes))]).await;

@@ -6,8 +6,6 @@ use std::time::Duration;
 use axum::extract::{Request, State};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-#[allow(unused_imports, reason = "the schema's default")]
-use serde_json::json;
 
 use super::body::{self, Answer, Asked, At, PageQuery};
 use super::problem::Problem;
