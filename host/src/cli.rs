@@ -1,8 +1,9 @@
 //! The command line: `landfall COMMAND`.
 //!
-//! `init`, `serve`, `config`, `demo` and `bench` work by themselves, `backup` and `store` also without a server. All other commands talk to a running server:
-//! the data folder says where it is and who is calling, or `--server`, `--ca-file` and `--token-file` do. Output is for people; `--json` prints what the API answered.
-//! It ends with 0 when all went well, 1 when something was refused or failed, 2 when the command was not understood.
+//! `init`, `serve`, `config`, `demo` and `bench` work by themselves, `backup` and `store` also without a server. All other
+//! commands talk to a running server: the data folder says where it is and who is calling, or `--server`, `--ca-file` and
+//! `--token-file` do. Output is for people; `--json` prints what the API answered. It ends with 0 when all went well, 1 when
+//! something was refused or failed, 2 when the command was not understood.
 
 use std::ffi::OsString;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};

@@ -118,8 +118,7 @@ impl DataFolder {
         Self::replace_like(path, path, content, secret)
     }
 
-    /// The same, of a file that is to take the place of another later: it gets the other's owner and mode. Where the
-    /// other is not there, whoever owns the folder owns the file.
+    /// The same, of a file that is to take the place of another later: it gets the other's owner and mode.
     pub fn replace_like(path: &Path, other: &Path, content: &[u8], secret: bool) -> std::io::Result<()> {
         let mut unfinished = path.as_os_str().to_owned();
         unfinished.push(".unfinished");
@@ -129,13 +128,10 @@ impl DataFolder {
             _ => {}
         }
         Self::write_new(unfinished, content, secret)?;
-        match (fs::metadata(other), path.parent()) {
-            (Ok(other), _) => take_over(unfinished, &other)?,
-            (Err(error), Some(folder)) if error.kind() == std::io::ErrorKind::NotFound => {
-                let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-                give_to_owner_of(unfinished, &fs::metadata(folder)?)?;
-            }
-            (Err(error), _) => return Err(error),
+        match fs::metadata(other) {
+            Ok(other) => take_over(unfinished, &other)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
         }
         fs::rename(unfinished, path)
     }
@@ -206,17 +202,10 @@ mod tests {
         if given {
             assert_eq!((after.uid(), after.gid()), (65_534, 65_534));
         }
-        // One that takes its place later is like it already, and a new one is the folder's owner's.
+        // One that takes its place later is like it already.
         let next = place.path().join("server.key.next");
         DataFolder::replace_like(&next, &path, b"three", true).unwrap();
         let (next, after) = (fs::metadata(&next).unwrap(), fs::metadata(&path).unwrap());
         assert_eq!((next.uid(), next.gid(), next.mode()), (after.uid(), after.gid(), after.mode()));
-        if given {
-            chown(place.path(), Some(65_534), Some(65_534)).unwrap();
-            let new = place.path().join("new");
-            DataFolder::replace(&new, b"new", true).unwrap();
-            let new = fs::metadata(&new).unwrap();
-            assert_eq!((new.uid(), new.mode() & 0o777), (65_534, 0o600));
-        }
     }
 }
