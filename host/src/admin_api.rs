@@ -45,8 +45,8 @@ pub use problem::{Problem, ProblemPart};
 pub fn router(service: Arc<Service>) -> Router {
     let limits = &service.config.limits.management;
     let places = Arc::new(Places {
-        imports: Arc::new(Uploads::new("imports", limits.imports)),
-        publications: Arc::new(Uploads::new("publications of plugins", limits.publications)),
+        imports: Uploads::new("imports", limits.imports),
+        publications: Uploads::new("publications of plugins", limits.publications),
     });
     let mut router = Router::new();
     for endpoint in routes::all() {

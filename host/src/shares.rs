@@ -23,16 +23,22 @@ impl<K: Eq + Hash> Shares<K> {
 
     /// Waits until the owner has one free.
     pub(crate) async fn take(&self, owner: K) -> Option<Share> {
-        let share = {
-            let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-            if taken.len() >= MOST_KEPT {
-                // Whoever has or awaits one holds its owner's.
-                taken.retain(|_, share| Arc::strong_count(share) > 1);
-            }
-            Arc::clone(taken.entry(owner).or_insert_with(|| Arc::new(Semaphore::new(self.each))))
-        };
         // Closed by nobody.
-        share.acquire_owned().await.ok()
+        self.of(owner).acquire_owned().await.ok()
+    }
+
+    /// One, if the owner has one free now.
+    pub(crate) fn try_take(&self, owner: K) -> Option<Share> {
+        self.of(owner).try_acquire_owned().ok()
+    }
+
+    fn of(&self, owner: K) -> Arc<Semaphore> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if taken.len() >= MOST_KEPT {
+            // Whoever has or awaits one holds its owner's.
+            taken.retain(|_, share| Arc::strong_count(share) > 1);
+        }
+        Arc::clone(taken.entry(owner).or_insert_with(|| Arc::new(Semaphore::new(self.each))))
     }
 }
 

@@ -1,40 +1,41 @@
 //! Uploads that are under way: so many in all, and fewer for each token, so that whoever holds one token leaves places to
 //! the others.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::authorize::Caller;
 use super::problem::Problem;
+use crate::shares::{Share, Shares};
 
 /// The places for each kind of upload.
 pub(super) struct Places {
     /// Files of manufacturing records.
-    pub(super) imports: Arc<Uploads>,
+    pub(super) imports: Uploads,
     /// Components of plugins, each held in memory until it is published.
-    pub(super) publications: Arc<Uploads>,
+    pub(super) publications: Uploads,
 }
 
 /// The places for one kind of upload.
 pub(super) struct Uploads {
     /// What is uploaded, for people.
     what: &'static str,
-    most: usize,
-    most_of_a_token: usize,
-    /// How many each token has under way, by the token's id.
-    under_way: Mutex<HashMap<String, usize>>,
+    all: Arc<Semaphore>,
+    /// Those of each token, by its id.
+    of_tokens: Shares<String>,
 }
 
 /// A place, until it is dropped.
 pub(super) struct Place {
-    uploads: Arc<Uploads>,
-    token: String,
+    _of_all: OwnedSemaphorePermit,
+    _of_the_token: Share,
 }
 
 impl Uploads {
     /// So many places; a token has half of them at most.
     pub(super) fn new(what: &'static str, most: usize) -> Self {
-        Self { what, most, most_of_a_token: most.div_ceil(2), under_way: Mutex::default() }
+        Self { what, all: Arc::new(Semaphore::new(most)), of_tokens: Shares::new(most.div_ceil(2)) }
     }
 
     /// A place for a caller.
@@ -42,31 +43,14 @@ impl Uploads {
     /// # Errors
     ///
     /// All places are taken, or all of this token.
-    pub(super) fn begin(self: &Arc<Self>, caller: &Caller) -> Result<Place, Problem> {
-        let token = caller.0.id.clone();
-        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        let whose = if under_way.values().sum::<usize>() >= self.most {
-            "all tokens together"
-        } else if under_way.get(&token).is_some_and(|own| *own >= self.most_of_a_token) {
-            "this token"
-        } else {
-            *under_way.entry(token.clone()).or_default() += 1;
-            return Ok(Place { uploads: Arc::clone(self), token });
+    pub(super) fn begin(&self, caller: &Caller) -> Result<Place, Problem> {
+        let beyond = |whose| {
+            let why = format!("{whose} may have no more {} under way; try again when one has ended", self.what);
+            Problem::new(429, why)
         };
-        let why = format!("{whose} may have no more {} under way; try again when one has ended", self.what);
-        Err(Problem::new(429, why))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut under_way = self.uploads.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(own) = under_way.get_mut(&self.token) {
-            *own = own.saturating_sub(1);
-            if *own == 0 {
-                under_way.remove(&self.token);
-            }
-        }
+        let of_the_token = self.of_tokens.try_take(caller.0.id.clone()).ok_or_else(|| beyond("this token"))?;
+        let of_all = Arc::clone(&self.all).try_acquire_owned().map_err(|_| beyond("all tokens together"))?;
+        Ok(Place { _of_all: of_all, _of_the_token: of_the_token })
     }
 }
 
@@ -93,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_token_has_half_of_the_places_and_gives_them_back() {
-        let uploads = Arc::new(Uploads::new("imports", 4));
+        let uploads = Uploads::new("imports", 4);
         let (first, second) = (uploads.begin(&caller("a")).ok(), uploads.begin(&caller("a")).ok());
         assert!(first.is_some() && second.is_some());
         assert!(uploads.begin(&caller("a")).is_err(), "the third of one token");
