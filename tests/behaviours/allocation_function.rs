@@ -5,8 +5,8 @@ mod operators;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use landfall::clock::Ambient;
 use landfall::config::{Config, HttpGrant};
+use landfall_domain::clock::Ambient;
 use landfall_tests::guests::component;
 use landfall_tests::world::{Device, World, group, json_of, tracking_id};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -344,7 +344,7 @@ impl Granted {
     async fn neighbour(&self) -> Device {
         let record = self.world.factory.device("neighbour", Ambient::system().now(), 30);
         let record = record.expect("a certificate");
-        self.world.record("neighbour", Some(landfall::names::Digest::of(&record.certificate_der))).await;
+        self.world.record("neighbour", Some(landfall_domain::names::Digest::of(&record.certificate_der))).await;
         let enrollment = json!({
             "x509": { "certificates": { "primary": record.certificate_pem } },
             "allocation": { "selection": { "plugin": "weighted" } },

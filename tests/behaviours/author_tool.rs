@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use landfall::policy::shipped;
-use landfall::workbench::vector::VectorFile;
+use landfall_policy::shipped;
+use landfall_policy::workbench::vector::VectorFile;
 use landfall_tests::guests::component;
 use landfall_tests::world::in_tests;
 use serde_json::{Value, json};

@@ -2,9 +2,9 @@
 //! none does.
 
 use landfall::client::Answer;
-use landfall::clock::Ambient;
 use landfall::tls::Identity;
-use landfall::tls::make::Authority;
+use landfall_attestation::x509::make::Authority;
+use landfall_domain::clock::Ambient;
 use landfall_tests::world::{Device, World, group, json_of};
 use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use rustls::pki_types::CertificateDer;
@@ -60,7 +60,7 @@ async fn of_two_tenants_and_four_groups_one_takes_a_device_or_none_does() {
             for (at, above) in extra.into_iter().enumerate() {
                 let id = format!("{what}-{at}-{}", scope.to_ascii_lowercase());
                 let issued = issuer.device(&id, now, 30).unwrap();
-                let Identity { mut chain, key } = issued.identity();
+                let Identity { mut chain, key } = landfall::tls::Identity::of(&issued);
                 chain.truncate(1);
                 chain.extend(above.into_iter().map(|der| CertificateDer::from(der.clone())));
                 record(&world, scope, &id).await;
@@ -108,7 +108,7 @@ async fn of_a_cross_signed_line_the_good_path_counts_and_of_two_the_first_group(
     ] {
         for above in [[&from_first, &from_second], [&from_second, &from_first]] {
             let id = format!("pump-{cells}");
-            let Identity { mut chain, key } = line.device(&id, now, 30).unwrap().identity();
+            let Identity { mut chain, key } = landfall::tls::Identity::of(&line.device(&id, now, 30).unwrap());
             chain.truncate(1);
             chain.extend(above.into_iter().map(|der| CertificateDer::from(der.clone())));
             record(&world, &scope, &id).await;

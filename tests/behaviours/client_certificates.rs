@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use landfall::clock::Ambient;
-use landfall::names::Digest;
+use landfall_domain::clock::Ambient;
+use landfall_domain::names::Digest;
 use landfall_tests::odd::{self, Draft, Key, SmallRsa};
 use landfall_tests::world::{Device, World, group};
 use rcgen::RsaKeySize;
@@ -132,7 +132,7 @@ async fn a_certificate_without_its_key_ends_the_handshake() {
     let victim = world.factory.device("pump-1", Ambient::system().now(), 30).unwrap();
     world.record("pump-1", Some(Digest::of(&victim.certificate_der))).await;
     let chain = || vec![CertificateDer::from(victim.certificate_der.clone())];
-    let own = rustls::crypto::aws_lc_rs::sign::any_supported_type(&victim.identity().key).unwrap();
+    let own = rustls::crypto::aws_lc_rs::sign::any_supported_type(&landfall::tls::Identity::of(&victim).key).unwrap();
     let thief = Arc::new(Key::p256());
     let counts = &world.server().device_counts;
     for version in [&TLS12, &TLS13] {
@@ -194,7 +194,7 @@ async fn a_request_in_one_flight_with_the_end_of_sending_is_answered() {
     for (id, version) in [("pump-12", &TLS12), ("pump-13", &TLS13)] {
         let issued = world.factory.device(id, Ambient::system().now(), 30).unwrap();
         world.record(id, Some(Digest::of(&issued.certificate_der))).await;
-        let identity = issued.identity();
+        let identity = landfall::tls::Identity::of(&issued);
         let tls = client(&world, version).with_client_auth_cert(identity.chain, identity.key).unwrap();
         let device = Device { tls: Arc::new(tls), ..world.shown(id, None) };
         let mut stream = open(&device).await.unwrap();
@@ -253,7 +253,7 @@ async fn a_session_is_never_resumed() {
     let world = World::new().await;
     let issued = world.factory.device("pump-1", Ambient::system().now(), 30).unwrap();
     world.record("pump-1", Some(Digest::of(&issued.certificate_der))).await;
-    let identity = issued.identity();
+    let identity = landfall::tls::Identity::of(&issued);
     for version in [&TLS12, &TLS13] {
         for address in [world.server().device_addr, world.server().management_addr] {
             let mut tls = client(&world, version)

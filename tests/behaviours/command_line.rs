@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use landfall::client::{self, Answer, Client};
-use landfall::clock::Ambient;
-use landfall::tls::make::{Authority, Issued};
+use landfall_attestation::x509::make::{Authority, Issued};
+use landfall_domain::clock::Ambient;
 use landfall_tests::world::tracking_id;
 use serde_json::Value;
 
@@ -304,7 +304,7 @@ impl Site {
     /// What a device is told that registers with the credential that it has.
     pub(crate) fn answer(&self, issued: &Issued, id: &str) -> Answer {
         let ca = std::fs::read(landfall::folder::DataFolder::at(&self.data).ca_certificate()).unwrap();
-        let tls = client::tls::client(&ca, Some(issued.identity())).unwrap();
+        let tls = client::tls::client(&ca, Some(landfall::tls::Identity::of(&issued))).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let mut client = Client::connect(self.devices, "localhost", tls).await.unwrap();

@@ -1,8 +1,8 @@
 //! What was acknowledged survives a power failure.
 
-use landfall::clock::Ambient;
 use landfall::config::Config;
 use landfall::server::Server;
+use landfall_domain::clock::Ambient;
 use landfall_tests::power::{Plan, run};
 use landfall_tests::world::World;
 

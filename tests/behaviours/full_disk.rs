@@ -5,8 +5,8 @@ use std::process::Command;
 use std::sync::Arc;
 
 use http::StatusCode;
-use landfall::store::redb::{RedbStore, StoreSettings};
-use landfall::store::{ImportBatch, Precondition, Store, StoreError};
+use landfall_store::redb::{RedbStore, StoreSettings};
+use landfall_store::{ImportBatch, Precondition, Store, StoreError};
 use landfall_tests::power::things;
 use landfall_tests::world::{World, json_of};
 

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use landfall::policy::image::{ClassifyError, CompileError};
-use landfall::policy::{
+use landfall_policy::image::{ClassifyError, CompileError};
+use landfall_policy::{
     Attestation, Breakage, Budget, Budgets, Call, CallFailure, CallReport, Candidates, Catalogue, ConfigureError,
     Device, EnrollmentKind, Fault, GroupCounts, Hub, HubHandle, Image, InitBudget, Label, LinkError, LiveCatalogue,
     LoadError, Outcome, Payers, PlaceInput, Placement, PolicyHost, PolicySettings, RecordedCatalogue, Rule,

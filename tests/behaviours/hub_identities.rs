@@ -1,7 +1,7 @@
 //! A device is its id in its hub, so no two have one.
 
-use landfall::clock::Ambient;
-use landfall::names::Digest;
+use landfall_domain::clock::Ambient;
+use landfall_domain::names::Digest;
 use landfall_tests::world::{Device, World, json_of, tracking_id};
 use serde_json::json;
 

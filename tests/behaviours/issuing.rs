@@ -5,10 +5,10 @@ use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use landfall::clock::Ambient;
 use landfall::config::Config;
 use landfall::issuing::IssuerConfig;
-use landfall::tls::make::Authority;
+use landfall_attestation::x509::make::Authority;
+use landfall_domain::clock::Ambient;
 use landfall_tests::world::{Device, World, group, json_of, tracking_id};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use serde_json::{Value, json};
@@ -217,7 +217,7 @@ fn verified_by_openssl(chain: &[Vec<u8>]) {
     let place = tempfile::tempdir().unwrap();
     let write = |name: &str, ders: &[Vec<u8>]| -> PathBuf {
         let path = place.path().join(name);
-        let text: String = ders.iter().map(|der| landfall::attestation::x509::pem::text_of(der)).collect();
+        let text: String = ders.iter().map(|der| landfall_attestation::x509::pem::text_of(der)).collect();
         std::fs::write(&path, text).unwrap();
         path
     };

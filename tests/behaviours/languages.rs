@@ -62,7 +62,7 @@ async fn policies_in_every_language_decide_beside_each_other_in_one_server() {
         let devices: Vec<_> = (0..4).map(|number| format!("{language}-{number}")).collect();
         let mut registered = Vec::new();
         for id in &devices {
-            let issued = world.factory.device(id, landfall::clock::Ambient::system().now(), 30).unwrap();
+            let issued = world.factory.device(id, landfall_domain::clock::Ambient::system().now(), 30).unwrap();
             let facts =
                 json!({ "registrationId": id, "facts": { "region": "eu", "customer": "acme", "site": "oslo" } });
             let path = format!("/api/v1/scopes/{}/records?manufacturer=acme", world.scope);

@@ -6,9 +6,9 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use landfall::clock::Ambient;
 use landfall::folder::DataFolder;
-use landfall::tls::make::Authority;
+use landfall_attestation::x509::make::Authority;
+use landfall_domain::clock::Ambient;
 use landfall_tests::world::World;
 
 use crate::command_line::{PROGRAM, Running, Site};

@@ -278,7 +278,7 @@ async fn who_changes_what_somebody_else_has_changed_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_read_can_be_changed_and_sent_back() {
     let world = World::new().await;
-    let issued = world.factory.device("lone", landfall::clock::Ambient::system().now(), 1).unwrap();
+    let issued = world.factory.device("lone", landfall_domain::clock::Ambient::system().now(), 1).unwrap();
     let mut lone = group("factory");
     lone["x509"] = json!({ "certificates": { "primary": issued.certificate_pem } });
     world.put("enrollments/lone", &lone).await;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use landfall::clock::Ambient;
-use landfall::tls::make::Authority;
+use landfall_attestation::x509::make::Authority;
+use landfall_domain::clock::Ambient;
 use landfall_tests::guests::component;
 use landfall_tests::world::{World, group, json_of};
 use serde_json::json;

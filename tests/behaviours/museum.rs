@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use landfall::names::Digest;
+use landfall_domain::names::Digest;
 use landfall_tests::world::in_tests;
 
 #[test]

@@ -4,10 +4,10 @@ use std::process::{Command, Output, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use landfall::clock::Ambient;
-use landfall::names::Digest;
 use landfall::server::Server;
-use landfall::tls::make::Authority;
+use landfall_attestation::x509::make::Authority;
+use landfall_domain::clock::Ambient;
+use landfall_domain::names::Digest;
 use landfall_tests::world::World;
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;

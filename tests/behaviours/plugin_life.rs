@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use landfall::client::Answer;
-use landfall::names::Digest;
-use landfall::policy::shipped;
+use landfall_domain::names::Digest;
+use landfall_policy::shipped;
 use landfall_tests::guests::component;
 use landfall_tests::world::{Device, World, group, json_of, tracking_id};
 use serde_json::{Value, json};

@@ -2,10 +2,10 @@
 //! the ledger. What the engine makes of each is in `hostile_policies`.
 
 use landfall::client::Answer;
-use landfall::clock::Ambient;
 use landfall::config::Config;
-use landfall::names::Digest;
-use landfall::tls::make::Authority;
+use landfall_attestation::x509::make::Authority;
+use landfall_domain::clock::Ambient;
+use landfall_domain::names::Digest;
 use landfall_tests::guests::component;
 use landfall_tests::world::{Device, World, group, json_of, tracking_id};
 use serde_json::{Value, json};

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::process::Output;
 
-use landfall::attestation::symmetric_key::SymmetricKey;
-use landfall::clock::Ambient;
-use landfall::tls::make::{Authority, Issued};
+use landfall_attestation::symmetric_key::SymmetricKey;
+use landfall_attestation::x509::make::{Authority, Issued};
+use landfall_domain::clock::Ambient;
 use landfall_tests::world::{World, group, in_tests};
 use serde_json::{Value, json};
 use tokio::process::Command;

@@ -1,8 +1,8 @@
 //! What a device that is turned away learns, which is nothing, and what its operator learns, which is everything.
 
 use landfall::client::Answer;
-use landfall::clock::Ambient;
 use landfall::provisioning::Cause;
+use landfall_domain::clock::Ambient;
 use landfall_tests::world::{Device, World, group, json_of, tracking_id};
 use serde_json::json;
 

@@ -148,7 +148,7 @@ async fn no_hub_ever_gets_more_devices_than_it_takes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_individual_enrollment_counts_before_its_group() {
     let world = World::new().await;
-    let issued = world.factory.device("pump-1", landfall::clock::Ambient::system().now(), 30).unwrap();
+    let issued = world.factory.device("pump-1", landfall_domain::clock::Ambient::system().now(), 30).unwrap();
     world.record("pump-1", None).await;
     let mut enrollment = group("factory");
     let fields = enrollment.as_object_mut().unwrap();
@@ -160,7 +160,7 @@ async fn an_individual_enrollment_counts_before_its_group() {
     assert_eq!(body["registrationState"]["deviceId"], "the-first-pump", "{body}");
     assert!(body["registrationState"]["x509"].get("enrollmentGroupId").is_none());
 
-    let other = world.factory.device("pump-1", landfall::clock::Ambient::system().now(), 30).unwrap();
+    let other = world.factory.device("pump-1", landfall_domain::clock::Ambient::system().now(), 30).unwrap();
     assert_eq!(world.stranger("pump-1", &other).register().await.status, 401, "not the pinned certificate");
 }
 
@@ -232,8 +232,8 @@ async fn what_a_device_was_told_leads_to_the_decision_by_any_of_its_ids() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_whose_intermediate_is_missing_is_refused_with_its_name() {
     let world = World::new().await;
-    let line = world.factory.intermediate("Line 3", landfall::clock::Ambient::system().now(), 30).unwrap();
-    let issued = line.device("pump-1", landfall::clock::Ambient::system().now(), 30).unwrap();
+    let line = world.factory.intermediate("Line 3", landfall_domain::clock::Ambient::system().now(), 30).unwrap();
+    let issued = line.device("pump-1", landfall_domain::clock::Ambient::system().now(), 30).unwrap();
     world.record("pump-1", None).await;
     let refused = world.stranger("pump-1", &issued).register().await;
     assert_eq!(refused.status, 401);

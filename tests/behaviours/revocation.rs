@@ -3,9 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use landfall::client::Answer;
-use landfall::clock::Ambient;
 use landfall::tls::Identity;
-use landfall::tls::make::{Authority, Issued};
+use landfall_attestation::x509::make::{Authority, Issued};
+use landfall_domain::clock::Ambient;
 use landfall_tests::https::Place;
 use landfall_tests::world::{Device, World, group, json_of, tracking_id};
 use serde_json::{Value, json};
@@ -153,7 +153,7 @@ async fn a_list_is_fetched_from_where_an_operator_says_and_none_takes_an_older_o
     assert_eq!(place.asked(), 1);
 
     // An older list, another's and none at all: what is there stays, and the operator is told.
-    let older = landfall::clock::Timestamp::from_millis(now.as_millis() - 3_600_000);
+    let older = landfall_domain::clock::Timestamp::from_millis(now.as_millis() - 3_600_000);
     let old = world.factory.revocation_list(&[], older, 7).unwrap();
     let others = Authority::root("Somebody's CA", now, 30).unwrap().revocation_list(&[], now, 7).unwrap();
     for (minutes, status, body, says) in [
@@ -169,7 +169,7 @@ async fn a_list_is_fetched_from_where_an_operator_says_and_none_takes_an_older_o
         assert_eq!(shown["crl"]["revoked"], 1, "{says}: {shown}");
     }
     refused(&world, &device, "is revoked").await;
-    let later = landfall::clock::Timestamp::from_millis(now.as_millis() + 60_000);
+    let later = landfall_domain::clock::Timestamp::from_millis(now.as_millis() + 60_000);
     let text = world.factory.revocation_list(&[], later, 7).unwrap();
     place.answers(
         200,

@@ -10,9 +10,9 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use landfall::client::{self, Client};
-use landfall::clock::Ambient;
 use landfall::folder::DataFolder;
-use landfall::tls::make::Authority;
+use landfall_attestation::x509::make::Authority;
+use landfall_domain::clock::Ambient;
 use serde_json::json;
 
 use crate::command_line::{PROGRAM, Site};

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use aws_lc_rs::signature::Ed25519KeyPair;
 use landfall::client::{Answer, Client, headers};
-use landfall::names::Digest;
-use landfall::policy::trust::{Over, Signature, SigningKey, Statement, write_signatures};
+use landfall_domain::names::Digest;
+use landfall_policy::trust::{Over, Signature, SigningKey, Statement, write_signatures};
 use landfall_tests::guests::component;
 use landfall_tests::world::{World, json_of};
 use rustls_pki_types::PrivatePkcs8KeyDer;
@@ -75,7 +75,7 @@ async fn a_signature_is_for_one_name_one_version_and_one_component() {
     let older = publish(&world, bytes, &[of_the_older_form(&ours, place.path(), bytes)]).await;
     assert_refused(&older, 422, &["older form", "landfall plugin sign"]);
     // What comes with Landfall is trusted under its own name.
-    let shipped = landfall::policy::shipped::component("fixed").unwrap();
+    let shipped = landfall_policy::shipped::component("fixed").unwrap();
     assert_refused(&publish(&world, shipped, &[]).await, 422, &["not signed"]);
 
     let mut signed: Vec<_> = wrong.into_iter().map(|(statement, _)| ours.sign(statement)).collect();

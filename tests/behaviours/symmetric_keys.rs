@@ -3,10 +3,10 @@
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use landfall::attestation::symmetric_key::SymmetricKey;
 use landfall::client::Answer;
-use landfall::clock::Ambient;
 use landfall::server::Server;
+use landfall_attestation::symmetric_key::SymmetricKey;
+use landfall_domain::clock::Ambient;
 use landfall_tests::world::{Device, World, group, json_of, tracking_id};
 use serde_json::{Value, json};
 
@@ -146,7 +146,7 @@ async fn a_token_that_is_not_right_is_refused_and_the_operator_reads_why() {
     refused(&world, &register(&pump, &token(&world, "pump-1", &key, MINUTE)).await, "other-mechanism").await;
 
     // The record demands what a token cannot show; and there is none.
-    world.record("meter-1", Some(landfall::names::Digest::of(b"a certificate"))).await;
+    world.record("meter-1", Some(landfall_domain::names::Digest::of(b"a certificate"))).await;
     refused(&world, &register(&device, &good).await, "evidence-mismatch").await;
     let told = world.put("enrollments/meter-3", &shared(json!({}))).await;
     let unknown = token(&world, "meter-3", &key_of(&told, "primaryKey"), MINUTE);

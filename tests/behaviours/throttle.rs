@@ -56,7 +56,7 @@ async fn strangers_do_not_push_out_the_refusals_that_matter() {
         config.limits.store.refusals_kept = 1_000;
     })
     .await;
-    let issued = world.factory.device("no-record", landfall::clock::Ambient::system().now(), 30).unwrap();
+    let issued = world.factory.device("no-record", landfall_domain::clock::Ambient::system().now(), 30).unwrap();
     let matters = world.stranger("no-record", &issued).register().await;
     let mut connection = world.shown("nobody", None).connect().await.unwrap();
     let mut last = None;

@@ -78,9 +78,9 @@ async fn a_certificate_that_only_names_the_factory_is_a_strangers() {
         config.limits.store.refusals_kept = 1_000;
     })
     .await;
-    let issued = world.factory.device("no-record", landfall::clock::Ambient::system().now(), 30).unwrap();
+    let issued = world.factory.device("no-record", landfall_domain::clock::Ambient::system().now(), 30).unwrap();
     let matters = world.stranger("no-record", &issued).register().await;
-    let pinned = world.factory.device("pump-disabled", landfall::clock::Ambient::system().now(), 30).unwrap();
+    let pinned = world.factory.device("pump-disabled", landfall_domain::clock::Ambient::system().now(), 30).unwrap();
     let disabled = serde_json::json!({
         "x509": { "certificates": { "primary": pinned.certificate_pem } },
         "enabled": false,

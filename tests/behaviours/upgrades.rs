@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use landfall::store::redb::RedbStore;
 use landfall::tls::Identity;
+use landfall_store::redb::RedbStore;
 use landfall_tests::world::{Device, World, in_tests, json_of, tracking_id};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};

@@ -13,11 +13,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use landfall::clock::instant;
-use landfall::names::IdScope;
-use landfall::registration::Registration;
-use landfall::store::redb::{RedbStore, StoreSettings};
-use landfall::store::{Page, RegistrationFilter, Store, StoreError};
+use landfall_domain::clock::instant;
+use landfall_domain::names::IdScope;
+use landfall_domain::registration::Registration;
+use landfall_store::redb::{RedbStore, StoreSettings};
+use landfall_store::{Page, RegistrationFilter, Store, StoreError};
 
 use self::acknowledged::{Acknowledged, Log};
 use crate::chance::Chance;

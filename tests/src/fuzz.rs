@@ -8,16 +8,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use landfall::attestation::bearer::BearerToken;
-use landfall::attestation::kerberos::{Keytab, NegotiateToken, accept};
-use landfall::attestation::password::BasicCredential;
-use landfall::attestation::symmetric_key::SasToken;
-use landfall::attestation::tpm::PublicArea;
-use landfall::attestation::x509::endorsement::EndorsementCertificate;
-use landfall::attestation::x509::request::CertificateRequest;
-use landfall::attestation::x509::{Anchor, Crl, PresentedChain, VerifyPolicy, pem, verify_group};
-use landfall::clock::{Ambient, instant};
-use landfall::tls::make::Authority;
+use landfall_attestation::bearer::BearerToken;
+use landfall_attestation::kerberos::{Keytab, NegotiateToken, accept};
+use landfall_attestation::password::BasicCredential;
+use landfall_attestation::symmetric_key::SasToken;
+use landfall_attestation::tpm::PublicArea;
+use landfall_attestation::x509::endorsement::EndorsementCertificate;
+use landfall_attestation::x509::make::Authority;
+use landfall_attestation::x509::request::CertificateRequest;
+use landfall_attestation::x509::{Anchor, Crl, PresentedChain, VerifyPolicy, pem, verify_group};
+use landfall_domain::clock::{Ambient, instant};
 use rustls::pki_types::CertificateDer;
 
 use crate::chance::Chance;

@@ -14,11 +14,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::{HeaderValue, Method};
 use landfall::client::{self, Client};
-use landfall::clock::Ambient;
 use landfall::directory::DirectoryConfig;
 use landfall::issuing::IssuerConfig;
-use landfall::names::{DirectoryName, IssuerName};
-use landfall::tls::make::Authority;
+use landfall_attestation::x509::make::Authority;
+use landfall_domain::clock::Ambient;
+use landfall_domain::names::{DirectoryName, IssuerName};
 use serde_json::{Value, json};
 
 use crate::chance::Chance;
@@ -133,7 +133,7 @@ async fn originals(world: &World) -> Result<Vec<Original>, String> {
     let made_chip = json!({ "registrationId": "made-chip", "tpm": {
         "endorsementKey": area, "storageRootKey": area, "endorsementCertificate": STANDARD.encode(certificate("ek-rsa2048.crt")),
     } });
-    let root = landfall::attestation::x509::pem::text_of(&certificate("root.der"));
+    let root = landfall_attestation::x509::pem::text_of(&certificate("root.der"));
     world.put("enrollment-groups/makers", &without_x509("tpm", json!({ "roots": [root] }))).await;
     let plain = |id: &str| json!({ "registrationId": id, "payload": { "a": [1, 2.5, "x", null] } }).to_string();
     Ok(vec![

@@ -10,7 +10,7 @@ use aws_lc_rs::signature::{
     UnparsedPublicKey,
 };
 use base64::Engine as _;
-use landfall::names::Digest;
+use landfall_domain::names::Digest;
 use num_bigint::BigUint;
 use rcgen::{PublicKeyData as _, SigningKey as _};
 use rustls::SignatureScheme;

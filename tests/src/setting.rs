@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use landfall::clock::Ambient;
-use landfall::enrollment::{
+use landfall::folder::DataFolder;
+use landfall_attestation::x509::make::Authority;
+use landfall_domain::clock::Ambient;
+use landfall_domain::enrollment::{
     Allocation, CertificateAuthority, ExpiredCertificates, Group, GroupAttestation, InitialTwin, KeyChange,
     Manufacturing, PolicyBinding, ReprovisionPolicy, Terms,
 };
-use landfall::folder::DataFolder;
-use landfall::hub::{Connector, Hub, HubState};
-use landfall::json::JsonText;
-use landfall::names::IdScope;
-use landfall::registry::{Evidence, ManufacturingRecord, RecordState};
-use landfall::store::redb::{RedbStore, StoreSettings};
-use landfall::store::{ImportBatch, Precondition, Store};
-use landfall::tls::make::Authority;
+use landfall_domain::hub::{Connector, Hub, HubState};
+use landfall_domain::json::JsonText;
+use landfall_domain::names::IdScope;
+use landfall_domain::registry::{Evidence, ManufacturingRecord, RecordState};
+use landfall_store::redb::{RedbStore, StoreSettings};
+use landfall_store::{ImportBatch, Precondition, Store};
 
 /// Links three hubs, enrolls a factory's devices in one group and imports their records.
 ///
@@ -74,7 +74,7 @@ pub async fn fill(
     };
     let attestation = GroupAttestation::X509Authorities { primary: "factory".parse()?, secondary: None };
     store.put_group(scope, Group { id: "devices".parse()?, attestation, terms }, Precondition::Any).await?;
-    let rows: Result<Vec<_>, landfall::names::NameError> = devices
+    let rows: Result<Vec<_>, landfall_domain::names::NameError> = devices
         .iter()
         .enumerate()
         .map(|(number, id)| {

@@ -12,8 +12,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::Method;
 use landfall::client::{self, Client};
-use landfall::clock::{Ambient, instant};
-use landfall::tls::make::Authority;
+use landfall_attestation::x509::make::Authority;
+use landfall_domain::clock::{Ambient, instant};
 use serde_json::json;
 
 use crate::chance::Chance;
@@ -65,7 +65,7 @@ pub async fn measure(requests: usize, seed: u64) -> Result<Vec<Figure>, String> 
     }
     let stranger = Authority::root("Somebody's CA", now, 30).map_err(|error| failed(&error))?;
     let shown = stranger.device("pinned-0", now, 30).map_err(|error| failed(&error))?;
-    let certificate = || world.tls(Some(shown.identity()));
+    let certificate = || world.tls(Some(landfall::tls::Identity::of(&shown)));
     let nothing = || world.tls(None);
     let kinds = [
         ("an id, with a token that nobody's key has signed", Of::Id("shared"), Shows::Token, nothing()),

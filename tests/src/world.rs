@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use landfall::client::{self, Answer, Client};
-use landfall::clock::Ambient;
 use landfall::config::{Config, Server as Addresses, ThrottleLimits};
 use landfall::folder::DataFolder;
 use landfall::init;
-use landfall::names::{Digest, IdScope};
 use landfall::server::Server;
 use landfall::tls::Identity;
-use landfall::tls::make::{Authority, Issued};
+use landfall_attestation::x509::make::{Authority, Issued};
+use landfall_domain::clock::Ambient;
+use landfall_domain::names::{Digest, IdScope};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -215,7 +215,7 @@ impl World {
 
     /// A device that sends intermediates along.
     pub fn chained(&self, id: &str, issued: &Issued, intermediates: &[&Authority]) -> Device {
-        let mut identity = issued.identity();
+        let mut identity = landfall::tls::Identity::of(&issued);
         identity.chain.extend(intermediates.iter().map(|ca| ca.certificate_der.clone().into()));
         self.shown(id, Some(identity))
     }

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use landfall::names::Digest;
+use landfall_domain::names::Digest;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::*;
@@ -30,7 +30,7 @@ async fn whatever_an_operator_takes_back_while_a_policy_thinks_is_not_assigned()
     let function = Function::start().await;
     let granted = world_that_waits(&function, &[], 60_000).await;
     let world = &granted.world;
-    let other = landfall::tls::make::Authority::root("Other", Ambient::system().now(), 30).unwrap();
+    let other = landfall_attestation::x509::make::Authority::root("Other", Ambient::system().now(), 30).unwrap();
     world.upload_authority("other", &other).await;
     for (number, (action, then)) in ACTIONS.into_iter().enumerate() {
         granted.enroll(&function.url("/api/Allocate")).await;
@@ -81,7 +81,13 @@ async fn what_an_operator_says_of_others_and_of_hubs_holds_nobody_up() {
     assert_eq!(json_of(&answer)["status"], "assigned", "{answer:?}");
 }
 
-async fn operate(world: &World, function: &Function, action: &str, id: &str, issued: &landfall::tls::make::Issued) {
+async fn operate(
+    world: &World,
+    function: &Function,
+    action: &str,
+    id: &str,
+    issued: &landfall_attestation::x509::make::Issued,
+) {
     let mut group = group("factory");
     group["allocation"] = json!({ "selection": { "plugin": function.url("/api/Allocate") } });
     match action {

@@ -1,10 +1,10 @@
 //! A policy that is broken is left alone for a while, and comes back by itself.
 
+use landfall_policy::shipped;
 use landfall_tests::world::{World, json_of, tracking_id};
 use serde_json::json;
 
 use super::{call, following, get, publish, publish_bytes, rollback, set};
-use landfall::policy::shipped;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_policy_is_skipped_and_its_resort_decides_until_a_probe_answers() {

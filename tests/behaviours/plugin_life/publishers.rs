@@ -1,11 +1,11 @@
 //! What who publishes may do to others: nothing but under its own names, and no more than its share.
 
+use landfall::client::Answer;
 use landfall_tests::guests::component;
 use landfall_tests::world::{World, json_of};
 use serde_json::{Value, json};
 
 use super::{get, set};
-use landfall::client::Answer;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_publisher_publishes_under_its_names_only() {
@@ -29,7 +29,7 @@ async fn a_publisher_publishes_under_its_names_only() {
         }
     }
     let digest = get(&world, "plugins/weighted").await["digest"].clone();
-    assert_eq!(digest, landfall::policy::shipped::digest_of("weighted").unwrap().to_string());
+    assert_eq!(digest, landfall_policy::shipped::digest_of("weighted").unwrap().to_string());
     // The ways back and away are the same names'.
     for (method, path) in [("POST", "plugins/line3-first/rollback"), ("DELETE", "plugins/line3-first")] {
         let path = format!("/api/v1/scopes/{}/{path}", world.scope);

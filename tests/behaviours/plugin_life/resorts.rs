@@ -1,7 +1,7 @@
 //! Limits of one plugin, and who is asked when it gives no answer.
 
-use landfall::names::Digest;
-use landfall::policy::Budget;
+use landfall_domain::names::Digest;
+use landfall_policy::Budget;
 use landfall_tests::world::{World, json_of, tracking_id};
 use serde_json::{Value, json};
 

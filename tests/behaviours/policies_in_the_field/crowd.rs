@@ -1,9 +1,9 @@
 //! More calls than the policies' threads can take, and half of them bad.
 
 use landfall::client::Answer;
-use landfall::clock::Ambient;
-use landfall::names::Digest;
-use landfall::tls::make::Authority;
+use landfall_attestation::x509::make::Authority;
+use landfall_domain::clock::Ambient;
+use landfall_domain::names::Digest;
 use landfall_tests::world::{Device, World, group, json_of};
 use tokio::task::JoinSet;
 

@@ -1,7 +1,7 @@
 //! New revisions: one that is good mends what a bad one broke, and one that is not good never takes over.
 
-use landfall::clock::Ambient;
-use landfall::names::Digest;
+use landfall_domain::clock::Ambient;
+use landfall_domain::names::Digest;
 use landfall_tests::guests::component;
 use landfall_tests::world::{World, group, json_of, tracking_id};
 use serde_json::{Value, json};

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use landfall::clock::{Ambient, Timestamp};
-use landfall::names::Digest;
 use landfall::tls::Identity;
-use landfall::tls::make::Authority;
+use landfall_attestation::x509::make::Authority;
+use landfall_domain::clock::{Ambient, Timestamp};
+use landfall_domain::names::Digest;
 use landfall_tests::world::{Device, World, group, json_of};
 use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
@@ -48,12 +48,12 @@ async fn strangers(world: &World) -> Vec<Case> {
     ];
     for (what, id, shown) in [
         ("a self-signed certificate that nobody knows", "self-signed", self_signed(Some("self-signed"))),
-        ("a certificate of another factory", "foreign", foreign.device("foreign", now(), 30).unwrap().identity()),
-        ("an intermediate that was not sent", "not-sent", line.device("not-sent", now(), 30).unwrap().identity()),
+        ("a certificate of another factory", "foreign", Identity::of(&foreign.device("foreign", now(), 30).unwrap())),
+        ("an intermediate that was not sent", "not-sent", Identity::of(&line.device("not-sent", now(), 30).unwrap())),
     ] {
         cases.push(case(what, "not-enrolled", id, known(world, id, shown).await));
     }
-    let device = known(world, "namesake", namesake.device("namesake", now(), 30).unwrap().identity()).await;
+    let device = known(world, "namesake", Identity::of(&namesake.device("namesake", now(), 30).unwrap())).await;
     let says = "names another key of its issuer";
     cases.push(case("a CA of the factory's name", "certificate-not-accepted", says, device));
     cases
@@ -61,9 +61,9 @@ async fn strangers(world: &World) -> Vec<Case> {
 
 async fn bad_certificates(world: &World) -> Vec<Case> {
     let factory = &world.factory;
-    let issued = |id: &str, at| factory.device(id, at, 30).unwrap().identity();
+    let issued = |id: &str, at| Identity::of(&factory.device(id, at, 30).unwrap());
     let old_line = factory.intermediate("Old line", days_ago(40), 30).unwrap();
-    let mut below = old_line.device("below-expired", now(), 30).unwrap().identity();
+    let mut below = Identity::of(&old_line.device("below-expired", now(), 30).unwrap());
     below.chain.push(old_line.certificate_der.clone().into());
     let server = factory.server(&["for-servers".to_owned()], now(), 30).unwrap();
     let mut garbage = issued("garbage", now());
@@ -73,7 +73,7 @@ async fn bad_certificates(world: &World) -> Vec<Case> {
         ("an expired certificate", "expired", "certificate expired at", issued("expired", days_ago(40))),
         ("a certificate that begins tomorrow", "early", "not valid before", issued("early", days_ahead(2))),
         ("an expired intermediate", "below-expired", "\"CN=Old line\" expired at", below),
-        ("a certificate for servers", "for-servers", "not for clients", server.identity()),
+        ("a certificate for servers", "for-servers", "not for clients", landfall::tls::Identity::of(&server)),
         ("a signature by another key", "forged", "not signed by the key of the issuer", forged("forged")),
     ] {
         cases.push(case(what, "certificate-not-accepted", says, known(world, id, shown).await));
@@ -96,23 +96,23 @@ async fn pinned(world: &World) -> Vec<Case> {
     cases.push(case("a pinned certificate without a name", "unreadable-certificate", "names no device", device));
 
     enroll(world, "not-this-one", &self_signed(Some("not-this-one")), true).await;
-    let issued = world.factory.device("not-this-one", now(), 30).unwrap().identity();
+    let issued = Identity::of(&world.factory.device("not-this-one", now(), 30).unwrap());
     let device = known(world, "not-this-one", issued).await;
     cases.push(case("not the pinned certificate", "certificate-not-accepted", "names other certificates", device));
 
-    let issued = world.factory.device("disabled", now(), 30).unwrap().identity();
+    let issued = Identity::of(&world.factory.device("disabled", now(), 30).unwrap());
     enroll(world, "disabled", &issued, false).await;
     let device = known(world, "disabled", issued).await;
     let says = "the individual enrollment disabled is disabled";
     cases.push(case("a disabled enrollment, before its group", "enrollment-disabled", says, device));
 
-    let issued = world.factory.device("blocked", now(), 30).unwrap().identity();
+    let issued = Identity::of(&world.factory.device("blocked", now(), 30).unwrap());
     enroll(world, "whoever-shows-this", &issued, false).await;
     let device = known(world, "blocked", issued).await;
     cases.push(case("a blocked certificate", "certificate-blocked", "whoever-shows-this", device));
 
     // Its key would take over the id without a word: a pinned certificate needs no further binding.
-    let issued = world.factory.device("taken-over", now(), 30).unwrap().identity();
+    let issued = Identity::of(&world.factory.device("taken-over", now(), 30).unwrap());
     enroll(world, "an-accomplice", &issued, true).await;
     let device = known(world, "taken-over", issued).await;
     cases.push(case("a certificate that another's enrollment pins", "certificate-of-another", "an-accomplice", device));
@@ -124,7 +124,7 @@ async fn enrollments(world: &World) -> Vec<Case> {
     let works = Authority::root("Closed Works CA", now(), 30).unwrap();
     world.upload_authority("closed-works", &works).await;
     world.put("enrollment-groups/closed", &disabled(group("closed-works"))).await;
-    let device = known(world, "closed", works.device("closed", now(), 30).unwrap().identity()).await;
+    let device = known(world, "closed", Identity::of(&works.device("closed", now(), 30).unwrap())).await;
     cases.push(case("a disabled group", "enrollment-disabled", "enrollment group closed is disabled", device));
 
     let picky = Authority::root("Picky Works CA", now(), 30).unwrap();
@@ -132,7 +132,7 @@ async fn enrollments(world: &World) -> Vec<Case> {
     let mut relies = group("picky-works");
     relies["manufacturers"] = json!(["bolt"]);
     world.put("enrollment-groups/picky", &relies).await;
-    let device = known(world, "picked", picky.device("picked", now(), 30).unwrap().identity()).await;
+    let device = known(world, "picked", Identity::of(&picky.device("picked", now(), 30).unwrap())).await;
     let says = "imported by acme, and the enrollment group picky relies on bolt";
     cases.push(case("a record of another manufacturer", "record-of-another-manufacturer", says, device));
 
@@ -140,7 +140,7 @@ async fn enrollments(world: &World) -> Vec<Case> {
     let mut narrow = disabled(group("factory"));
     narrow["x509"] = json!({ "intermediates": { "primary": line.certificate_pem } });
     world.put("enrollment-groups/line-2", &narrow).await;
-    let mut shown = line.device("shadowed", now(), 30).unwrap().identity();
+    let mut shown = Identity::of(&line.device("shadowed", now(), 30).unwrap());
     shown.chain.push(line.certificate_der.clone().into());
     let device = known(world, "shadowed", shown).await;
     let says = "enrollment group line-2 is disabled";
@@ -150,7 +150,7 @@ async fn enrollments(world: &World) -> Vec<Case> {
 
 async fn second_factor(world: &World) -> Vec<Case> {
     let mut cases = Vec::new();
-    let issued = |id: &str| world.factory.device(id, now(), 30).unwrap().identity();
+    let issued = |id: &str| Identity::of(&world.factory.device(id, now(), 30).unwrap());
     let device = world.shown("no-record", Some(issued("no-record")));
     cases.push(case("no record", "no-manufacturing-record", "no manufacturing record names no-record", device));
     for (state, code) in [("quarantined", "record-quarantined"), ("retired", "record-retired")] {

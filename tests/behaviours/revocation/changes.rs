@@ -1,9 +1,9 @@
 //! What an operator does to an authority in use: nothing is lost, and nothing is changed by accident.
 
-use landfall::attestation::x509::pem;
 use landfall::client::{self, Client};
-use landfall::clock::Ambient;
-use landfall::tls::make::Authority;
+use landfall_attestation::x509::make::Authority;
+use landfall_attestation::x509::pem;
+use landfall_domain::clock::Ambient;
 use landfall_tests::world::{World, group, json_of};
 use serde_json::{Value, json};
 

@@ -1,8 +1,8 @@
 //! What was revoked stays so, whatever an operator does next, until `restore`: for devices under each kind of enrollment,
 //! however it was revoked.
 
-use landfall::clock::Ambient;
-use landfall::tls::make::{Authority, Issued};
+use landfall_attestation::x509::make::{Authority, Issued};
+use landfall_domain::clock::Ambient;
 use landfall_tests::world::{Device, World, group, json_of};
 use serde_json::{Value, json};
 

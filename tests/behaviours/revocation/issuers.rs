@@ -1,7 +1,7 @@
 //! All that is revoked is seen, and can be restored, whether its authority is still there or not.
 
-use landfall::clock::Ambient;
-use landfall::tls::make::Authority;
+use landfall_attestation::x509::make::Authority;
+use landfall_domain::clock::Ambient;
 use landfall_tests::world::World;
 use serde_json::{Value, json};
 

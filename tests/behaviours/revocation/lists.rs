@@ -161,10 +161,11 @@ fn list(
 ) -> Vec<u8> {
     let key = rcgen::KeyPair::from_pem(&world.factory.key_pem()).unwrap();
     let issuer = rcgen::Issuer::from_ca_cert_der(&world.factory.certificate_der.clone().into(), key).unwrap();
-    let made =
-        OffsetDateTime::from_unix_timestamp(i64::try_from(landfall::clock::Ambient::system().now().as_secs()).unwrap())
-            .unwrap()
-            + Duration::days(days);
+    let made = OffsetDateTime::from_unix_timestamp(
+        i64::try_from(landfall_domain::clock::Ambient::system().now().as_secs()).unwrap(),
+    )
+    .unwrap()
+        + Duration::days(days);
     let number_of = |one: &Vec<u8>| if one.len() > 20 { serial(one) } else { one.clone() };
     let revoked = revoked.iter().map(|one| rcgen::RevokedCertParams {
         serial_number: SerialNumber::from_slice(&number_of(one)),

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
-use landfall::names::{HubName, IdScope, RegistrationId, TrackingId};
-use landfall::registration::Registration;
+use landfall_domain::names::{HubName, IdScope, RegistrationId, TrackingId};
+use landfall_domain::registration::Registration;
 use serde_json::{Value, json};
 
 /// One acknowledged registration.

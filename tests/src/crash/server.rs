@@ -11,11 +11,11 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use landfall::client::{self, Answer, Client};
-use landfall::clock::{Ambient, instant};
 use landfall::config::Server as Addresses;
 use landfall::folder::DataFolder;
-use landfall::names::IdScope;
-use landfall::tls::make::{Authority, Issued};
+use landfall_attestation::x509::make::{Authority, Issued};
+use landfall_domain::clock::{Ambient, instant};
+use landfall_domain::names::IdScope;
 use rustls::ClientConfig;
 
 use super::Load;
@@ -89,7 +89,9 @@ impl RealServer {
         let clients: Result<Vec<_>, _> = self
             .devices
             .iter()
-            .map(|(id, issued)| client::tls::client(&ca, Some(issued.identity())).map(|tls| (id.clone(), tls)))
+            .map(|(id, issued)| {
+                client::tls::client(&ca, Some(landfall::tls::Identity::of(&issued))).map(|tls| (id.clone(), tls))
+            })
             .collect();
         self.clients = clients.map_err(|e| e.to_string())?;
         Ok(())

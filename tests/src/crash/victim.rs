@@ -6,12 +6,12 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use landfall::clock::{Ambient, instant};
-use landfall::ledger::Entry;
-use landfall::names::TrackingId;
-use landfall::registration::Registration;
-use landfall::store::redb::{RedbStore, StoreSettings};
-use landfall::store::{AdmissionBasis, CommitOutcome, Precondition, RegistrationCommit, Store};
+use landfall_domain::clock::{Ambient, instant};
+use landfall_domain::decision::Entry;
+use landfall_domain::names::TrackingId;
+use landfall_domain::registration::Registration;
+use landfall_store::redb::{RedbStore, StoreSettings};
+use landfall_store::{AdmissionBasis, CommitOutcome, Precondition, RegistrationCommit, Store};
 use tokio::task::JoinSet;
 
 use super::Load;

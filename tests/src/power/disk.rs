@@ -7,7 +7,7 @@
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use landfall::store::redb::StorageBackend;
+use landfall_store::redb::StorageBackend;
 
 use crate::chance::Chance;
 

@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use landfall::store::redb::{RedbStore, StoreSettings, Turns};
-use landfall::store::{Precondition, Store, StoreError};
+use landfall_store::redb::{RedbStore, StoreSettings, Turns};
+use landfall_store::{Precondition, Store, StoreError};
 
 use super::Report;
 use super::disk::Disk;

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use landfall::ledger::Entry;
-use landfall::names::{Digest, TrackingId};
-use landfall::registration::{Registration, Version};
-use landfall::registry::ManufacturingRecord;
-use landfall::store::redb::RedbStore;
-use landfall::store::{
+use landfall_domain::decision::Entry;
+use landfall_domain::names::{Digest, TrackingId};
+use landfall_domain::registration::{Registration, Version};
+use landfall_domain::registry::ManufacturingRecord;
+use landfall_store::redb::RedbStore;
+use landfall_store::{
     AdmissionBasis, CommitOutcome, ImportBatch, Lane, Page, Precondition, RecordFilter, RegistrationCommit,
     RegistrationFilter, RowOutcome, Store, StoreError,
 };

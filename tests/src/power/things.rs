@@ -1,13 +1,13 @@
 //! Things to write.
 
-use landfall::clock::Timestamp;
-use landfall::enrollment::EnrollmentRef;
-use landfall::hub::{Connector, Hub, HubState};
-use landfall::json::JsonText;
-use landfall::ledger::{Entry, EntryKind};
-use landfall::names::{Digest, IdScope, TrackingId};
-use landfall::registration::{Assignment, Outcome, Registration, Substatus};
-use landfall::registry::{Evidence, ManufacturingRecord, RecordState};
+use landfall_domain::clock::Timestamp;
+use landfall_domain::decision::{Entry, EntryKind};
+use landfall_domain::enrollment::EnrollmentRef;
+use landfall_domain::hub::{Connector, Hub, HubState};
+use landfall_domain::json::JsonText;
+use landfall_domain::names::{Digest, IdScope, TrackingId};
+use landfall_domain::registration::{Assignment, Outcome, Registration, Substatus};
+use landfall_domain::registry::{Evidence, ManufacturingRecord, RecordState};
 
 /// The hubs of the harnesses.
 pub const HUBS: [&str; 3] = ["a.example", "b.example", "c.example"];

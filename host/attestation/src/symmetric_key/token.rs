@@ -1,0 +1,163 @@
+//! Shared access signatures, as the clients write them.
+//!
+//! `SharedAccessSignature sr=RESOURCE&sig=SIGNATURE&se=EXPIRY&skn=registration`, where RESOURCE is
+//! `SCOPE/registrations/ID`. The signature is over the very text of RESOURCE and EXPIRY, so both are kept as they were
+//! written: some clients write `/`, some `%2F`, some `%2f`.
+
+use std::fmt;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use landfall_domain::clock::Timestamp;
+use landfall_domain::names::{IdScope, RegistrationId};
+
+use super::SymmetricKey;
+
+/// A token that has the form of one. Nothing is proven until a key has signed it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SasToken {
+    /// `sr` as written, a line feed, and `se` as written.
+    signed_text: String,
+    /// `sr`, percent-decoded.
+    resource: String,
+    /// Seconds since 1970-01-01 UTC.
+    expires: u64,
+    signature: Vec<u8>,
+}
+
+/// Why a text is no token. Nothing of the text is repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenFlaw {
+    /// It is longer than any token of a real client.
+    #[error("the token has more than {MAX_BYTES} bytes")]
+    TooLong,
+    /// Another scheme, or none.
+    #[error("the Authorization header does not begin with SharedAccessSignature and one space")]
+    Scheme,
+    /// A part without a name.
+    #[error("a part of the token is not NAME=VALUE")]
+    Part,
+    /// Which of two counts is anybody's guess.
+    #[error("the token says {0} twice")]
+    Repeated(&'static str),
+    /// It does not say what it must.
+    #[error("the token does not say {0}")]
+    Missing(&'static str),
+    /// A percent sign without two hexadecimal digits, or bytes that are no text.
+    #[error("{0} is not percent-encoded text")]
+    Percent(&'static str),
+    /// The signature is not the base64 of 32 bytes.
+    #[error("sig is not the base64 of an HMAC-SHA256")]
+    Signature,
+    /// The expiry is no number of seconds.
+    #[error("se is not a number of seconds since 1970")]
+    Expiry,
+    /// It names a policy that is none of a device's.
+    #[error("skn is neither absent nor empty nor registration")]
+    Policy,
+}
+
+impl SasToken {
+    /// Reads the value of an `Authorization` header.
+    ///
+    /// # Errors
+    ///
+    /// The first [`TokenFlaw`].
+    pub fn parse(header: &str) -> Result<Self, TokenFlaw> {
+        if header.len() > MAX_BYTES {
+            return Err(TokenFlaw::TooLong);
+        }
+        let (scheme, parts) = header.split_once(' ').ok_or(TokenFlaw::Scheme)?;
+        if !scheme.eq_ignore_ascii_case("SharedAccessSignature") {
+            return Err(TokenFlaw::Scheme);
+        }
+        let [mut resource, mut signature, mut expiry, mut policy] = [None; 4];
+        for part in parts.split('&') {
+            let (name, value) = part.split_once('=').ok_or(TokenFlaw::Part)?;
+            let (known, slot) = match name {
+                "sr" => ("sr", &mut resource),
+                "sig" => ("sig", &mut signature),
+                "se" => ("se", &mut expiry),
+                "skn" => ("skn", &mut policy),
+                _ => continue,
+            };
+            if slot.replace(value).is_some() {
+                return Err(TokenFlaw::Repeated(known));
+            }
+        }
+        if !matches!(policy, None | Some("" | "registration")) {
+            return Err(TokenFlaw::Policy);
+        }
+        let written = resource.ok_or(TokenFlaw::Missing("sr"))?;
+        let signature = decoded("sig", signature.ok_or(TokenFlaw::Missing("sig"))?)?;
+        let expiry = expiry.ok_or(TokenFlaw::Missing("se"))?;
+        let plain = !expiry.is_empty() && expiry.bytes().all(|byte| byte.is_ascii_digit());
+        let signature = STANDARD.decode(signature).map_err(|_| TokenFlaw::Signature)?;
+        if signature.len() != SIGNATURE_BYTES {
+            return Err(TokenFlaw::Signature);
+        }
+        Ok(Self {
+            resource: decoded("sr", written)?,
+            expires: expiry.parse().ok().filter(|_| plain).ok_or(TokenFlaw::Expiry)?,
+            signed_text: format!("{written}\n{expiry}"),
+            signature,
+        })
+    }
+
+    /// Whether it is for this device of this tenant. Some clients write it in lower case.
+    pub fn is_for(&self, scope: &IdScope, id: &RegistrationId) -> bool {
+        self.resource.eq_ignore_ascii_case(&format!("{scope}/registrations/{id}"))
+    }
+
+    /// When it expires.
+    pub fn expires_at(&self) -> Timestamp {
+        Timestamp::from_millis(self.expires.saturating_mul(1000))
+    }
+
+    /// What was signed.
+    pub fn signed_text(&self) -> &str {
+        &self.signed_text
+    }
+
+    /// Whether it was signed with this key.
+    pub fn is_signed_by(&self, key: &SymmetricKey) -> bool {
+        verify_slices_are_equal(key.sign(self.signed_text.as_bytes()).as_ref(), &self.signature).is_ok()
+    }
+
+    /// The HMAC-SHA256.
+    pub fn signature(&self) -> &[u8] {
+        &self.signature
+    }
+}
+
+/// Whoever has a token can use it: the signature is not shown.
+impl fmt::Debug for SasToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SasToken").field("resource", &self.resource).field("expires", &self.expires).finish()
+    }
+}
+
+/// Percent-decodes once. A plus sign is a plus sign: base64 has them.
+fn decoded(name: &'static str, text: &str) -> Result<String, TokenFlaw> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        rest = after;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let [high, low, after @ ..] = rest else { return Err(TokenFlaw::Percent(name)) };
+        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let (Some(high), Some(low)) = (digit(*high), digit(*low)) else { return Err(TokenFlaw::Percent(name)) };
+        bytes.push(high << 4 | low);
+        rest = after;
+    }
+    String::from_utf8(bytes).map_err(|_| TokenFlaw::Percent(name))
+}
+
+/// A registration id has 128 characters at most, an id scope fewer; percent-encoding makes three of each.
+const MAX_BYTES: usize = 2048;
+/// Of HMAC-SHA256.
+const SIGNATURE_BYTES: usize = 32;

@@ -1,0 +1,158 @@
+//! What a device presented: its own certificate, and those that it sent along.
+
+use landfall_domain::names::Digest;
+use rustls_pki_types::CertificateDer;
+
+use super::certificate::Certificate;
+use super::error::{ChainError, Flaw, Which};
+use super::leaf::Leaf;
+
+/// How many certificates may stand between a device's own and its authority.
+pub const MAX_INTERMEDIATES: usize = 4;
+
+/// How many certificates above the device's own are read: those, the authority's, and some that belong to nothing
+/// (RFC 8446, 4.4.2).
+pub const MAX_PRESENTED: usize = 8;
+
+/// How many bytes of certificates are read.
+pub const MAX_CHAIN_BYTES: usize = 16 * 1024;
+
+/// A chain as it was presented: read, within bounds, and not yet judged.
+#[derive(Clone, Debug)]
+pub struct PresentedChain {
+    leaf: Leaf,
+    /// Those above, in the order of the wire, which means nothing.
+    above: Vec<Certificate>,
+    /// Why one of those that were sent could not be read: told where the others lead nowhere.
+    unread: Option<ChainError>,
+}
+
+impl PresentedChain {
+    /// Reads the certificates of a TLS handshake: the first is the device's own. Exact duplicates are dropped, and so is
+    /// what the names do not lead over from the device's own, or could not be read. No signature is looked at.
+    ///
+    /// There is no chain whose first certificate has a key that is not accepted: the handshake asks for no proof of such
+    /// a key (`leaf::provable_key`).
+    ///
+    /// # Errors
+    ///
+    /// No certificate, too many, too large, or the device's own is none, or has a key that is not accepted.
+    pub fn parse(certificates: &[CertificateDer<'_>]) -> Result<Self, ChainError> {
+        let (leaf, rest) = certificates.split_first().ok_or(ChainError::Empty)?;
+        let above = bounded(leaf, rest)?;
+        let leaf = Leaf::read(leaf)?;
+        if let Some(flaw) = &leaf.certificate.key.flaw {
+            return Err(ChainError::flawed(Which::Leaf, Flaw::Key(flaw.clone())));
+        }
+        let (mut read, mut unread) = (Vec::new(), None);
+        for (at, der) in above.into_iter().enumerate() {
+            match Certificate::read(der) {
+                Ok(certificate) => read.push(certificate),
+                Err(flaw) => {
+                    let which = Which::Intermediate(format!("number {} after the device's own", at + 1));
+                    unread.get_or_insert(ChainError::flawed(which, flaw));
+                }
+            }
+        }
+        let whole = Self { leaf, above: read, unread };
+        let led_over: Vec<Digest> = whole
+            .levels(|issuer, child| child.issuer == issuer.subject)
+            .skip(1)
+            .flatten()
+            .map(|one| one.sha256)
+            .collect();
+        let mut chain = whole;
+        chain.above.retain(|one| led_over.contains(&one.sha256));
+        Ok(chain)
+    }
+
+    /// A chain of which the upper part is ours: of the known certificates, those that the names lead over.
+    pub(super) fn of_known(leaf: Leaf, known: &[Certificate]) -> Result<Self, ChainError> {
+        let whole = Self { leaf, above: known.to_vec(), unread: None };
+        let led_over = whole.levels(|issuer, child| child.names_issuer(issuer)).skip(1).flatten().cloned();
+        let above: Vec<Certificate> = led_over.collect();
+        if above.len() > MAX_INTERMEDIATES {
+            return Err(ChainError::PathTooLong { found: above.len(), max: MAX_INTERMEDIATES });
+        }
+        Ok(Self { leaf: whole.leaf, above, unread: None })
+    }
+
+    /// The device's own certificate.
+    pub fn leaf(&self) -> &Leaf {
+        &self.leaf
+    }
+
+    /// How many other certificates the device sent, of those that the names lead over.
+    pub fn intermediates(&self) -> usize {
+        self.above.len()
+    }
+
+    /// Who has issued the topmost certificate that the device's own leads to, when that one was not sent.
+    pub fn missing_issuer(&self) -> Option<&str> {
+        let top = self.levels(|issuer, child| child.names_issuer(issuer)).last()?.into_iter().next()?;
+        (top.issuer != top.subject).then_some(top.issuer_text.as_str())
+    }
+
+    /// The device's own certificate and those that it leads up to, each after the one that it has issued.
+    pub fn in_order(&self) -> Vec<CertificateDer<'static>> {
+        let levels = self.levels(|issuer, child| child.names_issuer(issuer));
+        levels.flatten().map(|certificate| certificate.der.clone()).collect()
+    }
+
+    pub(super) fn above(&self) -> &[Certificate] {
+        &self.above
+    }
+
+    /// Why a certificate that was sent along could not be read, if one could not.
+    pub(super) fn unread(&self) -> Option<&ChainError> {
+        self.unread.as_ref()
+    }
+
+    /// The certificates from the device's own upwards, in levels: each level holds those that issued one of the
+    /// level below, by `issued`. What issued nothing does not appear, and nothing appears twice.
+    pub(super) fn levels<'a>(
+        &'a self,
+        issued: impl Fn(&Certificate, &Certificate) -> bool + 'a,
+    ) -> impl Iterator<Item = Vec<&'a Certificate>> + 'a {
+        let mut rest: Vec<&Certificate> = self.above.iter().collect();
+        let first = vec![&self.leaf.certificate];
+        std::iter::successors(Some(first), move |below| {
+            let (next, other): (Vec<_>, Vec<_>) =
+                rest.drain(..).partition(|candidate| below.iter().any(|child| issued(candidate, child)));
+            rest = other;
+            (!next.is_empty()).then_some(next)
+        })
+    }
+}
+
+/// The certificates above a device's own without exact duplicates, when all together are within the limits.
+///
+/// # Errors
+///
+/// Too many, or too large.
+fn bounded<'a, 'der>(
+    leaf: &CertificateDer<'_>,
+    rest: &'a [CertificateDer<'der>],
+) -> Result<Vec<&'a CertificateDer<'der>>, ChainError> {
+    let mut above: Vec<&CertificateDer<'_>> = Vec::with_capacity(MAX_PRESENTED);
+    let mut bytes = leaf.len();
+    let mut sent = 0;
+    for certificate in rest {
+        if certificate == leaf || above.contains(&certificate) {
+            continue;
+        }
+        sent += 1;
+        bytes = bytes.saturating_add(certificate.len());
+        // Past the limit they are only counted, and so compared with a bounded number of others.
+        if sent <= MAX_PRESENTED {
+            above.push(certificate);
+        }
+    }
+    if sent > MAX_PRESENTED {
+        return Err(ChainError::TooManyCertificates { sent, max: MAX_PRESENTED });
+    }
+    if bytes > MAX_CHAIN_BYTES {
+        return Err(ChainError::TooLarge { bytes, max: MAX_CHAIN_BYTES });
+    }
+    Ok(above)
+}

@@ -1,0 +1,106 @@
+//! What one call of a policy asked the host, and what it was told.
+//!
+//! The answers are kept with the decision, so that the call can be run again without the live state.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::call::{HubHandle, Label};
+use super::exchange::{HttpAnswer, HttpRequest};
+
+/// What one call asked and was told, sorted by question, each once.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Transcript {
+    exchanges: Vec<Exchange>,
+}
+
+/// A question and its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "a question and its answer")]
+pub struct Exchange {
+    pub question: Question,
+    pub answer: Answer,
+}
+
+/// What can be asked. One label of a hub is recorded as the question for all of them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Question {
+    /// The labels of a hub.
+    HubLabels(HubHandle),
+    /// How many devices a group has.
+    GroupCount(Vec<String>),
+    /// What a service answers to a request.
+    Http(Box<HttpRequest>),
+}
+
+/// What can be answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// Labels, sorted by key.
+    Labels(Arc<[Label]>),
+    /// A number of devices.
+    Count(u64),
+    /// What came of a request.
+    Http(HttpAnswer),
+}
+
+impl Transcript {
+    /// All that was asked and answered.
+    #[must_use]
+    pub fn exchanges(&self) -> &[Exchange] {
+        &self.exchanges
+    }
+
+    /// The answer to a question, if it was asked.
+    pub fn answer(&self, question: &Question) -> Option<&Answer> {
+        let at = self.position(question).ok()?;
+        self.exchanges.get(at).map(|exchange| &exchange.answer)
+    }
+
+    /// Keeps an answer; the first to a question stays.
+    pub fn record(&mut self, question: Question, answer: Answer) {
+        if let Err(at) = self.position(&question) {
+            self.exchanges.insert(at, Exchange { question, answer });
+        }
+    }
+
+    fn position(&self, question: &Question) -> Result<usize, usize> {
+        self.exchanges.binary_search_by(|exchange| exchange.question.cmp(question))
+    }
+}
+
+impl Exchange {
+    /// Bytes that it adds to a record, texts counted and the rest estimated.
+    pub fn size(question: &Question, answer: &Answer) -> usize {
+        let question = match question {
+            Question::HubLabels(_) => 0,
+            Question::GroupCount(path) => path.iter().map(|segment| segment.len() + 1).sum(),
+            Question::Http(request) => request.url.len() + request.body.len(),
+        };
+        let answer = match answer {
+            Answer::Labels(labels) => labels.iter().map(|label| label.key.len() + label.value.len() + 2).sum(),
+            Answer::Count(_) => 0,
+            Answer::Http(HttpAnswer::Response(response)) => response.body.len(),
+            Answer::Http(_) => 0,
+        };
+        EXCHANGE_BYTES + question + answer
+    }
+}
+
+impl fmt::Display for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::HubLabels(hub) => write!(f, "the labels of hub {}", hub.0),
+            Self::GroupCount(path) => write!(f, "the count of group {}", path.join("/")),
+            Self::Http(request) => write!(f, "{request}"),
+        }
+    }
+}
+
+/// What an exchange takes beside its texts.
+const EXCHANGE_BYTES: usize = 16;

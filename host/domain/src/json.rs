@@ -1,0 +1,308 @@
+//! JSON as it enters: read by one reader, checked once, kept as text, never re-shaped.
+//!
+//! Two readers of one text may see two things: of a member that stands there twice one takes the first and another the
+//! last, half of a surrogate pair is no character to some, and a number beyond what they hold becomes infinite, null, or
+//! another number. What decides must see what is kept and what the device gets, so such text is refused wherever it comes
+//! from: settings, twins, payloads, answers of policies, files of the command line ([`value`], [`read`],
+//! [`JsonText::parse`]).
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_path_to_error::Segment;
+
+use self::strict::Strict;
+use crate::did_you_mean::did_you_mean;
+
+mod once;
+mod strict;
+
+/// RFC 8259 text that parsed, within limits of size and depth. It is stored, handed to plugins and sent to devices
+/// as it was written, so that its digest and its numbers stay what they were.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JsonText(String);
+
+/// Why a text is not taken as JSON.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JsonError {
+    /// Not RFC 8259.
+    #[error("not JSON: {0}")]
+    Syntax(String),
+    /// Nested too deeply.
+    #[error("nested more than {max} levels deep")]
+    Depth {
+        /// The limit, in levels of arrays and objects.
+        max: usize,
+    },
+    /// Too long.
+    #[error("{len} bytes long; at most {max} are taken")]
+    Size {
+        /// Its length, in bytes.
+        len: usize,
+        /// The limit, in bytes.
+        max: usize,
+    },
+}
+
+impl JsonText {
+    /// Takes a text when it is JSON of at most `max_bytes` and `max_depth`.
+    pub fn parse(text: impl Into<String>, max_bytes: usize, max_depth: usize) -> Result<Self, JsonError> {
+        let text = text.into();
+        if text.len() > max_bytes {
+            return Err(JsonError::Size { len: text.len(), max: max_bytes });
+        }
+        if depth(&text) > max_depth {
+            return Err(JsonError::Depth { max: max_depth });
+        }
+        once::check(&text).map_err(|error| JsonError::Syntax(error.to_string()))?;
+        Ok(Self(text))
+    }
+
+    /// The text of a value.
+    pub fn of(value: &Value) -> Self {
+        Self(value.to_string())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The value, for reading its members.
+    pub fn value(&self) -> Value {
+        // It parsed when it was made; a value that does not any more could only come from a damaged store.
+        serde_json::from_str(&self.0).unwrap_or(Value::Null)
+    }
+}
+
+/// A text that is not what was to be read from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misfit {
+    /// Where in it (RFC 6901); none when it is no JSON at all.
+    pub pointer: Option<String>,
+    /// What is wrong, with the nearest known name for one that is not known.
+    pub message: String,
+}
+
+/// Reads a whole text as a value.
+///
+/// # Errors
+///
+/// It is no JSON, or cannot be kept as it is.
+pub fn value(text: &str) -> Result<Value, serde_json::Error> {
+    once::check(text)?;
+    serde_json::from_str(text)
+}
+
+/// Reads a whole text as a value of a type.
+///
+/// # Errors
+///
+/// The first thing that is wrong with it, and where.
+pub fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, Misfit> {
+    once::numbers(text).map_err(|message| Misfit { pointer: None, message })?;
+    match read_as::<once::Once>(text) {
+        Ok(_) => read_as(text),
+        Err(misfit) if misfit.pointer.is_some() => Err(misfit),
+        // Text that is no JSON at all is told by the second reading, with its place. That one may pass over what it does not
+        // keep, and what is refused stays refused.
+        Err(misfit) => read_as::<T>(text).and(Err(misfit)),
+    }
+}
+
+fn read_as<T: DeserializeOwned>(text: &[u8]) -> Result<T, Misfit> {
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    let value = serde_path_to_error::deserialize(Strict(&mut reader)).map_err(|error| {
+        // Serde calls an empty object in the place of a choice a mistake of syntax, which it is not.
+        if !error.inner().is_data() && serde_json::from_slice::<serde::de::IgnoredAny>(text).is_err() {
+            return Misfit { pointer: None, message: error.inner().to_string() };
+        }
+        let pointer = error.path().iter().fold(String::new(), |pointer, segment| match segment {
+            Segment::Seq { index } => format!("{pointer}/{index}"),
+            Segment::Map { key } => format!("{pointer}/{}", escaped(key)),
+            Segment::Enum { .. } | Segment::Unknown => pointer,
+        });
+        Misfit { pointer: Some(pointer), message: hinted(&error.inner().to_string()) }
+    })?;
+    reader.end().map_err(|error| Misfit { pointer: None, message: error.to_string() })?;
+    Ok(value)
+}
+
+/// A name as part of a JSON pointer.
+pub fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+/// What serde says of a value that does not fit, in our words, with the nearest known name for one that is not known.
+pub fn hinted(message: &str) -> String {
+    let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
+    let message = &without_value(message);
+    if message == "expected value" {
+        return "exactly one member is expected, and there is none".to_owned();
+    }
+    let Some((before, rest)) = message.split_once("unknown field `") else {
+        return message.replace("missing field", "missing member");
+    };
+    let Some((name, known)) = rest.split_once('`') else { return message.to_owned() };
+    let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+    format!("{before}unknown member `{name}`; {}", did_you_mean(name, &known))
+}
+
+/// The same without the value that serde repeats: a password in the wrong place would stand in whatever shows the message.
+fn without_value(message: &str) -> String {
+    let Some(start) = VALUES.iter().find_map(|start| message.find(start).map(|at| at + start.len())) else {
+        return message.to_owned();
+    };
+    // What was expected is told last, and nothing in it looks so.
+    let (before, rest) = message.split_at(start);
+    let Some((found, expected)) = rest.rsplit_once(", expected ") else { return message.to_owned() };
+    let kind: String = found.chars().take_while(|c| c.is_ascii_lowercase() || *c == ' ').collect();
+    format!("{before}{}, expected {expected}", kind.trim_end())
+}
+
+/// After what serde tells the kind and the value of what it found.
+const VALUES: [&str; 2] = ["invalid type: ", "invalid value: "];
+
+/// The deepest nesting of arrays and objects, counted without building anything. For text that is not JSON the
+/// count is an upper bound.
+fn depth(text: &str) -> usize {
+    let (mut deepest, mut now, mut in_string, mut escaped) = (0_usize, 0_usize, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                now += 1;
+                deepest = deepest.max(now);
+            }
+            b']' | b'}' if !in_string => now = now.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::*;
+
+    #[test]
+    fn the_text_stays_as_it_was_written() {
+        let text = r#"{"b":1.0e0,"a":[ 1 ]}"#;
+        assert_eq!(JsonText::parse(text, 100, 2).unwrap().as_str(), text);
+    }
+
+    #[test]
+    fn an_array_is_no_object() {
+        #[derive(Debug, PartialEq, Deserialize)]
+        struct Inner {
+            a: Option<u8>,
+        }
+        #[derive(Debug, PartialEq, Deserialize)]
+        struct Outer {
+            inner: Inner,
+            list: Vec<Inner>,
+            pair: (u8, u8),
+        }
+        let good = br#"{"inner":{"a":1},"list":[{"a":null}],"pair":[1,2]}"#;
+        assert_eq!(read::<Outer>(good).unwrap().list, [Inner { a: None }]);
+        for (text, pointer) in [
+            (&br#"[{"a":1},[],[1,2]]"#[..], ""),
+            (br#"{"inner":[1],"list":[],"pair":[1,2]}"#, "/inner"),
+            (br#"{"inner":{},"list":[[null]],"pair":[1,2]}"#, "/list/0"),
+        ] {
+            let misfit = read::<Outer>(text).unwrap_err();
+            assert_eq!(misfit.pointer.as_deref(), Some(pointer), "{misfit:?}");
+            assert!(misfit.message.contains("sequence"), "{misfit:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_its_value() {
+        #[derive(Debug, Deserialize)]
+        struct Account {
+            #[expect(dead_code)]
+            password: String,
+            #[expect(dead_code)]
+            port: Option<u16>,
+        }
+        for (text, says) in [
+            (&br#"{"password":["hunter2"]}"#[..], "invalid type: sequence, expected a string"),
+            (br#"{"password":4711}"#, "invalid type: integer, expected a string"),
+            (br#"{"password":4.7}"#, "invalid type: floating point, expected a string"),
+            (br#"{"password":true}"#, "invalid type: boolean, expected a string"),
+            (br#"{"password":null}"#, "invalid type: null, expected a string"),
+            (br#"{"password":"","port":"hunter2, expected \"you\""}"#, "invalid type: string, expected u16"),
+            (br#"{"password":"","port":70000}"#, "invalid value: integer, expected u16"),
+            (br#""hunter2""#, "invalid type: string, expected struct Account"),
+        ] {
+            assert_eq!(read::<Account>(text).unwrap_err().message, says);
+        }
+    }
+
+    #[test]
+    fn brackets_within_strings_are_no_depth() {
+        assert!(JsonText::parse(r#"["[[[[\"[[["]"#, 100, 1).is_ok());
+        assert_eq!(JsonText::parse("[[1]]", 100, 1), Err(JsonError::Depth { max: 1 }));
+        assert!(matches!(JsonText::parse("[1", 100, 9), Err(JsonError::Syntax(_))));
+        assert_eq!(JsonText::parse("[1]", 2, 9), Err(JsonError::Size { len: 3, max: 2 }));
+    }
+
+    /// What some readers take and others do not, or take for something else.
+    const UNKEEPABLE: [&str; 9] = [
+        r#"{"a":1,"a":2}"#,
+        r#"[{"a":{"b":1,"c":2,"\u0062":3}}]"#,
+        "1e999",
+        r#"{"deep":[-1e400]}"#,
+        "12345678901234567890123",
+        "[-9223372036854775809]",
+        r#""\ud800""#,
+        r#"{"model":"x","name":"\ud83d"}"#,
+        r#"{"\udc00":1}"#,
+    ];
+
+    /// Looks at one member only.
+    #[derive(Debug, Deserialize)]
+    struct Passing {
+        #[serde(rename = "a")]
+        _a: u8,
+    }
+
+    #[test]
+    fn what_cannot_be_kept_as_it_is_is_refused_by_every_way_in() {
+        assert!(read::<Passing>(br#"{"a":1,"unknown":[]}"#).is_ok());
+        for text in UNKEEPABLE {
+            assert!(matches!(JsonText::parse(text, 1000, 9), Err(JsonError::Syntax(_))), "{text}");
+            assert!(value(text).is_err(), "{text}");
+            assert!(read::<Value>(text.as_bytes()).is_err(), "{text}");
+            assert!(read::<Box<RawValue>>(text.as_bytes()).is_err(), "{text}");
+            let passed_over = format!(r#"{{"a":1,"unknown":{text}}}"#);
+            assert!(read::<Passing>(passed_over.as_bytes()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_has_one_meaning() {
+        let texts = [
+            r#"{"a":{"a":1},"b":[{"a":1},{"a":1}]}"#,
+            "[18446744073709551615,-9223372036854775808,0.1,-0,1e308,1E-5]",
+            r#""\ud83d\ude00 12345678901234567890123 \" 1e999""#,
+            "null",
+        ];
+        for text in texts {
+            assert_eq!(JsonText::parse(text, 1000, 9).unwrap().as_str(), text);
+            assert_eq!(value(text).unwrap(), serde_json::from_str::<Value>(text).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_member_that_stands_there_twice_is_told_with_its_place() {
+        let misfit = read::<Value>(br#"{"settings":{"rules":[{"when":1,"when":2}]}}"#).unwrap_err();
+        assert_eq!(misfit.pointer.as_deref(), Some("/settings/rules/0"));
+        assert_eq!(misfit.message, "the member `when` stands there twice");
+    }
+}

@@ -1,0 +1,13 @@
+//! Policy plugins: what is kept of a component, who may publish it, and what the operator says of it.
+
+pub mod card;
+pub mod published;
+pub mod rules;
+pub mod signature;
+pub mod statement;
+
+pub use card::PluginCard;
+pub use published::{PastRevision, PublishBounds, PublishedPlugin};
+
+/// The names of the policies that come with Landfall, sorted. A publisher without names of its own may not take them.
+pub const SHIPPED: [&str; 5] = ["fixed", "nearest", "table", "webhook", "weighted"];

@@ -1,0 +1,7 @@
+//! The second factor: what manufacturers said of their devices beforehand.
+
+pub mod evidence;
+pub mod record;
+
+pub use evidence::{Evidence, Part, SerialNumber};
+pub use record::{Claim, ManufacturingRecord, RecordState};

@@ -1,0 +1,230 @@
+//! Measures what one decision costs.
+//!
+//! The figure that counts is **CPU time of the deciding thread**, handing over and judging included: it does not change
+//! when the machine is shared, and capacity follows from it. Decisions a second are reported beside it, for one thread
+//! and for several; their ratio shows whether threads get in each other's way, and means something only on a machine
+//! with as many idle cores. Every decision runs as in production: a fresh metered instance, the verdict gate, no
+//! batching.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use landfall_domain::clock;
+use landfall_domain::names::Digest;
+use serde::{Deserialize, Serialize};
+
+use super::call::{Attestation, Call, CallReport, Candidates, Device, EnrollmentKind, Hub, Label, SelectInput};
+use super::catalogue::{Catalogue, EmptyCatalogue};
+use super::failure::CallFailure;
+use super::image::Image;
+use super::run::cpu_time;
+
+/// What is measured.
+#[derive(Debug, Clone)]
+pub struct BenchPlan {
+    /// Numbers of candidates.
+    pub hubs: Vec<usize>,
+    /// Numbers of threads.
+    pub threads: Vec<usize>,
+    /// How long each pair of the two is measured.
+    pub span: Duration,
+}
+
+impl Default for BenchPlan {
+    fn default() -> Self {
+        Self { hubs: vec![8, 64, 512], threads: vec![1, 2], span: Duration::from_secs(2) }
+    }
+}
+
+/// What was measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BenchReport {
+    /// The plugin's name.
+    pub plugin: String,
+    /// Its revision.
+    pub revision: Digest,
+    /// The engine's version and settings.
+    pub engine: Digest,
+    /// Whether instances came from a pool.
+    pub pooled: bool,
+    /// One for each pair of candidates and threads.
+    pub rows: Vec<BenchRow>,
+}
+
+/// One measurement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BenchRow {
+    /// Candidates of each decision.
+    pub hubs: usize,
+    /// Threads that decided.
+    pub threads: usize,
+    /// Decisions that were made.
+    pub decisions: u64,
+    /// Microseconds of CPU time for one decision.
+    pub cpu_us: f64,
+    /// Decisions a second, all threads together.
+    pub per_second: f64,
+    /// Decisions a second as a multiple of those of one thread, when one thread was measured.
+    pub scaling: Option<f64>,
+    /// Units of fuel for one decision, on average.
+    pub fuel: f64,
+    /// The largest memory of a decision, in bytes.
+    pub peak_memory_bytes: u64,
+}
+
+/// Decides over made-up devices and hubs, again and again. Blocks for as long as the plan says.
+///
+/// # Errors
+///
+/// The first decision that fails ends the measurement; a policy that needs certain facts is measured with an input of
+/// its own ([`measure_input`]).
+pub fn measure(image: &Arc<Image>, plan: &BenchPlan) -> Result<BenchReport, CallFailure> {
+    let mut rows: Vec<BenchRow> = Vec::new();
+    for &hubs in &plan.hubs {
+        let input = made_up(hubs);
+        for &threads in &plan.threads {
+            let mut row = measure_input(image, &input, threads, plan.span)?;
+            let one = if threads == 1 { Some(&row) } else { rows.iter().find(|r| r.hubs == hubs && r.threads == 1) };
+            row.scaling = one.map(|one| row.per_second / one.per_second);
+            rows.push(row);
+        }
+    }
+    Ok(BenchReport {
+        plugin: image.revision.description.name.clone(),
+        revision: image.revision.digest,
+        engine: image.engine.fingerprint(),
+        pooled: image.engine.pooled(),
+        rows,
+    })
+}
+
+/// Decides over one input on `threads` threads for about `span`.
+///
+/// # Errors
+///
+/// The first decision that fails.
+pub fn measure_input(
+    image: &Arc<Image>,
+    input: &SelectInput,
+    threads: usize,
+    span: Duration,
+) -> Result<BenchRow, CallFailure> {
+    let catalogue: Arc<dyn Catalogue> = Arc::new(EmptyCatalogue);
+    measure_calls(input.candidates.len(), threads, span, || image.select_hub(input, Arc::clone(&catalogue)))
+}
+
+/// Makes a call with this number of hubs on `threads` threads for about `span`.
+///
+/// # Errors
+///
+/// The first call that fails.
+pub fn measure_calls<T>(
+    hubs: usize,
+    threads: usize,
+    span: Duration,
+    call: impl Fn() -> CallReport<T> + Sync,
+) -> Result<BenchRow, CallFailure> {
+    let threads = threads.max(1);
+    // Slots of the pool take on the image, and the machine its pace.
+    worker(&call, &AtomicBool::new(false), WARM_UP)?;
+    let stop = AtomicBool::new(false);
+    let started = clock::instant();
+    let tallies: Vec<_> = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(|| worker(&call, &stop, span))).collect();
+        running.into_iter().map(|thread| thread.join().unwrap_or(Ok(Tally::default()))).collect()
+    });
+    let seconds = started.elapsed().as_secs_f64();
+
+    let mut all = Tally::default();
+    for tally in tallies {
+        let tally = tally?;
+        all.decisions += tally.decisions;
+        all.cpu += tally.cpu;
+        all.fuel += tally.fuel;
+        all.peak_memory_bytes = all.peak_memory_bytes.max(tally.peak_memory_bytes);
+    }
+    let each = |sum: f64| sum / count(all.decisions).max(1.0);
+    Ok(BenchRow {
+        hubs,
+        threads,
+        decisions: all.decisions,
+        cpu_us: each(all.cpu.as_secs_f64() * 1e6),
+        per_second: count(all.decisions) / seconds,
+        scaling: None,
+        fuel: each(count(all.fuel)),
+        peak_memory_bytes: all.peak_memory_bytes,
+    })
+}
+
+#[derive(Default)]
+struct Tally {
+    decisions: u64,
+    cpu: Duration,
+    fuel: u64,
+    peak_memory_bytes: u64,
+}
+
+fn worker<T>(call: &impl Fn() -> CallReport<T>, stop: &AtomicBool, span: Duration) -> Result<Tally, CallFailure> {
+    let mut tally = Tally::default();
+    let (started, cpu) = (clock::instant(), cpu_time());
+    while started.elapsed() < span && !stop.load(Ordering::Relaxed) {
+        for _ in 0..DECISIONS_A_LOOK {
+            let report = call();
+            if let Err(failure) = report.result {
+                stop.store(true, Ordering::Relaxed);
+                return Err(failure);
+            }
+            tally.decisions += 1;
+            tally.fuel += report.usage.fuel;
+            tally.peak_memory_bytes = tally.peak_memory_bytes.max(report.usage.peak_memory_bytes);
+        }
+    }
+    tally.cpu = cpu_time().saturating_sub(cpu);
+    Ok(tally)
+}
+
+/// A device and hubs as they are in the field: host names of usual length, uneven weights, some labels.
+#[must_use]
+pub fn made_up(hubs: usize) -> SelectInput {
+    let label = |key: &str, value: &str| Label { key: key.into(), value: value.into() };
+    let hub = |n: u64, number: usize| Hub {
+        name: format!("hub-{number:04}.region-{}.example.net", number % 7).into(),
+        weight: u32::try_from(1 + n % 10).unwrap_or(1),
+        capacity: 100_000,
+        location: None,
+        labels: [label("region", "eu-central"), label("tier", "gold")].into(),
+    };
+    SelectInput {
+        call: Call {
+            decision_id: "0197f3a0-6c2e-7b1a-9f4e-2f6f0c1d2e3f".into(),
+            now: 1_767_225_600_000,
+            seed: 0x5eed,
+            catalog_revision: 7,
+            attempt: 0,
+        },
+        device: Arc::new(Device {
+            registration_id: "pump-7f3a-000123".into(),
+            attestation: Attestation::X509,
+            enrollment: EnrollmentKind::Group,
+            enrollment_id: "pumps".into(),
+            facts: vec![label("model", "px-200"), label("site", "north"), label("year", "2026")],
+            claims: vec![label("issuer", "CN=Factory CA 3"), label("subject", "CN=pump-7f3a-000123")],
+            tags: Vec::new(),
+            payload: None,
+            prior: None,
+        }),
+        candidates: Candidates::all((0..).zip(0..hubs).map(|(n, number)| (hub(n, number), n * 37 % 90_000))),
+    }
+}
+
+/// Exact up to 2^53, which no measurement reaches.
+#[expect(clippy::cast_precision_loss, reason = "counts of a few seconds' work")]
+fn count(n: u64) -> f64 {
+    n as f64
+}
+
+/// Before measuring.
+const WARM_UP: Duration = Duration::from_millis(100);
+/// Decisions between two looks at the clock.
+const DECISIONS_A_LOOK: u32 = 16;

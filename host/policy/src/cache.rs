@@ -1,0 +1,285 @@
+//! Compiled components on disk.
+//!
+//! Compiling takes a tenth of a second for a Rust policy and twenty for an interpreter; reading the result back takes
+//! a millisecond. What is read back is *machine code that this process will run*, so the cache is a border of trust:
+//!
+//! - an entry's name is what it was made from: the engine's fingerprint, the component's SHA-256, and the settings'
+//!   SHA-256 where they are baked. There is no such thing as a stale entry;
+//! - an entry carries an HMAC-SHA-256 over its name and its code, under a key that only this host's user can read. An
+//!   entry that was edited, cut off, or moved under another name is a miss;
+//! - an entry is written under a temporary name, flushed, and renamed, so that it is whole or not there;
+//! - any failure to read is a miss and never an error: the compiler always knows the answer;
+//! - all entries together stay within a limit; what was not used for longest goes.
+//!
+//! The key lies beside the cache directory and not in it, so that wiping or restoring the cache does not touch it.
+
+mod key;
+mod native;
+mod room;
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::hmac;
+use landfall_domain::names::Digest;
+use wasmtime::component::Component;
+
+pub use self::key::KeyError;
+use super::engine::PolicyEngine;
+use room::Room;
+
+/// Compiled components of one host.
+pub(super) struct Cache {
+    directory: PathBuf,
+    secret: hmac::Key,
+    room: Room,
+}
+
+/// What compiled code is made from; nothing else decides its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Key {
+    engine: Digest,
+    component: Digest,
+    settings: Option<Digest>,
+}
+
+/// The cache cannot be used at all.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheError {
+    /// Its directory cannot be made.
+    #[error("cannot make the directory {path} for compiled policies: {source}")]
+    Directory {
+        /// The directory.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Its key cannot be had.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+/// Code that carries the tag of this host, or comes from its compiler: the only kind that [`native`] turns into a component.
+struct Authentic<'a>(&'a [u8]);
+
+impl Key {
+    pub(super) fn component(engine: &PolicyEngine, component: Digest) -> Self {
+        Self { engine: engine.fingerprint(), component, settings: None }
+    }
+
+    pub(super) fn baked(engine: &PolicyEngine, component: Digest, settings: Digest) -> Self {
+        Self { engine: engine.fingerprint(), component, settings: Some(settings) }
+    }
+
+    fn file_name(&self) -> String {
+        match self.settings {
+            Some(settings) => format!("{}-{settings}.cwasm", self.component),
+            None => format!("{}.cwasm", self.component),
+        }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.engine, self.file_name())
+    }
+}
+
+impl Cache {
+    /// The cache in `directory`, which is made if it is not there, of at most `limit_bytes`.
+    pub(super) fn open(directory: &Path, limit_bytes: u64) -> Result<Self, CacheError> {
+        private_directory(directory)
+            .map_err(|source| CacheError::Directory { path: directory.display().to_string(), source })?;
+        Ok(Self {
+            directory: directory.to_owned(),
+            secret: key::open(directory)?,
+            room: Room::measure(directory, limit_bytes),
+        })
+    }
+
+    /// The compiled component, if it is there and is what this host wrote.
+    pub(super) fn get(&self, engine: &PolicyEngine, key: &Key) -> Option<Component> {
+        let path = self.path(key);
+        let (file, entry) = match read(&path) {
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "a compiled policy cannot be read; compiling again");
+                return None;
+            }
+        };
+        let Some(code) = self.authentic(key, &entry) else {
+            tracing::warn!(path = %path.display(), "a compiled policy is not what this host wrote; compiling again");
+            return None;
+        };
+        match native::load(engine, code) {
+            Ok(component) => {
+                self.room.used(&file);
+                Some(component)
+            }
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::warn!(path = %path.display(), error, "a compiled policy does not load; compiling again");
+                None
+            }
+        }
+    }
+
+    /// Makes a component of what the compiler has returned just now, which no one else has had in hand.
+    pub(super) fn fresh(engine: &PolicyEngine, code: &[u8]) -> wasmtime::Result<Component> {
+        native::load(engine, Authentic(code))
+    }
+
+    /// Keeps compiled code under its key.
+    pub(super) fn put(&self, key: &Key, code: &[u8]) -> io::Result<()> {
+        let path = self.path(key);
+        let directory = path.parent().unwrap_or(&self.directory);
+        private_directory(directory)?;
+        write_whole(&path, &[MAGIC, self.tag(key, code).as_ref(), code], 0o400)?;
+        File::open(directory)?.sync_all()?;
+        self.room.written(&self.directory, code.len())
+    }
+
+    fn authentic<'a>(&self, key: &Key, entry: &'a [u8]) -> Option<Authentic<'a>> {
+        let (tag, code) = entry.strip_prefix(MAGIC)?.split_at_checked(TAG_BYTES)?;
+        let expected = self.tag(key, code);
+        aws_lc_rs::constant_time::verify_slices_are_equal(expected.as_ref(), tag).ok()?;
+        Some(Authentic(code))
+    }
+
+    fn tag(&self, key: &Key, code: &[u8]) -> hmac::Tag {
+        let mut context = hmac::Context::with_key(&self.secret);
+        // The name is of one length for each kind, and the kinds differ in length: no two pairs read alike.
+        context.update(key.to_string().as_bytes());
+        context.update(b"\n");
+        context.update(code);
+        context.sign()
+    }
+
+    fn path(&self, key: &Key) -> PathBuf {
+        self.directory.join(key.engine.to_string()).join(key.file_name())
+    }
+}
+
+fn read(path: &Path) -> io::Result<(File, Vec<u8>)> {
+    let mut file = open_file(path)?;
+    let mut entry = Vec::new();
+    file.read_to_end(&mut entry)?;
+    Ok((file, entry))
+}
+
+/// Opens a file, and nothing else: who opens a pipe waits for somebody to write to it.
+fn open_file(path: &Path) -> io::Result<File> {
+    let at_once = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = OpenOptions::new().read(true).custom_flags(at_once).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no file")) }
+}
+
+fn private_directory(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Writes a file that is whole or not there: under a temporary name, flushed, renamed.
+fn write_whole(path: &Path, parts: &[&[u8]], mode: u32) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let temporary = tempfile::Builder::new()
+        .prefix(".new-")
+        .make_in(directory, |path| OpenOptions::new().write(true).create_new(true).mode(mode).open(path))?;
+    let mut file = temporary.as_file();
+    parts.iter().try_for_each(|part| file.write_all(part))?;
+    file.sync_all()?;
+    // An older file of this name stays whole for whoever has it open: renaming replaces the name, not the file.
+    temporary.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// What every entry begins with: the form of what follows.
+const MAGIC: &[u8] = b"landfall compiled policy 1\n";
+/// HMAC-SHA-256.
+const TAG_BYTES: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The smallest component that there is.
+    const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
+
+    struct Fixture {
+        _home: tempfile::TempDir,
+        cache: Cache,
+        engine: PolicyEngine,
+        key: Key,
+        path: PathBuf,
+    }
+
+    fn fixture() -> Fixture {
+        let home = tempfile::tempdir().unwrap();
+        let cache = Cache::open(&home.path().join("compiled"), u64::MAX).unwrap();
+        let engine = PolicyEngine::start(2).unwrap();
+        let key = Key::component(&engine, Digest::of(EMPTY));
+        let code = Component::from_binary(engine.wasm(), EMPTY).unwrap().serialize().unwrap();
+        cache.put(&key, &code).unwrap();
+        let path = cache.path(&key);
+        Fixture { _home: home, cache, engine, key, path }
+    }
+
+    #[test]
+    fn what_was_put_is_there_for_the_next_process() {
+        let Fixture { _home: home, cache, engine, key, path } = fixture();
+        assert!(cache.get(&engine, &key).is_some());
+        let again = Cache::open(&home.path().join("compiled"), u64::MAX).unwrap();
+        assert!(again.get(&engine, &key).is_some());
+        let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o400);
+    }
+
+    #[test]
+    fn a_pipe_in_the_place_of_an_entry_is_a_miss_that_nobody_waits_for() {
+        let Fixture { _home, cache, engine, key, path } = fixture();
+        fs::remove_file(&path).unwrap();
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        assert!(cache.get(&engine, &key).is_none());
+    }
+
+    #[test]
+    fn an_edited_entry_is_a_miss_wherever_it_was_edited() {
+        let Fixture { _home, cache, engine, key, path } = fixture();
+        let good = fs::read(&path).unwrap();
+        let step = (good.len() / 200).max(1);
+        for at in (0..good.len()).step_by(step).chain([good.len() - 1]) {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            fs::remove_file(&path).unwrap();
+            fs::write(&path, &bad).unwrap();
+            assert!(cache.get(&engine, &key).is_none(), "a flipped bit in byte {at}");
+        }
+        fs::write(&path, &good[..good.len() - 1]).unwrap();
+        assert!(cache.get(&engine, &key).is_none(), "cut off");
+        fs::write(&path, b"").unwrap();
+        assert!(cache.get(&engine, &key).is_none(), "empty");
+        cache.put(&key, &good[MAGIC.len() + TAG_BYTES..]).unwrap();
+        assert!(cache.get(&engine, &key).is_some(), "written anew");
+    }
+
+    #[test]
+    fn an_entry_under_another_name_is_a_miss() {
+        let Fixture { _home, cache, engine, key, path } = fixture();
+        let other = Key::baked(&engine, key.component, Digest::of(b"{}"));
+        fs::copy(path, cache.path(&other)).unwrap();
+        assert!(cache.get(&engine, &other).is_none());
+    }
+
+    #[test]
+    fn an_entry_of_another_host_is_a_miss() {
+        let mine = fixture();
+        let theirs = fixture();
+        fs::remove_file(&mine.path).unwrap();
+        fs::copy(&theirs.path, &mine.path).unwrap();
+        assert!(mine.cache.get(&mine.engine, &mine.key).is_none());
+    }
+}

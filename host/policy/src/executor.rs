@@ -1,0 +1,310 @@
+//! The threads that run policies.
+//!
+//! A policy is CPU-bound and written by someone else, so it never runs on a thread that serves connections: as many
+//! workers as cores take calls from a bounded line, whose turns are shared fairly (`line`). What bounds the whole is the
+//! number of calls that wait or run: one is counted until it has *ended*, not until its caller has gone. A client that
+//! disconnects and tries again therefore cannot pile up work that nobody waits for. With no room left the answer is
+//! [`HostFailure::QueueFull`] at once, and the caller tells its client when to come back.
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use landfall_domain::clock;
+use tokio::sync::oneshot;
+
+pub(super) use self::line::Kind;
+use self::line::{Begun, Joined, Line};
+pub use self::line::{Payer, Payers};
+use super::failure::HostFailure;
+use super::run::cpu_time;
+
+mod line;
+
+/// A fixed number of worker threads behind a bounded line.
+pub(super) struct Executor {
+    shared: Arc<Shared>,
+    limit: usize,
+    workers: Vec<JoinHandle<()>>,
+}
+
+struct Shared {
+    kind: Kind,
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+struct State {
+    line: Line<Job>,
+    /// Workers that wait to be told of a job. Telling costs a system call, so only then.
+    asleep: usize,
+    closed: bool,
+}
+
+struct Job {
+    submitted: Instant,
+    run: Run,
+}
+
+/// What is done in a visit. It is given its visit, or told why there is none.
+type Run = Box<dyn FnOnce(Result<&Visit, HostFailure>) + Send>;
+
+/// A visit that has ended, and what it cost: in all, and for each who pays.
+struct Ended {
+    begun: Begun,
+    all: Duration,
+    costs: Vec<(Payer, Duration)>,
+}
+
+/// One visit to a worker.
+#[derive(Debug)]
+pub struct Visit {
+    /// How long it was waited for.
+    pub waited: Duration,
+    kind: Kind,
+    began: Instant,
+    costs: RefCell<Vec<(Payer, Duration)>>,
+}
+
+impl Visit {
+    fn begin(kind: Kind, waited: Duration) -> Self {
+        Self { waited, kind, began: clock::instant(), costs: RefCell::default() }
+    }
+
+    /// Makes a call that a plugin pays for.
+    pub fn paid_by<T>(&self, payer: Payer, call: impl FnOnce() -> T) -> T {
+        let before = self.spent();
+        let answer = call();
+        self.costs.borrow_mut().push((payer, self.spent().saturating_sub(before)));
+        answer
+    }
+
+    /// What this thread has cost, from some moment on.
+    fn spent(&self) -> Duration {
+        match self.kind {
+            Kind::Decides => cpu_time(),
+            Kind::Waits => self.began.elapsed(),
+        }
+    }
+}
+
+impl Executor {
+    /// Starts `workers` threads; `queue` calls may wait beyond those that run.
+    pub(super) fn start(kind: Kind, workers: usize, queue: usize) -> std::io::Result<Self> {
+        let limit = workers.saturating_add(queue);
+        let state = State { line: Line::new(kind, workers, limit), asleep: 0, closed: false };
+        let shared = Arc::new(Shared { kind, state: Mutex::new(state), wake: Condvar::new() });
+        let mut executor = Self { shared, limit, workers: Vec::with_capacity(workers) };
+        for number in 0..workers {
+            let shared = Arc::clone(&executor.shared);
+            let thread = thread::Builder::new().name(format!("policy-{number}")).stack_size(WORKER_STACK_BYTES);
+            executor.workers.push(thread.spawn(move || shared.work())?);
+        }
+        Ok(executor)
+    }
+
+    /// Runs `calls` on a worker, at the cost of `payers`. They run to their end even when the returned future is dropped.
+    pub(super) async fn run<R: Send + 'static>(
+        &self,
+        payers: Payers,
+        calls: impl FnOnce(&Visit) -> R + Send + 'static,
+    ) -> Result<R, HostFailure> {
+        let (reply, answer) = oneshot::channel();
+        let run = Box::new(move |visit: Result<&Visit, HostFailure>| {
+            // A caller that has gone does not want the answer; the work is done either way.
+            let _ = reply.send(visit.map(calls));
+        });
+        let full = || HostFailure::QueueFull { limit: self.limit };
+        match self.shared.push(payers, Job { submitted: clock::instant(), run })? {
+            Joined::Waits => {}
+            Joined::InPlaceOf(other) => (other.run)(Err(full())),
+            Joined::Full(_) => return Err(full()),
+        }
+        match answer.await {
+            Ok(answer) => answer,
+            Err(_) if self.shared.lock().closed => Err(HostFailure::ShuttingDown),
+            Err(_) => Err(HostFailure::Crashed),
+        }
+    }
+
+    /// Calls that wait or run now.
+    pub(super) fn in_flight(&self) -> usize {
+        self.shared.lock().line.in_flight()
+    }
+
+    /// Takes no more calls and drops those that wait; those that run end by themselves.
+    pub(super) fn close(&self) {
+        let waiting = {
+            let mut state = self.shared.lock();
+            state.closed = true;
+            state.line.clear()
+        };
+        self.shared.wake.notify_all();
+        drop(waiting);
+    }
+}
+
+impl Drop for Executor {
+    fn drop(&mut self) {
+        self.close();
+        for worker in self.workers.drain(..) {
+            // Bounded by the deadline of the calls that run; a worker cannot panic outside a call.
+            let _ = worker.join();
+        }
+    }
+}
+
+impl Shared {
+    fn push(&self, payers: Payers, job: Job) -> Result<Joined<Job>, HostFailure> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(HostFailure::ShuttingDown);
+        }
+        let joined = state.line.join(payers, job);
+        let asleep = state.asleep > 0;
+        drop(state);
+        if asleep {
+            self.wake.notify_one();
+        }
+        Ok(joined)
+    }
+
+    fn work(&self) {
+        if self.kind == Kind::Waits {
+            give_way();
+        }
+        let mut ended = None;
+        while let Some((Job { submitted, run }, begun)) = self.next(ended.take()) {
+            let visit = Visit::begin(self.kind, submitted.elapsed());
+            let before = visit.spent();
+            // A panic here is a bug of the host; its caller is told by the dropped reply, and the worker goes on.
+            if catch_unwind(AssertUnwindSafe(|| run(Ok(&visit)))).is_err() {
+                tracing::error!("a policy worker panicked; this is a bug in Landfall, please report it");
+            }
+            let all = visit.spent().saturating_sub(before);
+            ended = Some(Ended { begun, all, costs: visit.costs.into_inner() });
+        }
+    }
+
+    /// Settles what has ended, and waits for what is next.
+    fn next(&self, ended: Option<Ended>) -> Option<(Job, Begun)> {
+        let mut state = self.lock();
+        if let Some(Ended { begun, all, costs }) = ended {
+            state.line.end(&begun, all, &costs);
+        }
+        loop {
+            if state.closed {
+                return None;
+            }
+            if let Some(begun) = state.line.begin(clock::instant()) {
+                // What may begin is not only for those to be told that joined: an end may allow several.
+                let more = state.asleep > 0 && state.line.waiting() > 0;
+                drop(state);
+                if more {
+                    self.wake.notify_one();
+                }
+                return Some(begun);
+            }
+            state.asleep += 1;
+            state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.asleep -= 1;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The line is whole at every moment that a panic could leave it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Threads that mostly wait are many: what they compute goes behind what the others do, so that policies that may ask
+/// services and burn time instead do not take the cores from everybody.
+fn give_way() {
+    if let Err(error) = rustix::process::setpriority_process(None, BEHIND) {
+        tracing::debug!(%error, "the threads of policies that wait for services run like all others");
+    }
+}
+
+/// Of the kernel's 20 steps; each is a tenth of a core when the cores are wanted.
+const BEHIND: i32 = 10;
+/// A guest's stack lies on its worker's; the rest is for the host's functions on top of it.
+const WORKER_STACK_BYTES: usize = 4 << 20;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    fn payers() -> Payers {
+        Payers::new("s".parse().unwrap(), [Payer(1)])
+    }
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap()
+    }
+
+    #[test]
+    fn a_full_queue_is_an_error_of_its_own_and_room_comes_back() {
+        let executor = Arc::new(Executor::start(Kind::Decides, 1, 1).unwrap());
+        runtime().block_on(async {
+            let (release, wait) = mpsc::channel::<()>();
+            let wait = Mutex::new(wait);
+            let running = tokio::spawn({
+                let executor = Arc::clone(&executor);
+                async move { executor.run(payers(), move |_| wait.lock().unwrap().recv()).await }
+            });
+            let waiting = tokio::spawn({
+                let executor = Arc::clone(&executor);
+                async move { executor.run(payers(), |_| 2).await }
+            });
+            while executor.in_flight() < 2 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(executor.run(payers(), |_| 3).await, Err(HostFailure::QueueFull { limit: 2 }));
+            release.send(()).unwrap();
+            assert!(running.await.unwrap().unwrap().is_ok());
+            assert_eq!(waiting.await.unwrap(), Ok(2));
+            while executor.in_flight() > 0 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(executor.run(payers(), |_| 4).await, Ok(4));
+        });
+    }
+
+    #[test]
+    fn a_caller_that_goes_away_keeps_its_place_until_its_call_ends() {
+        let executor = Executor::start(Kind::Decides, 1, 0).unwrap();
+        let (release, wait) = mpsc::channel::<()>();
+        let wait = Mutex::new(wait);
+        runtime().block_on(async {
+            let gone =
+                tokio::time::timeout(Duration::ZERO, executor.run(payers(), move |_| wait.lock().unwrap().recv()));
+            assert!(gone.await.is_err());
+            assert_eq!(executor.run(payers(), |_| ()).await, Err(HostFailure::QueueFull { limit: 1 }));
+            release.send(()).unwrap();
+            while executor.in_flight() > 0 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(executor.run(payers(), |_| ()).await, Ok(()));
+        });
+    }
+
+    #[test]
+    fn a_worker_outlives_a_panic() {
+        let executor = Executor::start(Kind::Decides, 1, 1).unwrap();
+        runtime().block_on(async {
+            assert_eq!(executor.run(payers(), |_| -> u8 { panic!("on purpose") }).await, Err(HostFailure::Crashed));
+            assert_eq!(executor.run(payers(), |_| 1).await, Ok(1));
+        });
+    }
+
+    #[test]
+    fn a_closed_executor_says_so() {
+        let executor = Executor::start(Kind::Decides, 1, 1).unwrap();
+        executor.close();
+        assert_eq!(runtime().block_on(executor.run(payers(), |_| ())), Err(HostFailure::ShuttingDown));
+    }
+}

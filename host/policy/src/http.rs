@@ -1,0 +1,275 @@
+//! The network of a policy that has been granted one: the tier `recorded`.
+//!
+//! A policy that imports `wasi:http/outgoing-handler` asks a service while a device waits. That makes provisioning
+//! depend on the service, so it is the operator who grants it, plugin by plugin, in `[policy.http.plugins.NAME]`; without
+//! a grant nothing is sent. What is granted is narrow:
+//!
+//! | what | how |
+//! | --- | --- |
+//! | where to | an allow-list of origins ([`origin`]); the empty list denies |
+//! | which machines | public addresses only, unless the grant says otherwise; looked at after the name is resolved, and the address that was looked at is the one connected to ([`address`]) |
+//! | how | HTTP/1.1 over TLS 1.2 or 1.3, certificates judged by the platform's roots or by the configured file; no redirect is followed, no proxy is taken from the environment |
+//! | how much | requests, bytes out, bytes in, bytes of headers and milliseconds of a call, in `[limits.http]` |
+//!
+//! Every exchange is kept with the decision, and a replay is answered from there: [`exchange`]. What goes beyond a grant
+//! ends the call, as a trap would, because it is the operator who must hear of it and not the policy. What the network
+//! itself does (a refused connection, a bad certificate) is told to the policy, which may have something better to do.
+//!
+//! One decision may ask the same policy twice, for a hub and for a place. A request with `Cache-Control: only-if-cached`
+//! (RFC 9111, section 5.2.1.7) is answered with what this image was last answered to the same method and address in this
+//! decision, and with 504 if there is nothing; it is never sent ([`Memory`]).
+//!
+//! A call that may wait never holds one of the workers that other policies need: it runs on threads of its own.
+
+pub mod address;
+mod client;
+pub use landfall_domain::decision::exchange;
+pub mod origin;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use landfall_domain::clock;
+use landfall_domain::names::{Digest, IdScope, PluginName};
+use tokio::runtime::Handle;
+
+use self::client::Client;
+pub use self::exchange::{HttpAnswer, HttpBody, HttpBreach, HttpFailure, HttpRequest, HttpResponse};
+pub use self::origin::{Origin, OriginError};
+
+/// What the operator granted, and to whom.
+#[derive(Clone, Debug, Default)]
+pub struct HttpSettings {
+    /// A file of PEM certificates to trust in place of the platform's.
+    pub ca_file: Option<PathBuf>,
+    /// The grants by the name that a plugin is published under.
+    pub grants: BTreeMap<PluginName, Grant>,
+    /// What one call may use.
+    pub quota: Quota,
+}
+
+/// What one plugin may reach.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The id scopes whose plugin it is: a name belongs to whoever publishes in a scope.
+    pub scopes: Vec<IdScope>,
+    /// The origins.
+    pub allow: Vec<Origin>,
+    /// Whether addresses that are not public may be connected to.
+    pub allow_private_networks: bool,
+}
+
+/// What one call may use of the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// Requests.
+    pub requests: u32,
+    /// Bytes sent, all bodies and headers together.
+    pub bytes_out: usize,
+    /// Bytes of bodies received, all together.
+    pub bytes_in: usize,
+    /// Bytes of one answer's head.
+    pub header_bytes: usize,
+    /// Time spent waiting, all together.
+    pub wait: Duration,
+}
+
+/// The network cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// The file of certificates.
+    #[error("policy.http.ca_file {path}: {reason}; name a file of PEM certificates, or take the key out")]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The platform's certificates.
+    #[error("the platform's trusted certificates cannot be had: {0}; name a file of them in policy.http.ca_file")]
+    Roots(String),
+    /// Nobody to do the work.
+    #[error("policies are granted the network, and there is no runtime to serve it; this is a bug in Landfall")]
+    NoRuntime,
+}
+
+/// The network as granted. Without a grant it holds nothing and reads no certificates.
+pub(super) struct Http {
+    grants: BTreeMap<PluginName, Arc<Grant>>,
+    quota: Quota,
+    wire: Option<Arc<Wire>>,
+}
+
+struct Wire {
+    client: Client,
+    runtime: Handle,
+}
+
+/// What the policies of one decision were answered, by image, method and address.
+#[derive(Default)]
+pub struct Memory(Mutex<HashMap<Remembered, HttpResponse>>);
+
+type Remembered = (ImageKey, String, String);
+
+/// A revision and its settings: no policy reads what another was answered.
+pub type ImageKey = (Digest, Digest);
+
+/// The network of one call.
+pub struct Connection {
+    memory: Arc<Memory>,
+    image: ImageKey,
+    wire: Arc<Wire>,
+    grant: Arc<Grant>,
+    quota: Quota,
+    spent: Mutex<Spent>,
+}
+
+#[derive(Default)]
+struct Spent {
+    requests: u32,
+    bytes_out: usize,
+    bytes_in: usize,
+    waited: Duration,
+}
+
+impl Default for Quota {
+    fn default() -> Self {
+        Self {
+            requests: 4,
+            bytes_out: 192 << 10,
+            bytes_in: 192 << 10,
+            header_bytes: 16 << 10,
+            wait: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Http {
+    pub(super) fn start(settings: HttpSettings) -> Result<Self, HttpError> {
+        let HttpSettings { ca_file, grants, quota } = settings;
+        let wire = if grants.is_empty() {
+            None
+        } else {
+            let runtime = Handle::try_current().map_err(|_| HttpError::NoRuntime)?;
+            Some(Arc::new(Wire { client: Client::new(ca_file.as_deref())?, runtime }))
+        };
+        let grants = grants.into_iter().map(|(plugin, grant)| (plugin, Arc::new(grant))).collect();
+        Ok(Self { grants, quota, wire })
+    }
+
+    pub(super) fn is_granted(&self) -> bool {
+        !self.grants.is_empty()
+    }
+
+    /// What is granted to the plugin that an id scope has under a name.
+    pub(super) fn grant(&self, scope: &IdScope, plugin: &PluginName) -> Option<&Arc<Grant>> {
+        self.grants.get(plugin).filter(|grant| grant.scopes.contains(scope))
+    }
+
+    /// The network of one call of a plugin; none when nothing is granted to it.
+    pub(super) fn connection(
+        &self,
+        scope: &IdScope,
+        plugin: &PluginName,
+        image: ImageKey,
+        memory: &Arc<Memory>,
+    ) -> Option<Connection> {
+        let (grant, wire) = (self.grant(scope, plugin)?, self.wire.as_ref()?);
+        Some(Connection {
+            memory: Arc::clone(memory),
+            image,
+            wire: Arc::clone(wire),
+            grant: Arc::clone(grant),
+            quota: self.quota,
+            spent: Mutex::default(),
+        })
+    }
+}
+
+impl Connection {
+    /// Sends a request and waits for all of its answer, on the thread of the caller, which must be none that serves
+    /// connections.
+    pub(super) fn exchange(&self, request: &http::Request<Bytes>) -> HttpAnswer {
+        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        let allowed = match self.admit(request, &mut spent) {
+            Ok(allowed) => allowed,
+            Err(breach) => return HttpAnswer::Breach(breach),
+        };
+        let key = (self.image, request.method().to_string(), request.uri().to_string());
+        if only_if_cached(request) {
+            return HttpAnswer::Response(self.memory.recall(&key));
+        }
+        let began = clock::instant();
+        let answer = self.wire.runtime.block_on(async {
+            let sent = self.wire.client.send(request, allowed);
+            match tokio::time::timeout(allowed.wait, sent).await {
+                Ok(answer) => answer,
+                Err(_) => HttpAnswer::Breach(HttpBreach::Time { limit_ms: millis(self.quota.wait) }),
+            }
+        });
+        spent.waited = spent.waited.saturating_add(began.elapsed());
+        if let HttpAnswer::Response(response) = &answer {
+            spent.bytes_in = spent.bytes_in.saturating_add(response.body.len());
+            self.memory.keep(key, response.clone());
+        }
+        answer
+    }
+
+    fn admit(&self, request: &http::Request<Bytes>, spent: &mut Spent) -> Result<Allowed, HttpBreach> {
+        let Self { grant, quota, .. } = self;
+        if !grant.allow.iter().any(|origin| origin.holds(request.uri())) {
+            return Err(HttpBreach::Origin { origin: origin::shown(request.uri()) });
+        }
+        spent.requests = spent.requests.saturating_add(1);
+        if spent.requests > quota.requests {
+            return Err(HttpBreach::Requests { limit: quota.requests });
+        }
+        let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+        let size = request.body().len() + headers.sum::<usize>() + request.uri().path().len();
+        spent.bytes_out = spent.bytes_out.saturating_add(size);
+        if spent.bytes_out > quota.bytes_out {
+            return Err(HttpBreach::BytesOut { limit: quota.bytes_out });
+        }
+        Ok(Allowed {
+            private: grant.allow_private_networks,
+            bytes_in: quota.bytes_in.saturating_sub(spent.bytes_in),
+            bytes_in_limit: quota.bytes_in,
+            header_bytes: quota.header_bytes,
+            wait: quota.wait.saturating_sub(spent.waited),
+        })
+    }
+}
+
+impl Memory {
+    fn keep(&self, key: Remembered, response: HttpResponse) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, response);
+    }
+
+    fn recall(&self, key: &Remembered) -> HttpResponse {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
+        kept.unwrap_or_else(|| HttpResponse { status: 504, headers: Vec::new(), body: HttpBody::Text(String::new()) })
+    }
+}
+
+fn only_if_cached(request: &http::Request<Bytes>) -> bool {
+    let values = request.headers().get_all(http::header::CACHE_CONTROL).iter();
+    let mut directives = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    directives.any(|directive| directive.trim().eq_ignore_ascii_case("only-if-cached"))
+}
+
+/// What is left for one exchange.
+#[derive(Clone, Copy)]
+struct Allowed {
+    private: bool,
+    bytes_in: usize,
+    bytes_in_limit: usize,
+    header_bytes: usize,
+    wait: Duration,
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

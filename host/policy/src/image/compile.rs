@@ -1,0 +1,175 @@
+//! Machine code for a component, from the cache or from the compiler.
+//!
+//! The compiler is the one part of the engine that makes no promise about what a hostile input may cost: a component of
+//! a few kilobytes can keep it busy for hours or make it take all memory there is. Nor does it check any budget while it
+//! works. So a server has components compiled by a process of its own ([`Compiler::Child`]), which the kernel holds to
+//! CPU time, memory and time on the wall, at a low priority, so that devices do not wait for it. A component that goes
+//! beyond is refused by the name of the limit, and the server goes on.
+//!
+//! | limit | held by | the component is refused with |
+//! | --- | --- | --- |
+//! | CPU time | `RLIMIT_CPU` | [`CompileError::CpuTime`] |
+//! | memory | `RLIMIT_DATA` | [`CompileError::Memory`] |
+//! | time | the server, which kills the process | [`CompileError::Time`] |
+//! | compilers at once | a queue, one at a time for each token | nothing; it waits |
+//!
+//! The process bounds what compiling costs. It is no border of trust: what it returns is run. It is the same program
+//! with the same engine, and it sees no configuration, no key and no file.
+
+pub(crate) mod child;
+mod turn;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use wasmtime::component::Component;
+
+pub use self::child::worker;
+pub(crate) use self::turn::Owner;
+use self::turn::Turns;
+use crate::cache::{Cache, Key};
+use crate::engine::PolicyEngine;
+
+/// Who compiles.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Compiler {
+    /// This process, without any limit: for tools whose user brings the component.
+    #[default]
+    InProcess,
+    /// A process of its own.
+    Child {
+        /// The program: one whose first argument [`worker::COMMAND`] leads to [`worker::compile`].
+        program: PathBuf,
+        /// What it may use.
+        limits: CompileLimits,
+    },
+}
+
+/// What compiling one component may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
+pub struct CompileLimits {
+    /// Seconds of CPU time, all threads together. A Rust policy takes a fifth of one, an interpreter 40.
+    #[arg(long)]
+    pub cpu_seconds: u64,
+    /// Seconds on the wall.
+    #[arg(long)]
+    pub wall_seconds: u64,
+    /// Bytes of memory. An interpreter takes about 1 GiB.
+    #[arg(long)]
+    pub memory_bytes: u64,
+}
+
+/// A component that is not compiled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CompileError {
+    /// The compiler does not take it.
+    #[error("the component cannot be compiled: {detail}")]
+    Refused {
+        /// What the compiler says.
+        detail: String,
+    },
+    /// It takes the compiler too long.
+    #[error(
+        "compiling the component took more than {limit_seconds} s of CPU time and was ended; make its functions smaller, \
+         or raise limits.policy.compile_cpu_seconds"
+    )]
+    CpuTime {
+        /// The limit.
+        limit_seconds: u64,
+    },
+    /// It takes too long by the clock on the wall.
+    #[error(
+        "compiling the component took longer than {limit_seconds} s and was ended; the machine may be overloaded \
+         (publish it again), or raise limits.policy.compile_wall_seconds"
+    )]
+    Time {
+        /// The limit.
+        limit_seconds: u64,
+    },
+    /// It takes the compiler too much memory.
+    #[error(
+        "compiling the component took more than {limit_mib} MiB of memory and was ended; make its functions smaller, or \
+         raise limits.policy.compile_memory_mib"
+    )]
+    Memory {
+        /// The limit.
+        limit_mib: u64,
+    },
+    /// The compiler's process could not do its work, whatever the component.
+    #[error("the compiler's process failed: {detail}")]
+    Process {
+        /// How.
+        detail: String,
+    },
+}
+
+/// What compiles components: the engine that they are for, the cache, and who does it.
+pub(crate) struct Compiling {
+    cache: Cache,
+    compiler: Compiler,
+    /// Bytes of a component that is compiled anew for each of its settings.
+    pub(crate) max_baked_bytes: usize,
+    turns: Turns,
+}
+
+impl Compiling {
+    pub(crate) fn new(cache: Cache, compiler: Compiler, max_baked_bytes: usize) -> Self {
+        Self { cache, compiler, max_baked_bytes, turns: Turns::new(AT_ONCE) }
+    }
+
+    /// Takes machine code from the cache, or compiles and caches it. A cache that cannot be written is slow, not wrong.
+    pub(crate) fn compile(
+        &self,
+        engine: &PolicyEngine,
+        key: &Key,
+        bytes: &[u8],
+        owner: Owner,
+    ) -> Result<Component, CompileError> {
+        if let Some(component) = self.cached(engine, key) {
+            return Ok(component);
+        }
+        let code = self.code(engine, bytes, owner)?;
+        if let Err(error) = self.cache.put(key, &code) {
+            tracing::warn!(%key, %error, "a compiled policy cannot be cached; it will be compiled again at the next start");
+        }
+        component_of(engine, &code)
+    }
+
+    /// Compiles what is used once.
+    pub(crate) fn compile_once(
+        &self,
+        engine: &PolicyEngine,
+        bytes: &[u8],
+        owner: Owner,
+    ) -> Result<Component, CompileError> {
+        component_of(engine, &self.code(engine, bytes, owner)?)
+    }
+
+    /// Machine code that is in the cache.
+    pub(crate) fn cached(&self, engine: &PolicyEngine, key: &Key) -> Option<Component> {
+        self.cache.get(engine, key)
+    }
+
+    fn code(&self, engine: &PolicyEngine, bytes: &[u8], owner: Owner) -> Result<Vec<u8>, CompileError> {
+        match &self.compiler {
+            Compiler::InProcess => in_process(engine, bytes),
+            Compiler::Child { program, limits } => {
+                let _turn = self.turns.take(owner);
+                child::compile(program, *limits, engine, bytes)
+            }
+        }
+    }
+}
+
+fn component_of(engine: &PolicyEngine, code: &[u8]) -> Result<Component, CompileError> {
+    let unusable = |error| CompileError::Process { detail: format!("its code does not load: {error:#}") };
+    Cache::fresh(engine, code).map_err(unusable)
+}
+
+fn in_process(engine: &PolicyEngine, bytes: &[u8]) -> Result<Vec<u8>, CompileError> {
+    let refused = |error: wasmtime::Error| CompileError::Refused { detail: format!("{error:#}") };
+    Component::from_binary(engine.wasm(), bytes).and_then(|component| component.serialize()).map_err(refused)
+}
+
+/// Compilers at once: one that takes its whole time leaves room for another.
+const AT_ONCE: usize = 2;

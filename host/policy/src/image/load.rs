@@ -1,0 +1,307 @@
+//! Loads a component as far as it goes without settings.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use landfall_domain::decision::call::CallReport;
+use landfall_domain::names::{Digest, PluginName, is_version};
+use wasmtime::component::Component;
+
+use super::classify::{ClassifyError, classify};
+use super::compile::{CompileError, Compiling, Owner};
+use super::{Card, Description, Revision};
+use crate::budget::Budgets;
+use crate::cache::Key;
+use crate::catalogue::EmptyCatalogue;
+use crate::engine::PolicyEngine;
+use crate::failure::CallFailure;
+use crate::link::{LinkError, Linked};
+use crate::log::Log;
+use crate::run::{Surroundings, run};
+use crate::trust::{Signature, Subject, Trust, VerifyError};
+
+/// Why there is no component to load.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is larger than a component may be.
+    #[error(
+        "{path} has more than {limit_bytes} bytes, which is the most that is taken; strip debug information, optimise for size"
+    )]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The most.
+        limit_bytes: usize,
+    },
+}
+
+/// Why a component is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// It is not signed as the configuration demands.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    /// It is not a plugin of this host, or wants more than it gets.
+    #[error(transparent)]
+    Classify(#[from] ClassifyError),
+    /// It cannot be compiled.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// It does not fit the contract that it names.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// It broke when it was tried.
+    #[error("the plugin broke when it was tried: {failure}")]
+    Trial {
+        /// How.
+        failure: CallFailure,
+        /// What it logged.
+        log: Log,
+    },
+    /// It does not describe itself properly.
+    #[error("the plugin describes itself wrongly: {problem}")]
+    Description {
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+/// What loading works with.
+pub(crate) struct Loader<'a> {
+    pub(crate) engine: &'a PolicyEngine,
+    pub(crate) compiling: &'a Compiling,
+    pub(crate) budgets: &'a Budgets,
+    pub(crate) limit_bytes: usize,
+}
+
+/// A component's bytes and the signatures that came with them, from wherever: nothing is known of them yet but their
+/// digest.
+#[derive(Clone)]
+pub struct Fetched {
+    bytes: Arc<[u8]>,
+    digest: Digest,
+    signatures: Vec<Signature>,
+    name: Option<PluginName>,
+    publisher: Option<String>,
+}
+
+/// Bytes that somebody who may has published.
+pub(crate) struct Verified {
+    bytes: Arc<[u8]>,
+    digest: Digest,
+    owner: Owner,
+}
+
+/// A component of a known world that wants nothing that it does not get.
+struct Classified {
+    verified: Verified,
+    card: Card,
+}
+
+/// Machine code.
+struct Compiled {
+    classified: Classified,
+    component: Component,
+}
+
+/// Machine code that is connected to its imports.
+struct Connected {
+    classified: Classified,
+    linked: Arc<dyn Linked>,
+}
+
+impl Fetched {
+    /// Reads a component from a file, if it has no more than so many bytes.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or is larger.
+    pub fn read(path: &Path, limit_bytes: usize) -> Result<Self, FetchError> {
+        let failed = |source| FetchError::Read { path: path.to_owned(), source };
+        let file = File::open(path).map_err(failed)?;
+        let limit = u64::try_from(limit_bytes).unwrap_or(u64::MAX);
+        let mut bytes = Vec::new();
+        // What is read counts, and not what the folder says: a pipe has no size, and a file can grow.
+        file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+        if bytes.len() > limit_bytes {
+            return Err(FetchError::TooLarge { path: path.to_owned(), limit_bytes });
+        }
+        Ok(Self::from(bytes))
+    }
+
+    /// The same with these signatures.
+    #[must_use]
+    pub fn signed(self, signatures: Vec<Signature>) -> Self {
+        Self { signatures, ..self }
+    }
+
+    /// The same, to be published under this name, which its signatures have to say as well.
+    #[must_use]
+    pub fn named(self, name: &PluginName) -> Self {
+        Self { name: Some(name.clone()), ..self }
+    }
+
+    /// The same, brought by a token: what it brings waits for what it has brought before.
+    #[must_use]
+    pub fn by(self, token: &str) -> Self {
+        Self { publisher: Some(token.to_owned()), ..self }
+    }
+
+    /// SHA-256 of the component.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The component.
+    #[must_use]
+    pub fn bytes(&self) -> &Arc<[u8]> {
+        &self.bytes
+    }
+
+    /// Checks whose it is: before anything looks into it, or runs it.
+    pub(crate) fn verified(self, trust: &Trust) -> Result<Verified, LoadError> {
+        trust.verify(&self.subject(None), &self.signatures)?;
+        let Self { bytes, digest, publisher, .. } = self;
+        let owner = publisher.map_or(Owner::Revision(digest), Owner::Token);
+        Ok(Verified { bytes, digest, owner })
+    }
+
+    /// Checks that what is to be published is of the version that its signatures say, which only the component knows.
+    pub(crate) fn is_of(&self, version: &str, trust: &Trust) -> Result<(), LoadError> {
+        if self.name.is_some() {
+            trust.verify(&self.subject(Some(version)), &self.signatures)?;
+        }
+        Ok(())
+    }
+
+    fn subject<'a>(&'a self, version: Option<&'a str>) -> Subject<'a> {
+        Subject { digest: self.digest, name: self.name.as_ref(), version }
+    }
+}
+
+impl<B: Into<Arc<[u8]>>> From<B> for Fetched {
+    fn from(bytes: B) -> Self {
+        let bytes = bytes.into();
+        Self { digest: Digest::of(&bytes), bytes, signatures: Vec::new(), name: None, publisher: None }
+    }
+}
+
+impl Verified {
+    /// Goes on to the end.
+    pub(crate) fn load(self, loader: &Loader<'_>) -> Result<Revision, LoadError> {
+        self.classified(loader.limit_bytes)?.compiled(loader)?.linked(loader.engine)?.trialled(loader)
+    }
+
+    fn classified(self, limit_bytes: usize) -> Result<Classified, LoadError> {
+        let card = classify(&self.bytes, limit_bytes)?;
+        Ok(Classified { verified: self, card })
+    }
+}
+
+impl Classified {
+    fn compiled(self, loader: &Loader<'_>) -> Result<Compiled, LoadError> {
+        let Verified { bytes, digest, owner, .. } = &self.verified;
+        let key = Key::component(loader.engine, *digest);
+        let component = loader.compiling.compile(loader.engine, &key, bytes, owner.clone())?;
+        Ok(Compiled { classified: self, component })
+    }
+}
+
+impl Compiled {
+    fn linked(self, engine: &PolicyEngine) -> Result<Connected, LoadError> {
+        let linked = crate::link::link(self.classified.card.wit, engine, &self.component)?.into();
+        Ok(Connected { classified: self.classified, linked })
+    }
+}
+
+impl Connected {
+    fn trialled(self, loader: &Loader<'_>) -> Result<Revision, LoadError> {
+        let description = trial(loader.engine, loader.budgets, &*self.linked)?;
+        let Self { classified: Classified { verified, card }, linked } = self;
+        let Verified { bytes, digest, .. } = verified;
+        Ok(Revision { digest, bytes, description, card, linked })
+    }
+}
+
+/// Makes an instance and lets it describe itself.
+pub(crate) fn trial(engine: &PolicyEngine, budgets: &Budgets, linked: &dyn Linked) -> Result<Description, LoadError> {
+    let mut differs = Ok(());
+    let budget = budgets.for_init();
+    let surroundings =
+        Surroundings { engine, budget: &budget, waits: false, now: 0, seed: 0, catalogue: Arc::new(EmptyCatalogue) };
+    let CallReport { result, log, .. } = run(linked, surroundings, |store, instance| {
+        differs = linked.check(store, instance);
+        if differs.is_err() {
+            return Ok(Ok(None));
+        }
+        linked.describe(store, instance).map(|description| Ok(Some(description)))
+    });
+    differs?;
+    let description = result.map_err(|failure| LoadError::Trial { failure, log })?;
+    let description = description.ok_or(LoadError::Description { problem: "there is no description".into() })?;
+    check(&description).map_err(|problem| LoadError::Description { problem })?;
+    Ok(description)
+}
+
+fn check(description: &Description) -> Result<(), String> {
+    let Description { name, version, summary, settings_schema } = description;
+    name.parse::<PluginName>().map_err(|error| error.to_string())?;
+    if !is_version(version) {
+        return Err(format!("{version:?} is not a semantic version such as 1.2.3"));
+    }
+    if summary.chars().count() > MAX_SUMMARY_CHARS {
+        return Err(format!("the summary is longer than {MAX_SUMMARY_CHARS} characters"));
+    }
+    let Some(schema) = settings_schema else {
+        return Ok(());
+    };
+    if schema.len() > MAX_SCHEMA_BYTES {
+        return Err(format!("the schema of its settings is larger than {MAX_SCHEMA_BYTES} bytes"));
+    }
+    match landfall_domain::json::value(schema) {
+        Ok(serde_json::Value::Object(_) | serde_json::Value::Bool(_)) => Ok(()),
+        Ok(_) => Err("the schema of its settings is neither an object nor a boolean".into()),
+        Err(error) => Err(format!("the schema of its settings is not JSON: {error}")),
+    }
+}
+
+/// Characters of a description's summary.
+const MAX_SUMMARY_CHARS: usize = 500;
+/// Bytes of a schema.
+const MAX_SCHEMA_BYTES: usize = 256 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn description() -> Description {
+        Description { name: "nearest".into(), version: "1.0.0".into(), summary: String::new(), settings_schema: None }
+    }
+
+    #[test]
+    fn a_description_is_checked() {
+        assert_eq!(check(&description()), Ok(()));
+        assert!(check(&Description { name: "Nearest hub".into(), ..description() }).is_err());
+        assert!(check(&Description { summary: "x".repeat(501), ..description() }).is_err());
+        for (schema, good) in [("{}", true), ("true", true), ("1", false), ("{", false)] {
+            let described = Description { settings_schema: Some(schema.into()), ..description() };
+            assert_eq!(check(&described).is_ok(), good, "{schema}");
+        }
+        for (version, good) in
+            [("0.1.0", true), ("1.2.3-rc.1+b5", true), ("1.2", false), ("v1.2.3", false), ("1.2.3 ", false)]
+        {
+            assert_eq!(check(&Description { version: version.into(), ..description() }).is_ok(), good, "{version}");
+        }
+    }
+}

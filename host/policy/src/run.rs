@@ -1,0 +1,206 @@
+//! Runs one call in a fresh instance, under its budget, and reports on it whatever happens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use landfall_domain::clock;
+use wasmtime::component::Instance;
+use wasmtime::{Store, UpdateDeadline};
+
+use super::budget::Budget;
+use super::call::{CallReport, Fault, Usage};
+use super::catalogue::{Catalogue, Transcript};
+use super::engine::PolicyEngine;
+use super::failure::{self, CallFailure};
+use super::link::{CallState, Linked};
+use super::log::{Log, PanicNote};
+use super::profile::Sampler;
+
+/// What a call is surrounded by.
+pub(super) struct Surroundings<'a> {
+    pub(super) engine: &'a PolicyEngine,
+    pub(super) budget: &'a Budget,
+    /// Whether the call may wait for a service.
+    pub(super) waits: bool,
+    /// Milliseconds since 1970.
+    pub(super) now: u64,
+    pub(super) seed: u64,
+    pub(super) catalogue: Arc<dyn Catalogue>,
+}
+
+/// Makes an instance, runs `body` on it, and drops it.
+///
+/// The deadline is CPU time of the worker, not time of day: on a loaded machine a thread may wait 25 ms for a core and
+/// do nothing wrong. Epochs only know time of day, so when they say that the deadline has come, the worker's CPU time is
+/// looked at, and what is left of it is granted in further ticks, up to a hard limit of [`WALL_FACTOR`] times the deadline.
+/// Threads of calls that may wait for a service run behind all others, so that limit is wider for them.
+pub(super) fn run<R>(
+    linked: &dyn Linked,
+    surroundings: Surroundings<'_>,
+    body: impl FnOnce(&mut Store<CallState>, &Instance) -> wasmtime::Result<Result<R, Fault>>,
+) -> CallReport<R> {
+    run_watched(linked, surroundings, None, body)
+}
+
+/// The same, while samples are taken of where the guest is. It has no deadline then.
+pub(super) fn run_sampled<R>(
+    linked: &dyn Linked,
+    surroundings: Surroundings<'_>,
+    sampler: &Sampler,
+    body: impl FnOnce(&mut Store<CallState>, &Instance) -> wasmtime::Result<Result<R, Fault>>,
+) -> CallReport<R> {
+    run_watched(linked, surroundings, Some(sampler), body)
+}
+
+fn run_watched<R>(
+    linked: &dyn Linked,
+    surroundings: Surroundings<'_>,
+    sampler: Option<&Sampler>,
+    body: impl FnOnce(&mut Store<CallState>, &Instance) -> wasmtime::Result<Result<R, Fault>>,
+) -> CallReport<R> {
+    let Surroundings { engine, budget, waits, now, seed, catalogue } = surroundings;
+    let _in_flight = engine.ticker.enter();
+    let started = clock::instant();
+    let mut store = store(engine, budget, waits, CallState::new(budget, now, seed, catalogue));
+    if let Some(sampler) = sampler {
+        sampler.watch(&mut store);
+    }
+    let mut instantiated = started;
+    let result = linked.instantiate(&mut store).and_then(|instance| {
+        instantiated = clock::instant();
+        body(&mut store, &instance)
+    });
+    let ended = clock::instant();
+
+    let Spent { mut usage, log, transcript, panic } = Spent::of(store, budget);
+    let result = match result {
+        Err(error) => Err(failure::of_error(&error, panic, budget)),
+        // Calls into the host are paid for at the end: what they may cost is bounded by their number.
+        Ok(_) if usage.fuel > budget.fuel => {
+            Err(CallFailure::Broke(failure::Breakage::OutOfFuel { fuel: budget.fuel }))
+        }
+        Ok(Err(fault)) => Err(CallFailure::Fault(clipped(fault))),
+        Ok(Ok(answer)) => Ok(answer),
+    };
+    let microseconds = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+    usage.instantiate_us = microseconds(instantiated - started);
+    usage.guest_us = microseconds(ended - instantiated);
+    CallReport { result, usage, transcript, log }
+}
+
+/// What a store has spent, and what was said meanwhile.
+pub(super) struct Spent {
+    /// Without any times.
+    pub(super) usage: Usage,
+    pub(super) log: Log,
+    pub(super) transcript: Transcript,
+    pub(super) panic: Option<PanicNote>,
+}
+
+impl Spent {
+    pub(super) fn of(store: Store<CallState>, budget: &Budget) -> Self {
+        // A store that cannot say how much fuel is left does not exist: metering is on for the whole engine.
+        let fuel = budget.fuel - store.get_fuel().unwrap_or_default().min(budget.fuel) + store.data().host_fuel();
+        let peak_memory_bytes = store.data().meter.peak_memory_bytes();
+        let (recorder, transcript) = store.into_data().into_parts();
+        let (log, panic) = recorder.finish();
+        Self { usage: Usage { fuel, peak_memory_bytes, ..Usage::default() }, log, transcript, panic }
+    }
+}
+
+/// A store that is held to its budget.
+pub(super) fn store(engine: &PolicyEngine, budget: &Budget, waits: bool, state: CallState) -> Store<CallState> {
+    let mut store = Store::new(engine.wasm(), state);
+    store.limiter(|state| &mut state.meter);
+    store.set_hostcall_fuel(budget.host_call_bytes);
+    hold_to_deadline(&mut store, Deadline::new(budget.deadline_ms, waits));
+    // Metering is on for the whole engine, so this cannot fail; without fuel the guest would trap at once.
+    let _ = store.set_fuel(budget.fuel);
+    store
+}
+
+/// How long a call may still go on.
+struct Deadline {
+    cpu: Duration,
+    /// Beyond the deadline itself.
+    ticks_left: u64,
+}
+
+impl Deadline {
+    fn new(millis: u32, waits: bool) -> Self {
+        let factor = if waits { WALL_FACTOR_BEHIND } else { WALL_FACTOR };
+        Self { cpu: Duration::from_millis(millis.into()), ticks_left: u64::from(millis) * (factor - 1) }
+    }
+
+    /// The ticks that a call may have which has spent so much CPU time; none when it is to end.
+    fn grant(&mut self, spent: Duration) -> Option<u64> {
+        let left = self.cpu.saturating_sub(spent);
+        if left.is_zero() || self.ticks_left == 0 {
+            return None;
+        }
+        let grant = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).saturating_add(1).min(self.ticks_left);
+        self.ticks_left -= grant;
+        Some(grant)
+    }
+}
+
+fn hold_to_deadline(store: &mut Store<CallState>, mut deadline: Deadline) {
+    let started = cpu_time();
+    // The first tick may be a partial one.
+    store.set_epoch_deadline(u64::try_from(deadline.cpu.as_millis()).unwrap_or(u64::MAX).saturating_add(1));
+    store.epoch_deadline_callback(move |_| {
+        Ok(match deadline.grant(cpu_time().saturating_sub(started)) {
+            Some(ticks) => UpdateDeadline::Continue(ticks),
+            None => UpdateDeadline::Interrupt,
+        })
+    });
+}
+
+/// CPU time of this thread so far.
+pub(super) fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    Duration::from_secs(seconds) + Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap_or_default())
+}
+
+fn clipped(fault: Fault) -> Fault {
+    let clip = |text: String| match text.char_indices().nth(MAX_FAULT_CHARS) {
+        Some((end, _)) => text.get(..end).unwrap_or_default().to_owned(),
+        None => text,
+    };
+    match fault {
+        Fault::Unsupported(text) => Fault::Unsupported(clip(text)),
+        Fault::BadInput(text) => Fault::BadInput(clip(text)),
+        Fault::Internal(text) => Fault::Internal(clip(text)),
+    }
+}
+
+/// Time of day that a call may take, as a multiple of its deadline in CPU time.
+const WALL_FACTOR: u64 = 10;
+/// The same on threads that run behind all others: beside busy ones they get a tenth of a core or less.
+const WALL_FACTOR_BEHIND: u64 = 100;
+/// Characters kept of what a fault says.
+const MAX_FAULT_CHARS: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The CPU time, in milliseconds, after which a call ends that gets one of so many ticks.
+    fn ends_after(waits: bool, one_of: u64) -> u64 {
+        let mut deadline = Deadline::new(20, waits);
+        let mut ticks = 20;
+        while let Some(more) = deadline.grant(Duration::from_millis(ticks / one_of)) {
+            ticks += more;
+        }
+        ticks / one_of
+    }
+
+    #[test]
+    fn a_call_that_may_wait_has_its_deadline_of_cpu_time_beside_busy_neighbours() {
+        assert_eq!([ends_after(false, 1), ends_after(true, 1)], [20, 20]);
+        assert_eq!([ends_after(false, 5), ends_after(true, 5)], [20, 20]);
+        assert_eq!([ends_after(false, 40), ends_after(true, 40)], [5, 20]);
+        assert_eq!(ends_after(true, 1000), 2, "there is an end");
+    }
+}

@@ -1,0 +1,324 @@
+//! Whose revisions are taken: detached signatures over a plugin's name, its version and the component's digest.
+//!
+//! Whoever may publish decides where devices go. A token says who calls; a signature says who has read and built what is
+//! published, and it can be made on a machine that no token ever reaches. Where `plugins.require_signature` is set, a
+//! revision needs the signature of one of `plugins.trusted_keys`, each time that it is loaded: a key that is taken out
+//! of the list takes its revisions with it at the next start.
+//!
+//! - Signatures are Ed25519 (RFC 8032) over a short text that names its purpose and all three ([`Statement::text`]), so that
+//!   a signature made for something else can never be one for a revision, and what was signed for tests, or under another
+//!   name, does not decide under this one.
+//! - The name and the digest are compared before anything looks into the component; the version when it has told its own.
+//! - Keys are files in the formats of RFC 8410: `PUBLIC KEY` and `PRIVATE KEY` in PEM, which OpenSSL and most others make
+//!   and read.
+//! - A revision may carry several signatures. One by a key that is not trusted counts for nothing, and does no harm. One
+//!   that names a trusted key and is not that key's refuses the revision, whether signatures are required or not:
+//!   something was exchanged on the way. So do those of trusted keys when all of them are for something else.
+//! - What comes with the binary needs no signature under its own name: the binary is what is trusted already.
+//! - Earlier versions signed the digest alone. What they published stays usable under the names that it had then
+//!   ([`Over::BytesFor`]); nothing is published with such a signature any more.
+
+mod key;
+
+use std::path::{Path, PathBuf};
+
+use landfall_domain::names::Digest;
+pub use landfall_domain::plugin::signature::{
+    KeyId, Over, Signature, SignatureError, read_signatures, write_signatures,
+};
+pub use landfall_domain::plugin::statement::{Statement, Subject};
+
+pub use self::key::{KeyError, PublicKey, SigningKey};
+use super::shipped;
+
+/// The keys whose signatures count, and whether one is needed.
+#[derive(Clone, Debug, Default)]
+pub struct Trust {
+    keys: Vec<PublicKey>,
+    required: bool,
+}
+
+/// Why a revision is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    /// There is no signature, and one is needed.
+    #[error(
+        "the component is not signed, and plugins.require_signature is set; sign it with `landfall plugin sign` and one \
+         of the trusted keys ({trusted})"
+    )]
+    Unsigned {
+        /// The ids of the trusted keys.
+        trusted: String,
+    },
+    /// It is signed by others.
+    #[error(
+        "the component is signed by {found}, and none of these keys is trusted; the trusted ones are {trusted} \
+         (plugins.trusted_keys)"
+    )]
+    Untrusted {
+        /// The ids of the keys that signed.
+        found: String,
+        /// The ids of the trusted keys.
+        trusted: String,
+    },
+    /// A signature is none.
+    #[error(
+        "the signature that names the key {key} is not that key's: it was exchanged or damaged, or, of the older form, is \
+         over other bytes than the component's ({digest}); sign the component again with `landfall plugin sign`"
+    )]
+    Wrong {
+        /// The key that it names.
+        key: KeyId,
+        /// The component.
+        digest: Digest,
+    },
+    /// A trusted key has signed something else.
+    #[error("the signature of the key {key} is {differs}; sign the component for its name with `landfall plugin sign`")]
+    Another {
+        /// The key.
+        key: KeyId,
+        /// What it is over, and what was asked.
+        differs: String,
+    },
+}
+
+/// The keys of the configuration cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// A file is no public key.
+    #[error("plugins.trusted_keys names {path}: {source}")]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: KeyError,
+    },
+    /// Nothing could ever be published.
+    #[error(
+        "plugins.require_signature is set and plugins.trusted_keys is empty: nothing could be published; name the keys' files there"
+    )]
+    NoKeys,
+}
+
+impl Trust {
+    /// Reads the keys of a configuration; files are named from `folder`.
+    ///
+    /// # Errors
+    ///
+    /// The first file that is no Ed25519 public key in PEM.
+    pub fn load(folder: &Path, files: &[PathBuf], required: bool) -> Result<Self, TrustError> {
+        if required && files.is_empty() {
+            return Err(TrustError::NoKeys);
+        }
+        let key = |file: &PathBuf| {
+            let path = folder.join(file);
+            PublicKey::read(&path).map_err(|source| TrustError::Key { path, source })
+        };
+        Ok(Self { keys: files.iter().map(key).collect::<Result<_, _>>()?, required })
+    }
+
+    /// These keys.
+    #[must_use]
+    pub fn new(keys: Vec<PublicKey>, required: bool) -> Self {
+        Self { keys, required }
+    }
+
+    /// The trusted keys whose signatures the revision carries.
+    ///
+    /// # Errors
+    ///
+    /// A [`VerifyError`] when one is wrong, when all of the trusted keys are for something else, or when none counts and one
+    /// is needed.
+    pub fn verify(&self, subject: &Subject<'_>, signatures: &[Signature]) -> Result<Vec<KeyId>, VerifyError> {
+        let digest = subject.digest;
+        let (mut signers, mut another) = (Vec::new(), None);
+        for signature in signatures {
+            let Some(key) = self.key(signature) else { continue };
+            if !key.has_signed(signature, digest) {
+                return Err(VerifyError::Wrong { key: key.id(), digest });
+            }
+            match signature.differs(subject) {
+                None if signers.contains(&key.id()) => {}
+                None => signers.push(key.id()),
+                // That the older form counts for nothing does no harm where none is needed.
+                Some(_) if !self.required && signature.over == Over::Bytes => {}
+                Some(differs) => another = another.or(Some(VerifyError::Another { key: key.id(), differs })),
+            }
+        }
+        match another {
+            _ if !signers.is_empty() => return Ok(signers),
+            Some(another) => return Err(another),
+            None => {}
+        }
+        let ships = match subject.name {
+            Some(name) => shipped::digest_of(name.as_str()) == Some(digest),
+            None => shipped::is_shipped(digest),
+        };
+        match signatures {
+            _ if ships || !self.required => Ok(signers),
+            [] => Err(VerifyError::Unsigned { trusted: self.key_ids() }),
+            signatures => {
+                let found = listed(signatures.iter().map(|signature| signature.key));
+                Err(VerifyError::Untrusted { found, trusted: self.key_ids() })
+            }
+        }
+    }
+
+    /// Whether a signature names a trusted key and is not that key's.
+    #[must_use]
+    pub fn disowns(&self, component: Digest, signature: &Signature) -> bool {
+        self.key(signature).is_some_and(|key| !key.has_signed(signature, component))
+    }
+
+    /// Those of trusted keys, or all as long as no key is trusted: what strangers add is not kept beside what counts.
+    #[must_use]
+    pub fn worth_keeping(&self, mut signatures: Vec<Signature>) -> Vec<Signature> {
+        signatures.retain(|signature| self.keys.is_empty() || self.key(signature).is_some());
+        signatures
+    }
+
+    fn key(&self, signature: &Signature) -> Option<&PublicKey> {
+        self.keys.iter().find(|key| key.id() == signature.key)
+    }
+
+    fn key_ids(&self) -> String {
+        listed(self.keys.iter().map(PublicKey::id))
+    }
+}
+
+fn listed(keys: impl Iterator<Item = KeyId>) -> String {
+    keys.map(|key| key.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (SigningKey, PublicKey) {
+        let key = SigningKey::generate().unwrap();
+        let public = key.public();
+        (key, public)
+    }
+
+    fn statement(name: &str, version: &str, component: &[u8]) -> Statement {
+        Statement { name: name.parse().unwrap(), version: version.to_owned(), digest: Digest::of(component) }
+    }
+
+    /// What is asked when a statement is to hold.
+    fn subject(statement: &Statement) -> Subject<'_> {
+        let Statement { name, version, digest } = statement;
+        Subject { digest: *digest, name: Some(name), version: Some(version) }
+    }
+
+    /// A signature as earlier versions made them.
+    fn older(key: &SigningKey, component: &[u8], over: Over) -> Signature {
+        let text = format!("landfall policy revision sha256:{}\n", Digest::of(component));
+        Signature { key: key.public().id(), over, bytes: key.signed(text.as_bytes()) }
+    }
+
+    #[test]
+    fn one_trusted_signature_among_others_is_enough() {
+        let ((ours, public), (theirs, _)) = (pair(), pair());
+        let asked = statement("sg", "1.0.0", b"component");
+        let trust = Trust::new(vec![public.clone()], true);
+        let for_another_name = ours.sign(statement("sg4", "1.0.0", b"component"));
+        let [one, two] = [(); 2].map(|()| ours.sign(asked.clone()));
+        let signatures = [theirs.sign(asked.clone()), for_another_name, one, two];
+        assert_eq!(trust.verify(&subject(&asked), &signatures), Ok(vec![public.id()]));
+    }
+
+    #[test]
+    fn what_is_missing_or_strange_is_said() {
+        let ((ours, public), (theirs, other)) = (pair(), pair());
+        let asked = statement("sg", "1.0.0", b"component");
+        let trusted = public.id().to_string();
+        let trust = Trust::new(vec![public], true);
+        let verify = |signatures: &[Signature]| trust.verify(&subject(&asked), signatures);
+        assert_eq!(verify(&[]), Err(VerifyError::Unsigned { trusted: trusted.clone() }));
+        let found = other.id().to_string();
+        assert_eq!(verify(&[theirs.sign(asked.clone())]), Err(VerifyError::Untrusted { found, trusted }));
+        assert!(verify(&[ours.sign(asked.clone())]).is_ok());
+    }
+
+    #[test]
+    fn a_signature_for_something_else_refuses_and_says_what_it_is_for() {
+        let (ours, public) = pair();
+        let asked = statement("sg", "1.0.0", b"component");
+        for required in [true, false] {
+            let trust = Trust::new(vec![public.clone()], required);
+            for (signed, told) in [
+                (statement("sg4", "1.0.0", b"component"), "is for the plugin sg4 and not for sg;"),
+                (
+                    statement("sg", "0.9.0", b"component"),
+                    "is for version 0.9.0, and the component says that it is 1.0.0;",
+                ),
+                (statement("sg", "1.0.0", b"another"), "is for other bytes (their SHA-256"),
+            ] {
+                let error = trust.verify(&subject(&asked), &[ours.sign(signed)]).unwrap_err().to_string();
+                assert!(error.contains(told), "{error}");
+            }
+            // As long as the component has not told its version, the others are compared.
+            let unasked = Subject { version: None, ..subject(&asked) };
+            assert!(trust.verify(&unasked, &[ours.sign(statement("sg", "0.9.0", b"component"))]).is_ok());
+            assert!(trust.verify(&unasked, &[ours.sign(statement("sg4", "1.0.0", b"component"))]).is_err());
+        }
+    }
+
+    #[test]
+    fn a_wrong_signature_is_refused_even_where_none_is_needed() {
+        let ((ours, public), asked) = (pair(), statement("sg", "1.0.0", b"component"));
+        let trust = Trust::new(vec![public.clone()], false);
+        assert_eq!(trust.verify(&subject(&asked), &[]), Ok(vec![]));
+        let mut wrong = ours.sign(asked.clone());
+        wrong.bytes[5] ^= 1;
+        // What is said is covered as well as what is not.
+        let mut renamed = ours.sign(statement("sg4", "1.0.0", b"component"));
+        renamed.over = Over::Revision(asked.clone());
+        for wrong in [wrong, renamed] {
+            assert!(trust.disowns(asked.digest, &wrong));
+            let refused = trust.verify(&subject(&asked), &[ours.sign(asked.clone()), wrong]);
+            assert_eq!(refused, Err(VerifyError::Wrong { key: public.id(), digest: asked.digest }));
+        }
+    }
+
+    #[test]
+    fn the_older_form_counts_for_what_was_published_with_it_alone() {
+        let ((ours, public), asked) = (pair(), statement("sg", "1.0.0", b"component"));
+        let required = Trust::new(vec![public.clone()], true);
+        let bare = older(&ours, b"component", Over::Bytes);
+        let error = required.verify(&subject(&asked), std::slice::from_ref(&bare)).unwrap_err().to_string();
+        assert!(error.contains("older form") && error.contains("landfall plugin sign"), "{error}");
+        assert_eq!(Trust::new(vec![public.clone()], false).verify(&subject(&asked), &[bare]), Ok(vec![]));
+
+        let kept = older(&ours, b"component", Over::BytesFor("sg".parse().unwrap()));
+        let verify = |asked: &Statement| required.verify(&subject(asked), std::slice::from_ref(&kept));
+        assert_eq!(verify(&asked), Ok(vec![public.id()]));
+        let error = verify(&statement("sg4", "1.0.0", b"component")).unwrap_err().to_string();
+        assert!(error.contains("for the plugin sg and not for sg4"), "{error}");
+        assert!(matches!(verify(&statement("sg", "1.0.0", b"another")), Err(VerifyError::Wrong { .. })));
+    }
+
+    #[test]
+    fn what_strangers_add_is_kept_only_where_nobody_is_trusted() {
+        let ((ours, public), (theirs, _)) = (pair(), pair());
+        let asked = statement("sg", "1.0.0", b"component");
+        let both = vec![ours.sign(asked.clone()), theirs.sign(asked)];
+        assert_eq!(Trust::new(vec![public], false).worth_keeping(both.clone()), both[..1]);
+        assert_eq!(Trust::default().worth_keeping(both.clone()), both);
+    }
+
+    #[test]
+    fn shipped_policies_need_no_signature_under_their_own_names() {
+        let (_, public) = pair();
+        let trust = Trust::new(vec![public], true);
+        let component = shipped::component("fixed").unwrap();
+        assert_eq!(trust.verify(&subject(&statement("fixed", "0.1.0", component)), &[]), Ok(vec![]));
+        let under_another = trust.verify(&subject(&statement("weighted", "0.1.0", component)), &[]);
+        assert!(matches!(under_another, Err(VerifyError::Unsigned { .. })));
+    }
+
+    #[test]
+    fn to_require_what_nobody_can_give_is_a_mistake() {
+        assert!(matches!(Trust::load(Path::new("."), &[], true), Err(TrustError::NoKeys)));
+    }
+}

@@ -1,0 +1,38 @@
+//! What a policy says to people: the sentences beside the codes that programs compare.
+
+use landfall_domain::decision::call::{Choice, Deferral, Outcome, Placement, Reason};
+
+use crate::failure::CallFailure;
+use crate::image::Problem;
+
+/// The reasons of an outcome.
+#[must_use]
+pub fn of_outcome(result: &Result<Outcome, CallFailure>) -> Vec<String> {
+    match result {
+        Ok(Outcome::Assign(Choice { reasons, .. })) => of_reasons(reasons),
+        Ok(Outcome::Defer(Deferral { reason, .. }) | Outcome::Reject(reason) | Outcome::Abstain(reason)) => {
+            of_reasons(std::slice::from_ref(reason))
+        }
+        Err(_) => Vec::new(),
+    }
+}
+
+/// The reasons of a placement.
+#[must_use]
+pub fn of_placement(result: &Result<Placement, CallFailure>) -> Vec<String> {
+    result.as_ref().map_or_else(|_| Vec::new(), |placement| of_reasons(&placement.reasons))
+}
+
+/// What is wrong with settings, each with its place.
+#[must_use]
+pub fn of_problems(problems: &[Problem]) -> Vec<String> {
+    let told = |Problem { pointer, message }: &Problem| match pointer.as_str() {
+        "" => message.clone(),
+        pointer => format!("{pointer}: {message}"),
+    };
+    problems.iter().map(told).collect()
+}
+
+fn of_reasons(reasons: &[Reason]) -> Vec<String> {
+    reasons.iter().map(|Reason { code, detail }| format!("{code}: {detail}")).collect()
+}

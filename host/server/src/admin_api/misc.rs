@@ -1,0 +1,172 @@
+//! Scopes, the ledger, and what runs here.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use landfall_domain::decision::{Entry, EntryKind};
+use landfall_domain::names::{IdScope, OperationId, TrackingId};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::authorize::Caller;
+use super::body::{self, Answer, Asked, At, PageQuery};
+use super::problem::Problem;
+use crate::metrics;
+use crate::service::Service;
+
+pub(super) async fn scopes(
+    State(service): State<Arc<Service>>,
+    Extension(caller): Extension<Caller>,
+    Asked(page): Asked<PageQuery>,
+) -> Answer {
+    let catalogue = service.catalogue();
+    let seen: Vec<&IdScope> = catalogue.scopes().map(|scope| &scope.scope).filter(|scope| caller.sees(scope)).collect();
+    body::listing(page.of(&service, seen, ToString::to_string), |scope| ScopeView { scope: scope.to_string() })
+}
+
+pub(super) async fn create_scope(State(service): State<Arc<Service>>, At(scope): At<String>) -> Answer {
+    let new: IdScope = scope.parse()?;
+    let created = service.store.create_scope(new.clone()).await?;
+    service.publish_shipped(&new).await?;
+    service.reload().await?;
+    body::answer(if created { StatusCode::CREATED } else { StatusCode::OK }, &ScopeView { scope })
+}
+
+pub(super) async fn decision(
+    State(service): State<Arc<Service>>,
+    At(id): At<String>,
+    Extension(caller): Extension<Caller>,
+) -> Answer {
+    let operation = id.parse::<OperationId>().ok().and_then(|operation| Some((operation.request()?, operation)));
+    let request = operation.as_ref().map_or_else(|| id.parse(), |(request, _)| Ok(*request))?;
+    let entry = match operation {
+        Some((_, operation)) => entry_of_operation(&service, request, &operation).await?,
+        None => service.store.ledger_entry(request).await?,
+    };
+    let entry = entry.or_else(|| service.answered.get(request));
+    // What happened in another scope is as good as nothing.
+    let entry = entry.filter(|entry| caller.sees_of(entry.scope.as_ref()));
+    let entry = entry.ok_or_else(|| Problem::not_found(format!("the ledger has nothing under {id}")))?;
+    let mut view = serde_json::to_value(&entry).map_err(|error| Problem::new(500, error.to_string()))?;
+    if let (Some(hubs), Some(members)) = (hubs_of(&service, &entry).await?, view.as_object_mut()) {
+        members.insert("hubs".to_owned(), hubs);
+    }
+    body::ok(&view)
+}
+
+/// What came of an operation, which is what SDKs log: the decision that its registration rests on now, or else what the
+/// request that began it led to.
+async fn entry_of_operation(
+    service: &Service,
+    request: TrackingId,
+    operation: &OperationId,
+) -> Result<Option<Entry>, Problem> {
+    let Some(first) = service.store.ledger_entry(request).await? else { return Ok(None) };
+    let (Some(scope), Ok(id)) = (&first.scope, first.registration_id.parse()) else { return Ok(Some(first)) };
+    let registration = service.store.registration(scope, &id).await?;
+    let last = registration.filter(|now| now.operation == *operation && now.decision != request);
+    match last {
+        Some(now) => Ok(service.store.ledger_entry(now.decision).await?.or(Some(first))),
+        None => Ok(Some(first)),
+    }
+}
+
+/// The hubs as they were when a decision was made. The entry names the list by its digest, which is all that
+/// replaying needs; who reads the entry wants to know which hub `1` was.
+async fn hubs_of(service: &Service, entry: &Entry) -> Result<Option<Value>, Problem> {
+    let EntryKind::Decided(decision) = &entry.kind else { return Ok(None) };
+    let kept = service.store.content(decision.hubs).await?;
+    Ok(kept.and_then(|list| serde_json::from_slice(&list).ok()))
+}
+
+pub(super) async fn metrics(State(service): State<Arc<Service>>) -> Answer {
+    let text = metrics::text(&service).map_err(|error| Problem::new(500, error.to_string()))?;
+    let mut answer = Response::new(Body::from(text));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(metrics::MEDIA_TYPE));
+    Ok(answer)
+}
+
+pub(super) async fn alive() -> Answer {
+    body::ok(&ReadyView { status: "ok", reason: None })
+}
+
+/// Devices are told to come back later while the disk is full; everything else that a registration needs is there as long
+/// as the server answers, or ends it. The reason names no place: whoever asks has shown no token.
+pub(super) async fn ready(State(service): State<Arc<Service>>) -> Answer {
+    match service.store.has_room() {
+        Ok(()) => body::ok(&ReadyView { status: "ok", reason: None }),
+        Err(_) => {
+            let reason = Some("the disk of the database is almost full; the log has the figures");
+            body::answer(StatusCode::SERVICE_UNAVAILABLE, &ReadyView { status: "not ready", reason })
+        }
+    }
+}
+
+pub(super) async fn status(State(service): State<Arc<Service>>, Extension(caller): Extension<Caller>) -> Answer {
+    let catalogue = service.catalogue();
+    let mine = catalogue.scopes().filter(|scope| caller.sees(&scope.scope));
+    let scopes = mine.map(|scope| ScopeStatus {
+        scope: scope.scope.to_string(),
+        hubs: scope.hubs.len(),
+        groups: scope.groups().count(),
+        assigned: scope.hubs.iter().map(crate::provisioning::candidates::LinkedHub::assigned).sum(),
+    });
+    body::ok(&StatusView {
+        version: env!("CARGO_PKG_VERSION"),
+        hostname: service.config.server.hostname.clone(),
+        engine: service.policies.fingerprint().to_string(),
+        pooled: service.policies.pooled(),
+        policy_calls_in_flight: service.policies.in_flight(),
+        registrations_under_way: service.operations.running(),
+        scopes: scopes.collect(),
+    })
+}
+
+/// An id scope.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct ScopeView {
+    scope: String,
+}
+
+/// How the server is.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct ReadyView {
+    /// `ok`, or `not ready`.
+    status: &'static str,
+    /// Why it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+}
+
+/// What runs here.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct StatusView {
+    version: &'static str,
+    /// The host name that devices call.
+    hostname: String,
+    /// The fingerprint of the policy engine's version and settings.
+    engine: String,
+    /// Whether policies run in pooled memory; if not, decisions take longer.
+    pooled: bool,
+    /// Policy calls that wait or run.
+    policy_calls_in_flight: usize,
+    registrations_under_way: usize,
+    /// The id scopes that the caller sees.
+    scopes: Vec<ScopeStatus>,
+}
+
+/// What is in an id scope.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct ScopeStatus {
+    scope: String,
+    hubs: usize,
+    groups: usize,
+    /// Devices on its hubs.
+    assigned: u64,
+}

@@ -1,0 +1,311 @@
+//! What is revoked of a certificate authority: said to its name, kept for its identity, changed by commands.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use http::{HeaderMap, Uri};
+use landfall_attestation::x509::crl::{self, ListFacts, list_from};
+use landfall_attestation::x509::revocation::{
+    Issuer, ListSource, MOST_RANGES, RevocationChange, RevocationCommand, RevocationRecord, SerialRange, SourceChange,
+    WhenStale,
+};
+use landfall_attestation::x509::{Anchor, Crl};
+use landfall_domain::clock::Timestamp;
+use landfall_domain::names::{CaName, IdScope};
+use landfall_domain::registry::SerialNumber;
+use landfall_domain::secret::address;
+use landfall_store::Precondition;
+use serde::{Deserialize, Serialize};
+
+use super::authority::{find, shown};
+use super::authorize::Caller;
+use super::body::{self, Answer, At};
+use super::hub::known;
+use super::problem::Problem;
+use crate::catalogue::ScopeCatalogue;
+use crate::service::Service;
+
+pub(super) mod issuers;
+
+/// A revocation list.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CrlView {
+    /// How many certificates it names.
+    revoked: usize,
+    /// CRLNumber, hexadecimal, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    number: Option<String>,
+    /// When it was made.
+    this_update: String,
+    /// When the next one comes.
+    next_update: String,
+    /// Whether that was too long ago.
+    stale: bool,
+}
+
+impl CrlView {
+    pub(super) fn of(list: &ListFacts, (now, grace): (Timestamp, u64)) -> Self {
+        Self {
+            revoked: list.revoked,
+            number: list.number.clone(),
+            this_update: list.this_update(),
+            next_update: list.next_update(),
+            stale: list.is_stale(now, grace),
+        }
+    }
+}
+
+/// What is said of an authority's certificates besides its list.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RevocationView {
+    /// Where its list is fetched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    crl_url: Option<String>,
+    /// Minutes from one time to the next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    crl_refresh_minutes: Option<u64>,
+    /// Why that failed the last time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    crl_trouble: Option<String>,
+    /// What holds while the list is out of date.
+    when_stale: WhenStale,
+    /// Serial numbers that are revoked whatever the list says.
+    serials: Vec<SerialRangeBody>,
+    /// The authority itself is revoked.
+    revoked: bool,
+    /// Why no device of it is admitted: it is revoked itself, or an authority above it is or has revoked it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused_because: Option<String>,
+}
+
+impl RevocationView {
+    pub(super) fn of(
+        record: Option<&RevocationRecord>,
+        crl_trouble: Option<String>,
+        refused_because: Option<String>,
+    ) -> Self {
+        let rules = record.map(|record| record.rules.clone()).unwrap_or_default();
+        let serials = rules.serials.iter().map(|range| SerialRangeBody {
+            from: range.from.to_string(),
+            to: (range.to != range.from).then(|| range.to.to_string()),
+        });
+        Self {
+            serials: serials.collect(),
+            crl_refresh_minutes: rules.source.as_ref().map(|source| source.refresh_minutes),
+            crl_url: rules.source.map(|source| address::masked(&source.url).into_owned()),
+            crl_trouble,
+            when_stale: rules.when_stale,
+            revoked: rules.whole,
+            refused_because,
+        }
+    }
+}
+
+/// What to change in what is said of an authority's certificates. What is left out stays as it is.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct RevocationBody {
+    /// Where its list is fetched: an https:// or http:// address, or nothing for nowhere.
+    crl_url: Option<String>,
+    /// Minutes from one time to the next; 60 when nothing was said.
+    crl_refresh_minutes: Option<u64>,
+    /// The authority that an https:// address is trusted by, PEM; the platform's when nothing was said.
+    crl_ca_certificate: Option<String>,
+    /// What holds while the list is out of date.
+    when_stale: Option<WhenStale>,
+    /// Serial numbers to revoke, whatever the list says. Those that are revoked already stay so.
+    revoke_serials: Option<Vec<SerialRangeBody>>,
+    /// Ranges of serial numbers to restore, each as it was revoked.
+    restore_serials: Option<Vec<SerialRangeBody>>,
+    /// Whether the authority itself is revoked, with all that it issued.
+    revoked: Option<bool>,
+}
+
+/// Serial numbers, hexadecimal: one, or from one to another.
+#[derive(Clone, Debug, Deserialize, Serialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SerialRangeBody {
+    from: String,
+    /// The same as `from` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<String>,
+}
+
+/// A revocation list.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CrlBody {
+    /// PEM (`X509 CRL`), or base64 of DER.
+    crl: String,
+}
+
+/// Whose revocations a request is about.
+struct Whose {
+    scope: IdScope,
+    issuer: Issuer,
+    /// What is said of its certificates already.
+    record: Option<RevocationRecord>,
+    /// What it is called in messages.
+    name: String,
+    /// The authority that the request names, and what its caller has seen of it.
+    seen: Option<(CaName, Precondition)>,
+}
+
+impl Whose {
+    /// The issuer that is an authority.
+    fn of_authority(catalogue: &ScopeCatalogue, name: &str, headers: &HeaderMap) -> Result<Self, Problem> {
+        let authority = find(catalogue, name)?;
+        let issuer = Issuer::of(&authority.der)
+            .ok_or_else(|| Problem::new(409, format!("the certificate of {name} cannot be read any more")))?;
+        let anchor = Anchor::parse(&authority.der).ok();
+        let said = anchor.and_then(|anchor| catalogue.revocations().of(&anchor));
+        let when = body::precondition(headers);
+        Ok(Self {
+            scope: catalogue.scope.clone(),
+            issuer,
+            record: said.map(|said| said.record.clone()),
+            name: format!("authority {name}"),
+            seen: (when != Precondition::Any).then_some((authority.name, when)),
+        })
+    }
+
+    async fn change(self, service: &Service, commands: Vec<RevocationCommand>) -> Result<(), Problem> {
+        let Self { scope, issuer, name, seen, .. } = self;
+        let change = RevocationChange { issuer, commands, now: service.ambient.now() };
+        let outcome = service.store.change_revocations(&scope, change, seen).await?;
+        service.reload().await?;
+        body::put(outcome, &name, None, &()).map(drop)
+    }
+
+    /// What a body tells to change.
+    async fn change_as_told(self, service: &Service, request: Request) -> Result<(), Problem> {
+        let bound = Caller::is_bound(&request);
+        let body: RevocationBody = body::json(service, request).await?;
+        let before = self.record.as_ref().and_then(|record| record.rules.source.as_ref());
+        let commands = commands(body, before, bound)?;
+        self.change(service, commands).await?;
+        service.lists.look_again();
+        Ok(())
+    }
+
+    async fn without_list(self, service: &Service) -> Answer {
+        if self.record.as_ref().is_none_or(|record| record.list.is_none()) {
+            return Err(Problem::not_found(format!("{} has no revocation list", self.name)));
+        }
+        self.change(service, vec![RevocationCommand::RemoveList]).await?;
+        // Where it is fetched, its place is not to stay empty.
+        service.lists.look_again();
+        body::no_content()
+    }
+}
+
+pub(super) async fn put_crl(
+    State(service): State<Arc<Service>>,
+    At((scope, name)): At<(String, String)>,
+    request: Request,
+) -> Answer {
+    let whose = Whose::of_authority(&*known(&service, &scope)?, &name, request.headers())?;
+    let body: CrlBody = body::json_of(&service, request, crl::MAX_BYTES.saturating_mul(2)).await?;
+    let wrong = |reason: String| Problem::at("/crl", reason);
+    let der = list_from(body.crl.as_bytes()).map_err(|error| wrong(error.to_string()))?;
+    let anchor = Anchor::parse(&whose.issuer.certificate).map_err(|error| wrong(error.to_string()))?;
+    // A large one takes a while to read, and to verify.
+    let reading = tokio::task::spawn_blocking(move || Crl::parse(&der, &anchor).map(|list| (list, der)));
+    let read = reading.await.map_err(|error| Problem::new(500, error.to_string()))?;
+    let (list, der) = read.map_err(|error| wrong(error.to_string()))?;
+    let (now, skew) = (service.ambient.now(), service.config.clock_skew().as_secs());
+    let command = RevocationCommand::list(&list, der, now, skew).map_err(|error| wrong(error.to_string()))?;
+    whose.change(&service, vec![command]).await?;
+    shown(&service, &scope, &name)
+}
+
+pub(super) async fn remove_crl(
+    State(service): State<Arc<Service>>,
+    At((scope, name)): At<(String, String)>,
+    request: Request,
+) -> Answer {
+    Whose::of_authority(&*known(&service, &scope)?, &name, request.headers())?.without_list(&service).await
+}
+
+pub(super) async fn put_revocation(
+    State(service): State<Arc<Service>>,
+    At((scope, name)): At<(String, String)>,
+    request: Request,
+) -> Answer {
+    let whose = Whose::of_authority(&*known(&service, &scope)?, &name, request.headers())?;
+    whose.change_as_told(&service, request).await?;
+    shown(&service, &scope, &name)
+}
+
+fn commands(body: RevocationBody, before: Option<&ListSource>, bound: bool) -> Result<Vec<RevocationCommand>, Problem> {
+    let mut commands = Vec::new();
+    commands.extend(source(&body, before, bound)?.map(RevocationCommand::Source));
+    commands.extend(body.when_stale.map(RevocationCommand::WhenStale));
+    if let Some(given) = &body.restore_serials {
+        commands.push(RevocationCommand::Restore(ranges(given, "restoreSerials")?));
+    }
+    if let Some(given) = &body.revoke_serials {
+        commands.push(RevocationCommand::Revoke(ranges(given, "revokeSerials")?));
+    }
+    commands.extend(body.revoked.map(RevocationCommand::Whole));
+    Ok(commands)
+}
+
+/// What is to change of where the list is fetched, when anything was said of that. Who is bound to an id scope names public
+/// hosts only. What the whole will be the store says, over what stands there by then.
+fn source(
+    body: &RevocationBody,
+    before: Option<&ListSource>,
+    bound: bool,
+) -> Result<Option<Option<SourceChange>>, Problem> {
+    let said_more = body.crl_refresh_minutes.is_some() || body.crl_ca_certificate.is_some();
+    match body.crl_url.as_deref() {
+        Some("") if said_more => return Err(Problem::at("/crlUrl", "say where the list is fetched")),
+        Some("") => return Ok(Some(None)),
+        None if !said_more => return Ok(None),
+        Some(_) | None => {}
+    }
+    let change = SourceChange {
+        url: body.crl_url.clone(),
+        refresh_minutes: body.crl_refresh_minutes,
+        ca_certificate: body.crl_ca_certificate.clone(),
+        public_hosts_only: bound,
+    };
+    let source = change.complete(before).map_err(|reason| Problem::at("/crlUrl", reason))?;
+    let uri: Option<Uri> = source.url.parse().ok();
+    let fits = |uri: Uri| matches!(uri.scheme_str(), Some("https" | "http")) && uri.host().is_some();
+    if !uri.is_some_and(fits) {
+        return Err(Problem::at("/crlUrl", "a list is fetched from an https:// or http:// address"));
+    }
+    if !(1..=43_200).contains(&source.refresh_minutes) {
+        return Err(Problem::at("/crlRefreshMinutes", "it must be from 1 to 43200 (30 days)"));
+    }
+    if let Some(pem) = &body.crl_ca_certificate
+        && let Err(error) = crate::client::tls::client(pem.as_bytes(), None)
+    {
+        return Err(Problem::at("/crlCaCertificate", error.to_string()));
+    }
+    Ok(Some(Some(change)))
+}
+
+fn ranges(given: &[SerialRangeBody], member: &str) -> Result<Vec<SerialRange>, Problem> {
+    if given.len() > MOST_RANGES {
+        let what = format!("at most {MOST_RANGES} are taken; a revocation list takes more");
+        return Err(Problem::at(format!("/{member}"), what));
+    }
+    given.iter().enumerate().map(|(at, range)| serial_range(range, &format!("/{member}/{at}"))).collect()
+}
+
+fn serial_range(range: &SerialRangeBody, at: &str) -> Result<SerialRange, Problem> {
+    let read = |text: &str, member: &str| -> Result<SerialNumber, Problem> {
+        text.parse().map_err(|error| Problem::at(format!("{at}/{member}"), format!("{error}")))
+    };
+    let from = read(&range.from, "from")?;
+    let to = range.to.as_deref().map_or_else(|| Ok(from.clone()), |to| read(to, "to"))?;
+    if to < from {
+        return Err(Problem::at(format!("{at}/to"), "it is less than `from`"));
+    }
+    Ok(SerialRange { from, to })
+}

@@ -1,0 +1,221 @@
+//! `landfall enrollment`.
+
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clap::{Args, Subcommand};
+use landfall_attestation::tpm::PublicArea;
+use landfall_domain::names::{DeviceId, Digest, RegistrationId};
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::ca::pem;
+use super::changes::{ChangeArgs, told_of};
+use super::group::warning;
+use super::proof::with_proof;
+use super::shared_key::{SharedKeyArgs, told};
+use super::terms::{PreconditionArgs, TermsArgs, json_or_file};
+use super::token::without_nulls;
+use super::{CliError, Common};
+use crate::client::management::Changed;
+
+/// What can be done with individual enrollments.
+#[derive(Debug, Subcommand)]
+pub(super) enum EnrollmentCommand {
+    /// Enroll a device, or change all that is said of an enrolled one: what is not said is as in a new enrollment.
+    Put(Box<PutArgs>),
+    /// Change what is said of an enrolled device; the rest of it stays.
+    Set(Box<SetArgs>),
+    /// Show an enrollment.
+    Show {
+        /// The registration id.
+        id: RegistrationId,
+    },
+    /// List enrollments.
+    List {
+        /// How many at most.
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+    },
+    /// Delete an enrollment. The device keeps its hub until it registers again.
+    Delete {
+        /// The registration id.
+        id: RegistrationId,
+    },
+}
+
+/// What `enrollment put` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  landfall enrollment put pump-7 --certificate pump-7.pem
+  landfall enrollment put pump-7 --certificate sha256:6F:9A:... --hub hub-eu.example.com
+  landfall enrollment put meter-7 --symmetric-key --primary-key meter-7.key
+  landfall enrollment put gateway-7 --endorsement-key ek.pub
+  landfall enrollment put pump-7 --file enrollment.json --only-new")]
+pub(super) struct PutArgs {
+    /// The registration id.
+    id: RegistrationId,
+    /// The device's certificate: a PEM file, or sha256: and its digest.
+    #[arg(long, value_name = "FILE|sha256:HEX", required_unless_present_any = ["symmetric_key", "endorsement_key", "password_file", "file"], conflicts_with = "symmetric_key")]
+    certificate: Option<String>,
+    /// Its successor, while certificates are rolled over.
+    #[arg(long, value_name = "FILE|sha256:HEX", requires = "certificate")]
+    secondary: Option<String>,
+    /// The device's id in its hub; by default the registration id.
+    #[arg(long, value_name = "ID", conflicts_with = "file")]
+    device_id: Option<DeviceId>,
+    #[command(flatten)]
+    shared_key: SharedKeyArgs,
+    /// The device proves itself by its TPM, whose endorsement key this is: a file with its public part (TPM2B_PUBLIC, as
+    /// `tpm2_createek -u` writes it, or base64 of it).
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["certificate", "symmetric_key", "file"])]
+    endorsement_key: Option<PathBuf>,
+    /// The device proves itself by a username and a password, which is in this file. Not recommended; the server takes
+    /// passwords only with passwords.enabled in its landfall.toml.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["certificate", "symmetric_key", "endorsement_key", "file"])]
+    password_file: Option<PathBuf>,
+    /// The username; by default the registration id.
+    #[arg(long, value_name = "NAME", requires = "password_file")]
+    username: Option<String>,
+    #[command(flatten)]
+    terms: TermsArgs,
+    /// The whole enrollment as JSON, in place of the words above.
+    #[arg(long, value_name = "JSON", conflicts_with_all = ["certificate", "secondary", "symmetric_key"])]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    precondition: PreconditionArgs,
+}
+
+/// What `enrollment set` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  landfall enrollment set pump-7 --disabled
+  landfall enrollment set pump-7 --hub hub-eu.example.com --device-id pump-7-eu
+
+How the device proves itself is changed by `landfall enrollment put`.")]
+pub(super) struct SetArgs {
+    /// The registration id.
+    id: RegistrationId,
+    /// The device's id in its hub.
+    #[arg(long, value_name = "ID")]
+    device_id: Option<DeviceId>,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+impl SetArgs {
+    fn over(&self, stands: Option<&Value>) -> Result<Value, CliError> {
+        let Some(mut stands) = stands.cloned() else {
+            let id = &self.id;
+            return Err(CliError::Failed(format!(
+                "there is no individual enrollment of {id}; make one with: landfall enrollment put {id}"
+            )));
+        };
+        let Some(device_id) = &self.device_id else { return self.change.over(&stands) };
+        if let Some(members) = stands.as_object_mut() {
+            members.insert("deviceId".to_owned(), json!(device_id));
+        }
+        if self.change.says_something() { self.change.over(&stands) } else { Ok(stands) }
+    }
+}
+
+/// Runs it.
+pub(super) async fn run(common: &Common, command: EnrollmentCommand) -> Result<(), CliError> {
+    let mut session = common.session()?;
+    let out = session.out;
+    match command {
+        EnrollmentCommand::Put(args) => {
+            let body = args.body()?;
+            let path = session.path(&["enrollments", args.id.as_str()]);
+            let Changed { before, answer } = args.precondition.put(&mut session.api, &path, &body).await?;
+            let changes = told_of(before.as_ref(), &answer);
+            out.done(format!("{} is enrolled.{}{changes}{}", args.id, warning(&body), told(&answer)), &answer)
+        }
+        EnrollmentCommand::Set(args) => {
+            let path = session.path(&["enrollments", args.id.as_str()]);
+            let Changed { before, answer } = session.api.change(&path, |stands| args.over(stands)).await?;
+            let changes = told_of(before.as_ref(), &answer);
+            out.done(format!("The enrollment of {} is changed.{}{changes}", args.id, warning(&answer)), &answer)
+        }
+        EnrollmentCommand::Show { id } => {
+            let answer = session.api.get(&session.path(&["enrollments", id.as_str()])).await?;
+            out.details(&answer)
+        }
+        EnrollmentCommand::List { limit } => {
+            let page = with_proof(out, session.api.list(&session.path(&["enrollments"]), limit).await?);
+            let columns = [
+                ("registration id", "/registrationId"),
+                ("proof", "/proof"),
+                ("enabled", "/enabled"),
+                ("manufacturing", "/manufacturing"),
+                ("manufacturers", "/manufacturers"),
+                ("allocation", "/allocation/selection/plugin"),
+                ("hubs", "/hubs"),
+                ("updated", "/updatedAt"),
+            ];
+            out.list(&page, &columns, "No device is enrolled by itself.")
+        }
+        EnrollmentCommand::Delete { id } => {
+            common.sure(&format!("The enrollment of {id} is deleted, with its keys."))?;
+            let answer = session.api.delete(&session.path(&["enrollments", id.as_str()])).await?;
+            out.done(format!("The enrollment of {id} is deleted."), &answer)
+        }
+    }
+}
+
+impl PutArgs {
+    fn body(&self) -> Result<Value, CliError> {
+        if let Some(file) = &self.file {
+            return json_or_file(&format!("@{}", file.display()), "");
+        }
+        let keys = self.shared_key.body()?.map(|keys| ("symmetricKey", keys));
+        let chip = self.endorsement_key.as_deref().map(endorsement_key).transpose()?;
+        let mut certificates = serde_json::Map::new();
+        for (key, given) in [("primary", &self.certificate), ("secondary", &self.secondary)] {
+            if let Some(given) = given {
+                certificates.insert(key.to_owned(), pin(given)?);
+            }
+        }
+        let password = self.password_file.as_deref().map(password).transpose()?;
+        let password = password
+            .map(|password| ("password", without_nulls(json!({ "username": self.username, "password": *password }))));
+        let how = keys.or(password).or(chip.map(|key| ("tpm", json!({ "endorsementKey": key }))));
+        let how = how.unwrap_or_else(|| ("x509", json!({ "certificates": certificates })));
+        let mut body = self.terms.body(how)?;
+        if let Some(device_id) = &self.device_id {
+            body.insert("deviceId".to_owned(), json!(device_id));
+        }
+        Ok(body.into())
+    }
+}
+
+/// The password in a file, without the line feed at its end.
+fn password(path: &Path) -> Result<Zeroizing<String>, CliError> {
+    let text = std::fs::read_to_string(path).map(Zeroizing::new);
+    let text = text.map_err(|source| CliError::Read { path: path.to_owned(), source })?;
+    Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+/// The public part of an endorsement key, base64.
+fn endorsement_key(path: &Path) -> Result<String, CliError> {
+    let bytes = std::fs::read(path).map_err(|source| CliError::Read { path: path.to_owned(), source })?;
+    let text = std::str::from_utf8(&bytes).ok().map(str::trim).filter(|text| PublicArea::parse_base64(text).is_ok());
+    match text {
+        Some(text) => Ok(text.to_owned()),
+        None => match PublicArea::parse(&bytes) {
+            Ok(_) => Ok(STANDARD.encode(&bytes)),
+            Err(error) => Err(CliError::Failed(format!("{} holds no endorsement key: {error}", path.display()))),
+        },
+    }
+}
+
+/// One exact certificate: its text, or its digest.
+fn pin(text: &str) -> Result<Value, CliError> {
+    match text.strip_prefix("sha256:") {
+        Some(digest) => Ok(json!({ "sha256": digest.parse::<Digest>()? })),
+        None => Ok(pem(text.as_ref())?.into()),
+    }
+}

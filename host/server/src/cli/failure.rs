@@ -1,0 +1,111 @@
+//! Why a command failed: what, where, and what to do, in one paragraph.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use landfall_domain::names::NameError;
+use landfall_policy::image::worker;
+
+use super::USAGE;
+use super::bench::BenchError;
+use super::demo::DemoError;
+use super::serve::ServeCommandError;
+use crate::client::management::ManagementError;
+use crate::config::ConfigError;
+use crate::init::InitError;
+use crate::telemetry;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The words contradict each other in a way that clap does not know.
+    #[error("{0}")]
+    Usage(String),
+    /// Something that was found or decided here; the text is complete.
+    #[error("{0}")]
+    Failed(String),
+    /// All has been said already, on standard output.
+    #[error("not everything was taken")]
+    Told,
+    /// The server said no, or could not be called.
+    #[error(transparent)]
+    Management(#[from] ManagementError),
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The data folder could not be made.
+    #[error(transparent)]
+    Init(#[from] InitError),
+    /// The server did not start, or did not end well.
+    #[error(transparent)]
+    Serve(#[from] ServeCommandError),
+    /// The demo did not come to its end.
+    #[error(transparent)]
+    Demo(#[from] DemoError),
+    /// There is no figure.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
+    /// A name is none.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {path}: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A text is not JSON.
+    #[error("{place} is not JSON: {source}")]
+    Json {
+        /// Which text.
+        place: String,
+        /// Where and what is wrong.
+        source: serde_json::Error,
+    },
+    /// Tests failed, and have said so.
+    #[error("tests failed")]
+    Tests(u8),
+    /// A component is not compiled; the server that asked reads why.
+    #[error(transparent)]
+    Compile(#[from] worker::Ended),
+    /// Nothing can be printed.
+    #[error("cannot print: {0}")]
+    Output(std::io::Error),
+    /// The process cannot have its threads.
+    #[error("cannot start: {0}")]
+    Runtime(std::io::Error),
+}
+
+impl CliError {
+    /// Tells the person, and says how the process ends.
+    pub(super) fn report(&self) -> ExitCode {
+        match self {
+            Self::Told => ExitCode::FAILURE,
+            Self::Tests(code) => ExitCode::from(*code),
+            // Who reads has seen enough: `landfall registry list | head`.
+            Self::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            Self::Usage(text) => {
+                telemetry::complain(&format!("landfall: {text}\n\nFor more information, try '--help'."));
+                ExitCode::from(USAGE)
+            }
+            Self::Compile(ended) => {
+                telemetry::complain(&ended.to_string());
+                ExitCode::from(ended.exit_code)
+            }
+            other => {
+                telemetry::complain(&format!("landfall: {}", super::output::cleaned_lines(&other.to_string())));
+                ExitCode::FAILURE
+            }
+        }
+    }
+}

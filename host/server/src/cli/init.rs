@@ -1,0 +1,81 @@
+//! `landfall init`.
+
+use std::net::{IpAddr, SocketAddr};
+
+use clap::Args;
+use landfall_domain::clock::Ambient;
+use serde_json::json;
+
+use super::{CliError, Common};
+use crate::config::Server;
+use crate::init::{init, random_scope};
+
+/// What `init` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  landfall init --data ./dps --hostname dps.example.com --scope 0ne00A1B2C3
+  landfall init --data ./dps --hostname 192.0.2.7 --device-listen 0.0.0.0:443
+
+Nothing that is there is written over. Without --scope a scope is made up.")]
+pub(super) struct InitArgs {
+    /// The host name, or the IP address, under which devices call this server.
+    #[arg(long, value_name = "NAME")]
+    hostname: String,
+    /// Where devices are served.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    device_listen: Option<SocketAddr>,
+    /// Where the management API is.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    management_listen: Option<SocketAddr>,
+}
+
+/// Makes the folder and says what to do next.
+pub(super) async fn run(common: &Common, args: InitArgs) -> Result<(), CliError> {
+    let ambient = Ambient::system();
+    let scope = match &common.scope {
+        Some(scope) => scope.clone(),
+        None => random_scope(&ambient)?,
+    };
+    let mut server = Server::new(args.hostname, scope);
+    server.device_listen = args.device_listen.unwrap_or(server.device_listen);
+    server.management_listen = args.management_listen.unwrap_or(server.management_listen);
+    let (devices, management) = (server.device_listen, server.management_listen);
+    if devices.port() == management.port() && devices.port() != 0 && overlap(devices.ip(), management.ip()) {
+        return Err(CliError::Usage(format!(
+            "devices ({devices}) and management ({management}) cannot both have port {}: choose another with \
+             --device-listen or --management-listen",
+            devices.port()
+        )));
+    }
+    let made = init(&common.data, &server, &ambient).await?;
+
+    let out = common.output();
+    // A path need not be UTF-8, and JSON must be.
+    let told = |path: std::path::PathBuf| path.display().to_string();
+    let (root, folder) = (made.folder.root().display(), &made.folder);
+    out.say(format!(
+        "{root} is ready.\n\n\
+         id scope       {}\n\
+         configuration  {}\n\
+         server's CA    {}  (devices trust this)\n\
+         operator       {}  (keep this secret)\n\n\
+         Next:\n  landfall serve --data {root}",
+        made.scope,
+        folder.config().display(),
+        folder.ca_certificate().display(),
+        folder.operator_token().display(),
+    ))?;
+    out.value(&json!({
+        "dataFolder": told(folder.root().to_owned()),
+        "scope": made.scope,
+        "configuration": told(folder.config()),
+        "caCertificate": told(folder.ca_certificate()),
+        "operatorToken": told(folder.operator_token()),
+    }))
+}
+
+/// Whether two sockets of one port would meet.
+fn overlap(one: IpAddr, other: IpAddr) -> bool {
+    one == other || one.is_unspecified() || other.is_unspecified()
+}

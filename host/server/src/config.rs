@@ -1,0 +1,342 @@
+//! The configuration: one `landfall.toml` in the data folder.
+//!
+//! It holds who this Landfall is, where it listens, and every limit there is. A limit is declared once, in
+//! `limits`, with its default, its range, what it bounds and what happens beyond it; the file that `landfall init`
+//! writes, the table that `landfall config` prints and the checks here are all made from that one declaration.
+//!
+//! A mistake in the file is never passed over: an unknown key is an error that names the nearest known one, because a
+//! misspelt limit that silently keeps its default is found only on the day when it was needed.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use landfall_attestation::x509::VerifyPolicy;
+use landfall_domain::clock::Timestamp;
+use landfall_domain::names::{DirectoryName, IdScope, IssuerName};
+use landfall_policy::breaker::BreakerLimits;
+use landfall_policy::{Budget, Budgets, CompileLimits, Compiler, InitBudget, PolicySettings};
+use landfall_store::redb::StoreSettings;
+use serde::{Deserialize, Serialize};
+
+use crate::directory::DirectoryConfig;
+use crate::issuing::IssuerConfig;
+
+pub(crate) mod check;
+mod file;
+mod limits;
+mod listen;
+mod policy;
+
+pub use limits::{
+    CertificateRules, DeviceLimits, Fact, HttpLimits, Limits, ListenerLimits, ManagementLimits, PolicyLimits,
+    StoreLimits, ThrottleLimits,
+};
+pub use policy::{HttpConfig, HttpGrant, PolicyConfig};
+
+/// Everything that is configured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Who this is and where it listens.
+    pub server: Server,
+    /// How certificates are judged.
+    #[serde(default)]
+    pub certificates: CertificateRules,
+    /// Whether devices may prove themselves by passwords.
+    #[serde(default)]
+    pub passwords: PasswordRules,
+    /// Whose policy plugins are taken.
+    #[serde(default)]
+    pub plugins: SigningRules,
+    /// What policies are granted.
+    #[serde(default)]
+    pub policy: PolicyConfig,
+    /// Directories whose accounts devices are.
+    #[serde(default)]
+    pub directory: BTreeMap<DirectoryName, DirectoryConfig>,
+    /// Who issues certificates for devices.
+    #[serde(default)]
+    pub issuing: BTreeMap<IssuerName, IssuerConfig>,
+    /// What is bounded, and by how much.
+    #[serde(default)]
+    pub limits: Limits,
+    /// The program that compiles components in a process of its own, told by whoever starts the server; this process
+    /// compiles them when there is none. Not in the file.
+    #[serde(skip)]
+    pub compiler: Option<PathBuf>,
+}
+
+/// Who this Landfall is and where it listens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// The host name that devices know.
+    pub hostname: String,
+    /// The id scope that the command line means when it is told no other.
+    pub scope: IdScope,
+    /// Where devices are served.
+    #[serde(default = "Server::default_device_listen", deserialize_with = "listen::address")]
+    pub device_listen: SocketAddr,
+    /// Where the management API is.
+    #[serde(default = "Server::default_management_listen", deserialize_with = "listen::address")]
+    pub management_listen: SocketAddr,
+}
+
+/// Whether devices may prove themselves by passwords.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PasswordRules {
+    /// They may. Not recommended.
+    pub enabled: bool,
+}
+
+/// Whose policy plugins are taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SigningRules {
+    /// Files with the Ed25519 public keys (PEM) whose signatures count, named from the data folder.
+    pub trusted_keys: Vec<PathBuf>,
+    /// Whether a revision is taken only with the signature of a trusted key.
+    pub require_signature: bool,
+}
+
+/// Why a configuration is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {source}; {}", advice(.path, .source))]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is not TOML, or a value is not of its kind.
+    #[error("{path}:{line}: {reason}")]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A key that nothing reads.
+    #[error("{path}:{line}: there is no setting {key:?}; {advice}")]
+    UnknownKey {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The key, with its table.
+        key: String,
+        /// What to write in its place.
+        advice: String,
+    },
+    /// A number outside of its range.
+    #[error("{path}:{line}: {key} is {value}; it must be from {lowest} to {highest} ({unit})")]
+    OutOfRange {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The key, with its table.
+        key: String,
+        /// What it is.
+        value: String,
+        /// The least that is taken.
+        lowest: u64,
+        /// The most that is taken.
+        highest: u64,
+        /// What is counted.
+        unit: &'static str,
+    },
+}
+
+impl Config {
+    /// The defaults for a server.
+    pub fn new(server: Server) -> Self {
+        Self {
+            server,
+            certificates: CertificateRules::default(),
+            passwords: PasswordRules::default(),
+            plugins: SigningRules::default(),
+            policy: PolicyConfig::default(),
+            directory: BTreeMap::new(),
+            issuing: BTreeMap::new(),
+            limits: Limits::default(),
+            compiler: None,
+        }
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong with it, with its line.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Self::parse(&text, path)
+    }
+
+    /// Reads a text; `path` is what errors call it.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong with it, with its line.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        check::parse(text, path)
+    }
+
+    /// The text of a new `landfall.toml`: the server's settings, and every limit as a comment with its default.
+    pub fn file_text(server: &Server) -> String {
+        file::text(server)
+    }
+
+    /// Every limit with the value that is in force.
+    pub fn in_force(&self) -> Vec<(&'static Fact, u64)> {
+        let mut all = self.certificates.in_force();
+        all.extend(self.limits.in_force());
+        all
+    }
+
+    /// How strictly certificates are judged at a moment.
+    pub fn verify_policy(&self, now: Timestamp) -> VerifyPolicy {
+        VerifyPolicy { clock_skew: self.clock_skew(), ..VerifyPolicy::at(now) }
+    }
+
+    /// How far a clock elsewhere may be ahead.
+    pub fn clock_skew(&self) -> Duration {
+        Duration::from_secs(self.certificates.clock_skew_minutes.saturating_mul(60))
+    }
+
+    /// How the store is set up.
+    pub fn store_settings(&self) -> StoreSettings {
+        let limits = &self.limits.store;
+        StoreSettings {
+            reserve_bytes: limits.reserve_mib.saturating_mul(1 << 20),
+            built_in: landfall_policy::shipped::is_shipped,
+            cache_bytes: limits.cache_mib.saturating_mul(MIB),
+            entries_kept: limits.refusals_kept,
+            groups_per_scope: limits.groups_per_scope,
+            decisions_per_device: limits.decisions_per_device,
+            device_queue: limits.device_queue,
+            bulk_queue: limits.bulk_queue,
+            batch_writes: limits.batch_writes,
+            batch_bytes: limits.batch_kib.saturating_mul(KIB),
+            ..StoreSettings::default()
+        }
+    }
+
+    /// How the store is set up for a command that works on it while no server runs. It keeps no room free: a disk that is
+    /// nearly full is why some of these commands are given.
+    pub fn offline_store_settings(&self) -> StoreSettings {
+        StoreSettings { reserve_bytes: 0, ..self.store_settings() }
+    }
+
+    /// How the policy host is set up, with compiled components in `cache_dir`.
+    pub fn policy_settings(&self, cache_dir: impl Into<PathBuf>) -> PolicySettings {
+        let limits = &self.limits.policy;
+        let by_machine = PolicySettings::new(cache_dir);
+        let workers = if limits.workers == 0 { by_machine.workers } else { limits.workers };
+        PolicySettings {
+            cache_bytes: limits.cache_mib.saturating_mul(1 << 20),
+            workers,
+            queue: workers.saturating_mul(limits.queue_per_worker),
+            connected_workers: self.limits.http.workers,
+            connected_queue: self.limits.http.queue,
+            http: self.policy.http.settings(&self.limits.http, &self.server.scope),
+            budgets: limits.budgets(),
+            max_component_bytes: self.limits.management.component_bytes,
+            max_baked_bytes: limits.baked_component_kib.saturating_mul(KIB),
+            compiler: match &self.compiler {
+                Some(program) => Compiler::Child { program: program.clone(), limits: limits.compile() },
+                None => Compiler::InProcess,
+            },
+            ..by_machine
+        }
+    }
+}
+
+impl Server {
+    /// A server with the usual addresses.
+    pub fn new(hostname: impl Into<String>, scope: IdScope) -> Self {
+        Self {
+            hostname: hostname.into(),
+            scope,
+            device_listen: Self::default_device_listen(),
+            management_listen: Self::default_management_listen(),
+        }
+    }
+
+    fn default_device_listen() -> SocketAddr {
+        SocketAddr::from(([0, 0, 0, 0], 8443))
+    }
+
+    fn default_management_listen() -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], 9443))
+    }
+}
+
+impl PolicyLimits {
+    /// When a policy is not asked any more.
+    pub fn breaker(&self) -> BreakerLimits {
+        BreakerLimits {
+            failures: self.breaker_failures,
+            window: Duration::from_secs(self.breaker_window_seconds),
+            least_calls: self.breaker_least_calls,
+            success_percent: self.breaker_success_percent,
+            open: Duration::from_millis(self.breaker_open_ms),
+            open_most: Duration::from_secs(self.breaker_open_max_seconds),
+        }
+    }
+
+    /// What compiling a component may use.
+    pub fn compile(&self) -> CompileLimits {
+        CompileLimits {
+            cpu_seconds: self.compile_cpu_seconds,
+            wall_seconds: self.compile_wall_seconds,
+            memory_bytes: self.compile_memory_mib.saturating_mul(1 << 20),
+        }
+    }
+
+    /// What a plugin may use.
+    pub fn budgets(&self) -> Budgets {
+        let call = Budget {
+            fuel: self.fuel,
+            hubs: self.fuel_hubs,
+            deadline_ms: self.deadline_ms,
+            memory_bytes: self.memory_mib.saturating_mul(MIB),
+            table_elements: self.table_elements,
+            output_bytes: self.output_kib.saturating_mul(KIB),
+            log_bytes: self.log_kib.saturating_mul(KIB),
+            log_lines: self.log_lines,
+            host_calls: self.host_calls,
+            host_call_fuel: self.host_call_fuel,
+            host_call_bytes: self.host_call_kib.saturating_mul(KIB),
+            transcript_bytes: self.transcript_kib.saturating_mul(KIB),
+            ..Budget::default()
+        };
+        let init = InitBudget { fuel: self.configure_fuel, deadline_ms: self.configure_deadline_ms };
+        Budgets { call, init }
+    }
+}
+
+fn advice(path: &Path, source: &std::io::Error) -> String {
+    let folder = path.parent().unwrap_or(path).display();
+    match source.kind() {
+        std::io::ErrorKind::PermissionDenied => {
+            format!("run this as the user that {folder} belongs to")
+        }
+        _ => format!("a data folder is made with: landfall init --data {folder} --hostname NAME"),
+    }
+}
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+//! What a directory has said, and for how long it counts.
+//!
+//! A directory is asked for few accounts at once, for one account once, and not at all for a while when it did not answer: so
+//! neither a storm of devices nor a password that is wrong makes it lock this server out.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use landfall_domain::clock;
+use tokio::sync::{Mutex as Turn, Semaphore};
+
+use super::{Account, DirectoryFlaw};
+
+/// What is known of a directory's accounts.
+pub(super) struct Known {
+    accounts: Mutex<HashMap<String, Arc<Slot>>>,
+    turns: Semaphore,
+    /// Until when it is not asked, and why.
+    trouble: Mutex<Option<(Instant, String)>>,
+}
+
+/// What was said of an account, and when: there may be none of that name. Held by whoever asks.
+type Slot = Turn<Option<(Instant, Option<Arc<Account>>)>>;
+
+impl Default for Known {
+    fn default() -> Self {
+        Self { accounts: Mutex::default(), turns: Semaphore::new(AT_ONCE), trouble: Mutex::default() }
+    }
+}
+
+impl Known {
+    /// What is known of an account, or what `ask` says.
+    pub(super) async fn account<F: Future<Output = Result<Option<Account>, DirectoryFlaw>>>(
+        &self,
+        directory: &str,
+        name: &str,
+        ask: impl FnOnce() -> F,
+    ) -> Result<Option<Arc<Account>>, DirectoryFlaw> {
+        let slot = self.slot(name);
+        let mut said = slot.lock().await;
+        if let Some((asked, account)) = &*said
+            && asked.elapsed() < if account.is_some() { FRESH } else { FRESH_ABSENCE }
+        {
+            return Ok(account.clone());
+        }
+        self.may_be_asked()?;
+        let _turn = self.turns.acquire().await;
+        // Whoever was before in the queue knows better.
+        self.may_be_asked()?;
+        let began = clock::instant();
+        match ask().await {
+            Ok(account) => {
+                let account = account.map(Arc::new);
+                *said = Some((began, account.clone()));
+                if self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
+                    tracing::info!(directory, "the directory answers again");
+                }
+                Ok(account)
+            }
+            Err(error) => {
+                let pause = error.pause();
+                tracing::error!(
+                    directory, account = name, %error, not_asked_for_seconds = pause.as_secs(),
+                    "a directory does not answer; devices that it is asked for are told to come back"
+                );
+                if pause > Duration::ZERO {
+                    let until = clock::instant().checked_add(pause).unwrap_or(began);
+                    *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some((until, error.to_string()));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn slot(&self, name: &str) -> Arc<Slot> {
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        if accounts.len() >= MOST_ACCOUNTS && !accounts.contains_key(name) {
+            accounts.clear();
+        }
+        Arc::clone(accounts.entry(name.to_owned()).or_default())
+    }
+
+    fn may_be_asked(&self) -> Result<(), DirectoryFlaw> {
+        match &*self.trouble.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some((until, why)) if clock::instant() < *until => Err(DirectoryFlaw::Away(why.clone())),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// How long it counts that there is an account, or none. A device that registers polls a few times.
+const FRESH: Duration = Duration::from_secs(60);
+const FRESH_ABSENCE: Duration = Duration::from_secs(30);
+/// Of how many accounts something is known.
+const MOST_ACCOUNTS: usize = 10_000;
+/// Questions to a directory at the same time.
+const AT_ONCE: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_account_is_asked_for_once_by_all_who_want_it() {
+        let (known, asked) = (Arc::new(Known::default()), Arc::new(AtomicUsize::new(0)));
+        let mut all = tokio::task::JoinSet::new();
+        for _ in 0..50 {
+            let (known, asked) = (Arc::clone(&known), Arc::clone(&asked));
+            all.spawn(async move {
+                let ask = || async {
+                    asked.fetch_add(1, Ordering::SeqCst);
+                    tokio::task::yield_now().await;
+                    Ok(None)
+                };
+                known.account("fleet", "dev-1", ask).await.unwrap().is_none()
+            });
+        }
+        assert!(all.join_all().await.into_iter().all(|none| none));
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_does_not_answer_is_not_asked_for_others_at_once() {
+        let known = Known::default();
+        let refuses = || async { Err(DirectoryFlaw::Slow(Duration::from_secs(1))) };
+        assert!(matches!(known.account("fleet", "dev-1", refuses).await, Err(DirectoryFlaw::Slow(_))));
+        let answers = || async { Ok(None) };
+        assert!(matches!(known.account("fleet", "dev-2", answers).await, Err(DirectoryFlaw::Away(_))));
+        // What it does not show of one account says nothing of it as a whole.
+        let known = Known::default();
+        let hides = || async { Err(DirectoryFlaw::Hidden { attribute: "objectSid", account: "dev-1".to_owned() }) };
+        assert!(known.account("fleet", "dev-1", hides).await.is_err());
+        assert!(known.account("fleet", "dev-2", answers).await.unwrap().is_none());
+    }
+}

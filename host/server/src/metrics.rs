@@ -1,0 +1,322 @@
+//! What runs here in numbers, as OpenMetrics text that Prometheus reads: `GET /metrics` on the management listener.
+//!
+//! Two rules. **A series never belongs to a device**: labels are words of this program (a result, a cause, a kind of
+//! failure) or names that an operator gave (an id scope, a plugin, a revision), and those of plugins go when they go. And
+//! **nothing is counted twice**: what a part of the program knows anyway (connections, images, breakers, the pool) is read
+//! when somebody asks, here, and not kept again.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+
+use landfall_policy::breaker::{Reason, State};
+use landfall_policy::watch::OfRevision;
+use landfall_policy::watch::meter::{Interface, Meter};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+use self::series::{Labels, Series};
+use crate::issuers::IssuerState;
+use crate::listener::Counts;
+use crate::service::Service;
+use crate::telemetry;
+use crate::tls::current::Current;
+
+mod series;
+
+/// What is counted for its own sake.
+#[derive(Default)]
+pub struct Metrics {
+    registrations: Family<Word, Counter>,
+    refusals: Family<Word, Counter>,
+    throttled: Family<Word, Counter>,
+    claims: Counter,
+    certificate: OnceLock<Arc<Current>>,
+    listeners: OnceLock<Vec<(&'static str, Arc<Counts>)>>,
+}
+
+/// One label, whose values are words of this program.
+type Word = [(&'static str, &'static str); 1];
+
+impl Metrics {
+    /// Counts what came of a registration.
+    pub fn registered(&self, result: &'static str) {
+        self.registrations.get_or_create(&[("result", result)]).inc();
+    }
+
+    /// Counts a refusal.
+    pub fn refused(&self, cause: &'static str) {
+        self.refusals.get_or_create(&[("cause", cause)]).inc();
+    }
+
+    /// Counts a request that came too soon.
+    pub fn throttled(&self, measure: &'static str) {
+        self.throttled.get_or_create(&[("measure", measure)]).inc();
+    }
+
+    /// Counts rows of an import that name devices which another manufacturer has.
+    pub fn claimed(&self, rows: u64) {
+        self.claims.inc_by(rows);
+    }
+
+    /// Says which certificate the server shows.
+    pub fn certificate(&self, certificate: Arc<Current>) {
+        // As for the listeners.
+        let _ = self.certificate.set(certificate);
+    }
+
+    /// Says what the listeners count, once they are there.
+    pub fn listen(&self, listeners: Vec<(&'static str, Arc<Counts>)>) {
+        // A service has its listeners for life; whoever comes second is a test.
+        let _ = self.listeners.set(listeners);
+    }
+}
+
+/// All of it as text.
+///
+/// # Errors
+///
+/// Never: a text takes all that is written.
+pub fn text(service: &Arc<Service>) -> Result<String, fmt::Error> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Scrape(Arc::clone(service))));
+    let mut out = String::new();
+    text::encode(&mut out, &registry)?;
+    Ok(out)
+}
+
+/// The media type of [`text()`].
+pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+struct Scrape(Arc<Service>);
+
+impl fmt::Debug for Scrape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Scrape")
+    }
+}
+
+impl Collector for Scrape {
+    fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
+        let mut series = Series(encoder);
+        self.of_devices(&mut series)?;
+        self.of_others(&mut series)?;
+        self.of_the_host(&mut series)?;
+        let watches = self.0.watches.revisions();
+        of_calls(&mut series, &watches)?;
+        self.of_revisions(&mut series, &watches)
+    }
+}
+
+impl Scrape {
+    fn of_devices(&self, series: &mut Series<'_>) -> fmt::Result {
+        let metrics = &self.0.metrics;
+        series.family(
+            "landfall_registrations",
+            "Registrations that ended, by what came of them",
+            &metrics.registrations,
+        )?;
+        series.family("landfall_refusals", "Requests that were turned away, by cause", &metrics.refusals)?;
+        series.family("landfall_throttled", "Requests that came too soon, by what is measured", &metrics.throttled)?;
+        let what = "Rows of imports that name devices which another manufacturer has";
+        series.counter("landfall_import_rows_of_others", what, [(Labels::new(), metrics.claims.get())])?;
+        let under_way = self.0.operations.running();
+        series.gauge("landfall_registrations_under_way", "Registrations that are being decided", one(under_way))?;
+        let listeners = metrics.listeners.get().map(Vec::as_slice).unwrap_or_default();
+        let of = |read: fn(&Counts) -> Vec<(&'static str, u64)>| {
+            let rows = listeners.iter().flat_map(move |(listener, counts)| {
+                let row = |(result, count)| (labels(&[("listener", *listener), ("result", result)]), count);
+                read(counts).into_iter().map(row).collect::<Vec<_>>()
+            });
+            rows.collect::<Vec<_>>()
+        };
+        let connections = of(|counts| {
+            let made_room = counts.made_room.load(Ordering::Relaxed);
+            let (accepted, shed) = (counts.accepted.load(Ordering::Relaxed), counts.shed.load(Ordering::Relaxed));
+            vec![("accepted", accepted), ("shed", shed), ("made-room", made_room)]
+        });
+        let handshakes = of(|counts| {
+            let failed = counts.failed_handshakes.load(Ordering::Relaxed);
+            let slow = counts.slow_handshakes.load(Ordering::Relaxed);
+            vec![("done", counts.handshakes.load(Ordering::Relaxed)), ("failed", failed), ("too-slow", slow)]
+        });
+        if let Some(certificate) = metrics.certificate.get() {
+            let left = certificate.expires_at().since(self.0.ambient.now()).as_secs();
+            let what = "Time until the server's certificate expires";
+            series.gauge(
+                "landfall_certificate_expires_in_seconds",
+                what,
+                one(usize::try_from(left).unwrap_or(usize::MAX)),
+            )?;
+        }
+        series.counter(
+            "landfall_connections",
+            "Connections: taken, closed at once, and closed to make room for another",
+            connections,
+        )?;
+        series.counter("landfall_tls_handshakes", "TLS handshakes that ended", handshakes)
+    }
+
+    /// Of those on whom it is relied for proofs.
+    fn of_others(&self, series: &mut Series<'_>) -> fmt::Result {
+        let states = self.0.issuers.states();
+        let named = |state: &IssuerState| labels(&[("issuer", &state.issuer)]);
+        let ages = states.iter().filter_map(|state| Some((named(state), signed(state.keys_age?.as_secs()))));
+        series.gauge("landfall_issuer_keys_age_seconds", "Since when an issuer's keys were not read again", ages)?;
+        let troubles = states.iter().map(|state| (named(state), i64::from(state.in_trouble)));
+        series.gauge(
+            "landfall_issuer_in_trouble",
+            "Whether an issuer of tokens did not answer the last time",
+            troubles,
+        )?;
+        series.gauge(
+            "landfall_revocation_lists_in_trouble",
+            "Revocation lists that could not be fetched the last time",
+            one(self.0.lists.troubles()),
+        )
+    }
+
+    fn of_the_host(&self, series: &mut Series<'_>) -> fmt::Result {
+        let what = "Lines of the log that could not be written, or not fast enough";
+        series.counter("landfall_log_lines_lost", what, [(Labels::new(), telemetry::lost())])?;
+        let policies = &self.0.policies;
+        series.gauge(
+            "landfall_policy_calls_in_flight",
+            "Visits to the policies' threads that wait or run",
+            one(policies.in_flight()),
+        )?;
+        series.gauge(
+            "landfall_policy_pooled",
+            "Whether instances come from the pool",
+            one(usize::from(policies.pooled())),
+        )?;
+        let seen = &self.0.seen;
+        series.gauge(
+            "landfall_clock_behind_seconds",
+            "How far the clock is behind the latest time that was seen here",
+            one(usize::try_from(seen.behind(self.0.ambient.now()).as_secs()).unwrap_or(usize::MAX)),
+        )?;
+        series.gauge(
+            "landfall_database_put_back",
+            "How often an older database was found at a start than was served before",
+            one(usize::try_from(seen.put_back()).unwrap_or(usize::MAX)),
+        )?;
+        let Some(pool) = policies.pool() else { return Ok(()) };
+        series.gauge("landfall_policy_pool_instances", "Component instances in use", one(pool.instances))?;
+        series.gauge("landfall_policy_pool_memories", "Linear memories in use", one(pool.memories))?;
+        series.gauge(
+            "landfall_policy_pool_warm_memories",
+            "Linear memories that wait for the image that they had",
+            one(pool.warm_memories),
+        )?;
+        series.gauge(
+            "landfall_policy_pool_resident_bytes",
+            "Bytes that unused memories and tables keep",
+            one(pool.resident_bytes),
+        )
+    }
+
+    /// What there is once for each revision.
+    fn of_revisions(&self, series: &mut Series<'_>, watches: &[OfRevision]) -> fmt::Result {
+        let states = watches.iter().map(|watch| (named(watch), breaker(watch.state)));
+        series.gauge(
+            "landfall_policy_breaker_state",
+            "0 closed, 1 probation, 2 open: its calls are skipped",
+            states,
+        )?;
+        let openings = watches.iter().flat_map(|watch| {
+            [Reason::InARow, Reason::Share].map(|reason| {
+                let labels = with(named(watch), "reason", reason.as_str());
+                (labels, watch.meters.openings(reason).get())
+            })
+        });
+        series.counter("landfall_policy_breaker_openings", "Times that the breaker opened", openings)?;
+        let tallies: HashMap<_, _> = self.0.images.tallies();
+        let of =
+            |watch: &OfRevision| watch.of.as_ref().and_then(|(_, of)| tallies.get(of)).copied().unwrap_or_default();
+        let images = watches.iter().flat_map(|watch| {
+            let tally = of(watch);
+            [("baked", tally.baked), ("each-call", tally.configured_each_call)]
+                .map(|(configured, count)| (with(named(watch), "configured", configured), signed(count)))
+        });
+        series.gauge("landfall_policy_images", "Images that are ready, by how they come by their settings", images)?;
+        let ages = watches.iter().map(|watch| (named(watch), signed(of(watch).oldest.as_secs())));
+        series.gauge("landfall_policy_image_age_seconds", "Since when its oldest image is there", ages)
+    }
+}
+
+/// What there is for each revision and interface.
+fn of_calls(series: &mut Series<'_>, watches: &[OfRevision]) -> fmt::Result {
+    let meters: Vec<(Labels, &Meter)> = watches
+        .iter()
+        .flat_map(|watch| Interface::ALL.map(|interface| (watch, interface)))
+        .filter_map(|(watch, interface)| {
+            Some((with(named(watch), "interface", interface.as_str()), watch.meters.of(interface)?))
+        })
+        .collect();
+    let outcomes = meters.iter().flat_map(|(labels, meter)| {
+        meter.outcomes().into_iter().map(|(outcome, count)| (with(labels.clone(), "outcome", outcome), count))
+    });
+    series.counter("landfall_policy_outcomes", "Calls that answered, by answer", outcomes)?;
+    let failures = meters.iter().flat_map(|(labels, meter)| {
+        meter.failures().into_iter().map(|(kind, count)| (with(labels.clone(), "kind", kind), count))
+    });
+    series.counter("landfall_policy_failures", "Calls that gave no answer, by kind", failures)?;
+    let dropped = meters.iter().map(|(labels, meter)| (labels.clone(), meter.log_lines_dropped.get()));
+    series.counter("landfall_policy_log_lines_dropped", "Log lines over the budget", dropped)?;
+    for (name, help, histogram) in HISTOGRAMS {
+        series.histogram(name, help, meters.iter().map(|(labels, meter)| (labels, histogram(meter))))?;
+    }
+    Ok(())
+}
+
+/// A histogram's name, what it is of, and where it is.
+type Reading = (&'static str, &'static str, fn(&Meter) -> &prometheus_client::metrics::histogram::Histogram);
+
+const HISTOGRAMS: [Reading; 6] = [
+    ("landfall_policy_queue_microseconds", "Wait for a worker", |meter| &meter.queue),
+    ("landfall_policy_instantiate_microseconds", "Making the instance", |meter| &meter.instantiate),
+    ("landfall_policy_guest_microseconds", "In the policy, handing over included", |meter| &meter.guest),
+    ("landfall_policy_commit_microseconds", "The transaction that wrote what was decided", |meter| &meter.commit),
+    ("landfall_policy_fuel", "Units of fuel of a call", |meter| &meter.fuel),
+    ("landfall_policy_peak_memory_bytes", "The largest linear memory of a call", |meter| &meter.memory),
+];
+
+/// The labels of a revision.
+fn named(watch: &OfRevision) -> Labels {
+    let other = || "other".to_owned();
+    let (plugin, revision) = match &watch.of {
+        Some((plugin, revision)) => (plugin.to_string(), revision.short()),
+        None => (other(), other()),
+    };
+    vec![("scope", watch.scope.to_string()), ("plugin", plugin), ("revision", revision)]
+}
+
+fn with(mut labels: Labels, name: &'static str, value: &str) -> Labels {
+    labels.push((name, value.to_owned()));
+    labels
+}
+
+fn labels(pairs: &[(&'static str, &str)]) -> Labels {
+    pairs.iter().map(|(name, value)| (*name, (*value).to_owned())).collect()
+}
+
+fn breaker(state: State) -> i64 {
+    match state {
+        State::Closed => 0,
+        State::Probation(_) => 1,
+        State::Open(_) => 2,
+    }
+}
+
+fn one(value: usize) -> [(Labels, i64); 1] {
+    [(Labels::new(), i64::try_from(value).unwrap_or(i64::MAX))]
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

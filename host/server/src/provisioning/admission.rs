@@ -1,0 +1,280 @@
+//! Steps 1 and 2: who is this, and may it come in?
+//!
+//! Two factors, always: the credential, proven now on this connection, and the manufacturing record, imported
+//! beforehand by somebody else. The order is fixed (select the enrollment, verify the credential as it says, compare
+//! the names, read the record, compare the evidence, compare the key with the one the id is bound to) and nothing is
+//! decided by what the device merely says.
+
+mod bearer;
+mod certificate;
+mod directory;
+mod password;
+pub(crate) mod selection;
+mod shared_key;
+mod tpm;
+
+use std::sync::Arc;
+
+use landfall_domain::clock;
+use landfall_domain::decision::Factors;
+use landfall_domain::decision::call::{Attestation, Label};
+use landfall_domain::enrollment::{EnrollmentRef, KeyChange, Manufacturing, Terms};
+use landfall_domain::names::{DeviceId, Digest, ManufacturerId, RegistrationId};
+use landfall_domain::registration::Registration;
+use landfall_domain::registry::{ManufacturingRecord, Part, RecordState, SerialNumber};
+use landfall_store::{AdmissionBasis, StoreError};
+
+use super::refusal::{Cause, RegisterError};
+use super::{Credential, Request};
+use crate::catalogue::{BoundAllocation, ScopeCatalogue};
+use crate::provisioning::admission::selection::SelectionError;
+use crate::service::Service;
+
+/// A device that both factors admit.
+pub struct Admitted {
+    /// Its id as its credential, or the enrollment that names it, writes it.
+    pub name: RegistrationId,
+    /// Its tenant as it was when it came.
+    pub scope: Arc<ScopeCatalogue>,
+    /// What becomes of it.
+    pub terms: Arc<Terms>,
+    /// The policies that decide.
+    pub allocation: Arc<BoundAllocation>,
+    /// Its id in the hub, when its individual enrollment says so.
+    pub device_id: Option<DeviceId>,
+    /// What admitted it.
+    pub factors: Factors,
+    /// By which mechanism its credential was proven.
+    pub mechanism: Attestation,
+    /// What its credential proved.
+    pub claims: Vec<Label>,
+    /// The second factor.
+    pub record: Option<ManufacturingRecord>,
+    /// An operator has named this very certificate, so its key needs no further binding.
+    pub pinned: bool,
+    /// What the rest of its admission stands on, as it was read before anything was proven.
+    pub basis: AdmissionBasis,
+    /// Its registration as it is now.
+    pub before: Option<Registration>,
+}
+
+/// Admits the device or says why not.
+pub(super) async fn admit(service: &Service, request: &Request) -> Result<Admitted, RegisterError> {
+    let Some(scope) = service.scope(&request.scope) else {
+        pretend(service, request).await?;
+        return Err(Cause::UnknownScope(request.scope.clone()).into());
+    };
+    let basis = basis(service, request, &scope).await?;
+    let proven = prove(service, request, &scope).await?;
+    let (record, evidence) = second_factor(service, request, &proven).await?;
+    let before = service.store.registration(&request.scope, &request.registration_id).await?;
+    bound_key(&proven, before.as_ref(), request)?;
+    let owner = service.store.device_of_key(&request.scope, proven.shown.key_identity).await?;
+    if let Some(owner) = owner.filter(|owner| *owner != request.registration_id) {
+        let id = request.registration_id.clone();
+        return Err(Cause::KeyOfAnother { id, shown: proven.shown.key_identity, owner }.into());
+    }
+    Ok(Admitted {
+        name: proven.name,
+        terms: proven.terms,
+        allocation: proven.allocation,
+        device_id: proven.device_id,
+        pinned: proven.pinned,
+        factors: Factors {
+            enrollment: proven.enrollment,
+            credential: proven.credential,
+            key_identity: proven.shown.key_identity,
+            manufacturer: record.as_ref().map(|record| record.manufacturer.clone()),
+            evidence,
+        },
+        mechanism: proven.shown.mechanism,
+        claims: proven.claims,
+        record,
+        basis,
+        before,
+        scope,
+    })
+}
+
+/// What the commit compares again: read first, so that whatever is looked at later and is another by then is found out.
+async fn basis(service: &Service, request: &Request, scope: &ScopeCatalogue) -> Result<AdmissionBasis, StoreError> {
+    let individual = service.store.individual(&scope.scope, &request.registration_id).await?;
+    let certificate = match &request.credential {
+        Credential::X509(chain) => {
+            let leaf = chain.leaf().sha256();
+            Some((leaf, service.store.enrollment_of_certificate(&scope.scope, leaf).await?))
+        }
+        _ => None,
+    };
+    Ok(AdmissionBasis {
+        revision: scope.admission,
+        individual: individual.map(|individual| individual.terms.etag),
+        certificate,
+    })
+}
+
+/// Step 1: the credential, before the enrollment that counts for it.
+async fn prove(service: &Service, request: &Request, scope: &ScopeCatalogue) -> Result<Proven, RegisterError> {
+    match &request.credential {
+        Credential::X509(chain) => certificate::prove(service, request, scope, chain).await,
+        Credential::SharedKey(token) => shared_key::prove(service, request, scope, token).await,
+        Credential::Tpm { chip, token } => tpm::prove(service, request, scope, chip, token.as_ref()).await,
+        Credential::Bearer(token) => bearer::prove(service, request, scope, token).await,
+        Credential::UnreadableBearer(flaw) => Err(Cause::UnreadableBearer(flaw.clone()).into()),
+        Credential::Negotiate(token) => directory::prove(service, request, scope, token).await,
+        Credential::Basic(said) => password::prove(service, request, scope, said).await,
+        Credential::UnreadableBasic(flaw) => Err(Cause::UnreadableBasic(*flaw).into()),
+        Credential::UnreadableToken(flaw) => Err(Cause::UnreadableToken(*flaw).into()),
+        Credential::Unreadable(reason) => Err(Cause::UnreadableCertificate(reason.clone()).into()),
+        Credential::None => Err(Cause::NoCredential.into()),
+    }
+}
+
+/// The work of [`prove`] for an id scope that is not there: it is done in the server's own, so that the time does not tell
+/// which scopes there are. Nobody looks at what comes of it, except for that a device asks too often.
+async fn pretend(service: &Service, request: &Request) -> Result<(), RegisterError> {
+    let own = &service.config.server.scope;
+    let Some(scope) = service.scope(own) else { return Ok(()) };
+    basis(service, request, &scope).await?;
+    match &request.credential {
+        Credential::SharedKey(token) => shared_key::pretend(service, request, &scope, token).await,
+        Credential::Basic(said) => password::pretend(service, request, said).await,
+        // Challenges are for those that are enrolled.
+        Credential::Tpm { .. } => tpm::pretend(service, request, &scope).await,
+        _ => match prove(service, &Request { scope: own.clone(), ..request.clone() }, &scope).await {
+            Err(error @ RegisterError::Store(_)) => Err(error),
+            Ok(_) | Err(_) => Ok(()),
+        },
+    }
+}
+
+/// Begins a registration with the answer of a TPM, which begins one only; another challenge for who brings it again.
+pub(super) async fn spend_challenge(service: &Service, request: &Request) -> Result<(), RegisterError> {
+    let (scope, id, now) = (&request.scope, &request.registration_id, clock::instant());
+    let Some(token) = request.credential.token() else { return Ok(()) };
+    match &request.credential {
+        Credential::Tpm { .. } if service.challenges.spend(scope, id, token, now) => Ok(()),
+        Credential::Tpm { chip, .. } => Err(tpm::challenge(service, request, chip).await),
+        // The same answer, without the keys beside it.
+        _ if service.challenges.name(scope, id, token, now).is_none() => Ok(()),
+        _ if service.challenges.spend(scope, id, token, now) => Ok(()),
+        _ => Err(Cause::NotSigned(format!("a challenge of {id} that has not been answered before")).into()),
+    }
+}
+
+/// An enrollment whose demands the credential meets, and what the credential has shown.
+struct Proven {
+    /// The device's id as it is proven. The URL says the same id, in letters of whatever case.
+    name: RegistrationId,
+    enrollment: EnrollmentRef,
+    terms: Arc<Terms>,
+    allocation: Arc<BoundAllocation>,
+    device_id: Option<DeviceId>,
+    /// The credential, in words for the ledger.
+    credential: String,
+    /// An operator has named this very credential, so its key needs no further binding.
+    pinned: bool,
+    shown: Shown,
+    claims: Vec<Label>,
+}
+
+/// What a credential has shown of itself: for the evidence of a manufacturing record, and to bind the id to.
+struct Shown {
+    mechanism: Attestation,
+    of: Evidential,
+    key_identity: Digest,
+}
+
+/// The parts of a credential that a record can name.
+enum Evidential {
+    Certificate {
+        sha256: Digest,
+        public_key: Digest,
+        issuer: String,
+        serial: SerialNumber,
+    },
+    EndorsementKey(Digest),
+    Token {
+        issuer: String,
+        subject: String,
+    },
+    /// Only the enrollment knows its key.
+    SharedKey,
+}
+
+impl Shown {
+    fn part(&self, part: Part) -> Option<String> {
+        match (&self.of, part) {
+            (Evidential::Certificate { sha256, .. }, Part::Certificate) => Some(sha256.to_string()),
+            (Evidential::Certificate { public_key, .. }, Part::PublicKey) => Some(public_key.to_string()),
+            (Evidential::Certificate { issuer, .. }, Part::CertificateIssuer) => Some(issuer.clone()),
+            (Evidential::Certificate { serial, .. }, Part::CertificateSerial) => Some(serial.to_string()),
+            (Evidential::EndorsementKey(digest), Part::EndorsementKey) => Some(digest.to_string()),
+            (Evidential::Token { issuer, .. }, Part::TokenIssuer) => Some(issuer.clone()),
+            (Evidential::Token { subject, .. }, Part::TokenSubject) => Some(subject.clone()),
+            _ => None,
+        }
+    }
+}
+
+async fn second_factor(
+    service: &Service,
+    request: &Request,
+    proven: &Proven,
+) -> Result<(Option<ManufacturingRecord>, Vec<String>), RegisterError> {
+    let id = &request.registration_id;
+    let Some(record) = service.store.record(&request.scope, id).await? else {
+        return match proven.terms.manufacturing {
+            Manufacturing::Required => Err(Cause::NoRecord(id.clone()).into()),
+            Manufacturing::Optional => Ok((None, Vec::new())),
+        };
+    };
+    let relied_on = proven.terms.manufacturers.as_ref();
+    if let Some(relied_on) = relied_on.filter(|relied_on| !relied_on.contains(&record.manufacturer)) {
+        let names: Vec<&str> = relied_on.iter().map(ManufacturerId::as_str).collect();
+        return Err(Cause::RecordOfAnother {
+            id: id.clone(),
+            manufacturer: record.manufacturer,
+            enrollment: proven.enrollment.to_string(),
+            relied_on: names.join(", "),
+        }
+        .into());
+    }
+    match record.state {
+        RecordState::Active => {}
+        RecordState::Quarantined => return Err(Cause::Quarantined(id.clone()).into()),
+        RecordState::Retired => return Err(Cause::Retired(id.clone()).into()),
+    }
+    let mut matched = Vec::new();
+    for (what, expected) in record.evidence.demands() {
+        match proven.shown.part(what) {
+            Some(shown) if shown == expected => matched.push(what.to_string()),
+            shown => {
+                let shown = shown.unwrap_or_else(|| "none".to_owned());
+                return Err(Cause::EvidenceMismatch { what, expected, shown }.into());
+            }
+        }
+    }
+    Ok((Some(record), matched))
+}
+
+/// A registration id belongs to the key that registered it first.
+fn bound_key(proven: &Proven, before: Option<&Registration>, request: &Request) -> Result<(), Cause> {
+    let shown = proven.shown.key_identity;
+    let Some(bound) = before.and_then(|registration| registration.key_identity) else {
+        return Ok(());
+    };
+    if bound == shown || proven.pinned || proven.terms.key_change == KeyChange::Allow {
+        return Ok(());
+    }
+    Err(Cause::KeyChanged { id: request.registration_id.clone(), bound, shown })
+}
+
+impl From<SelectionError> for RegisterError {
+    fn from(error: SelectionError) -> Self {
+        match error {
+            SelectionError::Refused(cause) => Self::Refused(cause),
+            SelectionError::Store(error) => Self::Store(error),
+        }
+    }
+}

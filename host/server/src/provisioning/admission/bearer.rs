@@ -1,0 +1,124 @@
+//! A token of an identity provider, before the groups that rely on its issuer.
+//!
+//! An individual enrollment of the id counts alone, and demands another kind of credential: it refuses. Of the groups that
+//! rely on the token's issuer, the first that accepts the token counts.
+
+use std::sync::Arc;
+
+use landfall_attestation::bearer::{BearerToken, SignedToken, TokenRules, Verified};
+use landfall_domain::decision::call::{Attestation, Label};
+use landfall_domain::enrollment::{EnrollmentRef, GroupAttestation};
+use landfall_domain::names::Digest;
+
+use super::{Evidential, Proven, Shown};
+use crate::catalogue::{BoundGroup, ScopeCatalogue};
+use crate::issuers::FetchError;
+use crate::provisioning::Request;
+use crate::provisioning::refusal::{Cause, RegisterError};
+use crate::service::Service;
+
+/// Finds the group that accepts the token.
+pub(super) async fn prove(
+    service: &Service,
+    request: &Request,
+    scope: &ScopeCatalogue,
+    token: &BearerToken,
+) -> Result<Proven, RegisterError> {
+    let relying: Vec<(&Arc<BoundGroup>, &TokenRules)> = scope
+        .groups()
+        .filter_map(|bound| match &bound.group.attestation {
+            GroupAttestation::Token(rules) if rules.issuer == token.issuer() => Some((bound, rules)),
+            _ => None,
+        })
+        .collect();
+    let mut error = RegisterError::from(Cause::UnknownIssuer(token.issuer().to_owned()));
+    // Groups that trust the issuer by the same authority share its keys, so the signature is verified once for them.
+    let mut verified: Vec<(Option<&str>, Signature<'_>)> = Vec::new();
+    for (bound, rules) in relying {
+        let ca = rules.ca_certificate.as_deref();
+        let known = verified.iter().find(|(of, _)| *of == ca).map(|(_, signature)| signature.clone());
+        let signature = match known {
+            Some(signature) => signature,
+            None => {
+                let signature = signature(service, rules, token).await;
+                verified.push((ca, signature.clone()));
+                signature
+            }
+        };
+        let accepted = match signature {
+            Ok(signed) => accept(service, request, bound, rules, signed),
+            Err(cause @ (Cause::IssuerAway { .. } | Cause::IssuerKeyNotYet { .. })) => {
+                Err(RegisterError::NotNow(cause))
+            }
+            Err(cause) => Err(cause.into()),
+        };
+        match accepted {
+            Ok(proven) => {
+                let individual = service.store.individual(&request.scope, &request.registration_id).await?;
+                if let Some(individual) = individual {
+                    let enrollment = EnrollmentRef::Individual(individual.registration_id.clone()).to_string();
+                    let (demands, shown) = (individual.attestation.in_words(), "a token of an identity provider");
+                    return Err(Cause::OtherMechanism { enrollment, demands, shown }.into());
+                }
+                return Ok(proven);
+            }
+            // It would have been taken: no other group takes it instead.
+            Err(disabled @ RegisterError::Refused(Cause::EnrollmentDisabled(_))) => return Err(disabled),
+            // Who may be taken later is not turned away.
+            Err(_) if matches!(error, RegisterError::NotNow(_)) => {}
+            Err(refused) => error = refused,
+        }
+    }
+    Err(error)
+}
+
+/// A token whose signature was verified with the keys of its issuer, or why not.
+type Signature<'a> = Result<SignedToken<'a>, Cause>;
+
+async fn signature<'a>(service: &Service, rules: &TokenRules, token: &'a BearerToken) -> Signature<'a> {
+    let issuer = rules.issuer.clone();
+    match service.issuers.signed(rules, token).await {
+        Ok(Some(signed)) => Ok(signed),
+        Ok(None) => Err(Cause::BearerSignature(issuer)),
+        Err(FetchError::NotYet { seconds }) => Err(Cause::IssuerKeyNotYet { issuer, seconds }),
+        Err(error) => Err(Cause::IssuerAway { issuer, reason: error.to_string() }),
+    }
+}
+
+fn accept(
+    service: &Service,
+    request: &Request,
+    bound: &BoundGroup,
+    rules: &TokenRules,
+    token: SignedToken<'_>,
+) -> Result<Proven, RegisterError> {
+    let enrollment = EnrollmentRef::Group(bound.group.id.clone());
+    let skew = service.verify_policy().clock_skew.as_secs();
+    let verified = token
+        .verify(rules, request.received_at, skew)
+        .map_err(|reason| Cause::Bearer { enrollment: enrollment.to_string(), reason })?;
+    let Verified { subject, registration_id, claims } = verified;
+    let name = registration_id.parse().ok().filter(|name| *name == request.registration_id);
+    let Some(name) = name else {
+        return Err(Cause::BearerOfAnother { said: registration_id, id: request.registration_id.clone() }.into());
+    };
+    if !bound.terms.enabled {
+        return Err(Cause::EnrollmentDisabled(enrollment.to_string()).into());
+    }
+    let identity = format!("token\0{}\0{subject}", rules.issuer);
+    Ok(Proven {
+        name,
+        credential: format!("token of {} for the subject {subject}", rules.issuer),
+        allocation: Arc::clone(&bound.allocation),
+        device_id: None,
+        terms: Arc::clone(&bound.terms),
+        pinned: false,
+        shown: Shown {
+            mechanism: Attestation::Token,
+            of: Evidential::Token { issuer: rules.issuer.clone(), subject },
+            key_identity: Digest::of(identity.as_bytes()),
+        },
+        claims: claims.into_iter().map(|(key, value)| Label { key, value }).collect(),
+        enrollment,
+    })
+}

@@ -1,0 +1,159 @@
+//! A Kerberos ticket, before the groups that take accounts of a directory.
+//!
+//! The ticket is opened with the keytab of each directory that a group names, and a registration id belongs to the account of
+//! that name. An individual enrollment of the id counts alone, and demands another kind of credential: it refuses. Of
+//! the groups, the first that takes the account counts.
+
+use std::sync::Arc;
+
+use landfall_attestation::kerberos::{Accepted, KerberosFlaw, NegotiateToken};
+use landfall_domain::clock::Timestamp;
+use landfall_domain::decision::call::{Attestation, Label};
+use landfall_domain::enrollment::{AccountKind, DirectoryRules, EnrollmentRef, GroupAttestation};
+use landfall_domain::names::{Digest, RegistrationId};
+use serde_json::json;
+
+use super::{Evidential, Proven, Shown};
+use crate::catalogue::{BoundGroup, ScopeCatalogue};
+use crate::directory::{Account, Directory};
+use crate::provisioning::Request;
+use crate::provisioning::refusal::{Cause, RegisterError};
+use crate::service::Service;
+
+/// Finds the group that takes the account.
+pub(super) async fn prove(
+    service: &Service,
+    request: &Request,
+    scope: &ScopeCatalogue,
+    token: &NegotiateToken,
+) -> Result<Proven, RegisterError> {
+    let taking: Vec<(&Arc<BoundGroup>, &DirectoryRules)> = scope
+        .groups()
+        .filter_map(|bound| match &bound.group.attestation {
+            GroupAttestation::Directory(rules) => Some((bound, rules)),
+            _ => None,
+        })
+        .collect();
+    let (name, directory, accepted) = open(service, request, &taking, token)?;
+    let seconds = u64::try_from(accepted.replay_until).unwrap_or_default();
+    let until = Timestamp::from_millis(seconds.saturating_mul(1000));
+    if !service.store.spend_authenticator(accepted.replay_id, until, request.received_at).await? {
+        return Err(Cause::TicketAgain(accepted.principal).into());
+    }
+    // The ticket is good: where its directory is away, its device is told to come back, not that it may not come.
+    let account = directory.account(&accepted.principal, request.received_at).await.map_err(|error| {
+        let (directory, account) = (name.clone(), accepted.principal.clone());
+        RegisterError::NotNow(Cause::DirectoryAway { directory, account, reason: error.to_string() })
+    })?;
+    let account =
+        account.ok_or_else(|| Cause::NoAccount { directory: name.clone(), account: accepted.principal.clone() })?;
+    if account.sid != accepted.sid {
+        return Err(Cause::AccountChanged { directory: name, account: accepted.principal }.into());
+    }
+    if let Some(individual) = service.store.individual(&request.scope, &request.registration_id).await? {
+        let enrollment = EnrollmentRef::Individual(individual.registration_id.clone()).to_string();
+        let (demands, shown) = (individual.attestation.in_words(), "a ticket of a directory");
+        return Err(Cause::OtherMechanism { enrollment, demands, shown }.into());
+    }
+    let mut cause = None;
+    for (bound, rules) in taking.into_iter().filter(|(_, rules)| rules.directory.as_str() == name) {
+        match takes(request, bound, rules, &accepted, &account) {
+            Ok(name) => return Ok(proven(name, bound, rules, &accepted, &account)),
+            // It would have been taken: no other group takes it instead.
+            Err(Cause::EnrollmentDisabled(enrollment)) => return Err(Cause::EnrollmentDisabled(enrollment).into()),
+            Err(refused) => drop(cause.get_or_insert(refused)),
+        }
+    }
+    Err(cause.unwrap_or(Cause::NoDirectoryGroup).into())
+}
+
+/// Opens the ticket with the keytab of one of the directories: of that whose service it is for.
+fn open(
+    service: &Service,
+    request: &Request,
+    taking: &[(&Arc<BoundGroup>, &DirectoryRules)],
+    token: &NegotiateToken,
+) -> Result<(String, Arc<Directory>, Accepted), Cause> {
+    let mut cause = None;
+    let mut tried = Vec::new();
+    for (_, rules) in taking {
+        if tried.contains(&&rules.directory) {
+            continue;
+        }
+        tried.push(&rules.directory);
+        let Some(directory) = service.directories.get(&rules.directory) else { continue };
+        match directory.open(token.bytes(), request.received_at) {
+            Ok(accepted) => return Ok((rules.directory.to_string(), Arc::clone(directory), accepted)),
+            Err(reason) => {
+                // Whose service the ticket is for knows best what is wrong with it.
+                let is_for = !matches!(reason, KerberosFlaw::Service { .. });
+                if is_for || cause.is_none() {
+                    cause = Some(Cause::Ticket { directory: rules.directory.to_string(), reason });
+                }
+                if is_for {
+                    break;
+                }
+            }
+        }
+    }
+    Err(cause.unwrap_or(Cause::NoDirectoryGroup))
+}
+
+fn takes(
+    request: &Request,
+    bound: &BoundGroup,
+    rules: &DirectoryRules,
+    accepted: &Accepted,
+    account: &Account,
+) -> Result<RegistrationId, Cause> {
+    let named = match rules.accounts {
+        _ if account.kind != rules.accounts => None,
+        // Never with or without the sign by choice: an account that takes another's name but for it would be let in.
+        AccountKind::Computers => accepted.principal.strip_suffix('$'),
+        AccountKind::Users => Some(accepted.principal.as_str()).filter(|name| !name.ends_with('$')),
+    };
+    let name = named.and_then(|name| name.parse().ok()).filter(|name| *name == request.registration_id);
+    let Some(name) = name else {
+        let (account, id) = (accepted.principal.clone(), request.registration_id.clone());
+        return Err(Cause::AccountOfAnother { account, id });
+    };
+    let enrollment = || EnrollmentRef::Group(bound.group.id.clone()).to_string();
+    let is_in = |group: &String| account.groups.iter().any(|own| own.eq_ignore_ascii_case(group));
+    if !rules.groups.is_empty() && !rules.groups.iter().any(is_in) {
+        let (account, wanted) = (accepted.principal.clone(), rules.groups.join(", "));
+        return Err(Cause::NotInDirectoryGroup { enrollment: enrollment(), account, wanted });
+    }
+    if bound.terms.enabled { Ok(name) } else { Err(Cause::EnrollmentDisabled(enrollment())) }
+}
+
+fn proven(
+    name: RegistrationId,
+    bound: &BoundGroup,
+    rules: &DirectoryRules,
+    accepted: &Accepted,
+    account: &Account,
+) -> Proven {
+    let identity = [b"directory\0".as_slice(), accepted.realm.as_bytes(), b"\0", &account.sid].concat();
+    let Accepted { principal, realm, .. } = accepted;
+    let claim = |key: &str, value: String| Label { key: key.to_owned(), value };
+    Proven {
+        name,
+        credential: format!("Kerberos ticket of {principal}@{realm}, an account of the directory {}", rules.directory),
+        allocation: Arc::clone(&bound.allocation),
+        device_id: None,
+        terms: Arc::clone(&bound.terms),
+        pinned: false,
+        shown: Shown {
+            // The contract of policies has no word of its own for it; the claims tell it apart.
+            mechanism: Attestation::Token,
+            of: Evidential::Token { issuer: realm.clone(), subject: principal.clone() },
+            key_identity: Digest::of(&identity),
+        },
+        claims: vec![
+            claim("directory.account", principal.clone()),
+            claim("directory.groups", json!(account.groups).to_string()),
+            claim("directory.realm", realm.clone()),
+        ],
+        enrollment: EnrollmentRef::Group(bound.group.id.clone()),
+    }
+}

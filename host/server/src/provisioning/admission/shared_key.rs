@@ -1,0 +1,208 @@
+//! A token, before the keys of the enrollments that it may be signed for.
+//!
+//! A token names no enrollment. An individual enrollment of the id counts alone; without one, the group whose key has
+//! signed counts. Whatever stands there, the same work is done: every group's keys are tried, and two keys are opened and
+//! tried for the individual enrollment, or in its place. So the time tells nobody whether an id is known. Where the groups
+//! are many, that work is done a few at once, address by address in turn, and not on the threads that serve connections: anybody
+//! can ask for it. How many groups there can be is bounded (`limits.store.groups_per_scope`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use landfall_attestation::symmetric_key::{SasToken, SymmetricKey};
+use landfall_domain::clock;
+use landfall_domain::decision::call::Attestation;
+use landfall_domain::enrollment::{EnrollmentRef, Individual, IndividualAttestation};
+use landfall_domain::names::{Digest, RegistrationId};
+
+use super::{Evidential, Proven, Shown, tpm};
+use crate::catalogue::{BoundGroup, ScopeCatalogue};
+use crate::provisioning::refusal::{Cause, RegisterError};
+use crate::provisioning::{Request, throttle};
+use crate::service::Service;
+
+/// Finds the enrollment that counts, and has one of its keys have signed the token.
+pub(super) async fn prove(
+    service: &Service,
+    request: &Request,
+    scope: &ScopeCatalogue,
+    token: &SasToken,
+) -> Result<Proven, RegisterError> {
+    let id = &request.registration_id;
+    if !token.is_for(&request.scope, id) {
+        return Err(Cause::TokenForAnother(id.clone()).into());
+    }
+    if let Some(cause) = out_of_time(service, request, token) {
+        return Err(cause.into());
+    }
+    let group = signer(service, scope, request, token).await?;
+    let individual = service.store.individual(&request.scope, id).await?;
+    let own = own_key_has_signed(service, request, individual.as_ref(), token);
+    let chip = service.challenges.answered(&request.scope, id, token, clock::instant());
+    // A poll, which carries the token with which the TPM has answered.
+    let individual = match (individual, chip) {
+        (Some(individual), chip) if matches!(individual.attestation, IndividualAttestation::Tpm { .. }) => {
+            let chip = chip.ok_or_else(|| Cause::NotSigned(format!("the individual enrollment {id}")))?;
+            tpm::named_by(&individual, &chip)?;
+            return Ok(tpm::of_individual(scope, individual, &chip.endorsement)?);
+        }
+        (None, Some(chip)) => return tpm::of_group(service, request, scope, &chip).await,
+        (individual, _) => individual,
+    };
+    let proven = match (individual, group) {
+        (Some(individual), _) => of_individual(request, scope, individual, own)?,
+        (None, Some(group)) => of_group(request, &group)?,
+        (None, None) => {
+            return Err(Cause::NotEnrolledByKey(id.clone()).into());
+        }
+    };
+    Ok(proven)
+}
+
+/// The work of [`prove`] for an id scope that is not there, in one that is.
+pub(super) async fn pretend(
+    service: &Service,
+    request: &Request,
+    scope: &ScopeCatalogue,
+    token: &SasToken,
+) -> Result<(), RegisterError> {
+    if !token.is_for(&request.scope, &request.registration_id) || out_of_time(service, request, token).is_some() {
+        return Ok(());
+    }
+    signer(service, scope, request, token).await?;
+    service.store.individual(&scope.scope, &request.registration_id).await?;
+    // Nobody looks at what comes of it.
+    let _ = own_key_has_signed(service, request, None, token);
+    Ok(())
+}
+
+/// Whether the token's end is over, or too far ahead to be one. A clock may be a little behind.
+fn out_of_time(service: &Service, request: &Request, token: &SasToken) -> Option<Cause> {
+    let end = token.expires_at();
+    if end.plus(service.verify_policy().clock_skew) <= request.received_at {
+        return Some(Cause::TokenExpired(end));
+    }
+    let days = service.config.limits.device.shared_key_token_days;
+    let endless = end.since(request.received_at) > Duration::from_secs(days.saturating_mul(86_400));
+    endless.then_some(Cause::TokenWithoutEnd { days })
+}
+
+/// The group whose key has let the token be signed. All are tried, whichever it is.
+async fn signer(
+    service: &Service,
+    scope: &ScopeCatalogue,
+    request: &Request,
+    token: &SasToken,
+) -> Result<Option<Arc<BoundGroup>>, RegisterError> {
+    let id = &request.registration_id;
+    if scope.signers().len() <= TRIED_HERE {
+        return Ok(signer_among(scope.signers(), id, token));
+    }
+    let Some(one_of_few) = service.token_checks.begin(throttle::line(request.source)).await else {
+        service.metrics.throttled("tokens-waiting");
+        return Err(RegisterError::Busy);
+    };
+    let (signers, id, token) = (Arc::clone(scope.signers()), id.clone(), token.clone());
+    let trying = move || {
+        // It goes on when the client has hung up, and counts until it is done.
+        let _one_of_few = one_of_few;
+        signer_among(&signers, &id, &token)
+    };
+    tokio::task::spawn_blocking(trying).await.map_err(|_| RegisterError::Failed)
+}
+
+fn signer_among(groups: &[Arc<BoundGroup>], id: &RegistrationId, token: &SasToken) -> Option<Arc<BoundGroup>> {
+    let mut found = None;
+    for group in groups {
+        for key in &group.keys {
+            if key.has_let_sign(token, id) {
+                found.get_or_insert_with(|| Arc::clone(group));
+            }
+        }
+    }
+    found
+}
+
+/// Whether a key of the individual enrollment has signed. Two other keys are opened and tried when there is none.
+fn own_key_has_signed(
+    service: &Service,
+    request: &Request,
+    individual: Option<&Individual>,
+    token: &SasToken,
+) -> Result<bool, Cause> {
+    let owner = EnrollmentRef::Individual(request.registration_id.clone());
+    let sealed = match individual.map(|individual| &individual.attestation) {
+        Some(IndividualAttestation::SymmetricKey(sealed)) => Some(sealed),
+        Some(_) | None => None,
+    };
+    let opened = match sealed {
+        Some(sealed) => sealed.open(&owner, &request.scope, &service.sealing),
+        None => service.decoy.open(),
+    };
+    let keys: [SymmetricKey; 2] =
+        opened.map_err(|error| Cause::KeysNotOpened { enrollment: owner.to_string(), reason: error.to_string() })?;
+    let signed = keys.each_ref().map(|key| token.is_signed_by(key));
+    Ok(sealed.is_some() && signed.contains(&true))
+}
+
+fn of_individual(
+    request: &Request,
+    scope: &ScopeCatalogue,
+    individual: Individual,
+    signed: Result<bool, Cause>,
+) -> Result<Proven, Cause> {
+    let enrollment = EnrollmentRef::Individual(individual.registration_id.clone());
+    if !matches!(individual.attestation, IndividualAttestation::SymmetricKey(_)) {
+        let (enrollment, demands) = (enrollment.to_string(), individual.attestation.in_words());
+        return Err(Cause::OtherMechanism { enrollment, demands, shown: "a token" });
+    }
+    if !signed? {
+        return Err(Cause::NotSigned(enrollment.to_string()));
+    }
+    // After the signature: a stranger must not learn that there is an enrollment.
+    if !individual.terms.enabled {
+        return Err(Cause::EnrollmentDisabled(enrollment.to_string()));
+    }
+    Ok(Proven {
+        name: individual.registration_id.clone(),
+        shown: shown(request, &enrollment),
+        credential: "symmetric key of the individual enrollment".to_owned(),
+        allocation: Arc::new(scope.bind(&individual.terms.allocation)),
+        device_id: individual.device_id.clone(),
+        terms: Arc::new(individual.terms),
+        pinned: true,
+        claims: Vec::new(),
+        enrollment,
+    })
+}
+
+fn of_group(request: &Request, group: &BoundGroup) -> Result<Proven, Cause> {
+    let enrollment = EnrollmentRef::Group(group.group.id.clone());
+    if !group.terms.enabled {
+        return Err(Cause::EnrollmentDisabled(enrollment.to_string()));
+    }
+    Ok(Proven {
+        name: request.registration_id.clone(),
+        shown: shown(request, &enrollment),
+        credential: format!("symmetric key derived from a key of {enrollment}"),
+        allocation: Arc::clone(&group.allocation),
+        device_id: None,
+        terms: Arc::clone(&group.terms),
+        pinned: false,
+        claims: Vec::new(),
+        enrollment,
+    })
+}
+
+/// The id is bound to the enrollment and not to one of its keys, of which there are two so that they can be changed.
+fn shown(request: &Request, enrollment: &EnrollmentRef) -> Shown {
+    let identity = format!("symmetric key\0{}\0{enrollment}\0{}", request.scope, request.registration_id.key());
+    Shown {
+        mechanism: Attestation::SymmetricKey,
+        of: Evidential::SharedKey,
+        key_identity: Digest::of(identity.as_bytes()),
+    }
+}
+
+/// So many groups are tried in the request itself: less work than a signature of a certificate.
+const TRIED_HERE: usize = 32;

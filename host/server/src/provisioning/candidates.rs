@@ -1,0 +1,178 @@
+//! Which hubs there are to choose from, and how full they are.
+//!
+//! The store checks for room in the transaction that fills a place, and keeps the counts that are looked at here up to
+//! date, so that a decision need not read one row a hub. A choice that was made a moment too late loses its race and is
+//! made again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use landfall_domain::decision::call::{self, Candidate};
+use landfall_domain::hub::{Hub, HubLoad, HubState};
+use landfall_domain::names::HubName;
+
+/// The linked hubs of one id scope, by name, with their counters.
+#[derive(Debug, Default)]
+pub struct Hubs {
+    hubs: Vec<LinkedHub>,
+    /// The same as policies are told of them, in the same order.
+    told: Arc<[call::Hub]>,
+    /// Places that are being taken. Those of hubs that were unlinked as well: registrations are under way there, and the
+    /// hub may come back.
+    pending: HashMap<HubName, Arc<AtomicU32>>,
+}
+
+/// A hub and its counters.
+#[derive(Clone, Debug)]
+pub struct LinkedHub {
+    /// What the operator says of it.
+    pub hub: Hub,
+    load: HubLoad,
+    pending: Arc<AtomicU32>,
+}
+
+/// A place in a hub that is being taken. Dropping it ends the wait, however the registration ended.
+#[derive(Debug)]
+pub struct Pending(Arc<AtomicU32>);
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Hubs {
+    /// Hubs with their counts. Places that are being taken in a hub that was there before go on being counted.
+    pub fn new(records: impl IntoIterator<Item = (Hub, HubLoad)>, before: Option<&Self>) -> Self {
+        let mut pending = before.map(|hubs| hubs.pending.clone()).unwrap_or_default();
+        let linked = records.into_iter().map(|(hub, load)| {
+            let pending = Arc::clone(pending.entry(hub.name.clone()).or_default());
+            LinkedHub { hub, load, pending }
+        });
+        let mut hubs: Vec<LinkedHub> = linked.collect();
+        hubs.sort_by(|a, b| a.hub.name.cmp(&b.hub.name));
+        let told = hubs.iter().map(|linked| told(&linked.hub)).collect();
+        Self { hubs, told, pending }
+    }
+
+    /// The hubs, in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = &LinkedHub> {
+        self.hubs.iter()
+    }
+
+    /// One hub.
+    pub fn get(&self, name: &HubName) -> Option<&LinkedHub> {
+        self.hubs.get(self.position(name)?)
+    }
+
+    /// What policies are told of all of them; candidates name them by their position here.
+    pub fn told(&self) -> &Arc<[call::Hub]> {
+        &self.told
+    }
+
+    /// One hub as it is shown to a policy now.
+    pub fn candidate(&self, name: &HubName) -> Option<(&call::Hub, Candidate)> {
+        let at = self.position(name)?;
+        Some((self.told.get(at)?, self.hubs.get(at)?.candidate(u32::try_from(at).ok()?)))
+    }
+
+    fn position(&self, name: &HubName) -> Option<usize> {
+        self.hubs.binary_search_by(|linked| linked.hub.name.cmp(name)).ok()
+    }
+
+    /// How many are linked.
+    pub fn len(&self) -> usize {
+        self.hubs.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.hubs.is_empty()
+    }
+}
+
+impl LinkedHub {
+    /// Devices assigned to it.
+    pub fn assigned(&self) -> u64 {
+        self.load.assigned()
+    }
+
+    /// Announces that a place is being taken.
+    pub fn pending(&self) -> Pending {
+        self.pending.fetch_add(1, Ordering::Relaxed);
+        Pending(Arc::clone(&self.pending))
+    }
+
+    /// Why it cannot take a device, if it cannot. A device's own hub can, even when it is full or draining.
+    pub fn refusal(&self, allowed: Option<&[HubName]>, current: Option<&HubName>) -> Option<&'static str> {
+        if allowed.is_some_and(|names| !names.contains(&self.hub.name)) {
+            return Some("not among the enrollment's hubs");
+        }
+        if current == Some(&self.hub.name) {
+            return None;
+        }
+        match self.hub.state {
+            HubState::Draining => Some("draining"),
+            HubState::Active if self.assigned() >= self.hub.capacity => Some("full"),
+            HubState::Active => None,
+        }
+    }
+
+    /// The hub as it is shown to a policy now.
+    pub fn candidate(&self, position: u32) -> Candidate {
+        let pending = self.pending.load(Ordering::Relaxed);
+        Candidate { hub: position, assigned: self.assigned(), pending }
+    }
+}
+
+fn told(hub: &Hub) -> call::Hub {
+    call::Hub {
+        name: hub.name.as_str().into(),
+        weight: hub.weight,
+        capacity: hub.capacity,
+        location: hub.location,
+        labels: hub.labels.iter().map(|(key, value)| call::Label { key: key.clone(), value: value.clone() }).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use landfall_domain::hub::Connector;
+
+    use super::*;
+
+    fn hub(name: &str, capacity: u64, state: HubState) -> Hub {
+        let name = name.parse().unwrap();
+        Hub { name, weight: 1, capacity, location: None, labels: Default::default(), state, connector: Connector::None }
+    }
+
+    #[test]
+    fn a_device_may_stay_where_it_is_even_when_nobody_else_may_come() {
+        let hubs = Hubs::new(
+            [
+                (hub("full.example", 1, HubState::Active), 1.into()),
+                (hub("old.example", 9, HubState::Draining), 1.into()),
+            ],
+            None,
+        );
+        for linked in hubs.iter() {
+            assert!(linked.refusal(None, None).is_some());
+            assert_eq!(linked.refusal(None, Some(&linked.hub.name)), None);
+            assert!(linked.refusal(Some(&[]), Some(&linked.hub.name)).is_some());
+        }
+    }
+
+    #[test]
+    fn what_is_being_taken_is_counted_on_through_a_change_of_the_hub_and_while_it_is_gone() {
+        let name = "a.example".parse().unwrap();
+        let before = Hubs::new([(hub("a.example", 1, HubState::Active), 4.into())], None);
+        let pending = before.get(&name).unwrap().pending();
+        let without = Hubs::new([], Some(&before));
+        let after = Hubs::new([(hub("a.example", 9, HubState::Active), 5.into())], Some(&without));
+        let linked = after.get(&name).unwrap();
+        assert_eq!((linked.assigned(), linked.candidate(0).pending), (5, 1));
+        drop(pending);
+        assert_eq!(linked.candidate(0).pending, 0);
+    }
+}

@@ -1,0 +1,454 @@
+//! Why devices are refused, of which the wire knows nothing: each cause has a word for programs and metrics, and a sentence
+//! for the operator that says what, where and what to do.
+
+use landfall_attestation::bearer::BearerFlaw;
+use landfall_attestation::kerberos::KerberosFlaw;
+use landfall_attestation::password::BasicFlaw;
+use landfall_attestation::symmetric_key::TokenFlaw;
+use landfall_attestation::x509::ChainError;
+use landfall_domain::clock::Timestamp;
+use landfall_domain::names::{Digest, GroupId, IdScope, ManufacturerId, RegistrationId};
+use landfall_domain::registry::Part;
+
+/// A refusal's cause. Exhaustive on purpose: each is told to the operator, and none may be forgotten.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Cause {
+    /// The tenant is unknown.
+    #[error("no id scope {0} exists here")]
+    UnknownScope(IdScope),
+    /// The device showed no credential at all.
+    #[error(
+        "the device showed no certificate and no token; a TLS library that has a certificate shows none when its key is of \
+         a kind that is not taken here (taken are P-256, P-384, P-521, Ed25519, and RSA of 2048 to 4096 bits)"
+    )]
+    NoCredential,
+    /// The certificate does not parse, or is over a limit.
+    #[error("the device's certificate cannot be used: {0}")]
+    UnreadableCertificate(String),
+    /// The Authorization header holds no token.
+    #[error("the device's token cannot be used: {0}")]
+    UnreadableToken(TokenFlaw),
+    /// The token is for another device or another tenant.
+    #[error("the token's sr is not that of {0} in this id scope")]
+    TokenForAnother(RegistrationId),
+    /// The token is over.
+    #[error("the token expired at {0}; is the device's clock right?")]
+    TokenExpired(Timestamp),
+    /// The token has no end that anybody lives to see.
+    #[error(
+        "the token's end (se) is more than {days} days ahead (limits.device.shared_key_token_days); make one that ends sooner"
+    )]
+    TokenWithoutEnd {
+        /// The limit.
+        days: u64,
+    },
+    /// No key that is known has signed the token.
+    #[error("no individual enrollment for {0}, and none of the groups' keys has signed its token")]
+    NotEnrolledByKey(RegistrationId),
+    /// None of the enrollment's keys has signed the token.
+    #[error("{0} stands for this id, and none of its keys has signed the token")]
+    NotSigned(String),
+    /// The enrollment's keys are there and cannot be opened.
+    #[error("the keys of {enrollment} cannot be opened: {reason}")]
+    KeysNotOpened {
+        /// The enrollment.
+        enrollment: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The enrollment demands another kind of credential.
+    #[error("{enrollment} demands {demands}, and the device showed {shown}")]
+    OtherMechanism {
+        /// The enrollment.
+        enrollment: String,
+        /// What it demands.
+        demands: &'static str,
+        /// What was shown.
+        shown: &'static str,
+    },
+    /// No group takes accounts of a directory, or of this one.
+    #[error("the device showed a ticket of a directory (Negotiate), and no enrollment group takes accounts of it")]
+    NoDirectoryGroup,
+    /// The ticket cannot be used.
+    #[error("the device's ticket cannot be used (directory {directory}): {reason}")]
+    Ticket {
+        /// The directory.
+        directory: String,
+        /// What is wrong.
+        reason: KerberosFlaw,
+    },
+    /// The ticket's authenticator was here before.
+    #[error("the ticket of {0} came with an authenticator that was here before: somebody repeats what was overheard")]
+    TicketAgain(String),
+    /// The directory does not answer.
+    #[error(
+        "the directory {directory} cannot be asked for the account {account:?}: {reason}; the device was told to come back"
+    )]
+    DirectoryAway {
+        /// The directory.
+        directory: String,
+        /// The account.
+        account: String,
+        /// Why.
+        reason: String,
+    },
+    /// The directory has no such account, has disabled it, or has let it end.
+    #[error(
+        "the directory {directory} has no account {account:?} that is enabled and has not ended, whose ticket the device showed"
+    )]
+    NoAccount {
+        /// The directory.
+        directory: String,
+        /// The account.
+        account: String,
+    },
+    /// The name is another account's by now.
+    #[error(
+        "the device's ticket was given to another account than that which the directory {directory} has under the name \
+         {account:?} now (their SIDs differ): one of them was renamed or made anew; the device needs a new ticket"
+    )]
+    AccountChanged {
+        /// The directory.
+        directory: String,
+        /// The name.
+        account: String,
+    },
+    /// The account is another device's.
+    #[error(
+        "the ticket is of the account {account:?}, and the device registers as {id}; a group takes computers, whose names \
+         end with $ and are ids without it, or users"
+    )]
+    AccountOfAnother {
+        /// The account.
+        account: String,
+        /// The id.
+        id: RegistrationId,
+    },
+    /// The account is in none of the groups.
+    #[error("{enrollment} takes accounts that are in one of {wanted}, and {account:?} is in none")]
+    NotInDirectoryGroup {
+        /// The enrollment.
+        enrollment: String,
+        /// The account.
+        account: String,
+        /// The groups.
+        wanted: String,
+    },
+    /// Of a device that has proven nothing yet.
+    #[error("{0}")]
+    BeforeProof(Box<Self>),
+    /// Passwords are not taken at all.
+    #[error("the device showed a password, and passwords are off (passwords.enabled in landfall.toml)")]
+    PasswordsOff,
+    /// The Authorization header holds no username and password.
+    #[error("the device's password cannot be used: {0}")]
+    UnreadableBasic(BasicFlaw),
+    /// Nothing of the kind is enrolled.
+    #[error("no individual enrollment for {0}, which shows a password")]
+    NotEnrolledByPassword(RegistrationId),
+    /// The password, or the username.
+    #[error("{0} has another username or password")]
+    WrongPassword(String),
+    /// The Authorization header holds no token of an identity provider.
+    #[error("the device's token cannot be used: {0}")]
+    UnreadableBearer(BearerFlaw),
+    /// No enrollment relies on the token's issuer.
+    #[error("no enrollment group of this id scope relies on the issuer of the token ({0:?})")]
+    UnknownIssuer(String),
+    /// The issuer's keys cannot be had.
+    #[error("the keys of the token's issuer {issuer} cannot be had: {reason}; the device was told to come back")]
+    IssuerAway {
+        /// The issuer.
+        issuer: String,
+        /// Why.
+        reason: String,
+    },
+    /// The key that has signed it may be one that the issuer has published since it was asked.
+    #[error(
+        "no key fits that the issuer {issuer} of the token had published when it was asked a moment ago; the device was told to \
+         come back in {seconds} s, when it can be asked again"
+    )]
+    IssuerKeyNotYet {
+        /// The issuer.
+        issuer: String,
+        /// When it can be asked again.
+        seconds: u64,
+    },
+    /// None of the issuer's keys has signed it.
+    #[error("none of the keys of the issuer {0} has signed the token")]
+    BearerSignature(String),
+    /// The token does not satisfy the enrollment.
+    #[error("{enrollment} does not accept the token: {reason}")]
+    Bearer {
+        /// The enrollment.
+        enrollment: String,
+        /// What is wrong.
+        reason: BearerFlaw,
+    },
+    /// The token is another device's.
+    #[error("the token is for {said:?}, and the device registers as {id}")]
+    BearerOfAnother {
+        /// Whom the token names.
+        said: String,
+        /// The id of the URL.
+        id: RegistrationId,
+    },
+    /// No enrollment names the TPM.
+    #[error("no individual enrollment for {0}, which shows the keys of a TPM, and no group takes TPMs by their makers")]
+    NotEnrolledByTpm(RegistrationId),
+    /// A maker's TPM is any device's until a record says whose.
+    #[error("the manufacturing record of {0} names no endorsement key, so no group can take its TPM")]
+    NoEndorsementKey(RegistrationId),
+    /// Nobody says who made the TPM.
+    #[error(
+        "neither the manufacturing record of {0} nor the device has shown the certificate of its TPM's endorsement key, so \
+         no group can take it"
+    )]
+    NoEndorsementCertificate(RegistrationId),
+    /// The certificate is that of another TPM.
+    #[error("the endorsement certificate {certificate} is not of the endorsement key {key} that {id} has shown")]
+    OtherEndorsementCertificate {
+        /// The id.
+        id: RegistrationId,
+        /// The SHA-256 of the certificate.
+        certificate: Digest,
+        /// The SHA-256 of the key.
+        key: Digest,
+    },
+    /// No group relies on the record's manufacturer for TPMs.
+    #[error("no group takes TPMs of devices that {manufacturer} has made, as the manufacturing record of {id} says")]
+    NoMakerGroup {
+        /// The id.
+        id: RegistrationId,
+        /// Who imported the record.
+        manufacturer: ManufacturerId,
+    },
+    /// No maker on which the group relies has made the TPM.
+    #[error("{enrollment} does not take the TPM: {reason}")]
+    EndorsementCertificate {
+        /// The group.
+        enrollment: String,
+        /// What is wrong.
+        reason: ChainError,
+    },
+    /// The enrollment names another TPM.
+    #[error("the individual enrollment {id} names the endorsement key {enrolled}, and the device showed {shown}")]
+    OtherEndorsementKey {
+        /// The id.
+        id: RegistrationId,
+        /// The SHA-256 of the one that is enrolled.
+        enrolled: Digest,
+        /// The SHA-256 of the one that was shown.
+        shown: Digest,
+    },
+    /// Nothing can be wrapped for the TPM's keys.
+    #[error("the keys of the device's TPM cannot be used: {0}")]
+    UnusableTpm(String),
+    /// The certificate is another device's.
+    #[error("the certificate's CN is {cn:?}, and the device registers as {id}")]
+    OtherName {
+        /// The CN.
+        cn: String,
+        /// The id of the URL.
+        id: RegistrationId,
+    },
+    /// Nothing here admits the device.
+    #[error("no individual enrollment for {0}, and no group's certificate authority is on its certificate's chain")]
+    NotEnrolled(RegistrationId),
+    /// The enrollment that counts is disabled.
+    #[error("{0} is disabled")]
+    EnrollmentDisabled(String),
+    /// The certificate is pinned by a disabled enrollment.
+    #[error("the certificate is blocked: {0}, which is disabled, names it")]
+    CertificateBlocked(String),
+    /// The certificate is pinned by the enrollment of another device.
+    #[error("the certificate belongs to another device: {0} names it")]
+    CertificateOfAnother(String),
+    /// The certificate does not satisfy the enrollment that counts.
+    #[error("{enrollment} does not accept the certificate: {reason}")]
+    Certificate {
+        /// The enrollment.
+        enrollment: String,
+        /// What is wrong.
+        reason: ChainError,
+    },
+    /// The group names an authority that is not proven, or not there.
+    #[error(
+        "group {group} rests on certificate authority {authority}, whose key has not been proven; run `landfall ca verify`"
+    )]
+    AuthorityUnproven {
+        /// The group.
+        group: GroupId,
+        /// The authority.
+        authority: String,
+    },
+    /// The second factor is missing.
+    #[error("no manufacturing record names {0}; have its manufacturer import it")]
+    NoRecord(RegistrationId),
+    /// The second factor comes from somebody on whom the enrollment does not rely.
+    #[error("the manufacturing record of {id} was imported by {manufacturer}, and {enrollment} relies on {relied_on}")]
+    RecordOfAnother {
+        /// The id.
+        id: RegistrationId,
+        /// Who imported it.
+        manufacturer: ManufacturerId,
+        /// The enrollment.
+        enrollment: String,
+        /// Whose records count for it.
+        relied_on: String,
+    },
+    /// The second factor holds the device back.
+    #[error("the manufacturing record of {0} is quarantined")]
+    Quarantined(RegistrationId),
+    /// The second factor ended the device.
+    #[error("the manufacturing record of {0} is retired")]
+    Retired(RegistrationId),
+    /// The second factor describes another credential.
+    #[error("the manufacturing record demands {what} {expected}, and the device showed {shown}")]
+    EvidenceMismatch {
+        /// Which evidence.
+        what: Part,
+        /// What the manufacturer said.
+        expected: String,
+        /// What the device showed; of a kind of credential that has no such thing, nothing.
+        shown: String,
+    },
+    /// The id is bound to another key.
+    #[error(
+        "{id} is bound to the key {bound}, and the device showed {shown}; if that is right, run `landfall registration release {id}`"
+    )]
+    KeyChanged {
+        /// The id.
+        id: RegistrationId,
+        /// The key that has it.
+        bound: Digest,
+        /// The key that was shown.
+        shown: Digest,
+    },
+    /// The key is bound to another id.
+    #[error(
+        "the key {shown} with which {id} came belongs to {owner}, which registered with it: one of the two is a copy; if it \
+         is the same device under a new id, run `landfall registration release {owner}`"
+    )]
+    KeyOfAnother {
+        /// The id.
+        id: RegistrationId,
+        /// The key.
+        shown: Digest,
+        /// The id that has it.
+        owner: RegistrationId,
+    },
+}
+
+impl Cause {
+    /// A word for programs and metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownScope(_) => "unknown-scope",
+            Self::NoCredential => "no-credential",
+            Self::UnreadableCertificate(_) => "unreadable-certificate",
+            Self::UnreadableToken(_) => "unreadable-token",
+            Self::TokenForAnother(_) => "token-for-another",
+            Self::TokenExpired(_) => "token-expired",
+            Self::TokenWithoutEnd { .. } => "token-without-end",
+            Self::NotEnrolledByKey(_) => "not-enrolled-by-key",
+            Self::NotSigned(_) => "token-not-signed",
+            Self::KeysNotOpened { .. } => "keys-not-opened",
+            Self::OtherMechanism { .. } => "other-mechanism",
+            Self::NoDirectoryGroup => "no-group-for-directory",
+            Self::Ticket { .. } => "unusable-ticket",
+            Self::TicketAgain(_) => "ticket-again",
+            Self::NoAccount { .. } => "no-account",
+            Self::DirectoryAway { .. } => "directory-away",
+            Self::AccountChanged { .. } => "account-changed",
+            Self::AccountOfAnother { .. } => "account-of-another",
+            Self::NotInDirectoryGroup { .. } => "not-in-directory-group",
+            Self::PasswordsOff => "passwords-off",
+            Self::UnreadableBasic(_) => "unreadable-password",
+            Self::NotEnrolledByPassword(_) => "not-enrolled-by-password",
+            Self::WrongPassword(_) => "wrong-password",
+            Self::UnreadableBearer(_) => "unreadable-bearer-token",
+            Self::UnknownIssuer(_) => "unknown-issuer",
+            Self::BearerSignature(_) => "bearer-token-not-signed",
+            Self::BeforeProof(cause) => cause.code(),
+            Self::IssuerAway { .. } => "issuer-away",
+            Self::IssuerKeyNotYet { .. } => "issuer-key-not-yet",
+            Self::Bearer { .. } => "bearer-token-not-accepted",
+            Self::BearerOfAnother { .. } => "bearer-token-of-another",
+            Self::NotEnrolledByTpm(_) => "not-enrolled-by-tpm",
+            Self::NoEndorsementKey(_) => "no-endorsement-key-in-record",
+            Self::NoEndorsementCertificate(_) => "no-endorsement-certificate",
+            Self::OtherEndorsementCertificate { .. } => "other-endorsement-certificate",
+            Self::NoMakerGroup { .. } => "no-group-for-tpm",
+            Self::EndorsementCertificate { .. } => "endorsement-certificate-not-accepted",
+            Self::OtherEndorsementKey { .. } => "other-endorsement-key",
+            Self::UnusableTpm(_) => "unusable-tpm",
+            Self::OtherName { .. } => "other-name",
+            Self::NotEnrolled(_) => "not-enrolled",
+            Self::EnrollmentDisabled(_) => "enrollment-disabled",
+            Self::CertificateBlocked(_) => "certificate-blocked",
+            Self::CertificateOfAnother(_) => "certificate-of-another",
+            Self::Certificate { .. } => "certificate-not-accepted",
+            Self::AuthorityUnproven { .. } => "authority-unproven",
+            Self::NoRecord(_) => "no-manufacturing-record",
+            Self::RecordOfAnother { .. } => "record-of-another-manufacturer",
+            Self::Quarantined(_) => "record-quarantined",
+            Self::Retired(_) => "record-retired",
+            Self::EvidenceMismatch { .. } => "evidence-mismatch",
+            Self::KeyChanged { .. } => "key-changed",
+            Self::KeyOfAnother { .. } => "key-of-another",
+        }
+    }
+
+    /// After how many seconds a device comes back that is told to.
+    pub fn again_in(&self) -> Option<u64> {
+        match self {
+            Self::IssuerKeyNotYet { seconds, .. } => Some(*seconds),
+            _ => None,
+        }
+    }
+
+    /// The same where nothing has been proven yet, and anybody can be refused so.
+    pub(super) fn before_proof(self) -> Self {
+        Self::BeforeProof(Box::new(self))
+    }
+
+    /// Whether anybody can be refused so, who knows nothing of this installation but its address.
+    pub(super) fn is_a_strangers(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownScope(_)
+                | Self::NoCredential
+                | Self::UnreadableCertificate(_)
+                | Self::NotEnrolled(_)
+                | Self::UnreadableToken(_)
+                | Self::TokenForAnother(_)
+                | Self::TokenExpired(_)
+                | Self::TokenWithoutEnd { .. }
+                | Self::NotEnrolledByKey(_)
+                | Self::NotSigned(_)
+                | Self::NoDirectoryGroup
+                | Self::Ticket { .. }
+                | Self::PasswordsOff
+                | Self::UnreadableBasic(_)
+                | Self::NotEnrolledByPassword(_)
+                | Self::WrongPassword(_)
+                | Self::UnreadableBearer(_)
+                | Self::UnknownIssuer(_)
+                | Self::IssuerAway { .. }
+                | Self::IssuerKeyNotYet { .. }
+                | Self::BearerSignature(_)
+                | Self::OtherMechanism { .. }
+                | Self::BeforeProof(_)
+                | Self::AuthorityUnproven { .. }
+                | Self::NotEnrolledByTpm(_)
+                | Self::NoEndorsementKey(_)
+                | Self::NoEndorsementCertificate(_)
+                | Self::OtherEndorsementCertificate { .. }
+                | Self::NoMakerGroup { .. }
+                | Self::EndorsementCertificate { .. }
+                | Self::OtherEndorsementKey { .. }
+                | Self::UnusableTpm(_)
+        )
+    }
+}

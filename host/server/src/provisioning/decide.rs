@@ -1,0 +1,185 @@
+//! Step 3: the policies decide.
+//!
+//! Brings together what the enrollment's policies need, has them asked by a worker that may run them, and keeps every
+//! call, so that the decision can be run again. Nothing is written here and nothing is given away: what comes out is a
+//! wish, which the commit grants or not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use landfall_domain::decision::call::Placement;
+use landfall_domain::names::{DeviceId, HubName};
+use landfall_domain::registration::Registration;
+use landfall_policy::failure::CallFailure;
+use landfall_policy::{HostFailure, Payers, Visit};
+use landfall_store::Lane;
+
+use super::deliberation::Deliberation;
+use super::under_way::UnderWay;
+use crate::catalogue::Bound;
+use crate::provisioning::candidates::Pending;
+use crate::service::Service;
+use crate::service::images::ImageError;
+
+/// What the policies would have.
+#[derive(Debug)]
+pub(super) enum Wish {
+    /// A hub.
+    Hub {
+        /// The one to try first.
+        first: Place,
+        /// The others, in the order of preference.
+        alternates: Vec<HubName>,
+        /// The device's id in its hub, when the policy says.
+        device_id: Option<DeviceId>,
+    },
+    /// Later.
+    Postpone(Postponement),
+    /// Never.
+    Reject {
+        /// For programs.
+        code: String,
+        /// For people.
+        detail: String,
+    },
+    /// No hub can take it.
+    NoRoom {
+        /// Why each cannot.
+        detail: String,
+    },
+}
+
+/// A hub, and where the device would belong there.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// The hub.
+    pub(super) hub: HubName,
+    /// What the grouping policies answered; none when there are none.
+    pub(super) placement: Result<Option<Placement>, Postponement>,
+    /// Tells other decisions that a place in the hub is being taken.
+    pub(super) _pending: Pending,
+}
+
+/// Why a device has to wait, and how long.
+#[derive(Clone, Debug)]
+pub(super) struct Postponement {
+    /// Until it may ask again.
+    pub(super) retry_after: Duration,
+    /// For programs.
+    pub(super) kind: &'static str,
+    /// For people.
+    pub(super) detail: String,
+}
+
+impl Postponement {
+    /// For a cause that passes by itself.
+    pub(super) fn soon(kind: &'static str, detail: String) -> Self {
+        Self { retry_after: SOON, kind, detail }
+    }
+
+    /// For a cause that somebody has to mend.
+    pub(super) fn until_mended(kind: &'static str, detail: String) -> Self {
+        Self { retry_after: UNTIL_MENDED, kind, detail }
+    }
+
+    /// For a policy that gave no answer, and whose stand-in gave none either.
+    pub(super) fn and_then(self, resort: &str, next: &Self) -> Self {
+        Self { detail: format!("{}; in its place ({resort}) {}", self.detail, next.detail), ..self }
+    }
+
+    /// For a call that gave no answer.
+    pub(super) fn after(policy: &Bound, failure: &CallFailure) -> Self {
+        let detail = format!("policy {}: {failure}", policy.plugin);
+        match failure {
+            CallFailure::Fault(_) | CallFailure::Broke(_) => Self::until_mended(failure.kind(), detail),
+            CallFailure::Host(HostFailure::BreakerOpen { retry_ms, .. } | HostFailure::DeviceHeld { retry_ms, .. }) => {
+                let retry_after = Duration::from_millis(*retry_ms).clamp(SOON, UNTIL_MENDED);
+                Self { retry_after, kind: failure.kind(), detail }
+            }
+            CallFailure::Host(_) => Self::soon(failure.kind(), detail),
+        }
+    }
+
+    /// For policies that no worker could run.
+    fn without_worker(failure: HostFailure) -> Self {
+        let failure = CallFailure::Host(failure);
+        Self::soon(failure.kind(), failure.to_string())
+    }
+
+    /// For a policy that cannot be run.
+    fn without_image(policy: &Bound, error: &ImageError) -> Self {
+        Self::until_mended("no-image", format!("policy {} cannot be run: {error}", policy.plugin))
+    }
+}
+
+/// Asks for a hub, and where the device belongs there.
+pub(super) async fn decide(service: &Service, work: &mut UnderWay, attempt: u32) -> Wish {
+    let deliberation = deliberation(service, work, attempt).await;
+    let (waits, payers) = (deliberation.may_wait(), deliberation.payers());
+    match visit(service, waits, payers, move |visit| deliberation.decide(visit)).await {
+        Ok((wish, calls)) => {
+            work.keep(calls);
+            wish
+        }
+        Err(failure) => Wish::Postpone(Postponement::without_worker(failure)),
+    }
+}
+
+/// Asks where the device belongs on another hub than the first.
+pub(super) async fn place(service: &Service, work: &mut UnderWay, hub: HubName, attempt: u32) -> Option<Place> {
+    let pending = work.admitted.scope.hubs.get(&hub)?.pending();
+    let deliberation = deliberation(service, work, attempt).await;
+    let there = hub.clone();
+    let (waits, payers) = (deliberation.may_wait(), deliberation.payers());
+    let placement = match visit(service, waits, payers, move |visit| deliberation.place(&there, visit)).await {
+        Ok((placement, calls)) => {
+            work.keep(calls);
+            placement
+        }
+        Err(failure) => Err(Postponement::without_worker(failure)),
+    };
+    Some(Place { hub, placement, _pending: pending })
+}
+
+/// One visit to a worker; one that may wait for a service goes to the threads that are kept for it.
+async fn visit<R: Send + 'static>(
+    service: &Service,
+    waits: bool,
+    payers: Payers,
+    calls: impl FnOnce(&Visit) -> R + Send + 'static,
+) -> Result<R, HostFailure> {
+    if waits { service.policies.run_connected(payers, calls).await } else { service.policies.run(payers, calls).await }
+}
+
+async fn deliberation(service: &Service, work: &UnderWay, attempt: u32) -> Deliberation {
+    let allocation = Arc::clone(&work.admitted.allocation);
+    let mut images = Vec::with_capacity(2 + allocation.grouping.len());
+    for policy in allocation.policies() {
+        let mut chain = Vec::with_capacity(1 + policy.stand_ins.len());
+        for (_, policy) in policy.chain() {
+            let image = service.images.get(Lane::Device, policy).await;
+            chain.push(image.map_err(|error| Postponement::without_image(policy, &error)));
+        }
+        images.push(chain);
+    }
+    let current = work.admitted.before.as_ref().and_then(Registration::assignment);
+    Deliberation {
+        scope: Arc::clone(&work.admitted.scope),
+        terms: Arc::clone(&work.admitted.terms),
+        allocation,
+        images,
+        current: current.map(|place| (place.hub.clone(), place.device_id.clone())),
+        device: Arc::clone(&work.device),
+        device_id: work.admitted.device_id.clone(),
+        call: work.call(attempt),
+        counts: service.group_counts(&work.request.scope),
+        host: Arc::clone(&service.policies),
+        memory: Arc::default(),
+    }
+}
+
+/// What passes by itself: a full queue, a lost race.
+const SOON: Duration = Duration::from_secs(2);
+
+/// What somebody has to mend: a policy that breaks. Long enough not to run it in vain, short enough for a production line.
+const UNTIL_MENDED: Duration = Duration::from_secs(10);

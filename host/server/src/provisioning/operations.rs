@@ -1,0 +1,570 @@
+//! Registrations under way.
+//!
+//! A device registers, is told an operation id, and asks for the result later; a lost connection, a second request
+//! and a poll in between must all meet the same piece of work. This module keeps that piece of work, and nothing that
+//! matters: what is decided is in the store, and an operation that is not known here (the process was started
+//! again, or made room for others) is simply begun again under the same id when the device asks for it. To tell
+//! those from ids that were made up, an operation id carries a code that only this installation can make.
+//!
+//! What a device says counts from its newest registration. One that says something new while it waits is decided at once,
+//! under an operation id of its own, so that a poll after a restart finds what was said last; while a decision is being
+//! made, it is next.
+//!
+//! Bounded by `max_operations`, and by the bytes that those keep that wait: what their devices said. Past either the oldest
+//! that only wait for their device make room, and when there are none, a newcomer is told to come back. What such a device
+//! said is read back from the ledger when it polls, as after a restart.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::hmac;
+use landfall_attestation::x509::request::CertificateRequest;
+use landfall_domain::clock::Timestamp;
+use landfall_domain::json::JsonText;
+use landfall_domain::names::{Digest, IdScope, OperationId, RegistrationId, TrackingId};
+use landfall_domain::registration::{Outcome, Registration};
+use tokio::sync::watch;
+
+pub(super) use self::waiting::Wait;
+pub use self::waiting::WaitingDevice;
+use super::refusal::Cause;
+use super::under_way::UnderWay;
+
+mod waiting;
+
+/// Whose operation it is. Two keys that claim one id at once have an operation each; the store decides which wins.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Claimant {
+    /// The tenant.
+    pub scope: IdScope,
+    /// The device.
+    pub id: RegistrationId,
+    /// The key that was proven.
+    pub key: Digest,
+}
+
+/// How far an operation has come.
+#[derive(Clone, Debug)]
+pub enum Progress {
+    /// It is being worked on.
+    Running,
+    /// The policy could not decide, or asked for time. The next poll after the moment tries again.
+    Waiting(Arc<Wait>),
+    /// It is on disk.
+    Finished(Arc<Registration>),
+    /// The device was turned away after it had been admitted: another key was faster.
+    Refused(Arc<Cause>),
+    /// The store failed; the device may ask again.
+    Failed,
+}
+
+impl Progress {
+    /// A word for metrics.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Waiting(_) => "waits",
+            Self::Finished(registration) => match registration.outcome {
+                Outcome::Assigned(_) => "assigned",
+                Outcome::Failed { .. } => "failed",
+            },
+            Self::Refused(_) => "refused",
+            Self::Failed => "error",
+        }
+    }
+}
+
+/// One operation.
+#[derive(Clone, Debug)]
+pub struct Operation {
+    /// Its id.
+    pub id: OperationId,
+    progress: watch::Sender<Progress>,
+    said: Arc<Mutex<Said>>,
+    /// Counts up from operation to operation.
+    number: u64,
+}
+
+/// An operation, and the registration that is to follow when it is done: the device has said something else meanwhile.
+struct Held {
+    operation: Operation,
+    next: Option<Box<UnderWay>>,
+    /// While it waits, how many bytes of what the device said are kept for it.
+    waiting_bytes: usize,
+}
+
+/// Those that are held, and the sum of what those keep that wait.
+#[derive(Default)]
+struct Running {
+    held: HashMap<Claimant, Held>,
+    waiting_bytes: usize,
+}
+
+/// What an operation's id says of its beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Begun {
+    /// The request that began it.
+    pub request: TrackingId,
+    /// When.
+    pub at: Timestamp,
+    /// What the device said then. A poll says nothing, and a decision must not be made as if the device had said nothing.
+    pub with: With,
+}
+
+/// What a device says when it registers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// Of itself.
+    pub payload: Option<JsonText>,
+    /// That it wants a certificate.
+    pub csr: Option<Arc<CertificateRequest>>,
+}
+
+/// How much that is, as an operation's id tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum With {
+    /// Nothing.
+    Nothing,
+    /// Something of itself, which the ledger keeps.
+    Payload,
+    /// That it wants a certificate, which nothing keeps.
+    Csr,
+}
+
+impl Said {
+    /// How many bytes are kept of it.
+    fn bytes(&self) -> usize {
+        let payload = self.payload.as_ref().map_or(0, |payload| payload.as_str().len());
+        payload.saturating_add(self.csr.as_ref().map_or(0, |csr| csr.bytes()))
+    }
+
+    /// How much it is.
+    pub fn with(&self) -> With {
+        match self {
+            Self { csr: Some(_), .. } => With::Csr,
+            Self { payload: Some(_), .. } => With::Payload,
+            Self { payload: None, csr: None } => With::Nothing,
+        }
+    }
+}
+
+impl With {
+    const ALL: [Self; 3] = [Self::Nothing, Self::Payload, Self::Csr];
+
+    fn mark(self) -> &'static str {
+        match self {
+            Self::Nothing => "",
+            Self::Payload => "\0payload",
+            Self::Csr => "\0csr",
+        }
+    }
+}
+
+/// What a request wants of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// A registration: what the device says now counts.
+    Register,
+    /// A poll: what it said when it registered counts.
+    Poll,
+}
+
+impl Operation {
+    /// How far it is.
+    pub fn progress(&self) -> Progress {
+        self.progress.borrow().clone()
+    }
+
+    /// What the device said when it registered.
+    pub fn said(&self) -> Said {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What the device says now, in a registration that has the operation go on under this id.
+    fn says(&mut self, id: OperationId, said: Said) {
+        self.id = id;
+        *self.said.lock().unwrap_or_else(PoisonError::into_inner) = said;
+    }
+
+    /// Waits until it is no longer running, at most so long; answers how far it is then.
+    pub async fn settled(&self, at_most: Duration) -> Progress {
+        let mut watcher = self.progress.subscribe();
+        let settled = watcher.wait_for(|progress| !matches!(progress, Progress::Running));
+        match tokio::time::timeout(at_most, settled).await {
+            Ok(Ok(progress)) => progress.clone(),
+            Ok(Err(_)) | Err(_) => self.progress(),
+        }
+    }
+}
+
+/// What a request finds.
+pub enum Found {
+    /// Nobody works on it: the caller does, and says how far it is.
+    Mine(Operation),
+    /// Somebody does, or it waits.
+    Theirs(Operation),
+    /// Somebody works on what the device said before: what it says now is next, by [`Operations::follow`].
+    Behind,
+    /// There is no room.
+    Full,
+}
+
+/// The registrations under way.
+pub struct Operations {
+    running: Mutex<Running>,
+    next: AtomicU64,
+    key: hmac::Key,
+    max_operations: usize,
+    max_waiting_bytes: usize,
+}
+
+impl Operations {
+    /// None yet. `key` makes the operation ids of this installation. So many are held at most, and those that wait keep so
+    /// many bytes at most.
+    pub fn new(key: &[u8; 32], max_operations: usize, max_waiting_bytes: usize) -> Self {
+        Self {
+            running: Mutex::default(),
+            next: AtomicU64::new(0),
+            key: hmac::Key::new(hmac::HMAC_SHA256, key),
+            max_operations,
+            max_waiting_bytes,
+        }
+    }
+
+    /// The id of the operation that a request begins: `4.CODE.REQUEST`, of the shape that DPS's ids have.
+    /// The code tells apart what the device said.
+    pub fn new_id(&self, scope: &IdScope, id: &RegistrationId, request: TrackingId, with: With) -> OperationId {
+        OperationId::of_parts(&self.code(scope, id, &request.to_string(), with), request)
+    }
+
+    /// How the operation began, if this installation made its id for this device.
+    pub fn begun(&self, operation: &OperationId, scope: &IdScope, id: &RegistrationId) -> Option<Begun> {
+        let (code, nonce) = operation.as_str().strip_prefix("4.")?.split_once('.')?;
+        let with = With::ALL.into_iter().find(|with| code == self.code(scope, id, nonce, *with))?;
+        let request: TrackingId = nonce.parse().ok()?;
+        Some(Begun { request, at: request.made_at(), with })
+    }
+
+    /// Finds the claimant's operation, or begins one.
+    pub fn begin(&self, claimant: &Claimant, new_id: OperationId, now: Instant, asked: Asked, said: &Said) -> Found {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let Running { held: all, waiting_bytes } = &mut *running;
+        if let Some(held) = all.get_mut(claimant) {
+            let operation = &mut held.operation;
+            let says_more = asked == Asked::Register && operation.said() != *said;
+            let due = match operation.progress() {
+                Progress::Running if says_more => return Found::Behind,
+                Progress::Running => false,
+                Progress::Waiting(wait) => says_more || wait.until <= now,
+                // Those have been forgotten; see [`Operations::conclude`].
+                Progress::Finished(_) | Progress::Refused(_) | Progress::Failed => true,
+            };
+            if !due {
+                return Found::Theirs(operation.clone());
+            }
+            if says_more {
+                operation.says(new_id, said.clone());
+            }
+            operation.progress.send_replace(Progress::Running);
+            *waiting_bytes = waiting_bytes.saturating_sub(std::mem::take(&mut held.waiting_bytes));
+            return Found::Mine(operation.clone());
+        }
+        if running.held.len() >= self.max_operations && !running.make_room() {
+            return Found::Full;
+        }
+        let said = Arc::new(Mutex::new(said.clone()));
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let operation = Operation { id: new_id, progress: watch::Sender::new(Progress::Running), said, number };
+        let held = Held { operation: operation.clone(), next: None, waiting_bytes: 0 };
+        running.held.insert(claimant.clone(), held);
+        Found::Mine(operation)
+    }
+
+    /// Has a registration follow the one that is being worked on; it takes the place of another that was to follow. Gives
+    /// it back when nothing is being worked on any more.
+    pub(super) fn follow(&self, claimant: &Claimant, work: Box<UnderWay>) -> Result<Operation, Box<UnderWay>> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        match running.held.get_mut(claimant) {
+            Some(held) if matches!(held.operation.progress(), Progress::Running) => {
+                held.operation.says(work.operation.clone(), work.request.said());
+                held.next = Some(work);
+                Ok(held.operation.clone())
+            }
+            Some(_) | None => Err(work),
+        }
+    }
+
+    /// Whether the claimant would find an operation, or room for one.
+    pub fn has_room(&self, claimant: &Claimant) -> bool {
+        let running = &self.running.lock().unwrap_or_else(PoisonError::into_inner).held;
+        let waits = |held: &Held| !matches!(held.operation.progress(), Progress::Running);
+        running.len() < self.max_operations || running.contains_key(claimant) || running.values().any(waits)
+    }
+
+    /// The claimant's operation, if it is known.
+    pub fn find(&self, claimant: &Claimant) -> Option<Operation> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.held.get(claimant).map(|held| held.operation.clone())
+    }
+
+    /// Says how far an operation has come that was the caller's. One that waits is kept, so that a poll finds its time;
+    /// of any other the result is in the store, or it begins anew, and it is forgotten in the same moment: a request that
+    /// comes between could take it up again, and lose it. Gives the registration that follows, if there is one: then the
+    /// caller goes on with that.
+    #[must_use]
+    pub(super) fn conclude(
+        &self,
+        claimant: &Claimant,
+        operation: &Operation,
+        progress: Progress,
+    ) -> Option<Box<UnderWay>> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(next) = running.held.get_mut(claimant).and_then(|held| held.next.take()) {
+            return Some(next);
+        }
+        let waits = matches!(progress, Progress::Waiting(_));
+        operation.progress.send_replace(progress);
+        if waits {
+            running.has_begun_to_wait(claimant, self.max_waiting_bytes);
+        } else {
+            running.held.remove(claimant);
+        }
+        None
+    }
+
+    /// How many are being worked on.
+    pub fn running(&self) -> usize {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.held.values().filter(|held| !held.waits()).count()
+    }
+
+    /// 64 bits are enough: a guess only begins the guesser's own registration, which it may do anyway.
+    fn code(&self, scope: &IdScope, id: &RegistrationId, nonce: &str, with: With) -> String {
+        let text = format!("operation\0{scope}\0{}\0{nonce}{}", id.key(), with.mark());
+        hex(hmac::sign(&self.key, text.as_bytes()).as_ref().get(..8).unwrap_or_default())
+    }
+}
+
+impl Held {
+    fn waits(&self) -> bool {
+        !matches!(self.operation.progress(), Progress::Running)
+    }
+}
+
+impl Running {
+    /// Drops the oldest of those that only wait for their devices, which begin them again when they poll: a part of them at
+    /// once, so that not every newcomer looks through all.
+    fn make_room(&mut self) -> bool {
+        let waiting = self.held.values().filter(|held| held.waits());
+        let mut waiting: Vec<u64> = waiting.map(|held| held.operation.number).collect();
+        let dropped = waiting.len().div_ceil(DROPPED_AT_ONCE);
+        let Some(last) = dropped.checked_sub(1) else { return false };
+        let (_, last, _) = waiting.select_nth_unstable(last);
+        let (last, waiting_bytes) = (*last, &mut self.waiting_bytes);
+        self.held.retain(|_, held| {
+            let stays = held.operation.number > last || !held.waits();
+            if !stays {
+                *waiting_bytes = waiting_bytes.saturating_sub(held.waiting_bytes);
+            }
+            stays
+        });
+        true
+    }
+
+    /// Counts what one keeps that waits from now on, and has the oldest make room where that is too much.
+    fn has_begun_to_wait(&mut self, claimant: &Claimant, most: usize) {
+        if let Some(held) = self.held.get_mut(claimant) {
+            let bytes = held.operation.said().bytes();
+            let before = std::mem::replace(&mut held.waiting_bytes, bytes);
+            self.waiting_bytes = self.waiting_bytes.saturating_sub(before).saturating_add(bytes);
+        }
+        while self.waiting_bytes > most && self.make_room() {}
+    }
+}
+
+/// One of so many that wait makes room.
+const DROPPED_AT_ONCE: usize = 16;
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use landfall_domain::clock;
+
+    use super::*;
+
+    fn claimant(id: &str) -> Claimant {
+        Claimant { scope: "s1".parse().unwrap(), id: id.parse().unwrap(), key: Digest::of(b"k") }
+    }
+
+    fn begin(operations: &Operations, id: &str, now: Instant) -> Found {
+        let who = claimant(id);
+        let new =
+            operations.new_id(&who.scope, &who.id, TrackingId::new(Timestamp::from_millis(0), [7; 10]), With::Nothing);
+        operations.begin(&who, new, now, Asked::Register, &Said::default())
+    }
+
+    fn wait(operations: &Operations, id: &str, operation: &Operation, until: Instant) {
+        let (again_at, decision) = (Timestamp::from_millis(9), TrackingId::new(Timestamp::from_millis(5), [7; 10]));
+        let wait = Wait { until, again_at, decision, kind: "no-hub", detail: "no hub".to_owned() };
+        assert!(operations.conclude(&claimant(id), operation, Progress::Waiting(Arc::new(wait))).is_none());
+    }
+
+    #[test]
+    fn two_requests_meet_the_same_operation() {
+        let (operations, now) = (Operations::new(&[1; 32], 10, 1_000), clock::instant());
+        let Found::Mine(first) = begin(&operations, "a", now) else { panic!("not mine") };
+        let Found::Theirs(second) = begin(&operations, "A", now) else { panic!("not theirs") };
+        assert_eq!(first.id, second.id);
+    }
+
+    #[test]
+    fn a_waiting_operation_is_taken_up_again_when_its_time_has_come() {
+        let (operations, now) = (Operations::new(&[1; 32], 10, 1_000), clock::instant());
+        let later = now + Duration::from_millis(50);
+        let Found::Mine(first) = begin(&operations, "a", now) else { panic!("not mine") };
+        wait(&operations, "a", &first, later);
+        assert!(matches!(begin(&operations, "a", now + Duration::from_millis(49)), Found::Theirs(_)));
+        assert!(matches!(begin(&operations, "a", later), Found::Mine(_)));
+        assert!(matches!(begin(&operations, "a", later), Found::Theirs(_)));
+    }
+
+    #[test]
+    fn devices_that_wait_are_listed_while_they_do() {
+        let (operations, now) = (Operations::new(&[1; 32], 10, 1_000), clock::instant());
+        for id in ["a", "b", "c"] {
+            let Found::Mine(operation) = begin(&operations, id, now) else { panic!("not mine") };
+            if id != "c" {
+                wait(&operations, id, &operation, now);
+            }
+        }
+        let (scope, elsewhere) = (claimant("a").scope, "s2".parse().unwrap());
+        let ids = |devices: Vec<WaitingDevice>| {
+            let mut ids: Vec<_> = devices.iter().map(|device| device.claimant.id.to_string()).collect();
+            ids.sort();
+            ids
+        };
+        assert_eq!(ids(operations.waiting(&scope)), ["a", "b"]);
+        assert_eq!(operations.waiting(&elsewhere).len(), 0);
+        assert_eq!(ids(operations.waiting_of(&scope, &"A".parse().unwrap())), ["a"]);
+        assert!(matches!(begin(&operations, "a", now), Found::Mine(_)));
+        assert_eq!(ids(operations.waiting(&scope)), ["b"]);
+    }
+
+    #[test]
+    fn what_has_ended_is_not_taken_up_again() {
+        let (operations, now) = (Operations::new(&[1; 32], 10, 1_000), clock::instant());
+        let Found::Mine(first) = begin(&operations, "a", now) else { panic!("not mine") };
+        assert!(operations.conclude(&claimant("a"), &first, Progress::Failed).is_none());
+        let Found::Mine(second) = begin(&operations, "a", now) else { panic!("not mine") };
+        assert!(matches!(first.progress(), Progress::Failed));
+        assert!(matches!(second.progress(), Progress::Running));
+        assert!(matches!(begin(&operations, "a", now), Found::Theirs(_)));
+    }
+
+    #[test]
+    fn a_full_table_forgets_what_waits_and_never_what_runs() {
+        let (operations, now) = (Operations::new(&[1; 32], 2, 1_000), clock::instant());
+        let Found::Mine(a) = begin(&operations, "a", now) else { panic!("not mine") };
+        let Found::Mine(_) = begin(&operations, "b", now) else { panic!("not mine") };
+        assert!(matches!(begin(&operations, "c", now), Found::Full));
+        assert_eq!(["a", "c"].map(|id| operations.has_room(&claimant(id))), [true, false]);
+        wait(&operations, "a", &a, now + Duration::from_millis(50));
+        assert!(operations.has_room(&claimant("c")));
+        assert!(matches!(begin(&operations, "c", now), Found::Mine(_)));
+        assert!(operations.find(&claimant("b")).is_some());
+    }
+
+    #[test]
+    fn the_oldest_that_wait_make_room_and_no_others() {
+        let (operations, now) = (Operations::new(&[1; 32], 20, 1_000), clock::instant());
+        for number in 0..20 {
+            let id = format!("d{number}");
+            let Found::Mine(operation) = begin(&operations, &id, now) else { panic!("not mine") };
+            if number != 0 {
+                wait(&operations, &id, &operation, now + Duration::from_secs(9));
+            }
+        }
+        assert!(matches!(begin(&operations, "new", now), Found::Mine(_)));
+        let gone: Vec<_> = (0..20).filter(|n| operations.find(&claimant(&format!("d{n}"))).is_none()).collect();
+        assert_eq!(gone, [1, 2]);
+    }
+
+    #[test]
+    fn those_that_wait_keep_so_many_bytes_at_most_and_the_oldest_make_room() {
+        let (operations, now) = (Operations::new(&[1; 32], 100, 1_000), clock::instant());
+        let made = Timestamp::from_millis(0);
+        let said = Said { payload: Some(JsonText::parse(format!("{:?}", "x".repeat(98)), 200, 9).unwrap()), csr: None };
+        let begin = |id: &str| {
+            let who = claimant(id);
+            let new = operations.new_id(&who.scope, &who.id, TrackingId::new(made, [7; 10]), With::Payload);
+            match operations.begin(&who, new, now, Asked::Register, &said) {
+                Found::Mine(operation) => operation,
+                _ => panic!("not mine"),
+            }
+        };
+        let bytes = || operations.running.lock().unwrap().waiting_bytes;
+        let runs = begin("runs");
+        for number in 0..10 {
+            let id = format!("d{number}");
+            let operation = begin(&id);
+            wait(&operations, &id, &operation, now);
+        }
+        assert_eq!(bytes(), 1_000);
+        let known = |id: &str| operations.find(&claimant(id)).is_some();
+        let again = begin("d0");
+        assert_eq!(bytes(), 900, "one that is worked on does not wait");
+        wait(&operations, "d0", &again, now);
+        let more = begin("more");
+        wait(&operations, "more", &more, now);
+        assert_eq!((bytes(), known("d0"), known("d1"), known("more")), (1_000, false, true, true));
+        assert!(known("runs"), "what runs never makes room");
+        assert!(operations.conclude(&claimant("runs"), &runs, Progress::Failed).is_none());
+        assert_eq!(bytes(), 1_000);
+    }
+
+    #[test]
+    fn an_operation_id_is_good_for_one_device_of_one_installation() {
+        let (ours, theirs) = (Operations::new(&[1; 32], 1, 1_000), Operations::new(&[2; 32], 1, 1_000));
+        let who = claimant("a");
+        let now = Timestamp::from_millis(1_700_000_000_123);
+        let request = TrackingId::new(now, [7; 10]);
+        for with in With::ALL {
+            let id = ours.new_id(&who.scope, &who.id, request, with);
+            assert_eq!(ours.begun(&id, &who.scope, &who.id), Some(Begun { request, at: now, with }));
+            assert_eq!(theirs.begun(&id, &who.scope, &who.id), None);
+            assert_eq!(ours.begun(&id, &who.scope, &claimant("b").id), None);
+        }
+        assert_eq!(ours.begun(&"4.x".parse().unwrap(), &who.scope, &who.id), None);
+    }
+
+    #[test]
+    fn what_a_device_said_is_kept_until_it_registers_anew() {
+        let operations = Operations::new(&[1; 32], 10, 1_000);
+        let (who, now, made) = (claimant("a"), clock::instant(), Timestamp::from_millis(0));
+        let text = |text: &str| Said { payload: Some(JsonText::parse(text, 100, 9).unwrap()), csr: None };
+        let id = |nonce| operations.new_id(&who.scope, &who.id, TrackingId::new(made, [nonce; 10]), With::Payload);
+        let begin = |nonce, asked, said: &Said| match operations.begin(&who, id(nonce), now, asked, said) {
+            Found::Mine(operation) => operation,
+            _ => panic!("not mine"),
+        };
+        let first = begin(1, Asked::Register, &text("1"));
+        wait(&operations, "a", &first, now);
+        let polled = begin(2, Asked::Poll, &Said::default());
+        assert_eq!((&polled.id, polled.said()), (&first.id, text("1")));
+        wait(&operations, "a", &first, now);
+        let second = begin(3, Asked::Register, &text("2"));
+        assert_eq!((&second.id, second.said()), (&id(3), text("2")), "whose word its id finds after a restart");
+        wait(&operations, "a", &second, now + Duration::from_secs(9));
+        let third = begin(4, Asked::Register, &Said::default());
+        assert_eq!((&third.id, third.said()), (&id(4), Said::default()), "before its time");
+        let behind = operations.begin(&who, id(5), now, Asked::Register, &text("3"));
+        assert!(matches!(behind, Found::Behind), "while a decision is being made");
+        let joined = operations.begin(&who, id(6), now, Asked::Register, &Said::default());
+        assert!(matches!(joined, Found::Theirs(operation) if operation.id == id(4)));
+    }
+}

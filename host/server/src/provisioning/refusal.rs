@@ -1,0 +1,141 @@
+//! How a refusal is told. The device is told none of its cause: the wire knows one refusal. The operator is told all of it,
+//! under the tracking id that the device got.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use landfall_attestation::tpm::Blob;
+use landfall_attestation::x509::request::RequestFlaw;
+use landfall_domain::decision::call::Label;
+use landfall_domain::decision::{Entry, EntryKind};
+use landfall_domain::names::{IdScope, NameError};
+use landfall_store::StoreError;
+
+pub use super::cause::Cause;
+use super::throttle::TooOften;
+use super::{Credential, Request, under_way};
+use crate::service::Service;
+
+/// Tells the operator why a device was refused, in the log and in the ledger, when the device has its answer: neither a longer
+/// text nor a write may make a longer wait, nor take the core on which the answer is written. Of each address only so much is
+/// logged, and of strangers only so much is kept; all are counted.
+pub(super) fn report(service: &Arc<Service>, request: &Request, cause: &Cause) {
+    service.metrics.refused(cause.code());
+    let source = request.source;
+    let (service, cause, entry) = (Arc::clone(service), cause.clone(), under_way::entry_of(request));
+    let credential = request.credential.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(ANSWERED).await;
+        let stranger = cause.is_a_strangers();
+        if let Some(unsaid) = service.telling.may_be_said(source, stranger) {
+            let unsaid = (unsaid > 0).then_some(unsaid);
+            tracing::warn!(
+                tracking_id = %entry.tracking_id, scope = entry.scope.as_ref().map(IdScope::as_str),
+                registration_id = entry.registration_id, source = entry.source, cause = cause.code(), unsaid,
+                "refused: {}", detail(&cause, &credential)
+            );
+        }
+        if stranger && !service.throttle.keeps_a_strangers(source) {
+            return;
+        }
+        let Some(_place) = service.telling.place(stranger) else { return };
+        let (cause, detail) = (cause.code().to_owned(), detail(&cause, &credential));
+        let kind = EntryKind::Refused { cause, detail, shown: shown(&credential) };
+        if let Err(error) = service.store.record_entry(Entry { kind, ..entry }).await {
+            tracing::warn!(%error, "a refusal could not be kept");
+        }
+    });
+}
+
+/// The cause, and what would end the search for the commonest mistake: a device that does not send its intermediate.
+fn detail(cause: &Cause, credential: &Credential) -> String {
+    match (cause, credential) {
+        (Cause::NotEnrolled(_), Credential::X509(chain)) => match chain.missing_issuer() {
+            Some(issuer) => {
+                let issuer = cut(issuer);
+                format!("{cause}; its topmost certificate was issued by {issuer}, which the device did not send")
+            }
+            None => cause.to_string(),
+        },
+        _ => cause.to_string(),
+    }
+}
+
+/// What a device has shown, for people: nothing that anybody could use in its place.
+fn shown(credential: &Credential) -> Vec<Label> {
+    let fact = |key: &str, value: String| Label { key: key.to_owned(), value: cut(&value) };
+    match credential {
+        Credential::X509(chain) => {
+            let leaf = chain.leaf();
+            vec![
+                fact("subject", leaf.subject().to_owned()),
+                fact("issuer", leaf.issuer().to_owned()),
+                fact("SHA-256", leaf.sha256().to_string()),
+                fact("certificates", (chain.intermediates() + 1).to_string()),
+            ]
+        }
+        Credential::Tpm { chip, .. } => {
+            vec![fact("TPM", format!("endorsement key SHA-256 {}", chip.endorsement.sha256()))]
+        }
+        Credential::Bearer(token) => vec![fact("token of", token.issuer().to_owned())],
+        Credential::SharedKey(token) => {
+            vec![fact("token", format!("signed with a symmetric key, until {}", token.expires_at()))]
+        }
+        Credential::Negotiate(_) => vec![fact("ticket", "of a directory".to_owned())],
+        Credential::Basic(_) => vec![fact("password", "with a username".to_owned())],
+        Credential::UnreadableBearer(_)
+        | Credential::UnreadableBasic(_)
+        | Credential::UnreadableToken(_)
+        | Credential::Unreadable(_)
+        | Credential::None => Vec::new(),
+    }
+}
+
+/// What a device says may be long.
+fn cut(text: &str) -> String {
+    text.chars().take(MOST_SHOWN).collect()
+}
+
+/// Characters of what a device has shown.
+const MOST_SHOWN: usize = 300;
+
+/// By then a device has its answer.
+const ANSWERED: Duration = Duration::from_millis(20);
+
+/// Why a request got no result.
+#[derive(Debug, thiserror::Error)]
+pub enum RegisterError {
+    /// The device is turned away.
+    #[error(transparent)]
+    Refused(#[from] Cause),
+    /// The device is told to come back: somebody whose word counts cannot be asked.
+    #[error("not now: {0}")]
+    NotNow(Cause),
+    /// There is no such operation or registration.
+    #[error("there is no such operation, or no registration")]
+    NotFound,
+    /// The device's TPM has to prove itself first: it gets this.
+    #[error("the TPM is challenged")]
+    Challenged(Box<Blob>),
+    /// It wants a certificate, and its enrollment gives none.
+    #[error("certificates are not issued for this enrollment")]
+    NoIssuer,
+    /// Its request for a certificate is wrong.
+    #[error("the csr: {0}")]
+    CertificateRequest(#[from] RequestFlaw),
+    /// It asks too often.
+    #[error(transparent)]
+    TooOften(#[from] TooOften),
+    /// Too many registrations are under way.
+    #[error("too many registrations are under way")]
+    Busy,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The work on the registration failed; the log says why.
+    #[error("the registration could not be carried out")]
+    Failed,
+    /// The registration id is no device id.
+    #[error(transparent)]
+    Name(NameError),
+}

@@ -1,0 +1,117 @@
+//! How many refusals are told: lines of the log, and entries of the ledger that wait to be written.
+//!
+//! Who knows nothing of this installation but its address can be refused as often as it likes. So strangers have lines and
+//! places of their own, and each address only some of them: no stranger fills a disk, and none hides what is said of
+//! devices, or of other strangers.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use landfall_domain::clock;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::throttle::network;
+
+/// Bounds what is told of refusals.
+pub struct Telling {
+    lines: Mutex<Lines>,
+    /// Bound the entries that wait to be written.
+    strangers: Arc<Semaphore>,
+    others: Arc<Semaphore>,
+}
+
+#[derive(Default)]
+struct Lines {
+    minute: Option<Instant>,
+    by_address: HashMap<(IpAddr, bool), u32>,
+    of_strangers: u32,
+    unsaid: u64,
+}
+
+impl Telling {
+    /// Nothing told yet.
+    pub fn new() -> Self {
+        let places = || Arc::new(Semaphore::new(BEING_KEPT));
+        Self { lines: Mutex::default(), strangers: places(), others: places() }
+    }
+
+    /// Whether a refusal may be said in the log; then also how many before it were not.
+    pub(super) fn may_be_said(&self, source: IpAddr, stranger: bool) -> Option<u64> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).at(clock::instant(), source, stranger)
+    }
+
+    /// A place among the entries that wait to be written, if there is one.
+    pub(super) fn place(&self, stranger: bool) -> Option<OwnedSemaphorePermit> {
+        let places = if stranger { &self.strangers } else { &self.others };
+        Arc::clone(places).try_acquire_owned().ok()
+    }
+}
+
+impl Default for Telling {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Lines {
+    fn at(&mut self, now: Instant, source: IpAddr, stranger: bool) -> Option<u64> {
+        if self.minute.is_none_or(|minute| now.saturating_duration_since(minute) >= MINUTE) {
+            *self = Self { minute: Some(now), unsaid: self.unsaid, ..Self::default() };
+        }
+        let most = if stranger { OF_A_STRANGER } else { OF_AN_ADDRESS };
+        let key = (network(source), stranger);
+        let said = self.by_address.get(&key).copied().unwrap_or_default();
+        let room = self.by_address.contains_key(&key) || self.by_address.len() < MOST_ADDRESSES;
+        if said >= most || !room || (stranger && self.of_strangers >= OF_ALL_STRANGERS) {
+            self.unsaid = self.unsaid.saturating_add(1);
+            return None;
+        }
+        self.by_address.insert(key, said + 1);
+        self.of_strangers += u32::from(stranger);
+        Some(std::mem::take(&mut self.unsaid))
+    }
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// Lines a minute of the strangers at one address.
+const OF_A_STRANGER: u32 = 20;
+/// Lines a minute of all strangers: a quarter of a megabyte.
+const OF_ALL_STRANGERS: u32 = 600;
+/// Lines a minute of the devices at one address whose credential was proven. The ledger has all of them.
+const OF_AN_ADDRESS: u32 = 300;
+const MOST_ADDRESSES: usize = 10_000;
+/// Refusals that may wait to be written, strangers' and others'. They are small, and past this the log alone has them.
+const BEING_KEPT: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_address_has_all_the_lines_and_strangers_have_none_of_the_devices() {
+        let (mut lines, now) = (Lines::default(), clock::instant());
+        let mut said = |source: [u8; 4], stranger, times: u32| {
+            (0..times).filter(|_| lines.at(now, source.into(), stranger).is_some()).count()
+        };
+        assert_eq!(said([10, 0, 0, 1], true, 1000), 20);
+        assert_eq!(said([10, 0, 0, 2], true, 3), 3, "another address");
+        for last in 3..=255 {
+            said([10, 0, 0, last], true, 20);
+        }
+        assert_eq!(said([10, 0, 1, 1], true, 1), 0, "600 of all strangers");
+        assert_eq!(said([10, 0, 0, 1], false, 1000), 300, "devices at the same address");
+        let unsaid = lines.at(now + MINUTE, [10, 0, 1, 1].into(), true).unwrap();
+        assert_eq!(unsaid, 700, "those since the last line that said how many");
+        assert_eq!(lines.at(now + MINUTE, [10, 0, 1, 1].into(), true), Some(0));
+    }
+
+    #[test]
+    fn strangers_take_no_place_of_others() {
+        let telling = Telling::new();
+        let taken: Vec<_> = (0..BEING_KEPT).filter_map(|_| telling.place(true)).collect();
+        assert_eq!(taken.len(), BEING_KEPT);
+        assert!(telling.place(true).is_none() && telling.place(false).is_some());
+    }
+}

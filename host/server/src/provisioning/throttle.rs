@@ -1,0 +1,269 @@
+//! How often who may ask, judged before anything is read, verified or looked up.
+//!
+//! Three measures: the address, the id scope, and the registration id as one network asks for it. Not the id alone, for
+//! its id is all that a stranger needs to know to use up a device's share; from another network it does not touch it.
+//! Each is a leaky bucket that holds one moment: the one at which it will be empty ("GCRA", ATM Forum TM 4.0, 4.4.2).
+//! A request that would overfill it is told when it may come, and is not counted.
+//!
+//! What is told has up to half of it added by chance: a fleet that comes back to power at once must not come back at
+//! once a second time.
+//!
+//! Bounded: so many buckets for each measure. When there are no more, those that are empty are thrown away, and then,
+//! if need be, all of them: whoever sends so many different names gains a fresh start for everyone, no more.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use landfall_domain::clock::{self, Ambient};
+use landfall_domain::names::{IdScope, RegistrationId};
+
+use crate::config::ThrottleLimits;
+
+/// All measures.
+pub struct Throttle {
+    addresses: Buckets<IpAddr>,
+    scopes: Buckets<IdScope>,
+    devices: Buckets<(IdScope, String, IpAddr)>,
+    passwords: Buckets<(IdScope, String, IpAddr)>,
+    passwords_of_address: Buckets<IpAddr>,
+    passwords_of_account: Buckets<(IdScope, String)>,
+    strangers: Buckets<()>,
+    strangers_of_address: Buckets<IpAddr>,
+    ambient: Ambient,
+}
+
+/// Who asked too often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("asked too often ({measure}); come again in {retry_after} s")]
+pub struct TooOften {
+    /// Which measure was full: a word for metrics.
+    pub measure: &'static str,
+    /// When to come again, in seconds.
+    pub retry_after: u64,
+}
+
+impl Throttle {
+    /// With all buckets empty.
+    pub fn new(limits: &ThrottleLimits, ambient: Ambient) -> Self {
+        let second = Duration::from_secs(1);
+        Self {
+            addresses: Buckets::new(limits.address_per_second, second, limits.address_burst),
+            scopes: Buckets::new(limits.scope_per_second, second, limits.scope_burst),
+            devices: Buckets::new(limits.device_per_minute, second * 60, limits.device_burst),
+            passwords: Buckets::new(limits.password_per_minute, second * 60, limits.password_burst),
+            passwords_of_address: a_minutes(limits.password_address_per_minute),
+            passwords_of_account: a_minutes(limits.password_account_per_minute),
+            strangers: of_strangers(limits.strangers_kept_per_minute),
+            strangers_of_address: of_strangers(limits.strangers_kept_per_address_per_minute),
+            ambient,
+        }
+    }
+
+    /// Whether the ledger keeps one more refusal of somebody whom nobody knows. What is too much of one address takes
+    /// nothing of what all have.
+    pub(super) fn keeps_a_strangers(&self, source: IpAddr) -> bool {
+        let now = clock::instant();
+        self.strangers_of_address.pour(now, || network(source)).is_ok() && self.strangers.pour(now, || ()).is_ok()
+    }
+
+    /// Counts a password that is tried for an account, unless there were too many. Few from one network, so that a stranger
+    /// elsewhere does not keep its device out; more from everywhere, so that nobody guesses from many places.
+    pub(super) fn try_password(&self, source: IpAddr, scope: &IdScope, id: &RegistrationId) -> Result<(), TooOften> {
+        let (now, network) = (clock::instant(), network(source));
+        let account = || (scope.clone(), id.key().to_owned());
+        let tried = (self.passwords.pour(now, || (scope.clone(), id.key().to_owned(), network)))
+            .and_then(|()| self.passwords_of_address.pour(now, || network))
+            .and_then(|()| self.passwords_of_account.pour(now, account));
+        tried.map_err(|wait| TooOften { measure: "password", retry_after: self.jittered(wait) })
+    }
+
+    /// Counts a request, unless one of the measures is full.
+    pub(super) fn admit(&self, source: IpAddr, scope: &IdScope, id: &RegistrationId) -> Result<(), TooOften> {
+        let now = clock::instant();
+        let network = network(source);
+        let device = || (scope.clone(), id.key().to_owned(), network);
+        let full = |measure| move |wait| (measure, wait);
+        let judged = (self.addresses.pour(now, || network).map_err(full("address")))
+            .and_then(|()| self.devices.pour(now, device).map_err(full("registration-id")))
+            .and_then(|()| self.scopes.pour(now, || scope.clone()).map_err(full("id-scope")));
+        judged.map_err(|(measure, wait)| TooOften { measure, retry_after: self.jittered(wait) })
+    }
+
+    fn jittered(&self, wait: Duration) -> u64 {
+        let [chance] = self.ambient.random::<1>();
+        let more = wait.mul_f64(f64::from(chance) / 510.0);
+        // A whole number of seconds, and one more by chance: most waits are shorter than that.
+        (wait + more).as_secs() + 1 + u64::from(chance & 1)
+    }
+}
+
+/// Buckets that hold what may come in a minute.
+fn a_minutes<K: Eq + Hash>(requests: u32) -> Buckets<K> {
+    Buckets::new(requests, Duration::from_secs(60), requests)
+}
+
+/// Buckets that hold the strangers of some minutes.
+fn of_strangers<K: Eq + Hash>(kept: u32) -> Buckets<K> {
+    Buckets::new(kept, Duration::from_secs(60), kept.saturating_mul(STRANGERS_BURST_MINUTES))
+}
+
+/// What one customer of a provider has for sure: an IPv4 address or an IPv6 /64.
+pub(crate) fn network(source: IpAddr) -> IpAddr {
+    match source.to_canonical() {
+        v4 @ IpAddr::V4(_) => v4,
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
+    }
+}
+
+/// The same as a number: those who wait take turns by it.
+pub(super) fn line(source: IpAddr) -> u128 {
+    match network(source) {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(v6) => v6.to_bits(),
+    }
+}
+
+/// The buckets of one measure.
+struct Buckets<K> {
+    /// When each is empty again. One that is not there is empty.
+    empty_at: Mutex<HashMap<K, Instant>>,
+    /// How long one request takes to drain; nothing is measured when there is none.
+    drain: Option<Duration>,
+    /// How far ahead the moment may lie.
+    depth: Duration,
+}
+
+impl<K: Eq + Hash> Buckets<K> {
+    fn new(requests: u32, in_time: Duration, burst: u32) -> Self {
+        let drain = in_time.checked_div(requests);
+        let depth = drain.unwrap_or_default().saturating_mul(burst.max(1));
+        Self { empty_at: Mutex::default(), drain, depth }
+    }
+
+    /// Pours one request in, or says after which time there is room for it.
+    fn pour(&self, now: Instant, key: impl FnOnce() -> K) -> Result<(), Duration> {
+        let Some(drain) = self.drain else { return Ok(()) };
+        let mut buckets = self.empty_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() >= MOST_BUCKETS {
+            buckets.retain(|_, empty_at| *empty_at > now);
+            if buckets.len() >= MOST_BUCKETS {
+                buckets.clear();
+            }
+        }
+        let empty_at = buckets.entry(key()).or_insert(now);
+        let filled = (*empty_at).max(now) + drain;
+        let too_far = filled.saturating_duration_since(now).saturating_sub(self.depth);
+        if !too_far.is_zero() {
+            return Err(too_far);
+        }
+        *empty_at = filled;
+        Ok(())
+    }
+}
+
+/// How many minutes' worth of strangers' refusals are kept at once: somebody trying out a new factory is a stranger too.
+const STRANGERS_BURST_MINUTES: u32 = 10;
+/// About 100 bytes each.
+const MOST_BUCKETS: usize = 100_000;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_burst_is_taken_and_then_the_rate() {
+        let (buckets, now) = (Buckets::new(2, SECOND, 3), clock::instant());
+        for _ in 0..3 {
+            assert_eq!(buckets.pour(now, || "a"), Ok(()));
+        }
+        assert_eq!(buckets.pour(now, || "a"), Err(SECOND / 2));
+        assert_eq!(buckets.pour(now, || "b"), Ok(()), "another's bucket is its own");
+        assert_eq!(buckets.pour(now + SECOND / 2, || "a"), Ok(()));
+        assert_eq!(buckets.pour(now + SECOND / 2, || "a"), Err(SECOND / 2));
+    }
+
+    #[test]
+    fn no_rate_is_no_limit() {
+        let (buckets, now) = (Buckets::new(0, SECOND, 0), clock::instant());
+        assert!((0..10_000).all(|_| buckets.pour(now, || "a").is_ok()));
+    }
+
+    #[test]
+    fn a_stranger_elsewhere_does_not_use_up_a_devices_share() {
+        let limits =
+            ThrottleLimits { address_per_second: 0, device_per_minute: 1, device_burst: 1, ..Default::default() };
+        let throttle = Throttle::new(&limits, Ambient::system());
+        let (scope, id) = ("0ne1".parse().unwrap(), "pump-1".parse().unwrap());
+        let ask = |source: &str| throttle.admit(source.parse().unwrap(), &scope, &id).map_err(|full| full.measure);
+        assert_eq!(ask("192.0.2.1"), Ok(()));
+        assert_eq!(ask("192.0.2.1"), Err("registration-id"));
+        assert_eq!(ask("::ffff:192.0.2.1"), Err("registration-id"), "the same address in another writing");
+        assert_eq!(ask("192.0.2.2"), Ok(()));
+        assert_eq!(ask("2001:db8::1"), Ok(()));
+        assert_eq!(ask("2001:db8::ffff:2"), Err("registration-id"), "the same /64");
+    }
+
+    #[test]
+    fn passwords_are_tried_seldom_from_one_network_and_not_without_end_from_all() {
+        let limits = ThrottleLimits {
+            password_per_minute: 1,
+            password_burst: 2,
+            password_address_per_minute: 4,
+            password_account_per_minute: 5,
+            ..Default::default()
+        };
+        let throttle = Throttle::new(&limits, Ambient::system());
+        let scope = "0ne1".parse().unwrap();
+        let tries = |source: &str, id: &str| {
+            let (source, id) = (source.parse().unwrap(), id.parse().unwrap());
+            (0..9).take_while(|_| throttle.try_password(source, &scope, &id).is_ok()).count()
+        };
+        assert_eq!(tries("192.0.2.1", "meter-1"), 2);
+        assert_eq!((tries("192.0.2.1", "meter-2"), tries("192.0.2.1", "meter-3")), (2, 0), "one address");
+        assert_eq!(tries("192.0.2.2", "meter-1"), 2, "a stranger elsewhere does not keep the device out");
+        assert_eq!((tries("192.0.2.3", "meter-1"), tries("192.0.2.4", "meter-1")), (1, 0), "one account");
+    }
+
+    #[test]
+    fn the_buckets_are_bounded() {
+        let (buckets, now) = (Buckets::new(1, SECOND, 1), clock::instant());
+        for name in 0..2 * MOST_BUCKETS {
+            assert_eq!(buckets.pour(now, || name), Ok(()));
+        }
+        assert!(buckets.empty_at.lock().unwrap().len() <= MOST_BUCKETS);
+    }
+
+    proptest! {
+        #[test]
+        fn never_more_than_the_burst_and_the_rate_get_through(
+            rate in 1_u32..50,
+            burst in 1_u32..20,
+            pauses in prop::collection::vec(0_u64..2_000, 1..200),
+        ) {
+            let (buckets, start) = (Buckets::new(rate, SECOND, burst), clock::instant());
+            let mut now = start;
+            let mut through = 0_u32;
+            for pause in pauses {
+                now += Duration::from_millis(pause);
+                match buckets.pour(now, || ()) {
+                    Ok(()) => through += 1,
+                    // Whoever comes when told is let through.
+                    Err(wait) => {
+                        now += wait;
+                        prop_assert_eq!(buckets.pour(now, || ()), Ok(()));
+                        through += 1;
+                    }
+                }
+            }
+            let allowed = f64::from(burst) + (now - start).as_secs_f64() * f64::from(rate);
+            prop_assert!(f64::from(through) <= allowed + 1e-3, "{} of {}", through, allowed);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! One registration's working papers.
+
+use std::sync::Arc;
+
+use landfall_domain::clock::Timestamp;
+use landfall_domain::decision::call::{Call, Device, EnrollmentKind, Label, Prior};
+use landfall_domain::decision::{Decision, Entry, EntryKind, IssuedNote, PolicyCall, Verdict};
+use landfall_domain::enrollment::EnrollmentRef;
+use landfall_domain::names::{Digest, OperationId, RegistrationId};
+use landfall_domain::registration::{IssuedCertificate, Registration};
+
+use super::operations::Said;
+use super::{Admitted, Request};
+use crate::issuing::IssueError;
+use crate::service::Service;
+
+/// A registration between its admission and its commit.
+pub(super) struct UnderWay {
+    pub(super) request: Request,
+    pub(super) admitted: Admitted,
+    pub(super) operation: OperationId,
+    /// What the policies are told of the device.
+    pub(super) device: Arc<Device>,
+    seed: u64,
+    calls: Vec<PolicyCall>,
+    engine: Digest,
+    /// The certificate that it asked for.
+    issued: Option<IssuedCertificate>,
+}
+
+impl UnderWay {
+    pub(super) fn new(service: &Service, request: Request, admitted: Admitted, operation: OperationId) -> Self {
+        let device = Arc::new(device(&request, &admitted));
+        let seed = u64::from_le_bytes(service.ambient.random());
+        let engine = service.policies.fingerprint();
+        Self { request, admitted, operation, device, seed, calls: Vec::new(), engine, issued: None }
+    }
+
+    /// Goes on with an operation that was begun before, and with what the device said then.
+    pub(super) fn goes_on(&mut self, operation: OperationId, said: Said) {
+        self.operation = operation;
+        if self.request.said() != said {
+            Said { payload: self.request.payload, csr: self.request.csr } = said;
+            self.device = Arc::new(device(&self.request, &self.admitted));
+        }
+    }
+
+    /// What is ambient to a call. Every call of a decision has the same clock; the seed differs by the attempt, so
+    /// that a policy that draws lots does not draw the same one again.
+    pub(super) fn call(&self, attempt: u32) -> Call {
+        Call {
+            decision_id: self.request.tracking_id.to_string(),
+            now: self.request.received_at.as_millis(),
+            seed: self.seed.wrapping_add(u64::from(attempt)),
+            catalog_revision: self.admitted.scope.revision,
+            attempt,
+        }
+    }
+
+    /// Issues the certificate that the device has asked for, once.
+    pub(super) async fn issue(&mut self, service: &Service) -> Result<(), IssueError> {
+        let (None, Some(request)) = (&self.issued, &self.request.csr) else { return Ok(()) };
+        let Some(name) = &self.admitted.terms.certificate_issuer else { return Ok(()) };
+        let issuer = service.issuing.get(name).ok_or_else(|| IssueError::Missing(name.clone()))?;
+        let (issuer, request, operation) = (Arc::clone(issuer), Arc::clone(request), self.operation.clone());
+        let id = self.name().clone();
+        let (now, number) = (service.ambient.now(), service.ambient.random());
+        let issuing = move || issuer.issue(&request, &id, &operation, now, number);
+        let issued = tokio::task::spawn_blocking(issuing).await;
+        self.issued = Some(issued.unwrap_or_else(|error| Err(IssueError::Ended(error.to_string())))?);
+        Ok(())
+    }
+
+    /// That certificate.
+    pub(super) fn issued(&self) -> Option<&IssuedCertificate> {
+        self.issued.as_ref()
+    }
+
+    /// Keeps calls for the ledger.
+    pub(super) fn keep(&mut self, calls: Vec<PolicyCall>) {
+        self.calls.extend(calls);
+    }
+
+    /// Another request wrote this registration first: goes on from what stands there now.
+    pub(super) fn overtaken_by(&mut self, now: Option<Registration>) {
+        self.admitted.before = now;
+        self.device = Arc::new(device(&self.request, &self.admitted));
+    }
+
+    /// The ledger entry of what has happened so far.
+    pub(super) fn entry(&self, verdict: Verdict) -> Entry {
+        let decision = Decision {
+            factors: self.admitted.factors.clone(),
+            device: Device::clone(&self.device),
+            hubs: self.admitted.scope.hubs_digest,
+            engine: self.engine,
+            calls: self.calls.clone(),
+            issued: self.issued.as_ref().map(IssuedNote::of),
+            verdict,
+        };
+        Entry { kind: EntryKind::Decided(Box::new(decision)), ..entry_of(&self.request) }
+    }
+
+    /// The registration id as it was first registered, and then as it is proven. Hubs tell ids apart by case, and may compare
+    /// a device's with its certificate, where the URL has it in either.
+    pub(super) fn name(&self) -> &RegistrationId {
+        self.admitted.before.as_ref().map_or(&self.admitted.name, |before| &before.registration_id)
+    }
+
+    /// Whether the device is on a hub.
+    pub(super) fn has_a_place(&self) -> bool {
+        self.admitted.before.as_ref().is_some_and(|before| before.hub().is_some())
+    }
+
+    /// The moment of this registration.
+    pub(super) fn now(&self) -> Timestamp {
+        self.request.received_at
+    }
+}
+
+/// A request's ledger entry, of which only the kind is missing.
+pub(super) fn entry_of(request: &Request) -> Entry {
+    Entry {
+        tracking_id: request.tracking_id,
+        at: request.received_at,
+        scope: Some(request.scope.clone()),
+        registration_id: request.registration_id.to_string(),
+        source: request.source.to_string(),
+        kind: EntryKind::Refused { cause: String::new(), detail: String::new(), shown: Vec::new() },
+    }
+}
+
+/// The device as a policy sees it. Texts are compared by their keys, so both lists are in order.
+fn device(request: &Request, admitted: &Admitted) -> Device {
+    let (enrollment, enrollment_id) = match &admitted.factors.enrollment {
+        EnrollmentRef::Individual(id) => (EnrollmentKind::Individual, id.to_string()),
+        EnrollmentRef::Group(id) => (EnrollmentKind::Group, id.to_string()),
+    };
+    let facts = admitted.record.iter().flat_map(|record| &record.facts);
+    let tags = &admitted.terms.initial_twin.tags;
+    Device {
+        registration_id: request.registration_id.to_string(),
+        attestation: admitted.mechanism,
+        enrollment,
+        enrollment_id,
+        facts: facts.map(|(key, value)| Label { key: key.clone(), value: value.clone() }).collect(),
+        claims: admitted.claims.clone(),
+        tags: tags.iter().map(|(key, value)| Label { key: key.clone(), value: value.to_string() }).collect(),
+        payload: request.payload.as_ref().map(|payload| payload.as_str().to_owned()),
+        prior: admitted.before.as_ref().and_then(Registration::assignment).map(|assignment| Prior {
+            hub: assignment.hub.to_string(),
+            group_path: assignment.group_path.clone(),
+            since: assignment.since.as_millis(),
+        }),
+    }
+}

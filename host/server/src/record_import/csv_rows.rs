@@ -1,0 +1,169 @@
+//! CSV: RFC 4180, the first line naming the columns, and what spreadsheets make of it.
+//!
+//! A spreadsheet separates fields by a semicolon where the comma is the decimal sign, or by a tab; it writes rows and
+//! columns of empty cells beside those that were filled. A field, a row or a column that is empty says nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::BufRead;
+
+use csv::{ByteRecord, ReaderBuilder};
+use landfall_domain::did_you_mean::nearest;
+use landfall_domain::registry::Evidence;
+
+use super::csv_source::{CsvSource, Progress};
+use super::parser::Stop;
+use super::row::{Draft, MEMBERS, RowLimits, add_evidence, add_fact, check_fact_name, unknown};
+
+/// The rows of a file.
+pub(super) struct CsvRows {
+    reader: csv::Reader<CsvSource>,
+    progress: Progress,
+    columns: Vec<Column>,
+    record: ByteRecord,
+}
+
+/// What a column says.
+enum Column {
+    RegistrationId,
+    Evidence(&'static str),
+    Fact(String),
+    /// A column without a name, whose fields must be empty.
+    Unnamed,
+}
+
+/// A row's line, and what was made of it or why nothing was.
+type RowRead<T> = (u64, Result<T, String>);
+
+impl CsvRows {
+    /// Reads the names of the columns.
+    pub(super) fn begin(source: Box<dyn BufRead>, limits: &RowLimits) -> Result<Self, Stop> {
+        let (source, separator) = CsvSource::begin(source, limits)?;
+        let progress = source.progress();
+        let mut reader =
+            ReaderBuilder::new().has_headers(false).flexible(true).delimiter(separator).from_reader(source);
+        let mut record = ByteRecord::new();
+        let there = reader.read_byte_record(&mut record).map_err(|error| stop(1, error))?;
+        if !there {
+            return Ok(Self { reader, progress, columns: Vec::new(), record });
+        }
+        let columns = columns(&record, limits)?;
+        progress.row_ends(reader.position().byte(), &record);
+        Ok(Self { reader, progress, columns, record })
+    }
+
+    /// Reads the next row: its line, and what is made of it. An error ends the file.
+    pub(super) fn next<T>(
+        &mut self,
+        limits: &RowLimits,
+        with: impl FnOnce(Draft<'_>) -> Result<T, String>,
+    ) -> Option<Result<RowRead<T>, Stop>> {
+        loop {
+            let began = self.reader.position().byte();
+            match self.reader.read_byte_record(&mut self.record) {
+                Ok(false) => return None,
+                Err(error) => return Some(Err(stop(self.progress.next_line(), error))),
+                Ok(true) => {
+                    let began = self.record.position().map_or(began, csv::Position::byte);
+                    let ended = self.reader.position().byte();
+                    let line = self.progress.row_ends(ended, &self.record);
+                    if self.record.iter().all(<[u8]>::is_empty) {
+                        continue;
+                    }
+                    let bytes = usize::try_from(ended - began).unwrap_or(usize::MAX);
+                    let draft = if bytes > limits.row_bytes {
+                        Err(format!("it has {bytes} bytes; at most {} are taken", limits.row_bytes))
+                    } else {
+                        self.draft(limits, with)
+                    };
+                    return Some(Ok((line, draft)));
+                }
+            }
+        }
+    }
+
+    fn draft<T>(&self, limits: &RowLimits, with: impl FnOnce(Draft<'_>) -> Result<T, String>) -> Result<T, String> {
+        let (found, expected) = (self.record.len(), self.columns.len());
+        // What stands to the right of the last column must be empty, like what stands below no name.
+        let beyond = self.record.iter().skip(expected).any(|field| !field.is_empty());
+        if found < expected || beyond {
+            return Err(format!("it has {found} fields, and there are {expected} columns"));
+        }
+        let mut registration_id = "";
+        let mut evidence = Evidence::default();
+        let mut facts = BTreeMap::new();
+        for (column, field) in self.columns.iter().zip(&self.record) {
+            let text = std::str::from_utf8(field).map_err(|_| "it is not UTF-8 text".to_owned())?;
+            match column {
+                Column::RegistrationId => registration_id = text,
+                Column::Evidence(member) => add_evidence(&mut evidence, member, text)?,
+                // An empty field says nothing.
+                Column::Fact(_) if text.is_empty() => {}
+                Column::Fact(name) => add_fact(&mut facts, name, text, limits)?,
+                Column::Unnamed if text.is_empty() => {}
+                Column::Unnamed => {
+                    let shown: String = text.chars().take(80).collect();
+                    return Err(format!("{shown:?} stands in a column without a name; name the column in line 1"));
+                }
+            }
+        }
+        with(Draft { registration_id, evidence, facts })
+    }
+}
+
+fn columns(header: &ByteRecord, limits: &RowLimits) -> Result<Vec<Column>, String> {
+    let mut seen = BTreeSet::new();
+    let mut columns = Vec::new();
+    for name in header {
+        let name = std::str::from_utf8(name).map_err(|_| "the line of column names is not UTF-8 text".to_owned())?;
+        if name.is_empty() {
+            columns.push(Column::Unnamed);
+            continue;
+        }
+        let shown: String = name.chars().take(80).collect();
+        if !seen.insert(name) {
+            return Err(format!("there are two columns `{shown}`"));
+        }
+        columns.push(column(name, limits)?);
+    }
+    if !seen.contains("registrationId") {
+        let names: Vec<&str> = seen.into_iter().take(8).collect();
+        return Err(format!("there is no column `registrationId`; there are: {}", names.join(", ")));
+    }
+    Ok(columns)
+}
+
+fn column(name: &str, limits: &RowLimits) -> Result<Column, String> {
+    let fact = |name: &str| match check_fact_name(name, limits) {
+        Ok(()) => Ok(Column::Fact(name.to_owned())),
+        Err(reason) => Err(format!(
+            "a column of the first line cannot be used: {reason}. Columns with a meaning of their own: {}",
+            MEMBERS.iter().filter(|member| **member != "facts").copied().collect::<Vec<_>>().join(", ")
+        )),
+    };
+    let evidence = MEMBERS.iter().find(|member| **member == name && !["registrationId", "facts"].contains(member));
+    match (name, evidence) {
+        ("registrationId", _) => Ok(Column::RegistrationId),
+        (_, Some(member)) => Ok(Column::Evidence(member)),
+        _ => match name.strip_prefix("fact.") {
+            Some(name) => fact(name),
+            None if ["state", "manufacturer"].iter().any(|word| name.eq_ignore_ascii_case(word)) => Err(unknown(name)),
+            // A slip of the pen in evidence would quietly become a fact, and the device would be let in without it.
+            None => match nearest(name, MEMBERS) {
+                Some(meant) => {
+                    Err(format!("the column `{name}` looks like `{meant}`; if it is a fact, call it `fact.{name}`"))
+                }
+                None => fact(name),
+            },
+        },
+    }
+}
+
+fn stop(line: u64, error: csv::Error) -> Stop {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => match Stop::from(error) {
+            Stop::TooLarge => Stop::TooLarge,
+            Stop::Because(reason) => Stop::Because(format!("line {line}: {reason}")),
+        },
+        other => Stop::Because(format!("line {line}: {other:?}")),
+    }
+}

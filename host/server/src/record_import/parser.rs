@@ -1,0 +1,236 @@
+//! From bytes to batches of records, on a thread that may wait.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::io::{self, BufRead, Read as _};
+
+use landfall_domain::clock::Timestamp;
+use landfall_domain::names::{ManufacturerId, RegistrationId};
+use landfall_domain::registry::ManufacturingRecord;
+use tokio::sync::mpsc;
+
+use super::csv_rows::CsvRows;
+use super::pieces::Source;
+use super::report::ImportProblem;
+use super::row::RowLimits;
+use super::{Format, ImportError, json_lines};
+
+/// How to read a file.
+pub(super) struct Parser {
+    pub(super) limits: RowLimits,
+    pub(super) max_rows: u64,
+    pub(super) batch_rows: usize,
+    pub(super) manufacturer: ManufacturerId,
+    pub(super) prefixes: Vec<String>,
+    pub(super) format: Format,
+    pub(super) now: Timestamp,
+}
+
+/// Some rows of a file.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    /// Rows that were seen, the bad ones too.
+    pub(super) seen: u64,
+    /// The good ones.
+    pub(super) rows: Vec<Parsed>,
+    /// The others.
+    pub(super) problems: Vec<ImportProblem>,
+    /// Why nothing after them was read.
+    pub(super) stopped: Option<String>,
+}
+
+/// A good row.
+#[derive(Debug)]
+pub(super) struct Parsed {
+    pub(super) line: u64,
+    pub(super) record: ManufacturingRecord,
+}
+
+impl Parser {
+    /// Reads until the file ends or nobody wants more.
+    pub(super) fn run(&self, source: Source, batches: &mpsc::Sender<Batch>) -> Result<(), ImportError> {
+        let max_bytes = source.max_bytes();
+        let mut out =
+            Out { parser: self, batches, batch: Batch::default(), named: HashMap::new(), seen: 0, wanted: true };
+        let source = source.reader();
+        let ended = match self.format {
+            Format::JsonLines => self.json_lines(source, &mut out),
+            Format::Csv => self.csv(source, &mut out),
+        };
+        out.batch.stopped = match ended {
+            Ok(()) => None,
+            Err(Stop::TooLarge) => return Err(ImportError::TooLarge { max_bytes }),
+            Err(Stop::Because(reason)) => Some(reason),
+        };
+        out.flush();
+        Ok(())
+    }
+
+    /// Whether the import may say anything of the device.
+    fn may_name(&self, record: ManufacturingRecord) -> Result<ManufacturingRecord, String> {
+        let key = record.registration_id.key();
+        if self.prefixes.is_empty() || self.prefixes.iter().any(|prefix| key.starts_with(&prefix.to_ascii_lowercase()))
+        {
+            return Ok(record);
+        }
+        let allowed = self.prefixes.join(", ");
+        Err(format!("{}: the token imports only ids that begin with {allowed}", record.registration_id))
+    }
+
+    fn json_lines(&self, mut source: Box<dyn BufRead>, out: &mut Out<'_>) -> Result<(), Stop> {
+        let mut line = Vec::with_capacity(self.limits.row_bytes.saturating_add(2));
+        let mut number = 0;
+        while out.wanted() {
+            number += 1;
+            let whole = read_line(&mut source, self.limits.row_bytes, &mut line)?;
+            let Some(whole) = whole else { break };
+            let text = line.strip_prefix(BYTE_ORDER_MARK.as_slice()).filter(|_| number == 1).unwrap_or(&line);
+            if text.trim_ascii().is_empty() && whole {
+                continue;
+            }
+            out.room()?;
+            let row = if whole {
+                json_lines::draft(text, &self.limits, |draft| draft.record(&self.manufacturer, self.now))
+            } else {
+                Err(format!("it has more than {} bytes", self.limits.row_bytes))
+            };
+            out.row(number, row);
+        }
+        Ok(())
+    }
+
+    fn csv(&self, source: Box<dyn BufRead>, out: &mut Out<'_>) -> Result<(), Stop> {
+        let mut rows = CsvRows::begin(source, &self.limits)?;
+        while out.wanted() {
+            let next = rows.next(&self.limits, |draft| draft.record(&self.manufacturer, self.now));
+            let Some(next) = next else { break };
+            let (line, row) = next?;
+            out.room()?;
+            out.row(line, row);
+        }
+        Ok(())
+    }
+}
+
+/// Gathers rows into batches.
+struct Out<'a> {
+    parser: &'a Parser,
+    batches: &'a mpsc::Sender<Batch>,
+    batch: Batch,
+    /// The devices of the batch, and the lines that name them.
+    named: HashMap<RegistrationId, u64>,
+    seen: u64,
+    wanted: bool,
+}
+
+impl Out<'_> {
+    fn wanted(&self) -> bool {
+        self.wanted
+    }
+
+    fn room(&mut self) -> Result<(), Stop> {
+        let max = self.parser.max_rows;
+        if self.seen >= max {
+            return Err(Stop::Because(format!("a file has at most {max} rows; nothing after them was read")));
+        }
+        self.seen += 1;
+        Ok(())
+    }
+
+    fn row(&mut self, line: u64, row: Result<ManufacturingRecord, String>) {
+        self.batch.seen += 1;
+        let row = row.and_then(|record| self.parser.may_name(record));
+        match row.and_then(|record| self.first_of_its_device(line, record)) {
+            Ok(record) => self.batch.rows.push(Parsed { line, record }),
+            Err(reason) => {
+                self.batch.problems.push(ImportProblem { line, registration_id: None, reason, of_other: false })
+            }
+        }
+        if self.batch.seen >= u64::try_from(self.parser.batch_rows).unwrap_or(u64::MAX) {
+            self.flush();
+        }
+    }
+
+    /// A file that says two things of one device is not believed the second time. That is seen within a batch; to see
+    /// it in the whole file, all of its devices would have to be kept in memory.
+    fn first_of_its_device(&mut self, line: u64, record: ManufacturingRecord) -> Result<ManufacturingRecord, String> {
+        match self.named.entry(record.registration_id.clone()) {
+            Entry::Vacant(place) => {
+                place.insert(line);
+                Ok(record)
+            }
+            Entry::Occupied(first) => {
+                Err(format!("{} is named in line {} already", record.registration_id, first.get()))
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        self.named.clear();
+        let batch = std::mem::take(&mut self.batch);
+        if batch.seen > 0 || batch.stopped.is_some() {
+            self.wanted = self.batches.blocking_send(batch).is_ok();
+        }
+        self.batch.rows.reserve(self.parser.batch_rows);
+    }
+}
+
+/// Why nothing more is read.
+pub(super) enum Stop {
+    /// More than may be kept on disk.
+    TooLarge,
+    /// In words.
+    Because(String),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::FileTooLarge => Self::TooLarge,
+            _ => Self::Because(error.to_string()),
+        }
+    }
+}
+
+impl From<String> for Stop {
+    fn from(reason: String) -> Self {
+        Self::Because(reason)
+    }
+}
+
+/// Reads a line without its end; says whether it is whole, or too long to be. Nothing at the end of the file.
+pub(super) fn read_line(source: &mut dyn BufRead, max: usize, line: &mut Vec<u8>) -> io::Result<Option<bool>> {
+    line.clear();
+    let with_end = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(2);
+    let read = source.take(with_end).read_until(b'\n', line)?;
+    if read == 0 {
+        return Ok(None);
+    }
+    let ended = line.pop_if(|byte| *byte == b'\n').is_some();
+    line.pop_if(|byte| *byte == b'\r');
+    if !ended && u64::try_from(read).unwrap_or_default() == with_end {
+        skip_line(source)?;
+        return Ok(Some(false));
+    }
+    Ok(Some(line.len() <= max))
+}
+
+fn skip_line(source: &mut dyn BufRead) -> io::Result<()> {
+    loop {
+        let buffer = source.fill_buf()?;
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        let (length, ended) = match buffer.iter().position(|byte| *byte == b'\n') {
+            Some(end) => (end + 1, true),
+            None => (buffer.len(), false),
+        };
+        source.consume(length);
+        if ended {
+            return Ok(());
+        }
+    }
+}
+
+/// Some tools begin a file with it.
+pub(super) const BYTE_ORDER_MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];

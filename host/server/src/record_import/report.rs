@@ -1,0 +1,116 @@
+//! What came of an import.
+
+use landfall_domain::names::RegistrationId;
+use landfall_store::RowOutcome;
+use serde::{Deserialize, Serialize};
+
+use super::parser::Batch;
+
+/// What came of an import. Every row is counted once, in one of `added`, `updated`, `unchanged` and `refused`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ImportReport {
+    /// Whether anything may have been written: not by a dry run, and not when one row of an all-or-nothing import was
+    /// refused.
+    pub written: bool,
+    /// Rows, blank lines apart.
+    pub rows: u64,
+    /// New records.
+    pub added: u64,
+    /// Records that said something else before.
+    pub updated: u64,
+    /// Records that said the same.
+    pub unchanged: u64,
+    /// Rows that were not taken.
+    pub refused: u64,
+    /// Those among them that name devices which another manufacturer has.
+    #[serde(default)]
+    pub of_others: u64,
+    /// Refused rows, by line.
+    pub errors: Vec<ImportProblem>,
+    /// Refused rows that are not among `errors`.
+    pub errors_not_listed: u64,
+    /// Why the file was not read to its end, when it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<String>,
+    #[serde(skip)]
+    max_listed: usize,
+    #[serde(skip)]
+    dry_run: bool,
+}
+
+/// A row that was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ImportProblem {
+    /// Its line in the file, counted from 1.
+    pub line: u64,
+    /// Its device, as far as it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registration_id: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// Whether it is another manufacturer's.
+    #[serde(skip)]
+    pub(crate) of_other: bool,
+}
+
+impl ImportReport {
+    pub(super) fn new(max_listed: usize, dry_run: bool) -> Self {
+        Self { max_listed, dry_run, ..Self::default() }
+    }
+
+    pub(super) fn note_parsed(&mut self, batch: &Batch) {
+        self.rows = self.rows.saturating_add(batch.seen);
+        for problem in &batch.problems {
+            self.refuse(problem.clone());
+        }
+        if let Some(stopped) = &batch.stopped {
+            self.stopped = Some(stopped.clone());
+        }
+    }
+
+    pub(super) fn note(&mut self, line: u64, id: &RegistrationId, outcome: RowOutcome) {
+        let reason = match outcome {
+            RowOutcome::Added => return self.added += 1,
+            RowOutcome::Updated => return self.updated += 1,
+            RowOutcome::Unchanged => return self.unchanged += 1,
+            RowOutcome::OtherManufacturer => {
+                self.of_others += 1;
+                "another manufacturer has this device"
+            }
+            RowOutcome::Retired => "the device is retired; its record does not change any more",
+            RowOutcome::OverQuota => "the manufacturer's quota of records is used up",
+            RowOutcome::NotTaken => return,
+        };
+        let of_other = outcome == RowOutcome::OtherManufacturer;
+        self.refuse(ImportProblem { line, registration_id: Some(id.to_string()), reason: reason.to_owned(), of_other });
+    }
+
+    /// Counts rows that were all taken.
+    pub(super) fn count<'a>(&mut self, outcomes: impl Iterator<Item = &'a RowOutcome>) {
+        for outcome in outcomes {
+            match outcome {
+                RowOutcome::Added => self.added += 1,
+                RowOutcome::Updated => self.updated += 1,
+                RowOutcome::Unchanged => self.unchanged += 1,
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn done(mut self, written: bool) -> Self {
+        self.written = written && !self.dry_run;
+        self.errors.sort_by_key(|problem| problem.line);
+        self
+    }
+
+    fn refuse(&mut self, problem: ImportProblem) {
+        self.refused += 1;
+        if self.errors.len() < self.max_listed {
+            self.errors.push(problem);
+        } else {
+            self.errors_not_listed += 1;
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Where the sealing key comes from.
+
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use landfall_domain::clock::Ambient;
+use landfall_domain::secret::sealing::{SealingKey, WrongLength};
+use zeroize::Zeroizing;
+
+use crate::folder::DataFolder;
+
+/// Why there is no sealing key.
+#[derive(Debug, thiserror::Error)]
+pub enum SealingKeyError {
+    /// The file cannot be read, or made.
+    #[error("{path} cannot be used: {source}; bring it back, or set {VARIABLE}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is gone, and is needed.
+    #[error(
+        "{path} is not there, and secrets in the database are sealed with it; bring it back from where you keep a copy, or set \
+         {VARIABLE}"
+    )]
+    Gone {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file holds something else.
+    #[error("{path} must have exactly 32 bytes; bring the right file back")]
+    Length {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The environment holds something else.
+    #[error("{VARIABLE} in the environment must be the base64 of 32 bytes")]
+    Environment,
+}
+
+/// The key of a data folder: from the environment, or else from its file; none where there is neither.
+///
+/// # Errors
+///
+/// [`SealingKeyError`].
+pub fn load(folder: &DataFolder) -> Result<Option<SealingKey>, SealingKeyError> {
+    if let Some(text) = std::env::var_os(VARIABLE) {
+        let text = Zeroizing::new(text.into_string().map_err(|_| SealingKeyError::Environment)?);
+        let bytes = STANDARD.decode(text.trim()).map(Zeroizing::new).map_err(|_| SealingKeyError::Environment)?;
+        return SealingKey::new(&bytes).map(Some).map_err(|WrongLength| SealingKeyError::Environment);
+    }
+    let path = folder.sealing_key();
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => Zeroizing::new(bytes),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(SealingKeyError::File { path, source }),
+    };
+    SealingKey::new(&bytes).map(Some).map_err(|WrongLength| SealingKeyError::Length { path })
+}
+
+/// Makes a key for a folder from before there was one. It must have no secrets yet.
+///
+/// # Errors
+///
+/// [`SealingKeyError`].
+pub fn make(folder: &DataFolder, ambient: &Ambient) -> Result<SealingKey, SealingKeyError> {
+    let (path, bytes) = (folder.sealing_key(), Zeroizing::new(ambient.random::<32>()));
+    DataFolder::write_new(&path, &*bytes, true)
+        .map_err(|source| SealingKeyError::File { path: path.clone(), source })?;
+    tracing::info!(path = %path.display(), "made a key that seals secrets in the database: keep a copy of it elsewhere");
+    SealingKey::new(&*bytes).map_err(|WrongLength| SealingKeyError::Length { path })
+}
+
+/// The variable of the environment that holds the key, base64.
+pub const VARIABLE: &str = "LANDFALL_SEALING_KEY";

@@ -1,0 +1,325 @@
+//! The images that decisions run on, ready when they are asked for.
+//!
+//! An enrollment names a plugin and settings; a decision needs the image made of both, and of the limits that the
+//! operator has set for the plugin. Groups share images, and a million individual enrollments may name as many
+//! settings, so images are made when they are first needed and shared from then on. Making one reads the compiled
+//! component from the cache, or compiles it, on a thread that may block.
+//!
+//! **What stays.** The images of all groups, and those of whoever is asked or rolled back to when one of them breaks,
+//! are resident: the revision before the live one stays loaded, so that going back to it takes no longer than the next
+//! decision. An image that was resident and is not any more goes at once; of the others, the one that was not used for
+//! longest goes when there are too many; a revision that is not resident goes with its last image. Whoever still decides
+//! with one keeps it until that is done.
+//!
+//! What an image was made of is kept in the store before it can decide anything: a decision names it by digest.
+
+mod making;
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use landfall_domain::clock;
+use landfall_domain::names::{Digest, PluginName};
+use landfall_domain::plugin::rules::PluginLimits;
+use landfall_policy::image::{ConfigureError, Configured, Fetched, Image, LoadError, Revision};
+use landfall_policy::trust::{KeyId, Signature, Subject};
+use landfall_policy::{PolicyHost, shipped};
+use landfall_store::{Lane, Store, StoreError};
+
+use self::making::Making;
+use crate::catalogue::Bound;
+
+/// The images.
+pub struct Images {
+    host: Arc<PolicyHost>,
+    store: Arc<dyn Store>,
+    ready: RwLock<HashMap<Key, Ready>>,
+    revisions: RwLock<HashMap<Digest, Arc<Revision>>>,
+    resident: RwLock<Resident>,
+    making: Making,
+    uses: AtomicU64,
+    max_images: usize,
+}
+
+/// What an image is made of: a revision (SHA-256 of the component), its settings (SHA-256 of their text), and its limits.
+/// The plugin's name as well: whether a revision may be run depends on what its signatures say of the name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    plugin: PluginName,
+    revision: Digest,
+    settings: Digest,
+    limits: PluginLimits,
+}
+
+/// What never makes room for others.
+#[derive(Default)]
+struct Resident {
+    images: HashSet<Key>,
+    revisions: HashSet<Digest>,
+}
+
+struct Ready {
+    image: Arc<ReadyImage>,
+    last_used: AtomicU64,
+}
+
+/// An image that can be asked.
+pub struct ReadyImage {
+    image: Arc<Image>,
+    /// The budget of its calls: the SHA-256 of a kept content.
+    pub budget: Digest,
+    made: Instant,
+}
+
+/// The images of one revision, as an operator counts them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Those that start from settings in their memory.
+    pub baked: u64,
+    /// Those that are configured before each call.
+    pub configured_each_call: u64,
+    /// How long the oldest of them has been there.
+    pub oldest: Duration,
+}
+
+/// Why there is no image.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// Nothing is published under the name.
+    #[error("no plugin {0} is published; publish one with `landfall plugin publish`")]
+    NotPublished(PluginName),
+    /// The store does not have the component.
+    #[error("there is no component {0} here; publish it with `landfall plugin publish`")]
+    NoComponent(Digest),
+    /// The component cannot be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The plugin does not take the settings.
+    #[error(transparent)]
+    Configure(#[from] ConfigureError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The thread that made it ended.
+    #[error("making the image was interrupted")]
+    Interrupted,
+}
+
+impl Images {
+    /// None yet; at most so many at once, unless more than that are resident.
+    pub fn new(host: Arc<PolicyHost>, store: Arc<dyn Store>, max_images: usize) -> Self {
+        Self {
+            host,
+            store,
+            ready: RwLock::default(),
+            revisions: RwLock::default(),
+            resident: RwLock::default(),
+            making: Making::new(),
+            uses: AtomicU64::new(0),
+            max_images,
+        }
+    }
+
+    /// The image of a bound policy, for whoever waits in this lane.
+    ///
+    /// # Errors
+    ///
+    /// An [`ImageError`], which those who asked for the same image at the same time share.
+    pub async fn get(&self, lane: Lane, bound: &Bound) -> Result<Arc<ReadyImage>, Arc<ImageError>> {
+        self.image(lane, bound, None).await
+    }
+
+    /// Makes the image of a policy with a revision that the store may not have yet, for an operator who publishes it. It was
+    /// checked for the plugin's name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Images::get`].
+    pub async fn get_ahead(&self, bound: Bound, revision: &Arc<Revision>) -> Result<Arc<ReadyImage>, Arc<ImageError>> {
+        self.image(Lane::Operator, &Bound { revision: Some(revision.digest()), ..bound }, Some(revision)).await
+    }
+
+    async fn image(
+        &self,
+        lane: Lane,
+        bound: &Bound,
+        at_hand: Option<&Arc<Revision>>,
+    ) -> Result<Arc<ReadyImage>, Arc<ImageError>> {
+        let revision = bound.revision.ok_or_else(|| ImageError::NotPublished(bound.plugin.clone()))?;
+        let key = Key::of(bound, revision);
+        if let Some(image) = self.find(&key) {
+            return Ok(image);
+        }
+        let turn = self.making.turn(key.clone(), &bound.scope).await;
+        if let Some(image) = self.find(&key) {
+            return Ok(image);
+        }
+        if let Some(error) = turn.failed() {
+            return Err(error);
+        }
+        let made = {
+            let _room = turn.room().await;
+            match at_hand {
+                Some(revision) => {
+                    self.revisions
+                        .write()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .insert(revision.digest(), Arc::clone(revision));
+                    self.make(lane, bound, Arc::clone(revision)).await
+                }
+                None => match self.revision_of(lane, &bound.plugin, revision).await {
+                    Ok(revision) => self.make(lane, bound, revision).await,
+                    Err(error) => Err(error),
+                },
+            }
+        };
+        let image = turn.ended(made)?;
+        self.keep(key, Arc::clone(&image));
+        Ok(image)
+    }
+
+    async fn make(&self, lane: Lane, bound: &Bound, revision: Arc<Revision>) -> Result<Arc<ReadyImage>, ImageError> {
+        let (host, settings) = (Arc::clone(&self.host), bound.settings.as_str().to_owned());
+        let budgets = self.host.budgets().limited(bound.limits);
+        let text = serde_json::to_vec(&budgets.call).unwrap_or_default();
+        let image = tokio::task::spawn_blocking(move || host.configure_within(&revision, &settings, budgets))
+            .await
+            .map_err(|_| ImageError::Interrupted)??;
+        self.store.keep_content(lane, bound.settings.as_str().as_bytes().to_vec()).await?;
+        let budget = self.store.keep_content(lane, text).await?;
+        Ok(Arc::new(ReadyImage { image, budget, made: clock::instant() }))
+    }
+
+    /// A revision that a plugin may be run as: its component is there, and what is required is signed for this name.
+    pub async fn revision_of(
+        &self,
+        lane: Lane,
+        plugin: &PluginName,
+        digest: Digest,
+    ) -> Result<Arc<Revision>, ImageError> {
+        let revision = self.revision(lane, digest).await?;
+        self.signers(plugin, &revision.description().version, digest).await?;
+        Ok(revision)
+    }
+
+    /// A revision whose component is in the store, or comes with Landfall. Under which name it may be run is not looked at.
+    pub async fn revision(&self, lane: Lane, digest: Digest) -> Result<Arc<Revision>, ImageError> {
+        if let Some(known) = self.loaded(digest) {
+            return Ok(known);
+        }
+        let bytes = match (self.store.content(digest).await?, shipped::component_of(digest)) {
+            (Some(bytes), _) => bytes,
+            (None, Some(bytes)) => {
+                self.store.keep_content(lane, bytes.to_vec()).await?;
+                bytes.to_vec()
+            }
+            (None, None) => return Err(ImageError::NoComponent(digest)),
+        };
+        let signatures = self.signatures(digest).await?;
+        let revision = self.load(Fetched::from(bytes).signed(signatures)).await?;
+        self.revisions.write().unwrap_or_else(PoisonError::into_inner).insert(digest, Arc::clone(&revision));
+        Ok(revision)
+    }
+
+    /// The trusted keys that signed a revision for a plugin, without loading it.
+    pub async fn signers(&self, plugin: &PluginName, version: &str, digest: Digest) -> Result<Vec<KeyId>, ImageError> {
+        let subject = Subject { digest, name: Some(plugin), version: Some(version) };
+        Ok(self.host.signers(&subject, &self.signatures(digest).await?)?)
+    }
+
+    /// The signatures that were kept. One that was taken while nobody trusted its key, and is not that key's, says nothing.
+    async fn signatures(&self, digest: Digest) -> Result<Vec<Signature>, ImageError> {
+        let mut kept = self.store.signatures(digest).await?;
+        kept.retain(|signature| !self.host.trust().disowns(digest, signature));
+        Ok(kept)
+    }
+
+    /// A revision, if it is loaded now.
+    pub fn loaded(&self, digest: Digest) -> Option<Arc<Revision>> {
+        self.revisions.read().unwrap_or_else(PoisonError::into_inner).get(&digest).cloned()
+    }
+
+    /// Loads a component that may never have been seen before.
+    pub async fn load(&self, fetched: Fetched) -> Result<Arc<Revision>, ImageError> {
+        let host = Arc::clone(&self.host);
+        let loaded = tokio::task::spawn_blocking(move || host.load(fetched)).await;
+        Ok(loaded.map_err(|_| ImageError::Interrupted)??)
+    }
+
+    /// Says what is resident from now on: these policies, and these revisions whether or not one of them needs them. What
+    /// is not, and is not used, goes.
+    pub fn settle<'a>(&self, policies: impl Iterator<Item = &'a Bound>, revisions: impl Iterator<Item = Digest>) {
+        let images: HashSet<Key> = policies.filter_map(|bound| Some(Key::of(bound, bound.revision?))).collect();
+        let revisions = images.iter().map(|key| key.revision).chain(revisions).collect();
+        {
+            let mut resident = self.resident.write().unwrap_or_else(PoisonError::into_inner);
+            let before = std::mem::replace(&mut *resident, Resident { images, revisions });
+            let mut ready = self.ready.write().unwrap_or_else(PoisonError::into_inner);
+            ready.retain(|key, _| resident.images.contains(key) || !before.images.contains(key));
+        }
+        self.forget_revisions();
+    }
+
+    /// The images that are ready, counted by revision.
+    pub fn tallies(&self) -> HashMap<Digest, Tally> {
+        let mut tallies: HashMap<Digest, Tally> = HashMap::new();
+        for (key, Ready { image, .. }) in &*self.ready.read().unwrap_or_else(PoisonError::into_inner) {
+            let tally = tallies.entry(key.revision).or_default();
+            match image.configured() {
+                Configured::Baked => tally.baked += 1,
+                Configured::EachCall { .. } => tally.configured_each_call += 1,
+            }
+            tally.oldest = tally.oldest.max(image.made.elapsed());
+        }
+        tallies
+    }
+
+    fn find(&self, key: &Key) -> Option<Arc<ReadyImage>> {
+        let ready = self.ready.read().unwrap_or_else(PoisonError::into_inner);
+        let found = ready.get(key)?;
+        found.last_used.store(self.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        Some(Arc::clone(&found.image))
+    }
+
+    fn keep(&self, key: Key, image: Arc<ReadyImage>) {
+        {
+            let resident = self.resident.read().unwrap_or_else(PoisonError::into_inner);
+            let mut ready = self.ready.write().unwrap_or_else(PoisonError::into_inner);
+            let last_used = self.uses.fetch_add(1, Ordering::Relaxed).into();
+            ready.insert(key.clone(), Ready { image, last_used });
+            while ready.len() > self.max_images {
+                let others = ready.iter().filter(|(known, _)| **known != key && !resident.images.contains(known));
+                let Some(oldest) = others.min_by_key(|(_, kept)| kept.last_used.load(Ordering::Relaxed)) else { break };
+                let oldest = oldest.0.clone();
+                ready.remove(&oldest);
+            }
+        }
+        self.forget_revisions();
+    }
+
+    /// Lets go of revisions that nobody needs. A few that were only looked at may stay.
+    fn forget_revisions(&self) {
+        let resident = self.resident.read().unwrap_or_else(PoisonError::into_inner);
+        let ready = self.ready.read().unwrap_or_else(PoisonError::into_inner);
+        let used: HashSet<Digest> = ready.keys().map(|key| key.revision).collect();
+        let mut revisions = self.revisions.write().unwrap_or_else(PoisonError::into_inner);
+        revisions.retain(|digest, _| resident.revisions.contains(digest) || used.contains(digest));
+    }
+}
+
+impl Key {
+    fn of(bound: &Bound, revision: Digest) -> Self {
+        Self { plugin: bound.plugin.clone(), revision, settings: bound.settings_digest, limits: bound.limits }
+    }
+}
+
+impl Deref for ReadyImage {
+    type Target = Image;
+
+    fn deref(&self) -> &Image {
+        &self.image
+    }
+}

@@ -1,0 +1,200 @@
+//! Making each image once, and not over and over when it cannot be made.
+//!
+//! Devices that need the same image at the same time wait for one making of it. Those that need others do not wait for
+//! it, so that an interpreter that compiles for seconds holds up nobody else's policy: of one plugin of an id scope one
+//! image is made at a time, and a scope leaves room for the others. What is wrong with a component or
+//! its settings is still wrong a moment later: for a while whoever asks is told so at once, and a fleet that waits for
+//! its operator to mend something costs nothing.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use landfall_domain::clock;
+use landfall_domain::names::{IdScope, PluginName};
+use tokio::sync::{OwnedMutexGuard, Semaphore, SemaphorePermit};
+
+use super::{ImageError, Key};
+use crate::shares::{Share, Shares};
+
+/// What is being made, and what could not be made a moment ago.
+pub(super) struct Making {
+    slots: Mutex<HashMap<Key, Arc<Slot>>>,
+    /// Of one plugin of a scope, one at a time.
+    plugins: Shares<(IdScope, PluginName)>,
+    scopes: Shares<IdScope>,
+    at_once: Semaphore,
+}
+
+type Slot = tokio::sync::Mutex<Option<Failure>>;
+
+/// Why an image could not be made, and when.
+#[derive(Clone)]
+struct Failure {
+    at: Instant,
+    error: Arc<ImageError>,
+}
+
+/// The right to make one image, for one at a time.
+pub(super) struct Turn<'a> {
+    failure: OwnedMutexGuard<Option<Failure>>,
+    making: &'a Making,
+    plugin: (IdScope, PluginName),
+}
+
+/// Room for a making. What was taken first is given back last.
+pub(super) struct Room<'a> {
+    _all: Option<SemaphorePermit<'a>>,
+    _scope: Option<Share>,
+    _plugin: Option<Share>,
+}
+
+impl Making {
+    pub(super) fn new() -> Self {
+        Self {
+            slots: Mutex::default(),
+            plugins: Shares::new(1),
+            scopes: Shares::new(AT_ONCE - 1),
+            at_once: Semaphore::new(AT_ONCE),
+        }
+    }
+
+    /// Waits until nobody else makes this image. The scope is that of who asks for it.
+    pub(super) async fn turn(&self, key: Key, scope: &IdScope) -> Turn<'_> {
+        let plugin = (scope.clone(), key.plugin.clone());
+        let slot = {
+            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            if slots.len() >= MOST_SLOTS {
+                slots.retain(|_, slot| {
+                    slot.try_lock().map_or(true, |failure| failure.as_ref().is_some_and(Failure::is_fresh))
+                });
+            }
+            Arc::clone(slots.entry(key).or_default())
+        };
+        Turn { failure: slot.lock_owned().await, making: self, plugin }
+    }
+}
+
+impl Turn<'_> {
+    /// Why it could not be made, if that is not long ago.
+    pub(super) fn failed(&self) -> Option<Arc<ImageError>> {
+        self.failure.as_ref().filter(|failure| failure.is_fresh()).map(|failure| Arc::clone(&failure.error))
+    }
+
+    /// Waits until few enough other images are being made: of the plugin, of the scope, and of all. Who waits for its own
+    /// takes no room from others meanwhile.
+    pub(super) async fn room(&self) -> Room<'_> {
+        let plugin = self.making.plugins.take(self.plugin.clone()).await;
+        let scope = self.making.scopes.take(self.plugin.0.clone()).await;
+        // Closed by nobody.
+        let all = self.making.at_once.acquire().await.ok();
+        Room { _all: all, _scope: scope, _plugin: plugin }
+    }
+
+    /// Keeps what came of it for those who wait, and for a while.
+    pub(super) fn ended<T>(mut self, made: Result<T, ImageError>) -> Result<T, Arc<ImageError>> {
+        made.map_err(|error| {
+            let lasting = matches!(error, ImageError::Load(_) | ImageError::Configure(_));
+            let error = Arc::new(error);
+            *self.failure = lasting.then(|| Failure { at: clock::instant(), error: Arc::clone(&error) });
+            error
+        })
+    }
+}
+
+impl Failure {
+    fn is_fresh(&self) -> bool {
+        self.at.elapsed() < FRESH
+    }
+}
+
+/// Images that are made at once; how many components are compiled at once is bounded elsewhere.
+const AT_ONCE: usize = 4;
+/// How long a failure is told again without another try.
+const FRESH: Duration = Duration::from_secs(5);
+/// Slots that are kept before those that nobody needs are let go.
+const MOST_SLOTS: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use landfall_domain::names::Digest;
+    use landfall_domain::plugin::rules::PluginLimits;
+
+    use super::*;
+
+    fn key(name: &[u8]) -> Key {
+        let plugin = "ours".parse().unwrap();
+        Key { plugin, revision: Digest::of(name), settings: Digest::of(b"{}"), limits: PluginLimits::default() }
+    }
+
+    fn scope() -> IdScope {
+        "s".parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn makings_that_wait_for_their_own_plugin_or_scope_take_no_room_from_others() {
+        use std::future::Future;
+        use std::pin::pin;
+        use std::task::{Context, Poll, Waker};
+
+        let making = Making::new();
+        let mut wake = Context::from_waker(Waker::noop());
+        let of = |plugin: &str, settings: &str| Key {
+            plugin: plugin.parse().unwrap(),
+            settings: Digest::of(settings.as_bytes()),
+            ..key(b"a")
+        };
+        let mut turns = Vec::new();
+        for settings in ["1", "2", "3", "4", "5"] {
+            turns.push(making.turn(of("slow", settings), &scope()).await);
+        }
+        let mut rooms: Vec<_> = turns.iter().map(|turn| Box::pin(turn.room())).collect();
+        let first: Vec<Poll<Room<'_>>> = rooms.iter_mut().map(|room| room.as_mut().poll(&mut wake)).collect();
+        assert_eq!(first.iter().filter(|room| room.is_ready()).count(), 1, "one of a plugin at a time");
+
+        // Another plugin of the scope goes on, and all that a scope may have leave one for the others.
+        let others = [making.turn(of("b", ""), &scope()).await, making.turn(of("c", ""), &scope()).await];
+        let mut held = Vec::new();
+        for turn in &others {
+            match pin!(turn.room()).poll(&mut wake) {
+                Poll::Ready(room) => held.push(room),
+                Poll::Pending => panic!("another plugin waits for the slow one"),
+            }
+        }
+        let last = making.turn(of("d", ""), &scope()).await;
+        assert!(pin!(last.room()).poll(&mut wake).is_pending(), "the scope has its share");
+        let other = making.turn(of("slow", "6"), &"t".parse().unwrap()).await;
+        assert!(pin!(other.room()).poll(&mut wake).is_ready(), "another scope waits");
+    }
+
+    #[tokio::test]
+    async fn one_that_is_being_made_holds_up_no_other() {
+        let making = Making::new();
+        let _held = making.turn(key(b"a"), &scope()).await;
+        making.turn(key(b"b"), &scope()).await;
+        let again = tokio::time::timeout(Duration::from_millis(10), making.turn(key(b"a"), &scope())).await;
+        assert!(again.is_err(), "two made the same image at once");
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_with_it_is_remembered_and_what_the_machine_lacked_is_not() {
+        let making = Making::new();
+        let interrupted = making.turn(key(b"a"), &scope()).await.ended::<()>(Err(ImageError::Interrupted));
+        assert!(interrupted.is_err());
+        assert!(making.turn(key(b"a"), &scope()).await.failed().is_none());
+        let wrong = ImageError::Configure(landfall_policy::image::ConfigureError::NotJson("no JSON".to_owned()));
+        assert!(making.turn(key(b"a"), &scope()).await.ended::<()>(Err(wrong)).is_err());
+        let told = making.turn(key(b"a"), &scope()).await.failed();
+        assert!(told.is_some_and(|error| error.to_string().contains("no JSON")));
+        assert!(making.turn(key(b"b"), &scope()).await.failed().is_none());
+    }
+
+    #[tokio::test]
+    async fn slots_that_nobody_needs_make_room() {
+        let making = Making::new();
+        for number in 0..3 * MOST_SLOTS {
+            drop(making.turn(key(&number.to_le_bytes()), &scope()).await);
+        }
+        assert!(making.slots.lock().unwrap().len() <= MOST_SLOTS);
+    }
+}

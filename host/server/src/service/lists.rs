@@ -1,0 +1,218 @@
+//! Revocation lists that are fetched, by a task of their own and never for a request.
+//!
+//! Every issuer for which an operator has named an address has its list read again after the time that he named, or at once
+//! when that was changed. A list must be the issuer's own, whole, not of the future and not older than the one that is there;
+//! then it takes that one's place. Whatever goes wrong, the list that is there counts until it is out of date, and what then
+//! holds the issuer's rules say. The log tells of every change of fortune, and of lists that are out of date once an hour.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use landfall_attestation::x509::crl::{MAX_BYTES, list_from};
+use landfall_attestation::x509::revocation::{ListSource, RevocationChange, RevocationCommand, RevocationRecord};
+use landfall_attestation::x509::{Anchor, Crl, CrlError};
+use landfall_domain::clock;
+use landfall_domain::names::{Digest, IdScope};
+use landfall_domain::secret::address;
+use landfall_store::PutOutcome;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::JoinSet;
+
+use super::Service;
+use crate::catalogue::ScopeCatalogue;
+use crate::client::ClientLimits;
+use crate::outbound;
+
+/// How the fetching of lists goes.
+#[derive(Default)]
+pub struct Lists {
+    attempts: Mutex<HashMap<Of, Attempt>>,
+    warned: Mutex<Option<Instant>>,
+    wake: Notify,
+}
+
+/// Whose list: the id scope, and [`RevocationRecord::id`].
+type Of = (IdScope, Digest);
+
+/// The last attempt to fetch one.
+#[derive(Clone)]
+struct Attempt {
+    source: ListSource,
+    at: Instant,
+    trouble: Option<String>,
+}
+
+impl Lists {
+    /// Has those fetched at once whose address has changed, or whose list was removed.
+    pub fn look_again(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Why the last attempt to fetch an issuer's list failed, if it did.
+    pub fn trouble(&self, scope: &IdScope, of: &RevocationRecord) -> Option<String> {
+        let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        attempts.get(&(scope.clone(), of.id())).and_then(|attempt| attempt.trouble.clone())
+    }
+
+    /// How many lists could not be fetched the last time.
+    pub fn troubles(&self) -> usize {
+        let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        attempts.values().filter(|attempt| attempt.trouble.is_some()).count()
+    }
+
+    /// Whether a list is to be fetched now. Where none is there although the last time went well, an operator has removed
+    /// it: the issuer's certificates may be refused until the next one comes.
+    fn is_due(&self, key: &Of, source: &ListSource, is_there: bool) -> bool {
+        let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        attempts.get(key).is_none_or(|last| {
+            let usual = Duration::from_secs(source.refresh_minutes.saturating_mul(60));
+            let pause = match (&last.trouble, is_there) {
+                (Some(_), _) => usual.min(RETRY),
+                (None, true) => usual,
+                (None, false) => Duration::ZERO,
+            };
+            last.source != *source || last.at.elapsed() >= pause
+        })
+    }
+}
+
+/// Fetches lists until the server stops.
+pub async fn keep_fetching(service: Arc<Service>, mut stopping: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            // What is being fetched is let go.
+            () = look_at_all(Arc::clone(&service)) => {}
+            _ = stopping.wait_for(|stop| *stop) => return,
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = service.lists.wake.notified() => {}
+            _ = stopping.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+async fn look_at_all(service: Arc<Service>) {
+    let catalogue = service.catalogue();
+    // A place that is slow keeps no other list waiting.
+    let (mut fetching, few) = (JoinSet::new(), Arc::new(Semaphore::new(AT_ONCE)));
+    let mut there = Vec::new();
+    for scope in catalogue.scopes() {
+        for said in scope.revocations().all() {
+            let Some(source) = &said.record.rules.source else { continue };
+            let key = (scope.scope.clone(), said.record.id());
+            if service.lists.is_due(&key, source, said.record.list.is_some()) {
+                let (service, key, few) = (Arc::clone(&service), key.clone(), Arc::clone(&few));
+                let (scope, record, source) = (Arc::clone(scope), said.record.clone(), source.clone());
+                fetching.spawn(async move {
+                    let _one_of_few = few.acquire().await;
+                    let trouble = fetch(&service, &scope, &record, &source).await.err();
+                    note(&service, &key, &record, &source, trouble);
+                });
+            }
+            there.push(key);
+        }
+    }
+    while fetching.join_next().await.is_some() {}
+    let mut attempts = service.lists.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+    attempts.retain(|key, _| there.contains(key));
+    drop(attempts);
+    warn_of_stale_ones(&service);
+}
+
+/// Keeps what came of an attempt, and tells when that changed.
+fn note(service: &Service, key: &Of, of: &RevocationRecord, source: &ListSource, trouble: Option<String>) {
+    let mut attempts = service.lists.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+    let attempt = Attempt { source: source.clone(), at: clock::instant(), trouble: trouble.clone() };
+    let before = attempts.insert(key.clone(), attempt).and_then(|before| before.trouble);
+    let (scope, authority) = (&key.0, of.issuer.name());
+    match (&before, &trouble) {
+        (_, Some(error)) if before != trouble => {
+            tracing::warn!(%scope, authority, url = %address::masked(&source.url), error, "a revocation list cannot be fetched; the one that is there counts until it is out of date");
+        }
+        (Some(_), None) => {
+            tracing::info!(%scope, authority, url = %address::masked(&source.url), "the revocation list can be fetched again");
+        }
+        _ => {}
+    }
+}
+
+async fn fetch(
+    service: &Service,
+    scope: &ScopeCatalogue,
+    of: &RevocationRecord,
+    source: &ListSource,
+) -> Result<(), String> {
+    let said = |error: &dyn std::fmt::Display| error.to_string();
+    let trusted = source.ca_certificate.as_deref();
+    let fetched = outbound::get_signed(&source.url, trusted, source.public_hosts_only, LIMITS);
+    let fetched = tokio::time::timeout(PATIENCE, fetched).await;
+    let fetched = fetched.map_err(|_| format!("it did not come within {} s", PATIENCE.as_secs()))?;
+    let bytes = fetched.map_err(|error| said(&error))?;
+    let der = list_from(&bytes).map_err(|error| said(&error))?;
+    // A large list takes a while to read, and to verify.
+    let issuers = certificates_of(scope, of);
+    let reading = tokio::task::spawn_blocking(move || read(&der, &issuers).map(|list| (list, der)));
+    let (list, der) = reading.await.map_err(|error| said(&error))?.map_err(|error| said(&error))?;
+    let now = service.ambient.now();
+    if of.list.as_ref().is_some_and(|present| present.sha256 == list.facts().sha256) {
+        return Ok(());
+    }
+    let command = RevocationCommand::list(&list, der, now, service.config.clock_skew().as_secs());
+    let command = command.map_err(|error| said(&error))?.fetched_from(source);
+    let change = RevocationChange { issuer: of.issuer.clone(), commands: vec![command], now };
+    match service.store.change_revocations(&scope.scope, change, None).await {
+        Ok(PutOutcome::Conflict(why)) => Err(why),
+        Ok(_) => {
+            tracing::info!(scope = %scope.scope, authority = of.issuer.name(), revoked = list.len(), next = list.facts().next_update(), "a revocation list was fetched");
+            service.reload().await.map_err(|error| said(&error))
+        }
+        Err(error) => Err(said(&error)),
+    }
+}
+
+/// The certificates of an issuer: those that are uploaded, and that by which it was first known.
+fn certificates_of(scope: &ScopeCatalogue, of: &RevocationRecord) -> Vec<Anchor> {
+    let uploaded = scope.authorities().filter_map(|authority| Anchor::parse(&authority.der).ok());
+    let own = uploaded.filter(|anchor| scope.revocations().of(anchor).is_some_and(|said| said.record.id() == of.id()));
+    own.chain(Anchor::parse(&of.issuer.certificate)).collect()
+}
+
+/// The list, if one of an issuer's certificates allows it.
+fn read(der: &[u8], issuers: &[Anchor]) -> Result<Crl, CrlError> {
+    let mut wrong = CrlError::NotSigned;
+    for issuer in issuers {
+        match Crl::parse(der, issuer) {
+            Ok(list) => return Ok(list),
+            Err(error) => wrong = error,
+        }
+    }
+    Err(wrong)
+}
+
+fn warn_of_stale_ones(service: &Service) {
+    let mut warned = service.lists.warned.lock().unwrap_or_else(PoisonError::into_inner);
+    if warned.is_some_and(|at| at.elapsed() < WARNED) {
+        return;
+    }
+    let (now, grace) = (service.ambient.now(), service.config.certificates.stale_crl_hours.saturating_mul(3600));
+    for scope in service.catalogue().scopes() {
+        for of in scope.revocations().all().filter(|of| of.is_stale(now, grace)) {
+            *warned = Some(clock::instant());
+            let record = &of.record;
+            tracing::warn!(scope = %scope.scope, authority = record.issuer.name(), then = ?record.rules.when_stale, "THE REVOCATION LIST IS OUT OF DATE");
+        }
+    }
+}
+
+/// Lists that are fetched at the same time.
+const AT_ONCE: usize = 8;
+/// How often it is looked whether one is due.
+const LOOK: Duration = Duration::from_secs(30);
+/// After how long one that could not be fetched is tried again, at most.
+const RETRY: Duration = Duration::from_secs(300);
+const WARNED: Duration = Duration::from_secs(3600);
+const PATIENCE: Duration = Duration::from_secs(60);
+const LIMITS: ClientLimits =
+    ClientLimits { connect: Duration::from_secs(10), silence: Duration::from_secs(20), answer_bytes: MAX_BYTES * 2 };

@@ -1,0 +1,171 @@
+//! Making another revision of a plugin the live one, whether it is new or one that was live before.
+//!
+//! The switch is one pointer: the store writes the new name in one transaction, the catalogue is read anew, and a
+//! decision works on the catalogue that it began with. What makes it safe is what comes before: the revision is loaded,
+//! every enrollment that follows the name is tried with it, and the images of all groups are ready. So no device waits
+//! for a compiler because somebody published, and none meets a revision that does not take its enrollment's settings.
+//! One switch of a plugin at a time: of two, the second is checked against what the first left. Those of other plugins and id
+//! scopes go on meanwhile.
+
+use std::sync::Arc;
+
+use landfall_domain::enrollment::Allocation;
+use landfall_domain::names::{IdScope, PluginName};
+use landfall_domain::plugin::rules::PluginRules;
+use landfall_domain::plugin::{PublishBounds, PublishedPlugin};
+use landfall_policy::image::Revision;
+use landfall_policy::trust::Signature;
+use landfall_store::{PutOutcome, StoreError};
+
+use super::Service;
+use super::take_over::TakeOverError;
+use crate::catalogue::{Bound, ScopeCatalogue};
+
+/// Why a revision did not become the live one, or a plugin's rules stayed as they were.
+#[derive(Debug, thiserror::Error)]
+pub enum SwitchError {
+    /// The id scope is not there.
+    #[error("no id scope {0} exists here")]
+    NoScope(IdScope),
+    /// It does not fit the enrollments that follow the name.
+    #[error(transparent)]
+    TakeOver(#[from] TakeOverError),
+    /// The store takes no more of it.
+    #[error("{0}")]
+    Beyond(String),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Who publishes.
+#[derive(Clone, Copy, Debug)]
+pub struct Publisher<'a> {
+    /// The id of its token.
+    pub token: &'a str,
+    /// Bytes that what it published may take.
+    pub most_bytes: Option<u64>,
+}
+
+impl Service {
+    /// Makes a loaded revision the live one of a name, if it does what every enrollment that follows the name asks of it.
+    /// Nothing changes when it is the live one already.
+    ///
+    /// # Errors
+    ///
+    /// A [`SwitchError`]; the live revision is then the one that it was.
+    pub async fn make_live(
+        self: &Arc<Self>,
+        scope: &IdScope,
+        name: &PluginName,
+        revision: &Arc<Revision>,
+        signatures: Vec<Signature>,
+        by: &Publisher<'_>,
+    ) -> Result<PutOutcome, SwitchError> {
+        let one_at_a_time = self.switching.take((scope.clone(), name.clone())).await;
+        let known = self.scope(scope).ok_or_else(|| SwitchError::NoScope(scope.clone()))?;
+        let before = known.plugin(name);
+        let signatures = self.policies.trust().worth_keeping(signatures);
+        if let Some(same) = before.filter(|before| before.live == revision.digest()) {
+            // The same bytes with another signature: it counts at the next start, when this one's key may be gone.
+            if !signatures.is_empty() {
+                let component = revision.bytes().to_vec();
+                let same = PublishedPlugin { card: Some(revision.plugin_card()), ..same.clone() };
+                taken(self.store.publish_plugin(scope, same, component, signatures, PublishBounds::NONE).await?)?;
+            }
+            return Ok(PutOutcome::Replaced);
+        }
+        let rules = before.map(|before| before.rules.clone()).unwrap_or_default();
+        self.takes_over(&known, name, revision, rules.limits).await?;
+        let component = revision.bytes().to_vec();
+        let plugin = PublishedPlugin {
+            version: revision.description().version.clone(),
+            card: Some(revision.plugin_card()),
+            ..PublishedPlugin::first(name.clone(), &component, self.ambient.now(), by.token)
+        };
+        if before.is_some() {
+            self.make_ready(&known, name, revision, &rules).await;
+        }
+        let limits = &self.config.limits.management;
+        let bounds = PublishBounds {
+            plugins: limits.plugins,
+            bytes: limits.plugins_mib.saturating_mul(1 << 20),
+            by_publisher: by.most_bytes,
+        };
+        let outcome = taken(self.store.publish_plugin(scope, plugin, component, signatures, bounds).await?)?;
+        self.reload().await?;
+        drop(one_at_a_time);
+        self.warm_up_behind(scope, name);
+        Ok(outcome)
+    }
+
+    /// Changes what the operator says of a plugin, if the live revision still takes every enrollment's settings then.
+    ///
+    /// # Errors
+    ///
+    /// A [`SwitchError`]; the rules are then what they were.
+    pub async fn set_rules(
+        self: &Arc<Self>,
+        scope: &IdScope,
+        name: &PluginName,
+        revision: &Arc<Revision>,
+        change: impl FnOnce(&PluginRules) -> PluginRules,
+    ) -> Result<PutOutcome, SwitchError> {
+        let one_at_a_time = self.switching.take((scope.clone(), name.clone())).await;
+        let known = self.scope(scope).ok_or_else(|| SwitchError::NoScope(scope.clone()))?;
+        let Some(plugin) = known.plugin(name) else { return Ok(PutOutcome::Missing) };
+        if plugin.live != revision.digest() {
+            return Err(SwitchError::Beyond(format!("another revision of {name} became live meanwhile; set it again")));
+        }
+        let rules = change(&plugin.rules);
+        if rules.limits != plugin.rules.limits {
+            self.takes_over(&known, name, revision, rules.limits).await?;
+            self.make_ready(&known, name, revision, &rules).await;
+        }
+        let outcome = taken(self.store.set_plugin_rules(scope, name, rules).await?)?;
+        self.reload().await?;
+        drop(one_at_a_time);
+        self.warm_up_behind(scope, name);
+        Ok(outcome)
+    }
+
+    /// Makes what else is missing behind the server; it does not hold up whoever publishes, nor who publishes next.
+    fn warm_up_behind(self: &Arc<Self>, scope: &IdScope, name: &PluginName) {
+        let (service, scope, name) = (Arc::clone(self), scope.clone(), name.clone());
+        tokio::spawn(async move {
+            service.warm_up_if(|policy| policy.scope == scope && policy.plugin == name).await;
+        });
+    }
+
+    /// Makes the images that the groups of a scope will need. One that cannot be made now is made when it is asked for.
+    async fn make_ready(
+        &self,
+        scope: &ScopeCatalogue,
+        name: &PluginName,
+        revision: &Arc<Revision>,
+        rules: &PluginRules,
+    ) {
+        for group in scope.groups() {
+            for policy in followers(&group.group.terms.allocation, name, scope) {
+                let soon = Bound { limits: rules.limits, ..policy };
+                if let Err(error) = self.images.get_ahead(soon, revision).await {
+                    tracing::warn!(plugin = %name, %error, "an image could not be made ahead of its revision");
+                }
+            }
+        }
+    }
+}
+
+/// What was not taken is an error, whoever asked.
+fn taken(outcome: PutOutcome) -> Result<PutOutcome, SwitchError> {
+    match outcome {
+        PutOutcome::Conflict(beyond) => Err(SwitchError::Beyond(beyond)),
+        outcome => Ok(outcome),
+    }
+}
+
+/// The policies of an enrollment that follow a plugin's name.
+fn followers(allocation: &Allocation, name: &PluginName, scope: &ScopeCatalogue) -> Vec<Bound> {
+    let follows = allocation.bindings().filter(|binding| binding.plugin == *name && binding.revision.is_none());
+    follows.map(|binding| scope.bind_one(binding)).collect()
+}

@@ -1,0 +1,81 @@
+//! The parts together.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::Poll;
+
+use landfall_domain::hub::{Connector, Hub, HubState};
+use landfall_store::Precondition;
+use landfall_store::redb::{RedbStore, StoreSettings, Turns};
+
+use super::*;
+use crate::config::Server;
+use crate::directory::Directories;
+
+/// A change is on disk before it is read. When the store is busy until whoever made it gives up, it is read all the same.
+#[tokio::test]
+async fn a_change_that_could_not_be_read_is_read_as_soon_as_it_can_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let scope: IdScope = "0ne00000001".parse().unwrap();
+    let settings = StoreSettings { operator_queue: 1, ..StoreSettings::default() };
+    let (store, mut turns) = RedbStore::open_with_backend(::redb::backends::InMemoryBackend::new(), settings).unwrap();
+    let store: Arc<dyn Store> = Arc::new(store);
+    written(&mut turns, store.create_scope(scope.clone())).await.unwrap();
+    let config = Config::new(Server::new("localhost", scope.clone()));
+    let ambient = Ambient::system();
+    let keys = Keys {
+        operations: [7; 32],
+        seen: Seen::open(&folder.path().join("seen"), 0, ambient.now()),
+        folder: DataFolder::at(folder.path()),
+        sealing: SealingKey::new(&[7; 32]).unwrap(),
+        issuing: Issuing::load(&config.issuing, folder.path(), &ambient).unwrap(),
+        directories: Directories::load(&config.directory, folder.path()).unwrap(),
+    };
+    let policies = Arc::new(PolicyHost::start(config.policy_settings(folder.path().join("cache"))).unwrap());
+    let service =
+        written(&mut turns, Service::start(config, ambient, Arc::clone(&store), policies, keys)).await.unwrap();
+
+    let hub = Hub {
+        name: "a.example".parse().unwrap(),
+        weight: 1,
+        capacity: 1,
+        location: None,
+        labels: Default::default(),
+        state: HubState::Active,
+        connector: Connector::None,
+    };
+    written(&mut turns, store.put_hub(&scope, hub, Precondition::New)).await.unwrap();
+    // Nobody writes now, and one other change fills the operators' queue.
+    let another = "0ne00000002".parse().unwrap();
+    let mut waits = pin!(store.create_scope(another));
+    assert!(std::future::poll_fn(|context| Poll::Ready(waits.as_mut().poll(context).is_pending())).await);
+    assert_eq!(service.reload().await, Err(StoreError::Busy));
+    let there = || service.scope(&scope).is_some_and(|scope| scope.hubs_text.contains("a.example"));
+    assert!(!there());
+
+    let (stop, stopping) = watch::channel(false);
+    let reading = tokio::spawn(Arc::clone(&service).keep_reading(stopping));
+    while !there() {
+        turns.take();
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(waits.await, Ok(true));
+    stop.send_replace(true);
+    reading.await.unwrap();
+    service.policies.close();
+}
+
+/// What comes of something that waits for writes.
+async fn written<T>(turns: &mut Turns, wanted: impl Future<Output = T>) -> T {
+    let mut wanted = pin!(wanted);
+    loop {
+        let polled = std::future::poll_fn(|context| Poll::Ready(wanted.as_mut().poll(context))).await;
+        match polled {
+            Poll::Ready(done) => return done,
+            Poll::Pending => {
+                turns.take();
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}

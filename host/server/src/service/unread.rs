@@ -1,0 +1,54 @@
+//! Changes of the catalogue that are on disk and could not be read.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use landfall_store::StoreError;
+use tokio::sync::Notify;
+
+/// How many there were, and how many of them are read by now. Numbers and no flag: a change that is left while an earlier
+/// one is being read may not be in what is read.
+#[derive(Default)]
+pub(super) struct Unread {
+    left: AtomicU64,
+    read: AtomicU64,
+    /// Tells that there is one more.
+    pub(super) more: Notify,
+}
+
+impl Unread {
+    /// Leaves one, for this reason.
+    pub(super) fn leave(&self, error: StoreError) -> StoreError {
+        self.left.fetch_add(1, Ordering::Relaxed);
+        self.more.notify_one();
+        error
+    }
+
+    /// The last one that is not read, if there is any.
+    pub(super) fn left(&self) -> Option<u64> {
+        let left = self.left.load(Ordering::Relaxed);
+        (left > self.read.load(Ordering::Relaxed)).then_some(left)
+    }
+
+    /// Everything up to this one is read.
+    pub(super) fn read(&self, left: u64) {
+        self.read.fetch_max(left, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_while_another_is_read_stays_left() {
+        let unread = Unread::default();
+        assert_eq!(unread.left(), None);
+        unread.leave(StoreError::Busy);
+        let first = unread.left().unwrap();
+        unread.leave(StoreError::Busy);
+        unread.read(first);
+        let second = unread.left().unwrap();
+        unread.read(second);
+        assert_eq!(unread.left(), None);
+    }
+}

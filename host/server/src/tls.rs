@@ -1,0 +1,145 @@
+//! TLS: two listeners, two configurations.
+//!
+//! - **Devices**: a client certificate is asked for and none is required; any that parses within the limits is taken,
+//!   and judged afterwards by the enrollment that it meets ([`any_certificate`]). Whom to trust depends on the id scope
+//!   and the enrollment, and both are known only once the URL has been read.
+//! - **Management**: no client certificates; every request carries a token.
+//!
+//! Session resumption is off on both: a resumed session brings back the certificate of an earlier handshake without
+//! a new proof that its key is there. TLS 1.2 stays on for the SDKs that pin it, with ECDHE and AEAD suites only.
+//! The provider is named explicitly everywhere, so that no other part of the process can change it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use landfall_attestation::x509::make::{Issued, MakeError};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::version::{TLS12, TLS13};
+use rustls::{RootCertStore, ServerConfig};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+pub mod any_certificate;
+pub mod current;
+pub mod renewal;
+
+use any_certificate::AnyCertificate;
+use current::Current;
+
+/// A server's certificate, with what chains it to its root, and its key.
+pub struct Identity {
+    /// The certificate first.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// The key.
+    pub key: PrivateKeyDer<'static>,
+}
+
+impl Clone for Identity {
+    fn clone(&self) -> Self {
+        Self { chain: self.chain.clone(), key: self.key.clone_key() }
+    }
+}
+
+/// Why TLS cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file does not hold what it should.
+    #[error(
+        "{path} holds no {what} in PEM form ({reason}); put one there, or make it anew: landfall certificate renew"
+    )]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// What it should hold.
+        what: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The certificate and the key do not make a server.
+    #[error(
+        "the server's certificate and key (tls/server.pem, tls/server.key) cannot be used: {0}; put a certificate, with \
+         its chain, and its own key there, or make them anew: landfall certificate renew"
+    )]
+    Identity(#[from] rustls::Error),
+    /// The roots of the benchmark's baseline do not make a verifier.
+    #[error("the client roots cannot be used: {0}")]
+    Roots(String),
+    /// A certificate cannot be made.
+    #[error(transparent)]
+    Make(#[from] MakeError),
+}
+
+impl Identity {
+    /// Of a certificate that was made here.
+    pub fn of(issued: &Issued) -> Self {
+        Self {
+            chain: vec![issued.certificate_der.clone().into()],
+            key: PrivateKeyDer::Pkcs8(issued.key_der.clone().into()),
+        }
+    }
+
+    /// Reads PEM files.
+    pub fn load(chain: &Path, key: &Path) -> Result<Self, TlsError> {
+        let read = |path: &Path| fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source });
+        let wrong = |path: &Path, what, reason: String| TlsError::Pem { path: path.to_owned(), what, reason };
+        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(chain)?).collect();
+        let certificates = certificates.map_err(|error| wrong(chain, "certificate", error.to_string()))?;
+        if certificates.is_empty() {
+            return Err(wrong(chain, "certificate", "no such block is in it".to_owned()));
+        }
+        let private =
+            PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|error| wrong(key, "private key", error.to_string()))?;
+        Ok(Self { chain: certificates, key: private })
+    }
+}
+
+/// The one cryptographic provider.
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+/// For devices.
+pub fn for_devices(identity: &Arc<Current>) -> Result<Arc<ServerConfig>, TlsError> {
+    server(identity, Some(Arc::new(AnyCertificate::new(provider()))))
+}
+
+/// For management.
+pub fn for_management(identity: &Arc<Current>) -> Result<Arc<ServerConfig>, TlsError> {
+    server(identity, None)
+}
+
+/// For the benchmark's baseline: the chain is verified within the handshake, as a server does that trusts one CA.
+pub fn for_baseline(identity: &Arc<Current>, root: CertificateDer<'static>) -> Result<Arc<ServerConfig>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    roots.add(root)?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+        .build()
+        .map_err(|error| TlsError::Roots(error.to_string()))?;
+    server(identity, Some(verifier))
+}
+
+fn server(
+    identity: &Arc<Current>,
+    verifier: Option<Arc<dyn rustls::server::danger::ClientCertVerifier>>,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13, &TLS12])?;
+    let builder = match verifier {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(Arc::<Current>::clone(identity));
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}

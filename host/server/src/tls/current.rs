@@ -1,0 +1,105 @@
+//! The server's certificate as it is now: read at start, and again when the operator says so (SIGHUP).
+//!
+//! Connections that are open keep the one that they began with. A new one that cannot be used changes nothing: the
+//! server goes on with the one that it has.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use landfall_attestation::x509::make::end_of;
+use landfall_domain::clock::Timestamp;
+use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::ServerName;
+
+use super::{Identity, TlsError, provider};
+
+/// The certificate that is shown to whoever connects.
+#[derive(Debug)]
+pub struct Current(ArcSwap<CertifiedKey>);
+
+impl Current {
+    /// Begins with a certificate.
+    ///
+    /// # Errors
+    ///
+    /// When key and certificate do not belong together, or are of a kind that TLS does not know.
+    pub fn new(identity: Identity) -> Result<Arc<Self>, TlsError> {
+        Ok(Arc::new(Self(ArcSwap::from_pointee(certified(identity)?))))
+    }
+
+    /// Shows another certificate from now on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Current::new`]; the one before stays.
+    pub fn replace(&self, identity: Identity) -> Result<(), TlsError> {
+        self.0.store(Arc::new(certified(identity)?));
+        Ok(())
+    }
+
+    /// When it expires. A certificate whose end cannot be read ends now.
+    pub fn expires_at(&self) -> Timestamp {
+        let shown = self.0.load();
+        shown.cert.first().map_or_else(Timestamp::default, |leaf| end_of(leaf))
+    }
+
+    /// Whether clients that call the server by this name accept the certificate for it.
+    ///
+    /// # Errors
+    ///
+    /// Why they do not.
+    pub fn is_for(&self, hostname: &str) -> Result<(), String> {
+        let name = ServerName::try_from(hostname).map_err(|error| error.to_string())?;
+        let shown = self.0.load();
+        let leaf = shown.cert.first().ok_or("there is no certificate")?;
+        let leaf = ParsedCertificate::try_from(leaf).map_err(|error| error.to_string())?;
+        rustls::client::verify_server_name(&leaf, &name).map_err(|error| error.to_string())
+    }
+}
+
+impl ResolvesServerCert for Current {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load_full())
+    }
+}
+
+fn certified(identity: Identity) -> Result<CertifiedKey, TlsError> {
+    CertifiedKey::from_der(identity.chain, identity.key, &provider()).map_err(TlsError::Identity)
+}
+
+#[cfg(test)]
+mod tests {
+    use landfall_attestation::x509::make::Authority;
+    use landfall_domain::clock::Ambient;
+
+    use super::*;
+
+    fn issued(names: &[&str], days: i64) -> Identity {
+        let now = Ambient::system().now();
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        Identity::of(&Authority::root("CA", now, 9).unwrap().server(&names, now, days).unwrap())
+    }
+
+    #[test]
+    fn it_knows_its_end_and_its_names() {
+        let current = Current::new(issued(&["dps.example.com", "192.0.2.7"], 5)).unwrap();
+        let left = current.expires_at().since(Ambient::system().now()).as_secs();
+        assert!((4 * 86_400..=5 * 86_400).contains(&left), "{left}");
+        assert_eq!(current.is_for("dps.example.com"), Ok(()));
+        assert_eq!(current.is_for("192.0.2.7"), Ok(()));
+        assert!(current.is_for("other.example.com").is_err());
+        assert!(current.is_for("a b").is_err());
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_is_refused_and_changes_nothing() {
+        let current = Current::new(issued(&["a.example"], 5)).unwrap();
+        let (one, other) = (issued(&["b.example"], 5), issued(&["c.example"], 5));
+        let mixed = Identity { chain: one.chain.clone(), key: other.key };
+        assert!(matches!(current.replace(mixed), Err(TlsError::Identity(_))));
+        assert_eq!(current.is_for("a.example"), Ok(()));
+        current.replace(one).unwrap();
+        assert_eq!(current.is_for("b.example"), Ok(()));
+    }
+}

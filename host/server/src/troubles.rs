@@ -1,0 +1,58 @@
+//! What anybody can make go wrong, told to the operator and not shouted.
+//!
+//! A connection that ends before its first request leaves no refusal behind, so its reason must be said in the log. Anybody
+//! can make as many of these as there are packets, so a reason is said a few times a minute, with the number of those that
+//! were not.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use landfall_domain::clock;
+
+/// Says one kind of trouble now and then.
+#[derive(Debug, Default)]
+pub(crate) struct Trouble(Mutex<Said>);
+
+#[derive(Debug, Default)]
+struct Said {
+    minute: Option<Instant>,
+    times: u32,
+    unsaid: u64,
+}
+
+impl Trouble {
+    /// Whether it may be said now; then also how many before it were not said.
+    pub(crate) fn may_be_said(&self) -> Option<u64> {
+        self.at(clock::instant())
+    }
+
+    fn at(&self, now: Instant) -> Option<u64> {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.minute.is_none_or(|minute| now.saturating_duration_since(minute) >= MINUTE) {
+            (said.minute, said.times) = (Some(now), 0);
+        }
+        if said.times >= TIMES_A_MINUTE {
+            said.unsaid = said.unsaid.saturating_add(1);
+            return None;
+        }
+        said.times += 1;
+        Some(std::mem::take(&mut said.unsaid))
+    }
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+const TIMES_A_MINUTE: u32 = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_is_said_ten_times_and_then_how_long_it_was() {
+        let (trouble, start) = (Trouble::default(), clock::instant());
+        let said: Vec<_> = (0..500).filter_map(|_| trouble.at(start)).collect();
+        assert_eq!(said, [0; 10]);
+        assert_eq!(trouble.at(start + MINUTE), Some(490));
+        assert_eq!(trouble.at(start + MINUTE), Some(0));
+    }
+}

@@ -1,8 +1,0 @@
-//! The second factor: what manufacturers said of their devices beforehand.
-
-pub mod evidence;
-pub mod import;
-pub mod record;
-
-pub use evidence::{Evidence, Part, SerialNumber};
-pub use record::{Claim, ManufacturingRecord, RecordState};

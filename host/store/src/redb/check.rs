@@ -1,0 +1,337 @@
+//! Whether the file says the same in all its places.
+//!
+//! Counts and claims are kept beside what they are made from, in the same transactions. This makes them again from
+//! scratch and names every difference: after a restore, in doubt, and after each simulated power failure of the tests.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use landfall_attestation::bearer::KeptKeys;
+use landfall_attestation::tpm::challenge::KeptChallenge;
+use landfall_domain::decision::Entry;
+use landfall_domain::enrollment::{EnrollmentRef, Group, Individual};
+use landfall_domain::names::{Digest, IdScope, RegistrationId};
+use landfall_domain::registration::Registration;
+use landfall_domain::registry::ManufacturingRecord;
+use redb::{ReadableTable, ReadableTableMetadata};
+use serde::de::DeserializeOwned;
+
+use super::codec::{self, group_keys, key};
+use super::enrollments::Claims;
+use super::tables::{
+    self, BOUND_KEYS, CERTIFICATES, CHALLENGES, CONTENT, DECISIONS, Definition, GROUP_COUNTS, GROUPS, HUB_IDENTITIES,
+    HUB_LOADS, INDIVIDUALS, ISSUER_KEYS, META, OTHERS, OTHERS_ORDER, PLUGIN_USES, RECORD_COUNTS, RECORD_VIEWS, RECORDS,
+    REGISTRATION_VIEWS, REGISTRATIONS, SCOPES,
+};
+use super::{Readable, View, identities, unreadable, views};
+use crate::{Finding, Findings, StoreError};
+
+/// All contradictions, the first of them in words. Nothing that it holds in memory grows with the devices, but for the counts of groups.
+pub(super) fn check(view: &View) -> Result<Findings, StoreError> {
+    let mut findings = Findings::default();
+    if let Some(story) = contradiction(view)? {
+        findings.push(Finding { what: "database", detail: story });
+    }
+    registrations(view, &mut findings)?;
+    records(view, &mut findings)?;
+    enrollments(view, &mut findings)?;
+    contents(view, &mut findings)?;
+    others(view, &mut findings)?;
+    each::<KeptChallenge>(view, CHALLENGES, "challenge", |_, _| Ok(()))?;
+    each::<KeptKeys>(view, ISSUER_KEYS, "keys of an issuer", |_, _| Ok(()))?;
+    Ok(findings)
+}
+
+/// What can be seen at once, whenever the file is opened: how many rows there are, and how many are counted. A file that
+/// was copied while it was written can be a good database and none of its states.
+pub(super) fn contradiction(view: &impl Readable) -> Result<Option<String>, StoreError> {
+    let meta = view.readable(META)?;
+    let registered = tables::get::<u64>(&meta, "file property", super::registrations::REGISTERED)?.unwrap_or(0);
+    let there = view.readable(REGISTRATIONS)?.len().map_err(unreadable)?;
+    if registered != there {
+        return Ok(Some(format!("{there} registrations are there, and {registered} were written")));
+    }
+    let mut on_hubs = 0_u64;
+    each(view, HUB_LOADS, "count of a hub", |_, count: u64| {
+        on_hubs = on_hubs.saturating_add(count);
+        Ok(())
+    })?;
+    let (groups, mut placed) = (view.readable(GROUP_COUNTS)?, 0_u64);
+    each(view, SCOPES, "id scope", |row, _: u64| {
+        let all = key(&scope_of("id scope", row)?, "");
+        placed = placed.saturating_add(tables::get(&groups, "count of a group", &all)?.unwrap_or(0));
+        Ok(())
+    })?;
+    if on_hubs != placed || placed > there {
+        let story = "registrations are there, the hubs count";
+        return Ok(Some(format!("{there} {story} {on_hubs} devices, and the groups {placed}")));
+    }
+    let mut counted = 0_u64;
+    each(view, RECORD_COUNTS, "count of a manufacturer", |_, count: u64| {
+        counted = counted.saturating_add(count);
+        Ok(())
+    })?;
+    let records = view.readable(RECORDS)?.len().map_err(unreadable)?;
+    let story = format!("{records} manufacturing records are there, and {counted} are counted");
+    Ok((counted != records).then_some(story))
+}
+
+fn registrations(view: &View, findings: &mut Findings) -> Result<(), StoreError> {
+    let what = "registration";
+    let (decisions, bound) = (view.table(DECISIONS)?, view.table(BOUND_KEYS)?);
+    let (in_views, identities) = (view.table(REGISTRATION_VIEWS)?, view.table(HUB_IDENTITIES)?);
+    let mut rows_of_views = 0_u64;
+    let (mut hubs, mut groups) = (Counts::new(), Counts::new());
+    each(view, REGISTRATIONS, what, |row, registration: Registration| {
+        let scope = scope_of(what, row)?;
+        let id = &registration.registration_id;
+        let mut find = |what, detail| findings.push(Finding { what, detail });
+        if row != key(&scope, id.key()) {
+            find(what, format!("{id} stands under another's key"));
+        }
+        match tables::get::<Entry>(&decisions, "ledger entry", registration.decision.as_bytes())? {
+            Some(entry) if entry.tracking_id == registration.decision => {}
+            _ => find(what, format!("{id} has no ledger entry {} to explain it", registration.decision)),
+        }
+        if let Some(shown) = registration.key_identity {
+            let owner = key(&scope, shown.to_string());
+            if tables::get::<RegistrationId>(&bound, BINDING, &owner)?.is_none() {
+                find(BINDING, format!("the key {shown} belongs to {id}, and no row says so"));
+            }
+        }
+        for row in views::of_registration(&scope, &registration) {
+            rows_of_views = rows_of_views.saturating_add(1);
+            if in_views.get(row.as_slice()).map_err(unreadable)?.is_none() {
+                find(VIEW, format!("{id} is not in {:?}", named(&row)));
+            }
+        }
+        if let Some(row) = identities::row(&scope, &registration)
+            && identities.get(row.as_slice()).map_err(unreadable)?.is_none()
+        {
+            find(IDENTITY, format!("{:?} is {id}, and no row says so", named(&row)));
+        }
+        if let Some(assignment) = registration.assignment() {
+            *hubs.entry(key(&scope, assignment.hub.as_str())).or_default() += 1;
+            for group in group_keys(&scope, &assignment.group_path) {
+                *groups.entry(group).or_default() += 1;
+            }
+        }
+        Ok(())
+    })?;
+    bindings(view, findings)?;
+    owners_of_identities(view, findings)?;
+    let there = in_views.len().map_err(unreadable)?;
+    if there != rows_of_views {
+        findings.push(Finding { what: VIEW, detail: format!("{there} rows are there, and {rows_of_views} should be") });
+    }
+    compare(view, HUB_LOADS, "count of a hub", &hubs, findings)?;
+    compare(view, GROUP_COUNTS, "count of a group", &groups, findings)
+}
+
+/// Whether each key belongs to a device that has it.
+fn bindings(view: &View, findings: &mut Findings) -> Result<(), StoreError> {
+    let registrations = view.table(REGISTRATIONS)?;
+    each(view, BOUND_KEYS, BINDING, |row, owner: RegistrationId| {
+        let (scope, shown) = codec::parts(BINDING, row)?;
+        let found: Option<Registration> = tables::get(&registrations, "registration", &key(&scope, owner.key()))?;
+        let has = found.and_then(|registration| registration.key_identity).map(|key| key.to_string());
+        if has.as_ref() != Some(&shown) {
+            let detail = format!("the key {shown} is said to belong to {owner}, which has {has:?}");
+            findings.push(Finding { what: BINDING, detail });
+        }
+        Ok(())
+    })
+}
+
+/// Whether each identity in a hub is one that its owner has.
+fn owners_of_identities(view: &View, findings: &mut Findings) -> Result<(), StoreError> {
+    let registrations = view.table(REGISTRATIONS)?;
+    each(view, HUB_IDENTITIES, IDENTITY, |row, owner: RegistrationId| {
+        let scope = scope_of(IDENTITY, row)?;
+        let found: Option<Registration> = tables::get(&registrations, "registration", &key(&scope, owner.key()))?;
+        if found.and_then(|registration| identities::row(&scope, &registration)).as_deref() != Some(row) {
+            let detail = format!("{:?} is said to be {owner}, which is not called so", named(row));
+            findings.push(Finding { what: IDENTITY, detail });
+        }
+        Ok(())
+    })
+}
+
+/// A row's key as people read it.
+fn named(row: &[u8]) -> String {
+    String::from_utf8_lossy(row).replace('\0', " ")
+}
+
+/// Whether all that makes room has its turn.
+fn others(view: &View, findings: &mut Findings) -> Result<(), StoreError> {
+    let what = "order of the ledger";
+    let entries = view.table(OTHERS)?;
+    each::<Entry>(view, OTHERS, "ledger entry", |_, _| Ok(()))?;
+    let order = view.table(OTHERS_ORDER)?;
+    for row in order.iter().map_err(unreadable)? {
+        let (_, id) = row.map_err(unreadable)?;
+        if entries.get(id.value()).map_err(unreadable)?.is_none() {
+            findings.push(Finding { what, detail: format!("{:02x?} is not there", id.value()) });
+        }
+    }
+    let (numbered, all) = (order.len().map_err(unreadable)?, entries.len().map_err(unreadable)?);
+    if numbered != all {
+        findings.push(Finding { what, detail: format!("{all} entries are there, and {numbered} have a turn") });
+    }
+    Ok(())
+}
+
+fn records(view: &View, findings: &mut Findings) -> Result<(), StoreError> {
+    let what = "manufacturing record";
+    let (mut manufacturers, mut rows_of_views) = (Counts::new(), 0_u64);
+    let in_views = view.table(RECORD_VIEWS)?;
+    each(view, RECORDS, what, |row, record: ManufacturingRecord| {
+        let scope = scope_of(what, row)?;
+        for row in views::of_record(&scope, &record) {
+            rows_of_views = rows_of_views.saturating_add(1);
+            if in_views.get(row.as_slice()).map_err(unreadable)?.is_none() {
+                let detail = format!("{} is not in {:?}", record.registration_id, named(&row));
+                findings.push(Finding { what: RECORD_VIEW, detail });
+            }
+        }
+        *manufacturers.entry(key(&scope, record.manufacturer.as_str())).or_default() += 1;
+        Ok(())
+    })?;
+    let there = in_views.len().map_err(unreadable)?;
+    if there != rows_of_views {
+        let detail = format!("{there} rows are there, and {rows_of_views} should be");
+        findings.push(Finding { what: RECORD_VIEW, detail });
+    }
+    compare(view, RECORD_COUNTS, "count of a manufacturer", &manufacturers, findings)
+}
+
+fn enrollments(view: &View, findings: &mut Findings) -> Result<(), StoreError> {
+    let mut missing = |claims: Claims| {
+        let (certificates, plugins, owner) = claims.into_rows();
+        claimed(view, (CERTIFICATES, "use of a certificate"), &certificates, &owner, findings)?;
+        claimed(view, (PLUGIN_USES, "use of a plugin"), &plugins, &owner, findings)
+    };
+    each(view, INDIVIDUALS, "individual enrollment", |row, entry: Individual| {
+        missing(Claims::of_individual(&scope_of("individual enrollment", row)?, &entry))
+    })?;
+    each(view, GROUPS, "enrollment group", |row, group: Group| {
+        missing(Claims::of_group(&scope_of("enrollment group", row)?, &group))
+    })?;
+    for (table, what) in [(CERTIFICATES, "use of a certificate"), (PLUGIN_USES, "use of a plugin")] {
+        each(view, table, what, |row, owner: EnrollmentRef| {
+            if !holds(view, &scope_of(what, row)?, &owner, row)? {
+                let name = String::from_utf8_lossy(row).replace('\0', " ");
+                let detail = format!("{name:?} is said to be held by {owner}, which does not hold it");
+                findings.push(Finding { what, detail });
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// Names the rows of an enrollment that are missing or another's.
+fn claimed(
+    view: &View,
+    (table, what): (Definition, &'static str),
+    rows: &[Vec<u8>],
+    owner: &EnrollmentRef,
+    findings: &mut Findings,
+) -> Result<(), StoreError> {
+    let table = view.table(table)?;
+    for row in rows {
+        let stands: Option<EnrollmentRef> = tables::get(&table, what, row)?;
+        if stands.as_ref() != Some(owner) {
+            let name = String::from_utf8_lossy(row).replace('\0', " ");
+            findings.push(Finding { what, detail: format!("{name:?} is {stands:?} and should be {owner:?}") });
+        }
+    }
+    Ok(())
+}
+
+/// Whether an enrollment holds what a row says.
+fn holds(view: &View, scope: &IdScope, owner: &EnrollmentRef, row: &[u8]) -> Result<bool, StoreError> {
+    let claims = match owner {
+        EnrollmentRef::Individual(id) => {
+            let found: Option<Individual> =
+                tables::get(&view.table(INDIVIDUALS)?, "individual enrollment", &key(scope, id.key()))?;
+            found.map(|entry| Claims::of_individual(scope, &entry))
+        }
+        EnrollmentRef::Group(id) => {
+            let found: Option<Group> = tables::get(&view.table(GROUPS)?, "enrollment group", &key(scope, id.as_str()))?;
+            found.map(|group| Claims::of_group(scope, &group))
+        }
+    };
+    Ok(claims.is_some_and(|claims| {
+        let (certificates, plugins, _) = claims.into_rows();
+        certificates.iter().chain(&plugins).any(|claim| claim == row)
+    }))
+}
+
+fn contents(view: &View, findings: &mut Findings) -> Result<(), StoreError> {
+    for row in view.table(CONTENT)?.iter().map_err(unreadable)? {
+        let (digest, bytes) = row.map_err(unreadable)?;
+        if digest.value() != Digest::of(bytes.value()).as_bytes() {
+            let detail = format!("{} bytes do not have their digest", bytes.value().len());
+            findings.push(Finding { what: "content", detail });
+        }
+    }
+    Ok(())
+}
+
+const BINDING: &str = "binding of a key";
+const VIEW: &str = "view of registrations";
+const RECORD_VIEW: &str = "view of manufacturing records";
+const IDENTITY: &str = "identity in a hub";
+
+type Counts = BTreeMap<Vec<u8>, u64>;
+
+/// Names every row that is not as it should be, is missing, or should not be.
+fn compare<T: DeserializeOwned + PartialEq + fmt::Debug>(
+    view: &View,
+    definition: Definition,
+    what: &'static str,
+    wanted: &BTreeMap<Vec<u8>, T>,
+    findings: &mut Findings,
+) -> Result<(), StoreError> {
+    let mut find = |key: &[u8], stands: Option<&T>, wanted: Option<&T>| {
+        let name = String::from_utf8_lossy(key).replace('\0', " ");
+        findings.push(Finding { what, detail: format!("{name:?} is {stands:?} and should be {wanted:?}") });
+    };
+    let mut found = 0_usize;
+    each(view, definition, what, |key, stands: T| {
+        let wanted = wanted.get(key);
+        found += usize::from(wanted.is_some());
+        if wanted != Some(&stands) {
+            find(key, Some(&stands), wanted);
+        }
+        Ok(())
+    })?;
+    if found < wanted.len() {
+        let table = view.table(definition)?;
+        for (key, wanted) in wanted {
+            if table.get(key.as_slice()).map_err(unreadable)?.is_none() {
+                find(key, None, Some(wanted));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Every row of a table, decoded.
+pub(super) fn each<T: DeserializeOwned>(
+    view: &impl Readable,
+    definition: Definition,
+    what: &'static str,
+    mut look: impl FnMut(&[u8], T) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    for row in view.readable(definition)?.iter().map_err(unreadable)? {
+        let (key, value) = row.map_err(unreadable)?;
+        look(key.value(), codec::decode(what, value.value())?)?;
+    }
+    Ok(())
+}
+
+fn scope_of(what: &'static str, key: &[u8]) -> Result<IdScope, StoreError> {
+    codec::parts(what, key).map(|(scope, _)| scope)
+}

@@ -1,0 +1,169 @@
+//! Ledger entries that led to no registration, and the bytes that entries name by their digest.
+
+use std::collections::HashSet;
+use std::sync::{PoisonError, RwLock};
+
+use landfall_domain::decision::Entry;
+use landfall_domain::names::{Digest, IdScope, RegistrationId, TrackingId};
+use landfall_domain::plugin::signature::Signature;
+
+use super::engine::Write;
+use super::tables::{self, CONTENT, DECISIONS, OTHERS, SIGNATURES, Tables};
+use super::{View, codec, components, unreadable};
+use crate::StoreError;
+
+/// One entry.
+pub(super) fn get(view: &View, id: TrackingId) -> Result<Option<Entry>, StoreError> {
+    let decision = tables::get(&view.table(DECISIONS)?, WHAT, id.as_bytes())?;
+    match decision {
+        Some(entry) => Ok(Some(entry)),
+        None => tables::get(&view.table(OTHERS)?, WHAT, id.as_bytes()),
+    }
+}
+
+/// Whether some bytes are there.
+pub(super) fn has_content(view: &View, digest: Digest) -> Result<bool, StoreError> {
+    let table = view.table(CONTENT)?;
+    let row = table.get(digest.as_bytes().as_slice()).map_err(unreadable)?;
+    Ok(row.is_some())
+}
+
+/// Bytes by their digest.
+pub(super) fn content(view: &View, digest: Digest) -> Result<Option<Vec<u8>>, StoreError> {
+    let table = view.table(CONTENT)?;
+    let row = table.get(digest.as_bytes().as_slice()).map_err(unreadable)?;
+    Ok(row.map(|row| row.value().to_vec()))
+}
+
+/// The signatures of a component.
+pub(super) fn signatures(view: &View, component: Digest) -> Result<Vec<Signature>, StoreError> {
+    Ok(tables::get(&view.table(SIGNATURES)?, "signature", component.as_bytes())?.unwrap_or_default())
+}
+
+/// Keeps an entry that led to no registration, or to one that is gone. The first that came make room: by their numbers and
+/// not by their tracking ids, which say what the clock said.
+pub(super) fn keep_other(tables: &mut Tables<'_>, id: &[u8], entry: &[u8]) -> Result<(), StoreError> {
+    if !tables.others.has(id)? {
+        let last = tables.others_order.last_key()?.and_then(|key| Some(u64::from_be_bytes(key.try_into().ok()?)));
+        let next = last.unwrap_or(0).saturating_add(1);
+        tables.others_order.put_encoded(&next.to_be_bytes(), id)?;
+    }
+    tables.others.put_encoded(id, entry)?;
+    while tables.others_order.len()? > tables.kept.entries {
+        let Some((_, oldest)) = tables.others_order.pop_first()? else { break };
+        tables.others.remove(&oldest)?;
+    }
+    Ok(())
+}
+
+/// Moves what explained a device's registration to what makes room. An entry that is another device's stays.
+pub(super) fn retire_decision(
+    tables: &mut Tables<'_>,
+    scope: &IdScope,
+    device: &RegistrationId,
+    id: TrackingId,
+) -> Result<(), StoreError> {
+    let Some(bytes) = tables.decisions.bytes(id.as_bytes())? else { return Ok(()) };
+    let entry: Entry = codec::decode(WHAT, &bytes)?;
+    if is_of(&entry, scope, device) {
+        tables.decisions.remove(id.as_bytes())?;
+        keep_other(tables, id.as_bytes(), &bytes)?;
+    }
+    Ok(())
+}
+
+/// Whether an entry is about a device.
+fn is_of(entry: &Entry, scope: &IdScope, device: &RegistrationId) -> bool {
+    entry.scope.as_ref() == Some(scope) && entry.registration_id.eq_ignore_ascii_case(device.as_str())
+}
+
+/// Numbers what led to no registration in a file that was written before there was an order: by tracking ids.
+pub(super) fn order_others(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+    let Tables { others, others_order, .. } = tables;
+    others_order.clear()?;
+    let mut next = 1_u64;
+    others.each_key(|id| {
+        others_order.put_encoded(&next.to_be_bytes(), id)?;
+        next = next.saturating_add(1);
+        Ok(())
+    })
+}
+
+/// Keeps an entry that led to no registration.
+pub(super) struct KeepEntry {
+    id: TrackingId,
+    entry: Vec<u8>,
+    /// What the decision was made with.
+    components: Vec<Digest>,
+}
+
+impl KeepEntry {
+    pub(super) fn new(entry: &Entry) -> Result<Self, StoreError> {
+        Ok(Self { id: entry.tracking_id, entry: codec::encode(entry)?, components: components::of_entry(entry) })
+    }
+}
+
+impl Write for KeepEntry {
+    type Answer = ();
+
+    fn apply(&self, tables: &mut Tables<'_>) -> Result<(), StoreError> {
+        components::name(tables, self.components.iter().copied())?;
+        keep_other(tables, self.id.as_bytes(), &self.entry)
+    }
+
+    fn size(&self) -> usize {
+        self.entry.len()
+    }
+}
+
+/// Keeps bytes under their digest.
+pub(super) struct KeepContent {
+    digest: Digest,
+    content: Vec<u8>,
+}
+
+impl KeepContent {
+    pub(super) fn new(digest: Digest, content: Vec<u8>) -> Self {
+        Self { digest, content }
+    }
+}
+
+impl Write for KeepContent {
+    type Answer = ();
+
+    fn apply(&self, tables: &mut Tables<'_>) -> Result<(), StoreError> {
+        if tables.content.has(self.digest.as_bytes())? {
+            return Ok(());
+        }
+        tables.content.put_encoded(self.digest.as_bytes(), &self.content)
+    }
+
+    fn size(&self) -> usize {
+        self.content.len()
+    }
+}
+
+/// Digests of content that is on disk: nearly every decision names the same few, and must not ask the disk for them.
+/// Content is removed only while nobody else has the file open, so that what was known once stays true.
+#[derive(Default)]
+pub(super) struct KnownContent(RwLock<HashSet<Digest>>);
+
+impl KnownContent {
+    pub(super) fn has(&self, digest: Digest) -> bool {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.contains(&digest)
+    }
+
+    /// Adds one. When too many are known, all are forgotten: the few that matter are soon back.
+    pub(super) fn add(&self, digest: Digest) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST_KNOWN {
+            known.clear();
+        }
+        known.insert(digest);
+    }
+}
+
+const WHAT: &str = "ledger entry";
+/// 32 bytes each.
+const MOST_KNOWN: usize = 16_384;

@@ -1,0 +1,365 @@
+//! Registrations, and the counts that are kept with them.
+//!
+//! A hub's count and a group's are rows that change in the transaction that changes the registration they count, so
+//! that they are right after every crash and never have to be counted again.
+
+use landfall_domain::enrollment::EnrollmentRef;
+use landfall_domain::hub::{Hub, HubState};
+use landfall_domain::names::{Digest, HubName, IdScope, RegistrationId, TrackingId};
+use landfall_domain::registration::{Registration, Version};
+use landfall_domain::registry::ManufacturingRecord;
+use landfall_domain::registry::record::admit_alike;
+
+use super::codec::{self, group_keys, key};
+use super::engine::Write;
+use super::listing::{self, Walk};
+use super::tables::{self, BOUND_KEYS, GROUP_COUNTS, REGISTRATION_VIEWS, REGISTRATIONS, Rows, Tables};
+use super::{View, admissions, challenges, components, identities, ledger, views};
+use crate::{
+    AdmissionBasis, CommitOutcome, DeleteOutcome, Listing, Page, Precondition, RegistrationCommit, RegistrationFilter,
+    StoreError,
+};
+
+/// The registration of an id.
+pub(super) fn get(view: &View, scope: &IdScope, id: &RegistrationId) -> Result<Option<Registration>, StoreError> {
+    tables::get(&view.table(REGISTRATIONS)?, WHAT, &key(scope, id.key()))
+}
+
+/// A page of registrations.
+pub(super) fn list(
+    view: &View,
+    scope: &IdScope,
+    page: &Page,
+    filter: &RegistrationFilter,
+) -> Result<Listing<Registration>, StoreError> {
+    let RegistrationFilter { hub, group, assigned } = filter;
+    // Of two that were asked for, the one with fewer devices as a rule.
+    let of = match (assigned, group, hub) {
+        (Some(false), ..) => Some(views::FAILED.to_owned()),
+        (_, Some(group), _) => Some(views::of_group(group)),
+        (_, None, Some(hub)) => Some(views::on_hub(hub)),
+        _ => None,
+    };
+    let of = of.map(|view| (REGISTRATION_VIEWS, view));
+    let walk = Walk { things: REGISTRATIONS, what: WHAT, view: of, prefix: "" };
+    listing::page(view, &walk, scope, page, |registration: &Registration| {
+        hub.as_ref().is_none_or(|hub| registration.hub() == Some(hub))
+            && assigned.is_none_or(|assigned| assigned == registration.hub().is_some())
+            && group
+                .as_ref()
+                .is_none_or(|group| matches!(&registration.enrollment, EnrollmentRef::Group(id) if id == group))
+    })
+}
+
+/// How many devices are placed at a path or below it.
+pub(super) fn group_count(view: &View, scope: &IdScope, path: &[String]) -> Result<u64, StoreError> {
+    let table = view.table(GROUP_COUNTS)?;
+    let keys = group_keys(scope, path);
+    let key = keys.last().map_or(&[] as &[u8], Vec::as_slice);
+    Ok(tables::get(&table, "count of a group", key)?.unwrap_or(0))
+}
+
+/// Writes a registration with all that belongs to it.
+pub(super) struct Commit {
+    scope: IdScope,
+    registration: Registration,
+    expected: Option<Version>,
+    record: Option<ManufacturingRecord>,
+    basis: AdmissionBasis,
+    answered: Option<TrackingId>,
+    decision: TrackingId,
+    /// Encoded before the job queues: an entry is large, and the writer has more to do.
+    entry: Vec<u8>,
+    /// What the decision was made with.
+    components: Vec<Digest>,
+}
+
+impl Commit {
+    pub(super) fn new(commit: RegistrationCommit) -> Result<Self, StoreError> {
+        Ok(Self {
+            scope: commit.scope,
+            registration: commit.registration,
+            expected: commit.expected,
+            record: commit.record,
+            basis: commit.basis,
+            answered: commit.answered,
+            decision: commit.entry.tracking_id,
+            components: components::of_entry(&commit.entry),
+            entry: codec::encode(&commit.entry)?,
+        })
+    }
+}
+
+impl Write for Commit {
+    type Answer = CommitOutcome;
+
+    fn apply(&self, tables: &mut Tables<'_>) -> Result<CommitOutcome, StoreError> {
+        let key = key(&self.scope, self.registration.registration_id.key());
+        let current: Option<Registration> = tables.registrations.get(&key)?;
+        if current.as_ref().map(Registration::version) != self.expected {
+            return Ok(CommitOutcome::Overtaken(current.map(Box::new)));
+        }
+        let record: Option<ManufacturingRecord> = tables.records.get(&key)?;
+        if !admit_alike(self.record.as_ref(), record.as_ref()) {
+            return Ok(CommitOutcome::RecordChanged);
+        }
+        let id = &self.registration.registration_id;
+        if let Some(revision) = admissions::changed(tables, &self.scope, id, &self.basis)? {
+            return Ok(CommitOutcome::AdmissionChanged(revision));
+        }
+        if !components::are_there(tables, &self.components)? {
+            return Ok(CommitOutcome::RevisionGone);
+        }
+        if let Some(other) = self.bound_otherwise(tables)? {
+            return Ok(CommitOutcome::KeyOfAnother(other));
+        }
+        let mut next = self.registration.clone();
+        next.generation = current.as_ref().map_or(0, |r| r.generation).saturating_add(1);
+        next.initial_hub = current.as_ref().and_then(|r| r.initial_hub.clone());
+        if let Some(current) = &current {
+            next.registration_id = current.registration_id.clone();
+        }
+        if let Some(hub) = self.registration.hub() {
+            if !self.may_be_on(hub, current.as_ref(), tables)? {
+                return Ok(CommitOutcome::NoRoom);
+            }
+            next.initial_hub.get_or_insert_with(|| hub.clone());
+        }
+        if let Some(other) = identities::held_otherwise(tables, &self.scope, &next)? {
+            return Ok(CommitOutcome::IdentityTaken(other));
+        }
+        follow(tables, &self.scope, current.as_ref(), Some(&next))?;
+        if let Some(challenge) = self.answered {
+            challenges::spend(tables, challenge)?;
+        }
+        next.earlier = keep_decisions(tables, current, next.decision)?;
+        tables.registrations.put(&key, &next)?;
+        components::name(tables, self.components.iter().copied())?;
+        tables.decisions.put_encoded(self.decision.as_bytes(), &self.entry)?;
+        Ok(CommitOutcome::Committed(Box::new(next)))
+    }
+
+    fn size(&self) -> usize {
+        self.entry.len().saturating_add(USUAL_SIZE)
+    }
+}
+
+impl Commit {
+    /// The other device to which the key belongs, if it does.
+    fn bound_otherwise(&self, tables: &Tables<'_>) -> Result<Option<RegistrationId>, StoreError> {
+        let Some(shown) = self.registration.key_identity else { return Ok(None) };
+        let owner: Option<RegistrationId> = tables.bound_keys.get(&key(&self.scope, shown.to_string()))?;
+        Ok(owner.filter(|owner| *owner != self.registration.registration_id))
+    }
+
+    /// Whether the hub takes the device: one that it is on already does, be it draining or full.
+    fn may_be_on(
+        &self,
+        hub: &HubName,
+        current: Option<&Registration>,
+        tables: &Tables<'_>,
+    ) -> Result<bool, StoreError> {
+        let key = key(&self.scope, hub.as_str());
+        let Some(linked) = tables.hubs.get::<Hub>(&key)? else {
+            return Ok(false);
+        };
+        if current.and_then(Registration::hub) == Some(hub) {
+            return Ok(true);
+        }
+        Ok(linked.state == HubState::Active && tables.hub_loads.count(&key)? < linked.capacity)
+    }
+}
+
+/// Which decisions stay beside a new one: the last few. Those before them go.
+fn keep_decisions(
+    tables: &mut Tables<'_>,
+    before: Option<Registration>,
+    now: TrackingId,
+) -> Result<Vec<TrackingId>, StoreError> {
+    let Some(before) = before else { return Ok(Vec::new()) };
+    let mut earlier = before.earlier;
+    if before.decision != now {
+        earlier.insert(0, before.decision);
+    }
+    for old in earlier.drain(tables.kept.decisions_per_device.min(earlier.len())..) {
+        tables.decisions.remove(old.as_bytes())?;
+    }
+    Ok(earlier)
+}
+
+/// Removes a registration.
+pub(super) struct Delete {
+    scope: IdScope,
+    id: RegistrationId,
+    when: Precondition,
+}
+
+impl Delete {
+    pub(super) fn new(scope: &IdScope, id: &RegistrationId, when: Precondition) -> Self {
+        Self { scope: scope.clone(), id: id.clone(), when }
+    }
+}
+
+impl Write for Delete {
+    type Answer = Result<Registration, DeleteOutcome>;
+
+    fn apply(&self, tables: &mut Tables<'_>) -> Result<Self::Answer, StoreError> {
+        let key = key(&self.scope, self.id.key());
+        let current: Option<Registration> = tables.registrations.get(&key)?;
+        if let Err(refused) = self.when.judge_removal(current.as_ref().map(Registration::etag).as_deref()) {
+            return Ok(Err(refused));
+        }
+        let Some(current) = current else { return Ok(Err(DeleteOutcome::Missing)) };
+        follow(tables, &self.scope, Some(&current), None)?;
+        tables.registrations.remove(&key)?;
+        // The oldest first, so that it is the first to make room.
+        for decision in current.earlier.iter().rev().chain([&current.decision]) {
+            ledger::retire_decision(tables, &self.scope, &current.registration_id, *decision)?;
+        }
+        Ok(Ok(current))
+    }
+}
+
+/// Unbinds a registration from its key. Its generation goes up, so that a decision that was made for the old key and
+/// is still on its way does not bind it again.
+pub(super) struct Release {
+    scope: IdScope,
+    id: RegistrationId,
+    when: Precondition,
+}
+
+impl Release {
+    pub(super) fn new(scope: &IdScope, id: &RegistrationId, when: Precondition) -> Self {
+        Self { scope: scope.clone(), id: id.clone(), when }
+    }
+}
+
+impl Write for Release {
+    type Answer = DeleteOutcome;
+
+    fn apply(&self, tables: &mut Tables<'_>) -> Result<DeleteOutcome, StoreError> {
+        let key = key(&self.scope, self.id.key());
+        let current: Option<Registration> = tables.registrations.get(&key)?;
+        if let Err(refused) = self.when.judge_removal(current.as_ref().map(Registration::etag).as_deref()) {
+            return Ok(refused);
+        }
+        let Some(bound) = current else { return Ok(DeleteOutcome::Missing) };
+        let generation = bound.generation.saturating_add(1);
+        let released = Registration { key_identity: None, generation, ..bound.clone() };
+        follow(tables, &self.scope, Some(&bound), Some(&released))?;
+        tables.registrations.put(&key, &released)?;
+        Ok(DeleteOutcome::Deleted)
+    }
+}
+
+/// Has everything that is made from registrations follow a change of one.
+fn follow(
+    tables: &mut Tables<'_>,
+    scope: &IdScope,
+    before: Option<&Registration>,
+    after: Option<&Registration>,
+) -> Result<(), StoreError> {
+    recount(tables, scope, before, after)?;
+    bind(tables, scope, before, after)?;
+    identities::claim(tables, scope, before, after)?;
+    let rows = |r: Option<&Registration>| r.map_or_else(Vec::new, |r| views::of_registration(scope, r));
+    views::follow(&mut tables.registration_views, &rows(before), &rows(after))
+}
+
+/// A key belongs to one registration id, from its first registration until it is released.
+fn bind(
+    tables: &mut Tables<'_>,
+    scope: &IdScope,
+    before: Option<&Registration>,
+    after: Option<&Registration>,
+) -> Result<(), StoreError> {
+    let row = |r: Option<&Registration>| r.and_then(|r| r.key_identity).map(|shown| key(scope, shown.to_string()));
+    let (old, new) = (row(before), row(after));
+    if old == new {
+        return Ok(());
+    }
+    if let (Some(old), Some(before)) = (old, before) {
+        // Of two that shared a key in a file from before there was this rule, only one owns it.
+        let owner: Option<RegistrationId> = tables.bound_keys.get(&old)?;
+        if owner.is_some_and(|owner| owner == before.registration_id) {
+            tables.bound_keys.remove(&old)?;
+        }
+    }
+    if let (Some(new), Some(after)) = (new, after) {
+        tables.bound_keys.put(&new, &after.registration_id)?;
+    }
+    Ok(())
+}
+
+/// To which device a key belongs.
+pub(super) fn of_key(view: &View, scope: &IdScope, shown: Digest) -> Result<Option<RegistrationId>, StoreError> {
+    tables::get(&view.table(BOUND_KEYS)?, "binding of a key", &key(scope, shown.to_string()))
+}
+
+/// Makes the bindings again, as for a file that was written before there were any. Of two devices with one key, the first has it.
+pub(super) fn bind_all(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+    let Tables { registrations, bound_keys, .. } = tables;
+    bound_keys.clear()?;
+    registrations.each(|row, registration: Registration| {
+        let Some(shown) = registration.key_identity else { return Ok(()) };
+        let (scope, _) = codec::parts(WHAT, row)?;
+        let row = key(&scope, shown.to_string());
+        if bound_keys.has(&row)? { Ok(()) } else { bound_keys.put(&row, &registration.registration_id) }
+    })
+}
+
+/// Moves the counts from where a registration was to where it will be.
+fn recount(
+    tables: &mut Tables<'_>,
+    scope: &IdScope,
+    before: Option<&Registration>,
+    after: Option<&Registration>,
+) -> Result<(), StoreError> {
+    let all = tables.meta.count(REGISTERED)?;
+    match (before, after) {
+        (None, Some(_)) => tables.meta.put(REGISTERED, &all.saturating_add(1))?,
+        (Some(_), None) => tables.meta.put(REGISTERED, &all.saturating_sub(1))?,
+        _ => {}
+    }
+    let hub = |r: Option<&Registration>| -> Vec<Vec<u8>> {
+        let hub = r.and_then(Registration::hub);
+        hub.map(|hub| key(scope, hub.as_str())).into_iter().collect()
+    };
+    let moved = shift(&mut tables.hub_loads, &hub(before), &hub(after))?;
+    tables.moved.extend(moved);
+    let groups = |r: Option<&Registration>| -> Vec<Vec<u8>> {
+        let assignment = r.and_then(Registration::assignment);
+        assignment.map_or_else(Vec::new, |a| group_keys(scope, &a.group_path))
+    };
+    shift(&mut tables.group_counts, &groups(before), &groups(after))?;
+    Ok(())
+}
+
+/// Takes one from each of `before`, gives one to each of `after`, and leaves those alone that are in both. Answers what it
+/// has changed.
+fn shift(counts: &mut Rows<'_>, before: &[Vec<u8>], after: &[Vec<u8>]) -> Result<Vec<(Vec<u8>, u64)>, StoreError> {
+    let mut changed = Vec::new();
+    for key in before.iter().filter(|key| !after.contains(key)) {
+        let count = counts.count(key)?.saturating_sub(1);
+        counts.set_count(key, count)?;
+        changed.push((key.clone(), count));
+    }
+    for key in after.iter().filter(|key| !before.contains(key)) {
+        let count = counts.count(key)?.saturating_add(1);
+        counts.set_count(key, count)?;
+        changed.push((key.clone(), count));
+    }
+    Ok(changed)
+}
+
+/// Counts the registrations again.
+pub(super) fn count_all(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+    let all = tables.registrations.len()?;
+    tables.meta.put(REGISTERED, &all)
+}
+
+const WHAT: &str = "registration";
+/// Where it stands how many registrations there are: to tell a file that lost some from one that never had them.
+pub(super) const REGISTERED: &[u8] = b"registrations";
+/// What a commit writes besides its entry, in bytes.
+const USUAL_SIZE: usize = 1024;

@@ -1,0 +1,189 @@
+//! What is said of issuers' certificates. Rows of their own: no change of an authority touches them.
+//!
+//! A row's key is the scope, the SHA-256 of the issuer's key, and that of the certificate by which it was first known. Which
+//! row is an issuer's is decided by comparing names, and never by a form of the name in the key: how names are compared may
+//! change with a version, and what was revoked must be found all the same.
+
+use landfall_attestation::x509::Crl;
+use landfall_attestation::x509::crl::ListFacts;
+use landfall_attestation::x509::revocation::{
+    Issuer, KeptRevocations, RevocationChange, RevocationCommand, RevocationRecord, RevocationRules,
+};
+use landfall_domain::clock::Timestamp;
+use landfall_domain::enrollment::CertificateAuthority;
+use landfall_domain::names::{CaName, Digest, IdScope};
+use redb::ReadableTable as _;
+use serde::Deserialize;
+
+use super::catalogue::revised;
+use super::codec::{self, key, pair};
+use super::engine::Write;
+use super::tables::{REVOCATION_LISTS, REVOCATIONS, Tables};
+use super::{View, admissions, authorities, unreadable};
+use crate::{Precondition, PutOutcome, StoreError};
+
+/// All of all scopes.
+pub(super) fn all(view: &View) -> Result<Vec<(IdScope, KeptRevocations)>, StoreError> {
+    let (rows, lists) = (view.table(REVOCATIONS)?, view.table(REVOCATION_LISTS)?);
+    let mut found = Vec::new();
+    for row in rows.iter().map_err(unreadable)? {
+        let (key, value) = row.map_err(unreadable)?;
+        let (scope, _) = codec::parts(WHAT, key.value())?;
+        let record: RevocationRecord = codec::decode(WHAT, value.value())?;
+        let list = lists.get(key.value()).map_err(unreadable)?.map(|list| list.value().to_vec());
+        found.push((scope, KeptRevocations { record, list }));
+    }
+    Ok(found)
+}
+
+/// What is said of an issuer's certificates, and its key.
+pub(super) fn find(
+    tables: &Tables<'_>,
+    scope: &IdScope,
+    issuer: &Issuer,
+) -> Result<Option<(Vec<u8>, RevocationRecord)>, StoreError> {
+    let first = pair(scope, &issuer.key.to_string(), "");
+    let mut end = key(scope, issuer.key.to_string());
+    end.push(1);
+    let rows = tables.revocations.range::<RevocationRecord>(&first, &end)?;
+    Ok(rows.into_iter().find(|(_, record)| record.issuer.is(issuer)))
+}
+
+/// Changes what is said of an issuer's certificates: the one way in which that changes.
+pub(super) struct Change {
+    scope: IdScope,
+    change: RevocationChange,
+    when: Option<(CaName, Precondition)>,
+}
+
+impl Change {
+    pub(super) fn new(scope: &IdScope, change: RevocationChange, when: Option<(CaName, Precondition)>) -> Self {
+        Self { scope: scope.clone(), change, when }
+    }
+}
+
+impl Write for Change {
+    type Answer = PutOutcome;
+
+    fn apply(&self, tables: &mut Tables<'_>) -> Result<PutOutcome, StoreError> {
+        let RevocationChange { issuer, commands, now } = &self.change;
+        if let Some((name, when)) = &self.when {
+            let stands: Option<CertificateAuthority> = tables.authorities.get(&key(&self.scope, name.as_str()))?;
+            let tag = stands.map(|stands| authorities::tag(tables, &self.scope, &stands)).transpose()?;
+            if let Err(refused) = when.judge(tag.as_deref()) {
+                return Ok(refused);
+            }
+        }
+        let (row, before) = match find(tables, &self.scope, issuer)? {
+            Some((row, record)) => (row, record),
+            None => (row_of(&self.scope, issuer), RevocationRecord::silent(issuer.clone(), *now)),
+        };
+        let mut record = before.clone();
+        for command in commands {
+            if let Err(conflict) = record.apply(command, *now) {
+                return Ok(PutOutcome::Conflict(conflict));
+            }
+        }
+        if record == before {
+            return Ok(PutOutcome::Replaced);
+        }
+        record.updated_at = *now;
+        for command in commands {
+            match command {
+                // Not every list that comes is taken.
+                RevocationCommand::List { facts, der, .. } if record.list.as_ref() == Some(facts) => {
+                    tables.revocation_lists.put_encoded(&row, der)?;
+                }
+                RevocationCommand::RemoveList => tables.revocation_lists.remove(&row)?,
+                _ => {}
+            }
+        }
+        if record.is_silent() && record.remembered.is_none() {
+            tables.revocations.remove(&row)?;
+        } else {
+            tables.revocations.put(&row, &record)?;
+        }
+        admissions::bump(tables, &self.scope)?;
+        revised(tables, &self.scope, PutOutcome::Replaced)
+    }
+
+    fn size(&self) -> usize {
+        let lists = self.change.commands.iter().map(|command| match command {
+            RevocationCommand::List { der, .. } => der.len(),
+            _ => 0,
+        });
+        lists.sum::<usize>().saturating_add(1024)
+    }
+}
+
+/// Remembers a certificate of an issuer that is held no more. Above a root nothing can be revoked.
+pub(super) fn remember(tables: &mut Tables<'_>, scope: &IdScope, der: &[u8], now: Timestamp) -> Result<(), StoreError> {
+    let Some(issuer) = Issuer::of(der).filter(|issuer| !issuer.is_root()) else { return Ok(()) };
+    let (row, mut record) = match find(tables, scope, &issuer)? {
+        Some(found) => found,
+        None => (row_of(scope, &issuer), RevocationRecord::silent(issuer, now)),
+    };
+    record.remembered = Some(der.to_vec());
+    tables.revocations.put(&row, &record)
+}
+
+/// Takes what format 1 kept with each authority into rows of their own. It may run again.
+pub(super) fn take_over(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+    /// What of an authority's row is taken.
+    #[derive(Deserialize)]
+    struct Before {
+        #[serde(with = "serde_bytes")]
+        der: Vec<u8>,
+        updated_at: Timestamp,
+        #[serde(with = "serde_bytes", default)]
+        crl: Option<Vec<u8>>,
+        #[serde(default)]
+        revocation: RevocationRules,
+    }
+    let mut found = Vec::new();
+    tables.authorities.each(|row, authority: Before| {
+        if authority.crl.is_some() || authority.revocation != RevocationRules::default() {
+            found.push((row.to_vec(), authority));
+        }
+        Ok(())
+    })?;
+    for (authority_row, Before { der, updated_at, crl, revocation }) in found {
+        let (scope, name) = codec::parts("certificate authority", &authority_row)?;
+        let Some(issuer) = Issuer::of(&der) else {
+            // The devices of an authority that cannot be read are refused; the row stays as it is.
+            tracing::error!(%scope, authority = name, "what is revoked of this authority cannot be read any more: upload its certificate and its list again");
+            continue;
+        };
+        // A list that cannot be read keeps its place: then nobody knows, and what an operator has said holds all the same.
+        let list = crl.as_deref().map(|der| match Crl::kept(der) {
+            Ok(list) => list.facts().clone(),
+            Err(error) => {
+                tracing::error!(%scope, authority = name, %error, "the revocation list of this authority cannot be read any more, and its devices are refused: bring the list again (landfall ca crl)");
+                ListFacts::unread(der)
+            }
+        });
+        let own = RevocationRecord { issuer: issuer.clone(), rules: revocation, list, remembered: None, updated_at };
+        let (row, record, newer) = match find(tables, &scope, &issuer)? {
+            Some((row, mut record)) => {
+                let newer = record.merge(&own);
+                (row, record, newer)
+            }
+            None => (row_of(&scope, &issuer), own, true),
+        };
+        if let Some(der) = crl.filter(|_| newer) {
+            tables.revocation_lists.put_encoded(&row, &der)?;
+        }
+        tables.revocations.put(&row, &record)?;
+        // Without what was taken.
+        if let Some(authority) = tables.authorities.get::<CertificateAuthority>(&authority_row)? {
+            tables.authorities.put(&authority_row, &authority)?;
+        }
+    }
+    Ok(())
+}
+
+fn row_of(scope: &IdScope, issuer: &Issuer) -> Vec<u8> {
+    pair(scope, &issuer.key.to_string(), &Digest::of(&issuer.certificate).to_string())
+}
+
+const WHAT: &str = "revocation";

@@ -1,0 +1,96 @@
+//! Room on the disk, looked at before it is gone.
+//!
+//! A commit that fails for want of space leaves open whether it is on disk, and the process has to end for it; started
+//! again on the same disk it would end again. So nothing is written any more while there still is room: bulk work stops
+//! first, at the reserve, what devices write at a quarter of it, so that an import that fills a disk leaves the devices
+//! theirs, and what operators write at a sixteenth. Everything that was written is still read, and writing goes on when there is room again.
+//!
+//! The file system is asked for each batch of an import, and for devices ten times a second at most. Who fills a quarter
+//! of the reserve between two such looks still ends Landfall.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use landfall_domain::clock;
+
+use crate::StoreError;
+use crate::writer::Lane;
+
+/// The room where a database is.
+pub(super) struct Space {
+    folder: PathBuf,
+    reserve: u64,
+    seen: Mutex<Option<(Instant, u64)>>,
+}
+
+impl Space {
+    /// Looks after so many bytes in the folder of a database; 0 for none.
+    pub(super) fn around(database: &Path, reserve: u64) -> Self {
+        let folder = database.parent().filter(|folder| !folder.as_os_str().is_empty());
+        Self { folder: folder.unwrap_or(Path::new(".")).to_owned(), reserve, seen: Mutex::default() }
+    }
+
+    /// Whether there is room enough to write.
+    pub(super) fn check(&self, lane: Lane) -> Result<(), StoreError> {
+        let (needed, fresh) = match lane {
+            Lane::Bulk => (self.reserve, Duration::ZERO),
+            Lane::Device => (self.reserve / 4, FRESH),
+            // Who has to take something away, or to keep somebody out, can do so when nothing else goes.
+            Lane::Operator => (self.reserve / 16, FRESH),
+        };
+        let free = if needed == 0 { u64::MAX } else { self.free(fresh) };
+        if free >= needed {
+            return Ok(());
+        }
+        Err(StoreError::NoSpace {
+            folder: self.folder.display().to_string(),
+            free_mib: free >> 20,
+            needed_mib: needed.div_ceil(1 << 20),
+        })
+    }
+
+    /// A file without a name beside the database: it is gone with whoever has it open.
+    pub(super) fn unnamed_file(&self) -> Result<File, StoreError> {
+        let failed = |e: std::io::Error| StoreError::Write(format!("{}: {e}", self.folder.display()));
+        tempfile::tempfile_in(&self.folder).map_err(failed)
+    }
+
+    /// Bytes that this user may still write. A file system that does not tell is taken to have them.
+    fn free(&self, fresh: Duration) -> u64 {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        match *seen {
+            Some((at, free)) if at.elapsed() < fresh => free,
+            _ => {
+                let told = rustix::fs::statvfs(&self.folder);
+                let free = told.map_or(u64::MAX, |told| told.f_bavail.saturating_mul(told.f_frsize));
+                *seen = Some((clock::instant(), free));
+                free
+            }
+        }
+    }
+}
+
+/// How long an answer counts for devices.
+const FRESH: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bulk_work_stops_before_devices_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let told = rustix::fs::statvfs(folder.path()).unwrap();
+        let free = told.f_bavail * told.f_frsize;
+        // Twice what there is: too little for bulk work, enough for devices.
+        let space = Space::around(&folder.path().join("landfall.redb"), free * 2);
+        assert!(matches!(space.check(Lane::Bulk), Err(StoreError::NoSpace { .. })));
+        assert_eq!(space.check(Lane::Device), Ok(()));
+        let space = Space::around(&folder.path().join("landfall.redb"), free * 8);
+        assert!(matches!(space.check(Lane::Device), Err(StoreError::NoSpace { .. })));
+        let space = Space::around(Path::new("landfall.redb"), 0);
+        assert_eq!(space.check(Lane::Bulk), Ok(()));
+    }
+}

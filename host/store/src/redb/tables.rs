@@ -1,0 +1,311 @@
+//! The tables, and a transaction that has all of them open.
+
+use landfall_domain::names::Digest;
+use redb::{ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::codec;
+use crate::StoreError;
+
+type Bytes = &'static [u8];
+/// Where one kind of thing is kept.
+pub(super) type Definition = TableDefinition<'static, Bytes, Bytes>;
+
+/// A row's key and its bytes.
+type Row = (Vec<u8>, Vec<u8>);
+
+/// One table within a write transaction.
+pub(crate) struct Rows<'t> {
+    table: Table<'t, Bytes, Bytes>,
+    what: &'static str,
+    changed: bool,
+}
+
+impl Rows<'_> {
+    /// What stands under a key.
+    pub(super) fn get<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, StoreError> {
+        get(&self.table, self.what, key)
+    }
+
+    /// Whether anything stands under a key.
+    pub(super) fn has(&self, key: &[u8]) -> Result<bool, StoreError> {
+        Ok(self.table.get(key).map_err(failed)?.is_some())
+    }
+
+    /// A count; 0 when there is none.
+    pub(super) fn count(&self, key: &[u8]) -> Result<u64, StoreError> {
+        Ok(self.get(key)?.unwrap_or(0))
+    }
+
+    /// Writes a value.
+    pub(super) fn put<T: Serialize>(&mut self, key: &[u8], value: &T) -> Result<(), StoreError> {
+        self.put_encoded(key, &codec::encode(value)?)
+    }
+
+    /// Writes a value that is encoded already, or bytes that are kept as they are.
+    pub(super) fn put_encoded(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.changed = true;
+        self.table.insert(key, value).map_err(failed)?;
+        Ok(())
+    }
+
+    /// Sets a count. None is kept of nothing, so that what is gone leaves no rows behind.
+    pub(super) fn set_count(&mut self, key: &[u8], count: u64) -> Result<(), StoreError> {
+        if count == 0 { self.remove(key) } else { self.put(key, &count) }
+    }
+
+    /// Removes what stands under a key, if anything does.
+    pub(super) fn remove(&mut self, key: &[u8]) -> Result<(), StoreError> {
+        self.changed = true;
+        self.table.remove(key).map_err(failed)?;
+        Ok(())
+    }
+
+    /// Removes all rows.
+    pub(super) fn clear(&mut self) -> Result<(), StoreError> {
+        self.changed = true;
+        self.table.retain(|_, _| false).map_err(failed)
+    }
+
+    /// Removes rows whose keys are before this one, the first ones, so many at most.
+    pub(super) fn remove_first_before(&mut self, end: &[u8], most: usize) -> Result<(), StoreError> {
+        let mut over = Vec::new();
+        for row in self.table.range(..end).map_err(failed)?.take(most) {
+            over.push(row.map_err(failed)?.0.value().to_vec());
+        }
+        over.iter().try_for_each(|key| self.remove(key))
+    }
+
+    /// How many rows there are.
+    pub(super) fn len(&self) -> Result<u64, StoreError> {
+        self.table.len().map_err(failed)
+    }
+
+    /// Takes the first row away.
+    pub(super) fn pop_first(&mut self) -> Result<Option<Row>, StoreError> {
+        self.changed = true;
+        let first = self.table.pop_first().map_err(failed)?;
+        Ok(first.map(|(key, value)| (key.value().to_vec(), value.value().to_vec())))
+    }
+
+    /// The last key.
+    pub(super) fn last_key(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.table.last().map_err(failed)?.map(|(key, _)| key.value().to_vec()))
+    }
+
+    /// The bytes under a key.
+    pub(super) fn bytes(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.table.get(key).map_err(failed)?.map(|row| row.value().to_vec()))
+    }
+
+    /// Looks at every key.
+    pub(super) fn each_key(&self, mut look: impl FnMut(&[u8]) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        self.table.iter().map_err(failed)?.try_for_each(|row| look(row.map_err(failed)?.0.value()))
+    }
+
+    /// The first value whose key begins so.
+    pub(super) fn first_of<T: DeserializeOwned>(&self, prefix: &[u8]) -> Result<Option<T>, StoreError> {
+        let mut rows = self.table.range(prefix..).map_err(failed)?;
+        match rows.next().transpose().map_err(failed)? {
+            Some((key, value)) if key.value().starts_with(prefix) => codec::decode(self.what, value.value()).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// All values whose keys begin so.
+    pub(super) fn starting_with<T: DeserializeOwned>(&self, prefix: &[u8]) -> Result<Vec<T>, StoreError> {
+        let mut found = Vec::new();
+        for row in self.table.range(prefix..).map_err(failed)? {
+            let (key, value) = row.map_err(failed)?;
+            if !key.value().starts_with(prefix) {
+                break;
+            }
+            found.push(codec::decode(self.what, value.value())?);
+        }
+        Ok(found)
+    }
+
+    /// How many bytes stand under a key.
+    pub(super) fn size_of(&self, key: &[u8]) -> Result<Option<usize>, StoreError> {
+        Ok(self.table.get(key).map_err(failed)?.map(|row| row.value().len()))
+    }
+
+    /// Looks at every row, one at a time.
+    pub(super) fn each<T: DeserializeOwned>(
+        &self,
+        mut look: impl FnMut(&[u8], T) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        for row in self.table.iter().map_err(failed)? {
+            let (key, value) = row.map_err(failed)?;
+            look(key.value(), codec::decode(self.what, value.value())?)?;
+        }
+        Ok(())
+    }
+
+    /// How many rows there are from `first` on and before `end`.
+    pub(super) fn count_between(&self, first: &[u8], end: &[u8]) -> Result<u64, StoreError> {
+        let mut count = 0_u64;
+        for row in self.table.range(first..end).map_err(failed)? {
+            row.map_err(failed)?;
+            count = count.saturating_add(1);
+        }
+        Ok(count)
+    }
+
+    /// All that stands from `first` on and before `end`.
+    pub(super) fn range<T: DeserializeOwned>(&self, first: &[u8], end: &[u8]) -> Result<Vec<(Vec<u8>, T)>, StoreError> {
+        let mut found = Vec::new();
+        for row in self.table.range(first..end).map_err(failed)? {
+            let (key, value) = row.map_err(failed)?;
+            found.push((key.value().to_vec(), codec::decode(self.what, value.value())?));
+        }
+        Ok(found)
+    }
+}
+
+/// What stands under a key of any table.
+pub(super) fn get<T: DeserializeOwned>(
+    table: &impl ReadableTable<Bytes, Bytes>,
+    what: &'static str,
+    key: &[u8],
+) -> Result<Option<T>, StoreError> {
+    match table.get(key).map_err(|e| StoreError::Read(e.to_string()))? {
+        Some(row) => codec::decode(what, row.value()).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn failed(error: redb::StorageError) -> StoreError {
+    StoreError::Write(error.to_string())
+}
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kept {
+    /// How many enrollment groups of an id scope.
+    pub(super) groups: u64,
+    /// How many of [`Tables::others`].
+    pub(super) entries: u64,
+    /// How many decisions that stood before a registration's present one.
+    pub(super) decisions_per_device: usize,
+    /// Which components come with the program.
+    pub(super) built_in: fn(Digest) -> bool,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self { groups: 0, entries: 0, decisions_per_device: 0, built_in: |_| false }
+    }
+}
+
+/// Declares the tables: the definitions, and [`Tables`] with one open table for each.
+macro_rules! tables {
+    ($($(#[$doc:meta])* $constant:ident $field:ident $what:literal;)*) => {
+        $($(#[$doc])* pub(super) const $constant: Definition = TableDefinition::new(stringify!($field));)*
+
+        /// All tables.
+        pub(super) const ALL: &[Definition] = &[$($constant),*];
+
+        /// A write transaction with all its tables open.
+        pub(crate) struct Tables<'t> {
+            $($(#[$doc])* pub(super) $field: Rows<'t>,)*
+            /// How much is kept.
+            pub(super) kept: Kept,
+            /// The hubs' counts that this transaction has changed, by their keys in [`Tables::hub_loads`].
+            pub(super) moved: Vec<(Vec<u8>, u64)>,
+        }
+
+        impl<'t> Tables<'t> {
+            /// Opens all tables, and makes those that are not there yet.
+            pub(super) fn open(
+                transaction: &'t WriteTransaction,
+                kept: Kept,
+            ) -> Result<Self, StoreError> {
+                Ok(Self {
+                    $($field: Rows {
+                        table: transaction
+                            .open_table($constant)
+                            .map_err(|e| StoreError::Write(e.to_string()))?,
+                        what: $what,
+                        changed: false,
+                    },)*
+                    kept,
+                    moved: Vec::new(),
+                })
+            }
+
+            /// Whether anything was written.
+            pub(super) fn changed(&self) -> bool {
+                [$(self.$field.changed),*].contains(&true)
+            }
+        }
+    };
+}
+
+tables! {
+    /// What the file itself is, by name.
+    META meta "file property";
+    /// Id scope → revision of its catalogue.
+    SCOPES scopes "id scope";
+    /// Scope, registration id → registration.
+    REGISTRATIONS registrations "registration";
+    /// Scope, SHA-256 of a key → the registration id that belongs to it.
+    BOUND_KEYS bound_keys "binding of a key";
+    /// Scope, hub, device id → the registration id that has it there.
+    HUB_IDENTITIES hub_identities "identity in a hub";
+    /// Scope, view, registration id → nothing: the registration is in the view.
+    REGISTRATION_VIEWS registration_views "view of registrations";
+    /// Scope → how often what admits its devices has changed.
+    ADMISSIONS admissions "admission revision";
+    /// Tracking id of the request that asked → challenge of a TPM.
+    CHALLENGES challenges "challenge";
+    /// SHA-256 of an issuer of tokens and whom it is trusted by → the keys that it has published.
+    ISSUER_KEYS issuer_keys "keys of an issuer";
+    /// Until when it could come again, SHA-256 of a Kerberos authenticator → nothing: it was here.
+    AUTHENTICATORS authenticators "authenticator";
+    /// Scope, hub → how many registrations name it, be it linked or not.
+    HUB_LOADS hub_loads "count of a hub";
+    /// Scope, group path → how many devices are there or below.
+    GROUP_COUNTS group_counts "count of a group";
+    /// Tracking id → what explains a registration. Not by scope: a tracking id is all that an operator has.
+    DECISIONS decisions "ledger entry";
+    /// Tracking id → what led to no registration, such as a refusal. Apart, so that making room among them can never
+    /// touch what explains a registration.
+    OTHERS others "ledger entry";
+    /// Number that counts up → tracking id in [`OTHERS`]: in which order they came, whatever the clock said.
+    OTHERS_ORDER others_order "order of the ledger";
+    /// SHA-256 → the very bytes, without a version: the digest says what they are.
+    CONTENT content "content";
+    /// SHA-256 of a component → nothing: a decision or an enrollment names it or did, so that it stays when its plugin lets
+    /// go of it.
+    NAMED_COMPONENTS named_components "component that is named";
+    /// SHA-256 of a component → the signatures that it was published with.
+    SIGNATURES signatures "signature";
+    /// Scope, registration id → manufacturing record.
+    RECORDS records "manufacturing record";
+    /// Scope, manufacturer → how many records it has.
+    RECORD_COUNTS record_counts "count of a manufacturer";
+    /// Scope, view, registration id → nothing: the record is in the view.
+    RECORD_VIEWS record_views "view of manufacturing records";
+    /// Scope, registration id → individual enrollment.
+    INDIVIDUALS individuals "individual enrollment";
+    /// Scope, group id → enrollment group.
+    GROUPS groups "enrollment group";
+    /// Scope, what a certificate is named by → the one enrollment that names it.
+    CERTIFICATES certificates "use of a certificate";
+    /// Scope, plugin, enrollment → nothing: which enrollments a plugin decides for.
+    PLUGIN_USES plugin_uses "use of a plugin";
+    /// Scope, name → certificate authority.
+    AUTHORITIES authorities "certificate authority";
+    /// Scope, SHA-256 of an issuer's key, SHA-256 of a certificate of it → what is said of its certificates.
+    REVOCATIONS revocations "revocation";
+    /// The same → its revocation list, DER, without a version.
+    REVOCATION_LISTS revocation_lists "revocation list";
+    /// Scope, name → linked hub.
+    HUBS hubs "linked hub";
+    /// Scope, name → published plugin.
+    PLUGINS plugins "published plugin";
+    /// SHA-256 of the secret → token. Tokens may be good for all scopes.
+    TOKENS tokens "token";
+}

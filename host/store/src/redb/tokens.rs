@@ -1,0 +1,65 @@
+//! Tokens of the management API. They are few.
+
+use landfall_domain::api_token::TokenRecord;
+use landfall_domain::clock::Timestamp;
+use landfall_domain::names::Digest;
+use redb::ReadableTable;
+
+use super::engine::Write;
+use super::tables::{self, TOKENS, Tables};
+use super::{View, codec, unreadable};
+use crate::{DeleteOutcome, StoreError};
+
+/// A token by the digest of its secret.
+pub(super) fn get(view: &View, secret: Digest) -> Result<Option<TokenRecord>, StoreError> {
+    tables::get(&view.table(TOKENS)?, WHAT, secret.as_bytes())
+}
+
+/// All tokens, the oldest first.
+pub(super) fn all(view: &View) -> Result<Vec<TokenRecord>, StoreError> {
+    let mut tokens = Vec::new();
+    for row in view.table(TOKENS)?.iter().map_err(unreadable)? {
+        let (_, value) = row.map_err(unreadable)?;
+        tokens.push(codec::decode::<TokenRecord>(WHAT, value.value())?);
+    }
+    tokens.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+    Ok(tokens)
+}
+
+/// Keeps a token.
+pub(super) struct Put(pub(super) TokenRecord);
+
+impl Write for Put {
+    type Answer = ();
+
+    fn apply(&self, tables: &mut Tables<'_>) -> Result<(), StoreError> {
+        tables.tokens.put(self.0.secret_sha256.as_bytes(), &self.0)
+    }
+}
+
+/// Removes every token of a public id: a revocation must leave none behind.
+pub(super) struct Delete {
+    pub(super) id: String,
+    pub(super) now: Timestamp,
+}
+
+impl Write for Delete {
+    type Answer = DeleteOutcome;
+
+    fn apply(&self, tables: &mut Tables<'_>) -> Result<DeleteOutcome, StoreError> {
+        let all = tables.tokens.range::<TokenRecord>(&[], &[u8::MAX; 33])?;
+        let (revoked, left): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, token)| token.id == self.id);
+        let rules = |tokens: &[(Vec<u8>, TokenRecord)]| tokens.iter().any(|(_, token)| token.rules_all(self.now));
+        if rules(&revoked) && !rules(&left) {
+            let why =
+                "this is the last operator's token that is good for all id scopes; make another before it is revoked";
+            return Ok(DeleteOutcome::InUse(why.to_owned()));
+        }
+        for (key, _) in &revoked {
+            tables.tokens.remove(key)?;
+        }
+        Ok(if revoked.is_empty() { DeleteOutcome::Missing } else { DeleteOutcome::Deleted })
+    }
+}
+
+const WHAT: &str = "token";

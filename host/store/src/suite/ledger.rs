@@ -1,0 +1,78 @@
+//! Entries and contents.
+
+use landfall_domain::names::Digest;
+use landfall_domain::registration::Registration;
+
+use super::make::{Shared, commit_of, decision_of, link, place, refusal, registration, scope, tracking};
+use crate::{CommitOutcome, Lane, Precondition, RegistrationCommit};
+
+pub async fn an_entry_is_found_by_its_tracking_id(store: Shared) {
+    store.record_entry(refusal(3)).await.unwrap();
+    assert_eq!(store.ledger_entry(tracking(3)).await.unwrap(), Some(refusal(3)));
+    assert_eq!(store.ledger_entry(tracking(4)).await.unwrap(), None);
+}
+
+/// The store under test is opened to keep 10.
+pub async fn the_oldest_refusals_make_room_and_decisions_stay(store: Shared) {
+    link(&store, &[("a.example", 9)]).await;
+    place(&store, "pump-1", "a.example", &[]).await;
+    for number in 2..20 {
+        store.record_entry(refusal(number)).await.unwrap();
+    }
+    for number in 2..20 {
+        let there = store.ledger_entry(tracking(number)).await.unwrap().is_some();
+        assert_eq!(there, number >= 10, "{number}");
+    }
+    assert!(store.ledger_entry(decision_of("pump-1")).await.unwrap().is_some());
+}
+
+/// The store under test is opened to keep 10.
+pub async fn decisions_of_deleted_registrations_make_room(store: Shared) {
+    link(&store, &[("a.example", 9)]).await;
+    for number in 1..=15 {
+        // Each is earlier by its tracking id than the one before it, as after a clock that was set back.
+        let decision = tracking(1000 - number);
+        let decided = Registration { decision, ..registration("pump-1", Some("a.example"), &[]) };
+        let outcome = store.commit_registration(commit_of(decided, 0)).await.unwrap();
+        assert!(matches!(outcome, CommitOutcome::Committed(_)));
+        let gone = store.delete_registration(&scope(), &"pump-1".parse().unwrap(), Precondition::Any).await.unwrap();
+        assert!(gone.is_ok());
+    }
+    for number in 1..=15 {
+        let there = store.ledger_entry(tracking(1000 - number)).await.unwrap().is_some();
+        assert_eq!(there, number > 5, "{number}");
+    }
+}
+
+/// The store under test is opened to keep 3 beside the present one.
+pub async fn a_device_that_registers_in_a_loop_keeps_its_last_decisions_only(store: Shared) {
+    link(&store, &[("a.example", 9)]).await;
+    let mut expected = None;
+    for number in 1..=9 {
+        let decided = Registration { decision: tracking(number), ..registration("pump-1", Some("a.example"), &[]) };
+        let commit = RegistrationCommit { expected, ..commit_of(decided, 0) };
+        let CommitOutcome::Committed(written) = store.commit_registration(commit).await.unwrap() else {
+            panic!("decision {number} was not taken")
+        };
+        expected = Some(written.version());
+    }
+    for number in 1..=9 {
+        let there = store.ledger_entry(tracking(number)).await.unwrap().is_some();
+        assert_eq!(there, number >= 6, "{number}");
+    }
+    let stands = store.registration(&scope(), &"pump-1".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!(stands.earlier, [tracking(8), tracking(7), tracking(6)]);
+}
+
+pub async fn content_is_kept_once_under_its_digest(store: Shared) {
+    for _ in 0..2 {
+        let digest = store.keep_content(Lane::Device, b"{}".to_vec()).await.unwrap();
+        assert_eq!(digest, Digest::of(b"{}"));
+        assert_eq!(store.content(digest).await.unwrap().unwrap(), b"{}");
+    }
+    assert_eq!(store.content(Digest::of(b"[]")).await.unwrap(), None);
+    assert_eq!(
+        store.content(store.keep_content(Lane::Operator, Vec::new()).await.unwrap()).await.unwrap().unwrap(),
+        b""
+    );
+}

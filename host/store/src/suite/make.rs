@@ -1,0 +1,303 @@
+//! Things to put into stores.
+
+use std::sync::Arc;
+
+use landfall_attestation::tpm::challenge::KeptChallenge;
+use landfall_domain::clock::Timestamp;
+use landfall_domain::decision::call::{Attestation, Call, CallReport, Device, EnrollmentKind};
+use landfall_domain::decision::failure::{CallFailure, HostFailure};
+use landfall_domain::decision::{Decision, Entry, EntryKind, Factors, PolicyCall, Step, Verdict};
+use landfall_domain::enrollment::{
+    Allocation, CertificateAuthority, CertificatePin, EnrollmentRef, ExpiredCertificates, Group, GroupAttestation,
+    Individual, IndividualAttestation, InitialTwin, KeyChange, Manufacturing, PolicyBinding, ReprovisionPolicy, Terms,
+};
+use landfall_domain::hub::{Connector, Hub, HubState};
+use landfall_domain::json::JsonText;
+use landfall_domain::names::{Digest, IdScope, TrackingId};
+use landfall_domain::plugin::{PublishBounds, PublishedPlugin};
+use landfall_domain::registration::{Assignment, Outcome, Registration, Substatus, Version};
+use landfall_domain::registry::{Evidence, ManufacturingRecord, RecordState};
+use landfall_domain::secret::sealing::SealingKey;
+
+use crate::{AdmissionBasis, CommitOutcome, ImportBatch, Precondition, PutOutcome, RegistrationCommit, Store};
+
+pub type Shared = Arc<dyn Store>;
+
+pub fn scope() -> IdScope {
+    "0ne00000001".parse().unwrap()
+}
+
+pub fn hub(name: &str, capacity: u64) -> Hub {
+    Hub {
+        name: name.parse().unwrap(),
+        weight: 1,
+        capacity,
+        location: None,
+        labels: [("region".to_owned(), "eu".to_owned())].into(),
+        state: HubState::Active,
+        connector: Connector::None,
+    }
+}
+
+/// Links hubs.
+pub async fn link(store: &Shared, hubs: &[(&str, u64)]) {
+    for (name, capacity) in hubs {
+        let put = store.put_hub(&scope(), hub(name, *capacity), Precondition::Any).await;
+        assert!(matches!(put, Ok(PutOutcome::Created | PutOutcome::Replaced)));
+    }
+}
+
+/// How many devices a hub has.
+pub async fn assigned(store: &Shared, name: &str) -> u64 {
+    let catalogue = store.load_catalogue().await.unwrap();
+    let records = catalogue.scopes.iter().find(|s| s.scope == scope()).unwrap();
+    let (_, load) = records.hubs.iter().find(|(hub, _)| hub.name.as_str() == name).unwrap();
+    load.assigned()
+}
+
+pub fn tracking(number: u64) -> TrackingId {
+    let mut random = [0; 10];
+    random[2..].copy_from_slice(&number.to_be_bytes());
+    TrackingId::new(Timestamp::from_millis(number), random)
+}
+
+pub fn refusal(number: u64) -> Entry {
+    Entry {
+        tracking_id: tracking(number),
+        at: Timestamp::from_millis(number),
+        scope: Some(scope()),
+        registration_id: format!("device-{number}"),
+        source: "192.0.2.7".to_owned(),
+        kind: EntryKind::Refused {
+            cause: "unknown-device".to_owned(),
+            detail: "no manufacturing record".to_owned(),
+            shown: Vec::new(),
+        },
+    }
+}
+
+/// The decision that has made a device's registrations, unless a test says otherwise.
+pub fn decision_of(id: &str) -> TrackingId {
+    let digest = Digest::of(id.to_ascii_lowercase().as_bytes());
+    let mut number = [0; 8];
+    number[4..].copy_from_slice(&digest.as_bytes()[..4]);
+    tracking(u64::from_be_bytes(number).saturating_add(1_000_000))
+}
+
+/// A registration of a device on a hub, or a failed one.
+pub fn registration(id: &str, hub: Option<&str>, path: &[&str]) -> Registration {
+    let outcome = match hub {
+        Some(hub) => Outcome::Assigned(Assignment {
+            hub: hub.parse().unwrap(),
+            device_id: id.parse().unwrap(),
+            since: Timestamp::from_millis(2),
+            substatus: Substatus::InitialAssignment,
+            group_path: path.iter().map(|part| (*part).to_owned()).collect(),
+            tags: JsonText::parse("{\"a\":1.0}", 100, 4).unwrap(),
+            desired: JsonText::parse("{}", 100, 4).unwrap(),
+            payload: None,
+        }),
+        None => Outcome::Failed { code: 400_207, message: "no".to_owned() },
+    };
+    Registration {
+        registration_id: id.parse().unwrap(),
+        enrollment: EnrollmentRef::Group("pumps".parse().unwrap()),
+        key_identity: Some(Digest::of(id.as_bytes())),
+        operation: format!("4.{id}").replace(['_', ':'], "-").parse().unwrap(),
+        decision: decision_of(id),
+        outcome,
+        initial_hub: hub.map(|hub| hub.parse().unwrap()),
+        created_at: Timestamp::from_millis(1),
+        updated_at: Timestamp::from_millis(2),
+        generation: 1,
+        earlier: Vec::new(),
+        issued: None,
+    }
+}
+
+/// A commit over the generation that was read.
+pub fn commit_of(registration: Registration, generation: u64) -> RegistrationCommit {
+    let expected = (generation > 0).then_some(Version { generation, decision: registration.decision });
+    let mut entry = refusal(1);
+    entry.tracking_id = registration.decision;
+    entry.registration_id = registration.registration_id.to_string();
+    RegistrationCommit {
+        scope: scope(),
+        registration,
+        expected,
+        record: None,
+        basis: AdmissionBasis::default(),
+        answered: None,
+        entry,
+    }
+}
+
+/// Puts a device on a hub, whatever was there before; it must succeed.
+pub async fn place(store: &Shared, id: &str, hub: &str, path: &[&str]) -> Registration {
+    match try_place(store, id, Some(hub), path).await {
+        CommitOutcome::Committed(registration) => *registration,
+        other => panic!("{id} was not placed: {other:?}"),
+    }
+}
+
+pub async fn try_place(store: &Shared, id: &str, hub: Option<&str>, path: &[&str]) -> CommitOutcome {
+    let before = store.registration(&scope(), &id.parse().unwrap()).await.unwrap();
+    let generation = before.map_or(0, |r| r.generation);
+    // As an admission of this moment would have it.
+    let basis = AdmissionBasis { revision: admission(store).await, ..AdmissionBasis::default() };
+    let commit = commit_of(registration(id, hub, path), generation);
+    store.commit_registration(RegistrationCommit { basis, ..commit }).await.unwrap()
+}
+
+/// How often what admits devices has changed.
+pub async fn admission(store: &Shared) -> u64 {
+    let catalogue = store.load_catalogue().await.unwrap();
+    catalogue.scopes.iter().find(|records| records.scope == scope()).map_or(0, |records| records.admission)
+}
+
+pub async fn group_count(store: &Shared, path: &[&str]) -> u64 {
+    let path: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();
+    store.group_count(&scope(), &path).await.unwrap()
+}
+
+/// A challenge that is out until so many milliseconds.
+pub fn challenge(number: u64, until: u64) -> KeptChallenge {
+    KeptChallenge {
+        name: tracking(number),
+        scope: scope(),
+        registration_id: "pump-1".parse().unwrap(),
+        endorsement: vec![1; 300],
+        storage_root: vec![2; 300],
+        certificate: Some(vec![3; 900]),
+        key: SealingKey::new(&[4; 32]).unwrap().seal(&[5; 32], "a place", [6; 12]),
+        until: Timestamp::from_millis(until),
+        spent: false,
+    }
+}
+
+pub fn record(id: &str, manufacturer: &str, model: &str) -> ManufacturingRecord {
+    ManufacturingRecord {
+        registration_id: id.parse().unwrap(),
+        manufacturer: manufacturer.parse().unwrap(),
+        state: RecordState::Active,
+        evidence: Evidence { certificate_sha256: Some(Digest::of(id.as_bytes())), ..Evidence::default() },
+        facts: [("model".to_owned(), model.to_owned())].into(),
+        imported_at: Timestamp::from_millis(10),
+        updated_at: Timestamp::from_millis(10),
+        claim: None,
+    }
+}
+
+pub fn batch(rows: Vec<ManufacturingRecord>) -> ImportBatch {
+    ImportBatch {
+        scope: scope(),
+        manufacturer: "acme".parse().unwrap(),
+        quota: None,
+        rows,
+        all_or_nothing: false,
+        dry_run: false,
+    }
+}
+
+pub fn pin(text: &str) -> CertificatePin {
+    CertificatePin { sha256: Digest::of(text.as_bytes()), der: Some(text.as_bytes().to_vec()) }
+}
+
+pub fn terms(etag: &str, plugin: &str) -> Terms {
+    let binding = |name: &str| PolicyBinding {
+        plugin: name.parse().unwrap(),
+        revision: None,
+        settings: JsonText::parse("{}", 9, 1).unwrap(),
+    };
+    let mut initial_twin = InitialTwin::default();
+    initial_twin.tags.insert("depth".to_owned(), serde_json::json!({"nested": [1, 2.5, null, "x"]}));
+    Terms {
+        enabled: true,
+        manufacturing: Manufacturing::Required,
+        manufacturers: None,
+        key_change: KeyChange::Refuse,
+        expired_certificates: ExpiredCertificates::Refuse,
+        certificate_issuer: None,
+        reprovision: ReprovisionPolicy::default(),
+        hubs: None,
+        allocation: Allocation { selection: binding(plugin), fallback: None, grouping: vec![binding("table")] },
+        initial_twin,
+        created_at: Timestamp::from_millis(1),
+        updated_at: Timestamp::from_millis(1),
+        etag: etag.to_owned(),
+    }
+}
+
+/// A decision of which nothing came, made with a revision.
+pub fn decided(number: u64, revision: Digest) -> Entry {
+    let device = Device {
+        registration_id: format!("device-{number}"),
+        attestation: Attestation::X509,
+        enrollment: EnrollmentKind::Group,
+        enrollment_id: "pumps".to_owned(),
+        facts: Vec::new(),
+        claims: Vec::new(),
+        tags: Vec::new(),
+        payload: None,
+        prior: None,
+    };
+    let factors = Factors {
+        enrollment: EnrollmentRef::Group("pumps".parse().unwrap()),
+        credential: "a certificate".to_owned(),
+        key_identity: Digest::of(b"key"),
+        manufacturer: None,
+        evidence: Vec::new(),
+    };
+    let call =
+        Call { decision_id: tracking(number).to_string(), now: number, seed: 1, catalog_revision: 1, attempt: 0 };
+    let call = PolicyCall {
+        step: Step::Selection,
+        plugin: "ours".parse().unwrap(),
+        revision,
+        settings: Digest::of(b"{}"),
+        call,
+        candidates: Arc::default(),
+        report: CallReport::never_began(CallFailure::Host(HostFailure::Crashed)),
+        budget: None,
+        instead: None,
+    };
+    let (hubs, engine) = (Digest::of(b"hubs"), Digest::of(b"engine"));
+    let verdict = Verdict::NoRoom { detail: "no hub".to_owned() };
+    let decision = Decision { factors, device, hubs, engine, calls: vec![call], issued: None, verdict };
+    Entry { kind: EntryKind::Decided(Box::new(decision)), ..refusal(number) }
+}
+
+pub fn individual(id: &str, etag: &str, primary: &str, secondary: Option<&str>) -> Individual {
+    Individual {
+        registration_id: id.parse().unwrap(),
+        device_id: None,
+        attestation: IndividualAttestation::X509 { primary: pin(primary), secondary: secondary.map(pin) },
+        terms: terms(etag, "weighted"),
+    }
+}
+
+pub fn group(id: &str, attestation: GroupAttestation) -> Group {
+    Group { id: id.parse().unwrap(), attestation, terms: terms("g1", "weighted") }
+}
+
+/// Publishes what the groups and individual enrollments of these tests ask.
+pub async fn policies(store: &Shared) {
+    for name in ["weighted", "table"] {
+        let plugin = PublishedPlugin::first(name.parse().unwrap(), name.as_bytes(), Timestamp::from_millis(1), "t1");
+        let bytes = name.as_bytes().to_vec();
+        let put = store.publish_plugin(&scope(), plugin, bytes, Vec::new(), PublishBounds::NONE).await;
+        assert!(matches!(put, Ok(PutOutcome::Created)), "{put:?}");
+    }
+}
+
+/// An uploaded, proven authority.
+pub fn authority(name: &str, der: &str) -> CertificateAuthority {
+    CertificateAuthority {
+        name: name.parse().unwrap(),
+        der: der.as_bytes().to_vec(),
+        verified: true,
+        verification_code: None,
+        created_at: Timestamp::from_millis(1),
+        updated_at: Timestamp::from_millis(1),
+    }
+}

@@ -1,0 +1,398 @@
+//! Registrations and the counts that are kept with them.
+
+use std::collections::BTreeSet;
+
+use landfall_attestation::bearer::KeptKeys;
+use landfall_attestation::tpm::challenge::KeptChallenge;
+use landfall_domain::clock::Timestamp;
+use landfall_domain::hub::{Hub, HubState};
+use landfall_domain::names::{Digest, RegistrationId};
+use landfall_domain::registration::Registration;
+use landfall_domain::registry::{ManufacturingRecord, RecordState};
+
+use super::make::{
+    Shared, assigned, batch, challenge, commit_of, decision_of, group_count, hub, link, place, record, registration,
+    scope, tracking, try_place,
+};
+use crate::{CommitOutcome, DeleteOutcome, Page, Precondition, RegistrationCommit, RegistrationFilter, entity_tag};
+
+pub async fn a_registration_is_read_as_it_was_written(store: Shared) {
+    link(&store, &[("a.example", 9)]).await;
+    let mut wanted = registration("pump-1", Some("a.example"), &["eu", "site 7"]);
+    wanted.decision = tracking(77);
+    let commit = commit_of(wanted.clone(), 0);
+    let done = store.commit_registration(commit.clone()).await.unwrap();
+    assert_eq!(done, CommitOutcome::Committed(Box::new(wanted.clone())));
+    let id = "pump-1".parse().unwrap();
+    assert_eq!(store.registration(&scope(), &id).await.unwrap(), Some(wanted));
+    assert_eq!(store.ledger_entry(tracking(77)).await.unwrap(), Some(commit.entry));
+    assert_eq!(assigned(&store, "a.example").await, 1);
+}
+
+pub async fn only_the_first_of_two_writers_of_a_generation_writes(store: Shared) {
+    link(&store, &[("a.example", 9), ("b.example", 9)]).await;
+    let first = place(&store, "pump-1", "a.example", &[]).await;
+    assert_eq!(first.generation, 1);
+    let mut second = commit_of(registration("pump-1", Some("b.example"), &[]), 0);
+    second.entry.tracking_id = tracking(5);
+    let outcome = store.commit_registration(second.clone()).await.unwrap();
+    assert_eq!(outcome, CommitOutcome::Overtaken(Some(Box::new(first.clone()))));
+    assert_eq!(store.ledger_entry(tracking(5)).await.unwrap(), None);
+    assert_eq!((assigned(&store, "a.example").await, assigned(&store, "b.example").await), (1, 0));
+    second.expected = Some(first.version());
+    let outcome = store.commit_registration(second.clone()).await.unwrap();
+    assert!(matches!(outcome, CommitOutcome::Committed(r) if r.generation == 2));
+    let none = commit_of(registration("pump-2", Some("b.example"), &[]), 1);
+    assert_eq!(store.commit_registration(none).await.unwrap(), CommitOutcome::Overtaken(None));
+}
+
+pub async fn what_was_decided_before_a_removal_does_not_write_over_what_came_after(store: Shared) {
+    link(&store, &[("a.example", 9), ("b.example", 9)]).await;
+    let before = place(&store, "pump-1", "a.example", &[]).await;
+    let late = commit_of(registration("pump-1", Some("b.example"), &[]), before.generation);
+    store.delete_registration(&scope(), &before.registration_id, Precondition::Any).await.unwrap().unwrap();
+    let mut again = commit_of(registration("pump-1", Some("a.example"), &[]), 0);
+    (again.registration.decision, again.entry.tracking_id) = (tracking(7), tracking(7));
+    let CommitOutcome::Committed(again) = store.commit_registration(again).await.unwrap() else { panic!("not taken") };
+    assert_eq!(again.generation, before.generation);
+    assert_eq!(store.commit_registration(late).await.unwrap(), CommitOutcome::Overtaken(Some(again)));
+}
+
+pub async fn a_full_draining_or_unlinked_hub_takes_nobody(store: Shared) {
+    link(&store, &[("full.example", 1), ("none.example", 0)]).await;
+    let draining = landfall_domain::hub::Hub { state: HubState::Draining, ..hub("draining.example", 9) };
+    store.put_hub(&scope(), draining, Precondition::Any).await.unwrap();
+    place(&store, "pump-1", "full.example", &["x"]).await;
+    for name in ["full.example", "none.example", "draining.example", "unlinked.example"] {
+        let outcome = try_place(&store, "pump-2", Some(name), &["x"]).await;
+        assert_eq!(outcome, CommitOutcome::NoRoom, "{name}");
+    }
+    assert_eq!(store.registration(&scope(), &"pump-2".parse().unwrap()).await.unwrap(), None);
+    assert_eq!(group_count(&store, &["x"]).await, 1);
+}
+
+pub async fn a_device_stays_on_its_hub_though_it_is_full_or_draining(store: Shared) {
+    link(&store, &[("a.example", 1)]).await;
+    place(&store, "pump-1", "a.example", &[]).await;
+    place(&store, "pump-1", "a.example", &[]).await;
+    let draining = landfall_domain::hub::Hub { state: HubState::Draining, ..hub("a.example", 0) };
+    store.put_hub(&scope(), draining, Precondition::Exists).await.unwrap();
+    assert_eq!(place(&store, "pump-1", "a.example", &[]).await.generation, 3);
+    assert_eq!(assigned(&store, "a.example").await, 1);
+    store.delete_hub(&scope(), &"a.example".parse().unwrap(), Precondition::Any).await.unwrap();
+    assert_eq!(try_place(&store, "pump-1", Some("a.example"), &[]).await, CommitOutcome::NoRoom);
+}
+
+pub async fn moving_a_device_moves_the_counts(store: Shared) {
+    link(&store, &[("a.example", 9), ("b.example", 9)]).await;
+    place(&store, "pump-1", "a.example", &["eu", "north", "hall"]).await;
+    place(&store, "pump-2", "a.example", &["eu"]).await;
+    place(&store, "pump-3", "a.example", &[]).await;
+    let moved = place(&store, "pump-1", "b.example", &["eu", "south"]).await;
+    assert_eq!(moved.initial_hub.unwrap().as_str(), "a.example");
+    assert_eq!((assigned(&store, "a.example").await, assigned(&store, "b.example").await), (2, 1));
+    for (path, count) in [
+        (&[] as &[&str], 3),
+        (&["eu"], 2),
+        (&["eu", "north"], 0),
+        (&["eu", "north", "hall"], 0),
+        (&["eu", "south"], 1),
+        (&["south"], 0),
+        (&["eusouth"], 0),
+    ] {
+        assert_eq!(group_count(&store, path).await, count, "{path:?}");
+    }
+}
+
+pub async fn a_failed_registration_gives_its_place_back(store: Shared) {
+    link(&store, &[("a.example", 1)]).await;
+    place(&store, "pump-1", "a.example", &["eu"]).await;
+    let outcome = try_place(&store, "pump-1", None, &[]).await;
+    let CommitOutcome::Committed(failed) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(failed.initial_hub.unwrap().as_str(), "a.example");
+    assert_eq!((assigned(&store, "a.example").await, group_count(&store, &["eu"]).await), (0, 0));
+    place(&store, "pump-2", "a.example", &["eu"]).await;
+}
+
+pub async fn deleting_gives_the_place_back(store: Shared) {
+    link(&store, &[("a.example", 1)]).await;
+    let placed = place(&store, "pump-1", "a.example", &["eu"]).await;
+    let id = "PUMP-1".parse().unwrap();
+    assert_eq!(store.delete_registration(&scope(), &id, Precondition::Any).await.unwrap(), Ok(placed));
+    assert_eq!(store.delete_registration(&scope(), &id, Precondition::Any).await.unwrap(), Err(DeleteOutcome::Missing));
+    assert_eq!((assigned(&store, "a.example").await, group_count(&store, &["eu"]).await), (0, 0));
+    assert_eq!(store.registration(&scope(), &id).await.unwrap(), None);
+    assert!(store.ledger_entry(decision_of("pump-1")).await.unwrap().is_some(), "what explains it stays");
+}
+
+pub async fn releasing_unbinds_the_key_and_overtakes_what_is_under_way(store: Shared) {
+    link(&store, &[("a.example", 9)]).await;
+    let placed = place(&store, "pump-1", "a.example", &[]).await;
+    released(&store, &placed.registration_id).await;
+    let released = store.registration(&scope(), &placed.registration_id).await.unwrap().unwrap();
+    assert_eq!((released.key_identity, released.outcome.clone()), (None, placed.outcome.clone()));
+    let late = store.commit_registration(commit_of(placed.clone(), placed.generation)).await.unwrap();
+    assert_eq!(late, CommitOutcome::Overtaken(Some(Box::new(released))));
+    let unknown = "pump-2".parse().unwrap();
+    let outcome = store.release_registration(&scope(), &unknown, Precondition::Any).await.unwrap();
+    assert_eq!(outcome, DeleteOutcome::Missing);
+}
+
+async fn released(store: &Shared, id: &RegistrationId) {
+    let outcome = store.release_registration(&scope(), id, Precondition::Any).await.unwrap();
+    assert_eq!(outcome, DeleteOutcome::Deleted);
+}
+
+pub async fn a_removal_looks_at_what_it_was_asked_for(store: Shared) {
+    link(&store, &[("a.example", 9)]).await;
+    let seen = place(&store, "pump-1", "a.example", &[]).await;
+    let now = place(&store, "pump-1", "a.example", &["eu"]).await;
+    let id = &now.registration_id;
+    let over = |registration: &Registration| Precondition::Match(registration.etag());
+    let changed = DeleteOutcome::Changed;
+    assert_eq!(store.delete_registration(&scope(), id, over(&seen)).await.unwrap(), Err(changed.clone()));
+    assert_eq!(store.release_registration(&scope(), id, over(&seen)).await.unwrap(), changed);
+    assert_eq!(store.registration(&scope(), id).await.unwrap().as_ref(), Some(&now));
+    assert_eq!(store.delete_registration(&scope(), id, over(&now)).await.unwrap(), Ok(now));
+
+    let hub = hub("a.example", 9);
+    let drained = Hub { state: HubState::Draining, ..hub.clone() };
+    store.put_hub(&scope(), drained.clone(), Precondition::Any).await.unwrap();
+    let unlink =
+        async |seen: &Hub| store.delete_hub(&scope(), &seen.name, Precondition::Match(entity_tag(seen))).await.unwrap();
+    assert_eq!(unlink(&hub).await, changed);
+    assert_eq!(unlink(&drained).await, DeleteOutcome::Deleted);
+}
+
+pub async fn a_key_belongs_to_one_device_until_it_is_released_from_it(store: Shared) {
+    link(&store, &[("a.example", 9)]).await;
+    let placed = place(&store, "pump-1", "a.example", &[]).await;
+    let shown = placed.key_identity.unwrap();
+    let with_key = |id: &str, generation| {
+        let mut copy = commit_of(registration(id, Some("a.example"), &[]), generation);
+        copy.registration.key_identity = Some(shown);
+        copy
+    };
+    let owner = async || store.device_of_key(&scope(), shown).await.unwrap().map(|id| id.to_string());
+    assert_eq!(owner().await.as_deref(), Some("pump-1"));
+    let outcome = store.commit_registration(with_key("pump-2", 0)).await.unwrap();
+    assert_eq!(outcome, CommitOutcome::KeyOfAnother(placed.registration_id.clone()));
+    assert_eq!(store.registration(&scope(), &"pump-2".parse().unwrap()).await.unwrap(), None);
+    assert_eq!(assigned(&store, "a.example").await, 1);
+
+    released(&store, &placed.registration_id).await;
+    assert_eq!(owner().await, None);
+    let outcome = store.commit_registration(with_key("pump-2", 0)).await.unwrap();
+    assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
+    assert_eq!(owner().await.as_deref(), Some("pump-2"));
+    // Another key in its place, and then the device is gone: nothing stays behind.
+    let outcome =
+        store.commit_registration(commit_of(registration("pump-2", Some("a.example"), &[]), 1)).await.unwrap();
+    assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
+    assert_eq!(owner().await, None);
+    let own = Digest::of(b"pump-2");
+    store.delete_registration(&scope(), &"pump-2".parse().unwrap(), Precondition::Any).await.unwrap().unwrap();
+    assert_eq!(store.device_of_key(&scope(), own).await.unwrap(), None);
+}
+
+pub async fn a_hub_linked_again_has_its_count(store: Shared) {
+    link(&store, &[("a.example", 1)]).await;
+    place(&store, "pump-1", "a.example", &[]).await;
+    store.delete_hub(&scope(), &"a.example".parse().unwrap(), Precondition::Any).await.unwrap();
+    link(&store, &[("a.example", 1)]).await;
+    assert_eq!(assigned(&store, "a.example").await, 1);
+    assert_eq!(try_place(&store, "pump-2", Some("a.example"), &[]).await, CommitOutcome::NoRoom);
+}
+
+pub async fn pages_follow_each_other_without_gaps(store: Shared) {
+    link(&store, &[("a.example", 99)]).await;
+    let ids: BTreeSet<String> = (0..23).map(|n| format!("pump-{n}")).collect();
+    for id in &ids {
+        place(&store, id, "a.example", &[]).await;
+    }
+    let mut page = Page { after: None, limit: 5 };
+    let mut seen = Vec::new();
+    loop {
+        let listing = store.registrations(&scope(), page.clone(), RegistrationFilter::default()).await.unwrap();
+        assert!(listing.items.len() <= 5 && !listing.items.is_empty());
+        seen.extend(listing.items.into_iter().map(|r| r.registration_id.to_string()));
+        match listing.next {
+            Some(next) => page.after = Some(next),
+            None => break,
+        }
+    }
+    assert!(seen.iter().eq(&ids));
+}
+
+pub async fn a_listing_shows_one_hub_or_one_group(store: Shared) {
+    link(&store, &[("a.example", 9), ("b.example", 9)]).await;
+    place(&store, "pump-1", "a.example", &[]).await;
+    place(&store, "pump-2", "b.example", &[]).await;
+    let mut other = registration("pump-3", Some("b.example"), &[]);
+    other.enrollment = landfall_domain::enrollment::EnrollmentRef::Group("valves".parse().unwrap());
+    store.commit_registration(commit_of(other, 0)).await.unwrap();
+    let page = Page { after: None, limit: 10 };
+    let list = async |hub: Option<&str>, group: Option<&str>| {
+        let filter = RegistrationFilter {
+            hub: hub.map(|h| h.parse().unwrap()),
+            group: group.map(|g| g.parse().unwrap()),
+            assigned: None,
+        };
+        let listing = store.registrations(&scope(), page.clone(), filter).await.unwrap();
+        listing.items.iter().map(|r| r.registration_id.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(list(Some("b.example"), None).await, ["pump-2", "pump-3"]);
+    assert_eq!(list(None, Some("valves")).await, ["pump-3"]);
+    assert_eq!(list(Some("a.example"), Some("valves")).await, [""; 0]);
+    assert_eq!(list(Some("b.example"), Some("valves")).await, ["pump-3"]);
+    // They follow a move, a failure and a removal.
+    place(&store, "pump-1", "b.example", &[]).await;
+    assert_eq!(list(Some("a.example"), None).await, [""; 0]);
+    try_place(&store, "pump-2", None, &[]).await;
+    assert_eq!(list(Some("b.example"), None).await, ["pump-1", "pump-3"]);
+    let by_state = async |assigned: bool| {
+        let filter = RegistrationFilter { assigned: Some(assigned), ..RegistrationFilter::default() };
+        let listing = store.registrations(&scope(), page.clone(), filter).await.unwrap();
+        listing.items.iter().map(|r| r.registration_id.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (by_state(false).await, by_state(true).await),
+        (vec!["pump-2".to_owned()], vec!["pump-1".to_owned(), "pump-3".to_owned()])
+    );
+    store.delete_registration(&scope(), &"pump-3".parse().unwrap(), Precondition::Any).await.unwrap().unwrap();
+    assert_eq!(list(None, Some("valves")).await, [""; 0]);
+}
+
+pub async fn ids_are_found_in_any_writing_and_keep_the_first(store: Shared) {
+    link(&store, &[("a.example", 9)]).await;
+    place(&store, "Pump-1", "a.example", &[]).await;
+    let again = place(&store, "PUMP-1", "a.example", &[]).await;
+    assert_eq!((again.registration_id.as_str(), again.generation), ("Pump-1", 2));
+    assert_eq!(assigned(&store, "a.example").await, 1);
+}
+
+pub async fn a_record_that_admits_otherwise_now_stops_what_it_admitted(store: Shared) {
+    link(&store, &[("a.example", 9)]).await;
+    let id = "pump-1".parse().unwrap();
+    let commit = async |record: Option<ManufacturingRecord>| {
+        let before = store.registration(&scope(), &id).await.unwrap().map_or(0, |r| r.generation);
+        let commit = commit_of(registration("pump-1", Some("a.example"), &[]), before);
+        store.commit_registration(RegistrationCommit { record, ..commit }).await.unwrap()
+    };
+    let told = record("pump-1", "acme", "x");
+    assert_eq!(commit(Some(told.clone())).await, CommitOutcome::RecordChanged, "there is none");
+    store.import_batch(batch(vec![told.clone()])).await.unwrap();
+    assert_eq!(commit(None).await, CommitOutcome::RecordChanged, "there is one now");
+    assert!(matches!(commit(Some(told.clone())).await, CommitOutcome::Committed(_)));
+    // Its facts do not admit it.
+    store.import_batch(batch(vec![record("pump-1", "acme", "y")])).await.unwrap();
+    assert!(matches!(commit(Some(told.clone())).await, CommitOutcome::Committed(_)));
+    store.set_record_state(&scope(), &id, RecordState::Quarantined, Timestamp::from_millis(9)).await.unwrap();
+    assert_eq!(commit(Some(told)).await, CommitOutcome::RecordChanged);
+}
+
+/// Also of one that was looked at before it was linked, and of one that is not linked any more.
+pub async fn how_full_a_hub_is_follows_every_commit(store: Shared) {
+    link(&store, &[("a.example", 9), ("b.example", 9)]).await;
+    let catalogue = store.load_catalogue().await.unwrap();
+    let records = catalogue.scopes.iter().find(|s| s.scope == scope()).unwrap();
+    let full = || records.hubs.iter().map(|(_, load)| load.assigned()).collect::<Vec<_>>();
+    assert_eq!(full(), [0, 0]);
+    place(&store, "pump-1", "a.example", &[]).await;
+    place(&store, "pump-2", "a.example", &[]).await;
+    assert_eq!(full(), [2, 0]);
+    place(&store, "pump-1", "b.example", &[]).await;
+    assert_eq!(full(), [1, 1]);
+    store.delete_hub(&scope(), &"b.example".parse().unwrap(), Precondition::Any).await.unwrap();
+    store.delete_registration(&scope(), &"pump-1".parse().unwrap(), Precondition::Any).await.unwrap().unwrap();
+    assert_eq!(full(), [1, 0]);
+    link(&store, &[("b.example", 9)]).await;
+    place(&store, "pump-2", "b.example", &[]).await;
+    assert_eq!(full(), [0, 1]);
+    assert_eq!((assigned(&store, "a.example").await, assigned(&store, "b.example").await), (0, 1));
+}
+
+pub async fn scopes_do_not_see_each_other(store: Shared) {
+    link(&store, &[("a.example", 9)]).await;
+    place(&store, "pump-1", "a.example", &["eu"]).await;
+    // One name begins the other, and characters that sort around the separator.
+    for other in ["0ne00000001-", "0ne0000000", "0ne000000010"] {
+        let other = other.parse().unwrap();
+        assert_eq!(store.registration(&other, &"pump-1".parse().unwrap()).await.unwrap(), None);
+        let page = Page { after: None, limit: 9 };
+        let listing = store.registrations(&other, page, RegistrationFilter::default()).await.unwrap();
+        assert_eq!((listing.items.len(), listing.next), (0, None));
+        assert_eq!(store.group_count(&other, &["eu".to_owned()]).await.unwrap(), 0);
+        let elsewhere =
+            crate::RegistrationCommit { scope: other, ..commit_of(registration("pump-1", Some("a.example"), &[]), 0) };
+        assert_eq!(store.commit_registration(elsewhere).await.unwrap(), CommitOutcome::NoRoom);
+    }
+}
+
+pub async fn a_challenge_is_spent_with_the_registration_that_its_answer_began(store: Shared) {
+    link(&store, &[("a.example", 1)]).await;
+    for number in [2, 3] {
+        store.keep_challenge(challenge(number, 100), Timestamp::from_millis(0)).await.unwrap();
+    }
+    let spent = |kept: Vec<KeptChallenge>| kept.into_iter().map(|kept| (kept.name, kept.spent)).collect::<Vec<_>>();
+    let answered = |id: &str, challenge| {
+        let commit = commit_of(registration(id, Some("a.example"), &[]), 0);
+        store.commit_registration(RegistrationCommit { answered: Some(challenge), ..commit })
+    };
+    assert!(matches!(answered("pump-1", tracking(2)).await.unwrap(), CommitOutcome::Committed(_)));
+    assert_eq!(spent(store.challenges().await.unwrap()), [(tracking(2), true), (tracking(3), false)]);
+    assert_eq!(answered("pump-2", tracking(3)).await.unwrap(), CommitOutcome::NoRoom);
+    assert_eq!(spent(store.challenges().await.unwrap()), [(tracking(2), true), (tracking(3), false)]);
+}
+
+pub async fn challenges_that_are_over_make_room(store: Shared) {
+    for number in 1..=9 {
+        store.keep_challenge(challenge(number, number), Timestamp::from_millis(0)).await.unwrap();
+    }
+    assert_eq!(store.challenges().await.unwrap().len(), 9);
+    let now = Timestamp::from_millis(7);
+    for number in [10, 11] {
+        store.keep_challenge(challenge(number, 99), now).await.unwrap();
+    }
+    let left: Vec<_> = store.challenges().await.unwrap().into_iter().map(|kept| kept.name).collect();
+    assert_eq!(left, [8, 9, 10, 11].map(tracking));
+}
+
+pub async fn an_authenticator_is_spent_once_until_it_is_over(store: Shared) {
+    let at = Timestamp::from_millis;
+    let spend =
+        |number: u64, until, now| store.spend_authenticator(Digest::of(&number.to_be_bytes()), at(until), at(now));
+    for number in 1..=6 {
+        assert!(spend(number, 10, 0).await.unwrap());
+        assert!(!spend(number, 10, 0).await.unwrap(), "{number} again");
+    }
+    assert!(!spend(1, 10, 9).await.unwrap());
+    // Whoever comes later removes those that are over, and they could come again, if their time were not judged before.
+    assert!(spend(7, 20, 11).await.unwrap());
+    assert!(spend(8, 20, 11).await.unwrap());
+    assert!(spend(1, 10, 11).await.unwrap());
+    assert!(!spend(7, 20, 19).await.unwrap());
+}
+
+pub async fn an_issuers_keys_take_the_place_of_those_that_it_had(store: Shared) {
+    let kept = |issuer: &str, ca: Option<&str>, at, keys: &[&str]| KeptKeys {
+        issuer: issuer.to_owned(),
+        ca_certificate: ca.map(ToOwned::to_owned),
+        public_hosts_only: false,
+        read_at: Timestamp::from_millis(at),
+        keys: keys.iter().map(ToString::to_string).collect(),
+    };
+    let all = [kept("a", None, 5, &["1"]), kept("a", Some("ca"), 6, &["2"]), kept("b", None, 7, &["3", "4"])];
+    let never = Timestamp::from_millis(0);
+    for keys in [kept("a", None, 1, &["old"])].into_iter().chain(all.clone()) {
+        store.keep_issuer_keys(keys, never).await.unwrap();
+    }
+    let sorted = |mut kept: Vec<KeptKeys>| {
+        kept.sort_by_key(|keys| keys.read_at);
+        kept
+    };
+    assert_eq!(sorted(store.issuer_keys().await.unwrap()), all);
+    let later = kept("b", None, 9, &["5"]);
+    store.keep_issuer_keys(later.clone(), Timestamp::from_millis(6)).await.unwrap();
+    assert_eq!(sorted(store.issuer_keys().await.unwrap()), [all[1].clone(), later]);
+}
