@@ -3,6 +3,7 @@
 mod active_directory;
 mod allocation_function;
 mod answers;
+mod architecture;
 mod author_tool;
 mod backups;
 mod chain_confusion;

@@ -1,7 +1,31 @@
-//! How devices prove who they are.
+//! How a device proves who it is: bytes in, proof out.
 //!
-//! A mechanism turns what a connection showed into facts that others may decide on, and says of a credential whether
-//! it is what an enrollment demands. It knows neither enrollments nor manufacturing records.
+//! A mechanism turns what a connection showed into facts that others may decide on, and says of a credential whether it is
+//! what an enrollment demands. It reads no file, opens no connection and keeps nothing: it knows neither enrollments nor
+//! manufacturing records, only [`landfall_domain`]. What it works on is bounded before it is read, because everything here
+//! comes from a stranger.
+//!
+//! | module | proves by |
+//! | --- | --- |
+//! | [`x509`] | a client certificate: chains, pins, revocation (RFC 5280) |
+//! | [`tpm`] | a TPM 2.0's endorsement key and a challenge |
+//! | [`symmetric_key`] | a shared access signature |
+//! | [`bearer`] | a token of an identity provider (RFC 7519) |
+//! | [`kerberos`] | a ticket of a directory (RFC 4120) |
+//! | [`password`] | a username and a password (RFC 7617) |
+//!
+//! A token proves nothing until a key has signed it:
+//!
+//! ```
+//! use landfall_attestation::symmetric_key::{SasToken, SymmetricKey};
+//!
+//! let key = SymmetricKey::parse("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")?;
+//! let token = SasToken::parse(
+//!     "SharedAccessSignature sr=0ne00000001/registrations/ok-1&sig=M4Jphg4Atnj6QoCPfaTsneVZpAOor7cMaH45MLoIRnY%3D&se=1795408236",
+//! )?;
+//! assert!(token.is_signed_by(&key));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod bearer;
 pub mod kerberos;

@@ -1,7 +1,7 @@
 //! The policy host: runs a solution team's plugins, and trusts none of them.
 //!
 //! A plugin is a WebAssembly component that chooses a hub for a device, or says where a device belongs (`wit/`). This
-//! module loads plugins, gives them their settings, and asks them, under one rule: **whatever a plugin does, the host
+//! crate loads plugins, gives them their settings, and asks them, under one rule: **whatever a plugin does, the host
 //! goes on, and someone is told what it did.** The way of a decision:
 //!
 //! ```text
@@ -17,8 +17,25 @@
 //! - [`failure`]: the policy said no, the policy could not, the policy broke: three things, kept apart.
 //!
 //! A decision is a pure function of the image, the input and what the catalogue answers, so it can be run again:
-//! with a [`RecordedCatalogue`] of its transcript it gives the same bytes. The tools for authors and the replay use
-//! this module as the server does; there is no second implementation.
+//! with a [`RecordedCatalogue`] of its transcript it gives the same bytes. The tools for authors ([`workbench`]) and the
+//! replay use this crate as the server does; there is no second implementation. It needs no server and no store, and knows
+//! [`landfall_domain`] alone.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use landfall_policy::{Candidates, EmptyCatalogue, PolicyHost, PolicySettings, SelectInput, shipped};
+//!
+//! # fn example(call: landfall_policy::Call, device: landfall_policy::Device) -> Result<(), Box<dyn std::error::Error>> {
+//! let host = PolicyHost::start(PolicySettings::new("cache"))?;
+//! let revision = host.load(shipped::WEIGHTED)?;
+//! let image = host.configure(&revision, "{}")?;
+//! let input = SelectInput { call, device: Arc::new(device), candidates: Candidates::all([]) };
+//! let report = image.select_hub(&input, Arc::new(EmptyCatalogue));
+//! println!("{:?}, {} units of fuel", report.result, report.usage.fuel);
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod bench;
 pub mod breaker;

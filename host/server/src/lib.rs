@@ -1,7 +1,14 @@
 //! Landfall: zero-touch provisioning for IoT devices.
 //!
-//! The way one registration goes is told by [`provisioning`]; every other module does one step of it and knows
-//! nothing of the others. `docs/architecture.md` has the map.
+//! This is the server and the one binary: listeners, the API of devices, the API of management, the command line, and what
+//! is read from elsewhere. The way one registration goes is told by [`provisioning`]. What it is made of is in crates of its
+//! own, which know nothing of this one: `landfall-domain`, `landfall-attestation`, `landfall-policy`, `landfall-store`.
+//! `docs/architecture.md` has the map.
+//!
+//! ```
+//! let config = landfall::config::Config::parse("[limits.device]\nmax_operations = 1000\n", "landfall.toml".as_ref());
+//! assert!(config.is_err(), "a configuration names at least its id scope");
+//! ```
 
 pub mod admin_api;
 pub mod answered;

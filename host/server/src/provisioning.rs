@@ -5,10 +5,9 @@
 //! 2 admit      is it known, allowed, enabled?             admission
 //! 3 decide     the policies: a hub, then a place          decide
 //! 4 commit     registration, count and decision at once   commit
-//! 5 announce   the hub learns of its device               hub
 //! ```
 //!
-//! The device is told an operation id as soon as it is admitted; steps 3 to 5 go on whether it waits, comes back or
+//! The device is told an operation id as soon as it is admitted; steps 3 and 4 go on whether it waits, comes back or
 //! goes away. A policy that cannot answer makes the device wait; it never turns one away for good.
 
 use std::net::IpAddr;

@@ -1,9 +1,26 @@
 //! Where everything that must not be lost is kept.
 //!
-//! One trait of coarse operations in the domain's words; each is one transaction, and nothing outside this module
+//! One trait of coarse operations in the domain's words; each is one transaction, and nothing outside this crate
 //! knows of tables or keys. redb is the default. A write's future ends when the transaction that holds it is on
 //! disk, and an error means that nothing of it is there, except for [`StoreError::Outcome`], after which the process
 //! must end: whether the write is there is known only once the database has been opened again.
+//!
+//! The crate knows [`landfall_domain`], and of [`landfall_attestation`] the readers of certificates and of revocation lists:
+//! what is revoked is kept for an issuer's name and key, which a transaction reads from the certificates of its rows.
+//!
+//! The feature `suite` brings the behaviour suite: one test for each promise of the trait, for every implementation.
+//!
+//! ```no_run
+//! use landfall_store::redb::{RedbStore, StoreSettings};
+//! use landfall_store::Store as _;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = RedbStore::open("landfall.redb".as_ref(), StoreSettings { create: true, ..StoreSettings::default() })?;
+//! let scope = "0ne00000001".parse()?;
+//! store.create_scope(scope).await?;
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod health;
 pub mod redb;

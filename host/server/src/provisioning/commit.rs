@@ -1,4 +1,4 @@
-//! Steps 4 and 5: what was decided is written down, all of it in one transaction, and the hub is told.
+//! Step 4: what was decided is written down, all of it in one transaction.
 //!
 //! The policy's wish may have been overtaken: its hub is full or gone, or another request of the same device was
 //! faster. A full hub makes the next of the policy's alternates count, then the policy is asked again with fresh
