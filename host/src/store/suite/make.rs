@@ -73,6 +73,7 @@ pub(crate) fn refusal(number: u64) -> Entry {
             cause: "unknown-device".to_owned(),
             detail: "no manufacturing record".to_owned(),
             shown: Vec::new(),
+            enrollment: None,
         },
     }
 }
@@ -197,6 +198,7 @@ pub(crate) fn batch(rows: Vec<ManufacturingRecord>) -> ImportBatch {
         rows,
         all_or_nothing: false,
         dry_run: false,
+        drop_evidence: false,
     }
 }
 
