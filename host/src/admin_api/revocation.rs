@@ -159,6 +159,14 @@ struct Whose {
     seen: Option<(CaName, Precondition)>,
 }
 
+/// An address from which a list was fetched before it was taken.
+struct Tried {
+    record: RevocationRecord,
+    source: ListSource,
+    /// What brings the list, unless it is the one that is there.
+    list: Option<RevocationCommand>,
+}
+
 impl Whose {
     /// The issuer that is an authority.
     fn of_authority(catalogue: &ScopeCatalogue, name: &str, headers: &HeaderMap) -> Result<Self, Problem> {
@@ -192,30 +200,32 @@ impl Whose {
         let before = self.record.as_ref().and_then(|record| record.rules.source.as_ref());
         let unchecked = body.crl_unchecked;
         let mut commands = commands(body, before, bound)?;
-        if !unchecked {
-            let list = self.list_of_new_place(service, &commands, bound).await?;
-            commands.extend(list);
-        }
+        let tried = if unchecked { None } else { self.try_new_place(service, &commands, bound).await? };
+        commands.extend(tried.as_ref().and_then(|tried| tried.list.clone()));
+        let scope = self.scope.clone();
         self.change(service, commands).await?;
+        // Only now: an address that was not taken was not fetched from.
+        if let Some(Tried { record, source, .. }) = &tried {
+            lists::note_fetched(service, &scope, record, source);
+        }
         service.lists.look_again();
         Ok(())
     }
 
-    /// The list that is at an address that was not named before: a slip in an address is not to refuse a factory.
-    async fn list_of_new_place(
+    /// Fetches from an address that was not named before: a slip in an address is not to refuse a factory.
+    async fn try_new_place(
         &self,
         service: &Service,
         commands: &[RevocationCommand],
         bound: bool,
-    ) -> Result<Option<RevocationCommand>, Problem> {
+    ) -> Result<Option<Tried>, Problem> {
         let change = commands.iter().find_map(|command| match command {
             RevocationCommand::Source(Some(change)) => Some(change),
             _ => None,
         });
         let Some(change) = change else { return Ok(None) };
         let now = service.ambient.now();
-        let silent = RevocationRecord::silent(self.issuer.clone(), now);
-        let record = self.record.as_ref().unwrap_or(&silent);
+        let record = self.record.clone().unwrap_or_else(|| RevocationRecord::silent(self.issuer.clone(), now));
         let before = record.rules.source.as_ref();
         let source = change.complete(before).map_err(|reason| Problem::at("/crlUrl", reason))?;
         if record.list.is_some() && before.is_some_and(|before| before.is_the_place_of(&source)) {
@@ -226,16 +236,15 @@ impl Whose {
             let url = address::masked(&source.url);
             Problem::new(422, format!("no list of {} can be had from {url}: {why}; nothing was changed", self.name))
         };
-        let fetched = lists::try_out(service, &scope, record, &source).await;
+        let fetched = lists::try_out(service, &scope, &record, &source).await;
         let Fetched { list, der } = fetched.map_err(|trouble| not_had(trouble.told(bound)))?;
         if record.list.as_ref().is_some_and(|present| present.sha256 == list.facts().sha256) {
-            lists::note_fetched(service, &self.scope, record, &source);
-            return Ok(None);
+            return Ok(Some(Tried { record, source, list: None }));
         }
         let skew = service.config.clock_skew().as_secs();
         let command = RevocationCommand::list(&list, der, now, skew).map_err(|error| not_had(&error.to_string()))?;
-        lists::note_fetched(service, &self.scope, record, &source);
-        Ok(Some(command.fetched_from(&source)))
+        let list = Some(command.fetched_from(&source));
+        Ok(Some(Tried { record, source, list }))
     }
 
     async fn without_list(self, service: &Service) -> Answer {

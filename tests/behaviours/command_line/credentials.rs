@@ -111,7 +111,7 @@ fn one_credential_is_changed_and_all_else_stays() {
         (["--ca=next", "--symmetric-key"], "two ways"),
     ] {
         let ran = site.run(&[&["group", "set", "pumps"], &words[..]].concat());
-        assert!(ran.code == 1 && ran.err.contains(says), "{ran:?}");
+        assert!(ran.code == 2 && ran.err.contains(says), "{ran:?}");
     }
     assert_eq!(group(), wanted);
     let table = ["--allocation", "table", "--settings", r#"{"rules":[{"hub-labels":{"region":"eu"}}]}"#];
@@ -149,7 +149,7 @@ fn one_credential_of_a_device_is_changed_and_all_else_stays() {
     assert_eq!(shown["x509"], serde_json::json!({ "certificates": { "primary": { "sha256": "b".repeat(64) } } }));
     let key = site.file("own.key", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
     let stray = site.run(&["enrollment", "set", "pump-7", "--primary-key", &key]);
-    assert!(stray.code == 1 && stray.err.contains("say --symmetric-key too"), "{stray:?}");
+    assert!(stray.code == 2 && stray.err.contains("say --symmetric-key too"), "{stray:?}");
     site.says(&["enrollment", "set", "pump-7", "--symmetric-key", "--primary-key", &key], &["primary key  ", "AAAA"]);
     let nothing = site.run(&["enrollment", "set", "pump-7"]);
     assert!(nothing.code != 0 && nothing.err.contains("nothing is said"), "{nothing:?}");
