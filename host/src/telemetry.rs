@@ -59,7 +59,12 @@ pub fn start(default: &str) -> Result<(), LogSettingError> {
     let said =
         |name| std::env::var_os(name).map(|text| text.to_string_lossy().into_owned()).filter(|text| !text.is_empty());
     let wanted = said("LANDFALL_LOG").unwrap_or_else(|| default.to_owned());
-    let filter = filter(&wanted)?;
+    let mut filter = filter(&wanted)?;
+    let unknown: Vec<_> = unknown_parts(&wanted).collect();
+    // A filter that names only what is not there lets nothing through, and that has to be said all the same.
+    if let (false, Ok(of_this)) = (unknown.is_empty(), concat!(module_path!(), "=error").parse::<Directive>()) {
+        filter = filter.add_directive(of_this);
+    }
     let terminal = std::io::stderr().is_terminal();
     let format = format(said("LANDFALL_LOG_FORMAT").as_deref(), terminal)?;
     let Some(lines) = Lines::of_this_process() else { return Ok(()) };
@@ -72,8 +77,7 @@ pub fn start(default: &str) -> Result<(), LogSettingError> {
     // Somebody who embeds Landfall has a subscriber already, and keeps it.
     if started.is_ok() {
         tell_of_panics();
-        // As an error: a filter that names only what is not there lets nothing less through.
-        for (part, meant) in unknown_parts(&wanted) {
+        for (part, meant) in unknown {
             tracing::error!("LANDFALL_LOG names {part}, which is no part of this program and logs nothing: {meant}");
         }
     }
