@@ -190,6 +190,20 @@ fn without_a_server_a_command_says_how_to_start_it() {
     assert_eq!(site.run(&["--version"]).code, 0);
 }
 
+#[test]
+fn a_server_whose_certificate_is_of_another_ca_is_told_with_the_file_that_should_name_it() {
+    let site = Site::new();
+    let server = site.serve();
+    let other = Authority::root("Another CA", Ambient::system().now(), 30).unwrap();
+    let file = landfall::folder::DataFolder::at(&site.data).ca_certificate();
+    std::fs::write(&file, &other.certificate_pem).unwrap();
+    let ran = site.run(&["hub", "list"]);
+    let said = ran.complaint();
+    assert!(ran.code == 1 && said.contains("not of the CA that is trusted here"), "{said}");
+    assert!(said.contains(file.to_str().unwrap()) && said.contains("--ca-file"), "{said}");
+    stop(server);
+}
+
 /// A data folder with ports of its own.
 pub(crate) struct Site {
     pub(crate) place: tempfile::TempDir,

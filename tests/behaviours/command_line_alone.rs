@@ -19,6 +19,15 @@ fn a_data_folder_is_made_once_and_never_written_over() {
 }
 
 #[test]
+fn the_help_of_init_names_what_it_takes_where_nothing_is_said() {
+    let output = Command::new(env!("CARGO_BIN_EXE_landfall-under-test")).args(["init", "--help"]).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    for default in ["0.0.0.0:8443", "127.0.0.1:9443", "./landfall-data", "a scope is made up"] {
+        assert!(said.contains(default), "{default}: {said}");
+    }
+}
+
+#[test]
 fn a_command_of_a_data_folder_does_not_touch_it_when_another_server_is_named() {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().join("data");

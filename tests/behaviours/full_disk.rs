@@ -68,6 +68,7 @@ async fn an_import_that_fills_a_small_disk_leaves_the_devices_theirs_and_the_fil
             rows,
             all_or_nothing: false,
             dry_run: false,
+            drop_evidence: false,
         };
         match store.import_batch(batch).await {
             Ok(rows) => added += rows.len(),

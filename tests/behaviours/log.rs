@@ -81,6 +81,18 @@ fn the_log_has_a_line_for_each_registration_in_the_format_that_is_asked_for() {
 }
 
 #[test]
+fn a_part_of_the_log_that_is_not_there_is_told_with_the_one_that_was_meant() {
+    let site = Site::new();
+    let server = serve(&site).env("LANDFALL_LOG", "landfall::servcie=debug").stderr(Stdio::piped()).spawn().unwrap();
+    let mut server = come_up(&site, Running(server));
+    terminate(&server.0);
+    let mut said = String::new();
+    server.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    server.0.wait().unwrap();
+    assert!(said.contains("landfall::servcie") && said.contains("did you mean `service`?"), "{said}");
+}
+
+#[test]
 fn what_clients_make_libraries_say_is_said_now_and_then_and_not_whole() {
     let site = Site::new();
     let mut server = served(&site, Stdio::piped());

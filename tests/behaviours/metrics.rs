@@ -90,6 +90,35 @@ async fn a_policy_that_breaks_is_seen_by_kind_and_by_its_breaker() {
     assert_eq!(row("landfall_policy_breaker_openings_total", "in-a-row"), "1");
     assert_eq!(row("landfall_policy_breaker_state", ""), "2", "open");
     assert!(text.contains(r#"landfall_registrations_total{result="waits"} 3"#), "{text}");
+    for row in [
+        r#"landfall_devices_waiting{scope="0neTEST",reason="panic"} 2"#,
+        r#"landfall_devices_waiting{scope="0neTEST",reason="breaker-open"} 1"#,
+    ] {
+        assert!(text.contains(row), "{row} is missing:\n{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_full_each_hub_is_can_be_watched() {
+    let world = World::new().await;
+    world.link_hub("hub-2.example", 1, 7).await;
+    let mut first = group("factory");
+    first["hubs"] = json!(["hub-2.example"]);
+    world.put("enrollment-groups/devices", &first).await;
+    for number in 0..3 {
+        assert_eq!(world.device(&format!("pump-{number}")).await.register().await.status, 200);
+    }
+    let text = scrape(&world).await;
+    for row in [
+        r#"landfall_hub_assigned{scope="0neTEST",hub="hub-1.example"} 0"#,
+        r#"landfall_hub_assigned{scope="0neTEST",hub="hub-2.example"} 3"#,
+        r#"landfall_hub_capacity{scope="0neTEST",hub="hub-2.example"} 7"#,
+    ] {
+        assert!(text.contains(row), "{row} is missing:\n{text}");
+    }
+    assert!(!text.contains("landfall_devices_waiting{"), "nobody waits:\n{text}");
+    assert_eq!(world.manage("DELETE", "/api/v1/scopes/0neTEST/hubs/hub-1.example", b"").await.status, 204);
+    assert!(!scrape(&world).await.contains("hub-1.example"), "the rows of a hub go when it goes");
 }
 
 async fn scrape(world: &World) -> String {

@@ -1,12 +1,13 @@
 //! What an operator does to a server over the years.
 
+use std::io::Read as _;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use landfall::server::Server;
 use landfall_attestation::x509::make::Authority;
-use landfall_domain::clock::Ambient;
+use landfall_domain::clock::{Ambient, Timestamp};
 use landfall_domain::names::Digest;
 use landfall_tests::world::World;
 use serde_json::json;
@@ -41,7 +42,12 @@ async fn a_certificate_that_cannot_be_used_changes_nothing_and_the_error_says_wh
     let before = shown(&world).await;
     let other = world.factory.server(&["localhost".to_owned()], Ambient::system().now(), 9).unwrap();
     let elsewhere = world.factory.server(&["other.example".to_owned()], Ambient::system().now(), 9).unwrap();
+    let expired = world.factory.server(&["localhost".to_owned()], Ambient::system().now(), 0).unwrap();
+    let later = Timestamp::from_millis(Ambient::system().now().as_millis() + 9 * 86_400_000);
+    let early = world.factory.server(&["localhost".to_owned()], later, 9).unwrap();
     for (certificate, key, says) in [
+        (expired.certificate_pem.as_str(), Some(expired.key_pem.as_str()), "expired at"),
+        (early.certificate_pem.as_str(), Some(early.key_pem.as_str()), "is not valid before"),
         (other.certificate_pem.as_str(), None, "landfall certificate renew"),
         ("", None, "holds no certificate in PEM form"),
         (other.key_pem.as_str(), Some(other.key_pem.as_str()), "holds no certificate in PEM form"),
@@ -55,6 +61,27 @@ async fn a_certificate_that_cannot_be_used_changes_nothing_and_the_error_says_wh
         assert!(error.contains(says), "{error}");
         assert_eq!(shown(&world).await, before);
     }
+    let metrics = world.manage("GET", "/metrics", b"").await;
+    let metrics = String::from_utf8(metrics.bytes.to_vec()).unwrap();
+    assert!(metrics.contains("landfall_certificate_reads_total{result=\"refused\"} 6"), "{metrics}");
+}
+
+#[test]
+fn a_server_whose_certificate_has_expired_serves_and_says_so_loudly() {
+    let site = Site::new();
+    let folder = landfall::folder::DataFolder::at(&site.data);
+    let read = |path: std::path::PathBuf| std::fs::read_to_string(path).unwrap();
+    let authority = Authority::load(&read(folder.ca_certificate()), &read(folder.ca_key())).unwrap();
+    let expired = authority.server(&["localhost".to_owned()], Ambient::system().now(), 0).unwrap();
+    std::fs::write(folder.server_certificate(), &expired.certificate_pem).unwrap();
+    std::fs::write(folder.server_key(), &expired.key_pem).unwrap();
+    let mut server = site.serve();
+    let told = Command::new("kill").args(["-TERM", &server.0.id().to_string()]).status().unwrap();
+    assert!(told.success());
+    let mut said = String::new();
+    server.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(server.0.wait().unwrap().code(), Some(0), "{said}");
+    assert!(said.contains("EVERY CLIENT THAT LOOKS AT ITS DATES REFUSES THE SERVER"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -31,7 +31,7 @@ async fn an_issuer_that_a_scopes_operator_names_must_be_at_a_public_address() {
     };
     put(&bound).await;
     let told = why().await;
-    assert!(told.contains("no public address"), "{told}");
+    assert!(told.contains(NOT_REACHED) && !told.contains("127.0.0.1"), "{told}");
     assert_eq!(place.asked(), 0, "nobody has called there");
 
     put(&world.operator_token).await;
@@ -48,7 +48,7 @@ async fn an_issuer_that_a_scopes_operator_names_must_be_at_a_public_address() {
     let (asked, token) = (place.asked(), made_up(&place.url("/other")));
     let answer = device.send("PUT", "/register", &[("authorization", &token)], "{}".to_owned()).await;
     let entry = world.ledger(&tracking_id(&answer)).await;
-    assert!(entry.to_string().contains("no public address"), "{entry}");
+    assert!(entry.to_string().contains(NOT_REACHED), "{entry}");
     assert_eq!(place.asked(), asked);
 }
 
@@ -57,15 +57,17 @@ async fn a_revocation_list_that_a_scopes_operator_names_must_be_at_a_public_addr
     let world = World::new().await;
     let (bound, place) = (bound(&world).await, Place::without_tls().await);
     let path = format!("/api/v1/scopes/{}/authorities/factory", world.scope);
+    let put = async |token: &str, url: String, unchecked: bool| {
+        let body = json!({ "crlUrl": url, "crlUnchecked": unchecked }).to_string();
+        world.manage_as(token, "PUT", &format!("{path}/revocation"), "application/json", body.as_bytes()).await
+    };
     let name = async |token: &str, url: String| {
-        let body = json!({ "crlUrl": url }).to_string();
-        let answer =
-            world.manage_as(token, "PUT", &format!("{path}/revocation"), "application/json", body.as_bytes()).await;
+        let answer = put(token, url, true).await;
         assert!(answer.status.is_success(), "{answer:?}");
     };
-    let trouble = async |says: &str| {
+    let trouble = async |token: &str, says: &str| {
         for _ in 0..500 {
-            let shown: Value = world.get(&path).await;
+            let shown: Value = json_of(&world.manage_as(token, "GET", &path, "application/json", b"").await);
             if shown["revocation"]["crlTrouble"].as_str().is_some_and(|told| told.contains(says)) {
                 return;
             }
@@ -73,14 +75,31 @@ async fn a_revocation_list_that_a_scopes_operator_names_must_be_at_a_public_addr
         }
         panic!("nothing says {says:?}");
     };
+    // A name that leads into the server's networks, one that leads nowhere, and a port that is closed are told alike.
+    let closed = format!(
+        "http://localhost:{}/x",
+        std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    );
+    let mut told = Vec::new();
+    for url in [place.url("/a"), closed, "http://pki.invalid/a".to_owned(), "http://10.255.255.1/a".to_owned()] {
+        let answer = put(&bound, url.clone(), false).await;
+        assert_eq!(answer.status, 422, "{answer:?}");
+        told.push(json_of(&answer)["detail"].as_str().unwrap().replace(&url, "URL"));
+    }
+    assert!(told.iter().all(|text| *text == told[0] && text.contains(NOT_REACHED)), "{told:?}");
     name(&bound, place.url("/a")).await;
-    trouble("no public address").await;
+    trouble(&bound, NOT_REACHED).await;
+    trouble(&world.operator_token, "127.0.0.1, no public address").await;
     assert_eq!(place.asked(), 0, "nobody has called there");
+    // Of an address that the server's operator has named, only that one learns what answers there.
     name(&world.operator_token, place.url("/a")).await;
-    trouble("status 404").await;
+    trouble(&world.operator_token, "status 404").await;
+    trouble(&bound, "the server's log says why").await;
     name(&bound, place.url("/b")).await;
-    trouble("no public address").await;
+    trouble(&bound, NOT_REACHED).await;
 }
+
+const NOT_REACHED: &str = "its host cannot be reached at a public address";
 
 /// A token of an operator of the world's scope alone.
 async fn bound(world: &World) -> String {

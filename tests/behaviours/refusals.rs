@@ -283,6 +283,7 @@ const _: fn(&Cause) = |cause| match cause {
     | Cause::DirectoryAway { .. }
     | Cause::BearerSignature(_)
     | Cause::BeforeProof(_)
+    | Cause::OfEnrollment { .. }
     | Cause::AccountOfAnother { .. }
     | Cause::NotInDirectoryGroup { .. }
     | Cause::PasswordsOff

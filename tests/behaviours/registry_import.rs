@@ -76,6 +76,31 @@ async fn a_state_survives_the_next_import_and_a_retired_device_stays_as_it_is() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_leaves_evidence_out_takes_it_away_only_when_it_is_told_to() {
+    let world = World::new().await;
+    let issued = world.factory.device("pump-1", landfall_domain::clock::Ambient::system().now(), 30).unwrap();
+    let device = world.stranger("pump-1", &issued);
+    world.record("pump-1", Some(landfall_domain::names::Digest::of(b"another certificate"))).await;
+    let bare = async |query: &str| {
+        let rows = b"{\"registrationId\":\"pump-1\",\"facts\":{\"site\":\"lom\"}}".to_vec();
+        json_of(&import(&world, &format!("?manufacturer=acme{query}"), "application/x-ndjson", rows.into()).await)
+    };
+    let left_out = |dropped: bool| json!({ "dropped": dropped, "rows": 1, "members": { "certificateSha256": 1 } });
+    let report = bare("").await;
+    assert_eq!((&report["updated"], &report["evidenceLeftOut"]), (&json!(1), &left_out(false)), "{report}");
+    assert_eq!(device.register().await.status, 401, "the record names another certificate still");
+    let report = bare("&dropEvidence=true&dryRun=true").await;
+    assert_eq!((&report["written"], &report["evidenceLeftOut"]), (&json!(false), &left_out(true)), "{report}");
+    let report = bare("&dropEvidence=true&allOrNothing=true&dryRun=true").await;
+    assert_eq!(report["evidenceLeftOut"], left_out(true), "{report}");
+    assert_eq!(device.register().await.status, 401);
+    let report = bare("&dropEvidence=true").await;
+    assert_eq!((&report["written"], &report["evidenceLeftOut"]), (&json!(true), &left_out(true)), "{report}");
+    assert_eq!(device.register().await.status, 200);
+    assert!(bare("").await.get("evidenceLeftOut").is_none(), "nothing is left out any more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_manufacturer_may_have_so_many_records_and_no_more() {
     let world = World::empty(|_| {}).await;
     let wish = json!({ "role": "manufacturer", "manufacturer": "blue", "scope": world.scope, "quota": 5 });

@@ -186,7 +186,7 @@ async fn without_a_list_that_is_expected_nobody_knows_unless_an_operator_rather_
     let world = World::new().await;
     let device = world.device("pump-1").await;
     let place = Place::start().await;
-    let source = json!({ "crlUrl": place.url("/none"), "crlCaCertificate": place.certificate });
+    let source = json!({ "crlUrl": place.url("/none"), "crlCaCertificate": place.certificate, "crlUnchecked": true });
     revocation(&world, &source).await;
     refused(&world, &device, "out of date since it was never there").await;
     revocation(&world, &json!({ "whenStale": "warn" })).await;

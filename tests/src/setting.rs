@@ -97,6 +97,7 @@ pub async fn fill(
         rows: rows?,
         all_or_nothing: true,
         dry_run: false,
+        drop_evidence: false,
     };
     store.import_batch(batch).await?;
     store.close().await?;

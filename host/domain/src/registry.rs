@@ -3,5 +3,5 @@
 pub mod evidence;
 pub mod record;
 
-pub use evidence::{Evidence, Part, SerialNumber};
+pub use evidence::{Evidence, EvidenceMembers, Part, SerialNumber};
 pub use record::{Claim, ManufacturingRecord, RecordState};

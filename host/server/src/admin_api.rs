@@ -22,6 +22,7 @@ mod authority;
 mod authorize;
 mod body;
 mod enrollment;
+mod entry;
 mod hub;
 mod misc;
 mod openapi;

@@ -47,6 +47,7 @@ mod shared_key;
 mod store;
 mod terms;
 mod token;
+mod ways;
 
 pub use failure::CliError;
 pub use output::Output;

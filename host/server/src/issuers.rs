@@ -221,7 +221,8 @@ impl Asker {
                     issuer = rules.issuer, %error, keys_good_for_minutes = left,
                     "the keys of an issuer of tokens cannot be read; those that were read before are used"
                 );
-                let trouble = error.to_string();
+                // Refusals are read by who operates one id scope. The log, above, says where names lead.
+                let trouble = error.for_scope(rules.public_hosts_only);
                 change(&|known| known.trouble = Some(trouble.clone()));
             }
         }

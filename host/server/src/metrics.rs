@@ -35,6 +35,7 @@ pub struct Metrics {
     refusals: Family<Word, Counter>,
     throttled: Family<Word, Counter>,
     claims: Counter,
+    certificate_reads: Family<Word, Counter>,
     certificate: OnceLock<Arc<Current>>,
     listeners: OnceLock<Vec<(&'static str, Arc<Counts>)>>,
 }
@@ -61,6 +62,11 @@ impl Metrics {
     /// Counts rows of an import that name devices which another manufacturer has.
     pub fn claimed(&self, rows: u64) {
         self.claims.inc_by(rows);
+    }
+
+    /// Counts what came of reading the server's certificate again.
+    pub fn certificate_read(&self, result: &'static str) {
+        self.certificate_reads.get_or_create(&[("result", result)]).inc();
     }
 
     /// Says which certificate the server shows.
@@ -104,6 +110,7 @@ impl Collector for Scrape {
     fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
         let mut series = Series(encoder);
         self.of_devices(&mut series)?;
+        self.of_hubs(&mut series)?;
         self.of_others(&mut series)?;
         self.of_the_host(&mut series)?;
         let watches = self.0.watches.revisions();
@@ -153,12 +160,40 @@ impl Scrape {
                 one(usize::try_from(left).unwrap_or(usize::MAX)),
             )?;
         }
+        series.family(
+            "landfall_certificate_reads",
+            "How often the server was told to read its certificate again, by what came of it",
+            &metrics.certificate_reads,
+        )?;
         series.counter(
             "landfall_connections",
             "Connections: taken, closed at once, and closed to make room for another",
             connections,
         )?;
         series.counter("landfall_tls_handshakes", "TLS handshakes that ended", handshakes)
+    }
+
+    /// How full the hubs are, and which devices have none yet.
+    fn of_hubs(&self, series: &mut Series<'_>) -> fmt::Result {
+        let catalogue = self.0.catalogue();
+        let (mut assigned, mut capacity) = (Vec::new(), Vec::new());
+        for scope in catalogue.scopes() {
+            for linked in scope.hubs.iter() {
+                let of = labels(&[("scope", scope.scope.as_str()), ("hub", linked.hub.name.as_str())]);
+                assigned.push((of.clone(), signed(linked.assigned())));
+                capacity.push((of, signed(linked.hub.capacity)));
+            }
+        }
+        series.gauge("landfall_hub_assigned", "Devices that are assigned to a hub", assigned)?;
+        series.gauge("landfall_hub_capacity", "How many devices a hub takes", capacity)?;
+        let waiting = self.0.operations.waiting_counts().into_iter();
+        let rows = waiting
+            .map(|((scope, reason), count)| (labels(&[("scope", scope.as_str()), ("reason", reason)]), signed(count)));
+        series.gauge(
+            "landfall_devices_waiting",
+            "Devices that were admitted and wait for a hub, by what holds them up",
+            rows,
+        )
     }
 
     /// Of those on whom it is relied for proofs.

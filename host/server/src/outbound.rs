@@ -58,6 +58,26 @@ pub enum OutboundError {
     },
 }
 
+impl OutboundError {
+    /// What whoever operates one id scope may read of it: nothing of where a name leads in the server's networks, nor of what
+    /// answers there. The log has the rest.
+    pub fn for_scope(&self, public_hosts_only: bool) -> String {
+        let what = match self {
+            Self::Address(_) | Self::Roots(_) | Self::Tls(_) | Self::Status { .. } => return self.to_string(),
+            Self::Client(ClientError::TooLarge(_) | ClientError::ServerName(_)) => return self.to_string(),
+            // Nobody has called anywhere but at a public address.
+            Self::Client(ClientError::Tls { server, source, .. }) if public_hosts_only => {
+                return format!("no TLS connection to {server}: {source}");
+            }
+            Self::Name { .. } | Self::Private { .. } | Self::Client(_) if public_hosts_only => {
+                "its host cannot be reached at a public address"
+            }
+            Self::Name { .. } | Self::Private { .. } | Self::Client(_) => "its host cannot be reached",
+        };
+        what.to_owned()
+    }
+}
+
 /// What is at `url`. `named` is the address that an operator of this server has named, if one has: its host may be anywhere.
 ///
 /// # Errors

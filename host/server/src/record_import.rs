@@ -22,6 +22,7 @@
 mod csv_rows;
 mod csv_source;
 mod json_lines;
+mod kind;
 mod parser;
 mod pieces;
 mod report;
@@ -38,11 +39,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use landfall_domain::clock::Timestamp;
 use landfall_domain::names::{IdScope, ManufacturerId, RegistrationId};
-use landfall_store::{ImportBatch, RowOutcome, Staging, Store, StoreError};
+use landfall_store::{ImportBatch, RowResult, Staging, Store, StoreError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-pub use self::report::{ImportProblem, ImportReport};
+pub use self::report::{EvidenceLeftOut, ImportProblem, ImportReport};
 pub use self::row::RowLimits;
 use crate::config::ManagementLimits;
 use parser::{Batch, Parsed, Parser};
@@ -66,6 +67,8 @@ pub struct Import {
     pub all_or_nothing: bool,
     /// Only say what would be done.
     pub dry_run: bool,
+    /// Whether evidence that a row leaves out goes from the record; otherwise it stays.
+    pub drop_evidence: bool,
     /// When it came.
     pub now: Timestamp,
 }
@@ -120,7 +123,7 @@ pub async fn import(
     import: Import,
     pieces: mpsc::Receiver<Piece>,
 ) -> Result<ImportReport, ImportError> {
-    let writes = Writes { store, import: &import, report: ImportReport::new(limits.import_problems, import.dry_run) };
+    let writes = Writes { store, import: &import, report: ImportReport::new(limits.import_problems, &import) };
     if import.all_or_nothing {
         all_or_nothing(writes, limits, pieces).await
     } else {
@@ -172,8 +175,8 @@ async fn all_or_nothing(
     // Which lines those are is read once more: it happens only when somebody else was faster.
     let named = tokio::task::spawn_blocking(move || staged.lines()).await.map_err(|_| ImportError::Interrupted)??;
     for (batch, outcomes) in named.iter().zip(outcomes) {
-        for ((line, id), outcome) in batch.iter().zip(outcomes) {
-            report.note(*line, id, outcome);
+        for ((line, id), result) in batch.iter().zip(outcomes) {
+            report.note(*line, id, result);
         }
     }
     report.rows = judged.rows;
@@ -247,7 +250,7 @@ struct Writes<'a> {
 }
 
 /// A batch that the store has.
-type UnderWay = (Vec<(u64, RegistrationId)>, JoinHandle<Result<Vec<RowOutcome>, StoreError>>);
+type UnderWay = (Vec<(u64, RegistrationId)>, JoinHandle<Result<Vec<RowResult>, StoreError>>);
 
 impl Writes<'_> {
     /// A file that is one batch: one transaction, whatever comes of it.
@@ -291,6 +294,7 @@ impl Writes<'_> {
             rows: rows.into_iter().map(|row| row.record).collect(),
             all_or_nothing: mode.all_or_nothing,
             dry_run: mode.dry_run,
+            drop_evidence: self.import.drop_evidence,
         };
         (named, tokio::spawn(patiently(Arc::clone(self.store), batch)))
     }
@@ -304,15 +308,15 @@ impl Writes<'_> {
     async fn settle(&mut self, (named, sent): UnderWay) -> Result<(), ImportError> {
         let outcomes = sent.await.map_err(|_| ImportError::Interrupted)?;
         let outcomes = outcomes.map_err(|error| self.failed(error))?;
-        for ((line, id), outcome) in named.into_iter().zip(outcomes) {
-            self.report.note(line, &id, outcome);
+        for ((line, id), result) in named.into_iter().zip(outcomes) {
+            self.report.note(line, &id, result);
         }
         Ok(())
     }
 }
 
 /// Waits while other imports fill the queue: a file that is half in should not end for that.
-async fn patiently(store: Arc<dyn Store>, batch: ImportBatch) -> Result<Vec<RowOutcome>, StoreError> {
+async fn patiently(store: Arc<dyn Store>, batch: ImportBatch) -> Result<Vec<RowResult>, StoreError> {
     for _ in 0..BUSY_TRIES {
         match store.import_batch(batch.clone()).await {
             Err(StoreError::Busy) => tokio::time::sleep(BUSY_PAUSE).await,

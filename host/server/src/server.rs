@@ -232,7 +232,7 @@ impl Server {
                     .again_and_again(move |stopping| Arc::clone(&reading).keep_reading(stopping)),
             ),
         ];
-        warn_of_expiry(&identity, service.ambient.now());
+        warn_of_dates(&identity, service.ambient.now(), service.config.clock_skew());
         warn_of_authority(folder, service.ambient.now());
         Ok(Self { identity, service, device_addr, management_addr, device_counts, stop, tasks, ended })
     }
@@ -243,13 +243,21 @@ impl Server {
     ///
     /// When it cannot be used; the one before stays.
     pub fn reload_certificate(&self, folder: &DataFolder) -> Result<(), ServeError> {
+        let done = self.reload(folder);
+        self.service.metrics.certificate_read(if done.is_ok() { "taken" } else { "refused" });
+        done
+    }
+
+    fn reload(&self, folder: &DataFolder) -> Result<(), ServeError> {
         let renewed = renewal::load(folder)?;
         let hostname = &self.service.config.server.hostname;
         let trial = Current::new(renewed.clone())?;
         trial.is_for(hostname).map_err(|reason| ServeError::Hostname { hostname: hostname.clone(), reason })?;
+        let (now, skew) = (self.service.ambient.now(), self.service.config.clock_skew());
+        trial.is_good_at(now, skew).map_err(TlsError::Dates)?;
         self.identity.replace(renewed)?;
         tracing::info!(expires = %self.identity.expires_at(), "the server's certificate was read again");
-        warn_of_expiry(&self.identity, self.service.ambient.now());
+        warn_of_dates(&self.identity, now, skew);
         Ok(())
     }
 
@@ -329,8 +337,14 @@ impl Life {
     }
 }
 
-/// Devices that cannot trust the server any more cannot be told anything.
-fn warn_of_expiry(identity: &Current, now: Timestamp) {
+/// Devices that cannot trust the server any more cannot be told anything. A server that starts serves all the same: there
+/// are devices that know no time, and it must be reached for what an operator does next.
+fn warn_of_dates(identity: &Current, now: Timestamp, skew: Duration) {
+    if let Err(untimely) = identity.is_good_at(now, skew) {
+        let refuse = "EVERY CLIENT THAT LOOKS AT ITS DATES REFUSES THE SERVER";
+        tracing::error!("the server's certificate {untimely}: {refuse}; landfall certificate renew, then SIGHUP");
+        return;
+    }
     let expires = identity.expires_at();
     let days = expires.since(now).as_secs() / 86_400;
     if days < EXPIRY_DAYS {

@@ -15,6 +15,8 @@ use tracing_subscriber::{EnvFilter, Registry, fmt};
 mod elsewhere;
 mod lines;
 
+use landfall_domain::did_you_mean::{did_you_mean, nearest};
+
 use elsewhere::Elsewhere;
 use lines::Lines;
 
@@ -56,7 +58,13 @@ enum Format {
 pub fn start(default: &str) -> Result<(), LogSettingError> {
     let said =
         |name| std::env::var_os(name).map(|text| text.to_string_lossy().into_owned()).filter(|text| !text.is_empty());
-    let filter = filter(said("LANDFALL_LOG").as_deref().unwrap_or(default))?;
+    let wanted = said("LANDFALL_LOG").unwrap_or_else(|| default.to_owned());
+    let mut filter = filter(&wanted)?;
+    let unknown: Vec<_> = unknown_parts(&wanted).collect();
+    // A filter that names only what is not there lets nothing through, and that has to be said all the same.
+    if let (false, Ok(of_this)) = (unknown.is_empty(), concat!(module_path!(), "=error").parse::<Directive>()) {
+        filter = filter.add_directive(of_this);
+    }
     let terminal = std::io::stderr().is_terminal();
     let format = format(said("LANDFALL_LOG_FORMAT").as_deref(), terminal)?;
     let Some(lines) = Lines::of_this_process() else { return Ok(()) };
@@ -69,6 +77,9 @@ pub fn start(default: &str) -> Result<(), LogSettingError> {
     // Somebody who embeds Landfall has a subscriber already, and keeps it.
     if started.is_ok() {
         tell_of_panics();
+        for (part, meant) in unknown {
+            tracing::error!("LANDFALL_LOG names {part}, which is no part of this program and logs nothing: {meant}");
+        }
     }
     Ok(())
 }
@@ -87,6 +98,29 @@ fn filter(text: &str) -> Result<EnvFilter, LogSettingError> {
         part.parse::<Directive>().map_err(|_| wrong(part))?;
     }
     parts.join(",").parse().map_err(|_| wrong(text))
+}
+
+/// The parts that a filter names and that this program has not, each with what was probably meant.
+fn unknown_parts(filter: &str) -> impl Iterator<Item = (&str, String)> {
+    filter.split(',').filter_map(|directive| {
+        let target = directive.trim().split(['=', '[']).next().unwrap_or_default();
+        if target.parse::<LevelFilter>().is_ok() {
+            return None;
+        }
+        match target.split_once("::") {
+            // A target counts for all that begin so, of whatever length.
+            Some(("landfall", below)) => {
+                let part = below.split("::").next().unwrap_or_default();
+                let known = PARTS.iter().any(|known| *known == part || (part == below && known.starts_with(part)));
+                (!known).then(|| (target, format!("{} (after landfall::)", did_you_mean(part, PARTS))))
+            }
+            other => {
+                let name = other.map_or(target, |(name, _)| name);
+                let near = nearest(name, [NAME]).filter(|_| name != NAME);
+                near.map(|meant| (target, format!("did you mean `{meant}`?")))
+            }
+        }
+    })
 }
 
 fn format(said: Option<&str>, terminal: bool) -> Result<Format, LogSettingError> {
@@ -132,6 +166,50 @@ fn tell_of_panics() {
     }));
 }
 
+/// This program, as targets name it.
+const NAME: &str = "landfall";
+
+/// Its parts.
+const PARTS: &[&str] = &[
+    "admin_api",
+    "attestation",
+    "catalogue",
+    "cli",
+    "client",
+    "clock",
+    "config",
+    "device_api",
+    "directory",
+    "enrollment",
+    "folder",
+    "hub",
+    "init",
+    "issuers",
+    "issuing",
+    "json",
+    "ledger",
+    "listener",
+    "metrics",
+    "names",
+    "nearest",
+    "outbound",
+    "policy",
+    "provisioning",
+    "registration",
+    "registry",
+    "secret",
+    "server",
+    "service",
+    "shares",
+    "store",
+    "telemetry",
+    "tls",
+    "token",
+    "troubles",
+    "turns",
+    "workbench",
+];
+
 /// How long the end of a process waits for its log.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -152,6 +230,38 @@ mod tests {
         ] {
             let told = filter(text).unwrap_err();
             assert_eq!(told, LogSettingError::Filter { text: text.to_owned(), part: part.to_owned() });
+        }
+    }
+
+    #[test]
+    fn every_part_of_the_program_is_known() {
+        let library = include_str!("lib.rs");
+        let modules = library.lines().filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod "));
+        let modules: Vec<&str> = modules.filter_map(|module| module.strip_suffix(';')).collect();
+        assert_eq!(modules, PARTS);
+    }
+
+    #[test]
+    fn a_part_that_is_not_there_is_told_with_the_one_that_was_meant() {
+        for known in [
+            "info",
+            "landfall",
+            "landfall=debug",
+            "info,landfall::service::lists=debug",
+            "rustls=debug",
+            "landfall::serv",
+        ] {
+            assert_eq!(unknown_parts(known).count(), 0, "{known}");
+        }
+        for (filter, part, meant) in [
+            ("landfall::servcie=debug", "landfall::servcie", "did you mean `service`?"),
+            ("info, landfall::nosuchmodule=debug", "landfall::nosuchmodule", "known are: admin_api, "),
+            ("landfal=debug", "landfal", "did you mean `landfall`?"),
+            ("landfal::service=debug", "landfal::service", "did you mean `landfall`?"),
+            ("landfall::stor::redb[span]=debug", "landfall::stor::redb", "did you mean `store`?"),
+        ] {
+            let told: Vec<_> = unknown_parts(filter).collect();
+            assert!(matches!(&told[..], [(named, hint)] if *named == part && hint.starts_with(meant)), "{told:?}");
         }
     }
 

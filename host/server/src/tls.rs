@@ -25,6 +25,8 @@ pub mod any_certificate;
 pub mod current;
 pub mod renewal;
 
+use landfall_domain::clock::Timestamp;
+
 use any_certificate::AnyCertificate;
 use current::Current;
 
@@ -71,12 +73,36 @@ pub enum TlsError {
          its chain, and its own key there, or make them anew: landfall certificate renew"
     )]
     Identity(#[from] rustls::Error),
+    /// Whoever looks at its dates refuses it.
+    #[error(
+        "the server's certificate (tls/server.pem) {0}; renew it where it was issued, or make a new one: landfall certificate \
+         renew"
+    )]
+    Dates(Untimely),
     /// The roots of the benchmark's baseline do not make a verifier.
     #[error("the client roots cannot be used: {0}")]
     Roots(String),
     /// A certificate cannot be made.
     #[error(transparent)]
     Make(#[from] MakeError),
+}
+
+/// Why a certificate is not good now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Untimely {
+    /// It ended then.
+    Expired(Timestamp),
+    /// It begins then.
+    NotYet(Timestamp),
+}
+
+impl std::fmt::Display for Untimely {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Expired(end) => write!(f, "expired at {end}"),
+            Self::NotYet(begin) => write!(f, "is not valid before {begin}"),
+        }
+    }
 }
 
 impl Identity {

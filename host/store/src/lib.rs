@@ -49,7 +49,7 @@ use landfall_domain::plugin::rules::PluginRules;
 use landfall_domain::plugin::signature::Signature;
 use landfall_domain::plugin::{PublishBounds, PublishedPlugin};
 use landfall_domain::registration::{Registration, Version};
-use landfall_domain::registry::{ManufacturingRecord, RecordState};
+use landfall_domain::registry::{EvidenceMembers, ManufacturingRecord, RecordState};
 use serde::{Deserialize, Serialize};
 
 pub use self::health::{Finding, Findings, Unused};
@@ -126,6 +126,9 @@ pub trait Store: Send + Sync + 'static {
     /// ones, so that nobody can fill the disk by being refused.
     async fn record_entry(&self, entry: Entry) -> Result<(), StoreError>;
 
+    /// Entries of an id scope that led to no registration, or to one that is gone: the newest first.
+    async fn entries(&self, scope: &IdScope, page: Page, filter: EntryFilter) -> Result<Listing<Entry>, StoreError>;
+
     /// One ledger entry.
     async fn ledger_entry(&self, id: TrackingId) -> Result<Option<Entry>, StoreError>;
 
@@ -153,11 +156,11 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Listing<ManufacturingRecord>, StoreError>;
 
     /// Imports a batch in one transaction; answers one result for each row, in order.
-    async fn import_batch(&self, batch: ImportBatch) -> Result<Vec<RowOutcome>, StoreError>;
+    async fn import_batch(&self, batch: ImportBatch) -> Result<Vec<RowResult>, StoreError>;
 
     /// Imports batches in one transaction, in which nobody else writes: all rows of all of them, or none when one of them
     /// is refused. Answers one result for each row of each batch that was looked at; no batch is after one with a refused row.
-    async fn import_whole(&self, batches: Arc<dyn Batches>) -> Result<Vec<Vec<RowOutcome>>, StoreError>;
+    async fn import_whole(&self, batches: Arc<dyn Batches>) -> Result<Vec<Vec<RowResult>>, StoreError>;
 
     /// A place on the store's disk for what is kept until it is written.
     fn staging(&self) -> Result<Staging, StoreError>;
@@ -442,6 +445,15 @@ pub struct RegistrationFilter {
     pub assigned: Option<bool>,
 }
 
+/// Which entries of the ledger to list, of those that led to no registration.
+#[derive(Clone, Debug, Default)]
+pub struct EntryFilter {
+    /// Only those of this device, whoever said that it was it.
+    pub device: Option<RegistrationId>,
+    /// Only those for which this enrollment counted.
+    pub enrollment: Option<EnrollmentRef>,
+}
+
 /// Which manufacturing records to list.
 #[derive(Clone, Debug, Default)]
 pub struct RecordFilter {
@@ -470,9 +482,39 @@ pub struct ImportBatch {
     pub all_or_nothing: bool,
     /// Only say what would be done.
     pub dry_run: bool,
+    /// Whether evidence that a row leaves out goes from the record; otherwise it stays.
+    pub drop_evidence: bool,
 }
 
 /// What came of one row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowResult {
+    /// Whether it was taken.
+    pub outcome: RowOutcome,
+    /// Evidence that its record had and the row leaves out.
+    pub left_out: EvidenceMembers,
+}
+
+impl RowResult {
+    /// Whether the row is taken, be it that nothing had to change.
+    pub fn is_good(&self) -> bool {
+        self.outcome.is_good()
+    }
+}
+
+impl From<RowOutcome> for RowResult {
+    fn from(outcome: RowOutcome) -> Self {
+        Self { outcome, left_out: EvidenceMembers::default() }
+    }
+}
+
+impl PartialEq<RowOutcome> for RowResult {
+    fn eq(&self, outcome: &RowOutcome) -> bool {
+        self.outcome == *outcome
+    }
+}
+
+/// Whether one row was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RowOutcome {
     /// A new record.

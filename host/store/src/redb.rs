@@ -21,6 +21,7 @@ mod components;
 mod copy;
 mod engine;
 mod enrollments;
+mod entries;
 mod identities;
 mod issuer_keys;
 mod ledger;
@@ -76,8 +77,9 @@ use self::tables::{Definition, Kept};
 pub use crate::health::{Finding, Findings, Unused};
 use crate::writer::{Bounds, Lane, OnFatal, Queue, Writer};
 use crate::{
-    AuthorityUpload, Batches, CatalogueRecords, CommitOutcome, DeleteOutcome, ImportBatch, Listing, Page, Precondition,
-    PutOutcome, RecordFilter, RegistrationCommit, RegistrationFilter, RowOutcome, Staging, Store, StoreError,
+    AuthorityUpload, Batches, CatalogueRecords, CommitOutcome, DeleteOutcome, EntryFilter, ImportBatch, Listing, Page,
+    Precondition, PutOutcome, RecordFilter, RegistrationCommit, RegistrationFilter, RowResult, Staging, Store,
+    StoreError,
 };
 
 /// How a [`RedbStore`] behaves. The defaults suit one machine.
@@ -502,6 +504,11 @@ impl Store for RedbStore {
         ledger::get(&self.view()?, id)
     }
 
+    async fn entries(&self, scope: &IdScope, page: Page, filter: EntryFilter) -> Result<Listing<Entry>, StoreError> {
+        let scope = scope.clone();
+        self.look(move |view| entries::list(view, &scope, &page, &filter)).await
+    }
+
     async fn keep_content(&self, lane: Lane, content: Vec<u8>) -> Result<Digest, StoreError> {
         let digest = Digest::of(&content);
         if !self.known_content.has(digest) {
@@ -536,7 +543,7 @@ impl Store for RedbStore {
         self.look(move |view| records::list(view, &scope, &page, &filter)).await
     }
 
-    async fn import_batch(&self, batch: ImportBatch) -> Result<Vec<RowOutcome>, StoreError> {
+    async fn import_batch(&self, batch: ImportBatch) -> Result<Vec<RowResult>, StoreError> {
         self.write(Lane::Bulk, records::Import::new(batch)?).await
     }
 
@@ -745,7 +752,7 @@ impl Store for RedbStore {
         Ok(Staging { file, room: Arc::new(move || space.check(Lane::Bulk)) })
     }
 
-    async fn import_whole(&self, batches: Arc<dyn Batches>) -> Result<Vec<Vec<RowOutcome>>, StoreError> {
+    async fn import_whole(&self, batches: Arc<dyn Batches>) -> Result<Vec<Vec<RowResult>>, StoreError> {
         let space = Arc::clone(&self.space);
         let room = Arc::new(move || space.check(Lane::Bulk));
         self.write(Lane::Bulk, records::ImportWhole::new(batches, room)).await

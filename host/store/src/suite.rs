@@ -56,6 +56,7 @@ macro_rules! store_suite {
                 two_devices_never_share_one_id_in_a_hub;
             ledger:
                 an_entry_is_found_by_its_tracking_id
+                what_was_refused_is_listed_by_device_and_enrollment_the_newest_first
                 the_oldest_refusals_make_room_and_decisions_stay
                 a_device_that_registers_in_a_loop_keeps_its_last_decisions_only
                 decisions_of_deleted_registrations_make_room
@@ -70,6 +71,7 @@ macro_rules! store_suite {
                 one_bad_row_refuses_an_all_or_nothing_batch
                 a_dry_run_writes_nothing
                 one_device_twice_in_a_batch_is_added_and_updated
+                evidence_that_a_row_leaves_out_stays_unless_that_is_said
                 a_record_says_who_else_claims_its_device
                 retired_is_final
                 one_among_many_is_listed_on_the_first_page

@@ -84,6 +84,45 @@ fn registrations_are_listed_by_hub_group_and_state() {
 }
 
 #[test]
+fn why_a_device_is_refused_is_one_command() {
+    let site = Site::new();
+    let server = site.serve();
+    let factory = Authority::root("Pump Factory CA", Ambient::system().now(), 30).unwrap();
+    let root = site.file("root.pem", &factory.certificate_pem);
+    site.says(&["ca", "upload", "factory", &root], &["is uploaded"]);
+    let code = site.json(&["ca", "code", "factory"])["verificationCode"].as_str().unwrap().to_owned();
+    let proof = factory.device(&code, Ambient::system().now(), 1).unwrap();
+    site.says(&["ca", "verify", "factory", &site.file("proof.pem", &proof.certificate_pem)], &["is proven"]);
+    site.says(&["hub", "link", "hub-1.example", "--capacity", "9"], &["is linked"]);
+    site.says(&["group", "put", "pumps", "--ca", "factory"], &["is there"]);
+    site.says(&["decision", "list", "--device", "SN-42"], &["No request of SN-42", "landfall registration show SN-42"]);
+
+    let issued = |id: &str| factory.device(id, Ambient::system().now(), 30).unwrap();
+    for id in ["SN-42", "SN-43"] {
+        assert_eq!(site.answer(&issued(id), id).status, 401);
+    }
+    // A refusal is written after its answer.
+    let words = ["decision", "list", "--device", "sn-42"];
+    let listed = (0..500).map(|_| site.json(&words)).find(|listed| listed["items"][0].is_object());
+    let listed = listed.expect("the refusal is kept");
+    let first = &listed["items"][0];
+    assert_eq!((&first["result"], &first["cause"]), (&"refused".into(), &"no-manufacturing-record".into()), "{listed}");
+    assert_eq!(first["enrollment"], "the enrollment group pumps", "{listed}");
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1, "{listed}");
+    site.says(&words, &["SN-42", "refused", "no-manufacturing-record", "have its manufacturer"]);
+    site.says(&["decision", "show", first["trackingId"].as_str().unwrap()], &["no manufacturing record names SN-42"]);
+    let unknown = site.run(&["registration", "show", "SN-42"]);
+    assert!(unknown.complaint().contains("landfall decision list --device SN-42"), "{unknown:?}");
+
+    let both = (0..500).map(|_| site.json(&["decision", "list", "--group", "pumps"]));
+    let both = both.into_iter().find(|listed| listed["items"].as_array().unwrap().len() == 2).expect("both are kept");
+    assert_eq!(both["items"][0]["registrationId"], "SN-43", "the newest first: {both}");
+    assert_eq!(site.json(&["decision", "list", "--limit", "1"])["more"], true);
+    assert_eq!(site.json(&["decision", "list", "--group", "valves"])["items"], serde_json::json!([]));
+    stop(server);
+}
+
+#[test]
 fn what_was_revoked_of_a_deleted_authority_is_listed_and_restored_by_its_id() {
     let site = Site::new();
     let server = site.serve();

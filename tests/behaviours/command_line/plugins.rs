@@ -71,6 +71,10 @@ fn an_operator_binds_a_plugin_by_name_or_digest_limits_it_and_goes_back() {
     assert!(after["items"][0]["liveSince"].is_string() && after["items"][0]["liveBy"].is_string(), "{after}");
     site.says(&["plugin", "rollback", "ours", "--to", &second], &["Plugin ours is back at", &second]);
     assert_eq!(published(&site.json(&["plugin", "revisions", "ours"]), &second), published(&before, &second));
+    site.says(&["plugin", "rollback", "ours", "--to", &first[..8]], &["Plugin ours is back at", &first]);
+    let nobodys = site.run(&["plugin", "rollback", "ours", "--to", "00000000"]);
+    assert!(nobodys.code == 1 && nobodys.err.contains("no revision of ours begins with 00000000"), "{nobodys:?}");
+    assert_eq!(site.run(&["plugin", "rollback", "ours", "--to", &first[..7]]).code, 2);
     let unknown = "0".repeat(64);
     let refused = site.run(&["plugin", "rollback", "ours", "--to", &unknown]);
     assert!(refused.code == 1 && refused.err.contains("was never live"), "{refused:?}");

@@ -40,7 +40,7 @@ async fn a_list_of_the_future_is_not_taken() {
     assert!(status == 400 && said.contains(says), "{status} {said}");
     let place = Place::start().await;
     place.answers(200, &list);
-    let source = json!({ "crlUrl": place.url("/x"), "crlCaCertificate": place.certificate });
+    let source = json!({ "crlUrl": place.url("/x"), "crlCaCertificate": place.certificate, "crlUnchecked": true });
     revocation(&world, &source).await;
     let told = |trouble: &serde_json::Value| trouble.as_str().is_some_and(|told| told.contains(says));
     let shown = until(&world, |shown| told(&shown["revocation"]["crlTrouble"])).await;
@@ -149,6 +149,64 @@ async fn in_the_place_of_a_list_that_was_removed_the_next_one_is_fetched_at_once
     assert_eq!(world.manage("DELETE", &path, b"").await.status, 204);
     until(&world, |shown| shown["crl"]["number"] == "2").await;
     assert_eq!(device.register().await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mistyped_address_of_a_list_refuses_no_device_and_takes_no_list_away() {
+    let world = World::new().await;
+    let device = world.device("pump-1").await;
+    let place = Place::without_tls().await;
+    let path = format!("/api/v1/scopes/{}/authorities/factory", world.scope);
+    let name = async |url: &str, unchecked: bool| {
+        let body = json!({ "crlUrl": url, "crlUnchecked": unchecked }).to_string();
+        let answer = world.manage("PUT", &format!("{path}/revocation"), body.as_bytes()).await;
+        (answer.status.as_u16(), json_of(&answer).to_string())
+    };
+    // Nothing of the name, nothing at the address, and no list there.
+    let closed = format!("http://localhost:{}/x", free_port());
+    for (url, says) in [
+        (place.url("/factory.crl"), "status 404"),
+        (closed, "nothing answers"),
+        ("http://pki.invalid/factory.crl".to_owned(), "pki.invalid"),
+    ] {
+        let (status, said) = name(&url, false).await;
+        assert!(status == 422 && said.contains(says) && said.contains("nothing was changed"), "{status} {said}");
+    }
+    assert!(world.get(&path).await["revocation"].get("crlUrl").is_none());
+    assert_eq!(device.register().await.status, 200, "a slip in an address refuses no factory");
+
+    place.answers(200, &list(&world, 3, -1, &[&vec![7]], |_| {}));
+    let (status, said) = name(&place.url("/factory.crl"), false).await;
+    assert!(status == 200 && said.contains("\"number\":\"3\""), "it says what it has found: {said}");
+    // Another address with an older list, or with none: the one that is there stays, and so does its address.
+    let other = Place::without_tls().await;
+    let (status, _) = name(&other.url("/factory.crl"), false).await;
+    assert_eq!(status, 422);
+    other.answers(200, &list(&world, 2, -1, &[], |_| {}));
+    let (status, said) = name(&other.url("/factory.crl"), false).await;
+    assert!(status == 409 && said.contains("older than the list that is there"), "{said}");
+    let shown = world.get(&path).await;
+    assert_eq!(
+        (&shown["crl"]["number"], &shown["revocation"]["crlUrl"]),
+        (&json!("3"), &json!(place.url("/factory.crl")))
+    );
+    assert_eq!(shown["revocation"].get("crlTrouble"), None, "{shown}");
+
+    // Who insists keeps the list all the same, is told of the trouble, and of that address only.
+    other.answers(404, b"");
+    assert_eq!(name(&other.url("/factory.crl"), true).await.0, 200);
+    let told =
+        |shown: &serde_json::Value| shown["revocation"]["crlTrouble"].as_str().is_some_and(|it| it.contains("404"));
+    let shown = until(&world, told).await;
+    assert_eq!(shown["crl"]["number"], "3", "{shown}");
+    assert_eq!(device.register().await.status, 200);
+    let (status, said) = name(&place.url("/factory.crl"), false).await;
+    assert!(status == 200 && !said.contains("crlTrouble"), "the trouble of another address: {said}");
+}
+
+/// A port on which nobody listens.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A list of the factory's, made so many days from now and good for 30, that revokes these certificates (DER) or numbers.

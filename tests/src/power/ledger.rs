@@ -54,8 +54,10 @@ impl Write {
                     rows: rows.clone(),
                     all_or_nothing: false,
                     dry_run: false,
+                    drop_evidence: false,
                 };
-                store.import_batch(batch).await.map(Answer::Imported)
+                let results = store.import_batch(batch).await?;
+                Ok(Answer::Imported(results.into_iter().map(|row| row.outcome).collect()))
             }
             Self::Keep(content) => store.keep_content(Lane::Device, content.clone()).await.map(|_| Answer::Done),
             Self::Link(name, capacity) => {

@@ -75,7 +75,12 @@ pub fn entry(number: u64, id: &str, detail: &str) -> Entry {
         scope: Some(scope()),
         registration_id: id.to_owned(),
         source: "192.0.2.1".to_owned(),
-        kind: EntryKind::Refused { cause: "test".to_owned(), detail: detail.to_owned(), shown: Vec::new() },
+        kind: EntryKind::Refused {
+            cause: "test".to_owned(),
+            detail: detail.to_owned(),
+            shown: Vec::new(),
+            enrollment: None,
+        },
     }
 }
 

@@ -199,6 +199,12 @@ pub fn end_of(der: &[u8]) -> Timestamp {
     Timestamp::from_millis(u64::try_from(seconds).unwrap_or(0).saturating_mul(1000))
 }
 
+/// From when to when a certificate is good, DER. One that cannot be read is good at no time.
+pub fn validity_of(der: &[u8]) -> (Timestamp, Timestamp) {
+    let begin = X509Certificate::from_der(der).map_or(0, |(_, parsed)| parsed.validity().not_before.timestamp());
+    (Timestamp::from_millis(u64::try_from(begin).unwrap_or(0).saturating_mul(1000)), end_of(der))
+}
+
 fn authority_params(name: &str, now: Timestamp, days: i64) -> Result<CertificateParams, MakeError> {
     let mut params = params(name, now, days)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

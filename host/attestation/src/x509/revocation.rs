@@ -55,6 +55,15 @@ pub struct ListSource {
     pub public_hosts_only: bool,
 }
 
+impl ListSource {
+    /// Whether two are one place, trusted in one way, however often it is asked.
+    pub fn is_the_place_of(&self, other: &Self) -> bool {
+        self.url == other.url
+            && self.ca_certificate == other.ca_certificate
+            && self.public_hosts_only == other.public_hosts_only
+    }
+}
+
 /// What holds while a list is out of date.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]

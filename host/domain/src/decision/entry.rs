@@ -38,6 +38,9 @@ pub enum EntryKind {
         /// What the device showed, as far as it is no secret. Absent in records of versions that kept none.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         shown: Vec<Label>,
+        /// The enrollment that counted, as far as the request came to one. Absent in records of versions that kept none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        enrollment: Option<String>,
     },
     /// Policies were asked, or would have been.
     Decided(Box<Decision>),

@@ -55,6 +55,76 @@ impl Evidence {
     }
 }
 
+/// The members of evidence, as rows and records name them.
+pub const EVIDENCE: [&str; 8] = [
+    "certificateSha256",
+    "publicKeySha256",
+    "certificateIssuer",
+    "certificateSerial",
+    "endorsementKeySha256",
+    "endorsementCertificate",
+    "tokenIssuer",
+    "tokenSubject",
+];
+
+/// Some members of evidence: a bit each, in the order of [`EVIDENCE`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EvidenceMembers(u8);
+
+impl EvidenceMembers {
+    /// Whether it is none.
+    pub fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Their names.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        EVIDENCE.into_iter().enumerate().filter(move |(at, _)| (self.0 >> at) & 1 == 1).map(|(_, name)| name)
+    }
+}
+
+impl Evidence {
+    /// What this says nothing of and what stood before does. The certificate of an endorsement key goes with its key: beside
+    /// another key it is no evidence.
+    pub fn leaves_out(&self, stood: &Self) -> EvidenceMembers {
+        fn missing<T>(this: &Option<T>, stood: &Option<T>) -> bool {
+            this.is_none() && stood.is_some()
+        }
+        let same_chip =
+            self.endorsement_key_sha256.is_none() || self.endorsement_key_sha256 == stood.endorsement_key_sha256;
+        let missing = [
+            missing(&self.certificate_sha256, &stood.certificate_sha256),
+            missing(&self.public_key_sha256, &stood.public_key_sha256),
+            missing(&self.certificate_issuer, &stood.certificate_issuer),
+            missing(&self.certificate_serial, &stood.certificate_serial),
+            missing(&self.endorsement_key_sha256, &stood.endorsement_key_sha256),
+            missing(&self.endorsement_certificate, &stood.endorsement_certificate) && same_chip,
+            missing(&self.token_issuer, &stood.token_issuer),
+            missing(&self.token_subject, &stood.token_subject),
+        ];
+        EvidenceMembers(missing.iter().rev().fold(0, |bits, missing| (bits << 1) | u8::from(*missing)))
+    }
+
+    /// This, and what it leaves out as it stood.
+    #[must_use]
+    pub fn over(&self, stood: &Self) -> Self {
+        let keeps = |name: &str| self.leaves_out(stood).names().any(|left_out| left_out == name);
+        let (new, old) = (self.clone(), stood.clone());
+        Self {
+            certificate_sha256: new.certificate_sha256.or(old.certificate_sha256),
+            public_key_sha256: new.public_key_sha256.or(old.public_key_sha256),
+            certificate_issuer: new.certificate_issuer.or(old.certificate_issuer),
+            certificate_serial: new.certificate_serial.or(old.certificate_serial),
+            endorsement_key_sha256: new.endorsement_key_sha256.or(old.endorsement_key_sha256),
+            endorsement_certificate: new
+                .endorsement_certificate
+                .or_else(|| old.endorsement_certificate.filter(|_| keeps("endorsementCertificate"))),
+            token_issuer: new.token_issuer.or(old.token_issuer),
+            token_subject: new.token_subject.or(old.token_subject),
+        }
+    }
+}
+
 /// A part of a credential that a record can name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
@@ -160,6 +230,32 @@ impl fmt::Display for SerialNumber {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_left_out_of_evidence_is_known_and_can_be_kept() {
+        let (one, other) = (Digest::of(b"1"), Digest::of(b"2"));
+        let all = Evidence {
+            certificate_sha256: Some(one),
+            public_key_sha256: Some(one),
+            certificate_issuer: Some("CN=A".to_owned()),
+            certificate_serial: Some(SerialNumber::of(&[7])),
+            endorsement_key_sha256: Some(one),
+            endorsement_certificate: Some(vec![1]),
+            token_issuer: Some("i".to_owned()),
+            token_subject: Some("s".to_owned()),
+        };
+        let none = Evidence::default();
+        assert_eq!(none.leaves_out(&all).names().collect::<Vec<_>>(), EVIDENCE);
+        assert_eq!(none.over(&all), all);
+        assert!(all.leaves_out(&none).is_none() && all.leaves_out(&all).is_none());
+        let rest = Evidence { certificate_sha256: Some(other), token_subject: None, ..all.clone() };
+        assert_eq!(rest.leaves_out(&all).names().collect::<Vec<_>>(), ["tokenSubject"]);
+        assert_eq!(rest.over(&all), Evidence { certificate_sha256: Some(other), ..all.clone() });
+        // The certificate of a key that is another now.
+        let chip = Evidence { endorsement_key_sha256: Some(other), endorsement_certificate: None, ..all.clone() };
+        assert!(chip.leaves_out(&all).is_none());
+        assert_eq!(chip.over(&all), chip);
+    }
 
     #[test]
     fn serial_numbers_are_equal_however_tools_write_them() {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::{Request, State};
 use landfall_attestation::x509::revocation::Said;
 use landfall_attestation::x509::{Anchor, pem, possession};
@@ -10,6 +11,7 @@ use landfall_domain::names::{CaName, IdScope};
 use landfall_store::{AuthorityUpload, DeleteOutcome, Precondition, authority_tag, entity_tag};
 use serde::{Deserialize, Serialize};
 
+use super::authorize::Caller;
 use super::body::{self, Answer, Asked, At, PageQuery};
 use super::hub::known;
 use super::problem::Problem;
@@ -67,15 +69,20 @@ pub(super) struct CodeView {
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
     At(scope): At<String>,
+    Extension(caller): Extension<Caller>,
     Asked(page): Asked<PageQuery>,
 ) -> Answer {
     let scope = known(&service, &scope)?;
     let page = page.of(&service, scope.authorities().collect(), |authority| authority.name.to_string());
-    body::listing(page, |authority| view(&service, &scope, authority))
+    body::listing(page, |authority| view(&service, &scope, authority, caller.is_of_one_scope()))
 }
 
-pub(super) async fn show(State(service): State<Arc<Service>>, At((scope, name)): At<(String, String)>) -> Answer {
-    shown(&service, &scope, &name)
+pub(super) async fn show(
+    State(service): State<Arc<Service>>,
+    At((scope, name)): At<(String, String)>,
+    Extension(caller): Extension<Caller>,
+) -> Answer {
+    shown(&service, &scope, &name, caller.is_of_one_scope())
 }
 
 pub(super) async fn upload(
@@ -85,14 +92,14 @@ pub(super) async fn upload(
     request: Request,
 ) -> Answer {
     let (scope, name): (IdScope, CaName) = (known(&service, &scope)?.scope.clone(), name.parse()?);
-    let when = body::precondition(request.headers());
+    let (when, bound) = (body::precondition(request.headers()), Caller::is_bound(&request));
     let der = certificate(body::json(&service, request).await?)?;
     Anchor::parse(&der).map_err(|error| Problem::at("/certificate", error.to_string()))?;
     let upload = AuthorityUpload { name: name.clone(), der, replace, now: service.ambient.now() };
     let outcome = service.store.upload_authority(&scope, upload, when).await?;
     service.reload().await?;
     let answer = body::put(outcome, &format!("authority {name}"), None, &())?;
-    let (status, shown) = (answer.status(), shown(&service, scope.as_str(), name.as_str())?);
+    let (status, shown) = (answer.status(), shown(&service, scope.as_str(), name.as_str(), bound)?);
     let mut shown = shown;
     *shown.status_mut() = status;
     Ok(shown)
@@ -128,7 +135,7 @@ pub(super) async fn verify(
     request: Request,
 ) -> Answer {
     let mut authority = find(&*known(&service, &scope)?, &name)?;
-    let before = entity_tag(&authority);
+    let (before, bound) = (entity_tag(&authority), Caller::is_bound(&request));
     let proof = certificate(body::json(&service, request).await?)?;
     let Some(code) = &authority.verification_code else {
         return Err(Problem::new(
@@ -147,16 +154,16 @@ pub(super) async fn verify(
     let outcome = service.store.put_authority(&scope.parse()?, authority, Precondition::Match(before)).await?;
     service.reload().await?;
     body::put(outcome, &format!("authority {name}"), None, &())?;
-    shown(&service, &scope, &name)
+    shown(&service, &scope, &name, bound)
 }
 
-/// The authority as it is now.
-pub(super) fn shown(service: &Service, scope: &str, name: &str) -> Answer {
+/// The authority as it is now, for who is bound to one id scope or is not.
+pub(super) fn shown(service: &Service, scope: &str, name: &str, bound: bool) -> Answer {
     let scope = known(service, scope)?;
     let authority = find(&scope, name)?;
     let said = Anchor::parse(&authority.der).ok().and_then(|anchor| scope.revocations().of(&anchor).cloned());
     let tag = authority_tag(&authority, said.as_ref().map(|said| &said.record));
-    body::tagged(body::ok(&view(service, &scope, &authority))?, Some(&tag))
+    body::tagged(body::ok(&view(service, &scope, &authority, bound))?, Some(&tag))
 }
 
 pub(super) fn find(scope: &ScopeCatalogue, name: &str) -> Result<CertificateAuthority, Problem> {
@@ -168,7 +175,7 @@ fn certificate(body: CertificateBody) -> Result<Vec<u8>, Problem> {
     pem::certificate_from(body.certificate).map_err(|error| Problem::at("/certificate", error.to_string()))
 }
 
-fn view(service: &Service, scope: &ScopeCatalogue, authority: &CertificateAuthority) -> AuthorityView {
+fn view(service: &Service, scope: &ScopeCatalogue, authority: &CertificateAuthority, bound: bool) -> AuthorityView {
     let (now, grace) = (service.ambient.now(), service.config.certificates.stale_crl_hours.saturating_mul(3600));
     let anchor = Anchor::parse(&authority.der).ok();
     let known = scope.revocations();
@@ -182,7 +189,7 @@ fn view(service: &Service, scope: &ScopeCatalogue, authority: &CertificateAuthor
         crl: record.and_then(|record| record.list.as_ref()).map(|list| CrlView::of(list, (now, grace))),
         revocation: RevocationView::of(
             record,
-            record.and_then(|record| service.lists.trouble(&scope.scope, record)),
+            record.and_then(|record| service.lists.trouble(&scope.scope, record)).map(|it| it.told(bound).to_owned()),
             counts.and_then(Result::err).map(|error| error.to_string()),
         ),
         not_after: anchor.as_ref().map(Anchor::not_after).unwrap_or_default(),

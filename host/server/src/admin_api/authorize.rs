@@ -197,6 +197,11 @@ impl Caller {
         request.extensions().get::<Self>().is_none_or(|caller| caller.0.scope.is_some())
     }
 
+    /// Whether the caller is bound to one id scope.
+    pub(super) fn is_of_one_scope(&self) -> bool {
+        self.0.scope.is_some()
+    }
+
     /// Whether the caller says what publishers may do.
     pub(super) fn is_operator(&self) -> bool {
         self.0.role == Role::Operator

@@ -52,6 +52,9 @@ pub(super) struct ImportQuery {
     /// Whether to say only what would be done.
     #[serde(default)]
     dry_run: bool,
+    /// Whether evidence that a row leaves out goes from the record; otherwise it stays, and `evidenceLeftOut` says so.
+    #[serde(default)]
+    drop_evidence: bool,
 }
 
 /// A record's state.
@@ -147,6 +150,7 @@ pub(super) async fn import(
         format,
         all_or_nothing: query.all_or_nothing,
         dry_run: query.dry_run,
+        drop_evidence: query.drop_evidence,
         now: service.ambient.now(),
     };
     let _one_of_few = places.imports.begin(&caller)?;
@@ -196,6 +200,13 @@ async fn told_of(service: &Service, scope: &IdScope, manufacturer: &Manufacturer
         tracing::warn!(
             %scope, %manufacturer, rows = report.of_others, some = some.join(" "),
             "a manufacturer names devices that another one has: {how}"
+        );
+    }
+    if let Some(left_out) = report.evidence_left_out.as_ref().filter(|left_out| left_out.dropped && report.written) {
+        let members = left_out.members.keys().map(String::as_str).collect::<Vec<_>>().join(" ");
+        tracing::warn!(
+            %scope, %manufacturer, records = left_out.rows, members,
+            "an import took evidence away from manufacturing records, as it was told to"
         );
     }
     if report.added > 0 && report.written {

@@ -119,7 +119,9 @@ pub(super) async fn release(
 }
 
 fn missing(id: &str) -> Problem {
-    Problem::not_found(format!("{id} is not registered"))
+    Problem::not_found(format!(
+        "{id} is not registered; whether requests of it were refused, and why: landfall decision list --device {id}"
+    ))
 }
 
 /// A registration as it is. The words are those of DPS's registration state where it has them.

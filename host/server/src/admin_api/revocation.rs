@@ -24,6 +24,7 @@ use super::hub::known;
 use super::problem::Problem;
 use crate::catalogue::ScopeCatalogue;
 use crate::service::Service;
+use crate::service::lists::{self, Fetched};
 
 pub(super) mod issuers;
 
@@ -107,8 +108,13 @@ impl RevocationView {
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct RevocationBody {
-    /// Where its list is fetched: an https:// or http:// address, or nothing for nowhere.
+    /// Where its list is fetched: an https:// or http:// address, or nothing for nowhere. The list is fetched from there
+    /// before the address is taken, and counts at once; where none can be had, nothing is changed.
     crl_url: Option<String>,
+    /// Take the address without fetching the list from it first. Where no list is there yet, the authority's devices are
+    /// refused until one could be fetched, unless `whenStale` is `warn`.
+    #[serde(default)]
+    crl_unchecked: bool,
     /// Minutes from one time to the next; 60 when nothing was said.
     crl_refresh_minutes: Option<u64>,
     /// The authority that an https:// address is trusted by, PEM; the platform's when nothing was said.
@@ -153,6 +159,14 @@ struct Whose {
     seen: Option<(CaName, Precondition)>,
 }
 
+/// An address from which a list was fetched before it was taken.
+struct Tried {
+    record: RevocationRecord,
+    source: ListSource,
+    /// What brings the list, unless it is the one that is there.
+    list: Option<RevocationCommand>,
+}
+
 impl Whose {
     /// The issuer that is an authority.
     fn of_authority(catalogue: &ScopeCatalogue, name: &str, headers: &HeaderMap) -> Result<Self, Problem> {
@@ -184,10 +198,53 @@ impl Whose {
         let bound = Caller::is_bound(&request);
         let body: RevocationBody = body::json(service, request).await?;
         let before = self.record.as_ref().and_then(|record| record.rules.source.as_ref());
-        let commands = commands(body, before, bound)?;
+        let unchecked = body.crl_unchecked;
+        let mut commands = commands(body, before, bound)?;
+        let tried = if unchecked { None } else { self.try_new_place(service, &commands, bound).await? };
+        commands.extend(tried.as_ref().and_then(|tried| tried.list.clone()));
+        let scope = self.scope.clone();
         self.change(service, commands).await?;
+        // Only now: an address that was not taken was not fetched from.
+        if let Some(Tried { record, source, .. }) = &tried {
+            lists::note_fetched(service, &scope, record, source);
+        }
         service.lists.look_again();
         Ok(())
+    }
+
+    /// Fetches from an address that was not named before: a slip in an address is not to refuse a factory.
+    async fn try_new_place(
+        &self,
+        service: &Service,
+        commands: &[RevocationCommand],
+        bound: bool,
+    ) -> Result<Option<Tried>, Problem> {
+        let change = commands.iter().find_map(|command| match command {
+            RevocationCommand::Source(Some(change)) => Some(change),
+            _ => None,
+        });
+        let Some(change) = change else { return Ok(None) };
+        let now = service.ambient.now();
+        let record = self.record.clone().unwrap_or_else(|| RevocationRecord::silent(self.issuer.clone(), now));
+        let before = record.rules.source.as_ref();
+        let source = change.complete(before).map_err(|reason| Problem::at("/crlUrl", reason))?;
+        if record.list.is_some() && before.is_some_and(|before| before.is_the_place_of(&source)) {
+            return Ok(None);
+        }
+        let scope = known(service, self.scope.as_str())?;
+        let not_had = |why: &str| {
+            let url = address::masked(&source.url);
+            Problem::new(422, format!("no list of {} can be had from {url}: {why}; nothing was changed", self.name))
+        };
+        let fetched = lists::try_out(service, &scope, &record, &source).await;
+        let Fetched { list, der } = fetched.map_err(|trouble| not_had(trouble.told(bound)))?;
+        if record.list.as_ref().is_some_and(|present| present.sha256 == list.facts().sha256) {
+            return Ok(Some(Tried { record, source, list: None }));
+        }
+        let skew = service.config.clock_skew().as_secs();
+        let command = RevocationCommand::list(&list, der, now, skew).map_err(|error| not_had(&error.to_string()))?;
+        let list = Some(command.fetched_from(&source));
+        Ok(Some(Tried { record, source, list }))
     }
 
     async fn without_list(self, service: &Service) -> Answer {
@@ -207,6 +264,7 @@ pub(super) async fn put_crl(
     request: Request,
 ) -> Answer {
     let whose = Whose::of_authority(&*known(&service, &scope)?, &name, request.headers())?;
+    let bound = Caller::is_bound(&request);
     let body: CrlBody = body::json_of(&service, request, crl::MAX_BYTES.saturating_mul(2)).await?;
     let wrong = |reason: String| Problem::at("/crl", reason);
     let der = list_from(body.crl.as_bytes()).map_err(|error| wrong(error.to_string()))?;
@@ -218,7 +276,7 @@ pub(super) async fn put_crl(
     let (now, skew) = (service.ambient.now(), service.config.clock_skew().as_secs());
     let command = RevocationCommand::list(&list, der, now, skew).map_err(|error| wrong(error.to_string()))?;
     whose.change(&service, vec![command]).await?;
-    shown(&service, &scope, &name)
+    shown(&service, &scope, &name, bound)
 }
 
 pub(super) async fn remove_crl(
@@ -235,8 +293,9 @@ pub(super) async fn put_revocation(
     request: Request,
 ) -> Answer {
     let whose = Whose::of_authority(&*known(&service, &scope)?, &name, request.headers())?;
+    let bound = Caller::is_bound(&request);
     whose.change_as_told(&service, request).await?;
-    shown(&service, &scope, &name)
+    shown(&service, &scope, &name, bound)
 }
 
 fn commands(body: RevocationBody, before: Option<&ListSource>, bound: bool) -> Result<Vec<RevocationCommand>, Problem> {

@@ -13,7 +13,9 @@ use super::authorize::Rule::{
     self, AnyToken, Anybody, Import, Operate, OperateAll, Publish, Read, ReadAll, ReadMetrics, ReadPlugins, ReadRecords,
 };
 use super::body::PageQuery;
-use super::{authority, enrollment, hub, misc, openapi, plugin, record, registration, revocation, store, terms, token};
+use super::{
+    authority, enrollment, entry, hub, misc, openapi, plugin, record, registration, revocation, store, terms, token,
+};
 use crate::record_import::ImportReport;
 use crate::service::Service;
 
@@ -304,6 +306,14 @@ fn of_devices() -> Vec<Endpoint> {
             "Devices that wait to be registered, with the reason",
         )
         .pages::<registration::WaitingView>(),
+        read(
+            scoped!("decisions"),
+            Read,
+            get(entry::list),
+            "Requests that led to no registration, the newest first: refusals, devices that were held up or turned down",
+        )
+        .pages::<entry::EntryView>()
+        .asks::<entry::Filter>(),
         read(scoped!("registrations/{id}"), Read, get(registration::show), "A device's registration")
             .gives::<registration::RegistrationView>(),
         remove(

@@ -9,7 +9,7 @@ use landfall_domain::secret::address;
 use landfall_policy::image::{ConfigureError, Worlds};
 use landfall_store::Lane;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{Deserializer, IgnoredAny};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
@@ -86,7 +86,10 @@ pub(super) struct EnrollmentBody {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct AllocationBody {
     selection: BindingBody,
-    fallback: Option<BindingBody>,
+    /// Decides when the first abstains: the shipped policy `weighted` when absent, nobody when null.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<BindingBody>)]
+    fallback: Option<Option<BindingBody>>,
     #[serde(default)]
     grouping: Vec<BindingBody>,
 }
@@ -164,7 +167,8 @@ pub(super) async fn terms(
     let mut bound = Bindings { service, scope, kept, errors: &mut errors };
     let selection = bound.read(selection, selects("selection")).await;
     let fallback = match fallback {
-        Some(fallback) => bound.read(fallback, selects("fallback")).await,
+        Some(Some(fallback)) => bound.read(fallback, selects("fallback")).await,
+        Some(None) => None,
         // A policy that abstains leaves its devices to the shipped one, unless the operator says otherwise.
         None => {
             selection.as_ref().filter(|policy| policy.plugin.as_str() != DEFAULT_POLICY).and_then(|_| default_policy())
@@ -313,6 +317,11 @@ fn part(pointer: impl Into<String>, message: impl Into<String>) -> ProblemPart {
 
 fn default_policy() -> Option<PolicyBinding> {
     Some(PolicyBinding { plugin: DEFAULT_POLICY.parse().ok()?, revision: None, settings: JsonText::of(&json!({})) })
+}
+
+/// What a member says that is there, be it null.
+fn said<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 fn yes() -> bool {

@@ -93,6 +93,11 @@ Examples:
 /// What `ca crl` takes.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("what").required(true).multiple(false).args(["file", "remove", "url", "no_url", "when_stale"])))]
+#[command(override_usage = "\
+landfall ca crl NAME FILE
+       landfall ca crl NAME --url URL [--refresh-minutes N] [--url-ca FILE] [--unchecked]
+       landfall ca crl NAME --remove | --no-url | --when-stale HOW
+       landfall ca crl --issuer ID ...      in place of NAME, but not with FILE")]
 #[command(after_help = "\
 Examples:
   landfall ca crl factory list.pem
@@ -112,10 +117,15 @@ pub(super) struct CrlArgs {
     /// Take the list away: nothing is on it then.
     #[arg(long)]
     remove: bool,
-    /// Have the list fetched from this https:// or http:// address, again and again. The list is signed; over http:// somebody
-    /// between could still hold a newer one back until the present one is out of date.
+    /// Have the list fetched from this https:// or http:// address, again and again. It is fetched once before the address is
+    /// taken: where none can be had, nothing changes. The list is signed; over http:// somebody between could still hold a
+    /// newer one back until the present one is out of date.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+    /// Take the address without fetching from it first. Where no list is there yet, the authority's devices are refused until
+    /// one could be fetched, unless --when-stale warn was said.
+    #[arg(long, requires = "url")]
+    unchecked: bool,
     /// Minutes from one time to the next.
     #[arg(long, value_name = "N", requires = "url")]
     refresh_minutes: Option<u64>,
@@ -292,15 +302,31 @@ async fn crl(session: &mut Session, args: CrlArgs) -> Result<(), CliError> {
             .done(format!("{revoked} certificates of {name} are revoked. The next list is due at {next}."), &answer);
     }
     let path = revocation;
-    let (body, done) = if let Some(url) = &args.url {
+    if let Some(url) = &args.url {
         let trusted_by = args.url_ca.as_deref().map(pems).transpose()?;
         let shown = address::masked(url);
-        let said = json!({ "crlUrl": url, "crlRefreshMinutes": args.refresh_minutes, "crlCaCertificate": trusted_by });
-        (
-            without_nulls(said),
-            format!("The list of {name} is fetched from {shown}; see how with: landfall ca show {name}"),
-        )
-    } else if args.no_url {
+        let mut said =
+            json!({ "crlUrl": url, "crlRefreshMinutes": args.refresh_minutes, "crlCaCertificate": trusted_by });
+        if let (true, Some(members)) = (args.unchecked, said.as_object_mut()) {
+            members.insert("crlUnchecked".to_owned(), true.into());
+        }
+        let answer = session.api.put(&path, &without_nulls(said)).await.map_err(|error| match error {
+            ManagementError::Problem(problem) if problem.status == 422 => {
+                CliError::Failed(format!("{problem}; --unchecked takes the address all the same"))
+            }
+            other => other.into(),
+        })?;
+        let found = match answer.get("crl") {
+            _ if args.unchecked => format!("how that goes: landfall ca show {name}"),
+            Some(crl) => {
+                let (revoked, next) = (text(crl.get("revoked")), text(crl.get("nextUpdate")));
+                format!("on the one that is there now are {revoked} certificates, and the next is due at {next}.")
+            }
+            None => format!("how that goes: landfall ca show {name}"),
+        };
+        return out.done(format!("The list of {name} is fetched from {shown}; {found}"), &answer);
+    }
+    let (body, done) = if args.no_url {
         (json!({ "crlUrl": "" }), format!("The list of {name} is not fetched any more; the one that is there stays."))
     } else {
         let (word, done) = match args.when_stale {

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::folder::DataFolder;
 use crate::init::{SERVER_DAYS, server_names};
 use crate::tls::current::Current;
-use crate::tls::renewal;
+use crate::tls::{Untimely, renewal};
 
 /// What can be done with it.
 #[derive(Debug, Subcommand)]
@@ -121,9 +121,14 @@ fn show(common: &Common, folder: &DataFolder, config: &Config, now: Timestamp, w
         None => String::new(),
     };
     let out = common.output();
-    let until = match expires <= now {
-        true => format!("THE SERVER'S CERTIFICATE ENDED {expires}: clients that look at it refuse the server."),
-        false => format!("The server's certificate {what} until {expires} ({days} days)."),
+    let until = match current.is_good_at(now, config.clock_skew()) {
+        Err(Untimely::Expired(end)) => {
+            format!("THE SERVER'S CERTIFICATE ENDED {end}: clients that look at it refuse the server.")
+        }
+        Err(Untimely::NotYet(begin)) => {
+            format!("THE SERVER'S CERTIFICATE BEGINS {begin}: clients that look at it refuse the server until then.")
+        }
+        Ok(()) => format!("The server's certificate {what} until {expires} ({days} days)."),
     };
     out.say(format!("{until}\n{names}{of_authority}"))?;
     out.value(&json!({

@@ -10,9 +10,15 @@ use super::terms::{KeyChangeName, ManufacturingName, binding, bound, json_or_fil
 
 /// What a change made of a thing, a line for each member that is another now; nothing for a new thing.
 pub(super) fn told_of(before: Option<&Value>, after: &Value) -> String {
+    told_with(before, after, &[])
+}
+
+/// The same, with members that were given anew and that no answer shows.
+pub(super) fn told_with(before: Option<&Value>, after: &Value, unseen: &[&str]) -> String {
     let Some(before) = before else { return String::new() };
     let mut lines = Vec::new();
     compare("", before, after, &mut lines);
+    lines.extend(unseen.iter().map(|member| format!("\n  {member}: (given anew)")));
     if lines.is_empty() { "\nNothing is another than before.".to_owned() } else { lines.concat() }
 }
 
@@ -24,11 +30,12 @@ fn compare(at: &str, before: &Value, after: &Value, lines: &mut Vec<String>) {
             let member = |members: &Map<String, Value>| members.get(key).cloned().unwrap_or_default();
             compare(&place, &member(old), &member(new), lines);
         }
+        // An answer names a key only when it was made or given just now.
+        for key in new.keys().filter(|key| KEYS.contains(&key.as_str())) {
+            lines.push(format!("\n  {at}.{key}: (given anew)"));
+        }
     } else if let (Value::Null, Value::Object(new)) = (before, after) {
         compare(at, &Value::Object(Map::new()), &Value::Object(new.clone()), lines);
-        if !new.is_empty() && new.keys().all(|key| UNTOLD.contains(&key.as_str())) {
-            lines.push(format!("\n  {at}: - -> (told apart)"));
-        }
     } else if before != after {
         lines.push(format!("\n  {at}: {} -> {}", short(before), short(after)));
     }
@@ -47,14 +54,19 @@ fn short(value: &Value) -> String {
 #[derive(Debug, Args)]
 pub(super) struct ChangeArgs {
     /// The plugin that chooses the hub, without settings unless --settings says some; `NAME@DIGEST` keeps to one revision.
+    /// The https:// address of an allocation function in its place asks that function, for the hub and for the initial twin.
+    /// The policy that decides where this one has no opinion stays what it is: see --fallback.
     #[arg(long, value_name = "PLUGIN")]
     allocation: Option<String>,
     /// The settings of the plugin that chooses the hub: JSON, or @FILE.
     #[arg(long, value_name = "JSON|FILE")]
     settings: Option<String>,
     /// The plugin that chooses when the first has no opinion, with its settings.
-    #[arg(long, value_name = "PLUGIN[=JSON|FILE]")]
+    #[arg(long, value_name = "PLUGIN[=JSON|FILE]", conflicts_with = "no_fallback")]
     fallback: Option<String>,
+    /// No plugin chooses when the first has no opinion: its devices wait.
+    #[arg(long)]
+    no_fallback: bool,
     /// A plugin that says where devices belong, with its settings. All that are given take the place of those that stand.
     #[arg(long, value_name = "PLUGIN[=JSON|FILE]", conflicts_with = "no_grouping")]
     grouping: Vec<String>,
@@ -104,7 +116,7 @@ pub(super) struct ChangeArgs {
 
 impl ChangeArgs {
     /// What stands, with what is said changed in it.
-    pub(super) fn over(&self, stands: &Value) -> Result<Value, CliError> {
+    pub(super) fn over(&self, stands: &Value) -> Result<Map<String, Value>, CliError> {
         let mut body = stands.as_object().cloned().unwrap_or_default();
         self.change_allocation(&mut body)?;
         let mut set = |name: &str, value: Option<Value>| {
@@ -138,10 +150,7 @@ impl ChangeArgs {
                 }
             }
         }
-        if !self.says_something() {
-            return Err(CliError::Usage("nothing is said that could change; --help lists what can".to_owned()));
-        }
-        Ok(body.into())
+        Ok(body)
     }
 
     fn change_allocation(&self, body: &mut Map<String, Value>) -> Result<(), CliError> {
@@ -155,6 +164,8 @@ impl ChangeArgs {
         }
         if let Some(fallback) = &self.fallback {
             allocation.insert("fallback".to_owned(), bound(fallback)?);
+        } else if self.no_fallback {
+            allocation.insert("fallback".to_owned(), Value::Null);
         }
         if self.no_grouping || !self.grouping.is_empty() {
             let grouping: Result<Vec<Value>, CliError> = self.grouping.iter().map(|text| bound(text)).collect();
@@ -179,6 +190,7 @@ impl ChangeArgs {
             || self.certificate_issuer.is_some()
             || self.initial_twin.is_some()
             || flags.iter().any(Option::is_some)
+            || self.no_fallback
             || self.no_grouping
             || self.all_hubs
             || self.all_manufacturers
@@ -186,8 +198,30 @@ impl ChangeArgs {
     }
 }
 
+/// What to say when a command says nothing that could change.
+pub(super) fn nothing_said() -> CliError {
+    CliError::Usage("nothing is said that could change; --help lists what can".to_owned())
+}
+
+/// What to know of a policy that was made to choose the hub.
+pub(super) fn hint_of_fallback(before: Option<&Value>, after: &Value) -> String {
+    let selection = |of: &Value| of.pointer("/allocation/selection/plugin").and_then(Value::as_str).map(str::to_owned);
+    let now =
+        selection(after).filter(|plugin| plugin != "weighted" && before.and_then(selection).as_ref() != Some(plugin));
+    let nobody = after.pointer("/allocation/fallback").is_none_or(Value::is_null);
+    match now.filter(|_| nobody) {
+        Some(plugin) => format!(
+            "\nWhere {plugin} has no opinion no other policy is asked, and the device waits; --fallback weighted names one."
+        ),
+        None => String::new(),
+    }
+}
+
 /// Members that tell nothing of a change, or that must not be told twice.
 const UNTOLD: [&str; 7] = ["etag", "updatedAt", "createdAt", "primaryKey", "secondaryKey", "password", "assigned"];
+
+/// Secrets that an answer tells when they were made or given.
+const KEYS: [&str; 2] = ["primaryKey", "secondaryKey"];
 
 /// How much of a value is told.
 const MOST_CHARACTERS: usize = 100;
@@ -205,7 +239,9 @@ mod tests {
     }
 
     fn over(stands: &Value, words: &[&str]) -> Result<Value, CliError> {
-        Words::try_parse_from(std::iter::once("set").chain(words.iter().copied())).unwrap().change.over(stands)
+        let words = Words::try_parse_from(std::iter::once("set").chain(words.iter().copied())).unwrap();
+        assert!(words.change.says_something());
+        words.change.over(stands).map(Value::from)
     }
 
     fn standing() -> Value {
@@ -238,7 +274,24 @@ mod tests {
         wanted["allocation"]["grouping"] = json!([]);
         wanted.as_object_mut().unwrap().remove("hubs");
         assert_eq!(over(&stands, &["--settings", r#"{"y": 2}"#, "--no-grouping", "--all-hubs"]).unwrap(), wanted);
-        assert!(over(&stands, &[]).is_err());
+        assert!(!Words::try_parse_from(["set"]).unwrap().change.says_something());
+    }
+
+    #[test]
+    fn another_policy_brings_no_fallback_and_takes_none_away() {
+        let mut stands = standing();
+        stands["allocation"]["fallback"] = Value::Null;
+        let mut wanted = stands.clone();
+        wanted["allocation"]["selection"] = json!({ "plugin": "ours", "settings": {} });
+        let changed = over(&stands, &["--allocation", "ours"]).unwrap();
+        assert_eq!(changed, wanted);
+        assert!(hint_of_fallback(Some(&stands), &changed).contains("--fallback weighted"));
+        assert_eq!(hint_of_fallback(Some(&changed), &changed), "");
+        wanted["allocation"]["fallback"] = json!({ "plugin": "weighted", "settings": {} });
+        let changed = over(&changed, &["--fallback", "weighted"]).unwrap();
+        assert_eq!(changed, wanted);
+        assert_eq!(hint_of_fallback(Some(&stands), &changed), "");
+        assert_eq!(over(&changed, &["--no-fallback"]).unwrap()["allocation"]["fallback"], Value::Null);
     }
 
     #[test]
@@ -252,6 +305,8 @@ mod tests {
         assert!(told.contains("\n  keyChange: refuse -> allow"), "{told}");
         assert!(told.contains("\n  allocation.grouping: plugin=table settings= -> -"), "{told}");
         assert!(!told.contains("etag"), "{told}");
+        assert!(told.contains("\n  symmetricKey.primaryKey: (given anew)") && !told.contains("secret"), "{told}");
+        assert_eq!(told_with(Some(&before), &before, &["password.password"]), "\n  password.password: (given anew)");
         assert_eq!(told_of(None, &after), "");
         assert_eq!(told_of(Some(&before), &before), "\nNothing is another than before.");
     }

@@ -11,12 +11,13 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::ca::pem;
-use super::changes::{ChangeArgs, told_of};
+use super::changes::{ChangeArgs, hint_of_fallback, nothing_said, told_with};
 use super::group::warning;
 use super::proof::with_proof;
-use super::shared_key::{SharedKeyArgs, told};
+use super::shared_key::{SharedKeyArgs, SharedKeyChangeArgs, told};
 use super::terms::{PreconditionArgs, TermsArgs, json_or_file};
 use super::token::without_nulls;
+use super::ways::{CHIP, Edits, PASSWORD, PINS};
 use super::{CliError, Common};
 use crate::client::management::Changed;
 
@@ -94,32 +95,96 @@ pub(super) struct PutArgs {
 Examples:
   landfall enrollment set pump-7 --disabled
   landfall enrollment set pump-7 --hub hub-eu.example.com --device-id pump-7-eu
+  landfall enrollment set pump-7 --secondary pump-7-new.pem
+  landfall enrollment set pump-7 --certificate pump-7-new.pem --no-secondary
+  landfall enrollment set meter-7 --primary-key meter-7.key
 
-How the device proves itself is changed by `landfall enrollment put`.")]
+What is not said stays as it is. A word of another way to prove oneself changes over to that way, when all that it needs is
+said; somebody at a terminal is asked before.")]
 pub(super) struct SetArgs {
     /// The registration id.
     id: RegistrationId,
     /// The device's id in its hub.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", conflicts_with = "no_device_id")]
     device_id: Option<DeviceId>,
+    /// The device's id in its hub is its registration id.
+    #[arg(long)]
+    no_device_id: bool,
     #[command(flatten)]
     change: ChangeArgs,
+    #[command(flatten)]
+    credential: CredentialChangeArgs,
+}
+
+/// Changes of how one device proves itself.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "How the device proves itself")]
+struct CredentialChangeArgs {
+    /// The device's certificate: a PEM file, or sha256: and its digest. Its successor stays.
+    #[arg(long, value_name = "FILE|sha256:HEX")]
+    certificate: Option<String>,
+    /// Its successor, while certificates are rolled over.
+    #[arg(long, value_name = "FILE|sha256:HEX", conflicts_with = "no_secondary")]
+    secondary: Option<String>,
+    /// The certificate has no successor any more.
+    #[arg(long)]
+    no_secondary: bool,
+    #[command(flatten)]
+    shared_key: SharedKeyChangeArgs,
+    /// The endorsement key of the device's TPM: a file with its public part (TPM2B_PUBLIC, or base64 of it).
+    #[arg(long, value_name = "FILE")]
+    endorsement_key: Option<PathBuf>,
+    /// A file with another password.
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// Another username.
+    #[arg(long, value_name = "NAME")]
+    username: Option<String>,
+}
+
+impl CredentialChangeArgs {
+    fn edits(&self) -> Result<Edits, CliError> {
+        let mut edits = Edits::default();
+        let certificate = |given: &Option<String>| given.as_deref().map(pin).transpose();
+        edits.begin(&PINS, "primary", certificate(&self.certificate)?);
+        edits.set(&PINS, "secondary", certificate(&self.secondary)?);
+        edits.remove(&PINS, "secondary", self.no_secondary);
+        self.shared_key.edit(&mut edits)?;
+        let chip = self.endorsement_key.as_deref().map(endorsement_key).transpose()?;
+        edits.begin(&CHIP, "endorsementKey", chip.map(Value::from));
+        let password = self.password_file.as_deref().map(password).transpose()?;
+        edits.begin(&PASSWORD, "password", password.map(|password| json!(*password)));
+        edits.set(&PASSWORD, "username", self.username.as_ref().map(|name| json!(name)));
+        Ok(edits)
+    }
 }
 
 impl SetArgs {
-    fn over(&self, stands: Option<&Value>) -> Result<Value, CliError> {
-        let Some(mut stands) = stands.cloned() else {
+    fn over(&self, common: &Common, edits: &Edits, stands: Option<&Value>) -> Result<Value, CliError> {
+        let Some(stands) = stands else {
             let id = &self.id;
             return Err(CliError::Failed(format!(
                 "there is no individual enrollment of {id}; make one with: landfall enrollment put {id}"
             )));
         };
-        let Some(device_id) = &self.device_id else { return self.change.over(&stands) };
-        if let Some(members) = stands.as_object_mut() {
-            members.insert("deviceId".to_owned(), json!(device_id));
+        let mut body = self.change.over(stands)?;
+        if let Some(device_id) = &self.device_id {
+            body.insert("deviceId".to_owned(), json!(device_id));
+        } else if self.no_device_id {
+            body.remove("deviceId");
         }
-        if self.change.says_something() { self.change.over(&stands) } else { Ok(stands) }
+        edits.apply(common, &format!("The enrollment of {}", self.id), &mut body)?;
+        Ok(body.into())
     }
+
+    fn says_something(&self, edits: &Edits) -> bool {
+        self.device_id.is_some() || self.no_device_id || self.change.says_something() || edits.say_something()
+    }
+}
+
+/// Members that no answer shows, when they were given.
+fn unseen(password_file: Option<&PathBuf>) -> &'static [&'static str] {
+    if password_file.is_some() { &["password.password"] } else { &[] }
 }
 
 /// Runs it.
@@ -131,14 +196,21 @@ pub(super) async fn run(common: &Common, command: EnrollmentCommand) -> Result<(
             let body = args.body()?;
             let path = session.path(&["enrollments", args.id.as_str()]);
             let Changed { before, answer } = args.precondition.put(&mut session.api, &path, &body).await?;
-            let changes = told_of(before.as_ref(), &answer);
+            let changes = told_with(before.as_ref(), &answer, unseen(args.password_file.as_ref()));
             out.done(format!("{} is enrolled.{}{changes}{}", args.id, warning(&body), told(&answer)), &answer)
         }
         EnrollmentCommand::Set(args) => {
             let path = session.path(&["enrollments", args.id.as_str()]);
-            let Changed { before, answer } = session.api.change(&path, |stands| args.over(stands)).await?;
-            let changes = told_of(before.as_ref(), &answer);
-            out.done(format!("The enrollment of {} is changed.{}{changes}", args.id, warning(&answer)), &answer)
+            let edits = args.credential.edits()?;
+            if !args.says_something(&edits) {
+                return Err(nothing_said());
+            }
+            let changed = session.api.change(&path, |stands| args.over(common, &edits, stands)).await?;
+            let Changed { before, answer } = changed;
+            let changes = told_with(before.as_ref(), &answer, unseen(args.credential.password_file.as_ref()));
+            let (hint, keys) = (hint_of_fallback(before.as_ref(), &answer), told(&answer));
+            let (id, warning) = (&args.id, warning(&answer));
+            out.done(format!("The enrollment of {id} is changed.{warning}{changes}{hint}{keys}"), &answer)
         }
         EnrollmentCommand::Show { id } => {
             let answer = session.api.get(&session.path(&["enrollments", id.as_str()])).await?;

@@ -1,5 +1,6 @@
 //! `landfall group`.
 
+mod change;
 mod credential;
 
 use std::path::PathBuf;
@@ -8,8 +9,9 @@ use clap::{ArgGroup, Args, Subcommand};
 use landfall_domain::names::GroupId;
 use serde_json::Value;
 
+use self::change::CredentialChangeArgs;
 use self::credential::{CredentialArgs, WAYS};
-use super::changes::{ChangeArgs, told_of};
+use super::changes::{ChangeArgs, hint_of_fallback, nothing_said, told_of};
 use super::proof::with_proof;
 use super::shared_key::told;
 use super::terms::{PreconditionArgs, TermsArgs, json_or_file};
@@ -75,13 +77,19 @@ Examples:
   landfall group set pumps --disabled
   landfall group set pumps --disabled=false --hub hub-eu.example.com
   landfall group set pumps --settings @hubs.json
+  landfall group set pumps --secondary-ca factory-2
+  landfall group set pumps --ca factory-2 --no-secondary-ca
+  landfall group set meters --new-primary-key
 
-How its devices prove themselves is changed by `landfall group put`.")]
+What is not said stays as it is. A word of another way to prove oneself changes over to that way, when all that it needs is
+said; somebody at a terminal is asked before.")]
 pub(super) struct SetArgs {
     /// Its id.
     id: GroupId,
     #[command(flatten)]
     change: ChangeArgs,
+    #[command(flatten)]
+    credential: CredentialChangeArgs,
 }
 
 /// Runs it.
@@ -99,16 +107,24 @@ pub(super) async fn run(common: &Common, command: GroupCommand) -> Result<(), Cl
         }
         GroupCommand::Set(args) => {
             let path = session.path(&["enrollment-groups", args.id.as_str()]);
-            let change = |stands: Option<&Value>| match stands {
-                Some(stands) => args.change.over(stands),
-                None => Err(CliError::Failed(format!(
-                    "there is no group {0}; make one with: landfall group put {0}",
-                    args.id
-                ))),
+            let edits = args.credential.edits()?;
+            if !args.change.says_something() && !edits.say_something() {
+                return Err(nothing_said());
+            }
+            let change = |stands: Option<&Value>| {
+                let Some(stands) = stands else {
+                    let id = &args.id;
+                    let text = format!("there is no group {id}; make one with: landfall group put {id}");
+                    return Err(CliError::Failed(text));
+                };
+                let mut body = args.change.over(stands)?;
+                edits.apply(common, &format!("Group {}", args.id), &mut body)?;
+                Ok(body.into())
             };
             let Changed { before, answer } = session.api.change(&path, change).await?;
             let changes = told_of(before.as_ref(), &answer);
-            out.done(format!("Group {} is changed.{}{changes}", args.id, warning(&answer)), &answer)
+            let (hint, keys) = (hint_of_fallback(before.as_ref(), &answer), told(&answer));
+            out.done(format!("Group {} is changed.{}{changes}{hint}{keys}", args.id, warning(&answer)), &answer)
         }
         GroupCommand::Show { id } => {
             let answer = session.api.get(&session.path(&["enrollment-groups", id.as_str()])).await?;

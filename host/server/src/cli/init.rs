@@ -17,15 +17,15 @@ Examples:
   landfall init --data ./dps --hostname dps.example.com --scope 0ne00A1B2C3
   landfall init --data ./dps --hostname 192.0.2.7 --device-listen 0.0.0.0:443
 
-Nothing that is there is written over. Without --scope a scope is made up.")]
+Nothing that is there is written over. Without --scope a scope is made up. Without --data the folder is ./landfall-data.")]
 pub(super) struct InitArgs {
     /// The host name, or the IP address, under which devices call this server.
     #[arg(long, value_name = "NAME")]
     hostname: String,
-    /// Where devices are served.
+    /// Where devices are served; by default on every address, port 8443 (0.0.0.0:8443).
     #[arg(long, value_name = "ADDRESS:PORT")]
     device_listen: Option<SocketAddr>,
-    /// Where the management API is.
+    /// Where the management API is; by default on this machine only, port 9443 (127.0.0.1:9443).
     #[arg(long, value_name = "ADDRESS:PORT")]
     management_listen: Option<SocketAddr>,
 }

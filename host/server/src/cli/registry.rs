@@ -47,7 +47,7 @@ Examples:
 
 A CSV file names its columns in line 1: registrationId, certificateSha256, publicKeySha256, certificateIssuer,
 certificateSerial, endorsementKeySha256, endorsementCertificate, tokenIssuer, tokenSubject. Any other column is a fact of
-that name. Commas, semicolons and tabs separate fields, as spreadsheets write them.
+that name. Commas, semicolons, tabs or vertical bars separate fields; the file is UTF-8. docs/operating/import.md says more.
 
 Importing a file twice changes nothing. It ends with 1 when a row was refused."#)]
 pub(super) struct ImportArgs {
@@ -66,13 +66,17 @@ pub(super) struct ImportArgs {
     /// Say what would be imported, and import nothing.
     #[arg(long)]
     dry_run: bool,
+    /// Take evidence away from records whose rows leave it out. Without this it stays: a file without certificateSha256 does
+    /// not let in any other certificate.
+    #[arg(long)]
+    drop_evidence: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// One JSON object a line.
     Jsonl,
-    /// Comma-separated values, the first line naming the columns.
+    /// Comma-separated values (or by ; | or tabs), the first line naming the columns.
     Csv,
 }
 
@@ -136,7 +140,7 @@ pub(super) async fn run(common: &Common, command: RegistryCommand) -> Result<(),
 }
 
 async fn import(common: &Common, args: ImportArgs) -> Result<(), CliError> {
-    let ImportArgs { file, format, manufacturer, all_or_nothing, dry_run } = args;
+    let ImportArgs { file, format, manufacturer, all_or_nothing, dry_run, drop_evidence } = args;
     let piped = file == Path::new("-");
     let content_type = match format.or_else(|| format_of(&file)) {
         Some(Format::Jsonl) => "application/x-ndjson",
@@ -144,6 +148,11 @@ async fn import(common: &Common, args: ImportArgs) -> Result<(), CliError> {
         None if piped => {
             let text = "say what standard input is: --format jsonl or --format csv";
             return Err(CliError::Usage(text.to_owned()));
+        }
+        None if is_spreadsheet(&file) => {
+            let text =
+                format!("{} is a spreadsheet; save the sheet as CSV, with the character set UTF-8", file.display());
+            return Err(CliError::Usage(text));
         }
         None => {
             let text = format!("{} ends neither in .jsonl nor in .csv; add --format jsonl or csv", file.display());
@@ -162,7 +171,9 @@ async fn import(common: &Common, args: ImportArgs) -> Result<(), CliError> {
         move |bytes| bar.inc(bytes)
     });
     let whose = manufacturer.map(|m| format!("&manufacturer={}", escaped(m.as_str()))).unwrap_or_default();
-    let path = format!("{}?allOrNothing={all_or_nothing}&dryRun={dry_run}{whose}", session.path(&["records"]));
+    let records = session.path(&["records"]);
+    let how = format!("allOrNothing={all_or_nothing}&dryRun={dry_run}&dropEvidence={drop_evidence}");
+    let path = format!("{records}?{how}{whose}");
     let answer = session.api.upload(Method::POST, &path, content_type, upload).await;
     bar.finish_and_clear();
     let answer = answer.map_err(|error| match error {
@@ -251,18 +262,39 @@ fn summary(answer: &Value, all_or_nothing: bool) -> String {
         let told = if written { "; the operator is told, and decides whose they are" } else { "" };
         lines.push(format!("{of_others} of them name devices that another manufacturer has{told}"));
     }
+    lines.extend(left_out(answer, written));
     if all_or_nothing && !written {
         lines.push("Nothing was imported, because of --all-or-nothing.".to_owned());
     }
     lines.join("\n")
 }
 
+/// What became, or would become, of evidence that the rows leave out.
+fn left_out(answer: &Value, written: bool) -> Option<String> {
+    let left_out = answer.get("evidenceLeftOut")?;
+    let rows = left_out.get("rows").and_then(Value::as_u64).unwrap_or_default();
+    let members = left_out.get("members").and_then(Value::as_object).into_iter().flatten();
+    let members: Vec<String> = members.map(|(member, count)| format!("{member} of {count}")).collect();
+    let (members, dropped) = (members.join(", "), left_out.get("dropped").and_then(Value::as_bool).unwrap_or_default());
+    let what = format!("{rows} rows leave out evidence that their records have ({members})");
+    Some(match (dropped, written) {
+        (true, true) => format!("{what}: the records have it no more, as --drop-evidence says"),
+        (true, false) => format!("{what}: the records would lose it, as --drop-evidence says"),
+        (false, _) => format!("{what}: it stays there; --drop-evidence takes it away"),
+    })
+}
+
 fn format_of(file: &Path) -> Option<Format> {
     match file.extension()?.to_str()?.to_ascii_lowercase().as_str() {
         "jsonl" | "ndjson" => Some(Format::Jsonl),
-        "csv" => Some(Format::Csv),
+        "csv" | "tsv" => Some(Format::Csv),
         _ => None,
     }
+}
+
+fn is_spreadsheet(file: &Path) -> bool {
+    let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    ["xlsx", "xlsm", "xls", "ods", "numbers"].iter().any(|known| ending.eq_ignore_ascii_case(known))
 }
 
 /// Drawn on standard error, and only when that is a terminal.
@@ -299,6 +331,21 @@ mod tests {
         assert!(summary(&answer, false).contains("the operator is told"));
         answer["written"] = false.into();
         assert!(summary(&answer, false).ends_with("1 of them name devices that another manufacturer has"));
+    }
+
+    #[test]
+    fn evidence_that_rows_leave_out_is_told() {
+        let mut answer = json!({
+            "updated": 3, "written": true,
+            "evidenceLeftOut": { "dropped": false, "rows": 3, "members": { "certificateSha256": 3, "tokenIssuer": 1 } },
+        });
+        let told = summary(&answer, false);
+        let what = "3 rows leave out evidence that their records have (certificateSha256 of 3, tokenIssuer of 1): ";
+        assert!(told.ends_with(&format!("{what}it stays there; --drop-evidence takes it away")), "{told}");
+        answer["evidenceLeftOut"]["dropped"] = true.into();
+        assert!(summary(&answer, false).contains("the records have it no more"));
+        answer["written"] = false.into();
+        assert!(summary(&answer, false).contains("the records would lose it"));
     }
 
     #[test]

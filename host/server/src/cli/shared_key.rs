@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use landfall_attestation::symmetric_key::SymmetricKey;
+use landfall_domain::clock::Ambient;
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::CliError;
 use super::output::text;
+use super::ways::{Edits, KEYS};
 
 /// Symmetric keys, for an enrollment or a group.
 #[derive(Debug, Args)]
@@ -41,6 +43,45 @@ impl SharedKeyArgs {
     }
 }
 
+/// Changes of symmetric keys.
+#[derive(Debug, Args)]
+pub(super) struct SharedKeyChangeArgs {
+    /// Devices prove themselves by tokens that a symmetric key has signed, from now on. Keys that are not given are made and
+    /// told once.
+    #[arg(long)]
+    symmetric_key: bool,
+    /// A file with another primary key; the secondary one stays.
+    #[arg(long, value_name = "FILE", conflicts_with = "new_primary_key")]
+    primary_key: Option<PathBuf>,
+    /// Make another primary key, which is told once; the secondary one stays.
+    #[arg(long)]
+    new_primary_key: bool,
+    /// A file with another secondary key; the primary one stays.
+    #[arg(long, value_name = "FILE", conflicts_with = "new_secondary_key")]
+    secondary_key: Option<PathBuf>,
+    /// Make another secondary key, which is told once; the primary one stays.
+    #[arg(long)]
+    new_secondary_key: bool,
+}
+
+impl SharedKeyChangeArgs {
+    /// What is said of the keys.
+    pub(super) fn edit(&self, edits: &mut Edits) -> Result<(), CliError> {
+        edits.begin_bare(&KEYS, self.symmetric_key);
+        for (member, file, is_made) in [
+            ("primaryKey", &self.primary_key, self.new_primary_key),
+            ("secondaryKey", &self.secondary_key, self.new_secondary_key),
+        ] {
+            let key = match file {
+                Some(file) => Some(read(file)?),
+                None => is_made.then(|| SymmetricKey::generate(Ambient::system().random())),
+            };
+            edits.set(&KEYS, member, key.map(|key| key.to_base64().expose().into()));
+        }
+        Ok(())
+    }
+}
+
 /// The key in a file.
 pub(super) fn read(path: &Path) -> Result<SymmetricKey, CliError> {
     let failed = |source| CliError::Read { path: path.to_owned(), source };
@@ -48,14 +89,17 @@ pub(super) fn read(path: &Path) -> Result<SymmetricKey, CliError> {
     SymmetricKey::parse(&text).map_err(|error| CliError::Failed(format!("{}: {error}", path.display())))
 }
 
-/// The keys that an answer tells, this once.
+/// The keys that an answer tells, this once: those that were made or given.
 pub(super) fn told(answer: &Value) -> String {
-    let key = |name: &str| answer.pointer(&format!("/symmetricKey/{name}"));
-    match (key("primaryKey"), key("secondaryKey")) {
-        (Some(primary), Some(secondary)) => {
-            let (primary, secondary) = (text(Some(primary)), text(Some(secondary)));
-            format!("\n\nprimary key    {primary}\nsecondary key  {secondary}\n\nKeep them: they are not told again.")
-        }
-        _ => String::new(),
+    let keys = [("primary key  ", "primaryKey"), ("secondary key", "secondaryKey")];
+    let line = |(called, member): (&str, &str)| {
+        let key = answer.pointer(&format!("/symmetricKey/{member}"))?;
+        Some(format!("\n{called}  {}", text(Some(key))))
+    };
+    let lines: Vec<String> = keys.into_iter().filter_map(line).collect();
+    match lines.len() {
+        0 => String::new(),
+        1 => format!("\n{}\n\nKeep it: it is not told again.", lines.concat()),
+        _ => format!("\n{}\n\nKeep them: they are not told again.", lines.concat()),
     }
 }

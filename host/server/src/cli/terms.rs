@@ -21,9 +21,13 @@ pub(super) struct TermsArgs {
     /// Its settings: JSON, @FILE or a file's name.
     #[arg(long, value_name = "JSON|FILE", default_value = "{}")]
     settings: String,
-    /// The plugin that chooses when the first has no opinion, with its settings.
-    #[arg(long, value_name = "PLUGIN[=JSON|FILE]")]
+    /// The plugin that chooses when the first has no opinion, with its settings; by default weighted, where another plugin
+    /// chooses first.
+    #[arg(long, value_name = "PLUGIN[=JSON|FILE]", conflicts_with = "no_fallback")]
     fallback: Option<String>,
+    /// No plugin chooses when the first has no opinion: its devices wait.
+    #[arg(long)]
+    no_fallback: bool,
     /// A plugin that says where devices belong, with its settings; can be given several times, and they run in order.
     #[arg(long, value_name = "PLUGIN[=JSON|FILE]")]
     grouping: Vec<String>,
@@ -94,6 +98,8 @@ impl TermsArgs {
         allocation.insert("selection".to_owned(), binding(&self.allocation, Some(&self.settings))?);
         if let Some(fallback) = &self.fallback {
             allocation.insert("fallback".to_owned(), bound(fallback)?);
+        } else if self.no_fallback {
+            allocation.insert("fallback".to_owned(), Value::Null);
         }
         let grouping: Result<Vec<Value>, CliError> = self.grouping.iter().map(|text| bound(text)).collect();
         allocation.insert("grouping".to_owned(), grouping?.into());

@@ -115,6 +115,17 @@ pub enum ManagementError {
         /// Its file, or the variable of the environment.
         from: String,
     },
+    /// Its certificate is of a CA that is not trusted here.
+    #[error(
+        "the certificate of {server} is not of the CA that is trusted here: {trusted}; where the server has a certificate of \
+         another CA, put that CA's certificate there (PEM), or name it with --server and --ca-file"
+    )]
+    UnknownCa {
+        /// The server.
+        server: String,
+        /// The CA that is trusted, by its file.
+        trusted: String,
+    },
     /// The exchange failed.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -380,8 +391,20 @@ impl ManagementClient {
             ClientError::Connect { .. } => {
                 ManagementError::NothingAnswers { address, folder: folder.root().to_owned() }
             }
-            other => other.into(),
+            other => of_connection(other, &folder.ca_certificate().display().to_string()),
         })
+    }
+}
+
+/// Why there is no connection, where somebody answers. `trusted` says which CA the server's certificate should be of.
+fn of_connection(error: ClientError, trusted: &str) -> ManagementError {
+    match error {
+        ClientError::Tls { server, source, .. }
+            if ["UnknownIssuer", "BadSignature"].iter().any(|word| source.to_string().contains(word)) =>
+        {
+            ManagementError::UnknownCa { server, trusted: trusted.to_owned() }
+        }
+        other => other.into(),
     }
 }
 

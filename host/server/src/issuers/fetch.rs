@@ -54,6 +54,16 @@ pub enum FetchError {
     },
 }
 
+impl FetchError {
+    /// What whoever operates one id scope may read of it.
+    pub(super) fn for_scope(&self, public_hosts_only: bool) -> String {
+        match self {
+            Self::Outbound(error) => error.for_scope(public_hosts_only),
+            _ => self.to_string(),
+        }
+    }
+}
+
 /// The part of an issuer's configuration that counts.
 #[derive(Deserialize)]
 struct Configuration {

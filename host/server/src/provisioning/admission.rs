@@ -66,13 +66,18 @@ pub(super) async fn admit(service: &Service, request: &Request) -> Result<Admitt
     };
     let basis = basis(service, request, &scope).await?;
     let proven = prove(service, request, &scope).await?;
-    let (record, evidence) = second_factor(service, request, &proven).await?;
+    let of_enrollment = |error| match error {
+        RegisterError::Refused(cause) => RegisterError::Refused(cause.of(&proven.enrollment)),
+        other => other,
+    };
+    let (record, evidence) = second_factor(service, request, &proven).await.map_err(of_enrollment)?;
     let before = service.store.registration(&request.scope, &request.registration_id).await?;
-    bound_key(&proven, before.as_ref(), request)?;
+    bound_key(&proven, before.as_ref(), request).map_err(|cause| cause.of(&proven.enrollment))?;
     let owner = service.store.device_of_key(&request.scope, proven.shown.key_identity).await?;
     if let Some(owner) = owner.filter(|owner| *owner != request.registration_id) {
         let id = request.registration_id.clone();
-        return Err(Cause::KeyOfAnother { id, shown: proven.shown.key_identity, owner }.into());
+        let cause = Cause::KeyOfAnother { id, shown: proven.shown.key_identity, owner };
+        return Err(cause.of(&proven.enrollment).into());
     }
     Ok(Admitted {
         name: proven.name,

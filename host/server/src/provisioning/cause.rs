@@ -7,6 +7,7 @@ use landfall_attestation::password::BasicFlaw;
 use landfall_attestation::symmetric_key::TokenFlaw;
 use landfall_attestation::x509::ChainError;
 use landfall_domain::clock::Timestamp;
+use landfall_domain::enrollment::EnrollmentRef;
 use landfall_domain::names::{Digest, GroupId, IdScope, ManufacturerId, RegistrationId};
 use landfall_domain::registry::Part;
 
@@ -133,6 +134,14 @@ pub enum Cause {
         account: String,
         /// The groups.
         wanted: String,
+    },
+    /// Of a device whose credential an enrollment has accepted.
+    #[error("{cause}")]
+    OfEnrollment {
+        /// The enrollment.
+        enrollment: String,
+        /// Why it is refused all the same.
+        cause: Box<Self>,
     },
     /// Of a device that has proven nothing yet.
     #[error("{0}")]
@@ -370,7 +379,7 @@ impl Cause {
             Self::UnreadableBearer(_) => "unreadable-bearer-token",
             Self::UnknownIssuer(_) => "unknown-issuer",
             Self::BearerSignature(_) => "bearer-token-not-signed",
-            Self::BeforeProof(cause) => cause.code(),
+            Self::BeforeProof(cause) | Self::OfEnrollment { cause, .. } => cause.code(),
             Self::IssuerAway { .. } => "issuer-away",
             Self::IssuerKeyNotYet { .. } => "issuer-key-not-yet",
             Self::Bearer { .. } => "bearer-token-not-accepted",
@@ -406,6 +415,30 @@ impl Cause {
             Self::IssuerKeyNotYet { seconds, .. } => Some(*seconds),
             _ => None,
         }
+    }
+
+    /// The enrollment that counted for the device, as far as the request came to one.
+    pub(super) fn enrollment(&self) -> Option<String> {
+        match self {
+            Self::BeforeProof(cause) => cause.enrollment(),
+            Self::OfEnrollment { enrollment, .. }
+            | Self::KeysNotOpened { enrollment, .. }
+            | Self::OtherMechanism { enrollment, .. }
+            | Self::NotInDirectoryGroup { enrollment, .. }
+            | Self::Bearer { enrollment, .. }
+            | Self::EndorsementCertificate { enrollment, .. }
+            | Self::Certificate { enrollment, .. }
+            | Self::NotSigned(enrollment)
+            | Self::WrongPassword(enrollment)
+            | Self::EnrollmentDisabled(enrollment) => Some(enrollment.clone()),
+            Self::AuthorityUnproven { group, .. } => Some(EnrollmentRef::Group(group.clone()).to_string()),
+            _ => None,
+        }
+    }
+
+    /// The same of a device whose credential this enrollment has accepted.
+    pub(super) fn of(self, enrollment: &EnrollmentRef) -> Self {
+        Self::OfEnrollment { enrollment: enrollment.to_string(), cause: Box::new(self) }
     }
 
     /// The same where nothing has been proven yet, and anybody can be refused so.

@@ -39,8 +39,9 @@ pub(super) fn report(service: &Arc<Service>, request: &Request, cause: &Cause) {
             return;
         }
         let Some(_place) = service.telling.place(stranger) else { return };
+        let enrollment = cause.enrollment();
         let (cause, detail) = (cause.code().to_owned(), detail(&cause, &credential));
-        let kind = EntryKind::Refused { cause, detail, shown: shown(&credential) };
+        let kind = EntryKind::Refused { cause, detail, shown: shown(&credential), enrollment };
         if let Err(error) = service.store.record_entry(Entry { kind, ..entry }).await {
             tracing::warn!(%error, "a refusal could not be kept");
         }

@@ -126,7 +126,7 @@ pub(super) fn entry_of(request: &Request) -> Entry {
         scope: Some(request.scope.clone()),
         registration_id: request.registration_id.to_string(),
         source: request.source.to_string(),
-        kind: EntryKind::Refused { cause: String::new(), detail: String::new(), shown: Vec::new() },
+        kind: EntryKind::Refused { cause: String::new(), detail: String::new(), shown: Vec::new(), enrollment: None },
     }
 }
 

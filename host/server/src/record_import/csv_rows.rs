@@ -1,18 +1,19 @@
 //! CSV: RFC 4180, the first line naming the columns, and what spreadsheets make of it.
 //!
-//! A spreadsheet separates fields by a semicolon where the comma is the decimal sign, or by a tab; it writes rows and
-//! columns of empty cells beside those that were filled. A field, a row or a column that is empty says nothing.
+//! A spreadsheet separates fields by a semicolon where the comma is the decimal sign, or by a tab; other tools by a vertical
+//! bar. It writes rows and columns of empty cells beside those that were filled. A field, a row or a column that is empty says
+//! nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::BufRead;
+use std::io::{BufRead, ErrorKind};
 
 use csv::{ByteRecord, ReaderBuilder};
 use landfall_domain::did_you_mean::nearest;
 use landfall_domain::registry::Evidence;
 
-use super::csv_source::{CsvSource, Progress};
+use super::csv_source::{CsvSource, Progress, line_ends};
 use super::parser::Stop;
-use super::row::{Draft, MEMBERS, RowLimits, add_evidence, add_fact, check_fact_name, unknown};
+use super::row::{Draft, MEMBERS, NOT_UTF8, RowLimits, add_evidence, add_fact, check_fact_name, unknown};
 
 /// The rows of a file.
 pub(super) struct CsvRows {
@@ -42,7 +43,10 @@ impl CsvRows {
         let mut reader =
             ReaderBuilder::new().has_headers(false).flexible(true).delimiter(separator).from_reader(source);
         let mut record = ByteRecord::new();
-        let there = reader.read_byte_record(&mut record).map_err(|error| stop(1, error))?;
+        let there = reader.read_byte_record(&mut record).map_err(|error| stop(&progress, error))?;
+        if let Some(line) = progress.never_closed_at_end() {
+            return Err(never_closed(line));
+        }
         if !there {
             return Ok(Self { reader, progress, columns: Vec::new(), record });
         }
@@ -61,8 +65,11 @@ impl CsvRows {
             let began = self.reader.position().byte();
             match self.reader.read_byte_record(&mut self.record) {
                 Ok(false) => return None,
-                Err(error) => return Some(Err(stop(self.progress.next_line(), error))),
+                Err(error) => return Some(Err(stop(&self.progress, error))),
                 Ok(true) => {
+                    if let Some(line) = self.progress.never_closed_at_end() {
+                        return Some(Err(never_closed(line)));
+                    }
                     let began = self.record.position().map_or(began, csv::Position::byte);
                     let ended = self.reader.position().byte();
                     let line = self.progress.row_ends(ended, &self.record);
@@ -82,6 +89,11 @@ impl CsvRows {
     }
 
     fn draft<T>(&self, limits: &RowLimits, with: impl FnOnce(Draft<'_>) -> Result<T, String>) -> Result<T, String> {
+        // No value may hold one, and a quotation mark too many or too few takes rows into a field.
+        if self.record.iter().any(|field| line_ends(field) > 0) {
+            let text = "a field between quotation marks goes on over the end of a line; is a mark missing, or is one too many?";
+            return Err(text.to_owned());
+        }
         let (found, expected) = (self.record.len(), self.columns.len());
         // What stands to the right of the last column must be empty, like what stands below no name.
         let beyond = self.record.iter().skip(expected).any(|field| !field.is_empty());
@@ -92,7 +104,7 @@ impl CsvRows {
         let mut evidence = Evidence::default();
         let mut facts = BTreeMap::new();
         for (column, field) in self.columns.iter().zip(&self.record) {
-            let text = std::str::from_utf8(field).map_err(|_| "it is not UTF-8 text".to_owned())?;
+            let text = std::str::from_utf8(field).map_err(|_| NOT_UTF8.to_owned())?;
             match column {
                 Column::RegistrationId => registration_id = text,
                 Column::Evidence(member) => add_evidence(&mut evidence, member, text)?,
@@ -114,7 +126,7 @@ fn columns(header: &ByteRecord, limits: &RowLimits) -> Result<Vec<Column>, Strin
     let mut seen = BTreeSet::new();
     let mut columns = Vec::new();
     for name in header {
-        let name = std::str::from_utf8(name).map_err(|_| "the line of column names is not UTF-8 text".to_owned())?;
+        let name = std::str::from_utf8(name).map_err(|_| format!("the line of column names: {NOT_UTF8}"))?;
         if name.is_empty() {
             columns.push(Column::Unnamed);
             continue;
@@ -148,7 +160,7 @@ fn column(name: &str, limits: &RowLimits) -> Result<Column, String> {
             Some(name) => fact(name),
             None if ["state", "manufacturer"].iter().any(|word| name.eq_ignore_ascii_case(word)) => Err(unknown(name)),
             // A slip of the pen in evidence would quietly become a fact, and the device would be let in without it.
-            None => match nearest(name, MEMBERS) {
+            None => match spelled_otherwise(name).or_else(|| nearest(name, MEMBERS)) {
                 Some(meant) => {
                     Err(format!("the column `{name}` looks like `{meant}`; if it is a fact, call it `fact.{name}`"))
                 }
@@ -158,8 +170,31 @@ fn column(name: &str, limits: &RowLimits) -> Result<Column, String> {
     }
 }
 
-fn stop(line: u64, error: csv::Error) -> Stop {
+/// The member that a column is named after in another spelling, as in a heading for people: `Registration ID`.
+fn spelled_otherwise(name: &str) -> Option<&'static str> {
+    let plain = |name: &str| -> String {
+        name.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect()
+    };
+    let typed = plain(name);
+    MEMBERS.into_iter().find(|member| plain(member) == typed)
+}
+
+fn never_closed(line: u64) -> Stop {
+    Stop::Because(format!(
+        "line {line}: the quotation mark that opens a field here is never closed, so that the rest of the file would be in \
+         it; nothing of that was read"
+    ))
+}
+
+fn stop(progress: &Progress, error: csv::Error) -> Stop {
+    let line = progress.next_line();
     match error.into_kind() {
+        csv::ErrorKind::Io(error) if error.kind() == ErrorKind::InvalidData => {
+            let opened = progress
+                .never_closed()
+                .map(|line| format!("; the quotation mark that opens a field in line {line} seems not to be closed"));
+            Stop::Because(format!("line {line}: {error}{}", opened.unwrap_or_default()))
+        }
         csv::ErrorKind::Io(error) => match Stop::from(error) {
             Stop::TooLarge => Stop::TooLarge,
             Stop::Because(reason) => Stop::Because(format!("line {line}: {reason}")),

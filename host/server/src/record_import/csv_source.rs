@@ -15,6 +15,7 @@ use super::row::RowLimits;
 /// would take the whole file into memory as one row.
 pub(super) struct CsvSource {
     source: Box<dyn BufRead>,
+    separator: u8,
     progress: Progress,
     max: u64,
 }
@@ -35,11 +36,44 @@ struct Lines {
     ends: VecDeque<u64>,
     /// The last byte was a carriage return, which ends a line unless a line feed follows.
     after_return: bool,
+    /// Where in a field the last byte stood.
+    place: Place,
+    /// The line in which the last quotation mark stands that opens a field.
+    opened: u64,
+    /// The file has ended.
+    at_end: bool,
+}
+
+/// Where in a field a byte stands, as the reader above sees it.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Place {
+    /// Before its first byte.
+    #[default]
+    Begin,
+    /// In one without quotation marks, or behind the closing one.
+    Plain,
+    /// Between its quotation marks.
+    Quoted,
+    /// Behind a quotation mark that closes it, or is the first of a pair.
+    MayClose,
+}
+
+impl Place {
+    fn next(self, byte: u8, separator: u8) -> Self {
+        match (self, byte) {
+            (Self::Quoted, b'"') => Self::MayClose,
+            (Self::Quoted, _) => Self::Quoted,
+            (Self::Begin, b'"') | (Self::MayClose, b'"') => Self::Quoted,
+            (_, b'\n' | b'\r') => Self::Begin,
+            (_, byte) if byte == separator => Self::Begin,
+            _ => Self::Plain,
+        }
+    }
 }
 
 impl CsvSource {
     /// Looks at the first line. The separator is the one that `sep=` names (a line that Excel writes and reads), or else
-    /// a comma, or where the line has none a semicolon or a tab.
+    /// a comma, or where the line has none a semicolon, a tab or a vertical bar.
     pub(super) fn begin(mut source: Box<dyn BufRead>, limits: &RowLimits) -> Result<(Self, u8), Stop> {
         let mut first = Vec::new();
         let whole = read_line(&mut source, limits.row_bytes, &mut first)?;
@@ -55,12 +89,12 @@ impl CsvSource {
             }
             Some(_) => return Err(Stop::Because("line 1: `sep=` names no separator; use , ; | or a tab".to_owned())),
             None => {
-                let separator = [b',', b';', b'\t'].into_iter().find(|separator| line.contains(separator));
+                let separator = [b',', b';', b'\t', b'|'].into_iter().find(|separator| line.contains(separator));
                 (with_end(line, whole.is_some()), separator.unwrap_or(b','))
             }
         };
         let max = ahead(limits);
-        Ok((Self { source: Box::new(Cursor::new(kept).chain(source)), progress, max }, separator))
+        Ok((Self { source: Box::new(Cursor::new(kept).chain(source)), separator, progress, max }, separator))
     }
 
     pub(super) fn progress(&self) -> Progress {
@@ -75,12 +109,13 @@ impl Read for CsvSource {
         let left = self.max.saturating_sub(lines.given.saturating_sub(lines.row_began));
         let room = out.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         if room == 0 {
-            let text = "the row is far too long; is a quotation mark not closed? Nothing after it was read";
+            let text = "the row is far too long; nothing after it was read";
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
         let out = out.get_mut(..room).unwrap_or_default();
         let read = self.source.read(out)?;
-        lines.hand_out(out.get(..read).unwrap_or_default());
+        lines.at_end = read == 0;
+        lines.hand_out(out.get(..read).unwrap_or_default(), self.separator);
         Ok(read)
     }
 }
@@ -96,6 +131,17 @@ impl Progress {
         (before + 1).saturating_sub(within)
     }
 
+    /// The line in which a quotation mark opens a field that nothing closes, as far as the file was read.
+    pub(super) fn never_closed(&self) -> Option<u64> {
+        let lines = self.0.borrow();
+        (lines.place == Place::Quoted).then_some(lines.opened)
+    }
+
+    /// The same where the file has ended.
+    pub(super) fn never_closed_at_end(&self) -> Option<u64> {
+        self.never_closed().filter(|_| self.0.borrow().at_end)
+    }
+
     /// The line that the next row begins in, or a later one where there are empty lines before it.
     pub(super) fn next_line(&self) -> u64 {
         self.0.borrow().ended + 1
@@ -103,11 +149,15 @@ impl Progress {
 }
 
 impl Lines {
-    fn hand_out(&mut self, bytes: &[u8]) {
+    fn hand_out(&mut self, bytes: &[u8], separator: u8) {
         for byte in bytes {
             if self.after_return && *byte != b'\n' {
                 self.ends.push_back(self.given);
             }
+            if self.place == Place::Begin && *byte == b'"' {
+                self.opened = self.ended + self.ends.len() as u64 + 1;
+            }
+            self.place = self.place.next(*byte, separator);
             self.given += 1;
             if *byte == b'\n' {
                 self.ends.push_back(self.given);
@@ -134,9 +184,9 @@ fn with_end(mut line: Vec<u8>, there: bool) -> Vec<u8> {
 }
 
 /// How many lines end within a field.
-fn line_ends(field: &[u8]) -> u64 {
+pub(super) fn line_ends(field: &[u8]) -> u64 {
     let mut lines = Lines::default();
-    lines.hand_out(field);
+    lines.hand_out(field, b',');
     lines.ends.len() as u64 + u64::from(lines.after_return)
 }
 

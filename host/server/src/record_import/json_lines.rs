@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::row::{Draft, RowLimits, add_evidence, add_fact, unknown};
+use super::row::{Draft, NOT_UTF8, RowLimits, add_evidence, add_fact, unknown};
 
 /// Reads one line. Texts are borrowed from it wherever they hold no escapes.
 pub(super) fn draft<T>(
@@ -17,7 +17,7 @@ pub(super) fn draft<T>(
     limits: &RowLimits,
     with: impl FnOnce(Draft<'_>) -> Result<T, String>,
 ) -> Result<T, String> {
-    let line = std::str::from_utf8(line).map_err(|_| "it is not UTF-8 text".to_owned())?;
+    let line = std::str::from_utf8(line).map_err(|_| NOT_UTF8.to_owned())?;
     // Serde would read a list as the members in their order.
     if !line.trim_start().starts_with('{') {
         return Err("it is not a JSON object".to_owned());

@@ -13,7 +13,7 @@ use super::csv_rows::CsvRows;
 use super::pieces::Source;
 use super::report::ImportProblem;
 use super::row::RowLimits;
-use super::{Format, ImportError, json_lines};
+use super::{Format, ImportError, json_lines, kind};
 
 /// How to read a file.
 pub(super) struct Parser {
@@ -52,11 +52,10 @@ impl Parser {
         let max_bytes = source.max_bytes();
         let mut out =
             Out { parser: self, batches, batch: Batch::default(), named: HashMap::new(), seen: 0, wanted: true };
-        let source = source.reader();
-        let ended = match self.format {
+        let ended = kind::of_text(source.reader()).and_then(|source| match self.format {
             Format::JsonLines => self.json_lines(source, &mut out),
             Format::Csv => self.csv(source, &mut out),
-        };
+        });
         out.batch.stopped = match ended {
             Ok(()) => None,
             Err(Stop::TooLarge) => return Err(ImportError::TooLarge { max_bytes }),

@@ -1,9 +1,12 @@
 //! What came of an import.
 
+use std::collections::BTreeMap;
+
 use landfall_domain::names::RegistrationId;
-use landfall_store::RowOutcome;
+use landfall_store::{RowOutcome, RowResult};
 use serde::{Deserialize, Serialize};
 
+use super::Import;
 use super::parser::Batch;
 
 /// What came of an import. Every row is counted once, in one of `added`, `updated`, `unchanged` and `refused`.
@@ -26,6 +29,9 @@ pub struct ImportReport {
     /// Those among them that name devices which another manufacturer has.
     #[serde(default)]
     pub of_others: u64,
+    /// Rows that leave out evidence which their records had before, when there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence_left_out: Option<EvidenceLeftOut>,
     /// Refused rows, by line.
     pub errors: Vec<ImportProblem>,
     /// Refused rows that are not among `errors`.
@@ -37,6 +43,20 @@ pub struct ImportReport {
     max_listed: usize,
     #[serde(skip)]
     dry_run: bool,
+    #[serde(skip)]
+    drops_evidence: bool,
+}
+
+/// Rows that say nothing of evidence which their records had before.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EvidenceLeftOut {
+    /// Whether it goes from the records, as the import was told; otherwise it stays.
+    pub dropped: bool,
+    /// How many rows.
+    pub rows: u64,
+    /// How many of each member.
+    pub members: BTreeMap<String, u64>,
 }
 
 /// A row that was not taken.
@@ -56,8 +76,8 @@ pub struct ImportProblem {
 }
 
 impl ImportReport {
-    pub(super) fn new(max_listed: usize, dry_run: bool) -> Self {
-        Self { max_listed, dry_run, ..Self::default() }
+    pub(super) fn new(max_listed: usize, import: &Import) -> Self {
+        Self { max_listed, dry_run: import.dry_run, drops_evidence: import.drop_evidence, ..Self::default() }
     }
 
     pub(super) fn note_parsed(&mut self, batch: &Batch) {
@@ -70,7 +90,9 @@ impl ImportReport {
         }
     }
 
-    pub(super) fn note(&mut self, line: u64, id: &RegistrationId, outcome: RowOutcome) {
+    pub(super) fn note(&mut self, line: u64, id: &RegistrationId, result: RowResult) {
+        self.note_left_out(result);
+        let outcome = result.outcome;
         let reason = match outcome {
             RowOutcome::Added => return self.added += 1,
             RowOutcome::Updated => return self.updated += 1,
@@ -88,14 +110,27 @@ impl ImportReport {
     }
 
     /// Counts rows that were all taken.
-    pub(super) fn count<'a>(&mut self, outcomes: impl Iterator<Item = &'a RowOutcome>) {
-        for outcome in outcomes {
-            match outcome {
+    pub(super) fn count<'a>(&mut self, results: impl Iterator<Item = &'a RowResult>) {
+        for result in results {
+            self.note_left_out(*result);
+            match result.outcome {
                 RowOutcome::Added => self.added += 1,
                 RowOutcome::Updated => self.updated += 1,
                 RowOutcome::Unchanged => self.unchanged += 1,
                 _ => {}
             }
+        }
+    }
+
+    fn note_left_out(&mut self, result: RowResult) {
+        if result.left_out.is_none() {
+            return;
+        }
+        let dropped = self.drops_evidence;
+        let left_out = self.evidence_left_out.get_or_insert_with(|| EvidenceLeftOut { dropped, ..Default::default() });
+        left_out.rows += 1;
+        for member in result.left_out.names() {
+            *left_out.members.entry(member.to_owned()).or_default() += 1;
         }
     }
 

@@ -165,5 +165,8 @@ pub(super) fn unknown(name: &str) -> String {
     )
 }
 
+/// What to say of bytes that are no text here.
+pub(super) const NOT_UTF8: &str = "it is not UTF-8 text; save the file with the character set UTF-8";
+
 /// Distinguished names and addresses of issuers are shorter.
 const MAX_NAME_BYTES: usize = 512;

@@ -66,6 +66,7 @@ impl Batches for Staged {
                 rows: batch.rows.into_iter().map(|row| row.record).collect(),
                 all_or_nothing: true,
                 dry_run: false,
+                drop_evidence: import.drop_evidence,
             })
         });
         Ok(Box::new(batches))

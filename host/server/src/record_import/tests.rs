@@ -377,6 +377,7 @@ impl Place {
             format,
             all_or_nothing: false,
             dry_run: false,
+            drop_evidence: false,
             now: Timestamp::from_millis(1_700_000_000_000),
         }
     }
@@ -458,6 +459,7 @@ async fn what_spreadsheets_write_is_read() {
     for file in [
         "registrationId;certificateSha256;site\r\npump-1;{};K\u{f6}ln\r\n",
         "registrationId\tcertificateSha256\tsite\r\npump-1\t{}\tK\u{f6}ln\r\n",
+        "registrationId|certificateSha256|site\r\npump-1|{}|K\u{f6}ln\r\n",
         "\u{feff}sep=;\r\nregistrationId;certificateSha256;site\r\npump-1;{};K\u{f6}ln\r\n",
         "registrationId,certificateSha256,site\r\npump-1,{},K\u{f6}ln\r\n,,\r\n,,\r\n",
         "registrationId,certificateSha256,site,,\r\npump-1,{},K\u{f6}ln,,\r\n",
@@ -469,6 +471,69 @@ async fn what_spreadsheets_write_is_read() {
         let record = place.record("pump-1").await;
         assert_eq!(record.facts.into_iter().collect::<Vec<_>>(), [("site".to_owned(), "K\u{f6}ln".to_owned())]);
         assert!(record.evidence.certificate_sha256.is_some(), "{file:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_quotation_mark_that_is_not_closed_is_told_with_its_line() {
+    for (rows, line, added) in [
+        // To the end of the file, and in its first line.
+        ("a,Oslo,\nb,\"Bergen,\nc,Lom,\n", 3, 1),
+        ("a,Oslo,\n\nb,x,\"y\r\nc,\"\"Lom,\n", 4, 1),
+        ("\"a,Oslo,\nb,Bergen,\n", 2, 0),
+    ] {
+        for cuts in [&[usize::MAX][..], &[1], &[7]] {
+            let place = Place::new().await;
+            let file = format!("registrationId,site,note\n{rows}");
+            let report = place.import_cut(Format::Csv, file.as_bytes(), cuts).await;
+            let why = report.stopped.clone().unwrap_or_default();
+            assert!(why.starts_with(&format!("line {line}: the quotation mark")), "{rows:?}: {report:?}");
+            assert_eq!((report.added, report.refused), (added, 0), "{report:?}");
+        }
+    }
+    let place = Place::new().await;
+    let report = place.import(Format::Csv, b"\"registrationId,site\na,Oslo\n").await;
+    assert!(report.stopped.is_some_and(|why| why.starts_with("line 1: the quotation mark")));
+    // One that the next row's closes.
+    let report = place.import(Format::Csv, b"registrationId,site\na,\"Oslo\nb,\"Lom\"\nc,Bergen\n").await;
+    assert_eq!((report.added, report.errors[0].line), (1, 2), "{report:?}");
+    assert!(report.errors[0].reason.contains("over the end of a line"), "{report:?}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_utf8_text_is_told_with_how_to_save_it() {
+    let utf16 =
+        |text: &str, mark: &[u8]| [mark, &text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()].concat();
+    for (file, says) in [
+        (utf16("registrationId\na\n", &[0xff, 0xfe]), "UTF-16"),
+        (utf16("registrationId\na\n", &[]), "UTF-16"),
+        (b"PK\x03\x04\x14\0\x06\0".to_vec(), "spreadsheet"),
+        (vec![0xd0, 0xcf, 0x11, 0xe0, 0xa1], "spreadsheet"),
+        (vec![0x1f, 0x8b, 8, 0, 0], "gunzip"),
+    ] {
+        for format in [Format::Csv, Format::JsonLines] {
+            for cuts in [&[usize::MAX][..], &[1]] {
+                let place = Place::new().await;
+                let report = place.import_cut(format, &file, cuts).await;
+                assert!(report.stopped.as_ref().is_some_and(|why| why.contains(says)), "{says}: {report:?}");
+                assert_eq!(report.rows, 0, "{report:?}");
+            }
+        }
+    }
+    // As Windows wrote it before UTF-8.
+    let place = Place::new().await;
+    let report = place.import(Format::Csv, b"registrationId,site\na,K\xf6ln\nb,Lom\n").await;
+    assert_eq!((report.added, report.errors[0].line), (1, 2), "{report:?}");
+    assert!(report.errors[0].reason.contains("save the file with the character set UTF-8"), "{report:?}");
+}
+
+#[tokio::test]
+async fn a_heading_for_people_is_told_with_the_name_that_is_meant() {
+    for (heading, meant) in [("Registration ID", "registrationId"), ("certificate_SHA-256", "certificateSha256")] {
+        let place = Place::new().await;
+        let report = place.import(Format::Csv, format!("{heading};model\na;x\n").as_bytes()).await;
+        let why = report.stopped.unwrap_or_default();
+        assert!(why.contains(&format!("the column `{heading}` looks like `{meant}`")), "{why}");
     }
 }
 

@@ -22,14 +22,23 @@ use tokio::task::JoinSet;
 use super::Service;
 use crate::catalogue::ScopeCatalogue;
 use crate::client::ClientLimits;
-use crate::outbound;
+use crate::outbound::{self, OutboundError};
+use crate::shares::Shares;
 
 /// How the fetching of lists goes.
-#[derive(Default)]
 pub struct Lists {
     attempts: Mutex<HashMap<Of, Attempt>>,
     warned: Mutex<Option<Instant>>,
     wake: Notify,
+    /// Addresses that are tried before they are taken.
+    trials: Shares<IdScope>,
+}
+
+impl Default for Lists {
+    fn default() -> Self {
+        let trials = Shares::new(TRIALS_OF_A_SCOPE);
+        Self { attempts: Mutex::default(), warned: Mutex::default(), wake: Notify::default(), trials }
+    }
 }
 
 /// Whose list: the id scope, and [`RevocationRecord::id`].
@@ -40,7 +49,45 @@ type Of = (IdScope, Digest);
 struct Attempt {
     source: ListSource,
     at: Instant,
-    trouble: Option<String>,
+    trouble: Option<Trouble>,
+}
+
+/// Why a list cannot be had, in two texts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    whole: String,
+    for_scope: String,
+}
+
+impl Trouble {
+    /// What the operator of the server may read, or who is bound to one id scope. That one reads nothing of what answers at
+    /// an address that the server's operator has named.
+    pub fn told(&self, bound: bool) -> &str {
+        if bound { &self.for_scope } else { &self.whole }
+    }
+
+    fn of(source: &ListSource, whole: String, for_scope: Option<String>) -> Self {
+        let for_scope =
+            if source.public_hosts_only { for_scope.unwrap_or_else(|| whole.clone()) } else { NOT_TOLD.into() };
+        Self { whole, for_scope }
+    }
+
+    fn of_outbound(source: &ListSource, error: &OutboundError) -> Self {
+        Self::of(source, error.to_string(), Some(error.for_scope(source.public_hosts_only)))
+    }
+
+    /// One that says nothing of an address.
+    fn open(text: String) -> Self {
+        Self { for_scope: text.clone(), whole: text }
+    }
+}
+
+/// A list that was fetched.
+pub struct Fetched {
+    /// What it says.
+    pub list: Crl,
+    /// The list, DER.
+    pub der: Vec<u8>,
 }
 
 impl Lists {
@@ -49,10 +96,12 @@ impl Lists {
         self.wake.notify_one();
     }
 
-    /// Why the last attempt to fetch an issuer's list failed, if it did.
-    pub fn trouble(&self, scope: &IdScope, of: &RevocationRecord) -> Option<String> {
+    /// Why the last attempt to fetch an issuer's list failed, if it did, from where it is fetched now.
+    pub fn trouble(&self, scope: &IdScope, of: &RevocationRecord) -> Option<Trouble> {
+        let source = of.rules.source.as_ref()?;
         let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-        attempts.get(&(scope.clone(), of.id())).and_then(|attempt| attempt.trouble.clone())
+        let attempt = attempts.get(&(scope.clone(), of.id())).filter(|last| last.source.is_the_place_of(source))?;
+        attempt.trouble.clone()
     }
 
     /// How many lists could not be fetched the last time.
@@ -121,14 +170,37 @@ async fn look_at_all(service: Arc<Service>) {
     warn_of_stale_ones(&service);
 }
 
+/// Fetches a list before an operator's word on where it is counts. Nothing is changed.
+///
+/// # Errors
+///
+/// Why it cannot be had.
+pub async fn try_out(
+    service: &Service,
+    scope: &ScopeCatalogue,
+    of: &RevocationRecord,
+    source: &ListSource,
+) -> Result<Fetched, Trouble> {
+    // Who tries out many waits for itself.
+    let _one_of_few = service.lists.trials.take(scope.scope.clone()).await;
+    had(scope, of, source, TRIAL_PATIENCE).await
+}
+
+/// Says that a list was fetched from there just now, so that it is not fetched again at once.
+pub fn note_fetched(service: &Service, scope: &IdScope, of: &RevocationRecord, source: &ListSource) {
+    note(service, &(scope.clone(), of.id()), of, source, None);
+}
+
 /// Keeps what came of an attempt, and tells when that changed.
-fn note(service: &Service, key: &Of, of: &RevocationRecord, source: &ListSource, trouble: Option<String>) {
+fn note(service: &Service, key: &Of, of: &RevocationRecord, source: &ListSource, trouble: Option<Trouble>) {
     let mut attempts = service.lists.attempts.lock().unwrap_or_else(PoisonError::into_inner);
     let attempt = Attempt { source: source.clone(), at: clock::instant(), trouble: trouble.clone() };
-    let before = attempts.insert(key.clone(), attempt).and_then(|before| before.trouble);
+    let before = attempts.insert(key.clone(), attempt).filter(|before| before.source.is_the_place_of(source));
+    let before = before.and_then(|before| before.trouble);
     let (scope, authority) = (&key.0, of.issuer.name());
     match (&before, &trouble) {
         (_, Some(error)) if before != trouble => {
+            let error = &error.whole;
             tracing::warn!(%scope, authority, url = %address::masked(&source.url), error, "a revocation list cannot be fetched; the one that is there counts until it is out of date");
         }
         (Some(_), None) => {
@@ -143,33 +215,47 @@ async fn fetch(
     scope: &ScopeCatalogue,
     of: &RevocationRecord,
     source: &ListSource,
-) -> Result<(), String> {
-    let said = |error: &dyn std::fmt::Display| error.to_string();
-    let trusted = source.ca_certificate.as_deref();
-    let fetched = outbound::get_signed(&source.url, trusted, source.public_hosts_only, LIMITS);
-    let fetched = tokio::time::timeout(PATIENCE, fetched).await;
-    let fetched = fetched.map_err(|_| format!("it did not come within {} s", PATIENCE.as_secs()))?;
-    let bytes = fetched.map_err(|error| said(&error))?;
-    let der = list_from(&bytes).map_err(|error| said(&error))?;
-    // A large list takes a while to read, and to verify.
-    let issuers = certificates_of(scope, of);
-    let reading = tokio::task::spawn_blocking(move || read(&der, &issuers).map(|list| (list, der)));
-    let (list, der) = reading.await.map_err(|error| said(&error))?.map_err(|error| said(&error))?;
+) -> Result<(), Trouble> {
+    let open = |error: &dyn std::fmt::Display| Trouble::open(error.to_string());
+    let Fetched { list, der } = had(scope, of, source, PATIENCE).await?;
     let now = service.ambient.now();
     if of.list.as_ref().is_some_and(|present| present.sha256 == list.facts().sha256) {
         return Ok(());
     }
     let command = RevocationCommand::list(&list, der, now, service.config.clock_skew().as_secs());
-    let command = command.map_err(|error| said(&error))?.fetched_from(source);
+    let command = command.map_err(|error| open(&error))?.fetched_from(source);
     let change = RevocationChange { issuer: of.issuer.clone(), commands: vec![command], now };
     match service.store.change_revocations(&scope.scope, change, None).await {
-        Ok(PutOutcome::Conflict(why)) => Err(why),
+        Ok(PutOutcome::Conflict(why)) => Err(Trouble::open(why)),
         Ok(_) => {
             tracing::info!(scope = %scope.scope, authority = of.issuer.name(), revoked = list.len(), next = list.facts().next_update(), "a revocation list was fetched");
-            service.reload().await.map_err(|error| said(&error))
+            service.reload().await.map_err(|error| open(&error))
         }
-        Err(error) => Err(said(&error)),
+        Err(error) => Err(open(&error)),
     }
+}
+
+/// The list that is there now, which is the issuer's own.
+async fn had(
+    scope: &ScopeCatalogue,
+    of: &RevocationRecord,
+    source: &ListSource,
+    patience: Duration,
+) -> Result<Fetched, Trouble> {
+    let said = |error: &dyn std::fmt::Display| Trouble::of(source, error.to_string(), None);
+    let fetched = outbound::get_signed(&source.url, source.ca_certificate.as_deref(), source.public_hosts_only, LIMITS);
+    let fetched = tokio::time::timeout(patience, fetched).await;
+    // Where a name leads is not told by how long it takes either.
+    let late = |_| {
+        let late = format!("it did not come within {} s", patience.as_secs());
+        Trouble::of(source, late, Some("its host cannot be reached at a public address".to_owned()))
+    };
+    let bytes = fetched.map_err(late)?.map_err(|error| Trouble::of_outbound(source, &error))?;
+    let der = list_from(&bytes).map_err(|error| said(&error))?;
+    // A large list takes a while to read, and to verify.
+    let issuers = certificates_of(scope, of);
+    let reading = tokio::task::spawn_blocking(move || read(&der, &issuers).map(|list| Fetched { list, der }));
+    reading.await.map_err(|error| said(&error))?.map_err(|error| said(&error))
 }
 
 /// The certificates of an issuer: those that are uploaded, and that by which it was first known.
@@ -214,5 +300,12 @@ const LOOK: Duration = Duration::from_secs(30);
 const RETRY: Duration = Duration::from_secs(300);
 const WARNED: Duration = Duration::from_secs(3600);
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Somebody waits for it.
+const TRIAL_PATIENCE: Duration = Duration::from_secs(20);
+/// Addresses that are tried at once for one id scope.
+const TRIALS_OF_A_SCOPE: usize = 2;
+/// What is told of an address that the operator of the server has named to who operates one id scope.
+const NOT_TOLD: &str =
+    "the list cannot be had from where the server's operator has it fetched; the server's log says why";
 const LIMITS: ClientLimits =
     ClientLimits { connect: Duration::from_secs(10), silence: Duration::from_secs(20), answer_bytes: MAX_BYTES * 2 };

@@ -4,15 +4,16 @@
 //! server goes on with the one that it has.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use landfall_attestation::x509::make::end_of;
+use landfall_attestation::x509::make::{end_of, validity_of};
 use landfall_domain::clock::Timestamp;
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::ServerName;
 
-use super::{Identity, TlsError, provider};
+use super::{Identity, TlsError, Untimely, provider};
 
 /// The certificate that is shown to whoever connects.
 #[derive(Debug)]
@@ -42,6 +43,21 @@ impl Current {
     pub fn expires_at(&self) -> Timestamp {
         let shown = self.0.load();
         shown.cert.first().map_or_else(Timestamp::default, |leaf| end_of(leaf))
+    }
+
+    /// Whether it is good at a time, by its own dates. A clock may be wrong by so much.
+    ///
+    /// # Errors
+    ///
+    /// It has expired, or has not begun.
+    pub fn is_good_at(&self, now: Timestamp, skew: Duration) -> Result<(), Untimely> {
+        let shown = self.0.load();
+        let (begin, end) = shown.cert.first().map_or_else(Default::default, |leaf| validity_of(leaf));
+        if end <= now {
+            return Err(Untimely::Expired(end));
+        }
+        // Later by more than the clock may be wrong.
+        if begin.since(now) > skew { Err(Untimely::NotYet(begin)) } else { Ok(()) }
     }
 
     /// Whether clients that call the server by this name accept the certificate for it.
@@ -90,6 +106,18 @@ mod tests {
         assert_eq!(current.is_for("192.0.2.7"), Ok(()));
         assert!(current.is_for("other.example.com").is_err());
         assert!(current.is_for("a b").is_err());
+    }
+
+    #[test]
+    fn it_knows_whether_it_is_good_now() {
+        let (now, skew) = (Ambient::system().now(), Duration::from_secs(300));
+        let at = |seconds: i64| Timestamp::from_millis(now.as_millis().saturating_add_signed(seconds * 1000));
+        let current = Current::new(issued(&["a.example"], 5)).unwrap();
+        assert_eq!(current.is_good_at(now, skew), Ok(()));
+        // It begins an hour ago.
+        assert_eq!(current.is_good_at(at(-3700), skew), Ok(()));
+        assert!(matches!(current.is_good_at(at(-3600 - 400), skew), Err(Untimely::NotYet(_))));
+        assert_eq!(current.is_good_at(at(5 * 86_400), skew), Err(Untimely::Expired(current.expires_at())));
     }
 
     #[test]

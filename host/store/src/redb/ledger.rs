@@ -9,7 +9,7 @@ use landfall_domain::plugin::signature::Signature;
 
 use super::engine::Write;
 use super::tables::{self, CONTENT, DECISIONS, OTHERS, SIGNATURES, Tables};
-use super::{View, codec, components, unreadable};
+use super::{View, codec, components, entries, unreadable};
 use crate::StoreError;
 
 /// One entry.
@@ -47,10 +47,14 @@ pub(super) fn keep_other(tables: &mut Tables<'_>, id: &[u8], entry: &[u8]) -> Re
         let last = tables.others_order.last_key()?.and_then(|key| Some(u64::from_be_bytes(key.try_into().ok()?)));
         let next = last.unwrap_or(0).saturating_add(1);
         tables.others_order.put_encoded(&next.to_be_bytes(), id)?;
+        entries::add(tables, next, id, entry)?;
     }
     tables.others.put_encoded(id, entry)?;
     while tables.others_order.len()? > tables.kept.entries {
-        let Some((_, oldest)) = tables.others_order.pop_first()? else { break };
+        let Some((number, oldest)) = tables.others_order.pop_first()? else { break };
+        if let Some(entry) = tables.others.bytes(&oldest)? {
+            entries::remove(tables, &number, &entry)?;
+        }
         tables.others.remove(&oldest)?;
     }
     Ok(())

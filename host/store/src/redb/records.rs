@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 use landfall_domain::clock::Timestamp;
 use landfall_domain::names::{IdScope, ManufacturerId, RegistrationId};
-use landfall_domain::registry::{Claim, ManufacturingRecord, RecordState};
+use landfall_domain::registry::{Claim, EvidenceMembers, ManufacturingRecord, RecordState};
 
 use super::codec::{self, key};
 use super::engine::Write;
 use super::listing::{self, Walk};
 use super::tables::{self, RECORD_COUNTS, RECORD_VIEWS, RECORDS, Tables};
 use super::{View, unreadable, views};
-use crate::{Batches, ImportBatch, Listing, Page, RecordFilter, RowOutcome, StoreError};
+use crate::{Batches, ImportBatch, Listing, Page, RecordFilter, RowOutcome, RowResult, StoreError};
 
 /// The record of a device.
 pub(super) fn get(
@@ -102,9 +102,9 @@ impl Import {
 }
 
 impl Write for Import {
-    type Answer = Vec<RowOutcome>;
+    type Answer = Vec<RowResult>;
 
-    fn apply(&self, tables: &mut Tables<'_>) -> Result<Vec<RowOutcome>, StoreError> {
+    fn apply(&self, tables: &mut Tables<'_>) -> Result<Vec<RowResult>, StoreError> {
         let count_key = key(&self.batch.scope, self.batch.manufacturer.as_str());
         let count = tables.record_counts.count(&count_key)?;
         let mut judged = self.judge(tables)?;
@@ -121,7 +121,12 @@ impl Write for Import {
         }
         // Back into the order in which the rows came.
         judged.sort_unstable_by_key(|j| j.place);
-        Ok(judged.into_iter().map(|j| j.outcome).collect())
+        let of_own = |outcome| matches!(outcome, RowOutcome::Updated | RowOutcome::Unchanged);
+        let result = |j: Judged| match j.outcome {
+            outcome if of_own(outcome) => RowResult { outcome, left_out: j.left_out },
+            outcome => outcome.into(),
+        };
+        Ok(judged.into_iter().map(result).collect())
     }
 
     fn size(&self) -> usize {
@@ -146,7 +151,7 @@ impl ImportWhole {
 }
 
 impl Write for ImportWhole {
-    type Answer = Vec<Vec<RowOutcome>>;
+    type Answer = Vec<Vec<RowResult>>;
 
     fn apply(&self, tables: &mut Tables<'_>) -> Result<Self::Answer, StoreError> {
         let mut outcomes = Vec::new();
@@ -174,14 +179,16 @@ impl Write for ImportWhole {
     }
 }
 
-fn all_good(outcomes: &[RowOutcome]) -> bool {
-    outcomes.iter().all(|outcome| outcome.is_good())
+fn all_good(outcomes: &[RowResult]) -> bool {
+    outcomes.iter().all(RowResult::is_good)
 }
 
 /// What is made of one row.
 struct Judged {
     place: usize,
     outcome: RowOutcome,
+    /// Evidence that stands and that the row leaves out.
+    left_out: EvidenceMembers,
     /// What an update leaves there; a new row is written as it came.
     updated: Option<ManufacturingRecord>,
     /// Whether it is of the same device as the row before it.
@@ -201,13 +208,19 @@ impl Import {
                 Some((key, stands)) if key == row.key => (true, stands),
                 _ => (false, tables.records.get(&row.key)?.map(Cow::Owned)),
             };
-            let outcome = self.compare(stands.as_deref(), new);
+            let left_out = stands.as_deref().map(|old| new.evidence.leaves_out(&old.evidence)).unwrap_or_default();
+            let merged = stands
+                .as_deref()
+                .filter(|_| !left_out.is_none() && !self.batch.drop_evidence)
+                .map(|old| ManufacturingRecord { evidence: new.evidence.over(&old.evidence), ..new.clone() });
+            let new = merged.map_or(Cow::Borrowed(new), Cow::Owned);
+            let outcome = self.compare(stands.as_deref(), &new);
             let (updated, stands) = match (outcome, stands) {
-                (RowOutcome::Added, _) => (None, Some(Cow::Borrowed(new))),
+                (RowOutcome::Added, _) => (None, Some(new)),
                 (RowOutcome::Updated, Some(old)) => {
                     let old = old.into_owned();
                     let (state, imported_at, claim) = (old.state, old.imported_at, old.claim);
-                    let updated = ManufacturingRecord { state, imported_at, claim, ..new.clone() };
+                    let updated = ManufacturingRecord { state, imported_at, claim, ..new.into_owned() };
                     (Some(updated.clone()), Some(Cow::Owned(updated)))
                 }
                 (RowOutcome::OtherManufacturer, Some(old)) if self.claims(&old) => {
@@ -218,7 +231,7 @@ impl Import {
                 (_, stands) => (None, stands),
             };
             before = Some((&row.key, stands));
-            judged.push(Judged { place: row.place, outcome, updated, again });
+            judged.push(Judged { place: row.place, outcome, left_out, updated, again });
         }
         Ok(judged)
     }

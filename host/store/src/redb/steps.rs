@@ -19,10 +19,10 @@ use landfall_domain::registry::ManufacturingRecord;
 use super::codec::{self, group_keys, key};
 use super::enrollments::Claims;
 use super::tables::{
-    BOUND_KEYS, CERTIFICATES, Definition, GROUP_COUNTS, HUB_IDENTITIES, HUB_LOADS, NAMED_COMPONENTS, OTHERS_ORDER,
-    PLUGIN_USES, RECORD_COUNTS, RECORD_VIEWS, REGISTRATION_VIEWS, REVOCATIONS, Rows, Tables,
+    BOUND_KEYS, CERTIFICATES, Definition, GROUP_COUNTS, HUB_IDENTITIES, HUB_LOADS, NAMED_COMPONENTS, OTHER_VIEWS,
+    OTHERS_ORDER, PLUGIN_USES, RECORD_COUNTS, RECORD_VIEWS, REGISTRATION_VIEWS, REVOCATIONS, Rows, Tables,
 };
-use super::{components, identities, ledger, registrations, revocations, views};
+use super::{components, entries, identities, ledger, registrations, revocations, views};
 use crate::StoreError;
 
 /// The format that this version writes, and the newest that it reads.
@@ -58,6 +58,7 @@ pub(super) const STEPS: &[Step] = &[
     // Came together with the order of the ledger: a file that lacks the one lacks the other.
     Step { since: 2, fills: &[OTHERS_ORDER], run: registrations::count_all },
     Step { since: 2, fills: &[OTHERS_ORDER], run: ledger::order_others },
+    Step { since: 2, fills: &[OTHER_VIEWS], run: entries::make },
     Step { since: 1, fills: &[HUB_LOADS, GROUP_COUNTS], run: count_registrations },
     Step { since: 1, fills: &[RECORD_COUNTS], run: count_records },
     Step { since: 1, fills: &[CERTIFICATES, PLUGIN_USES], run: claim },

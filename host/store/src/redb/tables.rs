@@ -275,6 +275,8 @@ tables! {
     OTHERS others "ledger entry";
     /// Number that counts up → tracking id in [`OTHERS`]: in which order they came, whatever the clock said.
     OTHERS_ORDER others_order "order of the ledger";
+    /// Scope, view, number in [`OTHERS_ORDER`] → tracking id in [`OTHERS`]: the entry is in the view.
+    OTHER_VIEWS other_views "view of the ledger";
     /// SHA-256 → the very bytes, without a version: the digest says what they are.
     CONTENT content "content";
     /// SHA-256 of a component → nothing: a decision or an enrollment names it or did, so that it stays when its plugin lets

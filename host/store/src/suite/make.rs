@@ -72,6 +72,7 @@ pub fn refusal(number: u64) -> Entry {
             cause: "unknown-device".to_owned(),
             detail: "no manufacturing record".to_owned(),
             shown: Vec::new(),
+            enrollment: None,
         },
     }
 }
@@ -196,6 +197,7 @@ pub fn batch(rows: Vec<ManufacturingRecord>) -> ImportBatch {
         rows,
         all_or_nothing: false,
         dry_run: false,
+        drop_evidence: false,
     }
 }
 

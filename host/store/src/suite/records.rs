@@ -2,10 +2,10 @@
 
 use landfall_domain::clock::Timestamp;
 use landfall_domain::names::ManufacturerId;
-use landfall_domain::registry::{Claim, ManufacturingRecord, RecordState};
+use landfall_domain::registry::{Claim, Evidence, ManufacturingRecord, RecordState};
 
 use super::make::{Shared, batch, record, scope};
-use crate::{ImportBatch, Page, RecordFilter, RowOutcome};
+use crate::{ImportBatch, Page, RecordFilter, RowOutcome, RowResult};
 
 pub async fn an_import_says_what_came_of_each_row(store: Shared) {
     let first = vec![record("b", "acme", "x"), record("a", "acme", "x"), record("c", "acme", "x")];
@@ -37,6 +37,29 @@ pub async fn an_update_keeps_the_state_and_the_first_import(store: Shared) {
         (now.state, now.imported_at, now.updated_at),
         (RecordState::Quarantined, Timestamp::from_millis(10), later)
     );
+}
+
+pub async fn evidence_that_a_row_leaves_out_stays_unless_that_is_said(store: Shared) {
+    let bare = |model| ManufacturingRecord { evidence: Evidence::default(), ..record("a", "acme", model) };
+    store.import_batch(batch(vec![record("a", "acme", "x")])).await.unwrap();
+    let evidence = get(&store, "a").await.evidence;
+    let names = |results: Vec<RowResult>| results[0].left_out.names().collect::<Vec<_>>();
+
+    let kept = store.import_batch(batch(vec![bare("x")])).await.unwrap();
+    assert_eq!(kept, [RowOutcome::Unchanged]);
+    assert_eq!(names(kept), ["certificateSha256"]);
+    let kept = store.import_batch(batch(vec![bare("y")])).await.unwrap();
+    assert_eq!(kept, [RowOutcome::Updated]);
+    let now = get(&store, "a").await;
+    assert_eq!((now.facts["model"].as_str(), &now.evidence), ("y", &evidence));
+
+    let dropping = ImportBatch { drop_evidence: true, ..batch(vec![bare("y")]) };
+    let dry = store.import_batch(ImportBatch { dry_run: true, ..dropping.clone() }).await.unwrap();
+    assert_eq!((names(dry), get(&store, "a").await.evidence), (vec!["certificateSha256"], evidence));
+    assert_eq!(store.import_batch(dropping.clone()).await.unwrap(), [RowOutcome::Updated]);
+    assert_eq!(get(&store, "a").await.evidence, Evidence::default());
+    let again = store.import_batch(dropping).await.unwrap();
+    assert!(again[0] == RowOutcome::Unchanged && again[0].left_out.is_none(), "{again:?}");
 }
 
 pub async fn another_manufacturers_device_is_refused(store: Shared) {

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::{Request, State};
 use landfall_attestation::x509::Anchor;
 use landfall_attestation::x509::revocation::Said;
 use serde::Serialize;
 
 use super::{CrlView, RevocationView, Whose};
+use crate::admin_api::authorize::Caller;
 use crate::admin_api::body::{self, Answer, Asked, At, PageQuery};
 use crate::admin_api::hub::known;
 use crate::admin_api::problem::Problem;
@@ -37,19 +39,21 @@ pub(in crate::admin_api) struct IssuerView {
 pub(in crate::admin_api) async fn list(
     State(service): State<Arc<Service>>,
     At(scope): At<String>,
+    Extension(caller): Extension<Caller>,
     Asked(page): Asked<PageQuery>,
 ) -> Answer {
     let scope = known(&service, &scope)?;
     let page = page.of(&service, scope.revocations().all().collect(), |said| said.record.id().to_string());
-    body::listing(page, |said| view(&service, &scope, said))
+    body::listing(page, |said| view(&service, &scope, said, caller.is_of_one_scope()))
 }
 
 pub(in crate::admin_api) async fn show(
     State(service): State<Arc<Service>>,
     At((scope, id)): At<(String, String)>,
+    Extension(caller): Extension<Caller>,
 ) -> Answer {
     let scope = known(&service, &scope)?;
-    body::ok(&view(&service, &scope, find(&scope, &id)?))
+    body::ok(&view(&service, &scope, find(&scope, &id)?, caller.is_of_one_scope()))
 }
 
 pub(in crate::admin_api) async fn put(
@@ -57,17 +61,17 @@ pub(in crate::admin_api) async fn put(
     At((scope, id)): At<(String, String)>,
     request: Request,
 ) -> Answer {
-    let before = known(&service, &scope)?;
+    let (before, bound) = (known(&service, &scope)?, Caller::is_bound(&request));
     let said = find(&before, &id)?;
     whose(&before, said).change_as_told(&service, request).await?;
     // Where nothing is said any more, what was said last is shown without it.
     let now = known(&service, &scope)?;
     match find(&now, &id) {
-        Ok(said) => body::ok(&view(&service, &now, said)),
+        Ok(said) => body::ok(&view(&service, &now, said, bound)),
         Err(_) => body::ok(&IssuerView {
             crl: None,
             revocation: RevocationView::of(None, None, None),
-            ..view(&service, &before, said)
+            ..view(&service, &before, said, bound)
         }),
     }
 }
@@ -83,7 +87,9 @@ pub(in crate::admin_api) async fn remove_crl(
 fn find<'a>(scope: &'a ScopeCatalogue, id: &str) -> Result<&'a Said, Problem> {
     let found = scope.revocations().all().find(|said| said.record.id().to_string() == id);
     found.ok_or_else(|| {
-        Problem::not_found(format!("nothing is revoked of an issuer {id}; GET …/revocations lists them"))
+        Problem::not_found(format!(
+            "nothing is revoked of an issuer {id}; those of whom something is: landfall ca revocations"
+        ))
     })
 }
 
@@ -97,7 +103,7 @@ fn whose(scope: &ScopeCatalogue, said: &Said) -> Whose {
     }
 }
 
-fn view(service: &Service, scope: &ScopeCatalogue, said: &Said) -> IssuerView {
+fn view(service: &Service, scope: &ScopeCatalogue, said: &Said, bound: bool) -> IssuerView {
     let (now, grace) = (service.ambient.now(), service.config.certificates.stale_crl_hours.saturating_mul(3600));
     let (record, known) = (&said.record, scope.revocations());
     let is_it = |der: &[u8]| {
@@ -115,7 +121,7 @@ fn view(service: &Service, scope: &ScopeCatalogue, said: &Said) -> IssuerView {
         crl: record.list.as_ref().map(|list| CrlView::of(list, (now, grace))),
         revocation: RevocationView::of(
             Some(record),
-            service.lists.trouble(&scope.scope, record),
+            service.lists.trouble(&scope.scope, record).map(|trouble| trouble.told(bound).to_owned()),
             counts.and_then(Result::err).map(|error| error.to_string()),
         ),
         updated_at: record.updated_at.to_string(),

@@ -69,14 +69,16 @@ impl std::fmt::Debug for SymmetricKeyBody {
 }
 
 /// Keys that were made or given just now: they are told in the answer to this request, and never again.
+///
+/// A key that stood before is not among them: whoever changes the one does not learn the other.
 pub(in crate::admin_api) struct TellOnce {
-    primary_key: String,
-    secondary_key: String,
+    primary_key: Option<String>,
+    secondary_key: Option<String>,
 }
 
 impl TellOnce {
     /// The one and the other.
-    pub(super) fn keys(self) -> (String, String) {
+    pub(super) fn keys(self) -> (Option<String>, Option<String>) {
         (self.primary_key, self.secondary_key)
     }
 }
@@ -150,11 +152,17 @@ impl<'a> Proof<'a> {
             _ => None,
         };
         let [old_primary, old_secondary] = stand.map_or([None, None], |keys| keys.map(Some));
-        let new = || SymmetricKey::generate(ambient.random());
-        let keys = [primary.or(old_primary).unwrap_or_else(new), secondary.or(old_secondary).unwrap_or_else(new)];
-        let [primary, secondary] = keys.each_ref().map(|key| key.to_base64().expose().to_owned());
-        let sealed = SealedKeys::seal(&keys, &self.owner, self.scope, sealing, ambient);
-        Ok((sealed, Some(TellOnce { primary_key: primary, secondary_key: secondary })))
+        // What is given counts, then what stands, then a new one; what stood is not told.
+        let take = |given: Option<SymmetricKey>, stood: Option<SymmetricKey>| {
+            let is_kept = given.is_none() && stood.is_some();
+            let key = given.or(stood).unwrap_or_else(|| SymmetricKey::generate(ambient.random()));
+            let told = (!is_kept).then(|| key.to_base64().expose().to_owned());
+            (key, told)
+        };
+        let ((primary, primary_key), (secondary, secondary_key)) =
+            (take(primary, old_primary), take(secondary, old_secondary));
+        let sealed = SealedKeys::seal(&[primary, secondary], &self.owner, self.scope, sealing, ambient);
+        Ok((sealed, Some(TellOnce { primary_key, secondary_key })))
     }
 }
 

@@ -100,7 +100,7 @@ pub(in crate::admin_api) struct SymmetricKeyView {
 
 impl SymmetricKeyView {
     fn of(told: Option<TellOnce>) -> Self {
-        let (primary_key, secondary_key) = told.map(TellOnce::keys).unzip();
+        let (primary_key, secondary_key) = told.map(TellOnce::keys).unwrap_or_default();
         Self { primary_key, secondary_key }
     }
 }
@@ -174,8 +174,7 @@ pub(in crate::admin_api) struct TermsView {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(in crate::admin_api) struct AllocationView {
     selection: BindingView,
-    /// Decides when the first abstains.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Decides when the first abstains; nobody when null.
     fallback: Option<BindingView>,
     grouping: Vec<BindingView>,
 }

@@ -307,6 +307,7 @@ pub(super) async fn fill(
             rows: rows.to_vec(),
             all_or_nothing: false,
             dry_run: false,
+            drop_evidence: false,
         };
         kept.import_batch(batch).await?;
     }

@@ -81,11 +81,20 @@ pub(super) struct CredentialArgs {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum AccountName {
+pub(super) enum AccountName {
     /// Computers, whose names end with $; the registration id is without it.
     Computers,
     /// People's, and those that services run as.
     Users,
+}
+
+impl AccountName {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Computers => "computers",
+            Self::Users => "users",
+        }
+    }
 }
 
 impl CredentialArgs {
@@ -98,10 +107,7 @@ impl CredentialArgs {
             return Ok(("token", self.token(issuer)?));
         }
         if let Some(directory) = &self.directory {
-            let accounts = match self.accounts {
-                AccountName::Computers => "computers",
-                AccountName::Users => "users",
-            };
+            let accounts = self.accounts.as_str();
             let (groups, any) = (&self.directory_groups, self.any_account);
             let body = json!({ "name": directory, "accounts": accounts, "groups": groups, "anyAccount": any });
             return Ok(("directory", body));
@@ -143,7 +149,7 @@ impl CredentialArgs {
 }
 
 /// `CLAIM=VALUE`; what is no JSON is a text.
-fn claim(text: &str) -> Result<(String, Value), String> {
+pub(super) fn claim(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or("it is CLAIM=VALUE")?;
     let value = match landfall_domain::json::value(value) {
         Ok(value) => value,
@@ -155,7 +161,7 @@ fn claim(text: &str) -> Result<(String, Value), String> {
 }
 
 /// The certificates of a file, each as PEM.
-fn bundle(path: &Path) -> Result<Vec<String>, CliError> {
+pub(super) fn bundle(path: &Path) -> Result<Vec<String>, CliError> {
     let text = std::fs::read(path).map_err(|source| CliError::Read { path: path.to_owned(), source })?;
     let certificates = certificates_from(text);
     let certificates = certificates.map_err(|error| CliError::Failed(format!("{}: {error}", path.display())))?;

@@ -170,7 +170,18 @@ impl Verify {
         let trust = Trust::new(self.keys.iter().map(key).collect::<Result<_, _>>()?, true);
         let file = self.signatures.unwrap_or_else(|| beside(&self.component));
         let signatures = read(&file)?.unwrap_or_default();
-        let failed = |error: VerifyError| CliError::Failed(error.to_string());
+        let (path, of) = (self.component.display(), file.display());
+        // What a server demands is nothing to who verifies without one.
+        let failed = |error: VerifyError| match error {
+            VerifyError::Unsigned { trusted } => CliError::Failed(format!(
+                "{path} is not signed: {of} is not there, or holds no signature; one of these keys was to have signed it: \
+                 {trusted} (landfall plugin sign)"
+            )),
+            VerifyError::Untrusted { found, trusted } => CliError::Failed(format!(
+                "{path} is signed by {found}, and by none of the keys that are named with --key ({trusted})"
+            )),
+            other => CliError::Failed(format!("{path}: {other}")),
+        };
         // Before anything looks into it, as a server does.
         let subject = Subject { digest, name: self.whose.name.as_ref(), version: self.whose.version.as_deref() };
         trust.verify(&subject, &signatures).map_err(failed)?;

@@ -76,7 +76,7 @@ pub(super) async fn connect(
             Ok(client) => return Ok(client),
             // The next address may be reached.
             Err(ClientError::Connect { source, .. }) => why = source,
-            Err(other) => return Err(other.into()),
+            Err(other) => return Err(super::of_connection(other, "--ca-file (or LANDFALL_CA_FILE)")),
         }
     }
     Err(nobody(why))

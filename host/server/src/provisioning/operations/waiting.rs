@@ -3,6 +3,7 @@
 //! They are known while this process knows their operations. After a restart, and when others took their room, they are
 //! known again as soon as they poll, which is every few seconds; what held each of them up is in the ledger all the time.
 
+use std::collections::BTreeMap;
 use std::sync::PoisonError;
 use std::time::Instant;
 
@@ -46,6 +47,18 @@ impl Operations {
     /// Whether a device waits. Each key that claims its id waits for itself.
     pub fn waiting_of(&self, scope: &IdScope, id: &RegistrationId) -> Vec<WaitingDevice> {
         self.waiting_where(|claimant| claimant.id == *id && claimant.scope == *scope)
+    }
+
+    /// How many devices wait, by id scope and by what holds them up.
+    pub fn waiting_counts(&self) -> BTreeMap<(String, &'static str), u64> {
+        let mut counts = BTreeMap::new();
+        let running = &self.running.lock().unwrap_or_else(PoisonError::into_inner).held;
+        for (claimant, held) in running {
+            if let Progress::Waiting(wait) = held.operation.progress() {
+                *counts.entry((claimant.scope.to_string(), wait.kind)).or_insert(0) += 1;
+            }
+        }
+        counts
     }
 
     fn waiting_where(&self, wanted: impl Fn(&Claimant) -> bool) -> Vec<WaitingDevice> {

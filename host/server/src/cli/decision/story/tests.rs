@@ -12,8 +12,12 @@ use super::*;
 
 #[test]
 fn a_refusal_is_told_with_its_cause() {
-    let kind =
-        EntryKind::Refused { cause: "no-record".into(), detail: "nobody imported pump-7".into(), shown: Vec::new() };
+    let kind = EntryKind::Refused {
+        cause: "no-record".into(),
+        detail: "nobody imported pump-7".into(),
+        shown: Vec::new(),
+        enrollment: None,
+    };
     for entry in both_spellings(&entry(kind)) {
         let story = of(&entry);
         assert!(story.starts_with("pump-7 was refused: no-record\nnobody imported pump-7\n"), "{story}");
@@ -78,7 +82,7 @@ fn a_broken_policy_is_told_with_the_line_that_panicked() {
 #[test]
 fn a_refused_device_is_told_with_what_it_showed() {
     let shown = vec![label("subject", "CN=pump-7"), label("certificates", "1")];
-    let kind = EntryKind::Refused { cause: "not-enrolled".into(), detail: "no group".into(), shown };
+    let kind = EntryKind::Refused { cause: "not-enrolled".into(), detail: "no group".into(), shown, enrollment: None };
     for entry in both_spellings(&entry(kind)) {
         let story = of(&entry);
         assert!(story.contains("What the device showed\n  subject       CN=pump-7\n  certificates  1\n"), "{story}");
