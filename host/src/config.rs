@@ -23,12 +23,14 @@ use crate::policy::breaker::BreakerLimits;
 use crate::policy::{Budget, Budgets, CompileLimits, Compiler, InitBudget, PolicySettings};
 use crate::store::redb::StoreSettings;
 
+mod by_scope;
 pub(crate) mod check;
 mod file;
 mod limits;
 mod listen;
 mod policy;
 
+pub use by_scope::{ByScope, scopes_of};
 pub use limits::{
     CertificateRules, DeviceLimits, Fact, HttpLimits, Limits, ListenerLimits, ManagementLimits, PolicyLimits,
     StoreLimits, ThrottleLimits,

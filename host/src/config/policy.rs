@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::HttpLimits;
+use super::{HttpLimits, scopes_of};
 use crate::names::{IdScope, PluginName};
 use crate::policy::http::{Grant, HttpSettings, Origin, Quota};
 
@@ -63,7 +63,7 @@ impl HttpConfig {
         let grant = |grant: &HttpGrant| Grant {
             allow: grant.allow.clone(),
             allow_private_networks: grant.allow_private_networks,
-            scopes: grant.scopes.clone().unwrap_or_else(|| vec![own.clone()]),
+            scopes: scopes_of(grant.scopes.as_deref(), own),
         };
         HttpSettings {
             ca_file: self.ca_file.clone(),
