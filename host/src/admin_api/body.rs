@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::authorize::Caller;
 use super::problem::Problem;
-use crate::json::hinted;
+use crate::json::{AN_OBJECT, hinted};
 use crate::service::Service;
 use crate::store::{DeleteOutcome, Listing, Page, Precondition, PutOutcome};
 
@@ -60,7 +60,10 @@ pub(super) async fn json_of<T: DeserializeOwned>(
     let bytes = bytes(service, request, most_bytes).await?;
     crate::json::read(&bytes).map_err(|misfit| match misfit.pointer {
         None => Problem::new(400, format!("the body is not JSON: {}", misfit.message)),
-        Some(pointer) => Problem::at(pointer, misfit.message),
+        Some(pointer) => match misfit.message.strip_prefix(AN_OBJECT).filter(|_| pointer.is_empty()) {
+            Some(found) => Problem::new(400, format!("the body must be a JSON object, and this is {found}")),
+            None => Problem::at(pointer, misfit.message),
+        },
     })
 }
 
