@@ -18,12 +18,13 @@ use crate::enrollment::{
 };
 use crate::hub::{Hub, Hubs};
 use crate::json::JsonText;
+use crate::ledger::Content;
 use crate::names::{CaName, Digest, GroupId, IdScope, PluginName};
 use crate::policy::rules::{PluginLimits, Resort};
 use crate::policy::shipped;
 use crate::policy::watch::{Watch, Watched, Watches};
 use crate::secret::sealing::SealingKey;
-use crate::store::{CatalogueRecords, PublishedPlugin, ScopeRecords};
+use crate::store::{Admissions, CatalogueRecords, PublishedPlugin, ScopeRecords};
 
 /// All id scopes.
 #[derive(Default)]
@@ -37,14 +38,12 @@ pub struct ScopeCatalogue {
     pub scope: IdScope,
     /// Counts up with every change.
     pub revision: u64,
-    /// Counts up with every change of what admits devices.
-    pub admission: u64,
+    /// Count up with every change of what is looked at to find the enrollment of a device.
+    pub admissions: Admissions,
     /// Its linked hubs.
     pub hubs: Hubs,
     /// Its hubs as decisions name them: a JSON list in the order of [`Hubs::iter`].
-    pub hubs_text: String,
-    /// The SHA-256 of that text.
-    pub hubs_digest: Digest,
+    pub hubs_list: Content,
     authorities: BTreeMap<CaName, CertificateAuthority>,
     groups: BTreeMap<GroupId, Arc<BoundGroup>>,
     signers: Arc<[Arc<BoundGroup>]>,
@@ -162,7 +161,7 @@ impl Catalogue {
         let scopes = records.scopes.into_iter().map(|records| {
             let known = before.scope(&records.scope);
             let scope = match known
-                .filter(|known| (known.revision, known.admission) == (records.revision, records.admission))
+                .filter(|known| (known.revision, known.admissions) == (records.revision, records.admissions))
             {
                 Some(same) => Arc::clone(same),
                 None => Arc::new(ScopeCatalogue::new(records, known.map(|scope| &**scope), watches, sealing)),
@@ -185,10 +184,10 @@ impl Catalogue {
 
 impl ScopeCatalogue {
     fn new(records: ScopeRecords, before: Option<&Self>, watches: &Arc<Watches>, sealing: &SealingKey) -> Self {
-        let ScopeRecords { scope, revision, admission, hubs, groups, authorities, revocations, plugins } = records;
+        let ScopeRecords { scope, revision, admissions, hubs, groups, authorities, revocations, plugins } = records;
         let mut told: Vec<&Hub> = hubs.iter().map(|(hub, _)| hub).collect();
         told.sort_by(|a, b| a.name.cmp(&b.name));
-        let hubs_text = serde_json::to_string(&told).unwrap_or_default();
+        let hubs_list = Content::of(serde_json::to_vec(&told).unwrap_or_default());
         let plugins = plugins.into_iter().map(|plugin| (plugin.name.clone(), plugin)).collect();
         let plugins = Plugins { scope: scope.clone(), published: plugins, watches: Arc::clone(watches) };
         let authorities: BTreeMap<_, _> = authorities.into_iter().map(|ca| (ca.name.clone(), ca)).collect();
@@ -207,12 +206,11 @@ impl ScopeCatalogue {
         let groups: BTreeMap<_, Arc<BoundGroup>> = groups.collect();
         Self {
             signers: groups.values().filter(|bound| !bound.keys.is_empty()).cloned().collect(),
-            hubs_digest: Digest::of(hubs_text.as_bytes()),
-            hubs_text,
+            hubs_list,
             hubs: Hubs::new(hubs, before.map(|before| &before.hubs)),
             scope,
             revision,
-            admission,
+            admissions,
             authorities,
             groups,
             anchors,
@@ -433,7 +431,7 @@ mod tests {
             let of = |scope: &IdScope, revision| ScopeRecords {
                 scope: scope.clone(),
                 revision,
-                admission: 1,
+                admissions: Admissions::default(),
                 hubs: vec![(hub.clone(), Default::default())],
                 groups: vec![group.clone()],
                 authorities: Vec::new(),
@@ -451,7 +449,8 @@ mod tests {
         assert!(Arc::ptr_eq(&of(&first, "0neOTHER"), &of(&second, "0neOTHER")), "nobody changed it");
         let changed = of(&second, scope.as_str());
         assert_eq!(changed.revision, 2);
-        assert!(changed.hubs_text.contains("\"weight\":5"), "{}", changed.hubs_text);
+        let told = String::from_utf8_lossy(changed.hubs_list.bytes());
+        assert!(told.contains("\"weight\":5"), "{told}");
         assert_eq!(changed.group(&"meters".parse().unwrap()).unwrap().keys.len(), 2);
         let anew = Catalogue::new(records(3, 5), &Catalogue::default(), &watches, &sealing(2));
         assert_eq!(of(&anew, scope.as_str()).group(&"meters".parse().unwrap()).unwrap().keys.len(), 0);

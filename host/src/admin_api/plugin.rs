@@ -30,7 +30,7 @@ use crate::policy::trust::{Signature, read_signatures};
 use crate::service::Service;
 use crate::service::switch::SwitchError;
 use crate::service::take_over::{TakeOverError, Unfit};
-use crate::store::{Lane, Listing, PluginCard, PublishedPlugin};
+use crate::store::{KeptComponent, Lane, Listing, PluginCard, PublishedPlugin};
 
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
@@ -39,9 +39,10 @@ pub(super) async fn list(
 ) -> Answer {
     let scope = known(&service, &scope)?;
     let page = page.of(&service, scope.plugins().collect(), |plugin| plugin.name.to_string());
+    let kept = service.store.kept_components(&scope.scope).await?;
     let mut items = Vec::new();
     for plugin in page.items {
-        items.push(view(&service, &scope, plugin).await?);
+        items.push(view(&service, &scope, plugin, &kept).await?);
     }
     body::listing(Listing { items, next: page.next }, PluginView::clone)
 }
@@ -55,7 +56,7 @@ pub(super) async fn show(State(service): State<Arc<Service>>, At((scope, name)):
 async fn shown(service: &Service, scope: &IdScope, name: &PluginName) -> Result<PluginView, Problem> {
     let scope = known(service, scope.as_str())?;
     let plugin = published(&scope, name)?;
-    view(service, &scope, plugin).await
+    view(service, &scope, plugin, &service.store.kept_components(&scope.scope).await?).await
 }
 
 fn published<'a>(scope: &'a ScopeCatalogue, name: &PluginName) -> Result<&'a PublishedPlugin, Problem> {
@@ -192,6 +193,9 @@ pub(super) struct PluginView {
     worlds: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     size_bytes: Option<u64>,
+    /// Bytes of revisions that the plugin has let go of, kept because a decision or an enrollment names them. They count
+    /// against the quota of who published them.
+    kept_bytes: u64,
     /// The ids of the trusted keys that signed it.
     signed_by: Vec<String>,
     /// Why the live revision cannot be run, if that is so.
@@ -209,7 +213,12 @@ pub(super) struct DescriptionView {
 
 /// What is kept of a plugin is shown; its component is loaded only where nothing was kept. One that cannot be run is shown
 /// with the reason, and hides no other.
-async fn view(service: &Service, scope: &ScopeCatalogue, plugin: &PublishedPlugin) -> Result<PluginView, Problem> {
+async fn view(
+    service: &Service,
+    scope: &ScopeCatalogue,
+    plugin: &PublishedPlugin,
+    kept: &[KeptComponent],
+) -> Result<PluginView, Problem> {
     let mut problem = None;
     let mut refused = |error| match error {
         ImageError::Store(error) => Err(Problem::from(error)),
@@ -265,6 +274,7 @@ async fn view(service: &Service, scope: &ScopeCatalogue, plugin: &PublishedPlugi
             Worlds::Policy => "policy",
         }),
         size_bytes: card.as_ref().map(|card| card.size_bytes),
+        kept_bytes: kept.iter().filter(|kept| kept.plugin == plugin.name).map(|kept| kept.bytes).sum(),
         signed_by: signers.iter().map(ToString::to_string).collect(),
         problem,
     })

@@ -26,7 +26,7 @@ use crate::policy::call::{Attestation, Label};
 use crate::registration::Registration;
 use crate::registry::{ManufacturingRecord, Part, RecordState, SerialNumber};
 use crate::service::Service;
-use crate::store::{AdmissionBasis, StoreError};
+use crate::store::{AdmissionBasis, StoreError, Way};
 
 /// A device that both factors admit.
 pub struct Admitted {
@@ -62,8 +62,9 @@ pub(super) async fn admit(service: &Service, request: &Request) -> Result<Admitt
         pretend(service, request).await?;
         return Err(Cause::UnknownScope(request.scope.clone()).into());
     };
-    let basis = basis(service, request, &scope).await?;
+    let mut basis = basis(service, request, &scope).await?;
     let proven = prove(service, request, &scope).await?;
+    rests_on(&mut basis, request, &scope, &proven);
     let (record, evidence) = second_factor(service, request, &proven).await?;
     let before = service.store.registration(&request.scope, &request.registration_id).await?;
     bound_key(&proven, before.as_ref(), request)?;
@@ -104,11 +105,24 @@ async fn basis(service: &Service, request: &Request, scope: &ScopeCatalogue) -> 
         }
         _ => None,
     };
-    Ok(AdmissionBasis {
-        revision: scope.admission,
-        individual: individual.map(|individual| individual.terms.etag),
-        certificate,
-    })
+    let individual = individual.map(|individual| individual.terms.etag);
+    Ok(AdmissionBasis { individual, certificate, ..AdmissionBasis::default() })
+}
+
+/// What else the commit compares: the group that admits the device, and what led to it. Both are as they were in the
+/// catalogue that the device was proven before.
+fn rests_on(basis: &mut AdmissionBasis, request: &Request, scope: &ScopeCatalogue, proven: &Proven) {
+    let way = match (proven.shown.mechanism, &proven.enrollment) {
+        // What is revoked counts for pinned certificates too.
+        (Attestation::X509, _) | (Attestation::Tpm, EnrollmentRef::Group(_)) => Some(Way::Certificates),
+        (Attestation::Token, _) if matches!(request.credential, Credential::Negotiate(_)) => Some(Way::Directories),
+        (Attestation::Token, _) => Some(Way::Tokens),
+        (Attestation::Tpm, EnrollmentRef::Individual(_)) | (Attestation::SymmetricKey, _) => None,
+    };
+    basis.found = way.map(|way| (way, scope.admissions.of(way)));
+    if let EnrollmentRef::Group(group) = &proven.enrollment {
+        basis.group = Some((group.clone(), proven.terms.etag.clone()));
+    }
 }
 
 /// Step 1: the credential, before the enrollment that counts for it.

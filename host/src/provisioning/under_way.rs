@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use super::deliberation::Made;
 use super::operations::Said;
 use super::{Admitted, Request};
 use crate::clock::Timestamp;
 use crate::enrollment::EnrollmentRef;
 use crate::issuing::{IssueError, IssuedCertificate};
-use crate::ledger::{Decision, Entry, EntryKind, IssuedNote, PolicyCall, Verdict};
+use crate::ledger::{Content, Decision, Entry, EntryKind, IssuedNote, PolicyCall, Verdict};
 use crate::names::{Digest, OperationId, RegistrationId};
 use crate::policy::call::{Call, Device, EnrollmentKind, Label, Prior};
 use crate::registration::Registration;
@@ -22,6 +23,8 @@ pub(super) struct UnderWay {
     pub(super) device: Arc<Device>,
     seed: u64,
     calls: Vec<PolicyCall>,
+    /// What the calls name by digest.
+    contents: Vec<Content>,
     engine: Digest,
     /// The certificate that it asked for.
     issued: Option<IssuedCertificate>,
@@ -32,7 +35,17 @@ impl UnderWay {
         let device = Arc::new(device(&request, &admitted));
         let seed = u64::from_le_bytes(service.ambient.random());
         let engine = service.policies.fingerprint();
-        Self { request, admitted, operation, device, seed, calls: Vec::new(), engine, issued: None }
+        Self {
+            request,
+            admitted,
+            operation,
+            device,
+            seed,
+            calls: Vec::new(),
+            contents: Vec::new(),
+            engine,
+            issued: None,
+        }
     }
 
     /// Goes on with an operation that was begun before, and with what the device said then.
@@ -60,7 +73,9 @@ impl UnderWay {
     pub(super) async fn issue(&mut self, service: &Service) -> Result<(), IssueError> {
         let (None, Some(request)) = (&self.issued, &self.request.csr) else { return Ok(()) };
         let Some(name) = &self.admitted.terms.certificate_issuer else { return Ok(()) };
-        let issuer = service.issuing.get(name).ok_or_else(|| IssueError::Missing(name.clone()))?;
+        let scope = &self.request.scope;
+        let missing = || IssueError::Missing(name.clone(), scope.clone());
+        let issuer = service.issuing.get(scope, name).ok_or_else(missing)?;
         let (issuer, request, operation) = (Arc::clone(issuer), Arc::clone(request), self.operation.clone());
         let id = self.name().clone();
         let (now, number) = (service.ambient.now(), service.ambient.random());
@@ -75,9 +90,19 @@ impl UnderWay {
         self.issued.as_ref()
     }
 
-    /// Keeps calls for the ledger.
-    pub(super) fn keep(&mut self, calls: Vec<PolicyCall>) {
-        self.calls.extend(calls);
+    /// Keeps calls for the ledger, and what they name.
+    pub(super) fn keep(&mut self, made: Made) {
+        self.calls.extend(made.calls);
+        for content in made.contents {
+            if !self.contents.contains(&content) {
+                self.contents.push(content);
+            }
+        }
+    }
+
+    /// What an entry of this registration names by digest.
+    pub(super) fn contents(&self) -> Vec<Content> {
+        self.contents.iter().chain([&self.admitted.scope.hubs_list]).cloned().collect()
     }
 
     /// Another request wrote this registration first: goes on from what stands there now.
@@ -91,7 +116,7 @@ impl UnderWay {
         let decision = Decision {
             factors: self.admitted.factors.clone(),
             device: Device::clone(&self.device),
-            hubs: self.admitted.scope.hubs_digest,
+            hubs: self.admitted.scope.hubs_list.digest(),
             engine: self.engine,
             calls: self.calls.clone(),
             issued: self.issued.as_ref().map(IssuedNote::of),

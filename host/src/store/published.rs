@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::names::{Digest, PluginName};
+use crate::names::{Digest, IdScope, PluginName};
 use crate::policy::image::{Card, Description, Revision};
 use crate::policy::rules::PluginRules;
 
@@ -49,12 +49,26 @@ pub struct PluginCard {
     pub card: Card,
 }
 
+/// A component that no plugin names any more, kept for decisions and enrollments that do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptComponent {
+    /// Where it was published.
+    pub scope: IdScope,
+    /// The plugin that it was a revision of.
+    pub plugin: PluginName,
+    /// By whom: the id of a token. Empty when that is not known.
+    pub publisher: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
 /// How much may be published in an id scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PublishBounds {
     /// Plugins of the id scope.
     pub plugins: usize,
-    /// Bytes of their revisions: those that are live, and those that may become it again.
+    /// Bytes of their revisions: those that are live, those that may become it again, and those that are kept for decisions
+    /// and enrollments.
     pub bytes: u64,
     /// Bytes of the revisions that one token published.
     pub by_publisher: Option<u64>,

@@ -35,6 +35,7 @@ mod steps;
 mod sweep;
 mod tables;
 mod tokens;
+mod uses;
 mod views;
 
 #[cfg(test)]
@@ -52,7 +53,6 @@ use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable};
 use tokio::sync::oneshot;
 
 use self::engine::{RedbEngine, RedbJob, Write};
-use self::ledger::KnownContent;
 use self::loads::Loads;
 use self::space::Space;
 use self::tables::{Definition, Kept};
@@ -62,7 +62,7 @@ use crate::clock::Timestamp;
 use crate::enrollment::{CertificateAuthority, EnrollmentRef, Group, Individual};
 use crate::hub::Hub;
 use crate::issuers::KeptKeys;
-use crate::ledger::Entry;
+use crate::ledger::{Content, Entry};
 use crate::names::{CaName, Digest, GroupId, HubName, IdScope, ManufacturerId, PluginName, RegistrationId, TrackingId};
 use crate::policy::rules::PluginRules;
 use crate::policy::trust::Signature;
@@ -71,9 +71,9 @@ use crate::registry::{ManufacturingRecord, RecordState};
 pub use crate::store::health::{Finding, Findings, Unused};
 use crate::store::writer::{Bounds, Lane, OnFatal, Queue, Writer};
 use crate::store::{
-    AuthorityUpload, Batches, CatalogueRecords, CommitOutcome, DeleteOutcome, ImportBatch, Listing, Page, Precondition,
-    PublishBounds, PublishedPlugin, PutOutcome, RecordFilter, RegistrationCommit, RegistrationFilter, RowOutcome,
-    Staging, Store, StoreError,
+    AuthorityUpload, Batches, CatalogueRecords, CommitOutcome, DeleteOutcome, ImportBatch, KeptComponent, Listing,
+    Page, Precondition, PublishBounds, PublishedPlugin, PutOutcome, RecordFilter, RegistrationCommit,
+    RegistrationFilter, RowOutcome, Staging, Store, StoreError,
 };
 use crate::token::TokenRecord;
 
@@ -139,7 +139,6 @@ impl Default for StoreSettings {
 pub struct RedbStore {
     database: ArcSwapOption<Database>,
     queue: Arc<Queue<RedbEngine>>,
-    known_content: KnownContent,
     loads: Arc<Loads>,
     space: Arc<Space>,
     sequence: Arc<AtomicU64>,
@@ -321,7 +320,6 @@ impl RedbStore {
         let store = Self {
             database: ArcSwapOption::new(Some(database)),
             queue: Arc::clone(&queue),
-            known_content: KnownContent::default(),
             loads,
             sequence,
             space: Arc::new(Space::around(place, settings.reserve_bytes)),
@@ -487,8 +485,8 @@ impl Store for RedbStore {
         self.look(issuer_keys::all).await
     }
 
-    async fn record_entry(&self, entry: Entry) -> Result<(), StoreError> {
-        self.write(Lane::Device, ledger::KeepEntry::new(&entry)?).await
+    async fn record_entry(&self, entry: Entry, contents: Vec<Content>) -> Result<(), StoreError> {
+        self.write(Lane::Device, ledger::KeepEntry::new(&entry, contents)?).await
     }
 
     async fn ledger_entry(&self, id: TrackingId) -> Result<Option<Entry>, StoreError> {
@@ -497,12 +495,8 @@ impl Store for RedbStore {
 
     async fn keep_content(&self, lane: Lane, content: Vec<u8>) -> Result<Digest, StoreError> {
         let digest = Digest::of(&content);
-        if !self.known_content.has(digest) {
-            if !ledger::has_content(&self.view()?, digest)? {
-                let keep = ledger::KeepContent::new(digest, content);
-                self.write(lane, keep).await?;
-            }
-            self.known_content.add(digest);
+        if !ledger::has_content(&self.view()?, digest)? {
+            self.write(lane, ledger::KeepContent::new(digest, content)).await?;
         }
         Ok(digest)
     }
@@ -700,6 +694,11 @@ impl Store for RedbStore {
     async fn delete_plugin(&self, scope: &IdScope, name: &PluginName) -> Result<DeleteOutcome, StoreError> {
         let delete = catalogue::DeletePlugin::new(scope, name);
         self.write(Lane::Operator, delete).await
+    }
+
+    async fn kept_components(&self, scope: &IdScope) -> Result<Vec<KeptComponent>, StoreError> {
+        let scope = scope.clone();
+        self.look(move |view| components::of_scope(view, &scope)).await
     }
 
     async fn put_token(&self, token: TokenRecord) -> Result<(), StoreError> {

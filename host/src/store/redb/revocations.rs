@@ -21,7 +21,7 @@ use crate::attestation::x509::revocation::{
 use crate::clock::Timestamp;
 use crate::enrollment::CertificateAuthority;
 use crate::names::{CaName, Digest, IdScope};
-use crate::store::{Precondition, PutOutcome, StoreError};
+use crate::store::{Precondition, PutOutcome, StoreError, Way};
 
 /// All of all scopes.
 pub(super) fn all(view: &View) -> Result<Vec<(IdScope, KeptRevocations)>, StoreError> {
@@ -104,7 +104,7 @@ impl Write for Change {
         } else {
             tables.revocations.put(&row, &record)?;
         }
-        admissions::bump(tables, &self.scope)?;
+        admissions::bump(tables, &self.scope, Way::Certificates)?;
         revised(tables, &self.scope, PutOutcome::Replaced)
     }
 

@@ -12,10 +12,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::codec::{self, group_keys, key};
 use super::enrollments::Claims;
 use super::tables::{
-    BOUND_KEYS, CERTIFICATES, Definition, GROUP_COUNTS, HUB_IDENTITIES, HUB_LOADS, NAMED_COMPONENTS, OTHERS_ORDER,
-    PLUGIN_USES, RECORD_COUNTS, RECORD_VIEWS, REGISTRATION_VIEWS, REVOCATIONS, Rows, Tables,
+    BOUND_KEYS, CERTIFICATES, Definition, GROUP_COUNTS, HUB_IDENTITIES, HUB_LOADS, KEPT_COMPONENTS, OTHERS_ORDER,
+    PLUGIN_USES, RECORD_COUNTS, RECORD_VIEWS, REGISTRATION_VIEWS, REVOCATIONS, Rows, Tables, USES,
 };
-use super::{components, identities, ledger, registrations, revocations, views};
+use super::{components, identities, ledger, registrations, revocations, uses, views};
 use crate::enrollment::{Allocation, Group, Individual};
 use crate::names::{Digest, PluginName};
 use crate::policy::trust::{Over, Signature};
@@ -59,7 +59,8 @@ pub(super) const STEPS: &[Step] = &[
     Step { since: 1, fills: &[HUB_LOADS, GROUP_COUNTS], run: count_registrations },
     Step { since: 1, fills: &[RECORD_COUNTS], run: count_records },
     Step { since: 1, fills: &[CERTIFICATES, PLUGIN_USES], run: claim },
-    Step { since: 2, fills: &[NAMED_COMPONENTS], run: components::name_all },
+    Step { since: 2, fills: &[USES], run: uses::count_all },
+    Step { since: 2, fills: &[KEPT_COMPONENTS], run: components::keep_all },
     // Format 1 kept what was revoked with each authority.
     Step { since: 2, fills: &[REVOCATIONS], run: revocations::take_over },
     // Format 1 kept signatures that say nothing of names.
