@@ -23,7 +23,7 @@ async fn every_error_that_a_device_is_told_has_a_story() {
     for (method, path, headers, body, status, says) in [
         ("PUT", bare, &[][..], "{}", 400, "The api-version is missing from the query"),
         ("PUT", &register, &[], "{\"a\":\"hunter2", 400, "not JSON: EOF while parsing a string at line 1"),
-        ("PUT", &register, &[], r#"{"tpm":"hunter2"}"#, 400, "at tpm: an object is expected, and this is a string"),
+        ("PUT", &register, &[], r#"{"tpm":"hunter2"}"#, 400, "at tpm: invalid type: string"),
         ("PUT", &register, &[], r#"{"registrationId":"pump-2"}"#, 400, "is not that of the URL"),
         ("PUT", &register, &[], r#"{"csr":"hunter2!"}"#, 400, "character 7"),
         ("PUT", &bad_id, &[], "{}", 400, "Invalid RegistrationId"),
@@ -148,7 +148,8 @@ async fn no_answer_of_the_management_api_repeats_a_password() {
         let told = String::from_utf8_lossy(&answer.bytes).into_owned();
         assert_eq!(answer.status, 400, "{body}: {told}");
         assert!(!told.contains("hunter2") && !told.contains("47114711"), "{body}: {told}");
-        assert!(told.contains("invalid") || told.contains("base64") || told.contains("member"), "{body}: {told}");
+        let says = ["invalid", "base64", "member", "object"];
+        assert!(says.iter().any(|word| told.contains(word)), "{body}: {told}");
     }
 }
 

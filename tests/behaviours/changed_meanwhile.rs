@@ -59,6 +59,7 @@ async fn what_takes_long_is_written_while_another_group_is_changed_all_the_time(
     let mut slow = group("factory");
     slow["allocation"] = selected_by("floods-log");
     world.put("enrollment-groups/devices", &slow).await;
+    world.put("enrollment-groups/others", &group("second")).await;
     let (changes, done) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let changing = tokio::spawn({
         let (world, changes, done) = (Arc::clone(&world), Arc::clone(&changes), Arc::clone(&done));

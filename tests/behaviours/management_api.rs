@@ -190,6 +190,9 @@ async fn a_manufacturer_sees_its_own_records_only() {
 async fn a_body_that_is_no_object_is_refused_in_one_sentence_by_every_endpoint() {
     let world = World::new().await;
     let document = world.get("/api/v1/openapi.json").await;
+    world.put("authorities/factory/revocation", &json!({ "revokeSerials": [{ "from": "7f01" }] })).await;
+    let revoked = world.get(&format!("/api/v1/scopes/{}/revocations", world.scope)).await;
+    let issuer = revoked["items"][0]["id"].as_str().unwrap().to_owned();
     let mut walked = 0;
     for (template, operations) in document["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
@@ -202,8 +205,11 @@ async fn a_body_that_is_no_object_is_refused_in_one_sentence_by_every_endpoint()
                 of_authorities if of_authorities.contains("/authorities/") => "factory",
                 _ => "hub-1.example",
             };
-            let path =
-                template.replace("{scope}", world.scope.as_str()).replace("{name}", name).replace("{id}", "pump-1");
+            let path = template
+                .replace("{scope}", world.scope.as_str())
+                .replace("{name}", name)
+                .replace("{id}", "pump-1")
+                .replace("{issuer}", &issuer);
             for (body, found) in [
                 ("[]", "an array"),
                 (r#"[{"role":"operator"},1]"#, "an array"),
