@@ -24,6 +24,7 @@ async fn devices_of_a_domain_come_in_with_their_tickets_and_the_directory_says_w
         base: controller.say("AD_BASE"),
         bind_dn: controller.say("AD_BIND_DN"),
         password_file: controller.file("AD_PASSWORD_FILE"),
+        scopes: None,
     };
     world.restart_with(|all| drop(all.directory.insert("fleet".parse().unwrap(), config))).await;
     let users =

@@ -1,8 +1,12 @@
 //! What an operator changes holds from the moment of the answer, also for what is under way.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use landfall::client::{self, Client};
+use landfall_attestation::x509::make::Authority;
+use landfall_domain::clock::Ambient;
 use landfall_tests::world::{World, group, json_of};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -42,6 +46,48 @@ async fn once_a_quarantine_is_answered_nothing_that_is_under_way_is_written() {
         settled.push(registration(&world, &device.id).await);
     }
     assert_eq!(stood, settled);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_takes_long_is_written_while_another_group_is_changed_all_the_time() {
+    let world = Arc::new(World::empty(talkative).await);
+    world.link_hub("a.example", 1, 1000).await;
+    world.enroll_factory().await;
+    let second = Authority::root("Second Factory", Ambient::system().now(), 30).unwrap();
+    world.upload_authority("second", &second).await;
+    publish(&world, "floods-log", "floods-log").await;
+    let mut slow = group("factory");
+    slow["allocation"] = selected_by("floods-log");
+    world.put("enrollment-groups/devices", &slow).await;
+    world.put("enrollment-groups/others", &group("second")).await;
+    let (changes, done) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let changing = tokio::spawn({
+        let (world, changes, done) = (Arc::clone(&world), Arc::clone(&changes), Arc::clone(&done));
+        async move {
+            while !done.load(Ordering::Relaxed) {
+                let number = changes.load(Ordering::Relaxed);
+                let mut other = group("second");
+                other["initialTwin"] = json!({ "tags": { "change": number } });
+                world.put("enrollment-groups/others", &other).await;
+                changes.store(number + 1, Ordering::Relaxed);
+            }
+        }
+    });
+    // Each registers again and again until a change was answered while it was being decided.
+    for number in 0..5 {
+        let device = world.device(&format!("d-{number}")).await;
+        loop {
+            let before = changes.load(Ordering::Relaxed);
+            let answer = device.register().await;
+            assert_eq!(answer.status, 200, "it had to wait: {answer:?}");
+            // One that had begun before may be answered within; two were not.
+            if changes.load(Ordering::Relaxed) > before + 1 {
+                break;
+            }
+        }
+    }
+    done.store(true, Ordering::Relaxed);
+    changing.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

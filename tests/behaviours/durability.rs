@@ -41,7 +41,8 @@ async fn a_database_that_is_lost_is_not_made_anew_without_a_word() {
         }
         let started = Server::start(&folder, config.clone(), Ambient::system()).await;
         let said = started.err().expect("it must not start").to_string();
-        assert!(said.contains("restore it from a backup"), "{said}");
+        let what = if lost { "it is not there" } else { "it is empty" };
+        assert!(said.contains(what) && said.to_lowercase().contains("restore it from a backup"), "{said}");
         assert_eq!(database.exists(), !lost, "nothing was made");
     }
 }

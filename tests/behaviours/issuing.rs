@@ -126,6 +126,51 @@ async fn a_request_for_a_certificate_is_for_ones_own_name_and_key_and_where_the_
     assert_eq!(json_of(&answer)["errors"][0]["pointer"], "/certificateIssuer", "{answer:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuer_issues_for_the_id_scopes_that_it_is_for_and_is_unknown_to_others() {
+    let mut world = with_issuer().await;
+    assert_eq!(world.manage("PUT", "/api/v1/scopes/0neOTHER", b"").await.status, 201);
+    let wish = json!({ "role": "operator", "scope": "0neOTHER", "note": "" }).to_string();
+    let bound = json_of(&world.manage("POST", "/api/v1/tokens", wish.as_bytes()).await)["token"].clone();
+    let enroll = async |world: &World, issuer: &str| {
+        let mut theirs = group("none");
+        theirs.as_object_mut().unwrap().remove("x509");
+        theirs["symmetricKey"] = json!({});
+        theirs["certificateIssuer"] = issuer.into();
+        let path = "/api/v1/scopes/0neOTHER/enrollment-groups/theirs";
+        world.manage_as(bound.as_str().unwrap(), "PUT", path, "application/json", theirs.to_string().as_bytes()).await
+    };
+    // What is another scope's looks like what is nobody's, and the message says what to do.
+    let refused = async |world: &World, issuer: &str| {
+        let answer = enroll(world, issuer).await;
+        assert_eq!(answer.status, 400, "{answer:?}");
+        let part = json_of(&answer)["errors"][0].clone();
+        assert_eq!(part["pointer"], "/certificateIssuer", "{part}");
+        part["message"].as_str().unwrap().replace(issuer, "NAME")
+    };
+    let told = refused(&world, "fleet").await;
+    assert_eq!(told, refused(&world, "nobodys").await);
+    for what in ["[issuing.NAME]", "0neOTHER", "`scopes`", "there are: none"] {
+        assert!(told.contains(what), "{what}: {told}");
+    }
+
+    // An enrollment that was made when the issuer was for its scope does not get around it.
+    let only_theirs = |config: &mut Config| {
+        config.issuing.values_mut().for_each(|one| one.scopes = Some(vec!["0neOTHER".parse().unwrap()]));
+    };
+    world.restart_with(only_theirs).await;
+    assert_eq!(enroll(&world, "fleet").await.status, 201);
+    let device = world.device("pump-1").await;
+    let answer = ask(&device, &json!({ "csr": csr("pump-1", &KeyPair::generate().unwrap()) })).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    let verdict = &world.ledger(&tracking_id(&answer)).await["kind"]["decided"]["verdict"];
+    assert!(verdict.to_string().contains("no issuer fleet for the id scope 0neTEST"), "{verdict}");
+    world.restart_with(|config| config.issuing.values_mut().for_each(|one| one.scopes = None)).await;
+    let device = world.shown_again(&device);
+    let state = registered(&device, &csr("pump-1", &KeyPair::generate().unwrap())).await;
+    assert_eq!(chain(&state).len(), 3);
+}
+
 /// SoftHSM reads where its tokens are from the environment, which a process must not change under its threads. So this
 /// test runs itself again, as a process that is told.
 #[test]
@@ -155,6 +200,7 @@ async fn with_a_token() {
         pkcs11_key: Some("issuing-ca".to_owned()),
         pkcs11_pin_file: Some("token.pin".into()),
         lifetime_hours: 24,
+        scopes: None,
     };
     world.restart_with(|config| drop(config.issuing.insert("fleet".parse().unwrap(), issuer))).await;
     issue_for_devices(&world).await;

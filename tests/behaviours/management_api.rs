@@ -187,6 +187,51 @@ async fn a_manufacturer_sees_its_own_records_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_no_object_is_refused_in_one_sentence_by_every_endpoint() {
+    let world = World::new().await;
+    let document = world.get("/api/v1/openapi.json").await;
+    world.put("authorities/factory/revocation", &json!({ "revokeSerials": [{ "from": "7f01" }] })).await;
+    let revoked = world.get(&format!("/api/v1/scopes/{}/revocations", world.scope)).await;
+    let issuer = revoked["items"][0]["id"].as_str().unwrap().to_owned();
+    let mut walked = 0;
+    for (template, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            if operation["requestBody"]["content"].get("application/json").is_none() {
+                continue;
+            }
+            walked += 1;
+            let name = match template {
+                of_plugins if of_plugins.contains("/plugins/") => "weighted",
+                of_authorities if of_authorities.contains("/authorities/") => "factory",
+                _ => "hub-1.example",
+            };
+            let path = template
+                .replace("{scope}", world.scope.as_str())
+                .replace("{name}", name)
+                .replace("{id}", "pump-1")
+                .replace("{issuer}", &issuer);
+            for (body, found) in [
+                ("[]", "an array"),
+                (r#"[{"role":"operator"},1]"#, "an array"),
+                ("7", "a number"),
+                ("-0.5", "a number"),
+                (r#""operator""#, "a string"),
+                ("true", "true or false"),
+                ("null", "null"),
+            ] {
+                let answer = world.manage(&method.to_uppercase(), &path, body.as_bytes()).await;
+                assert_eq!(answer.status, 400, "{method} {template} {body}: {answer:?}");
+                let problem = json_of(&answer);
+                let wanted = format!("the body must be a JSON object, and this is {found}");
+                assert_eq!(problem["detail"], wanted, "{method} {template} {body}");
+                assert_eq!(problem.get("errors"), None, "{problem}");
+            }
+        }
+    }
+    assert!(walked > 8, "{walked}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_in_a_body_is_told_with_its_place() {
     let world = World::empty(|_| {}).await;
     world.upload_authority("factory", &world.factory).await;

@@ -51,6 +51,7 @@ async fn all_or_nothing_leaves_nothing_behind() {
     let query = "?manufacturer=acme&allOrNothing=true";
     let report = json_of(&import(&world, query, "application/x-ndjson", file.clone().into_bytes().into()).await);
     assert_eq!((&report["written"], &report["refused"]), (&json!(false), &json!(1)), "{report}");
+    assert_eq!((&report["added"], &report["wouldBeAdded"]), (&json!(0), &json!(12_000)), "{report}");
     assert_eq!(listed(&world).await, 0);
     let good = file.replace("pump 12000", "pump-12000");
     let report = json_of(&import(&world, query, "application/x-ndjson", good.into_bytes().into()).await);

@@ -223,6 +223,9 @@ async fn an_answer_counts_after_a_restart_as_before_it_and_begins_one_registrati
     let again = ask(&world.shown("gateway-1", None), &body, Some(&token)).await;
     assert_eq!(again.status, 401);
     assert_ne!(key_in(&again), key_in(&challenged), "what has begun a registration begins no other");
+    let known: Vec<bool> =
+        world.server().service.store.challenges().await.unwrap().iter().map(|kept| kept.own).collect();
+    assert_eq!(known, [false, true], "the second is for the TPM that registered here");
     let bare = ask(&world.shown("gateway-1", None), &json!({}), Some(&token)).await;
     assert_eq!(cause(&world, &bare).await, "token-not-signed", "nor without the keys beside it");
 }

@@ -182,6 +182,7 @@ async fn trust_a_directory(world: &mut World) -> Result<(), String> {
         base: "dc=fleet,dc=test".to_owned(),
         bind_dn: "cn=reader,dc=fleet,dc=test".to_owned(),
         password_file: "directory.password".into(),
+        scopes: None,
     };
     world.restart_with(|all| drop(all.directory.insert(name, config))).await;
     Ok(())

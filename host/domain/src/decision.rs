@@ -5,6 +5,7 @@
 //! in its place, the same calls say what would have become of the device.
 
 pub mod call;
+pub mod content;
 pub mod entry;
 pub mod exchange;
 pub mod failure;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use self::call::{Call, CallReport, Candidate, Device, Outcome, Placement};
+pub use self::content::Content;
 pub use self::entry::{Entry, EntryKind};
 use crate::clock::Timestamp;
 use crate::enrollment::EnrollmentRef;

@@ -138,6 +138,10 @@ pub fn escaped(name: &str) -> String {
 pub fn hinted(message: &str) -> String {
     let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
     let message = &without_value(message);
+    let not_an_object = message.strip_prefix("invalid type: ").and_then(|rest| rest.split_once(", expected struct "));
+    if let Some((found, _)) = not_an_object {
+        return format!("{AN_OBJECT}{}", in_words(found));
+    }
     if message == "expected value" {
         return "exactly one member is expected, and there is none".to_owned();
     }
@@ -147,6 +151,21 @@ pub fn hinted(message: &str) -> String {
     let Some((name, known)) = rest.split_once('`') else { return message.to_owned() };
     let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
     format!("{before}unknown member `{name}`; {}", did_you_mean(name, &known))
+}
+
+/// With what a message begins that tells of something in the place of an object.
+pub const AN_OBJECT: &str = "an object is expected, and this is ";
+
+/// A kind of value as serde calls it, in JSON's words.
+fn in_words(kind: &str) -> &str {
+    match kind {
+        "sequence" => "an array",
+        "string" => "a string",
+        "integer" | "floating point" => "a number",
+        "boolean" => "true or false",
+        "map" => "an object",
+        other => other,
+    }
 }
 
 /// The same without the value that serde repeats: a password in the wrong place would stand in whatever shows the message.
@@ -217,7 +236,7 @@ mod tests {
         ] {
             let misfit = read::<Outer>(text).unwrap_err();
             assert_eq!(misfit.pointer.as_deref(), Some(pointer), "{misfit:?}");
-            assert!(misfit.message.contains("sequence"), "{misfit:?}");
+            assert!(misfit.message == "an object is expected, and this is an array", "{misfit:?}");
         }
     }
 
@@ -238,7 +257,7 @@ mod tests {
             (br#"{"password":null}"#, "invalid type: null, expected a string"),
             (br#"{"password":"","port":"hunter2, expected \"you\""}"#, "invalid type: string, expected u16"),
             (br#"{"password":"","port":70000}"#, "invalid value: integer, expected u16"),
-            (br#""hunter2""#, "invalid type: string, expected struct Account"),
+            (br#""hunter2""#, "an object is expected, and this is a string"),
         ] {
             assert_eq!(read::<Account>(text).unwrap_err().message, says);
         }

@@ -7,7 +7,7 @@ pub mod signature;
 pub mod statement;
 
 pub use card::PluginCard;
-pub use published::{PastRevision, PublishBounds, PublishedPlugin};
+pub use published::{KeptComponent, PastRevision, PublishBounds, PublishedPlugin};
 
 /// The names of the policies that come with Landfall, sorted. A publisher without names of its own may not take them.
 pub const SHIPPED: [&str; 5] = ["fixed", "nearest", "table", "webhook", "weighted"];

@@ -38,6 +38,10 @@ pub struct Registration {
     /// The certificate that was issued to the device last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issued: Option<IssuedCertificate>,
+    /// The TPM that registered, as it shows itself when it asks for a challenge
+    /// ([`Chip::digest`](landfall_attestation::tpm::challenge::Chip::digest)); absent for other credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chip: Option<Digest>,
 }
 
 /// A certificate that was issued, as a registration keeps it.

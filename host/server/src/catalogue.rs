@@ -11,6 +11,7 @@ use landfall_attestation::symmetric_key::GroupKey;
 use landfall_attestation::x509::endorsement::TpmMakers;
 use landfall_attestation::x509::revocation::{Known, Standing};
 use landfall_attestation::x509::{Anchor, AnchorIndex, PresentedChain};
+use landfall_domain::decision::Content;
 use landfall_domain::enrollment::{
     Allocation, CertificateAuthority, CertificatePin, EnrollmentRef, Group, GroupAttestation, PolicyBinding, Terms,
 };
@@ -22,7 +23,7 @@ use landfall_domain::plugin::rules::{PluginLimits, Resort};
 use landfall_domain::secret::sealing::SealingKey;
 use landfall_policy::shipped;
 use landfall_policy::watch::{Watch, Watched, Watches};
-use landfall_store::{CatalogueRecords, ScopeRecords};
+use landfall_store::{Admissions, CatalogueRecords, ScopeRecords};
 use rustls_pki_types::CertificateDer;
 
 use crate::provisioning::candidates::Hubs;
@@ -39,14 +40,12 @@ pub struct ScopeCatalogue {
     pub scope: IdScope,
     /// Counts up with every change.
     pub revision: u64,
-    /// Counts up with every change of what admits devices.
-    pub admission: u64,
+    /// Count up with every change of what is looked at to find the enrollment of a device.
+    pub admissions: Admissions,
     /// Its linked hubs.
     pub hubs: Hubs,
     /// Its hubs as decisions name them: a JSON list in the order of [`Hubs::iter`].
-    pub hubs_text: String,
-    /// The SHA-256 of that text.
-    pub hubs_digest: Digest,
+    pub hubs_list: Content,
     authorities: BTreeMap<CaName, CertificateAuthority>,
     groups: BTreeMap<GroupId, Arc<BoundGroup>>,
     signers: Arc<[Arc<BoundGroup>]>,
@@ -164,7 +163,7 @@ impl Catalogue {
         let scopes = records.scopes.into_iter().map(|records| {
             let known = before.scope(&records.scope);
             let scope = match known
-                .filter(|known| (known.revision, known.admission) == (records.revision, records.admission))
+                .filter(|known| (known.revision, known.admissions) == (records.revision, records.admissions))
             {
                 Some(same) => Arc::clone(same),
                 None => Arc::new(ScopeCatalogue::new(records, known.map(|scope| &**scope), watches, sealing)),
@@ -187,10 +186,10 @@ impl Catalogue {
 
 impl ScopeCatalogue {
     fn new(records: ScopeRecords, before: Option<&Self>, watches: &Arc<Watches>, sealing: &SealingKey) -> Self {
-        let ScopeRecords { scope, revision, admission, hubs, groups, authorities, revocations, plugins } = records;
+        let ScopeRecords { scope, revision, admissions, hubs, groups, authorities, revocations, plugins } = records;
         let mut told: Vec<&Hub> = hubs.iter().map(|(hub, _)| hub).collect();
         told.sort_by(|a, b| a.name.cmp(&b.name));
-        let hubs_text = serde_json::to_string(&told).unwrap_or_default();
+        let hubs_list = Content::of(serde_json::to_vec(&told).unwrap_or_default());
         let plugins = plugins.into_iter().map(|plugin| (plugin.name.clone(), plugin)).collect();
         let plugins = Plugins { scope: scope.clone(), published: plugins, watches: Arc::clone(watches) };
         let authorities: BTreeMap<_, _> = authorities.into_iter().map(|ca| (ca.name.clone(), ca)).collect();
@@ -209,12 +208,11 @@ impl ScopeCatalogue {
         let groups: BTreeMap<_, Arc<BoundGroup>> = groups.collect();
         Self {
             signers: groups.values().filter(|bound| !bound.keys.is_empty()).cloned().collect(),
-            hubs_digest: Digest::of(hubs_text.as_bytes()),
-            hubs_text,
+            hubs_list,
             hubs: Hubs::new(hubs, before.map(|before| &before.hubs)),
             scope,
             revision,
-            admission,
+            admissions,
             authorities,
             groups,
             anchors,
@@ -436,7 +434,7 @@ mod tests {
             let of = |scope: &IdScope, revision| ScopeRecords {
                 scope: scope.clone(),
                 revision,
-                admission: 1,
+                admissions: Admissions::default(),
                 hubs: vec![(hub.clone(), Default::default())],
                 groups: vec![group.clone()],
                 authorities: Vec::new(),
@@ -454,7 +452,8 @@ mod tests {
         assert!(Arc::ptr_eq(&of(&first, "0neOTHER"), &of(&second, "0neOTHER")), "nobody changed it");
         let changed = of(&second, scope.as_str());
         assert_eq!(changed.revision, 2);
-        assert!(changed.hubs_text.contains("\"weight\":5"), "{}", changed.hubs_text);
+        let told = String::from_utf8_lossy(changed.hubs_list.bytes());
+        assert!(told.contains("\"weight\":5"), "{told}");
         assert_eq!(changed.group(&"meters".parse().unwrap()).unwrap().keys.len(), 2);
         let anew = Catalogue::new(records(3, 5), &Catalogue::default(), &watches, &sealing(2));
         assert_eq!(of(&anew, scope.as_str()).group(&"meters".parse().unwrap()).unwrap().keys.len(), 0);

@@ -23,12 +23,14 @@ use serde::{Deserialize, Serialize};
 use crate::directory::DirectoryConfig;
 use crate::issuing::IssuerConfig;
 
+mod by_scope;
 pub(crate) mod check;
 mod file;
 mod limits;
 mod listen;
 mod policy;
 
+pub use by_scope::{ByScope, scopes_of};
 pub use limits::{
     CertificateRules, DeviceLimits, Fact, HttpLimits, Limits, ListenerLimits, ManagementLimits, PolicyLimits,
     StoreLimits, ThrottleLimits,

@@ -14,9 +14,11 @@ use std::sync::Arc;
 
 use landfall_attestation::kerberos::{Accepted, KerberosFlaw, Keytab, accept};
 use landfall_domain::clock::Timestamp;
-use landfall_domain::names::DirectoryName;
+use landfall_domain::names::{DirectoryName, IdScope};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
+
+use crate::config::{ByScope, scopes_of};
 
 mod account;
 mod known;
@@ -43,6 +45,9 @@ pub struct DirectoryConfig {
     pub bind_dn: String,
     /// A file with that account's password.
     pub password_file: PathBuf,
+    /// The id scopes whose groups may name it; the server's own when absent.
+    #[serde(default)]
+    pub scopes: Option<Vec<IdScope>>,
 }
 
 /// Why a directory cannot be used.
@@ -74,10 +79,10 @@ pub enum DirectoryReason {
     Ldaps(#[from] DirectoryFlaw),
 }
 
-/// The directories of this installation.
+/// The directories of this installation, each for its id scopes.
 #[derive(Default)]
 pub struct Directories {
-    known: BTreeMap<DirectoryName, Arc<Directory>>,
+    known: ByScope<DirectoryName, Directory>,
 }
 
 /// One directory.
@@ -89,34 +94,44 @@ pub struct Directory {
 }
 
 impl Directories {
-    /// Reads keytabs, passwords and certificates. Nobody is asked yet.
+    /// Reads keytabs, passwords and certificates. Nobody is asked yet. One that names no id scopes is for `own`.
     ///
     /// # Errors
     ///
     /// [`DirectoryError`], of the first that cannot be used.
-    pub fn load(configured: &BTreeMap<DirectoryName, DirectoryConfig>, folder: &Path) -> Result<Self, DirectoryError> {
+    pub fn load(
+        configured: &BTreeMap<DirectoryName, DirectoryConfig>,
+        own: &IdScope,
+        folder: &Path,
+    ) -> Result<Self, DirectoryError> {
         let load = |(name, config): (&DirectoryName, &DirectoryConfig)| {
             let directory = Directory::load(name, config, folder);
             let directory = directory.map_err(|reason| DirectoryError { name: name.clone(), reason })?;
-            Ok((name.clone(), Arc::new(directory)))
+            Ok((name.clone(), (scopes_of(config.scopes.as_deref(), own), Arc::new(directory))))
         };
         Ok(Self { known: configured.iter().map(load).collect::<Result<_, _>>()? })
     }
 
-    /// One directory.
-    pub fn get(&self, name: &DirectoryName) -> Option<&Arc<Directory>> {
-        self.known.get(name)
+    /// The directory of this name, if there is one for this id scope.
+    pub fn get(&self, scope: &IdScope, name: &DirectoryName) -> Option<&Arc<Directory>> {
+        self.known.get(scope, name)
     }
 
     /// Whether there is any, so that devices are told that they may come with a ticket.
     pub fn any(&self) -> bool {
-        !self.known.is_empty()
+        self.known.any()
     }
 
-    /// The names of all, for people.
-    pub fn names(&self) -> String {
-        let names: Vec<&str> = self.known.keys().map(DirectoryName::as_str).collect();
-        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    /// Why a group of an id scope cannot name a directory, if it cannot. Whether there is one for other scopes is not said.
+    pub fn refusal(&self, scope: &IdScope, name: &DirectoryName) -> Option<String> {
+        let refused = || {
+            let known = self.known.names(scope);
+            format!(
+                "landfall.toml has no directory {name} for the id scope {scope} ([directory.{name}], whose `scopes` are the \
+                 server's own when it names none); there are: {known}"
+            )
+        };
+        self.get(scope, name).is_none().then(refused)
     }
 }
 

@@ -18,7 +18,7 @@ use std::time::Duration;
 use landfall_attestation::x509::request::CertificateRequest;
 use landfall_attestation::x509::{Anchor, PresentedChain, VerifyPolicy, pem, verify_group};
 use landfall_domain::clock::{Ambient, Timestamp};
-use landfall_domain::names::{IssuerName, OperationId, RegistrationId};
+use landfall_domain::names::{IdScope, IssuerName, OperationId, RegistrationId};
 use landfall_domain::registration::IssuedCertificate;
 use landfall_domain::registry::SerialNumber;
 use rcgen::{
@@ -28,6 +28,8 @@ use rcgen::{
 use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+
+use crate::config::{ByScope, scopes_of};
 
 mod pkcs11;
 mod signer;
@@ -54,6 +56,9 @@ pub struct IssuerConfig {
     /// How long its certificates last, in hours.
     #[serde(default = "IssuerConfig::default_lifetime_hours")]
     pub lifetime_hours: u64,
+    /// The id scopes whose enrollments may name it; the server's own when absent.
+    #[serde(default)]
+    pub scopes: Option<Vec<IdScope>>,
 }
 
 impl IssuerConfig {
@@ -67,6 +72,7 @@ impl IssuerConfig {
             pkcs11_key: None,
             pkcs11_pin_file: None,
             lifetime_hours: Self::default_lifetime_hours(),
+            scopes: None,
         }
     }
 
@@ -75,9 +81,9 @@ impl IssuerConfig {
     }
 }
 
-/// The issuers of this installation.
+/// The issuers of this installation, each for its id scopes.
 #[derive(Default)]
-pub struct Issuing(BTreeMap<IssuerName, Arc<CertificateIssuer>>);
+pub struct Issuing(ByScope<IssuerName, CertificateIssuer>);
 
 /// One issuer.
 pub struct CertificateIssuer {
@@ -135,9 +141,9 @@ pub enum IssueError {
     /// The issuer's own certificate is over, or nearly.
     #[error("the certificate of the issuer {0}, or one above it, ends at {1}; give it a new one")]
     Ending(IssuerName, String),
-    /// The enrollment's issuer is not there any more.
-    #[error("the enrollment's issuer {0} is not in landfall.toml any more ([issuing.{0}])")]
-    Missing(IssuerName),
+    /// The enrollment's issuer is not there any more, or not for its id scope.
+    #[error("the enrollment names an issuer that it cannot have: {}", no_issuer(.0, .1))]
+    Missing(IssuerName, IdScope),
     /// The work ended without an answer.
     #[error("the signing ended early: {0}")]
     Ended(String),
@@ -147,13 +153,14 @@ pub enum IssueError {
 }
 
 impl Issuing {
-    /// Loads the issuers, and has each issue one certificate for nobody.
+    /// Loads the issuers, and has each issue one certificate for nobody. One that names no id scopes is for `own`.
     ///
     /// # Errors
     ///
     /// [`IssuerError`], of the first that cannot be used.
     pub fn load(
         configured: &BTreeMap<IssuerName, IssuerConfig>,
+        own: &IdScope,
         folder: &Path,
         ambient: &Ambient,
     ) -> Result<Self, IssuerError> {
@@ -162,25 +169,26 @@ impl Issuing {
             let tried = loaded.and_then(|issuer| issuer.tried(ambient).map(|()| issuer));
             let issuer = tried.map_err(|reason| IssuerError { name: name.clone(), reason })?;
             issuer.warn_of_expiry(ambient.now());
-            Ok((name.clone(), Arc::new(issuer)))
+            Ok((name.clone(), (scopes_of(config.scopes.as_deref(), own), Arc::new(issuer))))
         };
         Ok(Self(configured.iter().map(load).collect::<Result<_, _>>()?))
     }
 
-    /// One issuer.
-    pub fn get(&self, name: &IssuerName) -> Option<&Arc<CertificateIssuer>> {
-        self.0.get(name)
+    /// The issuer of this name, if there is one for this id scope.
+    pub fn get(&self, scope: &IdScope, name: &IssuerName) -> Option<&Arc<CertificateIssuer>> {
+        self.0.get(scope, name)
     }
 
-    /// The names of all, for people.
-    pub fn names(&self) -> String {
-        let names: Vec<&str> = self.0.keys().map(IssuerName::as_str).collect();
-        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    /// Why an enrollment of an id scope cannot name an issuer, if it cannot. Whether there is one for other scopes is not
+    /// said: the operator may be bound to this one.
+    pub fn refusal(&self, scope: &IdScope, name: &IssuerName) -> Option<String> {
+        let refused = || format!("{}; there are: {}", no_issuer(name, scope), self.0.names(scope));
+        self.get(scope, name).is_none().then(refused)
     }
 
     /// A certificate and those above it, up to the root, DER. Without those above where its issuer is not there any more.
     pub fn chain<'a>(&'a self, issued: &'a IssuedCertificate) -> impl Iterator<Item = &'a [u8]> {
-        let above = self.get(&issued.issuer).into_iter().flat_map(|issuer| &issuer.chain);
+        let above = self.0.whoever_asks(&issued.issuer).into_iter().flat_map(|issuer| &issuer.chain);
         std::iter::once(issued.der.as_slice()).chain(above.map(|certificate| &**certificate))
     }
 }
@@ -287,6 +295,13 @@ impl CertificateIssuer {
         let not_after = Timestamp::from_millis(u64::try_from(end).unwrap_or(0).saturating_mul(1000));
         Ok((signed.der().to_vec(), SerialNumber::of(&number), not_after))
     }
+}
+
+fn no_issuer(name: &IssuerName, scope: &IdScope) -> String {
+    format!(
+        "landfall.toml has no issuer {name} for the id scope {scope} ([issuing.{name}], whose `scopes` are the server's own \
+         when it names none)"
+    )
 }
 
 /// A certificate that ends sooner is none.

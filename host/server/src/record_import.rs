@@ -39,7 +39,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use landfall_domain::clock::Timestamp;
 use landfall_domain::names::{IdScope, ManufacturerId, RegistrationId};
-use landfall_store::{ImportBatch, RowResult, Staging, Store, StoreError};
+use landfall_store::{ImportBatch, RowOutcome, RowResult, Staging, Store, StoreError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -249,17 +249,31 @@ struct Writes<'a> {
     report: ImportReport,
 }
 
-/// A batch that the store has.
-type UnderWay = (Vec<(u64, RegistrationId)>, JoinHandle<Result<Vec<RowResult>, StoreError>>);
+/// What the store will answer.
+type Sent = JoinHandle<Result<Vec<RowResult>, StoreError>>;
+
+/// A batch that the store has: its rows' lines and devices.
+type UnderWay = (Vec<(u64, RegistrationId)>, Sent);
 
 impl Writes<'_> {
     /// A file that is one batch: one transaction, whatever comes of it.
     async fn one(mut self, batch: Batch) -> Result<ImportReport, ImportError> {
         let dry_run = self.import.dry_run || !batch.problems.is_empty() || batch.stopped.is_some();
         self.report.note_parsed(&batch);
-        let mode = Mode { dry_run, all_or_nothing: !dry_run };
-        let sent = self.send(batch.rows, mode);
-        self.settle(sent).await?;
+        let judged = batch.rows.clone();
+        let (named, sent) = self.send(batch.rows, Mode { dry_run, all_or_nothing: !dry_run });
+        let mut outcomes = self.outcomes(sent).await?;
+        let is_not_taken = |result: &RowResult| result.outcome == RowOutcome::NotTaken;
+        if outcomes.iter().any(is_not_taken) {
+            // One was refused, and so none was written. What would have become of the others is asked for the report.
+            let (_, sent) = self.send(judged, Mode { dry_run: true, all_or_nothing: false });
+            let judged = self.outcomes(sent).await?;
+            let not_taken = outcomes.iter_mut().zip(judged).filter(|(result, _)| is_not_taken(result));
+            not_taken.for_each(|(outcome, judged)| *outcome = judged);
+        }
+        for ((line, id), outcome) in named.into_iter().zip(outcomes) {
+            self.report.note(line, &id, outcome);
+        }
         let written = !dry_run && self.report.refused == 0;
         Ok(self.report.done(written))
     }
@@ -305,9 +319,13 @@ impl Writes<'_> {
         ImportError::Store { error, report: Box::new(self.report.clone().done(written)) }
     }
 
-    async fn settle(&mut self, (named, sent): UnderWay) -> Result<(), ImportError> {
+    async fn outcomes(&self, sent: Sent) -> Result<Vec<RowResult>, ImportError> {
         let outcomes = sent.await.map_err(|_| ImportError::Interrupted)?;
-        let outcomes = outcomes.map_err(|error| self.failed(error))?;
+        outcomes.map_err(|error| self.failed(error))
+    }
+
+    async fn settle(&mut self, (named, sent): UnderWay) -> Result<(), ImportError> {
+        let outcomes = self.outcomes(sent).await?;
         for ((line, id), result) in named.into_iter().zip(outcomes) {
             self.report.note(line, &id, result);
         }

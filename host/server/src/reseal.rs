@@ -143,7 +143,7 @@ mod tests {
         let store = RedbStore::open(&folder.path().join("landfall.redb"), settings).unwrap();
         let store: Arc<dyn Store> = Arc::new(store);
         let (scope, ambient) = (make::scope(), Ambient::system());
-        store.create_scope(scope.clone()).await.unwrap();
+        make::policies(&store).await;
         let key = |byte| SealingKey::new(&[byte; 32]).unwrap();
         let keys = || {
             [SymmetricKey::of_bytes(vec![7; 32].into()).unwrap(), SymmetricKey::of_bytes(vec![8; 32].into()).unwrap()]

@@ -1,7 +1,6 @@
 //! A running server: the parts put together, from the data folder to the sockets.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,12 +55,6 @@ pub enum ServeError {
     /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The database is lost.
-    #[error(
-        "{0} is missing or empty, although this folder has been initialised: restore it from a backup; a new one would \
-         know no device and no operator"
-    )]
-    NoDatabase(String),
     /// The certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -137,13 +130,12 @@ impl Server {
         let hostname = &config.server.hostname;
         identity.is_for(hostname).map_err(|reason| ServeError::Hostname { hostname: hostname.clone(), reason })?;
         let operations_key = operations_key(folder)?;
-        let directories = Directories::load(&config.directory, folder.root())?;
-        let issuing = Issuing::load(&config.issuing, folder.root(), &ambient)?;
+        let directories = Directories::load(&config.directory, &config.server.scope, folder.root())?;
+        let issuing = Issuing::load(&config.issuing, &config.server.scope, folder.root(), &ambient)?;
         let sealing = sealing::load(folder)?;
         if folder.next_sealing_key().exists() {
             return Err(ServeError::HalfRotated(folder.root().display().to_string()));
         }
-        there(&folder.database())?;
         let store = Arc::new(RedbStore::open(&folder.database(), config.store_settings())?);
         if let Err(error) = store.has_room() {
             tracing::error!(%error, "devices are told to come back later");
@@ -359,14 +351,6 @@ fn warn_of_authority(folder: &DataFolder, now: Timestamp) {
     if expires.since(now).as_secs() / 86_400 < EXPIRY_DAYS {
         let path = path.display();
         tracing::warn!(%expires, "the certificate of the server's CA ({path}) expires; `landfall certificate show` tells");
-    }
-}
-
-/// Only `init` makes a database. One that is lost would otherwise be an empty one, which knows no device and no operator.
-fn there(database: &Path) -> Result<(), ServeError> {
-    match std::fs::metadata(database) {
-        Ok(file) if file.len() > 0 => Ok(()),
-        Ok(_) | Err(_) => Err(ServeError::NoDatabase(database.display().to_string())),
     }
 }
 

@@ -224,17 +224,9 @@ impl Service {
         self.catalogue.load_full()
     }
 
-    /// Reads the catalogue anew, after something in it was changed. What is changed is on disk by then, so that a store
-    /// that is busy is asked again, and [`Service::keep_reading`] goes on when this gives up: the change must not lie there
-    /// unseen until somebody makes another one.
+    /// Reads the catalogue anew, after something in it was changed. What is changed is on disk by then: where it cannot be
+    /// read, [`Service::keep_reading`] goes on, so that the change does not lie there unseen until somebody makes another one.
     pub async fn reload(&self) -> Result<(), StoreError> {
-        for pause in RELOAD_PAUSES {
-            match self.read_catalogue().await {
-                Err(StoreError::Busy) => tokio::time::sleep(Duration::from_millis(pause)).await,
-                Err(error) => return Err(self.unread.leave(error)),
-                Ok(()) => return Ok(()),
-            }
-        }
         self.read_catalogue().await.map_err(|error| self.unread.leave(error))
     }
 
@@ -271,12 +263,12 @@ impl Service {
         }
     }
 
-    /// Sees to it that what decides is at least as new as what the store said of an id scope's admissions. A change is
+    /// Sees to it that what decides is at least as new as what the store said of an id scope. A change is
     /// read by whoever made it; this is for when that failed.
-    pub fn catch_up(self: &Arc<Self>, scope: &IdScope, admission: u64) {
+    pub fn catch_up(self: &Arc<Self>, scope: &IdScope, revision: u64) {
         let (service, scope) = (Arc::clone(self), scope.clone());
         tokio::spawn(async move {
-            let behind = || service.scope(&scope).is_none_or(|scope| scope.admission < admission);
+            let behind = || service.scope(&scope).is_none_or(|scope| scope.revision < revision);
             {
                 // Whoever made the change may be reading it now.
                 let _reading = service.changing.lock().await;
@@ -290,7 +282,6 @@ impl Service {
         });
     }
 
-    /// What decisions will name by digest is kept before they can.
     async fn read_catalogue(&self) -> Result<(), StoreError> {
         let _one_at_a_time = self.changing.lock().await;
         let records = self.store.load_catalogue().await?;
@@ -299,12 +290,6 @@ impl Service {
         // Reading certificates and lists takes what they take, and requests of devices must not wait behind it.
         let reading = tokio::task::spawn_blocking(move || Catalogue::new(records, &known, &watches, &sealing));
         let catalogue = reading.await.map_err(|e| StoreError::Read(format!("the catalogue cannot be read: {e}")))?;
-        for scope in catalogue.scopes() {
-            if before.scope(&scope.scope).is_some_and(|before| Arc::ptr_eq(before, scope)) {
-                continue;
-            }
-            self.store.keep_content(Lane::Operator, scope.hubs_text.clone().into_bytes()).await?;
-        }
         let catalogue = Arc::new(catalogue);
         self.catalogue.store(Arc::clone(&catalogue));
         let needed: Vec<Bound> = catalogue.scopes().flat_map(|scope| needed(scope)).collect();
@@ -517,9 +502,6 @@ const PASSWORD_CHECKS: usize = 2;
 
 /// Tokens that are tried at once with the keys of more groups than a request tries by itself.
 const TOKEN_CHECKS: usize = 2;
-
-/// How long a change of the catalogue waits for a store that is busy before it asks again; in milliseconds.
-const RELOAD_PAUSES: [u64; 7] = [10, 20, 50, 100, 200, 500, 1000];
 
 /// How long a change that could not be read is left alone.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);

@@ -39,7 +39,7 @@ use landfall_attestation::tpm::challenge::KeptChallenge;
 use landfall_attestation::x509::revocation::{KeptRevocations, RevocationChange, RevocationRecord};
 use landfall_domain::api_token::TokenRecord;
 use landfall_domain::clock::Timestamp;
-use landfall_domain::decision::Entry;
+use landfall_domain::decision::{Content, Entry};
 use landfall_domain::enrollment::{CertificateAuthority, EnrollmentRef, Group, Individual};
 use landfall_domain::hub::{Hub, HubLoad};
 use landfall_domain::names::{
@@ -47,7 +47,7 @@ use landfall_domain::names::{
 };
 use landfall_domain::plugin::rules::PluginRules;
 use landfall_domain::plugin::signature::Signature;
-use landfall_domain::plugin::{PublishBounds, PublishedPlugin};
+use landfall_domain::plugin::{KeptComponent, PublishBounds, PublishedPlugin};
 use landfall_domain::registration::{Registration, Version};
 use landfall_domain::registry::{EvidenceMembers, ManufacturingRecord, RecordState};
 use serde::{Deserialize, Serialize};
@@ -124,7 +124,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Adds an entry that led to no registration (a refusal, a postponement). The oldest of these make room for new
     /// ones, so that nobody can fill the disk by being refused.
-    async fn record_entry(&self, entry: Entry) -> Result<(), StoreError>;
+    ///
+    /// Of `contents`, those that it names are written with it where they are not there yet.
+    async fn record_entry(&self, entry: Entry, contents: Vec<Content>) -> Result<(), StoreError>;
 
     /// Entries of an id scope that led to no registration, or to one that is gone: the newest first.
     async fn entries(&self, scope: &IdScope, page: Page, filter: EntryFilter) -> Result<Listing<Entry>, StoreError>;
@@ -132,8 +134,8 @@ pub trait Store: Send + Sync + 'static {
     /// One ledger entry.
     async fn ledger_entry(&self, id: TrackingId) -> Result<Option<Entry>, StoreError>;
 
-    /// Keeps bytes that ledger entries name by their digest (settings, catalogue snapshots); answers at once for
-    /// bytes that are there. They wait with the writes of whoever needs them.
+    /// Keeps bytes that are there for good: the components of shipped policies. Answers at once for bytes that are there. What
+    /// entries name comes with them.
     async fn keep_content(&self, lane: Lane, content: Vec<u8>) -> Result<Digest, StoreError>;
 
     /// The signatures with which a component was published, all times together.
@@ -306,8 +308,11 @@ pub trait Store: Send + Sync + 'static {
         rules: PluginRules,
     ) -> Result<PutOutcome, StoreError>;
 
-    /// Removes a plugin's name, unless an enrollment uses it; the bytes stay for replay.
+    /// Removes a plugin's name, unless an enrollment uses it; the bytes stay for as long as a decision names them.
     async fn delete_plugin(&self, scope: &IdScope, name: &PluginName) -> Result<DeleteOutcome, StoreError>;
+
+    /// The components of an id scope's plugins that no plugin names any more, and that are kept for decisions and enrollments.
+    async fn kept_components(&self, scope: &IdScope) -> Result<Vec<KeptComponent>, StoreError>;
 
     // The store itself.
 
@@ -380,18 +385,56 @@ pub struct RegistrationCommit {
     pub answered: Option<TrackingId>,
     /// What explains it.
     pub entry: Entry,
+    /// What it names by digest; written with it where it is not there yet.
+    pub contents: Vec<Content>,
 }
 
 /// What an admission rested on besides the manufacturing record, as it was read. What an operator disables, deletes,
 /// revokes or changes while a policy thinks makes another of it, and the device is admitted anew.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AdmissionBasis {
-    /// How often what admits the id scope's devices had changed: [`ScopeRecords::admission`].
-    pub revision: u64,
+    /// The way in which the enrollment was found, and how often what is looked at for that had changed: of
+    /// [`ScopeRecords::admissions`]. Absent where nothing but the enrollment itself counts.
+    pub found: Option<(Way, u64)>,
+    /// The group that admitted it, and its entity tag; absent when none did.
+    pub group: Option<(GroupId, String)>,
     /// The entity tag of the individual enrollment of the id; absent when there was none.
     pub individual: Option<String>,
     /// The certificate that the device showed, and the enrollment that named it.
     pub certificate: Option<(Digest, Option<EnrollmentRef>)>,
+}
+
+/// A way in which the enrollment is found that counts for a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// By certificates: groups by their authorities, intermediates and makers of TPMs, authorities, and what is revoked.
+    Certificates,
+    /// By a token: groups with rules for tokens.
+    Tokens,
+    /// By an account: groups with rules for directories.
+    Directories,
+}
+
+/// How often what is looked at has changed, for each [`Way`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Admissions {
+    /// [`Way::Certificates`].
+    pub certificates: u64,
+    /// [`Way::Tokens`].
+    pub tokens: u64,
+    /// [`Way::Directories`].
+    pub directories: u64,
+}
+
+impl Admissions {
+    /// The count of one of them.
+    pub fn of(&self, way: Way) -> u64 {
+        match way {
+            Way::Certificates => self.certificates,
+            Way::Tokens => self.tokens,
+            Way::Directories => self.directories,
+        }
+    }
 }
 
 /// What came of a commit.
@@ -407,7 +450,7 @@ pub enum CommitOutcome {
     RecordChanged,
     /// The key belongs to this other device. Nothing was written.
     KeyOfAnother(RegistrationId),
-    /// What admitted the device is not what it was; the id scope's [`ScopeRecords::admission`] is this now. Nothing was
+    /// What admitted the device is not what it was; the id scope's [`ScopeRecords::revision`] is this now. Nothing was
     /// written.
     AdmissionChanged(u64),
     /// A revision that decided was removed meanwhile. Nothing was written.
@@ -674,8 +717,8 @@ pub struct ScopeRecords {
     /// Counts up with every change of what follows, but for how full the hubs are. Writing into a scope that was not
     /// made makes it.
     pub revision: u64,
-    /// Counts up with every change of what admits devices: groups, authorities and what is revoked.
-    pub admission: u64,
+    /// Count up with every change of what is looked at to find the enrollment of a device.
+    pub admissions: Admissions,
     /// Linked hubs and how full they are, by name: numbers that go on following the store.
     pub hubs: Vec<(Hub, HubLoad)>,
     /// Enrollment groups, by id.

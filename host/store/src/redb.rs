@@ -36,6 +36,7 @@ mod steps;
 mod sweep;
 mod tables;
 mod tokens;
+mod uses;
 mod views;
 
 #[cfg(test)]
@@ -53,7 +54,7 @@ use landfall_attestation::tpm::challenge::KeptChallenge;
 use landfall_attestation::x509::revocation::RevocationChange;
 use landfall_domain::api_token::TokenRecord;
 use landfall_domain::clock::Timestamp;
-use landfall_domain::decision::Entry;
+use landfall_domain::decision::{Content, Entry};
 use landfall_domain::enrollment::{CertificateAuthority, EnrollmentRef, Group, Individual};
 use landfall_domain::fatal;
 use landfall_domain::hub::Hub;
@@ -62,7 +63,7 @@ use landfall_domain::names::{
 };
 use landfall_domain::plugin::rules::PluginRules;
 use landfall_domain::plugin::signature::Signature;
-use landfall_domain::plugin::{PublishBounds, PublishedPlugin};
+use landfall_domain::plugin::{KeptComponent, PublishBounds, PublishedPlugin};
 use landfall_domain::registration::Registration;
 use landfall_domain::registry::{ManufacturingRecord, RecordState};
 pub use redb::StorageBackend;
@@ -70,7 +71,6 @@ use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable};
 use tokio::sync::oneshot;
 
 use self::engine::{RedbEngine, RedbJob, Write};
-use self::ledger::KnownContent;
 use self::loads::Loads;
 use self::space::Space;
 use self::tables::{Definition, Kept};
@@ -147,10 +147,10 @@ impl Default for StoreSettings {
 pub struct RedbStore {
     database: ArcSwapOption<Database>,
     queue: Arc<Queue<RedbEngine>>,
-    known_content: KnownContent,
     loads: Arc<Loads>,
     space: Arc<Space>,
     sequence: Arc<AtomicU64>,
+    built_in: fn(Digest) -> bool,
     /// The writer's thread, until it has been waited for; none when the caller takes the writer's turns.
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
@@ -213,7 +213,8 @@ impl RedbStore {
     ///
     /// When the file cannot be read, or holds what cannot be understood.
     pub async fn check(&self) -> Result<Vec<Finding>, StoreError> {
-        Ok(self.look(check::check).await?.first)
+        let built_in = self.built_in;
+        Ok(self.look(move |view| check::check(view, built_in)).await?.first)
     }
 
     /// How much of the file nothing names. Reads all decisions.
@@ -330,10 +331,10 @@ impl RedbStore {
         let store = Self {
             database: ArcSwapOption::new(Some(database)),
             queue: Arc::clone(&queue),
-            known_content: KnownContent::default(),
             loads,
             sequence,
             space: Arc::new(Space::around(place, settings.reserve_bytes)),
+            built_in: settings.built_in,
             thread: Mutex::new(None),
         };
         Ok((store, Turns(Writer::new(engine, queue, settings.on_fatal))))
@@ -496,8 +497,8 @@ impl Store for RedbStore {
         self.look(issuer_keys::all).await
     }
 
-    async fn record_entry(&self, entry: Entry) -> Result<(), StoreError> {
-        self.write(Lane::Device, ledger::KeepEntry::new(&entry)?).await
+    async fn record_entry(&self, entry: Entry, contents: Vec<Content>) -> Result<(), StoreError> {
+        self.write(Lane::Device, ledger::KeepEntry::new(&entry, contents)?).await
     }
 
     async fn ledger_entry(&self, id: TrackingId) -> Result<Option<Entry>, StoreError> {
@@ -511,12 +512,8 @@ impl Store for RedbStore {
 
     async fn keep_content(&self, lane: Lane, content: Vec<u8>) -> Result<Digest, StoreError> {
         let digest = Digest::of(&content);
-        if !self.known_content.has(digest) {
-            if !ledger::has_content(&self.view()?, digest)? {
-                let keep = ledger::KeepContent::new(digest, content);
-                self.write(lane, keep).await?;
-            }
-            self.known_content.add(digest);
+        if !ledger::has_content(&self.view()?, digest)? {
+            self.write(lane, ledger::KeepContent::new(digest, content)).await?;
         }
         Ok(digest)
     }
@@ -716,6 +713,11 @@ impl Store for RedbStore {
         self.write(Lane::Operator, delete).await
     }
 
+    async fn kept_components(&self, scope: &IdScope) -> Result<Vec<KeptComponent>, StoreError> {
+        let scope = scope.clone();
+        self.look(move |view| components::of_scope(view, &scope)).await
+    }
+
     async fn put_token(&self, token: TokenRecord) -> Result<(), StoreError> {
         self.write(Lane::Operator, tokens::Put(token)).await
     }
@@ -737,7 +739,8 @@ impl Store for RedbStore {
     }
 
     async fn check(&self) -> Result<(Findings, Unused), StoreError> {
-        self.look(|view| Ok((check::check(view)?, sweep::unused(view)?))).await
+        let built_in = self.built_in;
+        self.look(move |view| Ok((check::check(view, built_in)?, sweep::unused(view)?))).await
     }
 
     async fn copy_to(&self, to: &Path, now: Timestamp) -> Result<u64, StoreError> {

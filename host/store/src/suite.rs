@@ -60,6 +60,7 @@ macro_rules! store_suite {
                 the_oldest_refusals_make_room_and_decisions_stay
                 a_device_that_registers_in_a_loop_keeps_its_last_decisions_only
                 decisions_of_deleted_registrations_make_room
+                what_only_entries_name_comes_with_the_first_and_goes_with_the_last
                 content_is_kept_once_under_its_digest;
             records:
                 an_import_says_what_came_of_each_row
@@ -90,6 +91,7 @@ macro_rules! store_suite {
                 every_change_counts_the_revision_up
                 an_authority_or_plugin_in_use_stays
                 a_group_rests_on_what_is_there_when_it_is_written
+                an_individual_enrollment_rests_on_what_is_there_when_it_is_written
                 a_plugins_earlier_revisions_are_remembered
                 what_the_operator_says_of_a_plugin_stays_when_it_is_published_anew
                 the_entity_tag_of_a_hub_guards_it

@@ -72,7 +72,10 @@ fn every_way_to_prove_oneself_has_its_words() {
     let nothing = site.run(&["group", "put", "devices"]);
     assert!(nothing.code == 2 && nothing.err.contains("--token-issuer"), "{nothing:?}");
     let nowhere = site.run(&["group", "put", "devices", "--directory", "fleet"]);
-    assert!(nowhere.code == 1 && nowhere.err.contains("no directory fleet is in landfall.toml"), "{nowhere:?}");
+    assert!(
+        nowhere.code == 1 && nowhere.err.contains("landfall.toml has no directory fleet for the id scope"),
+        "{nowhere:?}"
+    );
     stop(server);
 }
 

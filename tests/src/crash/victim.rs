@@ -141,6 +141,7 @@ async fn commit(
         basis: AdmissionBasis::default(),
         answered: None,
         entry,
+        contents: Vec::new(),
     };
     match store.commit_registration(commit).await.map_err(|e| e.to_string())? {
         CommitOutcome::Committed(written) => Ok(*written),

@@ -45,7 +45,7 @@ impl Write {
                 let gone = store.delete_registration(&scope(), &name(id), Precondition::Any).await?;
                 Ok(Answer::Deleted(gone.is_ok()))
             }
-            Self::Refuse(entry) => store.record_entry(entry.clone()).await.map(|()| Answer::Done),
+            Self::Refuse(entry) => store.record_entry(entry.clone(), Vec::new()).await.map(|()| Answer::Done),
             Self::Import(rows) => {
                 let batch = ImportBatch {
                     scope: scope(),
@@ -129,6 +129,7 @@ impl Known {
             basis: AdmissionBasis::default(),
             answered: None,
             entry,
+            contents: Vec::new(),
         }))
     }
 

@@ -63,6 +63,7 @@ pub fn registration(number: u64, id: &str, hub: Option<&str>, group_path: &[Stri
         updated_at: Timestamp::from_millis(number),
         earlier: Vec::new(),
         issued: None,
+        chip: None,
         generation: 1,
     }
 }

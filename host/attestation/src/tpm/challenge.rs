@@ -4,8 +4,10 @@
 //! challenge is for one registration id, one endorsement key and one storage root key, and for a few minutes. Whoever asks
 //! for the same TPM meanwhile is told the same challenge, which nobody can open but that TPM: a stranger who knows its public
 //! keys takes nothing from it by asking. A few are out for a device at most, for other keys and after an answer; where they
-//! are too many, the network that has asked for the most loses its oldest. An answer begins one registration: who has
-//! overheard it begins none.
+//! are too many, the network that has asked for the most loses its oldest. Those of the very TPM that registered here before,
+//! and those that were answered, are pushed out by none of the others: to make one of the first kind, all that the TPM shows
+//! must be known, and who knows it is told the one that is open; to make one of the second takes the TPM. An answer begins
+//! one registration: who has overheard it begins none.
 //!
 //! They are held here, and kept in the store, sealed, before a device is told: an answer counts after a restart as before
 //! it. That it has been used is written in the transaction that writes the registration.
@@ -16,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use landfall_domain::clock::Timestamp;
-use landfall_domain::names::{IdScope, RegistrationId, TrackingId};
+use landfall_domain::names::{Digest, IdScope, RegistrationId, TrackingId};
 use landfall_domain::secret::sealing::{Sealed, SealingKey};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -45,6 +47,15 @@ struct Challenge {
     kept: bool,
     /// The network that has asked for it; not known after a restart.
     network: Option<IpAddr>,
+    /// It is for the TPM that registered here before.
+    own: bool,
+}
+
+impl Challenge {
+    /// Whether only the device itself could have made it, or the one that is open for it.
+    fn is_the_devices(&self) -> bool {
+        self.own || self.spent
+    }
 }
 
 /// A TPM as a device names it: both of its keys.
@@ -56,6 +67,18 @@ pub struct Chip {
     pub storage_root: PublicArea,
     /// The certificate of the endorsement key, if the device has sent it along.
     pub certificate: Option<EndorsementCertificate>,
+}
+
+impl Chip {
+    /// A digest of all that it shows.
+    pub fn digest(&self) -> Digest {
+        let mut all = Vec::new();
+        let certificate = self.certificate.as_ref().map(EndorsementCertificate::der);
+        for part in [self.endorsement.as_bytes(), self.storage_root.as_bytes(), certificate.unwrap_or_default()] {
+            all.extend_from_slice(Digest::of(part).as_bytes());
+        }
+        Digest::of(&all)
+    }
 }
 
 /// A challenge as the store keeps it.
@@ -82,6 +105,9 @@ pub struct KeptChallenge {
     pub until: Timestamp,
     /// A registration was begun with its answer, and is on disk.
     pub spent: bool,
+    /// It is for the TPM that registered here before.
+    #[serde(default)]
+    pub own: bool,
 }
 
 impl Challenges {
@@ -101,18 +127,19 @@ impl Challenges {
     }
 
     /// Holds the key that is wrapped for a TPM: 32 bytes. False when there is no room, which is never made at another's expense
-    /// before that one's time is over. `name` is the request that asks, and `network` where it came from.
+    /// before that one's time is over. `name` is the request that asks, and `network` where it came from. `own` says that the
+    /// TPM is the one that registered before.
     pub fn keep(
         &self,
         (name, network): (TrackingId, IpAddr),
         (scope, id): (&IdScope, &RegistrationId),
-        chip: Arc<Chip>,
+        (chip, own): (Arc<Chip>, bool),
         key: &[u8; 32],
         now: Instant,
     ) -> bool {
         let Ok(key) = SymmetricKey::of_bytes(Zeroizing::new(key.to_vec())) else { return false };
         let until = now + self.lasts;
-        let challenge = Challenge { name, chip, key, until, spent: false, kept: false, network: Some(network) };
+        let challenge = Challenge { name, chip, key, until, spent: false, kept: false, network: Some(network), own };
         self.hold(scope, id, challenge, now)
     }
 
@@ -130,8 +157,8 @@ impl Challenges {
             // A clock that was set back does not make one last longer.
             let until = instant + kept.until.since(now).min(self.lasts);
             let Some((chip, key)) = kept.open(sealing) else { continue };
-            let (name, spent) = (kept.name, kept.spent);
-            let challenge = Challenge { name, chip, key, until, spent, kept: true, network: None };
+            let (name, spent, own) = (kept.name, kept.spent, kept.own);
+            let challenge = Challenge { name, chip, key, until, spent, kept: true, network: None, own };
             self.hold(&kept.scope, &kept.registration_id, challenge, instant);
         }
     }
@@ -192,7 +219,7 @@ impl KeptChallenge {
     pub fn seal(
         name: TrackingId,
         (scope, id): (&IdScope, &RegistrationId),
-        chip: &Chip,
+        (chip, own): (&Chip, bool),
         key: &[u8; 32],
         until: Timestamp,
         (sealing, nonce): (&SealingKey, [u8; 12]),
@@ -207,6 +234,7 @@ impl KeptChallenge {
             key: sealing.seal(key, &place(name, scope, id), nonce),
             until,
             spent: false,
+            own,
         }
     }
 
@@ -221,8 +249,8 @@ impl KeptChallenge {
     }
 }
 
-/// Has a device have so many at most. What is over goes first, then the oldest of the network that has the most: the device's
-/// own is not for strangers to push out.
+/// Has a device have so many at most. What is over goes first; then, of those that anybody could have made, the oldest of the
+/// network that has the most; and only then the oldest of the device's.
 fn make_room(challenges: &mut Vec<Challenge>, now: Instant) {
     if challenges.len() <= MOST_A_DEVICE {
         return;
@@ -232,10 +260,11 @@ fn make_room(challenges: &mut Vec<Challenge>, now: Instant) {
         let of_its_network =
             |known: &Challenge| challenges.iter().filter(|other| other.network == known.network).count();
         // Of several with as many the last, which is the oldest.
-        let Some((at, _)) = challenges.iter().enumerate().max_by_key(|(_, known)| of_its_network(known)) else {
-            return;
-        };
-        challenges.remove(at);
+        let anybodys = challenges.iter().enumerate().filter(|(_, known)| !known.is_the_devices());
+        match anybodys.max_by_key(|(_, known)| of_its_network(known)).map(|(at, _)| at) {
+            Some(at) => drop(challenges.remove(at)),
+            None => drop(challenges.pop()),
+        }
     }
 }
 
@@ -267,7 +296,7 @@ mod tests {
         let (scope, now) = ("0ne1".parse().unwrap(), clock::instant());
         let keep = |id: &str, key: u8, now| {
             let asks = (name(key), IpAddr::from([10, 0, 0, 1]));
-            challenges.keep(asks, (&scope, &id.parse().unwrap()), chip(None), &[key; 32], now)
+            challenges.keep(asks, (&scope, &id.parse().unwrap()), (chip(None), false), &[key; 32], now)
         };
         assert!(keep("a", 1, now) && keep("b", 2, now) && !keep("c", 3, now));
         assert!(keep("A", 4, now), "the same device");
@@ -292,7 +321,7 @@ mod tests {
         let open = |now| challenges.open((&scope, &id), &tpm, now).map(|key| key.expose()[0]);
         let keep = |key: u8, now| {
             let asks = (name(key), IpAddr::from([10, 0, 0, 1]));
-            assert!(challenges.keep(asks, (&scope, &id), Arc::clone(&tpm), &[key; 32], now));
+            assert!(challenges.keep(asks, (&scope, &id), (Arc::clone(&tpm), false), &[key; 32], now));
         };
         keep(1, now);
         assert_eq!(open(now), None, "it is not in the store yet");
@@ -312,7 +341,7 @@ mod tests {
         let now = clock::instant();
         let keep = |key: u8, network: u8| {
             let asks = (name(key), IpAddr::from([10, 0, 0, network]));
-            assert!(challenges.keep(asks, (&scope, &id), chip(None), &[key; 32], now));
+            assert!(challenges.keep(asks, (&scope, &id), (chip(None), false), &[key; 32], now));
         };
         keep(1, 1);
         (100..150).for_each(|key| keep(key, 2));
@@ -323,13 +352,50 @@ mod tests {
     }
 
     #[test]
+    fn strangers_in_many_networks_push_out_neither_the_known_tpms_challenge_nor_an_answered_one() {
+        let (scope, id): (IdScope, RegistrationId) = ("0ne1".parse().unwrap(), "a".parse().unwrap());
+        let now = clock::instant();
+        for own in [true, false] {
+            let challenges = Challenges::new(Duration::from_secs(60), 9);
+            let keep = |key: u8, network: u8, own: bool| {
+                let asks = (name(key), IpAddr::from([10, 0, 0, network]));
+                assert!(challenges.keep(asks, (&scope, &id), (chip(None), own), &[key; 32], now));
+            };
+            let answered = |key| challenges.answered(&scope, &id, &token(key), now).is_some();
+            keep(1, 1, own);
+            if !own {
+                assert!(challenges.spend(&scope, &id, &token(1), now));
+            }
+            (100..200).for_each(|key| keep(key, key, false));
+            assert!(answered(1) && answered(199) && !answered(100), "own: {own}");
+            // The device's own make room for each other, and strangers have the rest.
+            (2..20).for_each(|key| keep(key, 1, true));
+            assert!(answered(19) && answered(12) && !answered(11) && !answered(199), "own: {own}");
+            keep(200, 7, false);
+            assert!(answered(19) && answered(12) && !answered(200), "own: {own}");
+        }
+    }
+
+    #[test]
+    fn the_digest_of_a_tpm_tells_apart_all_that_it_shows() {
+        let area = PublicArea::parse(&super::super::tests::storage_key()).unwrap();
+        let other = PublicArea::parse(&super::super::tests::storage_key_of(0xd1)).unwrap();
+        let of = |endorsement: &PublicArea, storage_root: &PublicArea| {
+            Chip { endorsement: endorsement.clone(), storage_root: storage_root.clone(), certificate: None }.digest()
+        };
+        assert_eq!(of(&area, &other), of(&area, &other));
+        assert_ne!(of(&area, &other), of(&other, &area));
+        assert_ne!(of(&area, &other), of(&area, &area));
+    }
+
+    #[test]
     fn what_was_kept_is_taken_up_again_with_the_time_that_is_left() {
         let (scope, id): (IdScope, RegistrationId) = ("0ne1".parse().unwrap(), "a".parse().unwrap());
         let chip = Chip::clone(&chip(None));
         let (sealing, other) = (SealingKey::new(&[1; 32]).unwrap(), SealingKey::new(&[2; 32]).unwrap());
         let kept = |key: u8, until, sealing| {
             let until = Timestamp::from_millis(until);
-            KeptChallenge::seal(name(key), (&scope, &id), &chip, &[key; 32], until, (sealing, [key; 12]))
+            KeptChallenge::seal(name(key), (&scope, &id), (&chip, false), &[key; 32], until, (sealing, [key; 12]))
         };
         let spent = KeptChallenge { spent: true, ..kept(2, 60_000, &sealing) };
         let mut moved = kept(5, 60_000, &sealing);

@@ -20,7 +20,12 @@ fn rsa(attributes: u32, modulus: &[u8]) -> Vec<u8> {
 }
 
 pub(super) fn storage_key() -> Vec<u8> {
-    rsa(STORAGE, &[0xc1; 256])
+    storage_key_of(0xc1)
+}
+
+/// One whose modulus is this byte over and over.
+pub(super) fn storage_key_of(byte: u8) -> Vec<u8> {
+    rsa(STORAGE, &[byte; 256])
 }
 
 /// A token that a key has signed.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::card::PluginCard;
 use super::rules::PluginRules;
 use crate::clock::Timestamp;
-use crate::names::{Digest, PluginName};
+use crate::names::{Digest, IdScope, PluginName};
 
 /// A plugin's name and its revisions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,12 +40,26 @@ pub struct PublishedPlugin {
     pub card: Option<PluginCard>,
 }
 
+/// A component that no plugin names any more, kept for decisions and enrollments that do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptComponent {
+    /// Where it was published.
+    pub scope: IdScope,
+    /// The plugin that it was a revision of.
+    pub plugin: PluginName,
+    /// By whom: the id of a token. Empty when that is not known.
+    pub publisher: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
 /// How much may be published in an id scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PublishBounds {
     /// Plugins of the id scope.
     pub plugins: usize,
-    /// Bytes of their revisions: those that are live, and those that may become it again.
+    /// Bytes of their revisions: those that are live, those that may become it again, and those that are kept for decisions
+    /// and enrollments.
     pub bytes: u64,
     /// Bytes of the revisions that one token published.
     pub by_publisher: Option<u64>,

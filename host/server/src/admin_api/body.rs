@@ -10,7 +10,7 @@ use http::StatusCode;
 use http::header::{CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use http::request::Parts;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use landfall_domain::json::hinted;
+use landfall_domain::json::{AN_OBJECT, hinted};
 use landfall_store::{DeleteOutcome, Listing, Page, Precondition, PutOutcome};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -60,7 +60,10 @@ pub(super) async fn json_of<T: DeserializeOwned>(
     let bytes = bytes(service, request, most_bytes).await?;
     landfall_domain::json::read(&bytes).map_err(|misfit| match misfit.pointer {
         None => Problem::new(400, format!("the body is not JSON: {}", misfit.message)),
-        Some(pointer) => Problem::at(pointer, misfit.message),
+        Some(pointer) => match misfit.message.strip_prefix(AN_OBJECT).filter(|_| pointer.is_empty()) {
+            Some(found) => Problem::new(400, format!("the body must be a JSON object, and this is {found}")),
+            None => Problem::at(pointer, misfit.message),
+        },
     })
 }
 

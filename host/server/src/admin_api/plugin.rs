@@ -19,6 +19,7 @@ pub(super) mod revisions;
 pub(super) mod rules;
 
 use landfall_domain::names::{IdScope, PluginName};
+use landfall_domain::plugin::KeptComponent;
 use landfall_domain::plugin::rules::PluginRules;
 use landfall_domain::plugin::{PluginCard, PublishedPlugin};
 use landfall_policy::image::{ConfigureError, Description, Fetched, Problem as Refusal, Tier, Worlds};
@@ -41,9 +42,10 @@ pub(super) async fn list(
 ) -> Answer {
     let scope = known(&service, &scope)?;
     let page = page.of(&service, scope.plugins().collect(), |plugin| plugin.name.to_string());
+    let kept = service.store.kept_components(&scope.scope).await?;
     let mut items = Vec::new();
     for plugin in page.items {
-        items.push(view(&service, &scope, plugin).await?);
+        items.push(view(&service, &scope, plugin, &kept).await?);
     }
     body::listing(Listing { items, next: page.next }, PluginView::clone)
 }
@@ -57,7 +59,7 @@ pub(super) async fn show(State(service): State<Arc<Service>>, At((scope, name)):
 async fn shown(service: &Service, scope: &IdScope, name: &PluginName) -> Result<PluginView, Problem> {
     let scope = known(service, scope.as_str())?;
     let plugin = published(&scope, name)?;
-    view(service, &scope, plugin).await
+    view(service, &scope, plugin, &service.store.kept_components(&scope.scope).await?).await
 }
 
 fn published<'a>(scope: &'a ScopeCatalogue, name: &PluginName) -> Result<&'a PublishedPlugin, Problem> {
@@ -194,6 +196,9 @@ pub(super) struct PluginView {
     worlds: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     size_bytes: Option<u64>,
+    /// Bytes of revisions that the plugin has let go of, kept because a decision or an enrollment names them. They count
+    /// against the quota of who published them.
+    kept_bytes: u64,
     /// The ids of the trusted keys that signed it.
     signed_by: Vec<String>,
     /// Why the live revision cannot be run, if that is so.
@@ -211,7 +216,12 @@ pub(super) struct DescriptionView {
 
 /// What is kept of a plugin is shown; its component is loaded only where nothing was kept. One that cannot be run is shown
 /// with the reason, and hides no other.
-async fn view(service: &Service, scope: &ScopeCatalogue, plugin: &PublishedPlugin) -> Result<PluginView, Problem> {
+async fn view(
+    service: &Service,
+    scope: &ScopeCatalogue,
+    plugin: &PublishedPlugin,
+    kept: &[KeptComponent],
+) -> Result<PluginView, Problem> {
     let mut problem = None;
     let mut refused = |error| match error {
         ImageError::Store(error) => Err(Problem::from(error)),
@@ -267,6 +277,7 @@ async fn view(service: &Service, scope: &ScopeCatalogue, plugin: &PublishedPlugi
             Worlds::Policy => "policy",
         }),
         size_bytes: card.as_ref().map(|card| card.size_bytes),
+        kept_bytes: kept.iter().filter(|kept| kept.plugin == plugin.name).map(|kept| kept.bytes).sum(),
         signed_by: signers.iter().map(ToString::to_string).collect(),
         problem,
     })

@@ -55,7 +55,8 @@ pub(super) struct EnrollmentBody {
     key_change: KeyChange,
     #[serde(default)]
     expired_certificates: ExpiredCertificates,
-    /// Who issues the certificates that its devices ask for: a name of `[issuing]` in `landfall.toml`.
+    /// Who issues the certificates that its devices ask for: a name of `[issuing]` in `landfall.toml`
+    /// that is for this id scope.
     certificate_issuer: Option<String>,
     #[serde(default)]
     reprovision: ReprovisionPolicy,
@@ -134,13 +135,14 @@ pub(super) async fn terms(
         }
     }
     let certificate_issuer = match body.certificate_issuer.as_deref().map(str::parse::<IssuerName>).transpose() {
-        Ok(Some(name)) if service.issuing.get(&name).is_none() => {
-            let known = service.issuing.names();
-            let message = format!("no issuer {name} is in landfall.toml ([issuing.{name}]); there are: {known}");
-            errors.push(part("/certificateIssuer", message));
-            None
-        }
-        Ok(name) => name,
+        Ok(Some(name)) => match service.issuing.refusal(&scope.scope, &name) {
+            Some(message) => {
+                errors.push(part("/certificateIssuer", message));
+                None
+            }
+            None => Some(name),
+        },
+        Ok(None) => None,
         Err(error) => {
             errors.push(part("/certificateIssuer", error.to_string()));
             None

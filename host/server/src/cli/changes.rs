@@ -94,7 +94,8 @@ pub(super) struct ChangeArgs {
     /// Take a device's expired certificate when it comes back with the key that it registered with.
     #[arg(long, value_name = "true|false", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     take_expired: Option<bool>,
-    /// Who issues the certificates that devices ask for: a name of [issuing] in the server's landfall.toml.
+    /// Who issues the certificates that devices ask for: a name of [issuing] in the server's landfall.toml that is
+    /// for the id scope.
     #[arg(long, value_name = "NAME", conflicts_with = "no_certificate_issuer")]
     certificate_issuer: Option<IssuerName>,
     /// Devices get no certificates.

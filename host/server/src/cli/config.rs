@@ -1,17 +1,22 @@
 //! `landfall config`: every limit, from the one list of them.
 
+use std::fmt::Display;
+
 use comfy_table::{Cell, CellAlignment};
+use landfall_domain::names::IdScope;
 use serde_json::{Value, json};
 
 use super::{CliError, Common};
-use crate::config::{Config, Fact};
+use crate::config::{Config, Fact, Server, scopes_of};
 
 /// Prints what is in force.
 pub(super) fn run(common: &Common) -> Result<(), CliError> {
     let path = common.folder().config();
     let out = common.output();
-    let config = Config::load(&path)?;
+    let mut config = Config::load(&path)?;
     let limits = config.in_force();
+    config.directory.values_mut().for_each(|one| in_force(&mut one.scopes, &config.server));
+    config.issuing.values_mut().for_each(|one| in_force(&mut one.scopes, &config.server));
     if out.is_json() {
         return out.value(&json!({
             "server": config.server,
@@ -31,8 +36,8 @@ pub(super) fn run(common: &Common) -> Result<(), CliError> {
     out.say(format!(
         "passwords          {}\ndirectories        {}\nissuing            {}",
         if config.passwords.enabled { "taken, not recommended" } else { "not taken" },
-        names(config.directory.keys()),
-        names(config.issuing.keys()),
+        for_scopes(config.directory.iter().map(|(name, one)| (name, one.scopes.as_deref())), server),
+        for_scopes(config.issuing.iter().map(|(name, one)| (name, one.scopes.as_deref())), server),
     ))?;
     let mut rest = limits.as_slice();
     while let Some((first, _)) = rest.first() {
@@ -44,8 +49,18 @@ pub(super) fn run(common: &Common) -> Result<(), CliError> {
     out.say(format!("\nA * stands at values that are not the default. {} changes them.", path.display()))
 }
 
-fn names(all: impl Iterator<Item = impl ToString>) -> String {
-    let names: Vec<String> = all.map(|name| name.to_string()).collect();
+/// Says which id scopes something is for that names none.
+fn in_force(scopes: &mut Option<Vec<IdScope>>, server: &Server) {
+    *scopes = Some(scopes_of(scopes.as_deref(), &server.scope));
+}
+
+/// What is for some id scopes: the names, each with its scopes.
+fn for_scopes<'a, N: Display>(all: impl Iterator<Item = (N, Option<&'a [IdScope]>)>, server: &Server) -> String {
+    let named = |(name, scopes): (N, Option<&[IdScope]>)| {
+        let scopes: Vec<String> = scopes_of(scopes, &server.scope).iter().map(ToString::to_string).collect();
+        format!("{name} (for {})", if scopes.is_empty() { "no id scope".to_owned() } else { scopes.join(", ") })
+    };
+    let names: Vec<String> = all.map(named).collect();
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 

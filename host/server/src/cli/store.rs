@@ -63,9 +63,6 @@ pub(super) async fn run(common: &Common, command: StoreCommand) -> Result<(), Cl
 /// The database, with whatever is wrong in it.
 fn open(common: &Common) -> Result<RedbStore, CliError> {
     let path = common.folder().database();
-    if !path.exists() {
-        return Err(CliError::Failed(format!("there is no database {}", path.display())));
-    }
     let settings =
         StoreSettings { take_contradictions: true, bring_up: false, ..common.config()?.offline_store_settings() };
     RedbStore::open(&path, settings).map_err(failed)

@@ -46,7 +46,8 @@ pub(super) struct TermsArgs {
     /// Take a device's expired certificate when it comes back with the key that it registered with.
     #[arg(long)]
     take_expired: bool,
-    /// Who issues the certificates that devices ask for: a name of [issuing] in the server's landfall.toml.
+    /// Who issues the certificates that devices ask for: a name of [issuing] in the server's landfall.toml that is
+    /// for the id scope.
     #[arg(long, value_name = "NAME")]
     certificate_issuer: Option<IssuerName>,
     /// Leave a device on its hub when it registers again.

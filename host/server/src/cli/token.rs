@@ -180,9 +180,6 @@ async fn recover(common: &Common, file: Option<PathBuf>) -> Result<(), CliError>
     let (folder, config, ambient) = (common.folder(), common.config()?, Ambient::system());
     let failed = |error: &dyn std::fmt::Display| CliError::Failed(error.to_string());
     let database = folder.database();
-    if !database.exists() {
-        return Err(CliError::Failed(format!("{} is not there; restore it from a backup", database.display())));
-    }
     let store = RedbStore::open(&database, config.offline_store_settings()).map_err(|error| failed(&error))?;
     let token = Token::generate(ambient.random());
     let id =

@@ -178,9 +178,18 @@ const PLAIN: [(&str, &[&str]); 3] = [
 /// Tables of tables that the operator names.
 const NAMED: [(&str, &[&str]); 3] = [
     ("policy.http.plugins", &["allow", "allow_private_networks", "scopes"]),
-    ("directory", &["keytab", "ldaps", "ca_file", "base", "bind_dn", "password_file"]),
+    ("directory", &["keytab", "ldaps", "ca_file", "base", "bind_dn", "password_file", "scopes"]),
     (
         "issuing",
-        &["certificate", "key", "pkcs11_module", "pkcs11_token", "pkcs11_key", "pkcs11_pin_file", "lifetime_hours"],
+        &[
+            "certificate",
+            "key",
+            "pkcs11_module",
+            "pkcs11_token",
+            "pkcs11_key",
+            "pkcs11_pin_file",
+            "lifetime_hours",
+            "scopes",
+        ],
     ),
 ];

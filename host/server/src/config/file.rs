@@ -79,6 +79,8 @@ const DIRECTORY: &str = "
 # base = \"dc=example,dc=com\"
 # bind_dn = \"cn=landfall,cn=users,dc=example,dc=com\"
 # password_file = \"directory.password\"
+# Whose groups may name it: the server's own id scope, unless others are named.
+# scopes = [\"0ne00A1B2C3D\"]
 ";
 
 const PASSWORDS: &str = "
@@ -94,6 +96,8 @@ const ISSUING: &str = "
 # certificate = \"fleet-ca.pem\"
 # key = \"fleet-ca.key\"
 # lifetime_hours = 720
+# Whose enrollments may name it: the server's own id scope, unless others are named.
+# scopes = [\"0ne00A1B2C3D\"]
 #
 # With the key in a PKCS#11 token:
 # [issuing.fleet]

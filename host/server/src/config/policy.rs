@@ -24,7 +24,7 @@ use landfall_domain::names::{IdScope, PluginName};
 use landfall_policy::http::{Grant, HttpSettings, Origin, Quota};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::HttpLimits;
+use super::{HttpLimits, scopes_of};
 
 /// What policies are granted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +63,7 @@ impl HttpConfig {
         let grant = |grant: &HttpGrant| Grant {
             allow: grant.allow.clone(),
             allow_private_networks: grant.allow_private_networks,
-            scopes: grant.scopes.clone().unwrap_or_else(|| vec![own.clone()]),
+            scopes: scopes_of(grant.scopes.as_deref(), own),
         };
         HttpSettings {
             ca_file: self.ca_file.clone(),

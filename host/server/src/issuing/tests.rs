@@ -20,8 +20,12 @@ impl Files {
         let mut config = IssuerConfig { lifetime_hours: 24, ..IssuerConfig::of_files("ca.pem", "ca.key") };
         change(&mut config);
         let configured = BTreeMap::from([("ops".parse().unwrap(), config)]);
-        Issuing::load(&configured, self.0.path(), &Ambient::system()).map_err(|error| error.to_string())
+        Issuing::load(&configured, &scope(), self.0.path(), &Ambient::system()).map_err(|error| error.to_string())
     }
+}
+
+fn scope() -> IdScope {
+    "0neOURS".parse().unwrap()
 }
 
 fn authority(days: i64) -> Authority {
@@ -42,7 +46,7 @@ fn what_is_issued_is_short_lived_and_says_nothing_that_the_device_wished() {
     files.write("ca.pem", &authority.certificate_pem);
     files.write("ca.key", &authority.key_pem());
     let issuing = files.load(|_| {}).unwrap();
-    let issuer = issuing.get(&"ops".parse().unwrap()).unwrap();
+    let issuer = issuing.get(&scope(), &"ops".parse().unwrap()).unwrap();
     let (now, id) = (Ambient::system().now(), "pump-1".parse().unwrap());
     let operation = "4.a.b".parse().unwrap();
     let issue = |now, number| issuer.issue(&request("pump-1"), &id, &operation, now, number);
@@ -105,7 +109,7 @@ fn a_chain_is_told_from_the_leaf_to_the_root_and_nothing_outlives_what_is_above_
     files.write("ca.pem", &order.concat());
     files.write("ca.key", &issuer.key_pem());
     let issuing = files.load(|config| config.lifetime_hours = 24 * 20).unwrap();
-    let issuer_here = issuing.get(&"ops".parse().unwrap()).unwrap();
+    let issuer_here = issuing.get(&scope(), &"ops".parse().unwrap()).unwrap();
     let operation = "4.a.b".parse().unwrap();
     let issued = issuer_here.issue(&request("pump-1"), &"pump-1".parse().unwrap(), &operation, now, [1; 16]).unwrap();
     let told: Vec<&[u8]> = issuing.chain(&issued).collect();

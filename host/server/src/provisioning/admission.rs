@@ -22,7 +22,7 @@ use landfall_domain::enrollment::{EnrollmentRef, KeyChange, Manufacturing, Terms
 use landfall_domain::names::{DeviceId, Digest, ManufacturerId, RegistrationId};
 use landfall_domain::registration::Registration;
 use landfall_domain::registry::{ManufacturingRecord, Part, RecordState, SerialNumber};
-use landfall_store::{AdmissionBasis, StoreError};
+use landfall_store::{AdmissionBasis, StoreError, Way};
 
 use super::refusal::{Cause, RegisterError};
 use super::{Credential, Request};
@@ -64,8 +64,9 @@ pub(super) async fn admit(service: &Service, request: &Request) -> Result<Admitt
         pretend(service, request).await?;
         return Err(Cause::UnknownScope(request.scope.clone()).into());
     };
-    let basis = basis(service, request, &scope).await?;
+    let mut basis = basis(service, request, &scope).await?;
     let proven = prove(service, request, &scope).await?;
+    rests_on(&mut basis, request, &scope, &proven);
     let of_enrollment = |error| match error {
         RegisterError::Refused(cause) => RegisterError::Refused(cause.of(&proven.enrollment)),
         other => other,
@@ -111,11 +112,24 @@ async fn basis(service: &Service, request: &Request, scope: &ScopeCatalogue) -> 
         }
         _ => None,
     };
-    Ok(AdmissionBasis {
-        revision: scope.admission,
-        individual: individual.map(|individual| individual.terms.etag),
-        certificate,
-    })
+    let individual = individual.map(|individual| individual.terms.etag);
+    Ok(AdmissionBasis { individual, certificate, ..AdmissionBasis::default() })
+}
+
+/// What else the commit compares: the group that admits the device, and what led to it. Both are as they were in the
+/// catalogue that the device was proven before.
+fn rests_on(basis: &mut AdmissionBasis, request: &Request, scope: &ScopeCatalogue, proven: &Proven) {
+    let way = match (proven.shown.mechanism, &proven.enrollment) {
+        // What is revoked counts for pinned certificates too.
+        (Attestation::X509, _) | (Attestation::Tpm, EnrollmentRef::Group(_)) => Some(Way::Certificates),
+        (Attestation::Token, _) if matches!(request.credential, Credential::Negotiate(_)) => Some(Way::Directories),
+        (Attestation::Token, _) => Some(Way::Tokens),
+        (Attestation::Tpm, EnrollmentRef::Individual(_)) | (Attestation::SymmetricKey, _) => None,
+    };
+    basis.found = way.map(|way| (way, scope.admissions.of(way)));
+    if let EnrollmentRef::Group(group) = &proven.enrollment {
+        basis.group = Some((group.clone(), proven.terms.etag.clone()));
+    }
 }
 
 /// Step 1: the credential, before the enrollment that counts for it.

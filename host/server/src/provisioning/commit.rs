@@ -152,11 +152,13 @@ async fn write(
     verdict: Verdict,
 ) -> Result<Written, RegisterError> {
     let before = work.admitted.before.as_ref();
-    let registration = placement::registration(work, outcome);
+    let mut registration = placement::registration(work, outcome);
     let identity = registration.assignment().map(|place| (place.hub.clone(), place.device_id.clone()));
     let (scope, id) = (&work.request.scope, &work.request.registration_id);
     let token = work.request.credential.token();
     let answered = token.and_then(|token| service.challenges.name(scope, id, token, clock::instant()));
+    let chip = token.and_then(|token| service.challenges.answered(scope, id, token, clock::instant()));
+    registration.chip = chip.map(|chip| chip.digest()).or(registration.chip);
     let commit = RegistrationCommit {
         scope: work.request.scope.clone(),
         expected: before.map(Registration::version),
@@ -165,6 +167,7 @@ async fn write(
         answered,
         registration,
         entry: work.entry(verdict),
+        contents: work.contents(),
     };
     let began = clock::instant();
     let committed = service.store.commit_registration(commit).await?;
@@ -196,7 +199,7 @@ async fn postpone(service: &Service, work: &UnderWay, postponement: Postponement
     let Request { tracking_id, registration_id, .. } = &work.request;
     tracing::warn!(%tracking_id, %registration_id, kind, detail, "a registration waits");
     let verdict = Verdict::Postponed { until: again_at, kind: kind.to_owned(), detail: detail.clone() };
-    service.store.record_entry(work.entry(verdict)).await?;
+    service.store.record_entry(work.entry(verdict), work.contents()).await?;
     Ok(Progress::Waiting(Arc::new(Wait { until, again_at, decision: *tracking_id, kind, detail })))
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use landfall_domain::decision::call::{
     Call, CallReport, Candidates, Choice, Device, HubHandle, Outcome, PlaceInput, Placement, SelectInput, Usage,
 };
-use landfall_domain::decision::{Answer, Instead, PolicyCall, Step};
+use landfall_domain::decision::{Answer, Content, Instead, PolicyCall, Step};
 use landfall_domain::enrollment::Terms;
 use landfall_domain::names::{DeviceId, HubName};
 use landfall_policy::catalogue::{GroupCounts, LiveCatalogue};
@@ -52,7 +52,7 @@ type Placed = Result<Option<Placement>, Postponement>;
 
 impl Deliberation {
     /// Asks for a hub and then for the device's place there.
-    pub(super) fn decide(&self, visit: &Visit) -> (Wish, Vec<PolicyCall>) {
+    pub(super) fn decide(&self, visit: &Visit) -> (Wish, Made) {
         let mut calls = Calls::new(visit);
         if let Some(wish) = self.stay(&mut calls) {
             return (wish, calls.made);
@@ -86,7 +86,7 @@ impl Deliberation {
     }
 
     /// Asks where the device belongs on this hub.
-    pub(super) fn place(&self, hub: &HubName, visit: &Visit) -> (Placed, Vec<PolicyCall>) {
+    pub(super) fn place(&self, hub: &HubName, visit: &Visit) -> (Placed, Made) {
         let mut calls = Calls::new(visit);
         (self.placed(hub, &mut calls), calls.made)
     }
@@ -308,10 +308,17 @@ fn is_followed(failure: &CallFailure) -> bool {
     }
 }
 
+/// Calls, and what they name by digest.
+#[derive(Default)]
+pub(super) struct Made {
+    pub(super) calls: Vec<PolicyCall>,
+    pub(super) contents: Vec<Content>,
+}
+
 /// The calls of one visit to a worker.
 struct Calls<'a> {
     visit: &'a Visit,
-    made: Vec<PolicyCall>,
+    made: Made,
     /// Microseconds that the visit waited for its worker, until a call bears them.
     waited_us: Option<u64>,
 }
@@ -319,7 +326,7 @@ struct Calls<'a> {
 impl<'a> Calls<'a> {
     fn new(visit: &'a Visit) -> Self {
         let waited_us = u64::try_from(visit.waited.as_micros()).unwrap_or(u64::MAX);
-        Self { visit, made: Vec::new(), waited_us: Some(waited_us) }
+        Self { visit, made: Made::default(), waited_us: Some(waited_us) }
     }
 
     /// Keeps a call for the ledger. The first one bears the time in the queue.
@@ -342,7 +349,8 @@ impl<'a> Calls<'a> {
             };
             watch.meters.count(interface, &report, waited.is_some());
         }
-        self.made.push(PolicyCall {
+        self.made.contents.extend([image.settings.clone(), image.budget.clone()]);
+        self.made.calls.push(PolicyCall {
             step: question.step,
             plugin: policy.plugin.clone(),
             revision: image.revision().digest(),
@@ -350,7 +358,7 @@ impl<'a> Calls<'a> {
             call,
             candidates: Arc::clone(question.shown.shown()),
             report,
-            budget: Some(image.budget),
+            budget: Some(image.budget.digest()),
             instead: instead
                 .map(|(resort, because)| Instead { resort: resort.to_owned(), because: because.to_owned() }),
         });

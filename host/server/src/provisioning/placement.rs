@@ -31,6 +31,9 @@ pub(super) fn registration(work: &UnderWay, outcome: Outcome) -> Registration {
         generation: before.map_or(1, |before| before.generation + 1),
         earlier: Vec::new(),
         issued: work.issued().cloned().or_else(|| before.and_then(|before| before.issued.clone())),
+        chip: before
+            .filter(|before| before.key_identity == Some(work.admitted.factors.key_identity))
+            .and_then(|b| b.chip),
     }
 }
 
@@ -182,6 +185,7 @@ mod tests {
             generation: 1,
             earlier: Vec::new(),
             issued: None,
+            chip: None,
         }
     }
 

@@ -42,7 +42,7 @@ pub(super) fn report(service: &Arc<Service>, request: &Request, cause: &Cause) {
         let enrollment = cause.enrollment();
         let (cause, detail) = (cause.code().to_owned(), detail(&cause, &credential));
         let kind = EntryKind::Refused { cause, detail, shown: shown(&credential), enrollment };
-        if let Err(error) = service.store.record_entry(Entry { kind, ..entry }).await {
+        if let Err(error) = service.store.record_entry(Entry { kind, ..entry }, Vec::new()).await {
             tracing::warn!(%error, "a refusal could not be kept");
         }
     });

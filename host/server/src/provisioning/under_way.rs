@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use landfall_domain::clock::Timestamp;
 use landfall_domain::decision::call::{Call, Device, EnrollmentKind, Label, Prior};
-use landfall_domain::decision::{Decision, Entry, EntryKind, IssuedNote, PolicyCall, Verdict};
+use landfall_domain::decision::{Content, Decision, Entry, EntryKind, IssuedNote, PolicyCall, Verdict};
 use landfall_domain::enrollment::EnrollmentRef;
 use landfall_domain::names::{Digest, OperationId, RegistrationId};
 use landfall_domain::registration::{IssuedCertificate, Registration};
 
+use super::deliberation::Made;
 use super::operations::Said;
 use super::{Admitted, Request};
 use crate::issuing::IssueError;
@@ -23,6 +24,8 @@ pub(super) struct UnderWay {
     pub(super) device: Arc<Device>,
     seed: u64,
     calls: Vec<PolicyCall>,
+    /// What the calls name by digest.
+    contents: Vec<Content>,
     engine: Digest,
     /// The certificate that it asked for.
     issued: Option<IssuedCertificate>,
@@ -33,7 +36,17 @@ impl UnderWay {
         let device = Arc::new(device(&request, &admitted));
         let seed = u64::from_le_bytes(service.ambient.random());
         let engine = service.policies.fingerprint();
-        Self { request, admitted, operation, device, seed, calls: Vec::new(), engine, issued: None }
+        Self {
+            request,
+            admitted,
+            operation,
+            device,
+            seed,
+            calls: Vec::new(),
+            contents: Vec::new(),
+            engine,
+            issued: None,
+        }
     }
 
     /// Goes on with an operation that was begun before, and with what the device said then.
@@ -61,7 +74,9 @@ impl UnderWay {
     pub(super) async fn issue(&mut self, service: &Service) -> Result<(), IssueError> {
         let (None, Some(request)) = (&self.issued, &self.request.csr) else { return Ok(()) };
         let Some(name) = &self.admitted.terms.certificate_issuer else { return Ok(()) };
-        let issuer = service.issuing.get(name).ok_or_else(|| IssueError::Missing(name.clone()))?;
+        let scope = &self.request.scope;
+        let missing = || IssueError::Missing(name.clone(), scope.clone());
+        let issuer = service.issuing.get(scope, name).ok_or_else(missing)?;
         let (issuer, request, operation) = (Arc::clone(issuer), Arc::clone(request), self.operation.clone());
         let id = self.name().clone();
         let (now, number) = (service.ambient.now(), service.ambient.random());
@@ -76,9 +91,19 @@ impl UnderWay {
         self.issued.as_ref()
     }
 
-    /// Keeps calls for the ledger.
-    pub(super) fn keep(&mut self, calls: Vec<PolicyCall>) {
-        self.calls.extend(calls);
+    /// Keeps calls for the ledger, and what they name.
+    pub(super) fn keep(&mut self, made: Made) {
+        self.calls.extend(made.calls);
+        for content in made.contents {
+            if !self.contents.contains(&content) {
+                self.contents.push(content);
+            }
+        }
+    }
+
+    /// What an entry of this registration names by digest.
+    pub(super) fn contents(&self) -> Vec<Content> {
+        self.contents.iter().chain([&self.admitted.scope.hubs_list]).cloned().collect()
     }
 
     /// Another request wrote this registration first: goes on from what stands there now.
@@ -92,7 +117,7 @@ impl UnderWay {
         let decision = Decision {
             factors: self.admitted.factors.clone(),
             device: Device::clone(&self.device),
-            hubs: self.admitted.scope.hubs_digest,
+            hubs: self.admitted.scope.hubs_list.digest(),
             engine: self.engine,
             calls: self.calls.clone(),
             issued: self.issued.as_ref().map(IssuedNote::of),

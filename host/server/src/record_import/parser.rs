@@ -40,7 +40,7 @@ pub(super) struct Batch {
 }
 
 /// A good row.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Parsed {
     pub(super) line: u64,
     pub(super) record: ManufacturingRecord,

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::Import;
 use super::parser::Batch;
 
-/// What came of an import. Every row is counted once, in one of `added`, `updated`, `unchanged` and `refused`.
+/// What came of an import. Every row is counted once: in `unchanged` or `refused`; or in `added` or `updated` when it was
+/// written; or in `wouldBeAdded` or `wouldBeUpdated` when it was good and nothing of the import was written. Where somebody
+/// else's change in the very moment of writing refuses an all-or-nothing import, its good rows are in none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ImportReport {
@@ -18,10 +20,16 @@ pub struct ImportReport {
     pub written: bool,
     /// Rows, blank lines apart.
     pub rows: u64,
-    /// New records.
+    /// New records that were written.
     pub added: u64,
-    /// Records that said something else before.
+    /// Records that said something else before, and were written.
     pub updated: u64,
+    /// Rows that would have become new records, if anything had been written.
+    #[serde(default)]
+    pub would_be_added: u64,
+    /// Rows that would have changed records, if anything had been written.
+    #[serde(default)]
+    pub would_be_updated: u64,
     /// Records that said the same.
     pub unchanged: u64,
     /// Rows that were not taken.
@@ -136,6 +144,10 @@ impl ImportReport {
 
     pub(super) fn done(mut self, written: bool) -> Self {
         self.written = written && !self.dry_run;
+        if !self.written {
+            self.would_be_added = std::mem::take(&mut self.added);
+            self.would_be_updated = std::mem::take(&mut self.updated);
+        }
         self.errors.sort_by_key(|problem| problem.line);
         self
     }

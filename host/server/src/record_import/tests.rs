@@ -131,6 +131,7 @@ async fn all_or_nothing_writes_nothing_when_one_row_of_many_batches_is_bad() {
     let report = report.unwrap();
     assert!(!report.written);
     assert_eq!((report.rows, report.refused), (51, 1));
+    assert_eq!((report.added, report.would_be_added), (0, 50), "nothing was added");
     assert_eq!(place.count().await, 0);
 
     let good = file.lines().take(50).collect::<Vec<_>>().join("\n");
@@ -138,6 +139,28 @@ async fn all_or_nothing_writes_nothing_when_one_row_of_many_batches_is_bad() {
     let report = report.unwrap();
     assert!(report.written);
     assert_eq!((report.rows, report.added, place.count().await), (50, 50, 50));
+}
+
+/// One that is one batch too, whoever refuses the row: the reader, or the store in the transaction.
+#[tokio::test]
+async fn what_is_refused_as_a_whole_says_that_nothing_was_added() {
+    let place = Place::new().await;
+    place.import(Format::JsonLines, b"{\"registrationId\":\"old\"}\n{\"registrationId\":\"same\"}\n").await;
+    let id = "old".parse().unwrap();
+    place
+        .store
+        .set_record_state(&place.wish(Format::JsonLines).scope, &id, RecordState::Retired, Timestamp::from_millis(2))
+        .await
+        .unwrap();
+    let rows = "{\"registrationId\":\"new\"}\n{\"registrationId\":\"same\"}\n";
+    for bad in ["{\"registrationId\":\"!\"}\n", "{\"registrationId\":\"old\",\"facts\":{\"a\":\"1\"}}\n"] {
+        let file = format!("{rows}{bad}");
+        let report = place.import_with(Format::JsonLines, file.as_bytes(), |import| import.all_or_nothing = true).await;
+        let report = report.unwrap();
+        let counts = (report.rows, report.added, report.would_be_added, report.unchanged, report.refused);
+        assert_eq!((report.written, counts), (false, (3, 0, 1, 1, 1)), "{report:?}");
+        assert_eq!(place.count().await, 2);
+    }
 }
 
 #[tokio::test]
@@ -193,7 +216,7 @@ async fn a_dry_run_says_what_would_be_and_writes_nothing() {
     let file = b"{\"registrationId\":\"a\"}\n{\"registrationId\":\"b\"}\n";
     let report = place.import_with(Format::JsonLines, file, |import| import.dry_run = true).await.unwrap();
     assert!(!report.written);
-    assert_eq!((report.added, place.count().await), (2, 0));
+    assert_eq!((report.added, report.would_be_added, place.count().await), (0, 2, 0));
 }
 
 #[tokio::test]
@@ -206,7 +229,9 @@ async fn a_quota_holds_over_all_batches_of_all_imports() {
             import.all_or_nothing = all_or_nothing;
         });
         let report = report.await.unwrap();
-        assert_eq!((report.added, report.refused, report.written), (25, 5, !all_or_nothing), "{report:?}");
+        let counted = if all_or_nothing { (0, 25) } else { (25, 0) };
+        assert_eq!((report.added, report.would_be_added), counted, "{report:?}");
+        assert_eq!((report.refused, report.written), (5, !all_or_nothing), "{report:?}");
     }
     assert_eq!(place.count().await, 25);
 }

@@ -11,7 +11,7 @@
 //! longest goes when there are too many; a revision that is not resident goes with its last image. Whoever still decides
 //! with one keeps it until that is done.
 //!
-//! What an image was made of is kept in the store before it can decide anything: a decision names it by digest.
+//! What an image was made of is at hand with it, and is written with the first decision that names it by digest.
 
 mod making;
 
@@ -22,6 +22,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use landfall_domain::clock;
+use landfall_domain::decision::Content;
 use landfall_domain::names::{Digest, PluginName};
 use landfall_domain::plugin::rules::PluginLimits;
 use landfall_policy::image::{ConfigureError, Configured, Fetched, Image, LoadError, Revision};
@@ -69,8 +70,10 @@ struct Ready {
 /// An image that can be asked.
 pub struct ReadyImage {
     image: Arc<Image>,
-    /// The budget of its calls: the SHA-256 of a kept content.
-    pub budget: Digest,
+    /// The settings that it was made with, as decisions name them.
+    pub settings: Content,
+    /// The budget of its calls, as decisions name it.
+    pub budget: Content,
     made: Instant,
 }
 
@@ -168,10 +171,10 @@ impl Images {
                         .write()
                         .unwrap_or_else(PoisonError::into_inner)
                         .insert(revision.digest(), Arc::clone(revision));
-                    self.make(lane, bound, Arc::clone(revision)).await
+                    self.make(bound, Arc::clone(revision)).await
                 }
                 None => match self.revision_of(lane, &bound.plugin, revision).await {
-                    Ok(revision) => self.make(lane, bound, revision).await,
+                    Ok(revision) => self.make(bound, revision).await,
                     Err(error) => Err(error),
                 },
             }
@@ -181,16 +184,15 @@ impl Images {
         Ok(image)
     }
 
-    async fn make(&self, lane: Lane, bound: &Bound, revision: Arc<Revision>) -> Result<Arc<ReadyImage>, ImageError> {
+    async fn make(&self, bound: &Bound, revision: Arc<Revision>) -> Result<Arc<ReadyImage>, ImageError> {
         let (host, settings) = (Arc::clone(&self.host), bound.settings.as_str().to_owned());
         let budgets = self.host.budgets().limited(bound.limits);
         let text = serde_json::to_vec(&budgets.call).unwrap_or_default();
         let image = tokio::task::spawn_blocking(move || host.configure_within(&revision, &settings, budgets))
             .await
             .map_err(|_| ImageError::Interrupted)??;
-        self.store.keep_content(lane, bound.settings.as_str().as_bytes().to_vec()).await?;
-        let budget = self.store.keep_content(lane, text).await?;
-        Ok(Arc::new(ReadyImage { image, budget, made: clock::instant() }))
+        let (settings, budget) = (Content::of(bound.settings.as_str().as_bytes()), Content::of(text));
+        Ok(Arc::new(ReadyImage { image, settings, budget, made: clock::instant() }))
     }
 
     /// A revision that a plugin may be run as: its component is there, and what is required is signed for this name.

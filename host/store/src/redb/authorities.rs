@@ -10,7 +10,7 @@ use super::engine::Write;
 use super::enrollments::{authorities, authority_key};
 use super::tables::Tables;
 use super::{admissions, revocations};
-use crate::{AuthorityUpload, DeleteOutcome, Precondition, PutOutcome, StoreError, authority_tag, entity_tag};
+use crate::{AuthorityUpload, DeleteOutcome, Precondition, PutOutcome, StoreError, Way, authority_tag, entity_tag};
 
 /// Uploads an authority's certificate.
 pub(super) struct UploadAuthority {
@@ -92,7 +92,7 @@ impl Write for UploadAuthority {
         }
         remember_without(tables, &self.scope, stands.as_ref(), Some(&next))?;
         tables.authorities.put(&key, &next)?;
-        admissions::bump(tables, &self.scope)?;
+        admissions::bump(tables, &self.scope, Way::Certificates)?;
         revised(tables, &self.scope, outcome)
     }
 }
@@ -211,7 +211,11 @@ impl Write for PutAuthority {
         }
         remember_without(tables, &self.scope, stands.as_ref(), Some(&self.authority))?;
         tables.authorities.put(&key, &self.authority)?;
-        admissions::bump(tables, &self.scope)?;
+        // A code that somebody asked for admits nobody.
+        let counts = |authority: &CertificateAuthority| (authority.verified, authority.der.clone());
+        if stands.as_ref().map(counts) != Some(counts(&self.authority)) {
+            admissions::bump(tables, &self.scope, Way::Certificates)?;
+        }
         revised(tables, &self.scope, outcome)
     }
 }
@@ -241,7 +245,7 @@ impl Write for DeleteAuthority {
         }
         remember_without(tables, &self.scope, Some(&stands), None)?;
         tables.authorities.remove(&key)?;
-        admissions::bump(tables, &self.scope)?;
+        admissions::bump(tables, &self.scope, Way::Certificates)?;
         revised(tables, &self.scope, DeleteOutcome::Deleted)
     }
 }

@@ -16,20 +16,29 @@ use super::codec::{self, key, pair};
 use super::engine::Write;
 use super::loads::Loads;
 use super::tables::{self, ADMISSIONS, AUTHORITIES, Definition, GROUPS, HUBS, PLUGINS, SCOPES, Tables};
-use super::{View, components, revocations, unreadable};
-use crate::{CatalogueRecords, DeleteOutcome, Precondition, PutOutcome, ScopeRecords, StoreError, entity_tag};
+use super::{View, admissions, components, revocations, unreadable, uses};
+use crate::{
+    Admissions, CatalogueRecords, DeleteOutcome, Precondition, PutOutcome, ScopeRecords, StoreError, Way, entity_tag,
+};
 
 /// Everything of all scopes.
 pub(super) fn load(view: &View, loads: &Loads) -> Result<CatalogueRecords, StoreError> {
     let mut scopes = BTreeMap::new();
-    let admissions = view.table(ADMISSIONS)?;
+    let counts = view.table(ADMISSIONS)?;
+    let count = |scope: &IdScope, way| -> Result<u64, StoreError> {
+        Ok(tables::get(&counts, "admission revision", &admissions::row(scope, way))?.unwrap_or(0))
+    };
     for row in view.table(SCOPES)?.iter().map_err(unreadable)? {
         let (key, value) = row.map_err(unreadable)?;
         let (scope, _) = codec::parts("id scope", key.value())?;
         let records = ScopeRecords {
             scope: scope.clone(),
             revision: codec::decode("id scope", value.value())?,
-            admission: tables::get(&admissions, "admission revision", key.value())?.unwrap_or(0),
+            admissions: Admissions {
+                certificates: count(&scope, Way::Certificates)?,
+                tokens: count(&scope, Way::Tokens)?,
+                directories: count(&scope, Way::Directories)?,
+            },
             hubs: Vec::new(),
             groups: Vec::new(),
             authorities: Vec::new(),
@@ -190,7 +199,15 @@ impl Publish {
 impl Publish {
     /// Lets go of the plugin's oldest revisions until everything is within the bounds; says what is beyond them if that is
     /// not enough. The revision before the live one stays: somebody may have to go back to it.
-    fn fit(&self, tables: &Tables<'_>, plugin: &mut PublishedPlugin) -> Result<Option<String>, StoreError> {
+    ///
+    /// What no plugin names any more and a decision or an enrollment does is there all the same, and counts for who
+    /// published it: so to let go of a revision of `before` makes no room while something names it.
+    fn fit(
+        &self,
+        tables: &Tables<'_>,
+        before: &[(Digest, String)],
+        plugin: &mut PublishedPlugin,
+    ) -> Result<Option<String>, StoreError> {
         let PublishBounds { plugins, bytes, by_publisher } = self.bounds;
         let first = key(&self.scope, "");
         let of_scope = tables.plugins.starting_with::<PublishedPlugin>(&first)?;
@@ -202,21 +219,43 @@ impl Publish {
                 others.len()
             )));
         }
+        let mut kept: Vec<(Digest, String)> = Vec::new();
+        for (digest, of) in components::kept(tables)? {
+            if of.scope == self.scope {
+                kept.push((digest, of.publisher));
+            }
+        }
+        for (digest, publisher) in before {
+            if uses::are_there(tables, *digest)? && !(tables.kept.built_in)(*digest) {
+                kept.push((*digest, publisher.clone()));
+            }
+        }
+        let kept: Vec<(Digest, &str)> = kept.iter().map(|(digest, by)| (*digest, by.as_str())).collect();
         let mut sizes = HashMap::from([(self.digest, u64::try_from(self.bytes.len()).unwrap_or(u64::MAX))]);
-        for (digest, _) in others.iter().chain([&*plugin]).flat_map(PublishedPlugin::revisions) {
+        let named = others.iter().chain([&*plugin]).flat_map(PublishedPlugin::revisions);
+        for (digest, _) in named.chain(kept.iter().copied()) {
             if let Entry::Vacant(place) = sizes.entry(digest) {
                 let kept = tables.content.size_of(digest.as_bytes())?;
                 place.insert(u64::try_from(kept.unwrap_or_default()).unwrap_or(u64::MAX));
             }
         }
         loop {
-            let sum = |by: Option<&str>| {
+            let named = |by: Option<&str>| -> HashSet<Digest> {
                 let all = others.iter().chain([&*plugin]).flat_map(PublishedPlugin::revisions);
-                let counted: HashSet<Digest> =
-                    all.filter(|(_, who)| by.is_none_or(|by| by == *who)).map(|(digest, _)| digest).collect();
-                counted.iter().filter_map(|digest| sizes.get(digest)).fold(0_u64, |sum, size| sum.saturating_add(*size))
+                all.filter(|(_, who)| by.is_none_or(|by| by == *who)).map(|(digest, _)| digest).collect()
             };
-            let (all, own) = (sum(None), sum(Some(&self.plugin.published_by)));
+            let sum = |by: Option<&str>| {
+                let named = named(by);
+                let theirs = kept.iter().filter(|(_, who)| by.is_none_or(|by| by == *who)).map(|(digest, _)| *digest);
+                let only_kept: HashSet<Digest> = theirs.filter(|digest| !named.contains(digest)).collect();
+                let bytes = |digests: &HashSet<Digest>| {
+                    let sizes = digests.iter().filter_map(|digest| sizes.get(digest));
+                    sizes.fold(0_u64, |sum, size| sum.saturating_add(*size))
+                };
+                let kept = bytes(&only_kept);
+                (bytes(&named).saturating_add(kept), kept)
+            };
+            let ((all, all_kept), (own, own_kept)) = (sum(None), sum(Some(&self.plugin.published_by)));
             if all <= bytes && by_publisher.is_none_or(|most| own <= most) {
                 return Ok(None);
             }
@@ -225,17 +264,27 @@ impl Publish {
                 continue;
             }
             let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+            let of_which = |kept: u64| match kept {
+                0 => String::new(),
+                kept => format!(
+                    ", {} MiB of it revisions that no plugin names and that are kept for as long as a decision or an \
+                     enrollment names them",
+                    mib(kept)
+                ),
+            };
             return Ok(Some(match by_publisher.filter(|most| own > *most) {
                 Some(most) => format!(
-                    "the token's plugins would take {} MiB, and its quota is {} MiB; take one away with `landfall plugin \
-                     delete`",
+                    "the token's plugins would take {} MiB{}, and its quota is {} MiB; take one away with `landfall plugin \
+                     delete`, or have an operator make a token with more room (landfall token create --plugins-mib)",
                     mib(own),
+                    of_which(own_kept),
                     mib(most)
                 ),
                 None => format!(
-                    "the id scope's plugins would take {} MiB, and at most {} MiB are taken (limits.management.plugins_mib); \
+                    "the id scope's plugins would take {} MiB{}, and at most {} MiB are taken (limits.management.plugins_mib); \
                      take one away with `landfall plugin delete`",
                     mib(all),
+                    of_which(all_kept),
                     mib(bytes)
                 ),
             }));
@@ -273,15 +322,18 @@ impl Write for Publish {
             Some(_) => PutOutcome::Replaced,
             None => PutOutcome::Created,
         };
-        let before: HashSet<Digest> =
-            stands.iter().flat_map(PublishedPlugin::revisions).map(|(revision, _)| revision).collect();
+        let before: Vec<(Digest, String)> = stands
+            .iter()
+            .flat_map(PublishedPlugin::revisions)
+            .map(|(revision, publisher)| (revision, publisher.to_owned()))
+            .collect();
         // Going back takes nothing that is not taken already.
-        let adds = !before.contains(&self.digest);
+        let adds = !before.iter().any(|(revision, _)| *revision == self.digest);
         let mut plugin = match stands {
             Some(before) => self.plugin.clone().after(before, MOST_PREVIOUS),
             None => self.plugin.clone(),
         };
-        if adds && let Some(beyond) = self.fit(tables, &mut plugin)? {
+        if adds && let Some(beyond) = self.fit(tables, &before, &mut plugin)? {
             return Ok(PutOutcome::Conflict(beyond));
         }
         tables.plugins.put(&key, &plugin)?;
@@ -289,7 +341,8 @@ impl Write for Publish {
             tables.content.put_encoded(self.digest.as_bytes(), &self.bytes)?;
         }
         self.keep_signatures(tables)?;
-        components::let_go(tables, before.into_iter())?;
+        tables.kept_components.remove(self.digest.as_bytes())?;
+        components::let_go(tables, (&self.scope, &self.plugin.name), before.into_iter())?;
         revised(tables, &self.scope, outcome)
     }
 
@@ -349,13 +402,14 @@ impl Write for DeletePlugin {
             return Ok(DeleteOutcome::InUse(format!("{} uses it", user)));
         }
         tables.plugins.remove(&key)?;
-        components::let_go(tables, stands.revisions().map(|(revision, _)| revision))?;
+        let revisions = stands.revisions().map(|(revision, publisher)| (revision, publisher.to_owned()));
+        components::let_go(tables, (&self.scope, &self.name), revisions)?;
         revised(tables, &self.scope, DeleteOutcome::Deleted)
     }
 }
 
 /// How many earlier revisions a plugin's record names. The bytes of older ones go with them, unless a decision was made with
-/// one or an enrollment keeps to it: those go when nothing names them any more (`landfall store compact`).
+/// one or an enrollment keeps to it: those go with the last of these.
 const MOST_PREVIOUS: usize = 20;
 /// How many signatures of one component are kept: the newest.
 const MOST_SIGNATURES: usize = 256;

@@ -11,6 +11,7 @@ use landfall_attestation::tpm::challenge::KeptChallenge;
 use landfall_domain::decision::Entry;
 use landfall_domain::enrollment::{EnrollmentRef, Group, Individual};
 use landfall_domain::names::{Digest, IdScope, RegistrationId};
+use landfall_domain::plugin::PublishedPlugin;
 use landfall_domain::registration::Registration;
 use landfall_domain::registry::ManufacturingRecord;
 use redb::{ReadableTable, ReadableTableMetadata};
@@ -20,14 +21,15 @@ use super::codec::{self, group_keys, key};
 use super::enrollments::Claims;
 use super::tables::{
     self, BOUND_KEYS, CERTIFICATES, CHALLENGES, CONTENT, DECISIONS, Definition, GROUP_COUNTS, GROUPS, HUB_IDENTITIES,
-    HUB_LOADS, INDIVIDUALS, ISSUER_KEYS, META, OTHERS, OTHERS_ORDER, PLUGIN_USES, RECORD_COUNTS, RECORD_VIEWS, RECORDS,
-    REGISTRATION_VIEWS, REGISTRATIONS, SCOPES,
+    HUB_LOADS, INDIVIDUALS, ISSUER_KEYS, KEPT_COMPONENTS, META, OTHERS, OTHERS_ORDER, PLUGIN_USES, PLUGINS,
+    RECORD_COUNTS, RECORD_VIEWS, RECORDS, REGISTRATION_VIEWS, REGISTRATIONS, SCOPES, USES,
 };
-use super::{Readable, View, identities, unreadable, views};
-use crate::{Finding, Findings, StoreError};
+use super::{Readable, View, identities, unreadable, uses, views};
+use crate::{Finding, Findings, KeptComponent, StoreError};
 
-/// All contradictions, the first of them in words. Nothing that it holds in memory grows with the devices, but for the counts of groups.
-pub(super) fn check(view: &View) -> Result<Findings, StoreError> {
+/// All contradictions, the first of them in words. Nothing that it holds in memory grows with the devices, but for the counts of
+/// groups and of contents.
+pub(super) fn check(view: &View, built_in: fn(Digest) -> bool) -> Result<Findings, StoreError> {
     let mut findings = Findings::default();
     if let Some(story) = contradiction(view)? {
         findings.push(Finding { what: "database", detail: story });
@@ -37,6 +39,7 @@ pub(super) fn check(view: &View) -> Result<Findings, StoreError> {
     enrollments(view, &mut findings)?;
     contents(view, &mut findings)?;
     others(view, &mut findings)?;
+    uses_of_contents(view, built_in, &mut findings)?;
     each::<KeptChallenge>(view, CHALLENGES, "challenge", |_, _| Ok(()))?;
     each::<KeptKeys>(view, ISSUER_KEYS, "keys of an issuer", |_, _| Ok(()))?;
     Ok(findings)
@@ -124,8 +127,8 @@ fn registrations(view: &View, findings: &mut Findings) -> Result<(), StoreError>
     if there != rows_of_views {
         findings.push(Finding { what: VIEW, detail: format!("{there} rows are there, and {rows_of_views} should be") });
     }
-    compare(view, HUB_LOADS, "count of a hub", &hubs, findings)?;
-    compare(view, GROUP_COUNTS, "count of a group", &groups, findings)
+    compare(view, HUB_LOADS, "count of a hub", &hubs, named, findings)?;
+    compare(view, GROUP_COUNTS, "count of a group", &groups, named, findings)
 }
 
 /// Whether each key belongs to a device that has it.
@@ -160,6 +163,11 @@ fn owners_of_identities(view: &View, findings: &mut Findings) -> Result<(), Stor
 /// A row's key as people read it.
 fn named(row: &[u8]) -> String {
     String::from_utf8_lossy(row).replace('\0', " ")
+}
+
+/// The same for a row whose key is a digest.
+fn digest(row: &[u8]) -> String {
+    <[u8; 32]>::try_from(row).map_or_else(|_| named(row), |bytes| Digest::from_bytes(bytes).to_string())
 }
 
 /// Whether all that makes room has its turn.
@@ -202,7 +210,7 @@ fn records(view: &View, findings: &mut Findings) -> Result<(), StoreError> {
         let detail = format!("{there} rows are there, and {rows_of_views} should be");
         findings.push(Finding { what: RECORD_VIEW, detail });
     }
-    compare(view, RECORD_COUNTS, "count of a manufacturer", &manufacturers, findings)
+    compare(view, RECORD_COUNTS, "count of a manufacturer", &manufacturers, named, findings)
 }
 
 fn enrollments(view: &View, findings: &mut Findings) -> Result<(), StoreError> {
@@ -279,6 +287,43 @@ fn contents(view: &View, findings: &mut Findings) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Whether each content is counted as often as it is named, and those components are kept that only decisions and enrollments
+/// name.
+fn uses_of_contents(view: &View, built_in: fn(Digest) -> bool, findings: &mut Findings) -> Result<(), StoreError> {
+    let (wanted, mut kept) = uses::expected(view)?;
+    compare(view, USES, "use of a content", &wanted, digest, findings)?;
+    each(view, PLUGINS, "published plugin", |_, plugin: PublishedPlugin| {
+        for (revision, _) in plugin.revisions() {
+            kept.remove(&revision);
+        }
+        Ok(())
+    })?;
+    let contents = view.table(CONTENT)?;
+    let mut sizes = BTreeMap::new();
+    for component in kept.into_iter().filter(|component| !built_in(*component)) {
+        if let Some(bytes) = contents.get(component.as_bytes().as_slice()).map_err(unreadable)? {
+            sizes.insert(component.as_bytes().to_vec(), u64::try_from(bytes.value().len()).unwrap_or(u64::MAX));
+        }
+    }
+    let what = "component that is kept";
+    let mut there = 0_usize;
+    each(view, KEPT_COMPONENTS, what, |row, kept: KeptComponent| {
+        let size = sizes.get(row).copied();
+        there += usize::from(size.is_some());
+        if size != Some(kept.bytes) {
+            let detail =
+                format!("{} of {} has {} bytes and should have {size:?}", digest(row), kept.plugin, kept.bytes);
+            findings.push(Finding { what, detail });
+        }
+        Ok(())
+    })?;
+    if there < sizes.len() {
+        let detail = format!("{there} rows are there, and {} should be", sizes.len());
+        findings.push(Finding { what, detail });
+    }
+    Ok(())
+}
+
 const BINDING: &str = "binding of a key";
 const VIEW: &str = "view of registrations";
 const RECORD_VIEW: &str = "view of manufacturing records";
@@ -292,11 +337,11 @@ fn compare<T: DeserializeOwned + PartialEq + fmt::Debug>(
     definition: Definition,
     what: &'static str,
     wanted: &BTreeMap<Vec<u8>, T>,
+    called: fn(&[u8]) -> String,
     findings: &mut Findings,
 ) -> Result<(), StoreError> {
     let mut find = |key: &[u8], stands: Option<&T>, wanted: Option<&T>| {
-        let name = String::from_utf8_lossy(key).replace('\0', " ");
-        findings.push(Finding { what, detail: format!("{name:?} is {stands:?} and should be {wanted:?}") });
+        findings.push(Finding { what, detail: format!("{:?} is {stands:?} and should be {wanted:?}", called(key)) });
     };
     let mut found = 0_usize;
     each(view, definition, what, |key, stands: T| {

@@ -6,9 +6,9 @@
 
 use landfall_domain::enrollment::{
     Allocation, CertificateAuthority, CertificatePin, EnrollmentRef, Group, GroupAttestation, Individual,
-    IndividualAttestation,
+    IndividualAttestation, PolicyBinding,
 };
-use landfall_domain::names::{Digest, GroupId, IdScope, ManufacturerId, RegistrationId};
+use landfall_domain::names::{Digest, GroupId, IdScope, ManufacturerId, PluginName, RegistrationId};
 
 use super::authorities::vouches;
 use super::catalogue::{bump, revised};
@@ -16,6 +16,7 @@ use super::codec::{self, key, pair};
 use super::engine::Write;
 use super::listing::{self, Walk};
 use super::tables::{self, CERTIFICATES, GROUPS, INDIVIDUALS, Tables};
+use super::uses::{self, Named};
 use super::{View, admissions, components, revocations, unreadable};
 use crate::{DeleteOutcome, Listing, Page, Precondition, PutOutcome, StoreError};
 
@@ -185,7 +186,7 @@ impl Write for PutGroup {
         }
         remember_without(tables, &self.scope, stands.as_ref(), Some(&self.group))?;
         tables.groups.put(&key, &self.group)?;
-        admissions::bump(tables, &self.scope)?;
+        admissions::bump_for(tables, &self.scope, stands.as_ref(), Some(&self.group))?;
         revised(tables, &self.scope, outcome)
     }
 }
@@ -194,13 +195,6 @@ impl PutGroup {
     /// What the group shall rest on and is not there, or not any more: it may have been taken away since the caller looked.
     /// What the group rests on already is held for it, and is not looked at again.
     fn unfounded(&self, tables: &Tables<'_>, stands: Option<&Group>) -> Result<Option<String>, StoreError> {
-        let of = |group: &Group| group.terms.allocation.bindings().map(|one| one.plugin.clone()).collect::<Vec<_>>();
-        let used = stands.map(of).unwrap_or_default();
-        for plugin in of(&self.group).iter().filter(|plugin| !used.contains(plugin)) {
-            if !tables.plugins.has(&key(&self.scope, plugin.as_str()))? {
-                return Ok(Some(format!("no plugin {plugin} is published now; see landfall plugin list")));
-            }
-        }
         match &self.group.attestation {
             GroupAttestation::X509Authorities { primary, secondary } => {
                 let named: Vec<_> = match stands.map(|group| &group.attestation) {
@@ -318,7 +312,7 @@ impl Write for DeleteGroup {
             Claims::of_group(&self.scope, stands).give_back(tables)?;
             remember_without(tables, &self.scope, Some(stands), None)?;
             tables.groups.remove(&key)?;
-            admissions::bump(tables, &self.scope)?;
+            admissions::bump_for(tables, &self.scope, Some(stands), None)?;
             bump(tables, &self.scope)?;
         }
         Ok(DeleteOutcome::Deleted)
@@ -346,10 +340,11 @@ pub(super) struct Claims {
     owner: EnrollmentRef,
     /// Certificates: keys of rows, and how each is called in a conflict.
     certificates: Vec<(Vec<u8>, String)>,
-    /// Keys of rows that say that it uses a plugin.
-    plugins: Vec<Vec<u8>>,
+    /// The plugins that it uses: the keys of their rows, and of those that say so.
+    plugins: Vec<(PluginName, Vec<u8>)>,
     /// The components that it keeps to.
-    components: Vec<Digest>,
+    named: Named,
+    scope: IdScope,
 }
 
 impl Claims {
@@ -368,7 +363,8 @@ impl Claims {
         Self {
             certificates,
             plugins: plugins(scope, &owner, &entry.terms.allocation),
-            components: components::pinned(&entry.terms.allocation).collect(),
+            named: Named::by_allocation(scope, &entry.terms.allocation),
+            scope: scope.clone(),
             owner,
         }
     }
@@ -394,7 +390,8 @@ impl Claims {
         Self {
             certificates,
             plugins: plugins(scope, &owner, &group.terms.allocation),
-            components: components::pinned(&group.terms.allocation).collect(),
+            named: Named::by_allocation(scope, &group.terms.allocation),
+            scope: scope.clone(),
             owner,
         }
     }
@@ -402,7 +399,8 @@ impl Claims {
     /// The keys of the rows for certificates and for plugins, and whose they are.
     pub(super) fn into_rows(self) -> (Vec<Vec<u8>>, Vec<Vec<u8>>, EnrollmentRef) {
         let certificates = self.certificates.into_iter().map(|(key, _)| key);
-        (certificates.collect(), self.plugins, self.owner)
+        let plugins = self.plugins.into_iter().map(|(_, key)| key);
+        (certificates.collect(), plugins.collect(), self.owner)
     }
 
     /// Takes these in place of what the same enrollment held before, if no other holds any of them.
@@ -418,30 +416,46 @@ impl Claims {
                 _ => {}
             }
         }
-        if !components::are_there(tables, &self.components)? {
-            let gone = "a revision that it keeps to was removed meanwhile; see `landfall plugin show`";
-            return Ok(Err(PutOutcome::Conflict(gone.to_owned())));
+        if let Some(gone) = self.gone(tables, before.as_ref())? {
+            return Ok(Err(PutOutcome::Conflict(gone)));
         }
-        components::name(tables, self.components.iter().copied())?;
+        uses::take(tables, &self.named, &[])?;
         if let Some(before) = before {
             before.give_back(tables)?;
         }
         for (key, _) in &self.certificates {
             tables.certificates.put(key, &self.owner)?;
         }
-        for key in &self.plugins {
+        for (_, key) in &self.plugins {
             tables.plugin_uses.put(key, &self.owner)?;
         }
         Ok(Ok(()))
+    }
+
+    /// Which of the plugins and revisions is not there, or not any more: it may have been taken away since the caller looked.
+    /// A plugin that the enrollment uses already is held for it, and is not looked at again.
+    fn gone(&self, tables: &Tables<'_>, before: Option<&Self>) -> Result<Option<String>, StoreError> {
+        let held = |key: &Vec<u8>| before.is_some_and(|before| before.plugins.iter().any(|(_, own)| own == key));
+        for (plugin, _) in self.plugins.iter().filter(|(_, key)| !held(key)) {
+            if !tables.plugins.has(&codec::key(&self.scope, plugin.as_str()))? {
+                return Ok(Some(format!("no plugin {plugin} is published now; see landfall plugin list")));
+            }
+        }
+        if !components::are_there(tables, self.named.components())? {
+            let gone = "a revision that it keeps to was removed meanwhile; see `landfall plugin show`";
+            return Ok(Some(gone.to_owned()));
+        }
+        Ok(None)
     }
 
     fn give_back(&self, tables: &mut Tables<'_>) -> Result<(), StoreError> {
         for (key, _) in &self.certificates {
             tables.certificates.remove(key)?;
         }
-        for key in &self.plugins {
+        for (_, key) in &self.plugins {
             tables.plugin_uses.remove(key)?;
         }
+        uses::give_back(tables, &self.named)?;
         Ok(())
     }
 }
@@ -487,14 +501,11 @@ fn makers(scope: &IdScope, roots: &[Vec<u8>], manufacturers: Option<&[Manufactur
     claims
 }
 
-fn plugins(scope: &IdScope, owner: &EnrollmentRef, allocation: &Allocation) -> Vec<Vec<u8>> {
+fn plugins(scope: &IdScope, owner: &EnrollmentRef, allocation: &Allocation) -> Vec<(PluginName, Vec<u8>)> {
     let owner = match owner {
         EnrollmentRef::Individual(id) => format!("individual {}", id.key()),
         EnrollmentRef::Group(id) => format!("group {id}"),
     };
-    std::iter::once(&allocation.selection)
-        .chain(&allocation.fallback)
-        .chain(&allocation.grouping)
-        .map(|binding| pair(scope, binding.plugin.as_str(), &owner))
-        .collect()
+    let row = |binding: &PolicyBinding| (binding.plugin.clone(), pair(scope, binding.plugin.as_str(), &owner));
+    allocation.bindings().map(row).collect()
 }

@@ -1,15 +1,13 @@
 //! Ledger entries that led to no registration, and the bytes that entries name by their digest.
 
-use std::collections::HashSet;
-use std::sync::{PoisonError, RwLock};
-
-use landfall_domain::decision::Entry;
+use landfall_domain::decision::{Content, Entry};
 use landfall_domain::names::{Digest, IdScope, RegistrationId, TrackingId};
 use landfall_domain::plugin::signature::Signature;
 
 use super::engine::Write;
 use super::tables::{self, CONTENT, DECISIONS, OTHERS, SIGNATURES, Tables};
-use super::{View, codec, components, entries, unreadable};
+use super::uses::{self, Named};
+use super::{View, codec, entries, unreadable};
 use crate::StoreError;
 
 /// One entry.
@@ -40,7 +38,7 @@ pub(super) fn signatures(view: &View, component: Digest) -> Result<Vec<Signature
     Ok(tables::get(&view.table(SIGNATURES)?, "signature", component.as_bytes())?.unwrap_or_default())
 }
 
-/// Keeps an entry that led to no registration, or to one that is gone. The first that came make room: by their numbers and
+/// Keeps an entry that led to no registration, or to one that is gone, and whose contents are counted. The first that came make room: by their numbers and
 /// not by their tracking ids, which say what the clock said.
 pub(super) fn keep_other(tables: &mut Tables<'_>, id: &[u8], entry: &[u8]) -> Result<(), StoreError> {
     if !tables.others.has(id)? {
@@ -49,13 +47,27 @@ pub(super) fn keep_other(tables: &mut Tables<'_>, id: &[u8], entry: &[u8]) -> Re
         tables.others_order.put_encoded(&next.to_be_bytes(), id)?;
         entries::add(tables, next, id, entry)?;
     }
+    let before = tables.others.bytes(id)?;
     tables.others.put_encoded(id, entry)?;
+    if let Some(before) = before {
+        uses::give_back_entry(tables, &before)?;
+    }
     while tables.others_order.len()? > tables.kept.entries {
         let Some((number, oldest)) = tables.others_order.pop_first()? else { break };
         if let Some(entry) = tables.others.bytes(&oldest)? {
             entries::remove(tables, &number, &entry)?;
+            tables.others.remove(&oldest)?;
+            uses::give_back_entry(tables, &entry)?;
         }
-        tables.others.remove(&oldest)?;
+    }
+    Ok(())
+}
+
+/// Removes a decision that explains nothing any more, and what only it named.
+pub(super) fn drop_decision(tables: &mut Tables<'_>, id: TrackingId) -> Result<(), StoreError> {
+    if let Some(entry) = tables.decisions.bytes(id.as_bytes())? {
+        tables.decisions.remove(id.as_bytes())?;
+        uses::give_back_entry(tables, &entry)?;
     }
     Ok(())
 }
@@ -97,13 +109,13 @@ pub(super) fn order_others(tables: &mut Tables<'_>) -> Result<(), StoreError> {
 pub(super) struct KeepEntry {
     id: TrackingId,
     entry: Vec<u8>,
-    /// What the decision was made with.
-    components: Vec<Digest>,
+    named: Named,
+    contents: Vec<Content>,
 }
 
 impl KeepEntry {
-    pub(super) fn new(entry: &Entry) -> Result<Self, StoreError> {
-        Ok(Self { id: entry.tracking_id, entry: codec::encode(entry)?, components: components::of_entry(entry) })
+    pub(super) fn new(entry: &Entry, contents: Vec<Content>) -> Result<Self, StoreError> {
+        Ok(Self { id: entry.tracking_id, entry: codec::encode(entry)?, named: Named::by_entry(entry), contents })
     }
 }
 
@@ -111,7 +123,7 @@ impl Write for KeepEntry {
     type Answer = ();
 
     fn apply(&self, tables: &mut Tables<'_>) -> Result<(), StoreError> {
-        components::name(tables, self.components.iter().copied())?;
+        uses::take(tables, &self.named, &self.contents)?;
         keep_other(tables, self.id.as_bytes(), &self.entry)
     }
 
@@ -147,27 +159,4 @@ impl Write for KeepContent {
     }
 }
 
-/// Digests of content that is on disk: nearly every decision names the same few, and must not ask the disk for them.
-/// Content is removed only while nobody else has the file open, so that what was known once stays true.
-#[derive(Default)]
-pub(super) struct KnownContent(RwLock<HashSet<Digest>>);
-
-impl KnownContent {
-    pub(super) fn has(&self, digest: Digest) -> bool {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        known.contains(&digest)
-    }
-
-    /// Adds one. When too many are known, all are forgotten: the few that matter are soon back.
-    pub(super) fn add(&self, digest: Digest) {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST_KNOWN {
-            known.clear();
-        }
-        known.insert(digest);
-    }
-}
-
 const WHAT: &str = "ledger entry";
-/// 32 bytes each.
-const MOST_KNOWN: usize = 16_384;

@@ -23,11 +23,39 @@ pub(super) fn file(path: &Path, settings: &StoreSettings) -> Result<Database, St
     if settings.create && !path.exists() {
         make(path, settings).map_err(refused)?;
     }
-    // An empty file is what is left of a lost one. A database is never made in place, but renamed when it is whole.
-    if !settings.create && !std::fs::metadata(path).is_ok_and(|file| file.len() > 0) {
-        return Err(refused(MISSING.to_owned()));
+    begins_as_one(path).and_then(|()| open(path, settings)).map_err(refused)
+}
+
+/// Whether there is a file that begins as a database does; if not, what there is and what to do.
+///
+/// redb makes a database of an empty file, and the operating system makes an empty file of one that is not there. A database
+/// is never made in place, but renamed when it is whole, so an empty file is none that was made halfway.
+pub(super) fn begins_as_one(path: &Path) -> Result<(), String> {
+    use std::io::Read as _;
+    let look = || -> std::io::Result<(bool, Vec<u8>)> {
+        let file = File::options().read(true).write(true).open(path)?;
+        let mut begin = Vec::new();
+        let empty = file.metadata()?.len() == 0;
+        file.take(9).read_to_end(&mut begin)?;
+        Ok((empty, begin))
+    };
+    match look() {
+        Ok((true, _)) => Err(EMPTY.to_owned()),
+        Ok((false, begin)) if begin != BEGIN => Err(FOREIGN.to_owned()),
+        Ok((false, _)) => Ok(()),
+        Err(error) => Err(unopened(&error)),
     }
-    open(path, settings).map_err(refused)
+}
+
+/// Why a file could not be opened, and what to do.
+pub(super) fn unopened(error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => MISSING.to_owned(),
+        ErrorKind::IsADirectory => "it is a folder; name the data folder that holds landfall.redb".to_owned(),
+        ErrorKind::PermissionDenied => DENIED.to_owned(),
+        ErrorKind::ReadOnlyFilesystem => "its file system is mounted read-only; mount it for writing".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 fn make(path: &Path, settings: &StoreSettings) -> Result<(), String> {
@@ -51,14 +79,15 @@ fn make(path: &Path, settings: &StoreSettings) -> Result<(), String> {
 }
 
 fn open(path: &Path, settings: &StoreSettings) -> Result<Database, String> {
-    let file = owners_file(path).map_err(|e| e.to_string())?;
+    let file = owners_file(path).map_err(|e| unopened(&e))?;
     let backend = FileBackend::new(file).map_err(|e| explain(&e))?;
     whole(backend, settings)
 }
 
 /// Opens a file that is there without bringing it up to this version's format.
 pub(super) fn as_it_is(path: &Path) -> Result<Database, String> {
-    let file = File::options().read(true).write(true).open(path).map_err(|e| e.to_string())?;
+    begins_as_one(path)?;
+    let file = File::options().read(true).write(true).open(path).map_err(|e| unopened(&e))?;
     let backend = FileBackend::new(file).map_err(|e| explain(&e))?;
     let opened = catch_unwind(AssertUnwindSafe(|| {
         let builder = Database::builder().set_cache_size(super::copy::CACHE_BYTES).create_with_backend(backend);
@@ -219,6 +248,18 @@ pub(super) fn owners_file(path: &Path) -> std::io::Result<File> {
 /// What is said of a database that is not there.
 const MISSING: &str = "it is not there; restore it from a backup (docs/operating/backup.md), or make a new installation in \
                        an empty data folder: landfall init";
+/// Of one that holds nothing.
+const EMPTY: &str = "it is empty, and what was in it is lost: the disk was full or failed, or a copy was cut short. Restore it \
+                     from a backup (docs/operating/backup.md); if this server has never served a device, make a new \
+                     installation in an empty data folder: landfall init";
+/// Of a file that is no database.
+const FOREIGN: &str = "it is no database: its first bytes are another kind of file's, or were written over. Restore it from a \
+                       backup (docs/operating/backup.md), or name the right data folder (--data)";
+/// Of one that this user may not use.
+const DENIED: &str = "permission denied: run this as the user that the data folder belongs to, or give that user the file back \
+                      (chown), as after a restore by root";
+/// With what a redb file begins.
+const BEGIN: [u8; 9] = *b"redb\x1a\x0a\xa9\x0d\x0a";
 
 /// A new file's name is on disk only once its folder is.
 #[cfg(unix)]

@@ -3,6 +3,7 @@
 //! A hub's count and a group's are rows that change in the transaction that changes the registration they count, so
 //! that they are right after every crash and never have to be counted again.
 
+use landfall_domain::decision::Content;
 use landfall_domain::enrollment::EnrollmentRef;
 use landfall_domain::hub::{Hub, HubState};
 use landfall_domain::names::{Digest, HubName, IdScope, RegistrationId, TrackingId};
@@ -14,6 +15,7 @@ use super::codec::{self, group_keys, key};
 use super::engine::Write;
 use super::listing::{self, Walk};
 use super::tables::{self, BOUND_KEYS, GROUP_COUNTS, REGISTRATION_VIEWS, REGISTRATIONS, Rows, Tables};
+use super::uses::{self, Named};
 use super::{View, admissions, challenges, components, identities, ledger, views};
 use crate::{
     AdmissionBasis, CommitOutcome, DeleteOutcome, Listing, Page, Precondition, RegistrationCommit, RegistrationFilter,
@@ -70,8 +72,8 @@ pub(super) struct Commit {
     decision: TrackingId,
     /// Encoded before the job queues: an entry is large, and the writer has more to do.
     entry: Vec<u8>,
-    /// What the decision was made with.
-    components: Vec<Digest>,
+    named: Named,
+    contents: Vec<Content>,
 }
 
 impl Commit {
@@ -84,8 +86,9 @@ impl Commit {
             basis: commit.basis,
             answered: commit.answered,
             decision: commit.entry.tracking_id,
-            components: components::of_entry(&commit.entry),
+            named: Named::by_entry(&commit.entry),
             entry: codec::encode(&commit.entry)?,
+            contents: commit.contents,
         })
     }
 }
@@ -104,10 +107,10 @@ impl Write for Commit {
             return Ok(CommitOutcome::RecordChanged);
         }
         let id = &self.registration.registration_id;
-        if let Some(revision) = admissions::changed(tables, &self.scope, id, &self.basis)? {
-            return Ok(CommitOutcome::AdmissionChanged(revision));
+        if admissions::have_changed(tables, &self.scope, id, &self.basis)? {
+            return Ok(CommitOutcome::AdmissionChanged(tables.scopes.count(&codec::key(&self.scope, ""))?));
         }
-        if !components::are_there(tables, &self.components)? {
+        if !components::are_there(tables, self.named.components())? {
             return Ok(CommitOutcome::RevisionGone);
         }
         if let Some(other) = self.bound_otherwise(tables)? {
@@ -132,9 +135,10 @@ impl Write for Commit {
         if let Some(challenge) = self.answered {
             challenges::spend(tables, challenge)?;
         }
+        uses::take(tables, &self.named, &self.contents)?;
+        ledger::drop_decision(tables, self.decision)?;
         next.earlier = keep_decisions(tables, current, next.decision)?;
         tables.registrations.put(&key, &next)?;
-        components::name(tables, self.components.iter().copied())?;
         tables.decisions.put_encoded(self.decision.as_bytes(), &self.entry)?;
         Ok(CommitOutcome::Committed(Box::new(next)))
     }
@@ -182,7 +186,7 @@ fn keep_decisions(
         earlier.insert(0, before.decision);
     }
     for old in earlier.drain(tables.kept.decisions_per_device.min(earlier.len())..) {
-        tables.decisions.remove(old.as_bytes())?;
+        ledger::drop_decision(tables, old)?;
     }
     Ok(earlier)
 }
@@ -245,7 +249,7 @@ impl Write for Release {
         }
         let Some(bound) = current else { return Ok(DeleteOutcome::Missing) };
         let generation = bound.generation.saturating_add(1);
-        let released = Registration { key_identity: None, generation, ..bound.clone() };
+        let released = Registration { key_identity: None, chip: None, generation, ..bound.clone() };
         follow(tables, &self.scope, Some(&bound), Some(&released))?;
         tables.registrations.put(&key, &released)?;
         Ok(DeleteOutcome::Deleted)

@@ -20,7 +20,7 @@ use super::codec::{self, key, pair};
 use super::engine::Write;
 use super::tables::{REVOCATION_LISTS, REVOCATIONS, Tables};
 use super::{View, admissions, authorities, unreadable};
-use crate::{Precondition, PutOutcome, StoreError};
+use crate::{Precondition, PutOutcome, StoreError, Way};
 
 /// All of all scopes.
 pub(super) fn all(view: &View) -> Result<Vec<(IdScope, KeptRevocations)>, StoreError> {
@@ -103,7 +103,7 @@ impl Write for Change {
         } else {
             tables.revocations.put(&row, &record)?;
         }
-        admissions::bump(tables, &self.scope)?;
+        admissions::bump(tables, &self.scope, Way::Certificates)?;
         revised(tables, &self.scope, PutOutcome::Replaced)
     }
 

@@ -19,10 +19,10 @@ use landfall_domain::registry::ManufacturingRecord;
 use super::codec::{self, group_keys, key};
 use super::enrollments::Claims;
 use super::tables::{
-    BOUND_KEYS, CERTIFICATES, Definition, GROUP_COUNTS, HUB_IDENTITIES, HUB_LOADS, NAMED_COMPONENTS, OTHER_VIEWS,
-    OTHERS_ORDER, PLUGIN_USES, RECORD_COUNTS, RECORD_VIEWS, REGISTRATION_VIEWS, REVOCATIONS, Rows, Tables,
+    BOUND_KEYS, CERTIFICATES, Definition, GROUP_COUNTS, HUB_IDENTITIES, HUB_LOADS, KEPT_COMPONENTS, OTHER_VIEWS,
+    OTHERS_ORDER, PLUGIN_USES, RECORD_COUNTS, RECORD_VIEWS, REGISTRATION_VIEWS, REVOCATIONS, Rows, Tables, USES,
 };
-use super::{components, entries, identities, ledger, registrations, revocations, views};
+use super::{components, entries, identities, ledger, registrations, revocations, uses, views};
 use crate::StoreError;
 
 /// The format that this version writes, and the newest that it reads.
@@ -62,7 +62,8 @@ pub(super) const STEPS: &[Step] = &[
     Step { since: 1, fills: &[HUB_LOADS, GROUP_COUNTS], run: count_registrations },
     Step { since: 1, fills: &[RECORD_COUNTS], run: count_records },
     Step { since: 1, fills: &[CERTIFICATES, PLUGIN_USES], run: claim },
-    Step { since: 2, fills: &[NAMED_COMPONENTS], run: components::name_all },
+    Step { since: 2, fills: &[USES], run: uses::count_all },
+    Step { since: 2, fills: &[KEPT_COMPONENTS], run: components::keep_all },
     // Format 1 kept what was revoked with each authority.
     Step { since: 2, fills: &[REVOCATIONS], run: revocations::take_over },
     // Format 1 kept signatures that say nothing of names.

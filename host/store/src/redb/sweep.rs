@@ -17,7 +17,7 @@ use super::check::each;
 use super::codec::key;
 use super::engine::Write;
 use super::tables::{self, CONTENT, DECISIONS, GROUPS, INDIVIDUALS, OTHERS, PLUGINS, REGISTRATIONS, Tables};
-use super::{View, unreadable};
+use super::{View, unreadable, uses};
 use crate::{StoreError, Unused};
 
 /// Looks for it. In memory are the digests of all contents, and nothing else that grows.
@@ -66,9 +66,10 @@ impl Write for Sweep {
     fn apply(&self, tables: &mut Tables<'_>) -> Result<Unused, StoreError> {
         let mut removed = Unused::default();
         for id in &self.decisions {
-            if let Some(size) = tables.decisions.size_of(id)? {
-                removed = removed.and(Unused { decisions: 1, contents: 0, bytes: bytes(size) });
+            if let Some(entry) = tables.decisions.bytes(id)? {
+                removed = removed.and(Unused { decisions: 1, contents: 0, bytes: bytes(entry.len()) });
                 tables.decisions.remove(id)?;
+                removed = removed.and(uses::give_back_entry(tables, &entry)?);
             }
         }
         for digest in &self.contents {
@@ -77,7 +78,7 @@ impl Write for Sweep {
                 tables.content.remove(digest.as_bytes())?;
             }
             tables.signatures.remove(digest.as_bytes())?;
-            tables.named_components.remove(digest.as_bytes())?;
+            tables.kept_components.remove(digest.as_bytes())?;
         }
         Ok(removed)
     }

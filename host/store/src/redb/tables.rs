@@ -256,7 +256,7 @@ tables! {
     HUB_IDENTITIES hub_identities "identity in a hub";
     /// Scope, view, registration id → nothing: the registration is in the view.
     REGISTRATION_VIEWS registration_views "view of registrations";
-    /// Scope → how often what admits its devices has changed.
+    /// Scope, way of finding a device's enrollment → how often what is looked at for that has changed.
     ADMISSIONS admissions "admission revision";
     /// Tracking id of the request that asked → challenge of a TPM.
     CHALLENGES challenges "challenge";
@@ -279,9 +279,10 @@ tables! {
     OTHER_VIEWS other_views "view of the ledger";
     /// SHA-256 → the very bytes, without a version: the digest says what they are.
     CONTENT content "content";
-    /// SHA-256 of a component → nothing: a decision or an enrollment names it or did, so that it stays when its plugin lets
-    /// go of it.
-    NAMED_COMPONENTS named_components "component that is named";
+    /// SHA-256 of a content → how many entries and enrollments name it.
+    USES uses "use of a content";
+    /// SHA-256 of a component that no plugin names, and a decision or an enrollment does → on whose behalf it is kept.
+    KEPT_COMPONENTS kept_components "component that is kept";
     /// SHA-256 of a component → the signatures that it was published with.
     SIGNATURES signatures "signature";
     /// Scope, registration id → manufacturing record.

@@ -53,14 +53,23 @@ async fn a_file_that_lacks_any_one_table_is_brought_up_when_it_is_opened() {
     let store: make::Shared = Arc::new(store);
     make::link(&store, &[("a.example", 9)]).await;
     let placed = make::place(&store, "pump-1", "a.example", &["eu"]).await;
-    store.record_entry(make::refusal(5)).await.unwrap();
+    store.record_entry(make::refusal(5), Vec::new()).await.unwrap();
     store.import_batch(make::batch(vec![make::record("a", "acme", "x")])).await.unwrap();
+    make::policies(&store).await;
+    // A component that a decision has outlived.
+    let gone = PublishedPlugin::first("gone".parse().unwrap(), b"gone", Timestamp::from_millis(1), "t1");
+    let scope = make::scope();
+    store.publish_plugin(&scope, gone, b"gone".to_vec(), Vec::new(), PublishBounds::NONE).await.unwrap();
+    store.record_entry(make::decided(6, Digest::of(b"gone")), Vec::new()).await.unwrap();
+    store.delete_plugin(&scope, &"gone".parse().unwrap()).await.unwrap();
     store.put_individual(&make::scope(), make::individual("a", "1", "c1", None), Precondition::New).await.unwrap();
     store.close().await.unwrap();
     let path = folder.path().join("landfall.redb");
     let counts = ["hub_loads", "group_counts", "record_counts"];
     let owners = ["bound_keys", "hub_identities", "certificates", "plugin_uses"];
-    let derived = [&counts[..], &owners, &["registration_views", "record_views", "others_order"]].concat();
+    let derived =
+        [&counts[..], &owners, &["registration_views", "record_views", "others_order"], &["uses", "kept_components"]]
+            .concat();
     let others: Vec<_> = tables::ALL.iter().filter(|table| table.name() != tables::META.name()).collect();
     assert!(derived.iter().all(|name| others.iter().any(|table| table.name() == *name)));
     for table in others {
@@ -216,6 +225,8 @@ async fn a_check_names_what_contradicts_itself() {
     make::link(&shared, &[("a.example", 9)]).await;
     make::place(&shared, "pump-1", "a.example", &["eu"]).await;
     shared.import_batch(make::batch(vec![make::record("a", "acme", "x")])).await.unwrap();
+    make::policies(&shared).await;
+    shared.record_entry(make::decided(7, Digest::of(b"weighted")), Vec::new()).await.unwrap();
     let individual = make::individual("a", "1", "c1", None);
     shared.put_individual(&make::scope(), individual, Precondition::New).await.unwrap();
     shared.close().await.unwrap();
@@ -234,6 +245,10 @@ async fn a_check_names_what_contradicts_itself() {
         tables.decisions.remove(make::decision_of("pump-1").as_bytes()).unwrap();
         tables.certificates.remove(&key(&Digest::of(b"c1").to_string())).unwrap();
         tables.content.put_encoded(Digest::of(b"x").as_bytes(), b"y").unwrap();
+        tables.uses.put(Digest::of(b"weighted").as_bytes(), &5_u64).unwrap();
+        let (plugin, publisher) = ("weighted".parse().unwrap(), "t1".to_owned());
+        let kept = KeptComponent { scope: make::scope(), plugin, publisher, bytes: 8 };
+        tables.kept_components.put(Digest::of(b"weighted").as_bytes(), &kept).unwrap();
     }
     transaction.commit().unwrap();
     drop(database);
@@ -251,8 +266,12 @@ async fn a_check_names_what_contradicts_itself() {
         "count of a manufacturer",
         "use of a certificate",
         "content",
+        "use of a content",
+        "component that is kept",
     ];
     assert_eq!(found, wanted, "{findings:?}");
+    let weighted = Digest::of(b"weighted").to_string();
+    assert!(findings.iter().any(|finding| finding.detail.contains(&weighted)), "{findings:?}");
     store.repair().await.unwrap();
     let left: Vec<_> = store.check().await.unwrap().iter().map(|finding| finding.what).collect();
     assert_eq!(left, ["registration", "content"]);
@@ -301,6 +320,7 @@ async fn what_nothing_names_is_found_and_compacting_removes_it() {
                 landfall_domain::decision::Entry { tracking_id: make::tracking(number), ..make::refusal(number) };
             tables.decisions.put(make::tracking(number).as_bytes(), &entry).unwrap();
         }
+        tables.uses.put(hubs.as_bytes(), &1_u64).unwrap();
         let decided = EntryKind::Decided(Box::new(decision_among(hubs)));
         let entry =
             landfall_domain::decision::Entry { tracking_id: make::tracking(6), kind: decided, ..make::refusal(6) };
@@ -425,8 +445,22 @@ async fn only_who_says_so_makes_a_database() {
     let missing = || RedbStore::open(&path, not_made.clone()).err().unwrap().to_string();
     assert!(missing().contains("it is not there; restore it from a backup"), "{}", missing());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was made");
-    std::fs::write(&path, b"").unwrap();
-    assert!(missing().contains("it is not there"), "{}", missing());
+    // Each says what there is, and what helps.
+    std::fs::create_dir(&path).unwrap();
+    assert!(missing().contains("it is a folder"), "{}", missing());
+    std::fs::remove_dir(&path).unwrap();
+    for (bytes, said) in
+        [(b"".as_slice(), "it is empty"), (b"red", "no database"), (b"SQLite format 3\0", "no database")]
+    {
+        std::fs::write(&path, bytes).unwrap();
+        let copied = RedbStore::copy_file(&path, &folder.path().join("copy"), Timestamp::from_millis(1)).err().unwrap();
+        for error in [missing(), copied.to_string()] {
+            assert!(error.contains(said) && error.contains("backup.md"), "{error}");
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), bytes, "it is left as it is");
+    }
+    let denied = open::unopened(&std::io::ErrorKind::PermissionDenied.into());
+    assert!(denied.contains("permission denied") && denied.contains("chown"), "{denied}");
     std::fs::remove_file(&path).unwrap();
     RedbStore::open(&path, settings()).unwrap().close().await.unwrap();
     drop(RedbStore::open(&path, not_made).unwrap());

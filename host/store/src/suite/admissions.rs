@@ -1,59 +1,109 @@
 //! What an admission rests on, and who is called what in a hub.
 
-use landfall_domain::enrollment::GroupAttestation;
-use landfall_domain::names::{Digest, RegistrationId};
+use landfall_domain::enrollment::{CertificateAuthority, Group, GroupAttestation, Terms};
+use landfall_domain::names::{Digest, GroupId, RegistrationId};
 use landfall_domain::registration::Outcome;
 
 use super::make::{
-    Shared, admission, assigned, authority, commit_of, group, individual, link, policies, registration, scope,
-    try_place,
+    Shared, assigned, authority, commit_of, group, individual, link, pin, policies, registration, scope, try_place,
 };
-use crate::{AdmissionBasis, CommitOutcome, DeleteOutcome, Precondition, RegistrationCommit};
+use crate::{AdmissionBasis, CommitOutcome, DeleteOutcome, Precondition, PutOutcome, RegistrationCommit, Way};
 
 pub async fn what_admitted_a_device_must_stand_when_it_is_written(store: Shared) {
     link(&store, &[("a.example", 9)]).await;
-    let id: RegistrationId = "pump-1".parse().unwrap();
+    policies(&store).await;
+    let (id, pumps): (RegistrationId, GroupId) = ("pump-1".parse().unwrap(), "pumps".parse().unwrap());
     let certificate = Digest::of(b"leaf");
-    // As an admission reads it.
-    let basis = async || AdmissionBasis {
-        revision: admission(&store).await,
-        individual: store.individual(&scope(), &id).await.unwrap().map(|individual| individual.terms.etag),
-        certificate: Some((certificate, store.enrollment_of_certificate(&scope(), certificate).await.unwrap())),
+    // As an admission by a certificate reads it, or one by a group's key.
+    let basis = async |way: Option<Way>| {
+        let catalogue = store.load_catalogue().await.unwrap();
+        let admissions = catalogue.scopes.iter().find(|records| records.scope == scope()).unwrap().admissions;
+        AdmissionBasis {
+            found: way.map(|way| (way, admissions.of(way))),
+            group: store.group(&scope(), &pumps).await.unwrap().map(|group| (group.id, group.terms.etag)),
+            individual: store.individual(&scope(), &id).await.unwrap().map(|individual| individual.terms.etag),
+            certificate: Some((certificate, store.enrollment_of_certificate(&scope(), certificate).await.unwrap())),
+        }
     };
     let commit = async |basis: AdmissionBasis| {
         let before = store.registration(&scope(), &id).await.unwrap().map_or(0, |r| r.generation);
         let commit = commit_of(registration("pump-1", Some("a.example"), &[]), before);
         store.commit_registration(RegistrationCommit { basis, ..commit }).await.unwrap()
     };
-    let pumps = || GroupAttestation::X509Authorities { primary: "factory".parse().unwrap(), secondary: None };
-    let any = Precondition::Any;
-    policies(&store).await;
-    let mut stands = basis().await;
-    for step in 0..8 {
+    let by = |name: &str| GroupAttestation::X509Authorities { primary: name.parse().unwrap(), secondary: None };
+    let tagged = |id: &str, attestation, etag: &str| {
+        let group = group(id, attestation);
+        Group { terms: Terms { etag: etag.to_owned(), ..group.terms }, ..group }
+    };
+    let any = || Precondition::Any;
+    let put = async |group| {
+        let outcome = store.put_group(&scope(), group, any()).await.unwrap();
+        assert!(matches!(outcome, PutOutcome::Created | PutOutcome::Replaced), "{outcome:?}");
+    };
+    let put_authority = async |authority| drop(store.put_authority(&scope(), authority, any()).await.unwrap());
+    let code = CertificateAuthority { verification_code: Some("x".to_owned()), ..authority("factory", "ca") };
+    // Whom each change stops: who was found by certificates, and who by the key of the group pumps.
+    for (step, by_certificate, by_key) in [
+        ("an authority comes", true, false),
+        ("a group comes", true, false),
+        ("its terms are changed", true, true),
+        ("another authority comes", true, false),
+        ("another group comes", true, false),
+        ("the terms of the other are changed", false, false),
+        ("a proof is asked for", false, false),
+        ("another way to the other", true, false),
+        ("the other goes", true, false),
+        ("an enrollment of the certificate", true, true),
+        ("an enrollment of the id", true, true),
+        ("which goes", true, true),
+        ("of another id", false, false),
+        ("a hub", false, false),
+        ("the group goes", true, true),
+        ("the authority goes", true, false),
+    ] {
+        let stood = [basis(Some(Way::Certificates)).await, basis(None).await];
         match step {
-            0 => drop(store.put_authority(&scope(), authority("factory", "ca"), any.clone()).await.unwrap()),
-            1 => drop(store.put_group(&scope(), group("pumps", pumps()), any.clone()).await.unwrap()),
-            2 => drop(store.put_group(&scope(), group("pumps", pumps()), any.clone()).await.unwrap()),
-            3 => drop(store.delete_group(&scope(), &"pumps".parse().unwrap(), any.clone()).await.unwrap()),
-            4 => drop(store.delete_authority(&scope(), &"factory".parse().unwrap()).await.unwrap()),
-            5 => {
-                drop(store.put_individual(&scope(), individual("other", "o", "leaf", None), any.clone()).await.unwrap())
+            "an authority comes" => put_authority(authority("factory", "ca")).await,
+            "a group comes" => put(tagged("pumps", by("factory"), "1")).await,
+            "its terms are changed" => put(tagged("pumps", by("factory"), "2")).await,
+            "another authority comes" => put_authority(authority("second", "ca-2")).await,
+            "another group comes" => put(tagged("valves", by("second"), "1")).await,
+            "the terms of the other are changed" => {
+                for number in 2..50 {
+                    put(tagged("valves", by("second"), &number.to_string())).await;
+                }
             }
-            6 => {
-                drop(store.put_individual(&scope(), individual("pump-1", "p", "own", None), any.clone()).await.unwrap())
+            "a proof is asked for" => put_authority(code.clone()).await,
+            "another way to the other" => {
+                let pin = pin("ca-2");
+                put(tagged("valves", GroupAttestation::X509Intermediates { primary: pin, secondary: None }, "1")).await;
             }
-            _ => drop(store.delete_individual(&scope(), &id, any.clone()).await.unwrap()),
+            "the other goes" => drop(store.delete_group(&scope(), &"valves".parse().unwrap(), any()).await.unwrap()),
+            "an enrollment of the certificate" => {
+                drop(store.put_individual(&scope(), individual("other", "o", "leaf", None), any()).await.unwrap())
+            }
+            "an enrollment of the id" => {
+                drop(store.put_individual(&scope(), individual("pump-1", "p", "own", None), any()).await.unwrap())
+            }
+            "which goes" => drop(store.delete_individual(&scope(), &id, any()).await.unwrap()),
+            "of another id" => {
+                drop(store.put_individual(&scope(), individual("valve-1", "v", "theirs", None), any()).await.unwrap())
+            }
+            "a hub" => link(&store, &[("b.example", 9)]).await,
+            "the group goes" => drop(store.delete_group(&scope(), &pumps, any()).await.unwrap()),
+            "the authority goes" => drop(store.delete_authority(&scope(), &"factory".parse().unwrap()).await.unwrap()),
+            other => panic!("{other}"),
         }
-        let outcome = commit(stands).await;
-        assert!(matches!(outcome, CommitOutcome::AdmissionChanged(_)), "{step}: {outcome:?}");
-        stands = basis().await;
-        let outcome = commit(stands.clone()).await;
-        assert!(matches!(outcome, CommitOutcome::Committed(_)), "{step}: {outcome:?}");
+        for (stood, stops) in stood.into_iter().zip([by_certificate, by_key]) {
+            match commit(stood.clone()).await {
+                CommitOutcome::AdmissionChanged(_) => assert!(stops, "{step}: {stood:?}"),
+                CommitOutcome::Committed(_) => assert!(!stops, "{step}: {stood:?}"),
+                other => panic!("{step}: {other:?}"),
+            }
+        }
+        let stands = basis(Some(Way::Certificates)).await;
+        assert!(matches!(commit(stands).await, CommitOutcome::Committed(_)), "{step}");
     }
-    // What concerns others, and hubs.
-    store.put_individual(&scope(), individual("valve-1", "v", "theirs", None), any).await.unwrap();
-    link(&store, &[("b.example", 9)]).await;
-    assert!(matches!(commit(stands).await, CommitOutcome::Committed(_)));
 }
 
 pub async fn two_devices_never_share_one_id_in_a_hub(store: Shared) {

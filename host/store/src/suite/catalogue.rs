@@ -8,7 +8,7 @@ use landfall_domain::names::Digest;
 use landfall_domain::plugin::rules::{PluginLimits, PluginRules, Resort};
 use landfall_domain::plugin::{PublishBounds, PublishedPlugin};
 
-use super::make::{Shared, authority, decided, group, hub, link, pin, place, policies, scope};
+use super::make::{Shared, authority, decided, group, hub, individual, link, pin, place, policies, scope};
 use crate::{DeleteOutcome, Precondition, PutOutcome, ScopeRecords, entity_tag};
 
 pub async fn the_catalogue_is_loaded_as_it_was_put(store: Shared) {
@@ -74,7 +74,7 @@ pub async fn an_authority_or_plugin_in_use_stays(store: Shared) {
     assert!(matches!(kept, DeleteOutcome::InUse(text) if text.contains("group pumps")));
     let kept = store.delete_plugin(&scope(), &weighted).await.unwrap();
     assert!(matches!(kept, DeleteOutcome::InUse(text) if text.contains("group pumps")));
-    store.record_entry(decided(1, Digest::of(b"v1"))).await.unwrap();
+    store.record_entry(decided(1, Digest::of(b"v1")), Vec::new()).await.unwrap();
     let other = store.delete_plugin(&scope(), &"weighted-2".parse().unwrap()).await.unwrap();
     assert_eq!(other, DeleteOutcome::Deleted);
     store.delete_group(&scope(), &"pumps".parse().unwrap(), Precondition::Any).await.unwrap();
@@ -123,6 +123,39 @@ pub async fn a_group_rests_on_what_is_there_when_it_is_written(store: Shared) {
     publish(&store, "table", b"table").await;
     assert_eq!(put(group("pumps", pinned)).await, PutOutcome::Created);
     assert_eq!(put(named("pumps", "root")).await, PutOutcome::Replaced);
+}
+
+/// The same for an individual enrollment: its policies, each of them.
+pub async fn an_individual_enrollment_rests_on_what_is_there_when_it_is_written(store: Shared) {
+    policies(&store).await;
+    let put = async |etag: &str| {
+        store.put_individual(&scope(), individual("a", etag, "c1", None), Precondition::Any).await.unwrap()
+    };
+    let policies = individual("a", "1", "c1", None).terms.allocation;
+    let names: Vec<_> = policies.bindings().map(|binding| binding.plugin.clone()).collect();
+    assert!(names.len() > 1, "{names:?}");
+    for name in names {
+        let of = scope();
+        let (deleted, outcome) = tokio::join!(store.delete_plugin(&of, &name), put("1"));
+        match deleted.unwrap() {
+            DeleteOutcome::Deleted => {
+                assert!(matches!(&outcome, PutOutcome::Conflict(text) if text.contains(name.as_str())), "{outcome:?}");
+            }
+            DeleteOutcome::InUse(user) => {
+                assert!(user.contains("individual enrollment a"), "{user}");
+                assert_eq!(outcome, PutOutcome::Created);
+                store.delete_individual(&scope(), &"a".parse().unwrap(), Precondition::Any).await.unwrap();
+                assert_eq!(store.delete_plugin(&scope(), &name).await.unwrap(), DeleteOutcome::Deleted);
+            }
+            other => panic!("{other:?}"),
+        }
+        let refused = put("1").await;
+        let said = format!("no plugin {name} is published now");
+        assert!(matches!(&refused, PutOutcome::Conflict(text) if text.contains(&said)), "{refused:?}");
+        publish(&store, name.as_str(), name.as_str().as_bytes()).await;
+    }
+    assert_eq!(put("1").await, PutOutcome::Created);
+    assert_eq!(put("2").await, PutOutcome::Replaced);
 }
 
 pub async fn a_plugins_earlier_revisions_are_remembered(store: Shared) {

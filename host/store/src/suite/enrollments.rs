@@ -5,10 +5,11 @@ use landfall_domain::clock::Timestamp;
 use landfall_domain::enrollment::{CertificateAuthority, CertificatePin, EnrollmentRef, GroupAttestation};
 use landfall_domain::names::Digest;
 
-use super::make::{Shared, authority, group, individual, pin, policies, scope};
+use super::make::{Shared, authority, group, individual, pin, policies, policies_in, scope};
 use crate::{DeleteOutcome, Page, Precondition, PutOutcome};
 
 pub async fn a_precondition_decides_what_is_written(store: Shared) {
+    policies(&store).await;
     let tag = |text: &str| Precondition::Match(text.to_owned());
     let put = async |etag: &str, when: Precondition| {
         store.put_individual(&scope(), individual("a", etag, "c1", None), when).await.unwrap()
@@ -49,6 +50,7 @@ pub async fn a_certificate_belongs_to_one_enrollment(store: Shared) {
     assert_eq!(store.put_individual(&scope(), rolled, any.clone()).await.unwrap(), PutOutcome::Replaced);
     assert_eq!(owner(&store, "c1").await, None);
     let elsewhere = "other".parse().unwrap();
+    policies_in(&*store, &elsewhere).await;
     let outcome = store.put_individual(&elsewhere, individual("z", "1", "c2", None), any).await.unwrap();
     assert_eq!(outcome, PutOutcome::Created, "another tenant may know the same certificate");
 }
@@ -116,6 +118,7 @@ pub async fn a_certificate_is_one_whether_it_is_named_or_pinned(store: Shared) {
 }
 
 pub async fn individuals_are_listed_in_pages(store: Shared) {
+    policies(&store).await;
     for id in ["c", "a", "b"] {
         store.put_individual(&scope(), individual(id, "1", id, None), Precondition::New).await.unwrap();
     }
@@ -130,6 +133,8 @@ async fn owner(store: &Shared, certificate: &str) -> Option<EnrollmentRef> {
 
 pub async fn an_individual_is_found_among_its_neighbours(store: Shared) {
     let (other, any) = ("0ne00000002".parse().unwrap(), Precondition::Any);
+    policies(&store).await;
+    policies_in(&*store, &other).await;
     for id in ["b", "bb", "d"] {
         store.put_individual(&scope(), individual(id, "1", id, None), any.clone()).await.unwrap();
     }

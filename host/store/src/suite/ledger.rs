@@ -1,15 +1,17 @@
 //! Entries and contents.
 
-use landfall_domain::decision::EntryKind;
+use landfall_domain::decision::{Content, Decision, Entry, EntryKind};
 use landfall_domain::enrollment::EnrollmentRef;
 use landfall_domain::names::Digest;
 use landfall_domain::registration::Registration;
 
-use super::make::{Shared, commit_of, decision_of, link, place, refusal, registration, scope, tracking};
+use super::make::{
+    Shared, commit_of, decided, decision_of, link, place, policies, refusal, registration, scope, tracking,
+};
 use crate::{CommitOutcome, EntryFilter, Lane, Page, Precondition, RegistrationCommit};
 
 pub async fn an_entry_is_found_by_its_tracking_id(store: Shared) {
-    store.record_entry(refusal(3)).await.unwrap();
+    store.record_entry(refusal(3), Vec::new()).await.unwrap();
     assert_eq!(store.ledger_entry(tracking(3)).await.unwrap(), Some(refusal(3)));
     assert_eq!(store.ledger_entry(tracking(4)).await.unwrap(), None);
 }
@@ -25,7 +27,7 @@ pub async fn what_was_refused_is_listed_by_device_and_enrollment_the_newest_firs
         if let (0, EntryKind::Refused { enrollment, .. }) = (number % 3, &mut entry.kind) {
             *enrollment = Some(pumps.to_string());
         }
-        store.record_entry(entry).await.unwrap();
+        store.record_entry(entry, Vec::new()).await.unwrap();
     }
     let numbers = async |device: Option<&str>, enrollment: Option<&EnrollmentRef>, limit: usize| {
         let filter = || EntryFilter { device: device.map(|id| id.parse().unwrap()), enrollment: enrollment.cloned() };
@@ -62,7 +64,7 @@ pub async fn the_oldest_refusals_make_room_and_decisions_stay(store: Shared) {
     link(&store, &[("a.example", 9)]).await;
     place(&store, "pump-1", "a.example", &[]).await;
     for number in 2..20 {
-        store.record_entry(refusal(number)).await.unwrap();
+        store.record_entry(refusal(number), Vec::new()).await.unwrap();
     }
     for number in 2..20 {
         let there = store.ledger_entry(tracking(number)).await.unwrap().is_some();
@@ -107,6 +109,60 @@ pub async fn a_device_that_registers_in_a_loop_keeps_its_last_decisions_only(sto
     }
     let stands = store.registration(&scope(), &"pump-1".parse().unwrap()).await.unwrap().unwrap();
     assert_eq!(stands.earlier, [tracking(8), tracking(7), tracking(6)]);
+}
+
+/// The store under test is opened to keep 10 entries, and 3 decisions beside the present one.
+pub async fn what_only_entries_name_comes_with_the_first_and_goes_with_the_last(store: Shared) {
+    link(&store, &[("a.example", 9)]).await;
+    let hubs = |number: u64| Content::of(format!("the hubs of {number}").into_bytes());
+    let among = |entry: Entry, number: u64| match entry.kind {
+        EntryKind::Decided(decision) => {
+            let decision = Decision { hubs: hubs(number).digest(), ..*decision };
+            Entry { kind: EntryKind::Decided(Box::new(decision)), ..entry }
+        }
+        _ => entry,
+    };
+    let there = async |all: std::ops::Range<u64>| {
+        let mut there = Vec::new();
+        for number in all {
+            there.extend(store.content(hubs(number).digest()).await.unwrap().map(|_| number));
+        }
+        there
+    };
+    policies(&store).await;
+    let revision = Digest::of(b"weighted");
+    let mut expected = None;
+    for number in 1..=500 {
+        // Of what comes along, only that is written which is named.
+        let contents = vec![hubs(number), hubs(number + 1000)];
+        let entry = among(decided(number, revision), number);
+        let registered = Registration { decision: tracking(number), ..registration("pump-1", Some("a.example"), &[]) };
+        let commit = commit_of(registered, 0);
+        let entry = Entry { registration_id: commit.entry.registration_id.clone(), ..entry };
+        let commit = RegistrationCommit { expected, entry, contents, ..commit };
+        let CommitOutcome::Committed(written) = store.commit_registration(commit).await.unwrap() else {
+            panic!("decision {number} was not taken")
+        };
+        expected = Some(written.version());
+    }
+    assert_eq!(there(1..2000).await, [497, 498, 499, 500]);
+    // One that many name stays until the last is gone.
+    for number in 600..610 {
+        store.record_entry(among(decided(number, revision), 600), vec![hubs(600)]).await.unwrap();
+    }
+    for number in 610..619 {
+        store.record_entry(refusal(number), vec![hubs(number)]).await.unwrap();
+    }
+    assert_eq!(there(500..2000).await, [500, 600]);
+    // It is named by one, and that one again; then what explained a registration makes room as well.
+    store.record_entry(among(decided(609, revision), 600), vec![hubs(600)]).await.unwrap();
+    store.delete_registration(&scope(), &"pump-1".parse().unwrap(), Precondition::Any).await.unwrap().unwrap();
+    assert_eq!(there(1..2000).await, [497, 498, 499, 500]);
+    for number in 620..630 {
+        store.record_entry(refusal(number), Vec::new()).await.unwrap();
+    }
+    assert_eq!(there(1..2000).await, [0_u64; 0]);
+    assert_eq!(store.check().await.unwrap().0.first, []);
 }
 
 pub async fn content_is_kept_once_under_its_digest(store: Shared) {

@@ -113,6 +113,7 @@ pub fn registration(id: &str, hub: Option<&str>, path: &[&str]) -> Registration 
         generation: 1,
         earlier: Vec::new(),
         issued: None,
+        chip: None,
     }
 }
 
@@ -130,6 +131,7 @@ pub fn commit_of(registration: Registration, generation: u64) -> RegistrationCom
         basis: AdmissionBasis::default(),
         answered: None,
         entry,
+        contents: Vec::new(),
     }
 }
 
@@ -144,16 +146,7 @@ pub async fn place(store: &Shared, id: &str, hub: &str, path: &[&str]) -> Regist
 pub async fn try_place(store: &Shared, id: &str, hub: Option<&str>, path: &[&str]) -> CommitOutcome {
     let before = store.registration(&scope(), &id.parse().unwrap()).await.unwrap();
     let generation = before.map_or(0, |r| r.generation);
-    // As an admission of this moment would have it.
-    let basis = AdmissionBasis { revision: admission(store).await, ..AdmissionBasis::default() };
-    let commit = commit_of(registration(id, hub, path), generation);
-    store.commit_registration(RegistrationCommit { basis, ..commit }).await.unwrap()
-}
-
-/// How often what admits devices has changed.
-pub async fn admission(store: &Shared) -> u64 {
-    let catalogue = store.load_catalogue().await.unwrap();
-    catalogue.scopes.iter().find(|records| records.scope == scope()).map_or(0, |records| records.admission)
+    store.commit_registration(commit_of(registration(id, hub, path), generation)).await.unwrap()
 }
 
 pub async fn group_count(store: &Shared, path: &[&str]) -> u64 {
@@ -173,6 +166,7 @@ pub fn challenge(number: u64, until: u64) -> KeptChallenge {
         key: SealingKey::new(&[4; 32]).unwrap().seal(&[5; 32], "a place", [6; 12]),
         until: Timestamp::from_millis(until),
         spent: false,
+        own: false,
     }
 }
 
@@ -284,10 +278,15 @@ pub fn group(id: &str, attestation: GroupAttestation) -> Group {
 
 /// Publishes what the groups and individual enrollments of these tests ask.
 pub async fn policies(store: &Shared) {
+    policies_in(&**store, &scope()).await;
+}
+
+/// The same in an id scope.
+pub async fn policies_in(store: &dyn Store, scope: &IdScope) {
     for name in ["weighted", "table"] {
         let plugin = PublishedPlugin::first(name.parse().unwrap(), name.as_bytes(), Timestamp::from_millis(1), "t1");
         let bytes = name.as_bytes().to_vec();
-        let put = store.publish_plugin(&scope(), plugin, bytes, Vec::new(), PublishBounds::NONE).await;
+        let put = store.publish_plugin(scope, plugin, bytes, Vec::new(), PublishBounds::NONE).await;
         assert!(matches!(put, Ok(PutOutcome::Created)), "{put:?}");
     }
 }

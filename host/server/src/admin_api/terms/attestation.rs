@@ -185,7 +185,7 @@ pub(in crate::admin_api) fn group_attestation(
         Kind::Tpm(body) => return Ok((tpm::makers(body)?, None)),
         Kind::Token(body) => return Ok((GroupAttestation::Token(token::token_rules(body)?), None)),
         Kind::Password(_) => return Err(Problem::at("/password", "a password is one device's, not a group's")),
-        Kind::Directory(body) => return Ok((directory::directory_rules(proof.service, body)?, None)),
+        Kind::Directory(body) => return Ok((directory::directory_rules(proof, body)?, None)),
     };
     let attestation = match x509 {
         X509Body { certificates: None, authorities: Some(pair), intermediates: None } => {

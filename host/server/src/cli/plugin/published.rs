@@ -66,6 +66,7 @@ impl PublishedCommand {
                     ("digest", "/digest"),
                     ("published", "/publishedAt"),
                     ("by", "/publishedBy"),
+                    ("kept bytes", "/keptBytes"),
                     ("problem", "/problem"),
                 ];
                 out.list(&page, &columns, "No plugin is published.")

@@ -81,7 +81,7 @@ fn open(
             continue;
         }
         tried.push(&rules.directory);
-        let Some(directory) = service.directories.get(&rules.directory) else { continue };
+        let Some(directory) = service.directories.get(&request.scope, &rules.directory) else { continue };
         match directory.open(token.bytes(), request.received_at) {
             Ok(accepted) => return Ok((rules.directory.to_string(), Arc::clone(directory), accepted)),
             Err(reason) => {

@@ -194,18 +194,23 @@ pub(super) async fn challenge(service: &Service, request: &Request, chip: &Arc<C
     if let Some(open) = service.challenges.open(device, chip, clock::instant()) {
         return wrap(open.expose()).map_or_else(RegisterError::from, |blob| RegisterError::Challenged(Box::new(blob)));
     }
+    // What only the device can have is not pushed out by what strangers ask.
+    let own = match service.store.registration(&request.scope, &request.registration_id).await {
+        Ok(before) => before.and_then(|before| before.chip) == Some(chip.digest()),
+        Err(error) => return error.into(),
+    };
     let key = zeroize::Zeroizing::new(service.ambient.random::<32>());
     let blob = match wrap(key.as_slice()) {
         Ok(blob) => blob,
         Err(cause) => return cause.into(),
     };
     let asks = (name, throttle::network(request.source));
-    if !service.challenges.keep(asks, device, Arc::clone(chip), &key, clock::instant()) {
+    if !service.challenges.keep(asks, device, (Arc::clone(chip), own), &key, clock::instant()) {
         return RegisterError::Busy;
     }
     let until = request.received_at.plus(service.challenges.lasts());
     let sealing = (&*service.sealing, service.ambient.random());
-    let kept = KeptChallenge::seal(name, device, chip, &key, until, sealing);
+    let kept = KeptChallenge::seal(name, device, (chip, own), &key, until, sealing);
     match service.store.keep_challenge(kept, request.received_at).await {
         Ok(()) => {
             service.challenges.is_kept(name, device);

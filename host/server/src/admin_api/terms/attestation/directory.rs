@@ -4,8 +4,8 @@ use landfall_domain::enrollment::{AccountKind, DirectoryRules, GroupAttestation}
 use landfall_domain::names::DirectoryName;
 use serde::{Deserialize, Serialize};
 
+use super::Proof;
 use crate::admin_api::problem::Problem;
-use crate::service::Service;
 
 /// Accounts of a directory (Active Directory), which come with a Kerberos ticket.
 #[derive(Clone, Debug, Deserialize, Serialize, utoipa::ToSchema)]
@@ -25,12 +25,11 @@ pub(in crate::admin_api) struct DirectoryBody {
 }
 
 /// The accounts that a group takes.
-pub(super) fn directory_rules(service: &Service, body: &DirectoryBody) -> Result<GroupAttestation, Problem> {
+pub(super) fn directory_rules(proof: &Proof<'_>, body: &DirectoryBody) -> Result<GroupAttestation, Problem> {
     let wrong = |what: String| Problem::at("/directory/name", what);
     let name: DirectoryName = body.name.parse().map_err(|error| wrong(format!("{error}")))?;
-    if service.directories.get(&name).is_none() {
-        let known = service.directories.names();
-        return Err(wrong(format!("no directory {name} is in landfall.toml ([directory.{name}]); there are: {known}")));
+    if let Some(refused) = proof.service.directories.refusal(proof.scope, &name) {
+        return Err(wrong(refused));
     }
     if body.groups.is_empty() != body.any_account {
         let what = "say `groups`, of which an account must be in one, or `anyAccount: true`, not both";
