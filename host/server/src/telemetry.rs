@@ -4,6 +4,7 @@
 //! Nobody waits for the log. Its lines are written by a thread of their own (`lines`); what cannot be written, because
 //! its reader has stalled or gone or the disk is full, is counted and lost, and everything else goes on.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
@@ -97,7 +98,17 @@ fn filter(text: &str) -> Result<EnvFilter, LogSettingError> {
         }
         part.parse::<Directive>().map_err(|_| wrong(part))?;
     }
-    parts.join(",").parse().map_err(|_| wrong(text))
+    let targets: Vec<_> = parts.into_iter().map(target_of).collect();
+    targets.join(",").parse().map_err(|_| wrong(text))
+}
+
+/// A directive as the log knows it: what is a crate of its own is named as a part of the program, like the others.
+fn target_of(directive: &str) -> Cow<'_, str> {
+    let rest = directive.strip_prefix("landfall::").unwrap_or_default();
+    match CRATES.iter().find(|name| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next() == Some(**name)) {
+        Some(_) => Cow::Owned(format!("landfall_{rest}")),
+        None => Cow::Borrowed(directive),
+    }
 }
 
 /// The parts that a filter names and that this program has not, each with what was probably meant.
@@ -111,8 +122,9 @@ fn unknown_parts(filter: &str) -> impl Iterator<Item = (&str, String)> {
             // A target counts for all that begin so, of whatever length.
             Some(("landfall", below)) => {
                 let part = below.split("::").next().unwrap_or_default();
-                let known = PARTS.iter().any(|known| *known == part || (part == below && known.starts_with(part)));
-                (!known).then(|| (target, format!("{} (after landfall::)", did_you_mean(part, PARTS))))
+                let parts: Vec<&str> = CRATES.iter().chain(PARTS).copied().collect();
+                let known = parts.iter().any(|known| *known == part || (part == below && known.starts_with(part)));
+                (!known).then(|| (target, format!("{} (after landfall::)", did_you_mean(part, &parts))))
             }
             other => {
                 let name = other.map_or(target, |(name, _)| name);
@@ -169,45 +181,37 @@ fn tell_of_panics() {
 /// This program, as targets name it.
 const NAME: &str = "landfall";
 
-/// Its parts.
+/// Its parts that are crates of their own.
+const CRATES: &[&str] = &["attestation", "domain", "policy", "store"];
+
+/// The other parts.
 const PARTS: &[&str] = &[
     "admin_api",
-    "attestation",
+    "answered",
     "catalogue",
     "cli",
     "client",
-    "clock",
     "config",
     "device_api",
     "directory",
-    "enrollment",
     "folder",
-    "hub",
     "init",
     "issuers",
     "issuing",
-    "json",
-    "ledger",
     "listener",
     "metrics",
-    "names",
-    "nearest",
     "outbound",
-    "policy",
     "provisioning",
-    "registration",
-    "registry",
-    "secret",
+    "record_import",
+    "reseal",
+    "sealing_key",
     "server",
     "service",
     "shares",
-    "store",
     "telemetry",
     "tls",
-    "token",
     "troubles",
     "turns",
-    "workbench",
 ];
 
 /// How long the end of a process waits for its log.
@@ -242,6 +246,20 @@ mod tests {
     }
 
     #[test]
+    fn a_crate_is_named_like_any_other_part() {
+        for (named, target) in [
+            ("landfall::policy=debug", "landfall_policy=debug"),
+            ("landfall::store::redb[span]=trace", "landfall_store::redb[span]=trace"),
+            ("landfall::policy", "landfall_policy"),
+            ("landfall::policyx=debug", "landfall::policyx=debug"),
+            ("landfall::service=debug", "landfall::service=debug"),
+            ("info", "info"),
+        ] {
+            assert_eq!(target_of(named), target);
+        }
+    }
+
+    #[test]
     fn a_part_that_is_not_there_is_told_with_the_one_that_was_meant() {
         for known in [
             "info",
@@ -255,7 +273,7 @@ mod tests {
         }
         for (filter, part, meant) in [
             ("landfall::servcie=debug", "landfall::servcie", "did you mean `service`?"),
-            ("info, landfall::nosuchmodule=debug", "landfall::nosuchmodule", "known are: admin_api, "),
+            ("info, landfall::nosuchmodule=debug", "landfall::nosuchmodule", "known are: attestation, "),
             ("landfal=debug", "landfal", "did you mean `landfall`?"),
             ("landfal::service=debug", "landfal::service", "did you mean `landfall`?"),
             ("landfall::stor::redb[span]=debug", "landfall::stor::redb", "did you mean `store`?"),
