@@ -318,7 +318,7 @@ impl Site {
     /// What a device is told that registers with the credential that it has.
     pub(crate) fn answer(&self, issued: &Issued, id: &str) -> Answer {
         let ca = std::fs::read(landfall::folder::DataFolder::at(&self.data).ca_certificate()).unwrap();
-        let tls = client::tls::client(&ca, Some(landfall::tls::Identity::of(&issued))).unwrap();
+        let tls = client::tls::client(&ca, Some(landfall::tls::Identity::of(issued))).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let mut client = Client::connect(self.devices, "localhost", tls).await.unwrap();

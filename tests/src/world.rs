@@ -215,7 +215,7 @@ impl World {
 
     /// A device that sends intermediates along.
     pub fn chained(&self, id: &str, issued: &Issued, intermediates: &[&Authority]) -> Device {
-        let mut identity = landfall::tls::Identity::of(&issued);
+        let mut identity = Identity::of(issued);
         identity.chain.extend(intermediates.iter().map(|ca| ca.certificate_der.clone().into()));
         self.shown(id, Some(identity))
     }

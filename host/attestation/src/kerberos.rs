@@ -4,7 +4,7 @@
 //! with the service's own key, which a keytab file holds, and says who the client is; an authenticator beside it, encrypted
 //! with the key that is in the ticket, says that the client has just now made it. The ticket says the account's SID too, which
 //! tells it from another that was given its name. Nobody is asked: the domain controller may be away. Which groups the
-//! account is in, and whether it still is one, is the directory's affair ([`landfall::directory`]).
+//! account is in, and whether it still is one, is the directory's affair.
 //!
 //! One round trip: the first token must hold the Kerberos request. Encryption is AES-CTS-HMAC-SHA1-96 (RFC 3962), which is
 //! what domain controllers give; RC4 and DES are refused. Whoever calls remembers [`Accepted::replay_id`] until

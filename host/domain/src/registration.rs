@@ -39,7 +39,7 @@ pub struct Registration {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issued: Option<IssuedCertificate>,
     /// The TPM that registered, as it shows itself when it asks for a challenge
-    /// ([`Chip::digest`](landfall_attestation::tpm::challenge::Chip::digest)); absent for other credentials.
+    /// (`Chip::digest` of `landfall-attestation`); absent for other credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chip: Option<Digest>,
 }

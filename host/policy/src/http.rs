@@ -212,7 +212,7 @@ impl Connection {
         });
         spent.waited = spent.waited.saturating_add(began.elapsed());
         if let HttpAnswer::Response(response) = &answer {
-            spent.bytes_in = spent.bytes_in.saturating_add(response.body.len());
+            spent.bytes_in = spent.bytes_in.saturating_add(response.body.size());
             self.memory.keep(key, response.clone());
         }
         answer

@@ -28,6 +28,13 @@ pub mod writer;
 
 #[cfg(any(test, feature = "suite"))]
 #[allow(missing_docs, reason = "each function is a promise, and its name says which")]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "these are tests, which other crates run as well"
+)]
 pub mod suite;
 
 use std::path::Path;

@@ -90,7 +90,7 @@ impl RealServer {
             .devices
             .iter()
             .map(|(id, issued)| {
-                client::tls::client(&ca, Some(landfall::tls::Identity::of(&issued))).map(|tls| (id.clone(), tls))
+                client::tls::client(&ca, Some(landfall::tls::Identity::of(issued))).map(|tls| (id.clone(), tls))
             })
             .collect();
         self.clients = clients.map_err(|e| e.to_string())?;

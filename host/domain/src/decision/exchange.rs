@@ -177,7 +177,7 @@ impl HttpBody {
     }
 
     /// Bytes as kept.
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         match self {
             Self::Text(text) | Self::Base64(text) => text.len(),
         }

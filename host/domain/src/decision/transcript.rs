@@ -80,12 +80,12 @@ impl Exchange {
         let question = match question {
             Question::HubLabels(_) => 0,
             Question::GroupCount(path) => path.iter().map(|segment| segment.len() + 1).sum(),
-            Question::Http(request) => request.url.len() + request.body.len(),
+            Question::Http(request) => request.url.len() + request.body.size(),
         };
         let answer = match answer {
             Answer::Labels(labels) => labels.iter().map(|label| label.key.len() + label.value.len() + 2).sum(),
             Answer::Count(_) => 0,
-            Answer::Http(HttpAnswer::Response(response)) => response.body.len(),
+            Answer::Http(HttpAnswer::Response(response)) => response.body.size(),
             Answer::Http(_) => 0,
         };
         EXCHANGE_BYTES + question + answer

@@ -290,8 +290,8 @@ fn contents(view: &View, findings: &mut Findings) -> Result<(), StoreError> {
 /// Whether each content is counted as often as it is named, and those components are kept that only decisions and enrollments
 /// name.
 fn uses_of_contents(view: &View, built_in: fn(Digest) -> bool, findings: &mut Findings) -> Result<(), StoreError> {
-    let (wanted, mut kept) = uses::expected(view)?;
-    compare(view, USES, "use of a content", &wanted, digest, findings)?;
+    let uses::Expected { counts, components: mut kept } = uses::expected(view)?;
+    compare(view, USES, "use of a content", &counts, digest, findings)?;
     each(view, PLUGINS, "published plugin", |_, plugin: PublishedPlugin| {
         for (revision, _) in plugin.revisions() {
             kept.remove(&revision);

@@ -151,8 +151,16 @@ pub(super) fn each_named(tables: &Tables<'_>, mut tell: impl FnMut(Named)) -> Re
     })
 }
 
-/// How many rows should name each content, and which of these are components.
-pub(super) fn expected(view: &impl Readable) -> Result<(BTreeMap<Vec<u8>, u64>, BTreeSet<Digest>), StoreError> {
+/// What the table of uses should say.
+pub(super) struct Expected {
+    /// How many rows name each content, by the key of the table.
+    pub(super) counts: BTreeMap<Vec<u8>, u64>,
+    /// Which of these contents are components.
+    pub(super) components: BTreeSet<Digest>,
+}
+
+/// Counts again how many rows name each content.
+pub(super) fn expected(view: &impl Readable) -> Result<Expected, StoreError> {
     let (mut counted, mut all) = (BTreeMap::new(), BTreeSet::new());
     let mut name = |named: Named| {
         all.extend(named.components());
@@ -170,7 +178,8 @@ pub(super) fn expected(view: &impl Readable) -> Result<(BTreeMap<Vec<u8>, u64>, 
         let (scope, _) = codec::parts("enrollment group", row)?;
         name(Named::by_allocation(&scope, &group.terms.allocation))
     })?;
-    Ok((counted.into_iter().map(|(digest, count)| (digest.as_bytes().to_vec(), count)).collect(), all))
+    let counts = counted.into_iter().map(|(digest, count)| (digest.as_bytes().to_vec(), count)).collect();
+    Ok(Expected { counts, components: all })
 }
 
 fn count(counted: &mut BTreeMap<Digest, u64>, named: &Named) {
