@@ -256,6 +256,7 @@ const _: fn(&Cause) = |cause| match cause {
     | Cause::TokenWithoutEnd { .. }
     | Cause::NotEnrolledByKey(_)
     | Cause::NotSigned(_)
+    | Cause::AnsweredBefore(_)
     | Cause::KeysNotOpened { .. }
     | Cause::OtherMechanism { .. }
     | Cause::UnreadableBearer(_)

@@ -227,7 +227,7 @@ async fn an_answer_counts_after_a_restart_as_before_it_and_begins_one_registrati
         world.server().service.store.challenges().await.unwrap().iter().map(|kept| kept.own).collect();
     assert_eq!(known, [false, true], "the second is for the TPM that registered here");
     let bare = ask(&world.shown("gateway-1", None), &json!({}), Some(&token)).await;
-    assert_eq!(cause(&world, &bare).await, "token-not-signed", "nor without the keys beside it");
+    assert_eq!(cause(&world, &bare).await, "challenge-answered-before", "nor without the keys beside it");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -150,7 +150,6 @@ pub struct RedbStore {
     loads: Arc<Loads>,
     space: Arc<Space>,
     sequence: Arc<AtomicU64>,
-    built_in: fn(Digest) -> bool,
     /// The writer's thread, until it has been waited for; none when the caller takes the writer's turns.
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
@@ -213,8 +212,7 @@ impl RedbStore {
     ///
     /// When the file cannot be read, or holds what cannot be understood.
     pub async fn check(&self) -> Result<Vec<Finding>, StoreError> {
-        let built_in = self.built_in;
-        Ok(self.look(move |view| check::check(view, built_in)).await?.first)
+        Ok(self.look(check::check).await?.first)
     }
 
     /// How much of the file nothing names. Reads all decisions.
@@ -334,7 +332,6 @@ impl RedbStore {
             loads,
             sequence,
             space: Arc::new(Space::around(place, settings.reserve_bytes)),
-            built_in: settings.built_in,
             thread: Mutex::new(None),
         };
         Ok((store, Turns(Writer::new(engine, queue, settings.on_fatal))))
@@ -739,8 +736,7 @@ impl Store for RedbStore {
     }
 
     async fn check(&self) -> Result<(Findings, Unused), StoreError> {
-        let built_in = self.built_in;
-        self.look(move |view| Ok((check::check(view, built_in)?, sweep::unused(view)?))).await
+        self.look(|view| Ok((check::check(view)?, sweep::unused(view)?))).await
     }
 
     async fn copy_to(&self, to: &Path, now: Timestamp) -> Result<u64, StoreError> {

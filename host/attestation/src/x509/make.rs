@@ -6,10 +6,13 @@ use rcgen::{
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData as _,
     RevokedCertParams, SanType, SerialNumber, SubjectPublicKeyInfo,
 };
+use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, UnixTime};
 use time::{Duration, OffsetDateTime};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use super::certificate::Certificate;
+use super::signature::signed_by;
 
 /// A certificate cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -84,23 +87,12 @@ impl Authority {
         parsed.is_some_and(|(_, own)| own.public_key().raw == self.issuer.key().subject_public_key_info())
     }
 
-    /// Whether a certificate was signed by this authority.
+    /// Whether a certificate was issued by this authority, whenever either of them was valid.
     pub fn has_signed(&self, certificate: &[u8]) -> bool {
-        let own = CertificateDer::from(self.certificate_der.as_slice());
-        let (Ok(anchor), Ok((_, parsed))) =
-            (webpki::anchor_from_trusted_cert(&own), X509Certificate::from_der(certificate))
-        else {
+        let (Ok(own), Ok(issued)) = (Certificate::read(&self.certificate_der), Certificate::read(certificate)) else {
             return false;
         };
-        let certificate = CertificateDer::from(certificate);
-        let Ok(leaf) = webpki::EndEntityCert::try_from(&certificate) else { return false };
-        // An expired one was signed all the same: it is judged at a time when it was good.
-        let begin = u64::try_from(parsed.validity().not_before.timestamp()).unwrap_or_default();
-        let own_begin = X509Certificate::from_der(&self.certificate_der)
-            .map_or(0, |(_, own)| u64::try_from(own.validity().not_before.timestamp()).unwrap_or_default());
-        let then = UnixTime::since_unix_epoch(std::time::Duration::from_secs(begin.max(own_begin) + 1));
-        let usage = webpki::KeyUsage::server_auth();
-        leaf.verify_for_usage(webpki::ALL_VERIFICATION_ALGS, &[anchor], &[], then, usage, None, None).is_ok()
+        own.subject == issued.issuer && signed_by(&issued, &own.key)
     }
 
     /// Its key, PKCS#8 PEM: a secret.

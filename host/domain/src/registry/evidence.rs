@@ -84,19 +84,25 @@ impl EvidenceMembers {
 }
 
 impl Evidence {
-    /// What this says nothing of and what stood before does. The certificate of an endorsement key goes with its key: beside
-    /// another key it is no evidence.
+    /// What this says nothing of and what stood before does. What was true of another credential is no evidence: the certificate
+    /// of an endorsement key goes with its key; public key, issuer and serial number go with a certificate that is replaced, and
+    /// a certificate and its serial number with a public key that is.
     pub fn leaves_out(&self, stood: &Self) -> EvidenceMembers {
         fn missing<T>(this: &Option<T>, stood: &Option<T>) -> bool {
             this.is_none() && stood.is_some()
         }
+        fn same(this: Option<Digest>, stood: Option<Digest>) -> bool {
+            this.is_none() || stood.is_none() || this == stood
+        }
         let same_chip =
             self.endorsement_key_sha256.is_none() || self.endorsement_key_sha256 == stood.endorsement_key_sha256;
+        let same_certificate = same(self.certificate_sha256, stood.certificate_sha256);
+        let same_key = same(self.public_key_sha256, stood.public_key_sha256);
         let missing = [
-            missing(&self.certificate_sha256, &stood.certificate_sha256),
-            missing(&self.public_key_sha256, &stood.public_key_sha256),
-            missing(&self.certificate_issuer, &stood.certificate_issuer),
-            missing(&self.certificate_serial, &stood.certificate_serial),
+            missing(&self.certificate_sha256, &stood.certificate_sha256) && same_key,
+            missing(&self.public_key_sha256, &stood.public_key_sha256) && same_certificate,
+            missing(&self.certificate_issuer, &stood.certificate_issuer) && same_certificate,
+            missing(&self.certificate_serial, &stood.certificate_serial) && same_certificate && same_key,
             missing(&self.endorsement_key_sha256, &stood.endorsement_key_sha256),
             missing(&self.endorsement_certificate, &stood.endorsement_certificate) && same_chip,
             missing(&self.token_issuer, &stood.token_issuer),
@@ -108,19 +114,29 @@ impl Evidence {
     /// This, and what it leaves out as it stood.
     #[must_use]
     pub fn over(&self, stood: &Self) -> Self {
-        let keeps = |name: &str| self.leaves_out(stood).names().any(|left_out| left_out == name);
-        let (new, old) = (self.clone(), stood.clone());
+        let left_out: Vec<&str> = self.leaves_out(stood).names().collect();
+        /// The new one, or the one that stood if it is kept.
+        fn kept<T: Clone>(new: &Option<T>, stood: &Option<T>, keeps: bool) -> Option<T> {
+            new.clone().or_else(|| stood.clone().filter(|_| keeps))
+        }
+        let keeps = |name: &str| left_out.contains(&name);
         Self {
-            certificate_sha256: new.certificate_sha256.or(old.certificate_sha256),
-            public_key_sha256: new.public_key_sha256.or(old.public_key_sha256),
-            certificate_issuer: new.certificate_issuer.or(old.certificate_issuer),
-            certificate_serial: new.certificate_serial.or(old.certificate_serial),
-            endorsement_key_sha256: new.endorsement_key_sha256.or(old.endorsement_key_sha256),
-            endorsement_certificate: new
-                .endorsement_certificate
-                .or_else(|| old.endorsement_certificate.filter(|_| keeps("endorsementCertificate"))),
-            token_issuer: new.token_issuer.or(old.token_issuer),
-            token_subject: new.token_subject.or(old.token_subject),
+            certificate_sha256: kept(&self.certificate_sha256, &stood.certificate_sha256, keeps("certificateSha256")),
+            public_key_sha256: kept(&self.public_key_sha256, &stood.public_key_sha256, keeps("publicKeySha256")),
+            certificate_issuer: kept(&self.certificate_issuer, &stood.certificate_issuer, keeps("certificateIssuer")),
+            certificate_serial: kept(&self.certificate_serial, &stood.certificate_serial, keeps("certificateSerial")),
+            endorsement_key_sha256: kept(
+                &self.endorsement_key_sha256,
+                &stood.endorsement_key_sha256,
+                keeps("endorsementKeySha256"),
+            ),
+            endorsement_certificate: kept(
+                &self.endorsement_certificate,
+                &stood.endorsement_certificate,
+                keeps("endorsementCertificate"),
+            ),
+            token_issuer: kept(&self.token_issuer, &stood.token_issuer, keeps("tokenIssuer")),
+            token_subject: kept(&self.token_subject, &stood.token_subject, keeps("tokenSubject")),
         }
     }
 }
@@ -255,6 +271,32 @@ mod tests {
         let chip = Evidence { endorsement_key_sha256: Some(other), endorsement_certificate: None, ..all.clone() };
         assert!(chip.leaves_out(&all).is_none());
         assert_eq!(chip.over(&all), chip);
+    }
+
+    #[test]
+    fn what_was_true_of_another_certificate_or_key_does_not_stay() {
+        let stood = Evidence {
+            certificate_sha256: Some(Digest::of(b"old certificate")),
+            public_key_sha256: Some(Digest::of(b"old key")),
+            certificate_issuer: Some("CN=Line 1".to_owned()),
+            certificate_serial: Some(SerialNumber::of(&[7])),
+            token_issuer: Some("https://id.example".to_owned()),
+            ..Evidence::default()
+        };
+        let renewed = Evidence { certificate_sha256: Some(Digest::of(b"new certificate")), ..Evidence::default() };
+        let other_issuer = Evidence { token_issuer: stood.token_issuer.clone(), ..renewed.clone() };
+        assert_eq!(renewed.over(&stood), other_issuer);
+        assert!(renewed.leaves_out(&stood).names().eq(["tokenIssuer"]));
+        let rekeyed = Evidence { public_key_sha256: Some(Digest::of(b"new key")), ..Evidence::default() };
+        let expected = Evidence {
+            certificate_issuer: stood.certificate_issuer.clone(),
+            token_issuer: stood.token_issuer.clone(),
+            ..rekeyed.clone()
+        };
+        assert_eq!(rekeyed.over(&stood), expected);
+        assert_eq!(Evidence::default().over(&stood), stood);
+        let same = Evidence { certificate_sha256: stood.certificate_sha256, ..Evidence::default() };
+        assert_eq!(same.over(&stood), stood);
     }
 
     #[test]

@@ -107,7 +107,7 @@ pub(super) async fn run(common: &Common, command: RegistrationCommand) -> Result
                 ("next try after", "/retryAt"),
                 ("decision", "/decision"),
             ];
-            out.list(&page, &columns, "No device waits.")
+            out.list(&page, &columns, "No device has begun to wait since the server was started.")
         }
         RegistrationCommand::List(args) => {
             let query = args.query();

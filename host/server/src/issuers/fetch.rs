@@ -59,6 +59,9 @@ impl FetchError {
     pub(super) fn for_scope(&self, public_hosts_only: bool) -> String {
         match self {
             Self::Outbound(error) => error.for_scope(public_hosts_only),
+            // Whether a host does not answer or is not there is not told apart.
+            Self::TimedOut(_) if public_hosts_only => "its host cannot be reached at a public address".to_owned(),
+            Self::TimedOut(_) => "its host cannot be reached".to_owned(),
             _ => self.to_string(),
         }
     }

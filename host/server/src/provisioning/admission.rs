@@ -177,7 +177,7 @@ pub(super) async fn spend_challenge(service: &Service, request: &Request) -> Res
         // The same answer, without the keys beside it.
         _ if service.challenges.name(scope, id, token, now).is_none() => Ok(()),
         _ if service.challenges.spend(scope, id, token, now) => Ok(()),
-        _ => Err(Cause::NotSigned(format!("a challenge of {id} that has not been answered before")).into()),
+        _ => Err(Cause::AnsweredBefore(id.clone()).into()),
     }
 }
 

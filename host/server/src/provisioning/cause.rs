@@ -49,6 +49,11 @@ pub enum Cause {
     /// None of the enrollment's keys has signed the token.
     #[error("{0} stands for this id, and none of its keys has signed the token")]
     NotSigned(String),
+    /// A TPM's answer begins one registration only.
+    #[error(
+        "the device brings an answer to a challenge again, with which {0} has registered already; it is given another challenge"
+    )]
+    AnsweredBefore(RegistrationId),
     /// The enrollment's keys are there and cannot be opened.
     #[error("the keys of {enrollment} cannot be opened: {reason}")]
     KeysNotOpened {
@@ -362,6 +367,7 @@ impl Cause {
             Self::TokenWithoutEnd { .. } => "token-without-end",
             Self::NotEnrolledByKey(_) => "not-enrolled-by-key",
             Self::NotSigned(_) => "token-not-signed",
+            Self::AnsweredBefore(_) => "challenge-answered-before",
             Self::KeysNotOpened { .. } => "keys-not-opened",
             Self::OtherMechanism { .. } => "other-mechanism",
             Self::NoDirectoryGroup => "no-group-for-directory",
@@ -460,6 +466,7 @@ impl Cause {
                 | Self::TokenWithoutEnd { .. }
                 | Self::NotEnrolledByKey(_)
                 | Self::NotSigned(_)
+                | Self::AnsweredBefore(_)
                 | Self::NoDirectoryGroup
                 | Self::Ticket { .. }
                 | Self::PasswordsOff

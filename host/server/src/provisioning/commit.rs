@@ -187,7 +187,7 @@ async fn write(
         CommitOutcome::Overtaken(now) => Ok(Written::Overtaken(now)),
         CommitOutcome::KeyOfAnother(owner) => {
             let (id, shown) = (work.request.registration_id.clone(), work.admitted.factors.key_identity);
-            Err(Cause::KeyOfAnother { id, shown, owner }.into())
+            Err(Cause::KeyOfAnother { id, shown, owner }.of(&work.admitted.factors.enrollment).into())
         }
     }
 }
@@ -228,7 +228,8 @@ fn begin_from(work: &mut UnderWay, now: Option<Registration>) -> Result<(), Regi
         && work.admitted.terms.key_change == KeyChange::Refuse
         && !work.admitted.pinned
     {
-        return Err(Cause::KeyChanged { id: work.request.registration_id.clone(), bound, shown }.into());
+        let changed = Cause::KeyChanged { id: work.request.registration_id.clone(), bound, shown };
+        return Err(changed.of(&work.admitted.factors.enrollment).into());
     }
     work.overtaken_by(now);
     Ok(())

@@ -48,7 +48,9 @@ impl CsvRows {
             return Err(never_closed(line));
         }
         if !there {
-            return Ok(Self { reader, progress, columns: Vec::new(), record });
+            let empty =
+                "the file is empty; a CSV file begins with the names of its columns, `registrationId` among them";
+            return Err(Stop::Because(empty.to_owned()));
         }
         let columns = columns(&record, limits)?;
         progress.row_ends(reader.position().byte(), &record);

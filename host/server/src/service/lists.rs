@@ -201,7 +201,7 @@ fn note(service: &Service, key: &Of, of: &RevocationRecord, source: &ListSource,
     match (&before, &trouble) {
         (_, Some(error)) if before != trouble => {
             let error = &error.whole;
-            tracing::warn!(%scope, authority, url = %address::masked(&source.url), error, "a revocation list cannot be fetched; the one that is there counts until it is out of date");
+            tracing::warn!(%scope, authority, url = %address::masked(&source.url), error, "a revocation list cannot be fetched; a list that is there counts until it is out of date");
         }
         (Some(_), None) => {
             tracing::info!(%scope, authority, url = %address::masked(&source.url), "the revocation list can be fetched again");

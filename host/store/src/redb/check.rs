@@ -21,15 +21,15 @@ use super::codec::{self, group_keys, key};
 use super::enrollments::Claims;
 use super::tables::{
     self, BOUND_KEYS, CERTIFICATES, CHALLENGES, CONTENT, DECISIONS, Definition, GROUP_COUNTS, GROUPS, HUB_IDENTITIES,
-    HUB_LOADS, INDIVIDUALS, ISSUER_KEYS, KEPT_COMPONENTS, META, OTHERS, OTHERS_ORDER, PLUGIN_USES, PLUGINS,
-    RECORD_COUNTS, RECORD_VIEWS, RECORDS, REGISTRATION_VIEWS, REGISTRATIONS, SCOPES, USES,
+    HUB_LOADS, INDIVIDUALS, ISSUER_KEYS, KEPT_COMPONENTS, META, OTHER_VIEWS, OTHERS, OTHERS_ORDER, PLUGIN_USES,
+    PLUGINS, RECORD_COUNTS, RECORD_VIEWS, RECORDS, REGISTRATION_VIEWS, REGISTRATIONS, SCOPES, USES,
 };
-use super::{Readable, View, identities, unreadable, uses, views};
+use super::{Readable, View, entries, identities, unreadable, uses, views};
 use crate::{Finding, Findings, KeptComponent, StoreError};
 
 /// All contradictions, the first of them in words. Nothing that it holds in memory grows with the devices, but for the counts of
 /// groups and of contents.
-pub(super) fn check(view: &View, built_in: fn(Digest) -> bool) -> Result<Findings, StoreError> {
+pub(super) fn check(view: &View) -> Result<Findings, StoreError> {
     let mut findings = Findings::default();
     if let Some(story) = contradiction(view)? {
         findings.push(Finding { what: "database", detail: story });
@@ -39,7 +39,7 @@ pub(super) fn check(view: &View, built_in: fn(Digest) -> bool) -> Result<Finding
     enrollments(view, &mut findings)?;
     contents(view, &mut findings)?;
     others(view, &mut findings)?;
-    uses_of_contents(view, built_in, &mut findings)?;
+    uses_of_contents(view, &mut findings)?;
     each::<KeptChallenge>(view, CHALLENGES, "challenge", |_, _| Ok(()))?;
     each::<KeptKeys>(view, ISSUER_KEYS, "keys of an issuer", |_, _| Ok(()))?;
     Ok(findings)
@@ -173,16 +173,32 @@ fn digest(row: &[u8]) -> String {
 /// Whether all that makes room has its turn.
 fn others(view: &View, findings: &mut Findings) -> Result<(), StoreError> {
     let what = "order of the ledger";
-    let entries = view.table(OTHERS)?;
+    let table = view.table(OTHERS)?;
     each::<Entry>(view, OTHERS, "ledger entry", |_, _| Ok(()))?;
-    let order = view.table(OTHERS_ORDER)?;
+    let (order, in_views) = (view.table(OTHERS_ORDER)?, view.table(OTHER_VIEWS)?);
+    let mut rows_of_views = 0_u64;
     for row in order.iter().map_err(unreadable)? {
-        let (_, id) = row.map_err(unreadable)?;
-        if entries.get(id.value()).map_err(unreadable)?.is_none() {
+        let (number, id) = row.map_err(unreadable)?;
+        let Some(bytes) = table.get(id.value()).map_err(unreadable)? else {
             findings.push(Finding { what, detail: format!("{:02x?} is not there", id.value()) });
+            continue;
+        };
+        let Ok(number) = <[u8; 8]>::try_from(number.value()) else { continue };
+        let entry: Entry = codec::decode("ledger entry", bytes.value())?;
+        for row in entries::rows_of(u64::from_be_bytes(number), &entry) {
+            rows_of_views = rows_of_views.saturating_add(1);
+            if in_views.get(row.as_slice()).map_err(unreadable)?.is_none() {
+                let detail = format!("{} is not in {:?}", entry.tracking_id, named(&row));
+                findings.push(Finding { what: OTHER_VIEW, detail });
+            }
         }
     }
-    let (numbered, all) = (order.len().map_err(unreadable)?, entries.len().map_err(unreadable)?);
+    let there = in_views.len().map_err(unreadable)?;
+    if there != rows_of_views {
+        let detail = format!("{there} rows are there, and {rows_of_views} should be");
+        findings.push(Finding { what: OTHER_VIEW, detail });
+    }
+    let (numbered, all) = (order.len().map_err(unreadable)?, table.len().map_err(unreadable)?);
     if numbered != all {
         findings.push(Finding { what, detail: format!("{all} entries are there, and {numbered} have a turn") });
     }
@@ -289,7 +305,7 @@ fn contents(view: &View, findings: &mut Findings) -> Result<(), StoreError> {
 
 /// Whether each content is counted as often as it is named, and those components are kept that only decisions and enrollments
 /// name.
-fn uses_of_contents(view: &View, built_in: fn(Digest) -> bool, findings: &mut Findings) -> Result<(), StoreError> {
+fn uses_of_contents(view: &View, findings: &mut Findings) -> Result<(), StoreError> {
     let uses::Expected { counts, components: mut kept } = uses::expected(view)?;
     compare(view, USES, "use of a content", &counts, digest, findings)?;
     each(view, PLUGINS, "published plugin", |_, plugin: PublishedPlugin| {
@@ -300,7 +316,7 @@ fn uses_of_contents(view: &View, built_in: fn(Digest) -> bool, findings: &mut Fi
     })?;
     let contents = view.table(CONTENT)?;
     let mut sizes = BTreeMap::new();
-    for component in kept.into_iter().filter(|component| !built_in(*component)) {
+    for component in kept {
         if let Some(bytes) = contents.get(component.as_bytes().as_slice()).map_err(unreadable)? {
             sizes.insert(component.as_bytes().to_vec(), u64::try_from(bytes.value().len()).unwrap_or(u64::MAX));
         }
@@ -327,6 +343,7 @@ fn uses_of_contents(view: &View, built_in: fn(Digest) -> bool, findings: &mut Fi
 const BINDING: &str = "binding of a key";
 const VIEW: &str = "view of registrations";
 const RECORD_VIEW: &str = "view of manufacturing records";
+const OTHER_VIEW: &str = "view of the ledger";
 const IDENTITY: &str = "identity in a hub";
 
 type Counts = BTreeMap<Vec<u8>, u64>;

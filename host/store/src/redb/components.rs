@@ -34,8 +34,7 @@ pub(super) fn let_go(
     (scope, plugin): (&IdScope, &PluginName),
     revisions: impl Iterator<Item = (Digest, String)>,
 ) -> Result<(), StoreError> {
-    let built_in = tables.kept.built_in;
-    let mut gone: HashMap<Digest, String> = revisions.filter(|(revision, _)| !built_in(*revision)).collect();
+    let mut gone: HashMap<Digest, String> = revisions.collect();
     let named = named_by_plugins(tables)?;
     gone.retain(|revision, _| !named.contains(revision));
     for (revision, publisher) in gone {
@@ -46,15 +45,21 @@ pub(super) fn let_go(
                 let (scope, plugin) = (scope.clone(), plugin.clone());
                 tables.kept_components.put(row, &KeptComponent { scope, plugin, publisher, bytes })?;
             }
+            _ if (tables.kept.built_in)(revision) => {}
             _ => remove(tables, revision)?,
         }
     }
     Ok(())
 }
 
-/// The last decision or enrollment that named a component is gone. Removes it if it was kept for them only; answers its size.
+/// The last decision or enrollment that named a component is gone. Removes it if it was kept for them only, and does not come
+/// with Landfall; answers its size.
 pub(super) fn unnamed(tables: &mut Tables<'_>, component: Digest) -> Result<Option<usize>, StoreError> {
     if !tables.kept_components.has(component.as_bytes())? {
+        return Ok(None);
+    }
+    if (tables.kept.built_in)(component) {
+        tables.kept_components.remove(component.as_bytes())?;
         return Ok(None);
     }
     let size = tables.content.size_of(component.as_bytes())?;
@@ -71,7 +76,7 @@ pub(super) fn named(
     plugin: &PluginName,
 ) -> Result<(), StoreError> {
     let Some(size) = tables.content.size_of(component.as_bytes())? else { return Ok(()) };
-    if (tables.kept.built_in)(component) || named_by_plugins(tables)?.contains(&component) {
+    if named_by_plugins(tables)?.contains(&component) {
         return Ok(());
     }
     let bytes = u64::try_from(size).unwrap_or(u64::MAX);
@@ -113,7 +118,7 @@ pub(super) fn keep_all(tables: &mut Tables<'_>) -> Result<(), StoreError> {
     let named = named_by_plugins(tables)?;
     for (digest, (scope, plugin)) in names {
         let Some(size) = tables.content.size_of(digest.as_bytes())? else { continue };
-        if named.contains(&digest) || (tables.kept.built_in)(digest) {
+        if named.contains(&digest) {
             continue;
         }
         let bytes = u64::try_from(size).unwrap_or(u64::MAX);

@@ -4,6 +4,7 @@
 //! they are in the order in which they came, whatever the clock said. A row's value is the tracking id.
 
 use landfall_domain::decision::{Entry, EntryKind};
+use landfall_domain::enrollment::EnrollmentRef;
 use landfall_domain::names::{IdScope, RegistrationId};
 
 use super::codec::{self, pair};
@@ -18,11 +19,25 @@ fn of_device(id: &RegistrationId) -> String {
     format!("device {}", id.key())
 }
 
+/// A registration id is one in any case of its letters; [`is_of`] tells groups apart that differ in it.
 fn of_enrollment(enrollment: &str) -> String {
-    format!("by {enrollment}")
+    format!("by {}", enrollment.to_ascii_lowercase())
 }
 
-/// The rows that an entry has. What names no id scope is in no view.
+/// Whether an entry is of an enrollment's devices.
+fn is_of(entry: &Entry, enrollment: &EnrollmentRef) -> bool {
+    let (Some(named), wanted) = (enrollment_of(entry), enrollment.to_string()) else { return false };
+    match enrollment {
+        EnrollmentRef::Individual(_) => named.eq_ignore_ascii_case(&wanted),
+        EnrollmentRef::Group(_) => named == wanted,
+    }
+}
+
+/// The rows that an entry has under its number. What names no id scope is in no view.
+pub(super) fn rows_of(number: u64, entry: &Entry) -> Vec<Vec<u8>> {
+    rows(&text_of(number), entry)
+}
+
 fn rows(number: &str, entry: &Entry) -> Vec<Vec<u8>> {
     let Some(scope) = &entry.scope else { return Vec::new() };
     let device = entry.registration_id.parse::<RegistrationId>().ok();
@@ -54,10 +69,11 @@ pub(super) fn add(tables: &mut Tables<'_>, number: u64, id: &[u8], entry: &[u8])
     rows(&text_of(number), &entry).iter().try_for_each(|row| tables.other_views.put_encoded(row, id))
 }
 
-/// Takes an entry out of them.
+/// Takes an entry out of them. One that cannot be understood is left in them: it must not keep its place for ever, and
+/// [`list`] passes over a row whose entry is gone.
 pub(super) fn remove(tables: &mut Tables<'_>, number: &[u8], entry: &[u8]) -> Result<(), StoreError> {
     let Ok(number) = <[u8; 8]>::try_from(number) else { return Ok(()) };
-    let entry: Entry = codec::decode(WHAT, entry)?;
+    let Ok(entry) = codec::decode::<Entry>(WHAT, entry) else { return Ok(()) };
     rows(&text_of(u64::from_be_bytes(number)), &entry).iter().try_for_each(|row| tables.other_views.remove(row))
 }
 
@@ -85,11 +101,10 @@ pub(super) fn list(
     page: &Page,
     filter: &EntryFilter,
 ) -> Result<Listing<Entry>, StoreError> {
-    let enrollment = filter.enrollment.as_ref().map(ToString::to_string);
     // A device has few: the narrower view first.
-    let walked = match (&filter.device, &enrollment) {
+    let walked = match (&filter.device, &filter.enrollment) {
         (Some(device), _) => of_device(device),
-        (None, Some(enrollment)) => of_enrollment(enrollment),
+        (None, Some(enrollment)) => of_enrollment(&enrollment.to_string()),
         (None, None) => ALL.to_owned(),
     };
     let begin = pair(scope, &walked, "");
@@ -111,7 +126,7 @@ pub(super) fn list(
         }
         let (key, id) = row.map_err(unreadable)?;
         let entry: Option<Entry> = tables::get(&entries, WHAT, id.value())?;
-        let wanted = |entry: &Entry| enrollment.is_none() || enrollment_of(entry) == enrollment;
+        let wanted = |entry: &Entry| filter.enrollment.as_ref().is_none_or(|enrollment| is_of(entry, enrollment));
         listing.items.extend(entry.filter(wanted));
         last_seen =
             key.value().get(begin.len()..).and_then(|number| std::str::from_utf8(number).ok()).map(str::to_owned);

@@ -173,7 +173,8 @@ fn prepare(database: &Database, settings: &StoreSettings) -> Result<(), String> 
     let mut transaction = database.begin_write().map_err(|e| e.to_string())?;
     transaction.set_two_phase_commit(true);
     transaction.set_quick_repair(true);
-    Tables::open(&transaction, Kept::default())
+    let kept = Kept { built_in: settings.built_in, ..Kept::default() };
+    Tables::open(&transaction, kept)
         .and_then(|mut tables| steps::bring_up(&mut tables, format, &missing))
         .map_err(|e| e.to_string())?;
     if format < FORMAT

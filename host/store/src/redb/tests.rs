@@ -245,6 +245,7 @@ async fn a_check_names_what_contradicts_itself() {
         tables.decisions.remove(make::decision_of("pump-1").as_bytes()).unwrap();
         tables.certificates.remove(&key(&Digest::of(b"c1").to_string())).unwrap();
         tables.content.put_encoded(Digest::of(b"x").as_bytes(), b"y").unwrap();
+        tables.other_views.put_encoded(&key("of nothing"), b"x").unwrap();
         tables.uses.put(Digest::of(b"weighted").as_bytes(), &5_u64).unwrap();
         let (plugin, publisher) = ("weighted".parse().unwrap(), "t1".to_owned());
         let kept = KeptComponent { scope: make::scope(), plugin, publisher, bytes: 8 };
@@ -266,6 +267,7 @@ async fn a_check_names_what_contradicts_itself() {
         "count of a manufacturer",
         "use of a certificate",
         "content",
+        "view of the ledger",
         "use of a content",
         "component that is kept",
     ];
@@ -275,6 +277,30 @@ async fn a_check_names_what_contradicts_itself() {
     store.repair().await.unwrap();
     let left: Vec<_> = store.check().await.unwrap().iter().map(|finding| finding.what).collect();
     assert_eq!(left, ["registration", "content"]);
+}
+
+#[tokio::test]
+async fn an_entry_that_nobody_can_read_makes_room_like_any_other() {
+    let (store, folder) = open();
+    for number in 1..=10 {
+        store.record_entry(make::refusal(number), Vec::new()).await.unwrap();
+    }
+    store.close().await.unwrap();
+    let path = folder.path().join("landfall.redb");
+    let database = Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    {
+        let mut tables = tables::Tables::open(&transaction, tables::Kept::default()).unwrap();
+        tables.others.put_encoded(make::tracking(1).as_bytes(), b"?").unwrap();
+    }
+    transaction.commit().unwrap();
+    drop(database);
+    let store = RedbStore::open(&path, settings()).unwrap();
+    store.record_entry(make::refusal(11), Vec::new()).await.unwrap();
+    assert_eq!(store.ledger_entry(make::tracking(1)).await.unwrap(), None);
+    let page = Page { after: None, limit: 100 };
+    let listed = store.entries(&make::scope(), page, crate::EntryFilter::default()).await.unwrap();
+    assert_eq!(listed.items.len(), 10, "its rows in the views show nothing");
 }
 
 fn decision_among(hubs: Digest) -> Decision {
