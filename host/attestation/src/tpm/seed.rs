@@ -115,14 +115,11 @@ fn derived(bytes: usize, round: impl Fn([u8; 4], [u8; 4]) -> Vec<u8>) -> Zeroizi
 
 #[cfg(test)]
 mod tests {
+    use landfall_domain::text::hex;
     use serde_json::Value;
 
     use super::super::reader;
     use super::*;
-
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
 
     /// Computed by another program, from part 1, 11.4.10.2 and 11.4.10.3.
     #[test]

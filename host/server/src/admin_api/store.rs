@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::State;
+use landfall_domain::text::hex;
 use landfall_store::{Finding, Unused};
 use serde::Serialize;
 use tokio::sync::{Semaphore, oneshot};
@@ -46,7 +47,7 @@ pub(super) async fn copy(State(service): State<Arc<Service>>, Extension(works): 
 }
 
 fn named(service: &Service) -> String {
-    service.ambient.random::<6>().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&service.ambient.random::<6>())
 }
 
 async fn copied(service: &Service, works: &Works, path: &Path) -> Answer {

@@ -6,6 +6,7 @@ use landfall_domain::enrollment::{
 use landfall_domain::json::JsonText;
 use landfall_domain::names::{IssuerName, PluginName};
 use landfall_domain::secret::address;
+use landfall_domain::text::hex;
 use landfall_policy::image::{ConfigureError, Worlds};
 use landfall_store::Lane;
 use serde::Deserialize;
@@ -192,7 +193,7 @@ pub(super) async fn terms(
     }
     let (Some(selection), true) = (selection, errors.is_empty()) else { return Err(Problem::of(errors)) };
     let now = service.ambient.now();
-    let etag: String = service.ambient.random::<8>().iter().map(|byte| format!("{byte:02x}")).collect();
+    let etag = hex(&service.ambient.random::<8>());
     Ok(Terms {
         enabled: body.enabled,
         manufacturing: body.manufacturing,

@@ -8,6 +8,7 @@ use http::StatusCode;
 use landfall_domain::api_token::{Role, TokenRecord};
 use landfall_domain::names::{PluginName, RegistrationId};
 use landfall_domain::secret::Token;
+use landfall_domain::text::hex;
 use serde::{Deserialize, Serialize};
 
 use super::body::{self, Answer, Asked, At, PageQuery};
@@ -120,7 +121,7 @@ pub(super) async fn create(State(service): State<Arc<Service>>, request: Request
     }
     let now = service.ambient.now();
     let token = Token::generate(service.ambient.random());
-    let id: String = service.ambient.random::<6>().iter().map(|byte| format!("{byte:02x}")).collect();
+    let id = hex(&service.ambient.random::<6>());
     let record = TokenRecord {
         id,
         secret_sha256: token.digest(),

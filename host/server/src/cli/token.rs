@@ -7,6 +7,7 @@ use landfall_domain::api_token::{Role, TokenRecord};
 use landfall_domain::clock::Ambient;
 use landfall_domain::names::ManufacturerId;
 use landfall_domain::secret::Token;
+use landfall_domain::text::hex;
 use landfall_store::Store as _;
 use landfall_store::redb::RedbStore;
 use serde_json::{Value, json};
@@ -182,8 +183,7 @@ async fn recover(common: &Common, file: Option<PathBuf>) -> Result<(), CliError>
     let database = folder.database();
     let store = RedbStore::open(&database, config.offline_store_settings()).map_err(|error| failed(&error))?;
     let token = Token::generate(ambient.random());
-    let id =
-        format!("recovered-{}", ambient.random::<4>().iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+    let id = format!("recovered-{}", hex(&ambient.random::<4>()));
     let record = TokenRecord {
         id: id.clone(),
         secret_sha256: token.digest(),

@@ -25,6 +25,7 @@ use landfall_domain::clock::Timestamp;
 use landfall_domain::json::JsonText;
 use landfall_domain::names::{Digest, IdScope, OperationId, RegistrationId, TrackingId};
 use landfall_domain::registration::{Outcome, Registration};
+use landfall_domain::text::hex;
 use tokio::sync::watch;
 
 pub(super) use self::waiting::Wait;
@@ -386,10 +387,6 @@ impl Running {
 
 /// One of so many that wait makes room.
 const DROPPED_AT_ONCE: usize = 16;
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 #[cfg(test)]
 mod tests {

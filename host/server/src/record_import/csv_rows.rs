@@ -10,10 +10,11 @@ use std::io::{BufRead, ErrorKind};
 use csv::{ByteRecord, ReaderBuilder};
 use landfall_domain::did_you_mean::nearest;
 use landfall_domain::registry::Evidence;
+use landfall_domain::registry::evidence::EVIDENCE;
 
 use super::csv_source::{CsvSource, Progress, line_ends};
 use super::parser::Stop;
-use super::row::{Draft, MEMBERS, NOT_UTF8, RowLimits, add_evidence, add_fact, check_fact_name, unknown};
+use super::row::{Draft, NOT_UTF8, RowLimits, add_evidence, add_fact, check_fact_name, members, unknown};
 
 /// The rows of a file.
 pub(super) struct CsvRows {
@@ -151,10 +152,10 @@ fn column(name: &str, limits: &RowLimits) -> Result<Column, String> {
         Ok(()) => Ok(Column::Fact(name.to_owned())),
         Err(reason) => Err(format!(
             "a column of the first line cannot be used: {reason}. Columns with a meaning of their own: {}",
-            MEMBERS.iter().filter(|member| **member != "facts").copied().collect::<Vec<_>>().join(", ")
+            members().filter(|member| *member != "facts").collect::<Vec<_>>().join(", ")
         )),
     };
-    let evidence = MEMBERS.iter().find(|member| **member == name && !["registrationId", "facts"].contains(member));
+    let evidence = EVIDENCE.iter().find(|member| **member == name);
     match (name, evidence) {
         ("registrationId", _) => Ok(Column::RegistrationId),
         (_, Some(member)) => Ok(Column::Evidence(member)),
@@ -162,7 +163,7 @@ fn column(name: &str, limits: &RowLimits) -> Result<Column, String> {
             Some(name) => fact(name),
             None if ["state", "manufacturer"].iter().any(|word| name.eq_ignore_ascii_case(word)) => Err(unknown(name)),
             // A slip of the pen in evidence would quietly become a fact, and the device would be let in without it.
-            None => match spelled_otherwise(name).or_else(|| nearest(name, MEMBERS)) {
+            None => match spelled_otherwise(name).or_else(|| nearest(name, members())) {
                 Some(meant) => {
                     Err(format!("the column `{name}` looks like `{meant}`; if it is a fact, call it `fact.{name}`"))
                 }
@@ -178,7 +179,7 @@ fn spelled_otherwise(name: &str) -> Option<&'static str> {
         name.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect()
     };
     let typed = plain(name);
-    MEMBERS.into_iter().find(|member| plain(member) == typed)
+    members().find(|member| plain(member) == typed)
 }
 
 fn never_closed(line: u64) -> Stop {

@@ -8,23 +8,15 @@ use landfall_attestation::x509::endorsement::EndorsementCertificate;
 use landfall_domain::clock::Timestamp;
 use landfall_domain::did_you_mean::did_you_mean;
 use landfall_domain::names::{Digest, ManufacturerId};
+use landfall_domain::registry::evidence::EVIDENCE;
 use landfall_domain::registry::{Evidence, ManufacturingRecord, RecordState};
 
 use crate::config::ManagementLimits;
 
 /// The names of a row's members and of a file's columns; everything else in a CSV file is a fact.
-pub(super) const MEMBERS: [&str; 10] = [
-    "registrationId",
-    "certificateSha256",
-    "publicKeySha256",
-    "certificateIssuer",
-    "certificateSerial",
-    "endorsementKeySha256",
-    "endorsementCertificate",
-    "tokenIssuer",
-    "tokenSubject",
-    "facts",
-];
+pub(super) fn members() -> impl Iterator<Item = &'static str> {
+    std::iter::once("registrationId").chain(EVIDENCE).chain(["facts"])
+}
 
 /// How much a row may say.
 #[derive(Clone, Copy, Debug)]
@@ -161,7 +153,7 @@ pub(super) fn unknown(name: &str) -> String {
     }
     format!(
         "unknown member `{shown}`; {}; what else there is to say of a device goes into `facts`",
-        did_you_mean(name, &MEMBERS)
+        did_you_mean(name, &members().collect::<Vec<_>>())
     )
 }
 

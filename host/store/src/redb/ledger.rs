@@ -38,8 +38,8 @@ pub(super) fn signatures(view: &View, component: Digest) -> Result<Vec<Signature
     Ok(tables::get(&view.table(SIGNATURES)?, "signature", component.as_bytes())?.unwrap_or_default())
 }
 
-/// Keeps an entry that led to no registration, or to one that is gone, and whose contents are counted. The first that came make room: by their numbers and
-/// not by their tracking ids, which say what the clock said.
+/// Keeps an entry that led to no registration, or to one that is gone, and whose contents are counted. The first that came
+/// make room: by their numbers and not by their tracking ids, which say what the clock said.
 pub(super) fn keep_other(tables: &mut Tables<'_>, id: &[u8], entry: &[u8]) -> Result<(), StoreError> {
     if !tables.others.has(id)? {
         let last = tables.others_order.last_key()?.and_then(|key| Some(u64::from_be_bytes(key.try_into().ok()?)));
