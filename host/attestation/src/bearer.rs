@@ -311,12 +311,12 @@ fn judge(
     Ok(Verified {
         subject: subject.ok_or(BearerFlaw::NoSubject)?.to_owned(),
         registration_id: id.ok_or_else(missing)?.to_owned(),
-        claims: told(claims),
+        claims: claims_for_policies(claims),
     })
 }
 
 /// What a policy is told of the claims, sorted by name.
-fn told(claims: &Map<String, Value>) -> Vec<(String, String)> {
+fn claims_for_policies(claims: &Map<String, Value>) -> Vec<(String, String)> {
     let of_token = claims.iter().filter(|(key, _)| !OF_OTHERS.iter().any(|others| key.starts_with(others)));
     let mut told: Vec<_> = of_token.filter_map(|(key, value)| Some((key.clone(), plain(value)?))).collect();
     told.sort();

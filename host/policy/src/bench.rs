@@ -15,8 +15,8 @@ use landfall_domain::names::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::call::{Attestation, Call, CallReport, Candidates, Device, EnrollmentKind, Hub, Label, SelectInput};
-use super::catalogue::{Catalogue, EmptyCatalogue};
 use super::failure::CallFailure;
+use super::host_view::{Catalogue, EmptyCatalogue};
 use super::image::Image;
 use super::run::cpu_time;
 

@@ -7,7 +7,7 @@ pub use landfall_domain::text::one_line;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
 use super::budget::{Budget, OverBudget};
-use super::catalogue::NoAnswer;
+use super::host_view::NoAnswer;
 use super::http::HttpBreach;
 use super::link::{GuestExit, TooManyHostCalls, TooMuchHeld, TranscriptFull};
 use super::log::PanicNote;

@@ -41,10 +41,10 @@ pub mod bench;
 pub mod breaker;
 pub mod budget;
 mod cache;
-pub mod catalogue;
 mod engine;
 mod executor;
 pub mod failure;
+pub mod host_view;
 pub mod http;
 pub mod image;
 mod link;
@@ -74,12 +74,12 @@ pub use self::call::{
     Attestation, Call, CallReport, Candidate, Candidates, Choice, Deferral, Device, EnrollmentKind, Fault, Hub,
     HubHandle, Label, Location, Outcome, PlaceInput, Placement, Prior, Reason, SelectInput, Usage,
 };
-pub use self::catalogue::{
-    Catalogue, EmptyCatalogue, GroupCounts, LiveCatalogue, NoAnswer, RecordedCatalogue, Transcript,
-};
 pub use self::engine::EngineError;
 pub use self::executor::{Payer, Payers, Visit};
 pub use self::failure::{Breakage, CallFailure, HostFailure};
+pub use self::host_view::{
+    Catalogue, EmptyCatalogue, GroupCounts, LiveCatalogue, NoAnswer, RecordedCatalogue, Transcript,
+};
 pub use self::http::{Connection, HttpBreach, HttpError, HttpSettings};
 pub use self::image::{
     Card, CompileLimits, Compiler, ConfigureError, Configured, Description, FetchError, Fetched, Image, LoadError,

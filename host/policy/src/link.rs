@@ -19,8 +19,8 @@ use wasmtime::component::{Component, Instance, InstancePre};
 
 use super::budget::{Budget, Meter};
 use super::call::{Fault, HubHandle, Label, Outcome, PlaceInput, Placement, SelectInput};
-use super::catalogue::{Answer, Catalogue, EmptyCatalogue, Exchange, Question, Transcript};
 use super::engine::PolicyEngine;
+use super::host_view::{Answer, Catalogue, EmptyCatalogue, Exchange, Question, Transcript};
 use super::http::{HttpAnswer, HttpRequest};
 use super::image::{Description, Problem};
 use super::log::Recorder;
@@ -241,7 +241,7 @@ impl CallState {
     fn ask(
         &mut self,
         question: Question,
-        ask: impl FnOnce(&dyn Catalogue) -> Result<Answer, super::catalogue::NoAnswer>,
+        ask: impl FnOnce(&dyn Catalogue) -> Result<Answer, super::host_view::NoAnswer>,
     ) -> wasmtime::Result<Answer> {
         if let Some(answer) = self.transcript.answer(&question) {
             return Ok(answer.clone());

@@ -11,8 +11,8 @@ use landfall_domain::clock;
 use wasmtime::{GuestProfiler, Store, UpdateDeadline};
 
 use super::call::{CallReport, Fault, Outcome, PlaceInput, Placement, SelectInput};
-use super::catalogue::Catalogue;
 use super::failure::CallFailure;
+use super::host_view::Catalogue;
 use super::image::Image;
 use super::link::CallState;
 use super::run::{Surroundings, cpu_time, run_sampled};

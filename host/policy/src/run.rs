@@ -9,9 +9,9 @@ use wasmtime::{Store, UpdateDeadline};
 
 use super::budget::Budget;
 use super::call::{CallReport, Fault, Usage};
-use super::catalogue::{Catalogue, Transcript};
 use super::engine::PolicyEngine;
 use super::failure::{self, CallFailure};
+use super::host_view::{Catalogue, Transcript};
 use super::link::{CallState, Linked};
 use super::log::{Log, PanicNote};
 use super::profile::Sampler;

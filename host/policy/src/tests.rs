@@ -17,7 +17,7 @@ fn a_policy_is_loaded_configured_and_decides() {
     assert_eq!(image.configured(), &Configured::Baked);
 
     let input = input(8, 1);
-    let report = image.select_hub(&input, Arc::new(catalogue::EmptyCatalogue));
+    let report = image.select_hub(&input, Arc::new(host_view::EmptyCatalogue));
     assert!(matches!(report.result, Ok(Outcome::Assign(_))), "{report:?}");
     assert!(report.usage.fuel > 0 && report.usage.peak_memory_bytes > 0);
 }

@@ -4,6 +4,8 @@
 //! the old one's place; a request works on the one that it began with. What there are many of (individual
 //! enrollments, manufacturing records, registrations) is looked up in the store one by one.
 
+pub mod candidates;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -26,7 +28,7 @@ use landfall_policy::watch::{Watch, Watched, Watches};
 use landfall_store::{Admissions, CatalogueRecords, ScopeRecords};
 use rustls_pki_types::CertificateDer;
 
-use crate::provisioning::candidates::Hubs;
+use crate::catalogue::candidates::Hubs;
 
 /// All id scopes.
 #[derive(Default)]
@@ -90,23 +92,23 @@ pub struct AnchorOwner {
 #[derive(Clone)]
 pub struct BoundAllocation {
     /// Chooses the hub.
-    pub selection: Bound,
+    pub selection: BoundPolicy,
     /// Chooses when the first abstains.
-    pub fallback: Option<Bound>,
+    pub fallback: Option<BoundPolicy>,
     /// Place the device.
-    pub grouping: Vec<Bound>,
+    pub grouping: Vec<BoundPolicy>,
 }
 
 impl BoundAllocation {
     /// All of them.
-    pub fn policies(&self) -> impl Iterator<Item = &Bound> {
+    pub fn policies(&self) -> impl Iterator<Item = &BoundPolicy> {
         std::iter::once(&self.selection).chain(&self.fallback).chain(&self.grouping)
     }
 }
 
 /// A policy bound to one revision.
 #[derive(Clone)]
-pub struct Bound {
+pub struct BoundPolicy {
     /// The plugin's name.
     pub plugin: PluginName,
     /// Its revision. A plugin that is not published (any more) has none, and its devices wait.
@@ -125,7 +127,7 @@ pub struct Bound {
     pub stand_ins: Vec<StandIn>,
 }
 
-impl Bound {
+impl BoundPolicy {
     /// Whether both are decided by one image.
     pub fn is_same(&self, other: &Self) -> bool {
         (&self.plugin, &self.revision, &self.settings_digest, &self.limits)
@@ -139,10 +141,10 @@ pub struct StandIn {
     /// What it is to the policy: the kind of [`Resort`].
     pub resort: &'static str,
     /// It.
-    pub policy: Bound,
+    pub policy: BoundPolicy,
 }
 
-impl Bound {
+impl BoundPolicy {
     /// The policy, and then its stand-ins with what they are to it.
     pub fn chain(&self) -> impl Iterator<Item = (Option<&'static str>, &Self)> {
         let stand_ins = self.stand_ins.iter().map(|stand_in| (Some(stand_in.resort), &stand_in.policy));
@@ -288,7 +290,7 @@ impl ScopeCatalogue {
     }
 
     /// Binds one policy.
-    pub fn bind_one(&self, binding: &PolicyBinding) -> Bound {
+    pub fn bind_one(&self, binding: &PolicyBinding) -> BoundPolicy {
         bind(binding, &self.plugins, Watches::get_for_one)
     }
 }
@@ -363,7 +365,7 @@ fn bind_allocation(allocation: &Allocation, plugins: &Plugins, watching: Watchin
     }
 }
 
-fn bind(binding: &PolicyBinding, plugins: &Plugins, watching: Watching) -> Bound {
+fn bind(binding: &PolicyBinding, plugins: &Plugins, watching: Watching) -> BoundPolicy {
     let published = plugins.published.get(&binding.plugin);
     let rules = published.map(|plugin| &plugin.rules);
     let watch = |plugin: &PluginName, revision, settings| {
@@ -372,7 +374,7 @@ fn bind(binding: &PolicyBinding, plugins: &Plugins, watching: Watching) -> Bound
     };
     let settings_digest = Digest::of(binding.settings.as_str().as_bytes());
     let revision = binding.revision.or_else(|| published.map(|plugin| plugin.live));
-    let mut bound = Bound {
+    let mut bound = BoundPolicy {
         plugin: binding.plugin.clone(),
         watch: revision.and_then(|revision| watch(&binding.plugin, revision, settings_digest)),
         revision,
@@ -388,12 +390,12 @@ fn bind(binding: &PolicyBinding, plugins: &Plugins, watching: Watching) -> Bound
             Resort::PreviousRevision => {
                 let previous = published?.previous.first().copied()?;
                 let watch = watch(&binding.plugin, previous, settings_digest);
-                Bound { revision: Some(previous), watch, ..bound.clone() }
+                BoundPolicy { revision: Some(previous), watch, ..bound.clone() }
             }
             Resort::Shipped { policy, settings } => {
                 let revision = shipped::digest_of(policy.as_str())?;
                 let settings_digest = Digest::of(settings.as_str().as_bytes());
-                Bound {
+                BoundPolicy {
                     plugin: policy.clone(),
                     revision: Some(revision),
                     watch: watch(policy, revision, settings_digest),

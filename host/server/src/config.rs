@@ -20,8 +20,8 @@ use landfall_policy::{Budget, Budgets, CompileLimits, Compiler, InitBudget, Poli
 use landfall_store::redb::StoreSettings;
 use serde::{Deserialize, Serialize};
 
+use crate::certificate_issuing::IssuerConfig;
 use crate::directory::DirectoryConfig;
-use crate::issuing::IssuerConfig;
 
 mod by_scope;
 pub(crate) mod check;

@@ -13,15 +13,15 @@
 pub mod admin_api;
 pub mod answered;
 pub mod catalogue;
+pub mod certificate_issuing;
 pub mod cli;
 pub mod client;
 pub mod config;
 pub mod device_api;
 pub mod directory;
 pub mod folder;
+pub mod identity_providers;
 pub mod init;
-pub mod issuers;
-pub mod issuing;
 pub mod listener;
 pub mod metrics;
 pub mod outbound;

@@ -20,7 +20,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
 use self::series::{Labels, Series};
-use crate::issuers::IssuerState;
+use crate::identity_providers::IssuerState;
 use crate::listener::Counts;
 use crate::service::Service;
 use crate::telemetry;
@@ -198,7 +198,7 @@ impl Scrape {
 
     /// Of those on whom it is relied for proofs.
     fn of_others(&self, series: &mut Series<'_>) -> fmt::Result {
-        let states = self.0.issuers.states();
+        let states = self.0.identity_providers.states();
         let named = |state: &IssuerState| labels(&[("issuer", &state.issuer)]);
         let ages = states.iter().filter_map(|state| Some((named(state), signed(state.keys_age?.as_secs()))));
         series.gauge("landfall_issuer_keys_age_seconds", "Since when an issuer's keys were not read again", ages)?;

@@ -31,7 +31,6 @@ use crate::listener::Standing;
 use crate::service::Service;
 
 pub(crate) mod admission;
-pub mod candidates;
 mod cause;
 mod commit;
 mod decide;
@@ -41,20 +40,20 @@ mod ending;
 mod operations;
 mod placement;
 mod refusal;
+mod registration_job;
 mod telling;
 mod throttle;
-mod under_way;
 
 pub use admission::Admitted;
 pub use decoy::Decoy;
 use ending::Ending;
-use operations::{Asked, Claimant, Found, Operation, Progress, Said, With};
+use operations::{BeginResult, Claimant, Operation, Progress, RequestKind, Statement, StatementKind};
 pub use operations::{Operations, WaitingDevice};
 pub use refusal::{Cause, RegisterError};
+use registration_job::RegistrationJob;
 pub use telling::Telling;
 pub(crate) use throttle::network;
 pub use throttle::{Throttle, TooOften};
-use under_way::UnderWay;
 
 /// What a device asks, and how it proves that it may.
 #[derive(Clone, Debug)]
@@ -80,8 +79,8 @@ pub struct Request {
 }
 
 impl Request {
-    fn said(&self) -> Said {
-        Said { payload: self.payload.clone(), csr: self.csr.clone() }
+    fn said(&self) -> Statement {
+        Statement { payload: self.payload.clone(), csr: self.csr.clone() }
     }
 }
 
@@ -154,7 +153,7 @@ pub async fn register(
     request: Request,
     wait: Duration,
 ) -> Result<(OperationId, Status), RegisterError> {
-    let admitted = let_in(service, &request).await?;
+    let admitted = throttle_and_admit(service, &request).await?;
     // Before an answer to a challenge is spent: the device would have to be challenged again.
     if !service.operations.has_room(&claimant(&request, &admitted)) {
         return Err(RegisterError::Busy);
@@ -174,7 +173,7 @@ pub async fn register(
     }
     let with = request.said().with();
     let operation = service.operations.new_id(&request.scope, &request.registration_id, request.tracking_id, with);
-    go_on(service, request, admitted, operation, Asked::Register, wait).await
+    begin_or_join(service, request, admitted, operation, RequestKind::Register, wait).await
 }
 
 /// Answers how far an operation is. One that is not known any more and whose result is not on disk is begun again.
@@ -184,12 +183,12 @@ pub async fn poll(
     operation: OperationId,
     wait: Duration,
 ) -> Result<(OperationId, Status), RegisterError> {
-    let admitted = let_in(service, &request).await?;
+    let admitted = throttle_and_admit(service, &request).await?;
     let begun = service.operations.begun(&operation, &request.scope, &request.registration_id);
     let begun = begun.ok_or(RegisterError::NotFound)?;
     if let Some(known) = service.operations.find(&claimant(&request, &admitted)) {
         if !matches!(known.progress(), Progress::Waiting(_)) {
-            return Ok((operation, joined(service, &request, &known, wait).await?));
+            return Ok((operation, wait_for_other(service, &request, &known, wait).await?));
         }
     } else if let Some(registration) = admitted.before.as_ref().filter(|before| answers(before, &operation, begun.at)) {
         return Ok((operation, Status::Finished(Arc::new(registration.clone()))));
@@ -197,15 +196,15 @@ pub async fn poll(
         // The server was started again meanwhile. Where nobody knows any more what the device said, it has to register
         // again.
         match begun.with {
-            With::Nothing => {}
-            With::Payload => {
+            StatementKind::Nothing => {}
+            StatementKind::Payload => {
                 let said = payload_of(service, begun.request).await?;
                 request.payload = Some(said.ok_or(RegisterError::NotFound)?);
             }
-            With::Csr => return Err(RegisterError::NotFound),
+            StatementKind::Csr => return Err(RegisterError::NotFound),
         }
     }
-    go_on(service, request, admitted, operation, Asked::Poll, wait).await
+    begin_or_join(service, request, admitted, operation, RequestKind::Poll, wait).await
 }
 
 /// Whether a registration is the result of an operation, or of a later one: the moment alone would not do, for a clock
@@ -226,12 +225,12 @@ async fn payload_of(service: &Service, request: TrackingId) -> Result<Option<Jso
 
 /// The device's registration as it is, without starting one.
 pub async fn look_up(service: &Arc<Service>, request: Request) -> Result<Registration, RegisterError> {
-    let_in(service, &request).await?.before.ok_or(RegisterError::NotFound)
+    throttle_and_admit(service, &request).await?.before.ok_or(RegisterError::NotFound)
 }
 
 /// Steps 1 and 2. A refusal is told to the operator when the device has its answer, so that it cannot tell one cause from
 /// another by the disk.
-async fn let_in(service: &Arc<Service>, request: &Request) -> Result<Admitted, RegisterError> {
+async fn throttle_and_admit(service: &Arc<Service>, request: &Request) -> Result<Admitted, RegisterError> {
     if let Err(full) = service.throttle.admit(request.source, &request.scope, &request.registration_id) {
         service.metrics.throttled(full.measure);
         return Err(full.into());
@@ -247,34 +246,34 @@ async fn let_in(service: &Arc<Service>, request: &Request) -> Result<Admitted, R
 }
 
 /// Begins the operation, or joins the one that runs.
-async fn go_on(
+async fn begin_or_join(
     service: &Arc<Service>,
     request: Request,
     admitted: Admitted,
     new_id: OperationId,
-    asked: Asked,
+    asked: RequestKind,
     wait: Duration,
 ) -> Result<(OperationId, Status), RegisterError> {
     let claimant = claimant(&request, &admitted);
-    let mut work = Box::new(UnderWay::new(service, request, admitted, new_id));
+    let mut work = Box::new(RegistrationJob::new(service, request, admitted, new_id));
     let operation = loop {
         let (id, said) = (work.operation.clone(), work.request.said());
         match service.operations.begin(&claimant, id, clock::instant(), asked, &said) {
-            Found::Mine(operation) => {
+            BeginResult::Mine(operation) => {
                 work.goes_on(operation.id.clone(), operation.said());
                 tokio::spawn(carry_out(Arc::clone(service), claimant, work, operation.clone()));
                 break operation;
             }
-            Found::Theirs(operation) => {
-                let status = joined(service, &work.request, &operation, wait).await?;
+            BeginResult::Theirs(operation) => {
+                let status = wait_for_other(service, &work.request, &operation, wait).await?;
                 return Ok((operation.id, status));
             }
-            Found::Behind => match service.operations.follow(&claimant, work) {
+            BeginResult::Behind => match service.operations.follow(&claimant, work) {
                 Ok(operation) => break operation,
                 // What was being worked on has ended meanwhile.
                 Err(again) => work = again,
             },
-            Found::Full => return Err(RegisterError::Busy),
+            BeginResult::Full => return Err(RegisterError::Busy),
         }
     };
     let progress = operation.settled(wait).await;
@@ -283,7 +282,7 @@ async fn go_on(
 
 /// Waits for an operation that another request began. Whoever is refused by it is refused under a tracking id of its
 /// own, and the operator finds the cause under that one too.
-async fn joined(
+async fn wait_for_other(
     service: &Arc<Service>,
     request: &Request,
     operation: &Operation,
@@ -297,7 +296,7 @@ async fn joined(
 }
 
 /// Steps 3 to 5, whether or not the device still listens; then those of the registration that follows, if one does.
-async fn carry_out(service: Arc<Service>, claimant: Claimant, mut work: Box<UnderWay>, operation: Operation) {
+async fn carry_out(service: Arc<Service>, claimant: Claimant, mut work: Box<RegistrationJob>, operation: Operation) {
     loop {
         let request = work.request.clone();
         let parts = (&service.operations, &service.metrics);

@@ -253,7 +253,7 @@ struct Writes<'a> {
 type Sent = JoinHandle<Result<Vec<RowResult>, StoreError>>;
 
 /// A batch that the store has: its rows' lines and devices.
-type UnderWay = (Vec<(u64, RegistrationId)>, Sent);
+type SentBatch = (Vec<(u64, RegistrationId)>, Sent);
 
 impl Writes<'_> {
     /// A file that is one batch: one transaction, whatever comes of it.
@@ -279,7 +279,7 @@ impl Writes<'_> {
     }
 
     async fn all(mut self, batches: &mut impl Batches, mode: Mode) -> Result<ImportReport, ImportError> {
-        let mut under_way: VecDeque<UnderWay> = VecDeque::new();
+        let mut under_way: VecDeque<SentBatch> = VecDeque::new();
         while let Some(batch) = batches.next().await {
             self.report.note_parsed(&batch);
             // What a dry run would have added counts against the quota only when the run before it has answered.
@@ -298,7 +298,7 @@ impl Writes<'_> {
         Ok(self.report)
     }
 
-    fn send(&self, rows: Vec<Parsed>, mode: Mode) -> UnderWay {
+    fn send(&self, rows: Vec<Parsed>, mode: Mode) -> SentBatch {
         let named = rows.iter().map(|row| (row.line, row.record.registration_id.clone())).collect();
         let already = if mode.dry_run { self.report.added } else { 0 };
         let batch = ImportBatch {
@@ -324,7 +324,7 @@ impl Writes<'_> {
         outcomes.map_err(|error| self.failed(error))
     }
 
-    async fn settle(&mut self, (named, sent): UnderWay) -> Result<(), ImportError> {
+    async fn settle(&mut self, (named, sent): SentBatch) -> Result<(), ImportError> {
         let outcomes = self.outcomes(sent).await?;
         for ((line, id), result) in named.into_iter().zip(outcomes) {
             self.report.note(line, &id, result);

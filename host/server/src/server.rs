@@ -15,15 +15,15 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::certificate_issuing::{CertificateIssuing, IssuerError};
 use crate::config::{Config, ConfigError};
 use crate::device_api::heads::Heads;
 use crate::directory::{Directories, DirectoryError};
 use crate::folder::DataFolder;
-use crate::issuing::{IssuerError, Issuing};
 use crate::listener::{Counts, Listener};
 use crate::reseal::has_sealed;
 use crate::service::issuer_keys::keep_renewing;
-use crate::service::lists::keep_fetching;
+use crate::service::revocation_refresh::keep_fetching;
 use crate::service::seen::{Seen, keep_seeing};
 use crate::service::{Keys, Service};
 use crate::tls::current::Current;
@@ -131,7 +131,8 @@ impl Server {
         identity.is_for(hostname).map_err(|reason| ServeError::Hostname { hostname: hostname.clone(), reason })?;
         let operations_key = operations_key(folder)?;
         let directories = Directories::load(&config.directory, &config.server.scope, folder.root())?;
-        let issuing = Issuing::load(&config.issuing, &config.server.scope, folder.root(), &ambient)?;
+        let certificate_issuing =
+            CertificateIssuing::load(&config.issuing, &config.server.scope, folder.root(), &ambient)?;
         let sealing = sealing::load(folder)?;
         if folder.next_sealing_key().exists() {
             return Err(ServeError::HalfRotated(folder.root().display().to_string()));
@@ -166,7 +167,14 @@ impl Server {
         let settings = PolicySettings { trust, ..config.policy_settings(folder.cache()) };
         let policies = Arc::new(PolicyHost::start(settings)?);
         let limits = config.limits.listener.clone();
-        let keys = Keys { operations: operations_key, seen, folder: folder.clone(), sealing, issuing, directories };
+        let keys = Keys {
+            operations: operations_key,
+            seen,
+            folder: folder.clone(),
+            sealing,
+            certificate_issuing,
+            directories,
+        };
         let service = Service::start(config, ambient, store, policies, keys).await?;
         let scope = &service.config.server.scope;
         if service.scope(scope).is_none() {

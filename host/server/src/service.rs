@@ -16,23 +16,23 @@ use landfall_domain::names::{Digest, IdScope, PluginName, RegistrationId};
 use landfall_domain::plugin::rules::Resort;
 use landfall_domain::plugin::{PublishBounds, PublishedPlugin};
 use landfall_domain::secret::sealing::SealingKey;
-use landfall_policy::catalogue::GroupCounts;
+use landfall_policy::host_view::GroupCounts;
 use landfall_policy::watch::{Watched, Watches};
 use landfall_policy::{PolicyHost, shipped};
 use landfall_store::{Lane, Store, StoreError};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use self::lists::Lists;
+use self::revocation_refresh::Lists;
 use self::seen::Seen;
 use self::unread::Unread;
 use crate::answered::Answered;
-use crate::catalogue::{Bound, Catalogue, ScopeCatalogue};
+use crate::catalogue::{BoundPolicy, Catalogue, ScopeCatalogue};
+use crate::certificate_issuing::CertificateIssuing;
 use crate::config::Config;
 use crate::directory::Directories;
 use crate::folder::DataFolder;
-use crate::issuers::{self, Issuers};
-use crate::issuing::Issuing;
+use crate::identity_providers::{self, IdentityProviders};
 use crate::listener::Trouble;
 use crate::metrics::Metrics;
 use crate::provisioning::{Decoy, Operations, Telling, Throttle};
@@ -42,7 +42,7 @@ use crate::turns::Turns;
 
 pub mod images;
 pub mod issuer_keys;
-pub mod lists;
+pub mod revocation_refresh;
 pub mod seen;
 pub mod switch;
 pub mod take_over;
@@ -64,13 +64,13 @@ pub struct Service {
     /// Seals what must not be read in the store.
     pub sealing: Arc<SealingKey>,
     /// The keys of identity providers.
-    pub issuers: Issuers,
+    pub identity_providers: IdentityProviders,
     /// How the fetching of revocation lists goes.
     pub lists: Lists,
     /// Directories whose accounts devices are.
     pub directories: Directories,
     /// Who issues certificates for devices.
-    pub issuing: Issuing,
+    pub certificate_issuing: CertificateIssuing,
     /// Challenges that TPMs have not answered yet, or have a moment ago.
     pub challenges: Challenges,
     /// Makes the keys with which TPMs sign in at their hubs.
@@ -125,7 +125,7 @@ pub struct Keys {
     /// Seals what must not be read in the store.
     pub sealing: SealingKey,
     /// Who issues certificates for devices.
-    pub issuing: Issuing,
+    pub certificate_issuing: CertificateIssuing,
     /// Directories whose accounts devices are.
     pub directories: Directories,
 }
@@ -139,7 +139,7 @@ impl Service {
         policies: Arc<PolicyHost>,
         keys: Keys,
     ) -> Result<Arc<Self>, StoreError> {
-        let Keys { operations: operations_key, seen, folder, sealing, issuing, directories } = keys;
+        let Keys { operations: operations_key, seen, folder, sealing, certificate_issuing, directories } = keys;
         let images = Images::new(Arc::clone(&policies), Arc::clone(&store), config.limits.policy.max_images);
         let operations =
             Operations::new(&operations_key, config.limits.device.max_operations, config.limits.device.waiting_bytes);
@@ -164,9 +164,9 @@ impl Service {
             answered: Answered::new(config.limits.device.answers_kept),
             config,
             sealing: Arc::new(sealing),
-            issuers: Issuers::new(issuer_keys, Arc::clone(&store), ambient.clone()),
+            identity_providers: IdentityProviders::new(issuer_keys, Arc::clone(&store), ambient.clone()),
             lists: Lists::default(),
-            issuing,
+            certificate_issuing,
             directories,
             challenges,
             ambient,
@@ -187,7 +187,7 @@ impl Service {
         };
         let kept = service.store.challenges().await?;
         service.challenges.take_up(kept, &service.sealing, (service.ambient.now(), clock::instant()));
-        service.issuers.take_up(service.store.issuer_keys().await?);
+        service.identity_providers.take_up(service.store.issuer_keys().await?);
         service.reload().await?;
         Ok(Arc::new(service))
     }
@@ -292,7 +292,7 @@ impl Service {
         let catalogue = reading.await.map_err(|e| StoreError::Read(format!("the catalogue cannot be read: {e}")))?;
         let catalogue = Arc::new(catalogue);
         self.catalogue.store(Arc::clone(&catalogue));
-        let needed: Vec<Bound> = catalogue.scopes().flat_map(|scope| needed(scope)).collect();
+        let needed: Vec<BoundPolicy> = catalogue.scopes().flat_map(|scope| needed(scope)).collect();
         // What no group asks is loaded when it is asked for, so that who publishes does not fill the memory.
         let revisions = catalogue.scopes().flat_map(|scope| {
             let asked = |plugin: &&PublishedPlugin| {
@@ -304,8 +304,8 @@ impl Service {
         });
         self.images.settle(needed.iter(), revisions);
         self.watches.retain(&watched(&catalogue, &needed));
-        let relied_on = catalogue.scopes().flat_map(|scope| token_rules(scope)).map(issuers::named);
-        self.issuers.retain(&relied_on.collect());
+        let relied_on = catalogue.scopes().flat_map(|scope| token_rules(scope)).map(identity_providers::named);
+        self.identity_providers.retain(&relied_on.collect());
         Ok(())
     }
 
@@ -332,9 +332,9 @@ impl Service {
     }
 
     /// Makes the images of the groups' policies that are wanted, and then of what stands behind them.
-    pub(super) async fn warm_up_if(&self, wanted: impl Fn(&Bound) -> bool) {
+    pub(super) async fn warm_up_if(&self, wanted: impl Fn(&BoundPolicy) -> bool) {
         let catalogue = self.catalogue();
-        let mut asked: Vec<(usize, &ScopeCatalogue, &Bound)> = Vec::new();
+        let mut asked: Vec<(usize, &ScopeCatalogue, &BoundPolicy)> = Vec::new();
         for scope in catalogue.scopes() {
             for policy in scope.groups().flat_map(|group| group.allocation.policies()).filter(|policy| wanted(policy)) {
                 let same = asked.iter_mut().find(|(_, of, known)| of.scope == scope.scope && known.is_same(policy));
@@ -441,14 +441,14 @@ impl Service {
 
 /// What the groups of a scope are decided with, what is asked when one of these gives no answer, and what would be if
 /// somebody rolled back.
-fn needed(scope: &ScopeCatalogue) -> Vec<Bound> {
+fn needed(scope: &ScopeCatalogue) -> Vec<BoundPolicy> {
     let mut needed = Vec::new();
     for policy in scope.groups().flat_map(|group| group.allocation.policies()) {
         needed.extend(policy.chain().map(|(_, bound)| bound.clone()));
         let published = scope.plugin(&policy.plugin);
         let previous = published.filter(|plugin| policy.revision == Some(plugin.live));
         if let Some(previous) = previous.and_then(|plugin| plugin.previous.first()) {
-            needed.push(Bound { revision: Some(*previous), stand_ins: Vec::new(), ..policy.clone() });
+            needed.push(BoundPolicy { revision: Some(*previous), stand_ins: Vec::new(), ..policy.clone() });
         }
     }
     needed
@@ -464,7 +464,7 @@ fn token_rules(scope: &ScopeCatalogue) -> impl Iterator<Item = &TokenRules> {
 
 /// What can be asked: the groups' policies and their stand-ins, and with whatever settings of every plugin the live
 /// revision, the one before it and what the operator named for when it gives no answer.
-fn watched(catalogue: &Catalogue, needed: &[Bound]) -> HashSet<Watched> {
+fn watched(catalogue: &Catalogue, needed: &[BoundPolicy]) -> HashSet<Watched> {
     let of_groups = needed.iter().filter_map(|bound| bound.watch.as_ref()?.of.clone());
     let of_plugins = catalogue.scopes().flat_map(|scope| {
         scope.plugins().flat_map(|plugin| {

@@ -265,7 +265,7 @@ mod tests {
             "info",
             "landfall",
             "landfall=debug",
-            "info,landfall::service::lists=debug",
+            "info,landfall::service::revocation_refresh=debug",
             "rustls=debug",
             "landfall::serv",
         ] {

@@ -107,7 +107,7 @@ async fn crowd(world: &World) -> Vec<Device> {
 
 /// Registers all of them at once, on a connection each.
 fn all_at_once(devices: &[Device]) -> JoinSet<String> {
-    devices.iter().cloned().map(told).collect()
+    devices.iter().cloned().map(answer_to).collect()
 }
 
 /// Registers once: the result, or that there is none yet.
@@ -122,7 +122,7 @@ async fn told_at_once(device: Device) -> String {
 }
 
 /// Registers until there is a result: `assigned`, or the code of the failure. Nothing on the way may be an error.
-async fn told(device: Device) -> String {
+async fn answer_to(device: Device) -> String {
     let mut answer = device.register().await;
     while answer.status == 202 {
         let operation = json_of(&answer)["operationId"].as_str().unwrap().to_owned();

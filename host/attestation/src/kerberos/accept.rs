@@ -6,7 +6,7 @@ use super::crypto::{AesKey, Usage, key_length};
 use super::flaw::KerberosFlaw::{
     self, ClientMismatch, ClockSkew, Expired, ForeignRealm, Integrity, Malformed, NotYetValid, Unsupported,
 };
-use super::flaw::told;
+use super::flaw::on_one_short_line;
 use super::keytab::Keytab;
 use super::messages::{ApReq, Authenticator, TicketPart};
 use super::{pac, spnego};
@@ -39,15 +39,15 @@ pub fn accept(token: &[u8], keytab: &Keytab, now_unix: i64, skew_secs: i64) -> R
     let authenticator = open_authenticator(&request, &ticket)?;
     if ticket.realm != authenticator.realm || ticket.client != authenticator.client {
         return Err(ClientMismatch {
-            ticket: told(&format!("{}@{}", ticket.client.joined(), ticket.realm)),
-            authenticator: told(&format!("{}@{}", authenticator.client.joined(), authenticator.realm)),
+            ticket: on_one_short_line(&format!("{}@{}", ticket.client.joined(), ticket.realm)),
+            authenticator: on_one_short_line(&format!("{}@{}", authenticator.client.joined(), authenticator.realm)),
         });
     }
     if ticket.realm != request.realm {
-        return Err(ForeignRealm { client: told(&ticket.realm), service: request.realm });
+        return Err(ForeignRealm { client: on_one_short_line(&ticket.realm), service: request.realm });
     }
     if !ticket.client.is_plain() {
-        return Err(KerberosFlaw::Name(told(&ticket.client.joined())));
+        return Err(KerberosFlaw::Name(on_one_short_line(&ticket.client.joined())));
     }
     if !authenticator.of_gss {
         return Err(Malformed("the authenticator has no GSS-API checksum"));

@@ -115,7 +115,7 @@ pub enum KerberosFlaw {
 }
 
 /// What a stranger has written, for the log: on one line, and not for long.
-pub(super) fn told(text: &str) -> String {
+pub(super) fn on_one_short_line(text: &str) -> String {
     let mut told: String = text.escape_debug().take(MOST_TOLD).collect();
     if told.len() < text.len() {
         told.push('…');

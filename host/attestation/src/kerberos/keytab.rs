@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::crypto::{AesKey, key_length};
 use super::flaw::KerberosFlaw::{self, Keytab as Unreadable};
-use super::flaw::told;
+use super::flaw::on_one_short_line;
 
 /// The AES keys of a keytab for web services of one realm. Other entries are passed over.
 pub struct Keytab {
@@ -88,7 +88,7 @@ impl Keytab {
             .collect();
         if of_service.is_empty() {
             return Err(KerberosFlaw::Service {
-                asked: told(&format!("{service}@{realm}")),
+                asked: on_one_short_line(&format!("{service}@{realm}")),
                 held: self.principals().join(", "),
             });
         }

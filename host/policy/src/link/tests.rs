@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use landfall_domain::decision::call::Candidates;
 
 use super::*;
-use crate::catalogue::{GroupCounts, LiveCatalogue, RecordedCatalogue};
+use crate::host_view::{GroupCounts, LiveCatalogue, RecordedCatalogue};
 
 struct Counts(AtomicU64);
 

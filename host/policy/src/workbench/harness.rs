@@ -47,7 +47,7 @@ pub fn run(program: &Program, name: &str, arguments: &[String], out: &mut impl W
     let listed = lines(&listing.log, LogSource::Stdout);
     let tests: Vec<&str> = listed.iter().filter_map(|line| line.strip_suffix(": test")).collect();
     if listing.ended != Ended::Exit(0) || (tests.is_empty() && !listed.is_empty()) {
-        return told(&listing, out);
+        return write_result(&listing, out);
     }
     let started = clock::instant();
     let terse = has("--quiet") || has("-q");
@@ -127,10 +127,10 @@ impl Tally {
 /// Runs the program with just these arguments.
 fn as_asked(program: &Program, name: &str, arguments: &[String], out: &mut impl Write) -> io::Result<u8> {
     let own: Vec<String> = arguments.iter().filter(|argument| *argument != "--show-usage").cloned().collect();
-    told(&program.run(command(name, &own, &[])), out)
+    write_result(&program.run(command(name, &own, &[])), out)
 }
 
-fn told(ran: &Ran, out: &mut impl Write) -> io::Result<u8> {
+fn write_result(ran: &Ran, out: &mut impl Write) -> io::Result<u8> {
     out.write_all(printed(&ran.log).as_bytes())?;
     match &ran.ended {
         Ended::Exit(code) => Ok(*code),

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::expectation::Difference;
-use crate::catalogue::{Catalogue, LiveCatalogue, NoAnswer, Question};
+use crate::host_view::{Catalogue, LiveCatalogue, NoAnswer, Question};
 use crate::http::{HttpAnswer, HttpBody, HttpFailure, HttpRequest, HttpResponse};
 
 /// A request and what comes of it: a response or a failure.

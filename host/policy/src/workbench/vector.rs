@@ -35,7 +35,7 @@ use serde_json::{Map, Value};
 
 use super::expectation::Expectation;
 use super::service::{ServiceVector, Services};
-use crate::catalogue::{GroupCounts, LiveCatalogue};
+use crate::host_view::{GroupCounts, LiveCatalogue};
 
 /// A file of golden vectors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -189,7 +189,9 @@ fn view(service: &Service, scope: &ScopeCatalogue, authority: &CertificateAuthor
         crl: record.and_then(|record| record.list.as_ref()).map(|list| CrlView::of(list, (now, grace))),
         revocation: RevocationView::of(
             record,
-            record.and_then(|record| service.lists.trouble(&scope.scope, record)).map(|it| it.told(bound).to_owned()),
+            record
+                .and_then(|record| service.lists.trouble(&scope.scope, record))
+                .map(|it| it.failure_for(bound).to_owned()),
             counts.and_then(Result::err).map(|error| error.to_string()),
         ),
         not_after: anchor.as_ref().map(Anchor::not_after).unwrap_or_default(),

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::body::{self, Answer, Asked, At, PageQuery};
 use super::problem::{Problem, ProblemPart};
 use crate::catalogue::ScopeCatalogue;
-use crate::provisioning::candidates::LinkedHub;
+use crate::catalogue::candidates::LinkedHub;
 use crate::service::Service;
 
 /// A hub as an operator links it.

@@ -114,7 +114,7 @@ pub(super) async fn status(State(service): State<Arc<Service>>, Extension(caller
         scope: scope.scope.to_string(),
         hubs: scope.hubs.len(),
         groups: scope.groups().count(),
-        assigned: scope.hubs.iter().map(crate::provisioning::candidates::LinkedHub::assigned).sum(),
+        assigned: scope.hubs.iter().map(crate::catalogue::candidates::LinkedHub::assigned).sum(),
     });
     body::ok(&StatusView {
         version: env!("CARGO_PKG_VERSION"),

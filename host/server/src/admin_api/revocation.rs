@@ -24,7 +24,7 @@ use super::hub::known;
 use super::problem::Problem;
 use crate::catalogue::ScopeCatalogue;
 use crate::service::Service;
-use crate::service::lists::{self, Fetched};
+use crate::service::revocation_refresh::{self, Fetched};
 
 pub(super) mod issuers;
 
@@ -206,7 +206,7 @@ impl Whose {
         self.change(service, commands).await?;
         // Only now: an address that was not taken was not fetched from.
         if let Some(Tried { record, source, .. }) = &tried {
-            lists::note_fetched(service, &scope, record, source);
+            revocation_refresh::note_fetched(service, &scope, record, source);
         }
         service.lists.look_again();
         Ok(())
@@ -236,8 +236,8 @@ impl Whose {
             let url = address::masked(&source.url);
             Problem::new(422, format!("no list of {} can be had from {url}: {why}; nothing was changed", self.name))
         };
-        let fetched = lists::try_out(service, &scope, &record, &source).await;
-        let Fetched { list, der } = fetched.map_err(|trouble| not_had(trouble.told(bound)))?;
+        let fetched = revocation_refresh::try_out(service, &scope, &record, &source).await;
+        let Fetched { list, der } = fetched.map_err(|trouble| not_had(trouble.failure_for(bound)))?;
         if record.list.as_ref().is_some_and(|present| present.sha256 == list.facts().sha256) {
             return Ok(Some(Tried { record, source, list: None }));
         }

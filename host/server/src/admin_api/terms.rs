@@ -136,7 +136,7 @@ pub(super) async fn terms(
         }
     }
     let certificate_issuer = match body.certificate_issuer.as_deref().map(str::parse::<IssuerName>).transpose() {
-        Ok(Some(name)) => match service.issuing.refusal(&scope.scope, &name) {
+        Ok(Some(name)) => match service.certificate_issuing.refusal(&scope.scope, &name) {
             Some(message) => {
                 errors.push(part("/certificateIssuer", message));
                 None

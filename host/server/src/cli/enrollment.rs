@@ -14,7 +14,7 @@ use super::ca::pem;
 use super::changes::{ChangeArgs, hint_of_fallback, nothing_said, told_with};
 use super::group::warning;
 use super::proof::with_proof;
-use super::shared_key::{SharedKeyArgs, SharedKeyChangeArgs, told};
+use super::shared_key::{SharedKeyArgs, SharedKeyChangeArgs, key_lines};
 use super::terms::{PreconditionArgs, TermsArgs, json_or_file};
 use super::token::without_nulls;
 use super::ways::{CHIP, Edits, PASSWORD, PINS};
@@ -197,7 +197,7 @@ pub(super) async fn run(common: &Common, command: EnrollmentCommand) -> Result<(
             let path = session.path(&["enrollments", args.id.as_str()]);
             let Changed { before, answer } = args.precondition.put(&mut session.api, &path, &body).await?;
             let changes = told_with(before.as_ref(), &answer, unseen(args.password_file.as_ref()));
-            out.done(format!("{} is enrolled.{}{changes}{}", args.id, warning(&body), told(&answer)), &answer)
+            out.done(format!("{} is enrolled.{}{changes}{}", args.id, warning(&body), key_lines(&answer)), &answer)
         }
         EnrollmentCommand::Set(args) => {
             let path = session.path(&["enrollments", args.id.as_str()]);
@@ -208,7 +208,7 @@ pub(super) async fn run(common: &Common, command: EnrollmentCommand) -> Result<(
             let changed = session.api.change(&path, |stands| args.over(common, &edits, stands)).await?;
             let Changed { before, answer } = changed;
             let changes = told_with(before.as_ref(), &answer, unseen(args.credential.password_file.as_ref()));
-            let (hint, keys) = (hint_of_fallback(before.as_ref(), &answer), told(&answer));
+            let (hint, keys) = (hint_of_fallback(before.as_ref(), &answer), key_lines(&answer));
             let (id, warning) = (&args.id, warning(&answer));
             out.done(format!("The enrollment of {id} is changed.{warning}{changes}{hint}{keys}"), &answer)
         }

@@ -13,7 +13,7 @@ use self::change::CredentialChangeArgs;
 use self::credential::{CredentialArgs, WAYS};
 use super::changes::{ChangeArgs, hint_of_fallback, nothing_said, told_of};
 use super::proof::with_proof;
-use super::shared_key::told;
+use super::shared_key::key_lines;
 use super::terms::{PreconditionArgs, TermsArgs, json_or_file};
 use super::{CliError, Common};
 use crate::client::management::Changed;
@@ -103,7 +103,7 @@ pub(super) async fn run(common: &Common, command: GroupCommand) -> Result<(), Cl
             let Changed { before, answer } = args.precondition.put(&mut session.api, &path, &body).await?;
             let changes = told_of(before.as_ref(), &answer);
             let done = if before.is_some() { "changed" } else { "there" };
-            out.done(format!("Group {} is {done}.{}{changes}{}", args.id, warning(&body), told(&answer)), &answer)
+            out.done(format!("Group {} is {done}.{}{changes}{}", args.id, warning(&body), key_lines(&answer)), &answer)
         }
         GroupCommand::Set(args) => {
             let path = session.path(&["enrollment-groups", args.id.as_str()]);
@@ -123,7 +123,7 @@ pub(super) async fn run(common: &Common, command: GroupCommand) -> Result<(), Cl
             };
             let Changed { before, answer } = session.api.change(&path, change).await?;
             let changes = told_of(before.as_ref(), &answer);
-            let (hint, keys) = (hint_of_fallback(before.as_ref(), &answer), told(&answer));
+            let (hint, keys) = (hint_of_fallback(before.as_ref(), &answer), key_lines(&answer));
             out.done(format!("Group {} is changed.{}{changes}{hint}{keys}", args.id, warning(&answer)), &answer)
         }
         GroupCommand::Show { id } => {

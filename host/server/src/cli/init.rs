@@ -52,7 +52,7 @@ pub(super) async fn run(common: &Common, args: InitArgs) -> Result<(), CliError>
 
     let out = common.output();
     // A path need not be UTF-8, and JSON must be.
-    let told = |path: std::path::PathBuf| path.display().to_string();
+    let path_text = |path: std::path::PathBuf| path.display().to_string();
     let (root, folder) = (made.folder.root().display(), &made.folder);
     out.say(format!(
         "{root} is ready.\n\n\
@@ -67,11 +67,11 @@ pub(super) async fn run(common: &Common, args: InitArgs) -> Result<(), CliError>
         folder.operator_token().display(),
     ))?;
     out.value(&json!({
-        "dataFolder": told(folder.root().to_owned()),
+        "dataFolder": path_text(folder.root().to_owned()),
         "scope": made.scope,
-        "configuration": told(folder.config()),
-        "caCertificate": told(folder.ca_certificate()),
-        "operatorToken": told(folder.operator_token()),
+        "configuration": path_text(folder.config()),
+        "caCertificate": path_text(folder.ca_certificate()),
+        "operatorToken": path_text(folder.operator_token()),
     }))
 }
 

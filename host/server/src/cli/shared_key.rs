@@ -90,7 +90,7 @@ pub(super) fn read(path: &Path) -> Result<SymmetricKey, CliError> {
 }
 
 /// The keys that an answer tells, this once: those that were made or given.
-pub(super) fn told(answer: &Value) -> String {
+pub(super) fn key_lines(answer: &Value) -> String {
     let keys = [("primary key  ", "primaryKey"), ("secondary key", "secondaryKey")];
     let line = |(called, member): (&str, &str)| {
         let key = answer.pointer(&format!("/symmetricKey/{member}"))?;

@@ -30,7 +30,7 @@ pub(super) async fn run(common: &Common, command: StoreCommand) -> Result<(), Cl
     match command {
         StoreCommand::Check { repair: false } if in_use => {
             let mut session = common.session()?;
-            told(common, &session.api.get("/store/check").await?)
+            print_answer(common, &session.api.get("/store/check").await?)
         }
         StoreCommand::Check { repair: true } if in_use => Err(stop("landfall store check --repair")),
         StoreCommand::Check { repair } => {
@@ -40,7 +40,7 @@ pub(super) async fn run(common: &Common, command: StoreCommand) -> Result<(), Cl
             }
             let (findings, unused) = Store::check(&store).await.map_err(failed)?;
             Store::close(&store).await.map_err(failed)?;
-            told(common, &found(&findings, unused))
+            print_answer(common, &found(&findings, unused))
         }
         StoreCommand::Compact if in_use => Err(stop("landfall store compact")),
         StoreCommand::Compact => {
@@ -68,7 +68,7 @@ fn open(common: &Common) -> Result<RedbStore, CliError> {
     RedbStore::open(&path, settings).map_err(failed)
 }
 
-fn told(common: &Common, answer: &Value) -> Result<(), CliError> {
+fn print_answer(common: &Common, answer: &Value) -> Result<(), CliError> {
     let out = common.output();
     let findings = answer.get("findings").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     for finding in findings.iter().take(MOST_TOLD) {

@@ -137,7 +137,14 @@ impl Call {
             Status::Finished(registration) => self.hub_key(path, registration, credential),
             Status::Assigning { .. } => None,
         };
-        let body = OperationStatus::polled(operation, &id, status, credential, hub_key.as_ref(), &self.service.issuing);
+        let body = OperationStatus::polled(
+            operation,
+            &id,
+            status,
+            credential,
+            hub_key.as_ref(),
+            &self.service.certificate_issuing,
+        );
         match status {
             Status::Finished(registration) => self.result(registration, &body),
             Status::Assigning { retry_after } => {
@@ -171,9 +178,9 @@ impl Call {
                 return self.answer(StatusCode::UNAUTHORIZED, &TpmChallenge::of(&blob));
             }
             // These are in the ledger.
-            RegisterError::Refused(_) => return self.told(DeviceError::Unauthorized),
+            RegisterError::Refused(_) => return self.respond_with_error(DeviceError::Unauthorized),
             RegisterError::NotNow(cause) => {
-                return self.told(cause.again_in().map_or(DeviceError::Busy, DeviceError::BusyFor));
+                return self.respond_with_error(cause.again_in().map_or(DeviceError::Busy, DeviceError::BusyFor));
             }
             RegisterError::NoIssuer => DeviceError::BadRequest("Certificates are not issued for this enrollment"),
             RegisterError::CertificateRequest(flaw) => DeviceError::of_csr(&flaw),
@@ -193,7 +200,7 @@ impl Call {
     pub(super) fn fail(&self, wrong: impl Into<Wrong>) -> Response {
         let Wrong { told, detail } = wrong.into();
         self.keep(told.status(), &detail);
-        self.told(told)
+        self.respond_with_error(told)
     }
 
     /// Keeps what was answered, and to what.
@@ -220,7 +227,7 @@ impl Call {
         self.service.answered.keep(provisioning::network(peer.ip()), admitted, entry);
     }
 
-    fn told(&self, error: DeviceError) -> Response {
+    fn respond_with_error(&self, error: DeviceError) -> Response {
         let mut answer = self.answer(error.status(), &error.body(self.tracking_id, self.now));
         match error {
             DeviceError::Busy => set(&mut answer, RETRY_AFTER, BUSY_SECONDS),
@@ -238,7 +245,7 @@ impl Call {
 
     /// An error in bytes, for who is no HTTP client; nothing comes after it.
     pub(super) fn head_and_body(&self, error: DeviceError) -> Vec<u8> {
-        let answer = self.told(error);
+        let answer = self.respond_with_error(error);
         let body = serde_json::to_vec(&error.body(self.tracking_id, self.now)).unwrap_or_default();
         let mut bytes = format!("HTTP/1.1 {}\r\n", answer.status()).into_bytes();
         for (name, value) in answer.headers() {

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::error::{DeviceError, Wrong};
-use crate::issuing::Issuing;
+use crate::certificate_issuing::CertificateIssuing;
 use crate::provisioning::{Credential, Status};
 
 /// A register or look-up body. Fields that are not known are ignored.
@@ -195,7 +195,7 @@ impl<'a> OperationStatus<'a> {
         status: &'a Status,
         credential: &'a Credential,
         hub_key: Option<&Blob>,
-        issuing: &Issuing,
+        issuing: &CertificateIssuing,
     ) -> Self {
         let state = match status {
             Status::Assigning { .. } => RegistrationState::assigning(id),

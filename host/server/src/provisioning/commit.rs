@@ -18,12 +18,15 @@ use landfall_store::{CommitOutcome, RegistrationCommit};
 use super::decide::{self, Place, Postponement, Wish};
 use super::operations::{Progress, Wait};
 use super::refusal::{Cause, RegisterError};
-use super::under_way::UnderWay;
+use super::registration_job::RegistrationJob;
 use super::{Request, placement};
 use crate::service::Service;
 
 /// Asks the policies and commits what they wish.
-pub(super) async fn decide_and_commit(service: &Arc<Service>, mut work: UnderWay) -> Result<Progress, RegisterError> {
+pub(super) async fn decide_and_commit(
+    service: &Arc<Service>,
+    mut work: RegistrationJob,
+) -> Result<Progress, RegisterError> {
     for attempt in 0..MAX_ATTEMPTS {
         let written = match decide::decide(service, &mut work, attempt).await {
             Wish::Hub { first, alternates, device_id } => {
@@ -84,7 +87,7 @@ enum Written {
 
 async fn take_first_with_room(
     service: &Service,
-    work: &mut UnderWay,
+    work: &mut RegistrationJob,
     first: Place,
     alternates: Vec<HubName>,
     device_id: Option<DeviceId>,
@@ -137,7 +140,7 @@ async fn take_first_with_room(
 
 async fn fail(
     service: &Service,
-    work: &UnderWay,
+    work: &RegistrationJob,
     (code, message): (u32, &str),
     verdict: Verdict,
 ) -> Result<Written, RegisterError> {
@@ -147,7 +150,7 @@ async fn fail(
 /// The one transaction: the registration, what it does to the counts, and the decision that explains it.
 async fn write(
     service: &Service,
-    work: &UnderWay,
+    work: &RegistrationJob,
     outcome: Outcome,
     verdict: Verdict,
 ) -> Result<Written, RegisterError> {
@@ -193,7 +196,11 @@ async fn write(
 }
 
 /// The device waits; the operator can read why.
-async fn postpone(service: &Service, work: &UnderWay, postponement: Postponement) -> Result<Progress, RegisterError> {
+async fn postpone(
+    service: &Service,
+    work: &RegistrationJob,
+    postponement: Postponement,
+) -> Result<Progress, RegisterError> {
     let Postponement { kind, detail, retry_after } = postponement;
     let (again_at, until) = (service.ambient.now().plus(retry_after), clock::instant() + retry_after);
     let Request { tracking_id, registration_id, .. } = &work.request;
@@ -204,7 +211,11 @@ async fn postpone(service: &Service, work: &UnderWay, postponement: Postponement
 }
 
 /// The id in the hub that was chosen for the device is another's.
-fn identity_taken(work: &UnderWay, identity: Option<(HubName, DeviceId)>, owner: &RegistrationId) -> Postponement {
+fn identity_taken(
+    work: &RegistrationJob,
+    identity: Option<(HubName, DeviceId)>,
+    owner: &RegistrationId,
+) -> Postponement {
     let (enrollment, id) = (&work.admitted.factors.enrollment, &work.request.registration_id);
     let place = identity.map(|(hub, device_id)| format!("{device_id} in the hub {hub}")).unwrap_or_default();
     let detail = format!(
@@ -216,12 +227,12 @@ fn identity_taken(work: &UnderWay, identity: Option<(HubName, DeviceId)>, owner:
 
 /// Whether an operator removed the registration, or released it from its key, after the device had been admitted. What was
 /// admitted then may not bind it again: perhaps that is why.
-fn was_taken_back(work: &UnderWay, now: Option<&Registration>) -> bool {
+fn was_taken_back(work: &RegistrationJob, now: Option<&Registration>) -> bool {
     let bound = |registration: Option<&Registration>| registration.is_some_and(|known| known.key_identity.is_some());
     bound(work.admitted.before.as_ref()) && !bound(now)
 }
 
-fn begin_from(work: &mut UnderWay, now: Option<Registration>) -> Result<(), RegisterError> {
+fn begin_from(work: &mut RegistrationJob, now: Option<Registration>) -> Result<(), RegisterError> {
     let shown = work.admitted.factors.key_identity;
     let bound = now.as_ref().and_then(|registration| registration.key_identity);
     if let Some(bound) = bound.filter(|bound| *bound != shown)

@@ -15,9 +15,9 @@ use landfall_policy::{HostFailure, Payers, Visit};
 use landfall_store::Lane;
 
 use super::deliberation::Deliberation;
-use super::under_way::UnderWay;
-use crate::catalogue::Bound;
-use crate::provisioning::candidates::Pending;
+use super::registration_job::RegistrationJob;
+use crate::catalogue::BoundPolicy;
+use crate::catalogue::candidates::Pending;
 use crate::service::Service;
 use crate::service::images::ImageError;
 
@@ -88,7 +88,7 @@ impl Postponement {
     }
 
     /// For a call that gave no answer.
-    pub(super) fn after(policy: &Bound, failure: &CallFailure) -> Self {
+    pub(super) fn after(policy: &BoundPolicy, failure: &CallFailure) -> Self {
         let detail = format!("policy {}: {failure}", policy.plugin);
         match failure {
             CallFailure::Fault(_) | CallFailure::Broke(_) => Self::until_mended(failure.kind(), detail),
@@ -107,13 +107,13 @@ impl Postponement {
     }
 
     /// For a policy that cannot be run.
-    fn without_image(policy: &Bound, error: &ImageError) -> Self {
+    fn without_image(policy: &BoundPolicy, error: &ImageError) -> Self {
         Self::until_mended("no-image", format!("policy {} cannot be run: {error}", policy.plugin))
     }
 }
 
 /// Asks for a hub, and where the device belongs there.
-pub(super) async fn decide(service: &Service, work: &mut UnderWay, attempt: u32) -> Wish {
+pub(super) async fn decide(service: &Service, work: &mut RegistrationJob, attempt: u32) -> Wish {
     let deliberation = deliberation(service, work, attempt).await;
     let (waits, payers) = (deliberation.may_wait(), deliberation.payers());
     match visit(service, waits, payers, move |visit| deliberation.decide(visit)).await {
@@ -126,7 +126,7 @@ pub(super) async fn decide(service: &Service, work: &mut UnderWay, attempt: u32)
 }
 
 /// Asks where the device belongs on another hub than the first.
-pub(super) async fn place(service: &Service, work: &mut UnderWay, hub: HubName, attempt: u32) -> Option<Place> {
+pub(super) async fn place(service: &Service, work: &mut RegistrationJob, hub: HubName, attempt: u32) -> Option<Place> {
     let pending = work.admitted.scope.hubs.get(&hub)?.pending();
     let deliberation = deliberation(service, work, attempt).await;
     let there = hub.clone();
@@ -151,7 +151,7 @@ async fn visit<R: Send + 'static>(
     if waits { service.policies.run_connected(payers, calls).await } else { service.policies.run(payers, calls).await }
 }
 
-async fn deliberation(service: &Service, work: &UnderWay, attempt: u32) -> Deliberation {
+async fn deliberation(service: &Service, work: &RegistrationJob, attempt: u32) -> Deliberation {
     let allocation = Arc::clone(&work.admitted.allocation);
     let mut images = Vec::with_capacity(2 + allocation.grouping.len());
     for policy in allocation.policies() {

@@ -15,16 +15,16 @@ use landfall_domain::decision::call::{
 use landfall_domain::decision::{Answer, Content, Instead, PolicyCall, Step};
 use landfall_domain::enrollment::Terms;
 use landfall_domain::names::{DeviceId, HubName};
-use landfall_policy::catalogue::{GroupCounts, LiveCatalogue};
 use landfall_policy::failure::{CallFailure, HostFailure};
+use landfall_policy::host_view::{GroupCounts, LiveCatalogue};
 use landfall_policy::http::Memory;
 use landfall_policy::image::{Image, Tier};
 use landfall_policy::watch::meter::Interface;
 use landfall_policy::{Payers, PolicyHost, Visit, verdict};
 
 use super::decide::{Place, Postponement, Wish};
-use crate::catalogue::{Bound, BoundAllocation, ScopeCatalogue};
-use crate::provisioning::candidates::LinkedHub;
+use crate::catalogue::candidates::LinkedHub;
+use crate::catalogue::{BoundAllocation, BoundPolicy, ScopeCatalogue};
 use crate::service::images::ReadyImage;
 
 /// What a decision is made from.
@@ -105,7 +105,7 @@ impl Deliberation {
             && self.images.first().into_iter().flatten().flatten().any(|image| waits_for_a_service(image))
             && let Some((_, candidate)) = self.scope.hubs.candidate(&hub)
         {
-            let shown = Candidates::new(Arc::clone(self.scope.hubs.told()), [candidate]);
+            let shown = Candidates::new(Arc::clone(self.scope.hubs.for_policies()), [candidate]);
             let _unheeded = self.ask(0, selection, Step::Selection, &shown, calls);
         }
         let first = Place { placement: self.placed(&hub, calls), hub, _pending: pending };
@@ -127,14 +127,14 @@ impl Deliberation {
                 None => shown.push(linked.candidate(position)),
             }
         }
-        (Candidates::new(Arc::clone(hubs.told()), shown), refusals)
+        (Candidates::new(Arc::clone(hubs.for_policies()), shown), refusals)
     }
 
     /// Asks a selection policy.
     fn ask(
         &self,
         number: usize,
-        policy: &Bound,
+        policy: &BoundPolicy,
         step: Step,
         candidates: &Candidates,
         calls: &mut Calls<'_>,
@@ -142,7 +142,7 @@ impl Deliberation {
         let (call, device) = (self.call.clone(), Arc::clone(&self.device));
         let input = SelectInput { call, device, candidates: candidates.clone() };
         let select =
-            |policy: &Bound, image: &Image| image.select_hub(&input, self.catalogue(policy, image, candidates));
+            |policy: &BoundPolicy, image: &Image| image.select_hub(&input, self.catalogue(policy, image, candidates));
         self.first_answer(&Question { number, policy, step, shown: candidates }, select, Answer::Selected, calls)
     }
 
@@ -151,7 +151,7 @@ impl Deliberation {
     fn first_answer<T: Clone>(
         &self,
         question: &Question<'_>,
-        ask: impl Fn(&Bound, &Image) -> CallReport<T>,
+        ask: impl Fn(&BoundPolicy, &Image) -> CallReport<T>,
         answer: fn(T) -> Answer,
         calls: &mut Calls<'_>,
     ) -> Result<T, Postponement> {
@@ -207,7 +207,7 @@ impl Deliberation {
     }
 
     /// Asks, unless the breaker is open, and tells the breaker what came of it.
-    fn watched<T>(&self, policy: &Bound, visit: &Visit, ask: impl FnOnce() -> CallReport<T>) -> CallReport<T> {
+    fn watched<T>(&self, policy: &BoundPolicy, visit: &Visit, ask: impl FnOnce() -> CallReport<T>) -> CallReport<T> {
         let Some(watch) = &policy.watch else { return ask() };
         // The spelling of an id is the device's to choose; what it is written under is not.
         let device = self.device.registration_id.to_ascii_lowercase();
@@ -221,7 +221,7 @@ impl Deliberation {
         }
     }
 
-    fn catalogue(&self, policy: &Bound, image: &Image, shown: &Candidates) -> Arc<LiveCatalogue> {
+    fn catalogue(&self, policy: &BoundPolicy, image: &Image, shown: &Candidates) -> Arc<LiveCatalogue> {
         let live = LiveCatalogue::new(shown.clone(), Arc::clone(&self.counts));
         let key = (image.revision().digest(), image.settings_digest());
         Arc::new(live.connected(self.host.connection(&self.scope.scope, &policy.plugin, key, &self.memory)))
@@ -264,10 +264,11 @@ impl Deliberation {
             let Some((hub, candidate)) = self.scope.hubs.candidate(hub) else {
                 return Err(Postponement::soon("host", format!("the chosen hub {hub} is not linked any more")));
             };
-            let shown = Candidates::new(Arc::clone(self.scope.hubs.told()), [candidate]);
+            let shown = Candidates::new(Arc::clone(self.scope.hubs.for_policies()), [candidate]);
             let (call, device) = (self.call.clone(), Arc::clone(&self.device));
             let input = PlaceInput { call, device, hub: hub.clone(), candidate };
-            let place = |policy: &Bound, image: &Image| image.place(&input, self.catalogue(policy, image, &shown));
+            let place =
+                |policy: &BoundPolicy, image: &Image| image.place(&input, self.catalogue(policy, image, &shown));
             let step = Step::Grouping(u32::try_from(number).unwrap_or(u32::MAX));
             let question = Question { number: before + number, policy, step, shown: &shown };
             let placement = self.first_answer(&question, place, Answer::Placed, calls)?;
@@ -285,7 +286,7 @@ impl Deliberation {
 struct Question<'a> {
     /// Its place among the allocation's policies.
     number: usize,
-    policy: &'a Bound,
+    policy: &'a BoundPolicy,
     step: Step,
     /// The hubs that it is shown.
     shown: &'a Candidates,
@@ -333,7 +334,7 @@ impl<'a> Calls<'a> {
     fn keep(
         &mut self,
         question: &Question<'_>,
-        policy: &Bound,
+        policy: &BoundPolicy,
         image: &ReadyImage,
         instead: Option<(&'static str, &'static str)>,
         call: Call,

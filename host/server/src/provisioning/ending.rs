@@ -3,7 +3,7 @@
 use landfall_domain::names::TrackingId;
 
 use super::operations::{Claimant, Operation, Operations, Progress};
-use super::under_way::UnderWay;
+use super::registration_job::RegistrationJob;
 use crate::metrics::Metrics;
 
 /// Sees to it that an operation ends: otherwise its device would poll for ever, and a stop would wait for it.
@@ -28,11 +28,11 @@ impl<'a> Ending<'a> {
     }
 
     /// Says how far it has come; answers the registration that follows, if one does.
-    pub(super) fn conclude(mut self, progress: Progress) -> Option<Box<UnderWay>> {
+    pub(super) fn conclude(mut self, progress: Progress) -> Option<Box<RegistrationJob>> {
         self.end(progress)
     }
 
-    fn end(&mut self, progress: Progress) -> Option<Box<UnderWay>> {
+    fn end(&mut self, progress: Progress) -> Option<Box<RegistrationJob>> {
         self.concluded = true;
         self.metrics.registered(progress.word());
         self.operations.conclude(&self.claimant, &self.operation, progress)
@@ -57,18 +57,19 @@ mod tests {
     use landfall_domain::names::Digest;
 
     use super::*;
-    use crate::provisioning::operations::{Asked, Found, Said, With};
+    use crate::provisioning::operations::{BeginResult, RequestKind, Statement, StatementKind};
 
     #[test]
     fn a_panic_ends_the_operation_that_it_came_in() {
         let (operations, metrics) = (Operations::new(&[1; 32], 10, 1_000), Metrics::default());
         let who = Claimant { scope: "s1".parse().unwrap(), id: "a".parse().unwrap(), key: Digest::of(b"k") };
         let request = TrackingId::new(Timestamp::from_millis(0), [7; 10]);
-        let id = || operations.new_id(&who.scope, &who.id, request, With::Nothing);
-        let begin = || match operations.begin(&who, id(), clock::instant(), Asked::Register, &Said::default()) {
-            Found::Mine(operation) => operation,
-            _ => panic!("not mine"),
-        };
+        let id = || operations.new_id(&who.scope, &who.id, request, StatementKind::Nothing);
+        let begin =
+            || match operations.begin(&who, id(), clock::instant(), RequestKind::Register, &Statement::default()) {
+                BeginResult::Mine(operation) => operation,
+                _ => panic!("not mine"),
+            };
         let operation = begin();
         let panicked = catch_unwind(AssertUnwindSafe(|| {
             let _ending = Ending::new((&operations, &metrics), who.clone(), operation.clone(), request);

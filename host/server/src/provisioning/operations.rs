@@ -31,7 +31,7 @@ use tokio::sync::watch;
 pub(super) use self::waiting::Wait;
 pub use self::waiting::WaitingDevice;
 use super::refusal::Cause;
-use super::under_way::UnderWay;
+use super::registration_job::RegistrationJob;
 
 mod waiting;
 
@@ -83,7 +83,7 @@ pub struct Operation {
     /// Its id.
     pub id: OperationId,
     progress: watch::Sender<Progress>,
-    said: Arc<Mutex<Said>>,
+    said: Arc<Mutex<Statement>>,
     /// Counts up from operation to operation.
     number: u64,
 }
@@ -91,7 +91,7 @@ pub struct Operation {
 /// An operation, and the registration that is to follow when it is done: the device has said something else meanwhile.
 struct Held {
     operation: Operation,
-    next: Option<Box<UnderWay>>,
+    next: Option<Box<RegistrationJob>>,
     /// While it waits, how many bytes of what the device said are kept for it.
     waiting_bytes: usize,
 }
@@ -111,12 +111,12 @@ pub struct Begun {
     /// When.
     pub at: Timestamp,
     /// What the device said then. A poll says nothing, and a decision must not be made as if the device had said nothing.
-    pub with: With,
+    pub with: StatementKind,
 }
 
 /// What a device says when it registers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Said {
+pub struct Statement {
     /// Of itself.
     pub payload: Option<JsonText>,
     /// That it wants a certificate.
@@ -125,7 +125,7 @@ pub struct Said {
 
 /// How much that is, as an operation's id tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum With {
+pub enum StatementKind {
     /// Nothing.
     Nothing,
     /// Something of itself, which the ledger keeps.
@@ -134,7 +134,7 @@ pub enum With {
     Csr,
 }
 
-impl Said {
+impl Statement {
     /// How many bytes are kept of it.
     fn bytes(&self) -> usize {
         let payload = self.payload.as_ref().map_or(0, |payload| payload.as_str().len());
@@ -142,16 +142,16 @@ impl Said {
     }
 
     /// How much it is.
-    pub fn with(&self) -> With {
+    pub fn with(&self) -> StatementKind {
         match self {
-            Self { csr: Some(_), .. } => With::Csr,
-            Self { payload: Some(_), .. } => With::Payload,
-            Self { payload: None, csr: None } => With::Nothing,
+            Self { csr: Some(_), .. } => StatementKind::Csr,
+            Self { payload: Some(_), .. } => StatementKind::Payload,
+            Self { payload: None, csr: None } => StatementKind::Nothing,
         }
     }
 }
 
-impl With {
+impl StatementKind {
     const ALL: [Self; 3] = [Self::Nothing, Self::Payload, Self::Csr];
 
     fn mark(self) -> &'static str {
@@ -165,7 +165,7 @@ impl With {
 
 /// What a request wants of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum RequestKind {
     /// A registration: what the device says now counts.
     Register,
     /// A poll: what it said when it registered counts.
@@ -179,12 +179,12 @@ impl Operation {
     }
 
     /// What the device said when it registered.
-    pub fn said(&self) -> Said {
+    pub fn said(&self) -> Statement {
         self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What the device says now, in a registration that has the operation go on under this id.
-    fn says(&mut self, id: OperationId, said: Said) {
+    fn says(&mut self, id: OperationId, said: Statement) {
         self.id = id;
         *self.said.lock().unwrap_or_else(PoisonError::into_inner) = said;
     }
@@ -201,7 +201,7 @@ impl Operation {
 }
 
 /// What a request finds.
-pub enum Found {
+pub enum BeginResult {
     /// Nobody works on it: the caller does, and says how far it is.
     Mine(Operation),
     /// Somebody does, or it waits.
@@ -236,56 +236,73 @@ impl Operations {
 
     /// The id of the operation that a request begins: `4.CODE.REQUEST`, of the shape that DPS's ids have.
     /// The code tells apart what the device said.
-    pub fn new_id(&self, scope: &IdScope, id: &RegistrationId, request: TrackingId, with: With) -> OperationId {
+    pub fn new_id(
+        &self,
+        scope: &IdScope,
+        id: &RegistrationId,
+        request: TrackingId,
+        with: StatementKind,
+    ) -> OperationId {
         OperationId::of_parts(&self.code(scope, id, &request.to_string(), with), request)
     }
 
     /// How the operation began, if this installation made its id for this device.
     pub fn begun(&self, operation: &OperationId, scope: &IdScope, id: &RegistrationId) -> Option<Begun> {
         let (code, nonce) = operation.as_str().strip_prefix("4.")?.split_once('.')?;
-        let with = With::ALL.into_iter().find(|with| code == self.code(scope, id, nonce, *with))?;
+        let with = StatementKind::ALL.into_iter().find(|with| code == self.code(scope, id, nonce, *with))?;
         let request: TrackingId = nonce.parse().ok()?;
         Some(Begun { request, at: request.made_at(), with })
     }
 
     /// Finds the claimant's operation, or begins one.
-    pub fn begin(&self, claimant: &Claimant, new_id: OperationId, now: Instant, asked: Asked, said: &Said) -> Found {
+    pub fn begin(
+        &self,
+        claimant: &Claimant,
+        new_id: OperationId,
+        now: Instant,
+        asked: RequestKind,
+        said: &Statement,
+    ) -> BeginResult {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let Running { held: all, waiting_bytes } = &mut *running;
         if let Some(held) = all.get_mut(claimant) {
             let operation = &mut held.operation;
-            let says_more = asked == Asked::Register && operation.said() != *said;
+            let says_more = asked == RequestKind::Register && operation.said() != *said;
             let due = match operation.progress() {
-                Progress::Running if says_more => return Found::Behind,
+                Progress::Running if says_more => return BeginResult::Behind,
                 Progress::Running => false,
                 Progress::Waiting(wait) => says_more || wait.until <= now,
                 // Those have been forgotten; see [`Operations::conclude`].
                 Progress::Finished(_) | Progress::Refused(_) | Progress::Failed => true,
             };
             if !due {
-                return Found::Theirs(operation.clone());
+                return BeginResult::Theirs(operation.clone());
             }
             if says_more {
                 operation.says(new_id, said.clone());
             }
             operation.progress.send_replace(Progress::Running);
             *waiting_bytes = waiting_bytes.saturating_sub(std::mem::take(&mut held.waiting_bytes));
-            return Found::Mine(operation.clone());
+            return BeginResult::Mine(operation.clone());
         }
         if running.held.len() >= self.max_operations && !running.make_room() {
-            return Found::Full;
+            return BeginResult::Full;
         }
         let said = Arc::new(Mutex::new(said.clone()));
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let operation = Operation { id: new_id, progress: watch::Sender::new(Progress::Running), said, number };
         let held = Held { operation: operation.clone(), next: None, waiting_bytes: 0 };
         running.held.insert(claimant.clone(), held);
-        Found::Mine(operation)
+        BeginResult::Mine(operation)
     }
 
     /// Has a registration follow the one that is being worked on; it takes the place of another that was to follow. Gives
     /// it back when nothing is being worked on any more.
-    pub(super) fn follow(&self, claimant: &Claimant, work: Box<UnderWay>) -> Result<Operation, Box<UnderWay>> {
+    pub(super) fn follow(
+        &self,
+        claimant: &Claimant,
+        work: Box<RegistrationJob>,
+    ) -> Result<Operation, Box<RegistrationJob>> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         match running.held.get_mut(claimant) {
             Some(held) if matches!(held.operation.progress(), Progress::Running) => {
@@ -320,7 +337,7 @@ impl Operations {
         claimant: &Claimant,
         operation: &Operation,
         progress: Progress,
-    ) -> Option<Box<UnderWay>> {
+    ) -> Option<Box<RegistrationJob>> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(next) = running.held.get_mut(claimant).and_then(|held| held.next.take()) {
             return Some(next);
@@ -342,7 +359,7 @@ impl Operations {
     }
 
     /// 64 bits are enough: a guess only begins the guesser's own registration, which it may do anyway.
-    fn code(&self, scope: &IdScope, id: &RegistrationId, nonce: &str, with: With) -> String {
+    fn code(&self, scope: &IdScope, id: &RegistrationId, nonce: &str, with: StatementKind) -> String {
         let text = format!("operation\0{scope}\0{}\0{nonce}{}", id.key(), with.mark());
         hex(hmac::sign(&self.key, text.as_bytes()).as_ref().get(..8).unwrap_or_default())
     }
@@ -398,11 +415,15 @@ mod tests {
         Claimant { scope: "s1".parse().unwrap(), id: id.parse().unwrap(), key: Digest::of(b"k") }
     }
 
-    fn begin(operations: &Operations, id: &str, now: Instant) -> Found {
+    fn begin(operations: &Operations, id: &str, now: Instant) -> BeginResult {
         let who = claimant(id);
-        let new =
-            operations.new_id(&who.scope, &who.id, TrackingId::new(Timestamp::from_millis(0), [7; 10]), With::Nothing);
-        operations.begin(&who, new, now, Asked::Register, &Said::default())
+        let new = operations.new_id(
+            &who.scope,
+            &who.id,
+            TrackingId::new(Timestamp::from_millis(0), [7; 10]),
+            StatementKind::Nothing,
+        );
+        operations.begin(&who, new, now, RequestKind::Register, &Statement::default())
     }
 
     fn wait(operations: &Operations, id: &str, operation: &Operation, until: Instant) {
@@ -414,8 +435,8 @@ mod tests {
     #[test]
     fn two_requests_meet_the_same_operation() {
         let (operations, now) = (Operations::new(&[1; 32], 10, 1_000), clock::instant());
-        let Found::Mine(first) = begin(&operations, "a", now) else { panic!("not mine") };
-        let Found::Theirs(second) = begin(&operations, "A", now) else { panic!("not theirs") };
+        let BeginResult::Mine(first) = begin(&operations, "a", now) else { panic!("not mine") };
+        let BeginResult::Theirs(second) = begin(&operations, "A", now) else { panic!("not theirs") };
         assert_eq!(first.id, second.id);
     }
 
@@ -423,18 +444,18 @@ mod tests {
     fn a_waiting_operation_is_taken_up_again_when_its_time_has_come() {
         let (operations, now) = (Operations::new(&[1; 32], 10, 1_000), clock::instant());
         let later = now + Duration::from_millis(50);
-        let Found::Mine(first) = begin(&operations, "a", now) else { panic!("not mine") };
+        let BeginResult::Mine(first) = begin(&operations, "a", now) else { panic!("not mine") };
         wait(&operations, "a", &first, later);
-        assert!(matches!(begin(&operations, "a", now + Duration::from_millis(49)), Found::Theirs(_)));
-        assert!(matches!(begin(&operations, "a", later), Found::Mine(_)));
-        assert!(matches!(begin(&operations, "a", later), Found::Theirs(_)));
+        assert!(matches!(begin(&operations, "a", now + Duration::from_millis(49)), BeginResult::Theirs(_)));
+        assert!(matches!(begin(&operations, "a", later), BeginResult::Mine(_)));
+        assert!(matches!(begin(&operations, "a", later), BeginResult::Theirs(_)));
     }
 
     #[test]
     fn devices_that_wait_are_listed_while_they_do() {
         let (operations, now) = (Operations::new(&[1; 32], 10, 1_000), clock::instant());
         for id in ["a", "b", "c"] {
-            let Found::Mine(operation) = begin(&operations, id, now) else { panic!("not mine") };
+            let BeginResult::Mine(operation) = begin(&operations, id, now) else { panic!("not mine") };
             if id != "c" {
                 wait(&operations, id, &operation, now);
             }
@@ -448,31 +469,31 @@ mod tests {
         assert_eq!(ids(operations.waiting(&scope)), ["a", "b"]);
         assert_eq!(operations.waiting(&elsewhere).len(), 0);
         assert_eq!(ids(operations.waiting_of(&scope, &"A".parse().unwrap())), ["a"]);
-        assert!(matches!(begin(&operations, "a", now), Found::Mine(_)));
+        assert!(matches!(begin(&operations, "a", now), BeginResult::Mine(_)));
         assert_eq!(ids(operations.waiting(&scope)), ["b"]);
     }
 
     #[test]
     fn what_has_ended_is_not_taken_up_again() {
         let (operations, now) = (Operations::new(&[1; 32], 10, 1_000), clock::instant());
-        let Found::Mine(first) = begin(&operations, "a", now) else { panic!("not mine") };
+        let BeginResult::Mine(first) = begin(&operations, "a", now) else { panic!("not mine") };
         assert!(operations.conclude(&claimant("a"), &first, Progress::Failed).is_none());
-        let Found::Mine(second) = begin(&operations, "a", now) else { panic!("not mine") };
+        let BeginResult::Mine(second) = begin(&operations, "a", now) else { panic!("not mine") };
         assert!(matches!(first.progress(), Progress::Failed));
         assert!(matches!(second.progress(), Progress::Running));
-        assert!(matches!(begin(&operations, "a", now), Found::Theirs(_)));
+        assert!(matches!(begin(&operations, "a", now), BeginResult::Theirs(_)));
     }
 
     #[test]
     fn a_full_table_forgets_what_waits_and_never_what_runs() {
         let (operations, now) = (Operations::new(&[1; 32], 2, 1_000), clock::instant());
-        let Found::Mine(a) = begin(&operations, "a", now) else { panic!("not mine") };
-        let Found::Mine(_) = begin(&operations, "b", now) else { panic!("not mine") };
-        assert!(matches!(begin(&operations, "c", now), Found::Full));
+        let BeginResult::Mine(a) = begin(&operations, "a", now) else { panic!("not mine") };
+        let BeginResult::Mine(_) = begin(&operations, "b", now) else { panic!("not mine") };
+        assert!(matches!(begin(&operations, "c", now), BeginResult::Full));
         assert_eq!(["a", "c"].map(|id| operations.has_room(&claimant(id))), [true, false]);
         wait(&operations, "a", &a, now + Duration::from_millis(50));
         assert!(operations.has_room(&claimant("c")));
-        assert!(matches!(begin(&operations, "c", now), Found::Mine(_)));
+        assert!(matches!(begin(&operations, "c", now), BeginResult::Mine(_)));
         assert!(operations.find(&claimant("b")).is_some());
     }
 
@@ -481,12 +502,12 @@ mod tests {
         let (operations, now) = (Operations::new(&[1; 32], 20, 1_000), clock::instant());
         for number in 0..20 {
             let id = format!("d{number}");
-            let Found::Mine(operation) = begin(&operations, &id, now) else { panic!("not mine") };
+            let BeginResult::Mine(operation) = begin(&operations, &id, now) else { panic!("not mine") };
             if number != 0 {
                 wait(&operations, &id, &operation, now + Duration::from_secs(9));
             }
         }
-        assert!(matches!(begin(&operations, "new", now), Found::Mine(_)));
+        assert!(matches!(begin(&operations, "new", now), BeginResult::Mine(_)));
         let gone: Vec<_> = (0..20).filter(|n| operations.find(&claimant(&format!("d{n}"))).is_none()).collect();
         assert_eq!(gone, [1, 2]);
     }
@@ -495,12 +516,13 @@ mod tests {
     fn those_that_wait_keep_so_many_bytes_at_most_and_the_oldest_make_room() {
         let (operations, now) = (Operations::new(&[1; 32], 100, 1_000), clock::instant());
         let made = Timestamp::from_millis(0);
-        let said = Said { payload: Some(JsonText::parse(format!("{:?}", "x".repeat(98)), 200, 9).unwrap()), csr: None };
+        let said =
+            Statement { payload: Some(JsonText::parse(format!("{:?}", "x".repeat(98)), 200, 9).unwrap()), csr: None };
         let begin = |id: &str| {
             let who = claimant(id);
-            let new = operations.new_id(&who.scope, &who.id, TrackingId::new(made, [7; 10]), With::Payload);
-            match operations.begin(&who, new, now, Asked::Register, &said) {
-                Found::Mine(operation) => operation,
+            let new = operations.new_id(&who.scope, &who.id, TrackingId::new(made, [7; 10]), StatementKind::Payload);
+            match operations.begin(&who, new, now, RequestKind::Register, &said) {
+                BeginResult::Mine(operation) => operation,
                 _ => panic!("not mine"),
             }
         };
@@ -530,7 +552,7 @@ mod tests {
         let who = claimant("a");
         let now = Timestamp::from_millis(1_700_000_000_123);
         let request = TrackingId::new(now, [7; 10]);
-        for with in With::ALL {
+        for with in StatementKind::ALL {
             let id = ours.new_id(&who.scope, &who.id, request, with);
             assert_eq!(ours.begun(&id, &who.scope, &who.id), Some(Begun { request, at: now, with }));
             assert_eq!(theirs.begun(&id, &who.scope, &who.id), None);
@@ -543,25 +565,26 @@ mod tests {
     fn what_a_device_said_is_kept_until_it_registers_anew() {
         let operations = Operations::new(&[1; 32], 10, 1_000);
         let (who, now, made) = (claimant("a"), clock::instant(), Timestamp::from_millis(0));
-        let text = |text: &str| Said { payload: Some(JsonText::parse(text, 100, 9).unwrap()), csr: None };
-        let id = |nonce| operations.new_id(&who.scope, &who.id, TrackingId::new(made, [nonce; 10]), With::Payload);
-        let begin = |nonce, asked, said: &Said| match operations.begin(&who, id(nonce), now, asked, said) {
-            Found::Mine(operation) => operation,
+        let text = |text: &str| Statement { payload: Some(JsonText::parse(text, 100, 9).unwrap()), csr: None };
+        let id =
+            |nonce| operations.new_id(&who.scope, &who.id, TrackingId::new(made, [nonce; 10]), StatementKind::Payload);
+        let begin = |nonce, asked, said: &Statement| match operations.begin(&who, id(nonce), now, asked, said) {
+            BeginResult::Mine(operation) => operation,
             _ => panic!("not mine"),
         };
-        let first = begin(1, Asked::Register, &text("1"));
+        let first = begin(1, RequestKind::Register, &text("1"));
         wait(&operations, "a", &first, now);
-        let polled = begin(2, Asked::Poll, &Said::default());
+        let polled = begin(2, RequestKind::Poll, &Statement::default());
         assert_eq!((&polled.id, polled.said()), (&first.id, text("1")));
         wait(&operations, "a", &first, now);
-        let second = begin(3, Asked::Register, &text("2"));
+        let second = begin(3, RequestKind::Register, &text("2"));
         assert_eq!((&second.id, second.said()), (&id(3), text("2")), "whose word its id finds after a restart");
         wait(&operations, "a", &second, now + Duration::from_secs(9));
-        let third = begin(4, Asked::Register, &Said::default());
-        assert_eq!((&third.id, third.said()), (&id(4), Said::default()), "before its time");
-        let behind = operations.begin(&who, id(5), now, Asked::Register, &text("3"));
-        assert!(matches!(behind, Found::Behind), "while a decision is being made");
-        let joined = operations.begin(&who, id(6), now, Asked::Register, &Said::default());
-        assert!(matches!(joined, Found::Theirs(operation) if operation.id == id(4)));
+        let third = begin(4, RequestKind::Register, &Statement::default());
+        assert_eq!((&third.id, third.said()), (&id(4), Statement::default()), "before its time");
+        let behind = operations.begin(&who, id(5), now, RequestKind::Register, &text("3"));
+        assert!(matches!(behind, BeginResult::Behind), "while a decision is being made");
+        let joined = operations.begin(&who, id(6), now, RequestKind::Register, &Statement::default());
+        assert!(matches!(joined, BeginResult::Theirs(operation) if operation.id == id(4)));
     }
 }

@@ -9,10 +9,10 @@ use landfall_domain::registration::{Assignment, Outcome, Registration, Substatus
 use serde_json::{Map, Value, json};
 
 use super::refusal::RegisterError;
-use super::under_way::UnderWay;
+use super::registration_job::RegistrationJob;
 
 /// The registration that the commit writes.
-pub(super) fn registration(work: &UnderWay, outcome: Outcome) -> Registration {
+pub(super) fn registration(work: &RegistrationJob, outcome: Outcome) -> Registration {
     let before = work.admitted.before.as_ref();
     let hub = match &outcome {
         Outcome::Assigned(assignment) => Some(assignment.hub.clone()),
@@ -39,7 +39,7 @@ pub(super) fn registration(work: &UnderWay, outcome: Outcome) -> Registration {
 
 /// A device's place on a hub: the enrollment's initial twin, refined by what the grouping policies placed.
 pub(super) fn assignment(
-    work: &UnderWay,
+    work: &RegistrationJob,
     hub: &HubName,
     device_id: Option<DeviceId>,
     placed: Option<Placement>,

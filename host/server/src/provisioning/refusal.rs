@@ -13,7 +13,7 @@ use landfall_store::StoreError;
 
 pub use super::cause::Cause;
 use super::throttle::TooOften;
-use super::{Credential, Request, under_way};
+use super::{Credential, Request, registration_job};
 use crate::service::Service;
 
 /// Tells the operator why a device was refused, in the log and in the ledger, when the device has its answer: neither a longer
@@ -22,7 +22,7 @@ use crate::service::Service;
 pub(super) fn report(service: &Arc<Service>, request: &Request, cause: &Cause) {
     service.metrics.refused(cause.code());
     let source = request.source;
-    let (service, cause, entry) = (Arc::clone(service), cause.clone(), under_way::entry_of(request));
+    let (service, cause, entry) = (Arc::clone(service), cause.clone(), registration_job::entry_of(request));
     let credential = request.credential.clone();
     tokio::spawn(async move {
         tokio::time::sleep(ANSWERED).await;

@@ -31,7 +31,7 @@ use landfall_policy::{PolicyHost, shipped};
 use landfall_store::{Lane, Store, StoreError};
 
 use self::making::Making;
-use crate::catalogue::Bound;
+use crate::catalogue::BoundPolicy;
 
 /// The images.
 pub struct Images {
@@ -131,7 +131,7 @@ impl Images {
     /// # Errors
     ///
     /// An [`ImageError`], which those who asked for the same image at the same time share.
-    pub async fn get(&self, lane: Lane, bound: &Bound) -> Result<Arc<ReadyImage>, Arc<ImageError>> {
+    pub async fn get(&self, lane: Lane, bound: &BoundPolicy) -> Result<Arc<ReadyImage>, Arc<ImageError>> {
         self.image(lane, bound, None).await
     }
 
@@ -141,14 +141,18 @@ impl Images {
     /// # Errors
     ///
     /// As [`Images::get`].
-    pub async fn get_ahead(&self, bound: Bound, revision: &Arc<Revision>) -> Result<Arc<ReadyImage>, Arc<ImageError>> {
-        self.image(Lane::Operator, &Bound { revision: Some(revision.digest()), ..bound }, Some(revision)).await
+    pub async fn get_ahead(
+        &self,
+        bound: BoundPolicy,
+        revision: &Arc<Revision>,
+    ) -> Result<Arc<ReadyImage>, Arc<ImageError>> {
+        self.image(Lane::Operator, &BoundPolicy { revision: Some(revision.digest()), ..bound }, Some(revision)).await
     }
 
     async fn image(
         &self,
         lane: Lane,
-        bound: &Bound,
+        bound: &BoundPolicy,
         at_hand: Option<&Arc<Revision>>,
     ) -> Result<Arc<ReadyImage>, Arc<ImageError>> {
         let revision = bound.revision.ok_or_else(|| ImageError::NotPublished(bound.plugin.clone()))?;
@@ -184,7 +188,7 @@ impl Images {
         Ok(image)
     }
 
-    async fn make(&self, bound: &Bound, revision: Arc<Revision>) -> Result<Arc<ReadyImage>, ImageError> {
+    async fn make(&self, bound: &BoundPolicy, revision: Arc<Revision>) -> Result<Arc<ReadyImage>, ImageError> {
         let (host, settings) = (Arc::clone(&self.host), bound.settings.as_str().to_owned());
         let budgets = self.host.budgets().limited(bound.limits);
         let text = serde_json::to_vec(&budgets.call).unwrap_or_default();
@@ -253,7 +257,7 @@ impl Images {
 
     /// Says what is resident from now on: these policies, and these revisions whether or not one of them needs them. What
     /// is not, and is not used, goes.
-    pub fn settle<'a>(&self, policies: impl Iterator<Item = &'a Bound>, revisions: impl Iterator<Item = Digest>) {
+    pub fn settle<'a>(&self, policies: impl Iterator<Item = &'a BoundPolicy>, revisions: impl Iterator<Item = Digest>) {
         let images: HashSet<Key> = policies.filter_map(|bound| Some(Key::of(bound, bound.revision?))).collect();
         let revisions = images.iter().map(|key| key.revision).chain(revisions).collect();
         {
@@ -313,7 +317,7 @@ impl Images {
 }
 
 impl Key {
-    fn of(bound: &Bound, revision: Digest) -> Self {
+    fn of(bound: &BoundPolicy, revision: Digest) -> Self {
         Self { plugin: bound.plugin.clone(), revision, settings: bound.settings_digest, limits: bound.limits }
     }
 }

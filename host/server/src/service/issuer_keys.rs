@@ -12,7 +12,7 @@ use super::{Service, token_rules};
 pub async fn keep_renewing(service: Arc<Service>, mut stopping: watch::Receiver<bool>) {
     loop {
         for scope in service.catalogue().scopes() {
-            token_rules(scope).for_each(|rules| service.issuers.renew(rules));
+            token_rules(scope).for_each(|rules| service.identity_providers.renew(rules));
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}

@@ -19,7 +19,7 @@ use landfall_store::{PutOutcome, StoreError};
 
 use super::Service;
 use super::take_over::TakeOverError;
-use crate::catalogue::{Bound, ScopeCatalogue};
+use crate::catalogue::{BoundPolicy, ScopeCatalogue};
 
 /// Why a revision did not become the live one, or a plugin's rules stayed as they were.
 #[derive(Debug, thiserror::Error)]
@@ -147,7 +147,7 @@ impl Service {
     ) {
         for group in scope.groups() {
             for policy in followers(&group.group.terms.allocation, name, scope) {
-                let soon = Bound { limits: rules.limits, ..policy };
+                let soon = BoundPolicy { limits: rules.limits, ..policy };
                 if let Err(error) = self.images.get_ahead(soon, revision).await {
                     tracing::warn!(plugin = %name, %error, "an image could not be made ahead of its revision");
                 }
@@ -165,7 +165,7 @@ fn taken(outcome: PutOutcome) -> Result<PutOutcome, SwitchError> {
 }
 
 /// The policies of an enrollment that follow a plugin's name.
-fn followers(allocation: &Allocation, name: &PluginName, scope: &ScopeCatalogue) -> Vec<Bound> {
+fn followers(allocation: &Allocation, name: &PluginName, scope: &ScopeCatalogue) -> Vec<BoundPolicy> {
     let follows = allocation.bindings().filter(|binding| binding.plugin == *name && binding.revision.is_none());
     follows.map(|binding| scope.bind_one(binding)).collect()
 }

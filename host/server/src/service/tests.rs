@@ -28,7 +28,8 @@ async fn a_change_that_could_not_be_read_is_read_as_soon_as_it_can_be_and_is_wri
         seen: Seen::open(&folder.path().join("seen"), 0, ambient.now()),
         folder: DataFolder::at(folder.path()),
         sealing: SealingKey::new(&[7; 32]).unwrap(),
-        issuing: Issuing::load(&config.issuing, &config.server.scope, folder.path(), &ambient).unwrap(),
+        certificate_issuing: CertificateIssuing::load(&config.issuing, &config.server.scope, folder.path(), &ambient)
+            .unwrap(),
         directories: Directories::load(&config.directory, &config.server.scope, folder.path()).unwrap(),
     };
     let policies = Arc::new(PolicyHost::start(config.policy_settings(folder.path().join("cache"))).unwrap());

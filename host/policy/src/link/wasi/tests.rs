@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::budget::Budget;
-use crate::catalogue::EmptyCatalogue;
+use crate::host_view::EmptyCatalogue;
 
 fn call(now: u64, seed: u64) -> CallState {
     CallState::new(&Budget::default(), now, seed, std::sync::Arc::new(EmptyCatalogue))

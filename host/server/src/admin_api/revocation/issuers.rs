@@ -121,7 +121,7 @@ fn view(service: &Service, scope: &ScopeCatalogue, said: &Said, bound: bool) -> 
         crl: record.list.as_ref().map(|list| CrlView::of(list, (now, grace))),
         revocation: RevocationView::of(
             Some(record),
-            service.lists.trouble(&scope.scope, record).map(|trouble| trouble.told(bound).to_owned()),
+            service.lists.trouble(&scope.scope, record).map(|trouble| trouble.failure_for(bound).to_owned()),
             counts.and_then(Result::err).map(|error| error.to_string()),
         ),
         updated_at: record.updated_at.to_string(),

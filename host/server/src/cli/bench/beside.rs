@@ -12,7 +12,7 @@ use std::time::Duration;
 use landfall_domain::clock;
 use landfall_domain::decision::call::{Device, Label, SelectInput};
 use landfall_policy::bench::made_up;
-use landfall_policy::catalogue::EmptyCatalogue;
+use landfall_policy::host_view::EmptyCatalogue;
 use landfall_policy::image::Image;
 use landfall_policy::{Payer, Payers, PolicyHost, shipped};
 use serde::Serialize;

@@ -189,7 +189,7 @@ impl Story {
         self.fact("in place of", field(call, "instead").map(in_place));
         self.answer(report, call, hubs);
         self.candidates(call, hubs);
-        self.told(report, call, hubs);
+        self.tell_call(report, call, hubs);
         self.log(report);
         self.fact("took", field(report, "usage").map(usage));
         self.fact("revision", said(call, "revision"));
@@ -265,7 +265,7 @@ impl Story {
     }
 
     /// What the catalogue answered.
-    fn told(&mut self, report: &Value, call: &Value, hubs: &[Value]) {
+    fn tell_call(&mut self, report: &Value, call: &Value, hubs: &[Value]) {
         let transcript = field(report, "transcript").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         for exchange in transcript {
             let (question, answer) = (field(exchange, "question"), field(exchange, "answer"));

@@ -180,7 +180,7 @@ impl Bench {
             }
             _ => "",
         };
-        CliError::Failed(format!("with {hubs} hubs: {failure}{}{advice}", files::told(&again.log)))
+        CliError::Failed(format!("with {hubs} hubs: {failure}{}{advice}", files::log_in_words(&again.log)))
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) fn load(host: &PolicyHost, path: &Path) -> Result<Arc<Revision>, CliE
 pub(super) fn load_component(host: &PolicyHost, path: &Path, component: Fetched) -> Result<Arc<Revision>, CliError> {
     host.load(component).map_err(|error| {
         let log = match &error {
-            LoadError::Trial { log, .. } => told(log),
+            LoadError::Trial { log, .. } => log_in_words(log),
             _ => String::new(),
         };
         CliError::Failed(format!("{}: {error}{log}", path.display()))
@@ -69,7 +69,7 @@ pub(super) fn configure_within(
 ) -> Result<Arc<Image>, CliError> {
     host.configure_within(revision, settings, budgets).map_err(|error| {
         let log = match &error {
-            ConfigureError::Broke { log, .. } => told(log),
+            ConfigureError::Broke { log, .. } => log_in_words(log),
             _ => String::new(),
         };
         CliError::Failed(format!("{error}{log}"))
@@ -115,7 +115,7 @@ pub(super) fn with(mut object: Value, name: &str, value: impl Into<Value>) -> Va
 }
 
 /// What a policy logged, as lines under a sentence.
-pub(super) fn told(log: &Log) -> String {
+pub(super) fn log_in_words(log: &Log) -> String {
     let mut text = String::new();
     for line in &log.lines {
         let level = match line.level {

@@ -144,7 +144,7 @@ impl Run {
 
 fn explained(usage: &Usage, log: &Log) -> String {
     let Usage { fuel, peak_memory_bytes, instantiate_us, guest_us, .. } = usage;
-    let lines = if log.lines.is_empty() { "\n  It logged nothing.".to_owned() } else { files::told(log) };
+    let lines = if log.lines.is_empty() { "\n  It logged nothing.".to_owned() } else { files::log_in_words(log) };
     format!(
         "{}\n  {fuel} fuel, {} KiB of memory, {instantiate_us} µs to make the instance, {guest_us} µs in the policy",
         lines.trim_start_matches('\n'),

@@ -108,7 +108,7 @@ fn line(vector: &Vector, tried: &Tried, explain: bool) -> String {
         text.push_str(&format!("\n        answered {}", tried.answer));
     }
     if explain || !tried.passed() {
-        text.push_str(&files::told(&tried.log).replace('\n', "\n      "));
+        text.push_str(&files::log_in_words(&tried.log).replace('\n', "\n      "));
     }
     text
 }

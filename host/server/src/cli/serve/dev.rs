@@ -165,12 +165,16 @@ impl Reload<'_> {
         let (policies, revision) = (Arc::clone(&self.service.policies), Arc::clone(revision));
         let compared = tokio::task::spawn_blocking(move || compare(&policies, live, revision, &vectors)).await;
         let comparison = compared.map_err(|error| format!("  comparing was interrupted: {error}\n"))?;
-        if comparison.unmet.is_empty() { Ok(told(&comparison)) } else { Err(told(&comparison)) }
+        if comparison.unmet.is_empty() {
+            Ok(comparison_in_words(&comparison))
+        } else {
+            Err(comparison_in_words(&comparison))
+        }
     }
 }
 
 /// A comparison as its author reads it.
-fn told(comparison: &Comparison) -> String {
+fn comparison_in_words(comparison: &Comparison) -> String {
     let Comparison { vectors, changed, unmet } = comparison;
     let mut told = match changed {
         Some(changed) => format!("  {} of {vectors} golden vectors are answered differently\n", changed.len()),
@@ -213,7 +217,7 @@ mod tests {
 
     #[test]
     fn what_changes_for_the_fleet_and_what_is_wrong_are_told_apart() {
-        let of_three = |changed, unmet| told(&Comparison { vectors: 3, changed, unmet });
+        let of_three = |changed, unmet| comparison_in_words(&Comparison { vectors: 3, changed, unmet });
         assert_eq!(of_three(Some(vec![]), vec![]), "  0 of 3 golden vectors are answered differently\n");
         assert_eq!(of_three(None, vec![]), "  3 golden vectors, and no live revision to compare with\n");
         let changed = Changed { name: "gold".into(), before: json!({ "assign": 1 }), now: json!({ "reject": 2 }) };

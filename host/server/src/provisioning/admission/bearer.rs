@@ -12,7 +12,7 @@ use landfall_domain::names::Digest;
 
 use super::{Evidential, Proven, Shown};
 use crate::catalogue::{BoundGroup, ScopeCatalogue};
-use crate::issuers::FetchError;
+use crate::identity_providers::FetchError;
 use crate::provisioning::Request;
 use crate::provisioning::refusal::{Cause, RegisterError};
 use crate::service::Service;
@@ -77,7 +77,7 @@ type Signature<'a> = Result<SignedToken<'a>, Cause>;
 
 async fn signature<'a>(service: &Service, rules: &TokenRules, token: &'a BearerToken) -> Signature<'a> {
     let issuer = rules.issuer.clone();
-    match service.issuers.signed(rules, token).await {
+    match service.identity_providers.signed(rules, token).await {
         Ok(Some(signed)) => Ok(signed),
         Ok(None) => Err(Cause::BearerSignature(issuer)),
         Err(FetchError::NotYet { seconds }) => Err(Cause::IssuerKeyNotYet { issuer, seconds }),

@@ -5,7 +5,7 @@
 //! what the service knows and nothing that the device wished: the registration id as its CN, the key that the request has
 //! proven, client authentication, and an end that comes soon. To renew it the device registers again.
 //!
-//! Issuers are named in `landfall.toml`, because their keys are this machine's, and loaded when the server starts. Each is
+//! IdentityProviders are named in `landfall.toml`, because their keys are this machine's, and loaded when the server starts. Each is
 //! tried then: it issues a certificate for nobody, which must verify as a device's would. So a key that is not the
 //! certificate's, an authority that may not issue, or a name that would be written otherwise is found before any device
 //! is told so.
@@ -83,7 +83,7 @@ impl IssuerConfig {
 
 /// The issuers of this installation, each for its id scopes.
 #[derive(Default)]
-pub struct Issuing(ByScope<IssuerName, CertificateIssuer>);
+pub struct CertificateIssuing(ByScope<IssuerName, CertificateIssuer>);
 
 /// One issuer.
 pub struct CertificateIssuer {
@@ -152,7 +152,7 @@ pub enum IssueError {
     Sign(IssuerName, String),
 }
 
-impl Issuing {
+impl CertificateIssuing {
     /// Loads the issuers, and has each issue one certificate for nobody. One that names no id scopes is for `own`.
     ///
     /// # Errors

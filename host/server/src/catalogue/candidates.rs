@@ -17,7 +17,7 @@ use landfall_domain::names::HubName;
 pub struct Hubs {
     hubs: Vec<LinkedHub>,
     /// The same as policies are told of them, in the same order.
-    told: Arc<[call::Hub]>,
+    shown: Arc<[call::Hub]>,
     /// Places that are being taken. Those of hubs that were unlinked as well: registrations are under way there, and the
     /// hub may come back.
     pending: HashMap<HubName, Arc<AtomicU32>>,
@@ -52,8 +52,8 @@ impl Hubs {
         });
         let mut hubs: Vec<LinkedHub> = linked.collect();
         hubs.sort_by(|a, b| a.hub.name.cmp(&b.hub.name));
-        let told = hubs.iter().map(|linked| told(&linked.hub)).collect();
-        Self { hubs, told, pending }
+        let shown = hubs.iter().map(|linked| for_policies(&linked.hub)).collect();
+        Self { hubs, shown, pending }
     }
 
     /// The hubs, in the order of their names.
@@ -67,14 +67,14 @@ impl Hubs {
     }
 
     /// What policies are told of all of them; candidates name them by their position here.
-    pub fn told(&self) -> &Arc<[call::Hub]> {
-        &self.told
+    pub fn for_policies(&self) -> &Arc<[call::Hub]> {
+        &self.shown
     }
 
     /// One hub as it is shown to a policy now.
     pub fn candidate(&self, name: &HubName) -> Option<(&call::Hub, Candidate)> {
         let at = self.position(name)?;
-        Some((self.told.get(at)?, self.hubs.get(at)?.candidate(u32::try_from(at).ok()?)))
+        Some((self.shown.get(at)?, self.hubs.get(at)?.candidate(u32::try_from(at).ok()?)))
     }
 
     fn position(&self, name: &HubName) -> Option<usize> {
@@ -126,7 +126,7 @@ impl LinkedHub {
     }
 }
 
-fn told(hub: &Hub) -> call::Hub {
+fn for_policies(hub: &Hub) -> call::Hub {
     call::Hub {
         name: hub.name.as_str().into(),
         weight: hub.weight,

@@ -24,7 +24,7 @@ mod fetch;
 pub use fetch::FetchError;
 
 /// Every issuer's keys.
-pub struct Issuers {
+pub struct IdentityProviders {
     slots: Mutex<HashMap<Named, Arc<Slot>>>,
     /// How long keys are used that cannot be read again.
     fresh: Duration,
@@ -73,7 +73,7 @@ impl Keys {
     }
 }
 
-impl Issuers {
+impl IdentityProviders {
     /// None was asked yet.
     pub fn new(fresh: Duration, store: Arc<dyn Store>, ambient: Ambient) -> Self {
         Self { slots: Mutex::default(), fresh, store, ambient }

@@ -62,7 +62,7 @@ pub struct Trouble {
 impl Trouble {
     /// What the operator of the server may read, or who is bound to one id scope. That one reads nothing of what answers at
     /// an address that the server's operator has named.
-    pub fn told(&self, bound: bool) -> &str {
+    pub fn failure_for(&self, bound: bool) -> &str {
         if bound { &self.for_scope } else { &self.whole }
     }
 

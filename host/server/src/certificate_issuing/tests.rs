@@ -1,4 +1,4 @@
-//! Issuers with keys in files. Those in tokens are tried in the behaviours, with a token.
+//! IdentityProviders with keys in files. Those in tokens are tried in the behaviours, with a token.
 
 use landfall_attestation::x509::make::Authority;
 use rcgen::{CertificateParams, KeyPair};
@@ -16,11 +16,12 @@ impl Files {
         std::fs::write(self.0.path().join(name), text).unwrap();
     }
 
-    fn load(&self, change: impl FnOnce(&mut IssuerConfig)) -> Result<Issuing, String> {
+    fn load(&self, change: impl FnOnce(&mut IssuerConfig)) -> Result<CertificateIssuing, String> {
         let mut config = IssuerConfig { lifetime_hours: 24, ..IssuerConfig::of_files("ca.pem", "ca.key") };
         change(&mut config);
         let configured = BTreeMap::from([("ops".parse().unwrap(), config)]);
-        Issuing::load(&configured, &scope(), self.0.path(), &Ambient::system()).map_err(|error| error.to_string())
+        CertificateIssuing::load(&configured, &scope(), self.0.path(), &Ambient::system())
+            .map_err(|error| error.to_string())
     }
 }
 

@@ -10,13 +10,13 @@ use landfall_domain::names::{Digest, OperationId, RegistrationId};
 use landfall_domain::registration::{IssuedCertificate, Registration};
 
 use super::deliberation::Made;
-use super::operations::Said;
+use super::operations::Statement;
 use super::{Admitted, Request};
-use crate::issuing::IssueError;
+use crate::certificate_issuing::IssueError;
 use crate::service::Service;
 
 /// A registration between its admission and its commit.
-pub(super) struct UnderWay {
+pub(super) struct RegistrationJob {
     pub(super) request: Request,
     pub(super) admitted: Admitted,
     pub(super) operation: OperationId,
@@ -31,7 +31,7 @@ pub(super) struct UnderWay {
     issued: Option<IssuedCertificate>,
 }
 
-impl UnderWay {
+impl RegistrationJob {
     pub(super) fn new(service: &Service, request: Request, admitted: Admitted, operation: OperationId) -> Self {
         let device = Arc::new(device(&request, &admitted));
         let seed = u64::from_le_bytes(service.ambient.random());
@@ -50,10 +50,10 @@ impl UnderWay {
     }
 
     /// Goes on with an operation that was begun before, and with what the device said then.
-    pub(super) fn goes_on(&mut self, operation: OperationId, said: Said) {
+    pub(super) fn goes_on(&mut self, operation: OperationId, said: Statement) {
         self.operation = operation;
         if self.request.said() != said {
-            Said { payload: self.request.payload, csr: self.request.csr } = said;
+            Statement { payload: self.request.payload, csr: self.request.csr } = said;
             self.device = Arc::new(device(&self.request, &self.admitted));
         }
     }
@@ -76,7 +76,7 @@ impl UnderWay {
         let Some(name) = &self.admitted.terms.certificate_issuer else { return Ok(()) };
         let scope = &self.request.scope;
         let missing = || IssueError::Missing(name.clone(), scope.clone());
-        let issuer = service.issuing.get(scope, name).ok_or_else(missing)?;
+        let issuer = service.certificate_issuing.get(scope, name).ok_or_else(missing)?;
         let (issuer, request, operation) = (Arc::clone(issuer), Arc::clone(request), self.operation.clone());
         let id = self.name().clone();
         let (now, number) = (service.ambient.now(), service.ambient.random());
