@@ -107,7 +107,7 @@ async fn copies_that_are_made_while_devices_register_are_each_one_moment() {
     for copy in copies {
         let store = RedbStore::open(&copy, StoreSettings::default()).unwrap();
         assert_eq!(store.check().await.unwrap(), []);
-        let catalogue = landfall_store::Store::load_catalogue(&store).await.unwrap();
+        let catalogue = landfall_store::CatalogueStore::load_catalogue(&store).await.unwrap();
         let assigned: u64 = catalogue.scopes[0].hubs.iter().map(|(_, load)| load.assigned()).sum();
         assert!(assigned >= before);
         before = assigned;

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use landfall_domain::clock::Timestamp;
 use landfall_domain::registry::RecordState;
+use landfall_store::CatalogueStore as _;
 use landfall_store::redb::{RedbStore, StoreSettings};
 use proptest::prelude::*;
 use tokio::sync::mpsc;

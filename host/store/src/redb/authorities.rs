@@ -1,16 +1,54 @@
 //! Certificate authorities: uploaded, proven, renewed, and kept while something leans on them.
 
-use landfall_attestation::x509::revocation::{Issuer, issued};
+use async_trait::async_trait;
+use landfall_attestation::x509::revocation::{Issuer, RevocationChange, issued};
 use landfall_domain::enrollment::{CertificateAuthority, EnrollmentRef, Group, GroupAttestation};
 use landfall_domain::names::{CaName, Digest, IdScope};
 
 use super::catalogue::revised;
+use super::claims::authority_key;
 use super::codec::{self, key};
 use super::engine::Write;
-use super::enrollments::{authorities, authority_key};
 use super::tables::Tables;
-use super::{admissions, revocations};
+use super::{RedbStore, admissions, revocations};
+use crate::writer::Lane;
 use crate::{AuthorityUpload, DeleteOutcome, Precondition, PutOutcome, StoreError, Way, authority_tag, entity_tag};
+
+#[async_trait]
+impl crate::AuthorityStore for RedbStore {
+    async fn upload_authority(
+        &self,
+        scope: &IdScope,
+        upload: AuthorityUpload,
+        when: Precondition,
+    ) -> Result<PutOutcome, StoreError> {
+        self.write(Lane::Operator, UploadAuthority::new(scope, upload, when)).await
+    }
+
+    async fn put_authority(
+        &self,
+        scope: &IdScope,
+        authority: CertificateAuthority,
+        when: Precondition,
+    ) -> Result<PutOutcome, StoreError> {
+        let put = PutAuthority::new(scope, authority, when);
+        self.write(Lane::Operator, put).await
+    }
+
+    async fn delete_authority(&self, scope: &IdScope, name: &CaName) -> Result<DeleteOutcome, StoreError> {
+        let delete = DeleteAuthority::new(scope, name);
+        self.write(Lane::Operator, delete).await
+    }
+
+    async fn change_revocations(
+        &self,
+        scope: &IdScope,
+        change: RevocationChange,
+        when: Option<(CaName, Precondition)>,
+    ) -> Result<PutOutcome, StoreError> {
+        self.write(Lane::Operator, revocations::Change::new(scope, change, when)).await
+    }
+}
 
 /// Uploads an authority's certificate.
 pub(super) struct UploadAuthority {
@@ -152,6 +190,12 @@ fn who_leans_on(
         }
     }
     Ok(None)
+}
+
+/// The uploaded authorities of a scope. They are few.
+pub(super) fn authorities(tables: &Tables<'_>, scope: &IdScope) -> Result<Vec<CertificateAuthority>, StoreError> {
+    let rows = tables.authorities.range(&key(scope, ""), &codec::end_of(scope))?;
+    Ok(rows.into_iter().map(|(_, authority)| authority).collect())
 }
 
 /// Whether an authority is this intermediate, or has issued it.

@@ -11,21 +11,21 @@ use landfall_attestation::tpm::challenge::KeptChallenge;
 use landfall_domain::decision::Entry;
 use landfall_domain::enrollment::{EnrollmentRef, Group, Individual};
 use landfall_domain::names::{Digest, IdScope, RegistrationId};
-use landfall_domain::plugin::PublishedPlugin;
+use landfall_domain::plugin::{KeptComponent, PublishedPlugin};
 use landfall_domain::registration::Registration;
 use landfall_domain::registry::ManufacturingRecord;
 use redb::{ReadableTable, ReadableTableMetadata};
 use serde::de::DeserializeOwned;
 
+use super::claims::Claims;
 use super::codec::{self, group_keys, key};
-use super::enrollments::Claims;
 use super::tables::{
     self, BOUND_KEYS, CERTIFICATES, CHALLENGES, CONTENT, DECISIONS, Definition, GROUP_COUNTS, GROUPS, HUB_IDENTITIES,
     HUB_LOADS, INDIVIDUALS, ISSUER_KEYS, KEPT_COMPONENTS, META, OTHER_VIEWS, OTHERS, OTHERS_ORDER, PLUGIN_USES,
     PLUGINS, RECORD_COUNTS, RECORD_VIEWS, RECORDS, REGISTRATION_VIEWS, REGISTRATIONS, SCOPES, USES,
 };
 use super::{Readable, View, entries, identities, unreadable, uses, views};
-use crate::{Finding, Findings, KeptComponent, StoreError};
+use crate::{Finding, Findings, StoreError};
 
 /// All contradictions, the first of them in words. Nothing that it holds in memory grows with the devices, but for the counts of
 /// groups and of contents.

@@ -155,11 +155,11 @@ mod tests {
     use redb::TableHandle;
 
     use super::*;
+    use crate::contract::*;
     use crate::redb::tables::{CONTENT, USES};
     use crate::redb::tests::settings;
     use crate::redb::{Database, RedbStore};
     use crate::suite::make;
-    use crate::{CommitOutcome, DeleteOutcome, Precondition, PutOutcome, RegistrationCommit, Store};
 
     const MOST_BYTES: u64 = 5100;
 

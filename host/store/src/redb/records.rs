@@ -5,6 +5,7 @@
 //! a record to compare with. A batch is judged as a whole before anything is written, so that a dry run and an
 //! all-or-nothing refusal are the same judgement without the writing.
 
+use async_trait::async_trait;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -16,8 +17,62 @@ use super::codec::{self, key};
 use super::engine::Write;
 use super::listing::{self, Walk};
 use super::tables::{self, RECORD_COUNTS, RECORD_VIEWS, RECORDS, Tables};
-use super::{View, unreadable, views};
-use crate::{Batches, ImportBatch, Listing, Page, RecordFilter, RowOutcome, RowResult, StoreError};
+use super::{RedbStore, View, unreadable, views};
+use crate::writer::Lane;
+use crate::{Batches, ImportBatch, Listing, Page, RecordFilter, RowOutcome, RowResult, Staging, StoreError};
+
+#[async_trait]
+impl crate::RecordStore for RedbStore {
+    async fn record(&self, scope: &IdScope, id: &RegistrationId) -> Result<Option<ManufacturingRecord>, StoreError> {
+        get(&self.view()?, scope, id)
+    }
+
+    async fn records(
+        &self,
+        scope: &IdScope,
+        page: Page,
+        filter: RecordFilter,
+    ) -> Result<Listing<ManufacturingRecord>, StoreError> {
+        let scope = scope.clone();
+        self.look(move |view| list(view, &scope, &page, &filter)).await
+    }
+
+    async fn import_batch(&self, batch: ImportBatch) -> Result<Vec<RowResult>, StoreError> {
+        self.write(Lane::Bulk, Import::new(batch)?).await
+    }
+
+    async fn import_whole(&self, batches: Arc<dyn Batches>) -> Result<Vec<Vec<RowResult>>, StoreError> {
+        let space = Arc::clone(&self.space);
+        let room = Arc::new(move || space.check(Lane::Bulk));
+        self.write(Lane::Bulk, ImportWhole::new(batches, room)).await
+    }
+
+    fn staging(&self) -> Result<Staging, StoreError> {
+        self.space.check(Lane::Bulk)?;
+        let file = self.space.unnamed_file()?;
+        let space = Arc::clone(&self.space);
+        Ok(Staging { file, room: Arc::new(move || space.check(Lane::Bulk)) })
+    }
+
+    async fn set_record_state(
+        &self,
+        scope: &IdScope,
+        id: &RegistrationId,
+        state: RecordState,
+        now: Timestamp,
+    ) -> Result<Option<ManufacturingRecord>, StoreError> {
+        let set = SetState::new(scope, id, state, now);
+        self.write(Lane::Operator, set).await
+    }
+
+    async fn manufacturers(&self, scope: &IdScope, most: usize) -> Result<Vec<ManufacturerId>, StoreError> {
+        manufacturers(&self.view()?, scope, most)
+    }
+
+    async fn record_count(&self, scope: &IdScope, manufacturer: &ManufacturerId) -> Result<u64, StoreError> {
+        count(&self.view()?, scope, manufacturer)
+    }
+}
 
 /// The record of a device.
 pub(super) fn get(

@@ -3,6 +3,7 @@
 //! A hub's count and a group's are rows that change in the transaction that changes the registration they count, so
 //! that they are right after every crash and never have to be counted again.
 
+use async_trait::async_trait;
 use landfall_domain::decision::Content;
 use landfall_domain::enrollment::EnrollmentRef;
 use landfall_domain::hub::{Hub, HubState};
@@ -16,11 +17,62 @@ use super::engine::Write;
 use super::listing::{self, Walk};
 use super::tables::{self, BOUND_KEYS, GROUP_COUNTS, REGISTRATION_VIEWS, REGISTRATIONS, Rows, Tables};
 use super::uses::{self, Named};
-use super::{View, admissions, challenges, components, identities, ledger, views};
+use super::{RedbStore, View, admissions, challenges, components, identities, ledger, views};
+use crate::writer::Lane;
 use crate::{
     AdmissionBasis, CommitOutcome, DeleteOutcome, Listing, Page, Precondition, RegistrationCommit, RegistrationFilter,
     StoreError,
 };
+
+#[async_trait]
+impl crate::RegistrationStore for RedbStore {
+    async fn registration(&self, scope: &IdScope, id: &RegistrationId) -> Result<Option<Registration>, StoreError> {
+        get(&self.view()?, scope, id)
+    }
+
+    async fn device_of_key(&self, scope: &IdScope, key: Digest) -> Result<Option<RegistrationId>, StoreError> {
+        of_key(&self.view()?, scope, key)
+    }
+
+    async fn registrations(
+        &self,
+        scope: &IdScope,
+        page: Page,
+        filter: RegistrationFilter,
+    ) -> Result<Listing<Registration>, StoreError> {
+        let scope = scope.clone();
+        self.look(move |view| list(view, &scope, &page, &filter)).await
+    }
+
+    async fn commit_registration(&self, commit: RegistrationCommit) -> Result<CommitOutcome, StoreError> {
+        let commit = Commit::new(commit)?;
+        self.write(Lane::Device, commit).await
+    }
+
+    async fn delete_registration(
+        &self,
+        scope: &IdScope,
+        id: &RegistrationId,
+        when: Precondition,
+    ) -> Result<Result<Registration, DeleteOutcome>, StoreError> {
+        let delete = Delete::new(scope, id, when);
+        self.write(Lane::Operator, delete).await
+    }
+
+    async fn release_registration(
+        &self,
+        scope: &IdScope,
+        id: &RegistrationId,
+        when: Precondition,
+    ) -> Result<DeleteOutcome, StoreError> {
+        let release = Release::new(scope, id, when);
+        self.write(Lane::Operator, release).await
+    }
+
+    async fn group_count(&self, scope: &IdScope, path: &[String]) -> Result<u64, StoreError> {
+        group_count(&self.view()?, scope, path)
+    }
+}
 
 /// The registration of an id.
 pub(super) fn get(view: &View, scope: &IdScope, id: &RegistrationId) -> Result<Option<Registration>, StoreError> {

@@ -16,8 +16,8 @@ use landfall_domain::plugin::signature::{Over, Signature};
 use landfall_domain::registration::Registration;
 use landfall_domain::registry::ManufacturingRecord;
 
+use super::claims::Claims;
 use super::codec::{self, group_keys, key};
-use super::enrollments::Claims;
 use super::tables::{
     BOUND_KEYS, CERTIFICATES, Definition, GROUP_COUNTS, HUB_IDENTITIES, HUB_LOADS, KEPT_COMPONENTS, OTHER_VIEWS,
     OTHERS_ORDER, PLUGIN_USES, RECORD_COUNTS, RECORD_VIEWS, REGISTRATION_VIEWS, REVOCATIONS, Rows, Tables, USES,

@@ -1,5 +1,6 @@
 //! Tokens of the management API. They are few.
 
+use async_trait::async_trait;
 use landfall_domain::api_token::TokenRecord;
 use landfall_domain::clock::Timestamp;
 use landfall_domain::names::Digest;
@@ -7,8 +8,28 @@ use redb::ReadableTable;
 
 use super::engine::Write;
 use super::tables::{self, TOKENS, Tables};
-use super::{View, codec, unreadable};
+use super::{RedbStore, View, codec, unreadable};
+use crate::writer::Lane;
 use crate::{DeleteOutcome, StoreError};
+
+#[async_trait]
+impl crate::TokenStore for RedbStore {
+    async fn put_token(&self, token: TokenRecord) -> Result<(), StoreError> {
+        self.write(Lane::Operator, Put(token)).await
+    }
+
+    async fn token(&self, secret_sha256: Digest) -> Result<Option<TokenRecord>, StoreError> {
+        get(&self.view()?, secret_sha256)
+    }
+
+    async fn tokens(&self) -> Result<Vec<TokenRecord>, StoreError> {
+        self.look(all).await
+    }
+
+    async fn delete_token(&self, id: &str, now: Timestamp) -> Result<DeleteOutcome, StoreError> {
+        self.write(Lane::Operator, Delete { id: id.to_owned(), now }).await
+    }
+}
 
 /// A token by the digest of its secret.
 pub(super) fn get(view: &View, secret: Digest) -> Result<Option<TokenRecord>, StoreError> {
