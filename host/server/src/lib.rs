@@ -17,6 +17,7 @@ pub mod certificate_issuing;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod conflict;
 pub mod device_api;
 pub mod directory;
 pub mod folder;

@@ -1,7 +1,7 @@
 //! What a running Landfall consists of.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -19,7 +19,7 @@ use landfall_domain::secret::sealing::SealingKey;
 use landfall_policy::host_view::GroupCounts;
 use landfall_policy::watch::{Watched, Watches};
 use landfall_policy::{PolicyHost, shipped};
-use landfall_store::{Lane, Store, StoreError};
+use landfall_store::{Lane, Precondition, Store, StoreError};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
@@ -27,6 +27,7 @@ use self::revocation_refresh::Lists;
 use self::seen::Seen;
 use self::unread::Unread;
 use crate::answered::Answered;
+use crate::catalogue::candidates::HubLoads;
 use crate::catalogue::{BoundPolicy, Catalogue, ScopeCatalogue};
 use crate::certificate_issuing::CertificateIssuing;
 use crate::config::Config;
@@ -152,6 +153,9 @@ impl Service {
         let issuer_keys = Duration::from_secs(config.limits.device.issuer_keys_hours.saturating_mul(3600));
         let remembered = Remembered::new(&ambient.random());
         let password_of_nobody = hash_of_no_password(ambient.random());
+        let loads = Arc::new(HubLoads::default());
+        let follower: Weak<HubLoads> = Arc::downgrade(&loads);
+        store.follow_hub_loads(follower).await?;
         let service = Self {
             seen,
             folder,
@@ -180,7 +184,7 @@ impl Service {
             metrics: Metrics::default(),
             watches,
             telling: Telling::new(),
-            catalogue: ArcSwap::default(),
+            catalogue: ArcSwap::from_pointee(Catalogue::following(loads)),
             changing: tokio::sync::Mutex::default(),
             unread: Unread::default(),
             switching: Shares::new(1),
@@ -369,7 +373,8 @@ impl Service {
                 continue;
             }
             let plugin = PublishedPlugin::first(name, component, self.ambient.now(), "landfall");
-            self.store.publish_plugin(scope, plugin, component.to_vec(), Vec::new(), PublishBounds::NONE).await?;
+            let (bytes, bounds) = (component.to_vec(), PublishBounds::NONE);
+            self.store.publish_plugin(scope, plugin, bytes, Vec::new(), bounds, Precondition::New).await?;
         }
         Ok(())
     }

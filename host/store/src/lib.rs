@@ -9,7 +9,8 @@
 //! The crate knows [`landfall_domain`], and of [`landfall_attestation`] the readers of certificates and of revocation lists:
 //! what is revoked is kept for an issuer's name and key, which a transaction reads from the certificates of its rows.
 //!
-//! The feature `suite` brings the behaviour suite: one test for each promise of the contract, for every implementation.
+//! The feature `suite` brings the behaviour suite: one test for each promise of the contract, for every implementation. It also
+//! brings a store in memory ([`memory`]), for tests that need a store and no file.
 //!
 //! ```no_run
 //! use landfall_store::CatalogueStore as _;
@@ -25,7 +26,10 @@
 
 pub mod contract;
 pub mod health;
+#[cfg(any(test, feature = "suite"))]
+pub mod memory;
 pub mod redb;
+mod rules;
 pub mod writer;
 
 #[cfg(any(test, feature = "suite"))]

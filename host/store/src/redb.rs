@@ -36,6 +36,7 @@ mod proofs;
 mod records;
 mod registrations;
 mod revocations;
+mod scoped;
 mod space;
 mod steps;
 mod sweep;

@@ -17,6 +17,7 @@ use super::hub::known;
 use super::problem::Problem;
 use super::revocation::{CrlView, RevocationView};
 use crate::catalogue::ScopeCatalogue;
+use crate::conflict;
 use crate::service::Service;
 
 /// A certificate.
@@ -105,16 +106,20 @@ pub(super) async fn upload(
     Ok(shown)
 }
 
-pub(super) async fn remove(State(service): State<Arc<Service>>, At((scope, name)): At<(String, String)>) -> Answer {
-    let outcome = service.store.delete_authority(&scope.parse()?, &name.parse()?).await?;
+pub(super) async fn remove(
+    State(service): State<Arc<Service>>,
+    At((scope, name)): At<(String, String)>,
+    request: Request,
+) -> Answer {
+    let when = body::precondition(request.headers());
+    let outcome = service.store.delete_authority(&scope.parse()?, &name.parse()?, when).await?;
     service.reload().await?;
-    body::deleted(in_use(outcome, &name), &format!("authority {name}"))
-}
-
-fn in_use(outcome: DeleteOutcome, name: &str) -> DeleteOutcome {
     match outcome {
-        DeleteOutcome::InUse(by) => DeleteOutcome::InUse(format!("the authority {name} is in use: {by}")),
-        other => other,
+        DeleteOutcome::InUse(by) => {
+            let by = conflict::use_in_words(&by);
+            Err(Problem::new(409, format!("the authority {name} is in use: {by}")))
+        }
+        other => body::deleted(other, &format!("authority {name}")),
     }
 }
 

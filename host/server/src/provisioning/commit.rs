@@ -192,6 +192,11 @@ async fn write(
             let (id, shown) = (work.request.registration_id.clone(), work.admitted.factors.key_identity);
             Err(Cause::KeyOfAnother { id, shown, owner }.of(&work.admitted.factors.enrollment).into())
         }
+        // On another host, or before a restart: here it is refused before anything is decided.
+        CommitOutcome::ChallengeSpent => {
+            let id = work.request.registration_id.clone();
+            Err(Cause::AnsweredBefore(id).of(&work.admitted.factors.enrollment).into())
+        }
     }
 }
 

@@ -21,7 +21,8 @@ pub trait AuthorityStore: Send + Sync + 'static {
         when: Precondition,
     ) -> Result<PutOutcome, StoreError>;
 
-    /// Makes or replaces an authority as it is. A certificate that is uploaded under another name is a conflict.
+    /// Makes or replaces an authority as it is. A certificate that is uploaded under another name is a conflict. The entity tag
+    /// is [`entity_tag`] of the authority alone: what is said of its certificates meanwhile does not hold it up.
     async fn put_authority(
         &self,
         scope: &IdScope,
@@ -30,8 +31,13 @@ pub trait AuthorityStore: Send + Sync + 'static {
     ) -> Result<PutOutcome, StoreError>;
 
     /// Removes an authority, unless a group names it, or holds an intermediate that only this one vouches for. What is said of
-    /// its certificates stays.
-    async fn delete_authority(&self, scope: &IdScope, name: &CaName) -> Result<DeleteOutcome, StoreError>;
+    /// its certificates stays. The entity tag is [`authority_tag`].
+    async fn delete_authority(
+        &self,
+        scope: &IdScope,
+        name: &CaName,
+        when: Precondition,
+    ) -> Result<DeleteOutcome, StoreError>;
 
     /// Changes what is said of an issuer's certificates, by commands that are merged over whatever stands there by then: all of
     /// them or none. It is kept by the issuer's name and key, whatever becomes of authorities. `when` can name an

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use landfall_attestation::x509::revocation::KeptRevocations;
 use landfall_domain::enrollment::{CertificateAuthority, Group};
-use landfall_domain::hub::{Hub, HubLoad};
+use landfall_domain::hub::Hub;
 use landfall_domain::names::IdScope;
 use landfall_domain::plugin::PublishedPlugin;
 
@@ -31,13 +31,12 @@ pub struct CatalogueRecords {
 pub struct ScopeRecords {
     /// The id scope.
     pub scope: IdScope,
-    /// Counts up with every change of what follows, but for how full the hubs are. Writing into a scope that was not
-    /// made makes it.
+    /// Counts up with every change of what follows. Writing into a scope that was not made makes it.
     pub revision: u64,
     /// Count up with every change of what is looked at to find the enrollment of a device.
     pub admissions: Admissions,
-    /// Linked hubs and how full they are, by name: numbers that go on following the store.
-    pub hubs: Vec<(Hub, HubLoad)>,
+    /// Linked hubs, by name. How full they are is told to who follows it ([`HubStore::follow_hub_loads`](crate::HubStore::follow_hub_loads)).
+    pub hubs: Vec<Hub>,
     /// Enrollment groups, by id.
     pub groups: Vec<Group>,
     /// Certificate authorities, by name.

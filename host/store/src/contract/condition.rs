@@ -3,13 +3,16 @@
 use landfall_domain::names::Digest;
 use serde::Serialize;
 
+use crate::{Conflict, InUse};
+
 /// On what condition something is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Precondition {
     /// Only if there is none yet.
     New,
-    /// Only if there is one, and its entity tag is this one: that of its [`Terms`](landfall_domain::enrollment::Terms), or
-    /// [`entity_tag`].
+    /// Only if there is one, and its entity tag is this one: that of an enrollment's
+    /// [`Terms`](landfall_domain::enrollment::Terms), that of a [`Registration`](landfall_domain::registration::Registration),
+    /// [`authority_tag`](crate::authority_tag), [`plugin_tag`](crate::plugin_tag), or [`entity_tag`] of anything else.
     Match(String),
     /// Only if there is one.
     Exists,
@@ -80,8 +83,8 @@ pub enum PutOutcome {
     Missing,
     /// It is there with another entity tag.
     Changed,
-    /// Another thing holds something that may be held once only; the text says which and what.
-    Conflict(String),
+    /// It does not go with what else stands.
+    Conflict(Conflict),
 }
 
 impl PutOutcome {
@@ -100,6 +103,6 @@ pub enum DeleteOutcome {
     Missing,
     /// It is there with another entity tag.
     Changed,
-    /// Something else still needs it; the text says what.
-    InUse(String),
+    /// Something else still needs it.
+    InUse(InUse),
 }

@@ -24,13 +24,13 @@ pub trait EnrollmentStore: Send + Sync + 'static {
         when: Precondition,
     ) -> Result<PutOutcome, StoreError>;
 
-    /// Replaces the individual enrollments among these that are as they were read, in one transaction; answers how many.
-    /// They hold what they held before: it is for keys that are sealed anew.
+    /// Replaces individual enrollments, each on its own condition, in one transaction; answers what came of each. They hold
+    /// what they held before: it is for keys that are sealed anew.
     async fn replace_individuals(
         &self,
         scope: &IdScope,
-        entries: Vec<(Individual, Individual)>,
-    ) -> Result<usize, StoreError>;
+        entries: Vec<(Individual, Precondition)>,
+    ) -> Result<Vec<PutOutcome>, StoreError>;
 
     /// Removes one.
     async fn delete_individual(

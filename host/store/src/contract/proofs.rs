@@ -1,4 +1,5 @@
-//! What proofs of identity need that must outlive a process: challenges of TPMs, authenticators of Kerberos that were here, keys of token issuers.
+//! What proofs of identity need and must outlive a process: challenges of TPMs, authenticators of Kerberos that were here, keys
+//! of token issuers.
 
 use async_trait::async_trait;
 use landfall_attestation::bearer::KeptKeys;
@@ -8,17 +9,18 @@ use landfall_domain::names::Digest;
 
 use crate::StoreError;
 
-/// What proofs of identity need that must outlive a process: challenges of TPMs, authenticators of Kerberos that were here, keys of token issuers.
+/// What proofs of identity need and must outlive a process.
 #[async_trait]
 pub trait ProofStore: Send + Sync + 'static {
-    /// Keeps a challenge, and lets some go that are over by this time.
+    /// Keeps a challenge, and lets some go that are over by this time. It is spent by
+    /// [`commit_registration`](crate::RegistrationStore::commit_registration).
     async fn keep_challenge(&self, challenge: KeptChallenge, now: Timestamp) -> Result<(), StoreError>;
 
     /// All challenges, the oldest first.
     async fn challenges(&self) -> Result<Vec<KeptChallenge>, StoreError>;
 
-    /// Remembers a Kerberos authenticator until it cannot come again, and lets some go that cannot by now. Whether it had not
-    /// been here before.
+    /// Remembers a Kerberos authenticator until it cannot come again, and lets some go that cannot by now; whether it had not
+    /// been here before. Of many who bring it at once, one is told so. `until` is the same for the same authenticator.
     async fn spend_authenticator(
         &self,
         authenticator: Digest,

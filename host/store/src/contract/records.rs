@@ -8,7 +8,7 @@ use landfall_domain::names::{IdScope, ManufacturerId, RegistrationId};
 use landfall_domain::registry::{EvidenceMembers, ManufacturingRecord, RecordState};
 use serde::{Deserialize, Serialize};
 
-use crate::{Listing, Page, StoreError};
+use crate::{Listing, Page, Precondition, PutOutcome, StoreError};
 
 /// Manufacturing records and their import.
 #[async_trait]
@@ -34,20 +34,19 @@ pub trait RecordStore: Send + Sync + 'static {
     /// A place on the store's disk for what is kept until it is written.
     fn staging(&self) -> Result<Staging, StoreError>;
 
-    /// Changes a record's state; answers the record as it is now. Retired is final: such a record stays as it is.
+    /// Changes a record's state; answers the record as it is now, or why it stays as it was. Retired is final: such a record
+    /// stays as it is. The entity tag is [`entity_tag`](crate::entity_tag).
     async fn set_record_state(
         &self,
         scope: &IdScope,
         id: &RegistrationId,
         state: RecordState,
         now: Timestamp,
-    ) -> Result<Option<ManufacturingRecord>, StoreError>;
+        when: Precondition,
+    ) -> Result<Result<ManufacturingRecord, PutOutcome>, StoreError>;
 
     /// Whose records there are, the first so many of them in the order of their names.
     async fn manufacturers(&self, scope: &IdScope, most: usize) -> Result<Vec<ManufacturerId>, StoreError>;
-
-    /// How many records a manufacturer has.
-    async fn record_count(&self, scope: &IdScope, manufacturer: &ManufacturerId) -> Result<u64, StoreError>;
 }
 
 /// Which manufacturing records to list.

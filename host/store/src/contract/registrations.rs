@@ -70,7 +70,8 @@ pub struct RegistrationCommit {
     pub record: Option<ManufacturingRecord>,
     /// On what the device was admitted besides. All of it must stand as it did.
     pub basis: AdmissionBasis,
-    /// The challenge whose answer began it; from then on no other registration begins with it.
+    /// The challenge whose answer began it. It must be kept and not be spent; it is from then on, so that no other registration
+    /// begins with it.
     pub answered: Option<TrackingId>,
     /// What explains it.
     pub entry: Entry,
@@ -146,6 +147,8 @@ pub enum CommitOutcome {
     RevisionGone,
     /// This other device has the id in the hub. Nothing was written.
     IdentityTaken(RegistrationId),
+    /// Another registration was begun with the answer to the challenge, or it is not kept any more. Nothing was written.
+    ChallengeSpent,
 }
 
 /// Which registrations to list.

@@ -5,7 +5,7 @@ use landfall_domain::api_token::TokenRecord;
 use landfall_domain::clock::Timestamp;
 use landfall_domain::names::Digest;
 
-use crate::{DeleteOutcome, StoreError};
+use crate::{DeleteOutcome, Precondition, StoreError};
 
 /// Tokens of the management API.
 #[async_trait]
@@ -20,6 +20,7 @@ pub trait TokenStore: Send + Sync + 'static {
     async fn tokens(&self) -> Result<Vec<TokenRecord>, StoreError>;
 
     /// Revokes every token of a public id, unless nobody were left then who can make another: the last operator's token
-    /// that is good for all id scopes, by this time, is [`DeleteOutcome::InUse`].
-    async fn delete_token(&self, id: &str, now: Timestamp) -> Result<DeleteOutcome, StoreError>;
+    /// that is good for all id scopes, by this time, is [`DeleteOutcome::InUse`]. The entity tag is
+    /// [`entity_tag`](crate::entity_tag) of the first of them.
+    async fn delete_token(&self, id: &str, now: Timestamp, when: Precondition) -> Result<DeleteOutcome, StoreError>;
 }

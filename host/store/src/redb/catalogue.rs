@@ -2,7 +2,6 @@
 
 use async_trait::async_trait;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use landfall_domain::enrollment::Group;
 use landfall_domain::hub::Hub;
@@ -12,7 +11,6 @@ use serde::de::DeserializeOwned;
 
 use super::codec::{self, key};
 use super::engine::Write;
-use super::loads::Loads;
 use super::tables::{self, ADMISSIONS, AUTHORITIES, Definition, GROUPS, HUBS, PLUGINS, SCOPES, Tables};
 use super::{RedbStore, View, admissions, revocations, unreadable};
 use crate::writer::Lane;
@@ -21,8 +19,7 @@ use crate::{Admissions, CatalogueRecords, ScopeRecords, StoreError, Way};
 #[async_trait]
 impl crate::CatalogueStore for RedbStore {
     async fn load_catalogue(&self) -> Result<CatalogueRecords, StoreError> {
-        let loads = Arc::clone(&self.loads);
-        self.look(move |view| load(view, &loads)).await
+        self.look(load).await
     }
 
     async fn create_scope(&self, scope: IdScope) -> Result<bool, StoreError> {
@@ -31,7 +28,7 @@ impl crate::CatalogueStore for RedbStore {
 }
 
 /// Everything of all scopes.
-pub(super) fn load(view: &View, loads: &Loads) -> Result<CatalogueRecords, StoreError> {
+pub(super) fn load(view: &View) -> Result<CatalogueRecords, StoreError> {
     let mut scopes = BTreeMap::new();
     let counts = view.table(ADMISSIONS)?;
     let count = |scope: &IdScope, way| -> Result<u64, StoreError> {
@@ -56,11 +53,8 @@ pub(super) fn load(view: &View, loads: &Loads) -> Result<CatalogueRecords, Store
         };
         scopes.insert(scope, records);
     }
-    for ((scope, name), hub) in all::<Hub>(view, HUBS, "linked hub")? {
-        let load = loads.of(&key(&scope, &name));
-        if let Some(records) = scopes.get_mut(&scope) {
-            records.hubs.push((hub, load));
-        }
+    for ((scope, _), hub) in all::<Hub>(view, HUBS, "linked hub")? {
+        scopes.entry(scope).and_modify(|records| records.hubs.push(hub));
     }
     for ((scope, _), group) in all::<Group>(view, GROUPS, "enrollment group")? {
         scopes.entry(scope).and_modify(|records| records.groups.push(group));

@@ -4,13 +4,13 @@ use async_trait::async_trait;
 use landfall_domain::enrollment::{EnrollmentRef, Group, Individual};
 use landfall_domain::names::{Digest, GroupId, IdScope, RegistrationId};
 
-use super::claims::Claims;
 use super::codec::{self, key};
 use super::engine::Write;
 use super::groups::{DeleteGroup, PutGroup};
 use super::listing::{self, Walk};
 use super::tables::{self, CERTIFICATES, GROUPS, INDIVIDUALS, Tables};
-use super::{RedbStore, View, unreadable};
+use super::{RedbStore, View, claims, unreadable};
+use crate::rules::claims::Claims;
 use crate::writer::Lane;
 use crate::{DeleteOutcome, Listing, Page, Precondition, PutOutcome, StoreError};
 
@@ -38,8 +38,8 @@ impl crate::EnrollmentStore for RedbStore {
     async fn replace_individuals(
         &self,
         scope: &IdScope,
-        entries: Vec<(Individual, Individual)>,
-    ) -> Result<usize, StoreError> {
+        entries: Vec<(Individual, Precondition)>,
+    ) -> Result<Vec<PutOutcome>, StoreError> {
         self.write(Lane::Operator, ReplaceIndividuals { scope: scope.clone(), entries }).await
     }
 
@@ -140,35 +140,41 @@ impl Write for PutIndividual {
             Ok(outcome) => outcome,
             Err(refused) => return Ok(refused),
         };
-        let claims = stands.as_ref().map(|i| Claims::of_individual(&self.scope, i));
-        if let Err(conflict) = Claims::of_individual(&self.scope, &self.entry).replace(tables, claims)? {
-            return Ok(conflict);
+        let before = stands.as_ref().map(|stands| Claims::of_individual(&self.scope, stands));
+        let next = Claims::of_individual(&self.scope, &self.entry);
+        if let Some(refused) = next.refused(&tables.of(&self.scope), before.as_ref())? {
+            return Ok(PutOutcome::Conflict(refused));
         }
+        claims::replace(tables, &self.scope, before.as_ref(), &next)?;
         tables.individuals.put(&key, &self.entry)?;
         Ok(outcome)
     }
 }
 
-/// Replaces individual enrollments that nobody changed since they were read.
+/// Replaces individual enrollments, each on its own condition.
 pub(super) struct ReplaceIndividuals {
     pub(super) scope: IdScope,
-    /// As they were read, and as they shall be.
-    pub(super) entries: Vec<(Individual, Individual)>,
+    pub(super) entries: Vec<(Individual, Precondition)>,
 }
 
 impl Write for ReplaceIndividuals {
-    type Answer = usize;
+    type Answer = Vec<PutOutcome>;
 
-    fn apply(&self, tables: &mut Tables<'_>) -> Result<usize, StoreError> {
-        let mut replaced = 0;
-        for (read, new) in &self.entries {
-            let key = key(&self.scope, read.registration_id.key());
-            if tables.individuals.get::<Individual>(&key)?.as_ref() == Some(read) {
-                tables.individuals.put(&key, new)?;
-                replaced += 1;
+    fn apply(&self, tables: &mut Tables<'_>) -> Result<Vec<PutOutcome>, StoreError> {
+        let mut outcomes = Vec::with_capacity(self.entries.len());
+        for (entry, when) in &self.entries {
+            let key = key(&self.scope, entry.registration_id.key());
+            let stands: Option<Individual> = tables.individuals.get(&key)?;
+            let judged = match &stands {
+                Some(stands) => when.judge(Some(&stands.terms.etag)),
+                None => Err(PutOutcome::Missing),
+            };
+            if judged.is_ok() {
+                tables.individuals.put(&key, entry)?;
             }
+            outcomes.push(judged.unwrap_or_else(|refused| refused));
         }
-        Ok(replaced)
+        Ok(outcomes)
     }
 }
 
@@ -196,7 +202,7 @@ impl Write for DeleteIndividual {
             return Ok(refused);
         }
         if let Some(stands) = &stands {
-            Claims::of_individual(&self.scope, stands).give_back(tables)?;
+            claims::give_back(tables, &self.scope, &Claims::of_individual(&self.scope, stands))?;
             tables.individuals.remove(&key)?;
         }
         Ok(DeleteOutcome::Deleted)

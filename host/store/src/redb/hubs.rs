@@ -1,5 +1,7 @@
 //! Linked hubs. Few, and read with the catalogue.
 
+use std::sync::Weak;
+
 use async_trait::async_trait;
 use landfall_domain::hub::Hub;
 use landfall_domain::names::{HubName, IdScope};
@@ -10,7 +12,7 @@ use super::codec::key;
 use super::engine::Write;
 use super::tables::Tables;
 use crate::writer::Lane;
-use crate::{DeleteOutcome, Precondition, PutOutcome, StoreError, entity_tag};
+use crate::{DeleteOutcome, HubLoadFollower, Precondition, PutOutcome, StoreError, entity_tag};
 
 #[async_trait]
 impl crate::HubStore for RedbStore {
@@ -27,6 +29,11 @@ impl crate::HubStore for RedbStore {
     ) -> Result<DeleteOutcome, StoreError> {
         let delete = DeleteHub::new(scope, name, when);
         self.write(Lane::Operator, delete).await
+    }
+
+    async fn follow_hub_loads(&self, follower: Weak<dyn HubLoadFollower>) -> Result<(), StoreError> {
+        self.loads.follow(follower);
+        Ok(())
     }
 }
 

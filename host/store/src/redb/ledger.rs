@@ -7,8 +7,9 @@ use landfall_domain::plugin::signature::Signature;
 
 use super::engine::Write;
 use super::tables::{self, CONTENT, DECISIONS, OTHERS, SIGNATURES, Tables};
-use super::uses::{self, Named};
+use super::uses;
 use super::{RedbStore, View, codec, entries, unreadable};
+use crate::rules::contents::{self, Named};
 use crate::writer::Lane;
 use crate::{EntryFilter, Listing, Page, StoreError};
 
@@ -153,7 +154,7 @@ impl Write for KeepEntry {
     type Answer = ();
 
     fn apply(&self, tables: &mut Tables<'_>) -> Result<(), StoreError> {
-        uses::take(tables, &self.named, &self.contents)?;
+        contents::take(tables, &self.named, &self.contents)?;
         keep_other(tables, self.id.as_bytes(), &self.entry)
     }
 

@@ -9,8 +9,9 @@ use redb::ReadableTable;
 use super::engine::Write;
 use super::tables::{self, TOKENS, Tables};
 use super::{RedbStore, View, codec, unreadable};
+use crate::rules::tokens::revocable;
 use crate::writer::Lane;
-use crate::{DeleteOutcome, StoreError};
+use crate::{DeleteOutcome, Precondition, StoreError};
 
 #[async_trait]
 impl crate::TokenStore for RedbStore {
@@ -26,8 +27,8 @@ impl crate::TokenStore for RedbStore {
         self.look(all).await
     }
 
-    async fn delete_token(&self, id: &str, now: Timestamp) -> Result<DeleteOutcome, StoreError> {
-        self.write(Lane::Operator, Delete { id: id.to_owned(), now }).await
+    async fn delete_token(&self, id: &str, now: Timestamp, when: Precondition) -> Result<DeleteOutcome, StoreError> {
+        self.write(Lane::Operator, Delete { id: id.to_owned(), now, when }).await
     }
 }
 
@@ -62,6 +63,7 @@ impl Write for Put {
 pub(super) struct Delete {
     pub(super) id: String,
     pub(super) now: Timestamp,
+    pub(super) when: Precondition,
 }
 
 impl Write for Delete {
@@ -70,16 +72,14 @@ impl Write for Delete {
     fn apply(&self, tables: &mut Tables<'_>) -> Result<DeleteOutcome, StoreError> {
         let all = tables.tokens.range::<TokenRecord>(&[], &[u8::MAX; 33])?;
         let (revoked, left): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, token)| token.id == self.id);
-        let rules = |tokens: &[(Vec<u8>, TokenRecord)]| tokens.iter().any(|(_, token)| token.rules_all(self.now));
-        if rules(&revoked) && !rules(&left) {
-            let why =
-                "this is the last operator's token that is good for all id scopes; make another before it is revoked";
-            return Ok(DeleteOutcome::InUse(why.to_owned()));
+        let tokens = |rows: &[(Vec<u8>, TokenRecord)]| rows.iter().map(|(_, token)| token.clone()).collect::<Vec<_>>();
+        if let Err(refused) = revocable(&tokens(&revoked), &tokens(&left), &self.when, self.now) {
+            return Ok(refused);
         }
         for (key, _) in &revoked {
             tables.tokens.remove(key)?;
         }
-        Ok(if revoked.is_empty() { DeleteOutcome::Missing } else { DeleteOutcome::Deleted })
+        Ok(DeleteOutcome::Deleted)
     }
 }
 

@@ -36,9 +36,12 @@ async fn a_file_that_lacks_any_one_table_is_brought_up_when_it_is_opened() {
     // A component that a decision has outlived.
     let gone = PublishedPlugin::first("gone".parse().unwrap(), b"gone", Timestamp::from_millis(1), "t1");
     let scope = make::scope();
-    store.publish_plugin(&scope, gone, b"gone".to_vec(), Vec::new(), PublishBounds::NONE).await.unwrap();
+    store
+        .publish_plugin(&scope, gone, b"gone".to_vec(), Vec::new(), PublishBounds::NONE, Precondition::Any)
+        .await
+        .unwrap();
     store.record_entry(make::decided(6, Digest::of(b"gone")), Vec::new()).await.unwrap();
-    store.delete_plugin(&scope, &"gone".parse().unwrap()).await.unwrap();
+    store.delete_plugin(&scope, &"gone".parse().unwrap(), Precondition::Any).await.unwrap();
     store.put_individual(&make::scope(), make::individual("a", "1", "c1", None), Precondition::New).await.unwrap();
     store.close().await.unwrap();
     let path = folder.path().join("landfall.redb");
@@ -85,7 +88,9 @@ async fn signatures_of_format_1_count_for_the_names_that_were_published_with_the
     let publish = async |store: &RedbStore, name: &str, bytes: &[u8], signatures| {
         let plugin = PublishedPlugin::first(name.parse().unwrap(), bytes, Timestamp::from_millis(1), "t1");
         let scope = make::scope();
-        let put = store.publish_plugin(&scope, plugin, bytes.to_vec(), signatures, PublishBounds::NONE).await;
+        let put = store
+            .publish_plugin(&scope, plugin, bytes.to_vec(), signatures, PublishBounds::NONE, Precondition::Any)
+            .await;
         assert!(matches!(put.unwrap(), PutOutcome::Created | PutOutcome::Replaced));
     };
     for (name, bytes) in [("sg", b"one".as_slice()), ("sg", b"two"), ("also", b"one")] {
