@@ -1,4 +1,4 @@
-//! A store in memory, for tests: plain maps under one lock, and what every store judges in [`rules`](crate::rules).
+//! A store in memory, for tests: plain maps under one lock, and the rules that every store judges by.
 //!
 //! It keeps no counts and no claims beside what they are made from, but looks for them anew each time. So it is slow with many
 //! devices, and shows what the contract needs and what is only there to be fast.
@@ -15,7 +15,7 @@ mod scoped;
 mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use landfall_attestation::bearer::KeptKeys;
 use landfall_attestation::tpm::challenge::KeptChallenge;
@@ -54,12 +54,12 @@ impl Default for MemorySettings {
 
 /// A store in memory.
 #[derive(Default)]
-pub struct MemoryStore(Mutex<State>);
+pub struct MemoryStore(Arc<Mutex<State>>);
 
 impl MemoryStore {
     /// An empty store.
     pub fn new(settings: MemorySettings) -> Self {
-        Self(Mutex::new(State { settings, ..State::default() }))
+        Self(Arc::new(Mutex::new(State { settings, ..State::default() })))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -179,8 +179,6 @@ fn page_of<T: Clone>(all: &ById<T>, scope: &IdScope, page: &Page, shows: impl Fn
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::store_suite;
 

@@ -73,6 +73,7 @@ macro_rules! store_suite {
                 a_retired_device_is_not_changed
                 the_last_rows_to_come_are_beyond_the_quota
                 one_bad_row_refuses_an_all_or_nothing_batch
+                batches_of_one_import_are_written_together_or_not_at_all
                 a_dry_run_writes_nothing
                 one_device_twice_in_a_batch_is_added_and_updated
                 evidence_that_a_row_leaves_out_stays_unless_that_is_said

@@ -35,7 +35,8 @@ impl RecordStore for MemoryStore {
     }
 
     async fn import_whole(&self, batches: Arc<dyn Batches>) -> Result<Vec<Vec<RowResult>>, StoreError> {
-        self.write(|state| {
+        let store = Self(Arc::clone(&self.0));
+        let import = move |state: &mut State| {
             let before = state.records.clone();
             let imported = state.import_all(&*batches);
             if !imported.as_ref().is_ok_and(|results| results.iter().flatten().all(RowResult::is_good)) {
@@ -43,7 +44,10 @@ impl RecordStore for MemoryStore {
                 state.changed = false;
             }
             imported
-        })
+        };
+        // Whoever brings the batches may wait for them.
+        let imported = tokio::task::spawn_blocking(move || store.write(import)).await;
+        imported.map_err(|error| StoreError::Write(error.to_string()))?
     }
 
     fn staging(&self) -> Result<Staging, StoreError> {

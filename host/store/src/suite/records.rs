@@ -1,11 +1,15 @@
 //! Manufacturing records and their import.
 
+use std::sync::Arc;
+
 use landfall_domain::clock::Timestamp;
 use landfall_domain::names::ManufacturerId;
 use landfall_domain::registry::{Claim, Evidence, ManufacturingRecord, RecordState};
 
 use super::make::{Shared, batch, counted, record, scope};
-use crate::{ImportBatch, Page, Precondition, PutOutcome, RecordFilter, RowOutcome, RowResult, entity_tag};
+use crate::{
+    Batches, ImportBatch, Page, Precondition, PutOutcome, RecordFilter, RowOutcome, RowResult, StoreError, entity_tag,
+};
 
 pub async fn an_import_says_what_came_of_each_row(store: Shared) {
     let first = vec![record("b", "acme", "x"), record("a", "acme", "x"), record("c", "acme", "x")];
@@ -102,6 +106,27 @@ pub async fn one_bad_row_refuses_an_all_or_nothing_batch(store: Shared) {
     assert_eq!(store.record(&scope(), &"a".parse().unwrap()).await.unwrap(), None);
     let good = ImportBatch { all_or_nothing: true, ..batch(vec![record("a", "acme", "x")]) };
     assert_eq!(store.import_batch(good).await.unwrap(), [RowOutcome::Added]);
+}
+
+pub async fn batches_of_one_import_are_written_together_or_not_at_all(store: Shared) {
+    struct These(Vec<ImportBatch>);
+    impl Batches for These {
+        fn begin(&self) -> Result<Box<dyn Iterator<Item = Result<ImportBatch, StoreError>>>, StoreError> {
+            Ok(Box::new(self.0.clone().into_iter().map(Ok)))
+        }
+    }
+    let good = |ids: [&str; 2]| batch(ids.map(|id| record(id, "acme", "x")).to_vec());
+    let bad = batch(vec![record("c", "acme", "x"), record("d", "evil", "x")]);
+    let before = store.sequence();
+    let batches = These(vec![good(["a", "b"]), bad, good(["e", "f"])]);
+    let refused = store.import_whole(Arc::new(batches)).await.unwrap();
+    use RowOutcome::{Added, NotTaken, OtherManufacturer};
+    assert_eq!(refused, [[Added, Added], [NotTaken, OtherManufacturer]], "none is looked at after the refused one");
+    assert_eq!((counted(&store, "acme").await, store.sequence()), (0, before));
+    let batches = These(vec![good(["a", "b"]), good(["b", "c"])]);
+    let written = store.import_whole(Arc::new(batches)).await.unwrap();
+    assert_eq!(written, [[Added, Added], [RowOutcome::Unchanged, Added]]);
+    assert_eq!((counted(&store, "acme").await, store.sequence()), (3, before + 1), "in one transaction");
 }
 
 pub async fn a_dry_run_writes_nothing(store: Shared) {
