@@ -238,18 +238,6 @@ pub struct PolicyBinding {
     pub settings: JsonText,
 }
 
-impl PolicyBinding {
-    /// The address of the allocation function, when the binding says nothing else.
-    pub fn function(&self) -> Option<String> {
-        let settings: Map<String, Value> = serde_json::from_str(self.settings.as_str()).ok()?;
-        let alone = self.plugin.as_str() == WEBHOOK && self.revision.is_none() && settings.len() == 1;
-        settings.get("url").filter(|_| alone)?.as_str().map(ToOwned::to_owned)
-    }
-}
-
-/// The shipped plugin that asks an allocation function.
-pub const WEBHOOK: &str = "webhook";
-
 /// Whether a manufacturing record is demanded (the two-factor rule).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
