@@ -21,7 +21,7 @@ use landfall_attestation::symmetric_key::{SasToken, TokenFlaw};
 use landfall_attestation::tpm::challenge::Chip;
 use landfall_attestation::x509::request::CertificateRequest;
 use landfall_attestation::x509::{CertificateInfo, PresentedChain};
-use landfall_domain::clock::{self, Timestamp};
+use landfall_domain::clock::Timestamp;
 use landfall_domain::decision::EntryKind;
 use landfall_domain::json::JsonText;
 use landfall_domain::names::{IdScope, OperationId, RegistrationId, TrackingId};
@@ -258,7 +258,7 @@ async fn begin_or_join(
     let mut work = Box::new(RegistrationJob::new(service, request, admitted, new_id));
     let operation = loop {
         let (id, said) = (work.operation.clone(), work.request.said());
-        match service.operations.begin(&claimant, id, clock::instant(), asked, &said) {
+        match service.operations.begin(&claimant, id, service.ambient.instant(), asked, &said) {
             BeginResult::Mine(operation) => {
                 work.goes_on(operation.id.clone(), operation.said());
                 tokio::spawn(carry_out(Arc::clone(service), claimant, work, operation.clone()));
@@ -345,7 +345,7 @@ fn status(service: &Service, progress: &Progress) -> Result<Status, RegisterErro
     match progress {
         Progress::Running => Ok(Status::Assigning { retry_after: service.config.limits.device.poll_seconds }),
         Progress::Waiting(wait) => {
-            let seconds = wait.until.saturating_duration_since(clock::instant()).as_millis().div_ceil(1000);
+            let seconds = wait.until.saturating_duration_since(service.ambient.instant()).as_millis().div_ceil(1000);
             Ok(Status::Assigning { retry_after: u64::try_from(seconds).unwrap_or(u64::MAX).max(1) })
         }
         Progress::Finished(registration) => Ok(Status::Finished(Arc::clone(registration))),

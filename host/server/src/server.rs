@@ -9,7 +9,7 @@ use landfall_domain::clock::{Ambient, Timestamp};
 use landfall_domain::names::IdScope;
 use landfall_policy::trust::{Trust, TrustError};
 use landfall_policy::{PolicyHost, PolicySettings, StartError};
-use landfall_store::redb::RedbStore;
+use landfall_store::redb::{RedbStore, StoreSettings};
 use landfall_store::{Store as _, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -130,14 +130,15 @@ impl Server {
         let hostname = &config.server.hostname;
         identity.is_for(hostname).map_err(|reason| ServeError::Hostname { hostname: hostname.clone(), reason })?;
         let operations_key = operations_key(folder)?;
-        let directories = Directories::load(&config.directory, &config.server.scope, folder.root())?;
+        let directories = Directories::load(&config.directory, &config.server.scope, folder.root(), &ambient.clock)?;
         let certificate_issuing =
             CertificateIssuing::load(&config.issuing, &config.server.scope, folder.root(), &ambient)?;
         let sealing = sealing::load(folder)?;
         if folder.next_sealing_key().exists() {
             return Err(ServeError::HalfRotated(folder.root().display().to_string()));
         }
-        let store = Arc::new(RedbStore::open(&folder.database(), config.store_settings())?);
+        let store_settings = StoreSettings { clock: Arc::clone(&ambient.clock), ..config.store_settings() };
+        let store = Arc::new(RedbStore::open(&folder.database(), store_settings)?);
         if let Err(error) = store.has_room() {
             tracing::error!(%error, "devices are told to come back later");
         }
@@ -164,7 +165,8 @@ impl Server {
         let devices = listen(config.server.device_listen, "devices", "server.device_listen").await?;
         let management = listen(config.server.management_listen, "management", "server.management_listen").await?;
         let trust = Trust::load(folder.root(), &config.plugins.trusted_keys, config.plugins.require_signature)?;
-        let settings = PolicySettings { trust, ..config.policy_settings(folder.cache()) };
+        let settings =
+            PolicySettings { trust, clock: Arc::clone(&ambient.clock), ..config.policy_settings(folder.cache()) };
         let policies = Arc::new(PolicyHost::start(settings)?);
         let limits = config.limits.listener.clone();
         let keys = Keys {
@@ -196,9 +198,10 @@ impl Server {
         let (device_addr, management_addr) = (address(&devices)?, address(&management)?);
         let device_router = device_api::http::router(Arc::clone(&service));
         let management_router = admin_api::router(Arc::clone(&service));
-        let devices = Listener::new(devices, tls::for_devices(&identity)?, device_router, limits.clone())
+        let clock = || Arc::clone(&service.ambient.clock);
+        let devices = Listener::new(devices, tls::for_devices(&identity)?, device_router, limits.clone(), clock())
             .with_bad_heads(Arc::new(Heads::new(Arc::clone(&service))));
-        let management = Listener::new(management, tls::for_management(&identity)?, management_router, limits)
+        let management = Listener::new(management, tls::for_management(&identity)?, management_router, limits, clock())
             .with_long_requests(LONGEST_IMPORT);
         let device_counts = devices.counts();
         service.metrics.listen(vec![("devices", devices.counts()), ("management", management.counts())]);

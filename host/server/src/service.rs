@@ -10,7 +10,7 @@ use landfall_attestation::bearer::TokenRules;
 use landfall_attestation::password::{Remembered, hash_of_no_password};
 use landfall_attestation::tpm::challenge::Challenges;
 use landfall_attestation::x509::VerifyPolicy;
-use landfall_domain::clock::{self, Ambient, Timestamp};
+use landfall_domain::clock::{Ambient, Timestamp};
 use landfall_domain::enrollment::{GroupAttestation, PasswordHash};
 use landfall_domain::names::{Digest, IdScope, PluginName, RegistrationId};
 use landfall_domain::plugin::rules::Resort;
@@ -140,7 +140,9 @@ impl Service {
         keys: Keys,
     ) -> Result<Arc<Self>, StoreError> {
         let Keys { operations: operations_key, seen, folder, sealing, certificate_issuing, directories } = keys;
-        let images = Images::new(Arc::clone(&policies), Arc::clone(&store), config.limits.policy.max_images);
+        let clock = || Arc::clone(&ambient.clock);
+        let max_images = config.limits.policy.max_images;
+        let images = Images::new(Arc::clone(&policies), Arc::clone(&store), max_images, clock());
         let operations =
             Operations::new(&operations_key, config.limits.device.max_operations, config.limits.device.waiting_bytes);
         let device = &config.limits.device;
@@ -151,6 +153,7 @@ impl Service {
         let watches = Arc::new(Watches::new(config.limits.policy.breaker(), ambient.clone()));
         let issuer_keys = Duration::from_secs(config.limits.device.issuer_keys_hours.saturating_mul(3600));
         let remembered = Remembered::new(&ambient.random());
+        let (telling, lists) = (Telling::new(clock()), Lists::new(clock()));
         let password_of_nobody = hash_of_no_password(ambient.random());
         let service = Self {
             seen,
@@ -159,13 +162,13 @@ impl Service {
             password_of_nobody,
             password_checks: Arc::new(Turns::new(PASSWORD_CHECKS, config.limits.device.max_passwords_waiting)),
             token_checks: Arc::new(Turns::new(TOKEN_CHECKS, config.limits.device.max_tokens_waiting)),
-            odd_replies: Trouble::default(),
-            not_served: Trouble::default(),
+            odd_replies: Trouble::new(&ambient.clock),
+            not_served: Trouble::new(&ambient.clock),
             answered: Answered::new(config.limits.device.answers_kept),
             config,
             sealing: Arc::new(sealing),
             identity_providers: IdentityProviders::new(issuer_keys, Arc::clone(&store), ambient.clone()),
-            lists: Lists::default(),
+            lists,
             certificate_issuing,
             directories,
             challenges,
@@ -179,14 +182,14 @@ impl Service {
             throttle,
             metrics: Metrics::default(),
             watches,
-            telling: Telling::new(),
+            telling,
             catalogue: ArcSwap::default(),
             changing: tokio::sync::Mutex::default(),
             unread: Unread::default(),
             switching: Shares::new(1),
         };
         let kept = service.store.challenges().await?;
-        service.challenges.take_up(kept, &service.sealing, (service.ambient.now(), clock::instant()));
+        service.challenges.take_up(kept, &service.sealing, (service.ambient.now(), service.ambient.instant()));
         service.identity_providers.take_up(service.store.issuer_keys().await?);
         service.reload().await?;
         Ok(Arc::new(service))

@@ -21,7 +21,7 @@ use landfall_attestation::kerberos::NegotiateToken;
 use landfall_attestation::password::{BasicCredential, BasicFlaw};
 use landfall_attestation::symmetric_key::{SasToken, TokenFlaw};
 use landfall_attestation::tpm::{self, Blob};
-use landfall_domain::clock::{self, Timestamp};
+use landfall_domain::clock::Timestamp;
 use landfall_domain::decision::{Entry, EntryKind};
 use landfall_domain::names::{NameError, OperationId, TrackingId};
 use landfall_domain::registration::Registration;
@@ -164,7 +164,7 @@ impl Call {
     ) -> Option<Blob> {
         let (scope, id) = (path.scope.parse().ok()?, &registration.registration_id);
         let token = credential.token().filter(|_| registration.hub().is_some())?;
-        let chip = self.service.challenges.answered(&scope, id, token, clock::instant())?;
+        let chip = self.service.challenges.answered(&scope, id, token, self.service.ambient.instant())?;
         let key = self.service.hub_key(&scope, id, chip.endorsement.sha256());
         tpm::hmac_key_blob(&chip.endorsement, &chip.storage_root, &key, &self.service.ambient).ok()
     }

@@ -15,7 +15,6 @@ mod tpm;
 
 use std::sync::Arc;
 
-use landfall_domain::clock;
 use landfall_domain::decision::Factors;
 use landfall_domain::decision::call::{Attestation, Label};
 use landfall_domain::enrollment::{EnrollmentRef, KeyChange, Manufacturing, Terms};
@@ -169,7 +168,7 @@ async fn pretend(service: &Service, request: &Request) -> Result<(), RegisterErr
 
 /// Begins a registration with the answer of a TPM, which begins one only; another challenge for who brings it again.
 pub(super) async fn spend_challenge(service: &Service, request: &Request) -> Result<(), RegisterError> {
-    let (scope, id, now) = (&request.scope, &request.registration_id, clock::instant());
+    let (scope, id, now) = (&request.scope, &request.registration_id, service.ambient.instant());
     let Some(token) = request.credential.token() else { return Ok(()) };
     match &request.credential {
         Credential::Tpm { .. } if service.challenges.spend(scope, id, token, now) => Ok(()),

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use landfall_domain::clock;
+use landfall_domain::clock::Stopwatch;
 use landfall_domain::decision::Verdict;
 use landfall_domain::enrollment::KeyChange;
 use landfall_domain::hub::Connector;
@@ -159,8 +159,8 @@ async fn write(
     let identity = registration.assignment().map(|place| (place.hub.clone(), place.device_id.clone()));
     let (scope, id) = (&work.request.scope, &work.request.registration_id);
     let token = work.request.credential.token();
-    let answered = token.and_then(|token| service.challenges.name(scope, id, token, clock::instant()));
-    let chip = token.and_then(|token| service.challenges.answered(scope, id, token, clock::instant()));
+    let answered = token.and_then(|token| service.challenges.name(scope, id, token, service.ambient.instant()));
+    let chip = token.and_then(|token| service.challenges.answered(scope, id, token, service.ambient.instant()));
     registration.chip = chip.map(|chip| chip.digest()).or(registration.chip);
     let commit = RegistrationCommit {
         scope: work.request.scope.clone(),
@@ -172,7 +172,7 @@ async fn write(
         entry: work.entry(verdict),
         contents: work.contents(),
     };
-    let began = clock::instant();
+    let began = Stopwatch::start(&service.ambient.clock);
     let committed = service.store.commit_registration(commit).await?;
     if let Some(watch) = &work.admitted.allocation.selection.watch {
         watch.meters.committed(began.elapsed());
@@ -202,7 +202,7 @@ async fn postpone(
     postponement: Postponement,
 ) -> Result<Progress, RegisterError> {
     let Postponement { kind, detail, retry_after } = postponement;
-    let (again_at, until) = (service.ambient.now().plus(retry_after), clock::instant() + retry_after);
+    let (again_at, until) = (service.ambient.now().plus(retry_after), service.ambient.instant() + retry_after);
     let Request { tracking_id, registration_id, .. } = &work.request;
     tracing::warn!(%tracking_id, %registration_id, kind, detail, "a registration waits");
     let verdict = Verdict::Postponed { until: again_at, kind: kind.to_owned(), detail: detail.clone() };

@@ -53,7 +53,7 @@ impl Drop for Ending<'_> {
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
-    use landfall_domain::clock::{self, Timestamp};
+    use landfall_domain::clock::{Clock as _, SystemClock, Timestamp};
     use landfall_domain::names::Digest;
 
     use super::*;
@@ -65,11 +65,16 @@ mod tests {
         let who = Claimant { scope: "s1".parse().unwrap(), id: "a".parse().unwrap(), key: Digest::of(b"k") };
         let request = TrackingId::new(Timestamp::from_millis(0), [7; 10]);
         let id = || operations.new_id(&who.scope, &who.id, request, StatementKind::Nothing);
-        let begin =
-            || match operations.begin(&who, id(), clock::instant(), RequestKind::Register, &Statement::default()) {
-                BeginResult::Mine(operation) => operation,
-                _ => panic!("not mine"),
-            };
+        let begin = || match operations.begin(
+            &who,
+            id(),
+            SystemClock.instant(),
+            RequestKind::Register,
+            &Statement::default(),
+        ) {
+            BeginResult::Mine(operation) => operation,
+            _ => panic!("not mine"),
+        };
         let operation = begin();
         let panicked = catch_unwind(AssertUnwindSafe(|| {
             let _ending = Ending::new((&operations, &metrics), who.clone(), operation.clone(), request);

@@ -7,12 +7,12 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use landfall_attestation::x509::crl::{MAX_BYTES, list_from};
 use landfall_attestation::x509::revocation::{ListSource, RevocationChange, RevocationCommand, RevocationRecord};
 use landfall_attestation::x509::{Anchor, Crl, CrlError};
-use landfall_domain::clock;
+use landfall_domain::clock::{Clock, Stopwatch};
 use landfall_domain::names::{Digest, IdScope};
 use landfall_domain::secret::address;
 use landfall_store::PutOutcome;
@@ -28,17 +28,11 @@ use crate::shares::Shares;
 /// How the fetching of lists goes.
 pub struct Lists {
     attempts: Mutex<HashMap<Of, Attempt>>,
-    warned: Mutex<Option<Instant>>,
+    warned: Mutex<Option<Stopwatch>>,
+    clock: Arc<dyn Clock>,
     wake: Notify,
     /// Addresses that are tried before they are taken.
     trials: Shares<IdScope>,
-}
-
-impl Default for Lists {
-    fn default() -> Self {
-        let trials = Shares::new(TRIALS_OF_A_SCOPE);
-        Self { attempts: Mutex::default(), warned: Mutex::default(), wake: Notify::default(), trials }
-    }
 }
 
 /// Whose list: the id scope, and [`RevocationRecord::id`].
@@ -48,7 +42,7 @@ type Of = (IdScope, Digest);
 #[derive(Clone)]
 struct Attempt {
     source: ListSource,
-    at: Instant,
+    age: Stopwatch,
     trouble: Option<Trouble>,
 }
 
@@ -91,6 +85,12 @@ pub struct Fetched {
 }
 
 impl Lists {
+    /// None was fetched yet.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        let trials = Shares::new(TRIALS_OF_A_SCOPE);
+        Self { attempts: Mutex::default(), warned: Mutex::default(), clock, wake: Notify::default(), trials }
+    }
+
     /// Has those fetched at once whose address has changed, or whose list was removed.
     pub fn look_again(&self) {
         self.wake.notify_one();
@@ -121,7 +121,7 @@ impl Lists {
                 (None, true) => usual,
                 (None, false) => Duration::ZERO,
             };
-            last.source != *source || last.at.elapsed() >= pause
+            last.source != *source || last.age.elapsed() >= pause
         })
     }
 }
@@ -194,7 +194,8 @@ pub fn note_fetched(service: &Service, scope: &IdScope, of: &RevocationRecord, s
 /// Keeps what came of an attempt, and tells when that changed.
 fn note(service: &Service, key: &Of, of: &RevocationRecord, source: &ListSource, trouble: Option<Trouble>) {
     let mut attempts = service.lists.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-    let attempt = Attempt { source: source.clone(), at: clock::instant(), trouble: trouble.clone() };
+    let age = Stopwatch::start(&service.lists.clock);
+    let attempt = Attempt { source: source.clone(), age, trouble: trouble.clone() };
     let before = attempts.insert(key.clone(), attempt).filter(|before| before.source.is_the_place_of(source));
     let before = before.and_then(|before| before.trouble);
     let (scope, authority) = (&key.0, of.issuer.name());
@@ -279,13 +280,13 @@ fn read(der: &[u8], issuers: &[Anchor]) -> Result<Crl, CrlError> {
 
 fn warn_of_stale_ones(service: &Service) {
     let mut warned = service.lists.warned.lock().unwrap_or_else(PoisonError::into_inner);
-    if warned.is_some_and(|at| at.elapsed() < WARNED) {
+    if warned.as_ref().is_some_and(|ago| ago.elapsed() < WARNED) {
         return;
     }
     let (now, grace) = (service.ambient.now(), service.config.certificates.stale_crl_hours.saturating_mul(3600));
     for scope in service.catalogue().scopes() {
         for of in scope.revocations().all().filter(|of| of.is_stale(now, grace)) {
-            *warned = Some(clock::instant());
+            *warned = Some(Stopwatch::start(&service.lists.clock));
             let record = &of.record;
             tracing::warn!(scope = %scope.scope, authority = record.issuer.name(), then = ?record.rules.when_stale, "THE REVOCATION LIST IS OUT OF DATE");
         }

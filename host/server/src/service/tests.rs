@@ -30,7 +30,7 @@ async fn a_change_that_could_not_be_read_is_read_as_soon_as_it_can_be_and_is_wri
         sealing: SealingKey::new(&[7; 32]).unwrap(),
         certificate_issuing: CertificateIssuing::load(&config.issuing, &config.server.scope, folder.path(), &ambient)
             .unwrap(),
-        directories: Directories::load(&config.directory, &config.server.scope, folder.path()).unwrap(),
+        directories: Directories::load(&config.directory, &config.server.scope, folder.path(), &ambient.clock).unwrap(),
     };
     let policies = Arc::new(PolicyHost::start(config.policy_settings(folder.path().join("cache"))).unwrap());
     let service =

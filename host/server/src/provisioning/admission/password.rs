@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use landfall_attestation::password::{BasicCredential, is_hash_of};
-use landfall_domain::clock;
 use landfall_domain::decision::call::{Attestation, Label};
 use landfall_domain::enrollment::{EnrollmentRef, Individual, IndividualAttestation, PasswordHash};
 use landfall_domain::names::Digest;
@@ -72,7 +71,7 @@ async fn is_of(
 ) -> Result<bool, RegisterError> {
     let (scope, id) = (&request.scope, &request.registration_id);
     let hash = known.unwrap_or(&service.password_of_nobody);
-    if service.remembered.knows(scope, id, hash, said, clock::instant()) {
+    if service.remembered.knows(scope, id, hash, said, service.ambient.instant()) {
         return Ok(true);
     }
     let tried = service.throttle.try_password(request.source, scope, id);
@@ -90,7 +89,7 @@ async fn is_of(
     };
     let same = tokio::task::spawn_blocking(comparing).await.unwrap_or(false);
     if same {
-        service.remembered.remember(scope, id, hash, said, clock::instant());
+        service.remembered.remember(scope, id, hash, said, service.ambient.instant());
     }
     Ok(same)
 }

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use landfall_attestation::symmetric_key::{SasToken, SymmetricKey};
-use landfall_domain::clock;
 use landfall_domain::decision::call::Attestation;
 use landfall_domain::enrollment::{EnrollmentRef, Individual, IndividualAttestation};
 use landfall_domain::names::{Digest, RegistrationId};
@@ -38,7 +37,7 @@ pub(super) async fn prove(
     let group = signer(service, scope, request, token).await?;
     let individual = service.store.individual(&request.scope, id).await?;
     let own = own_key_has_signed(service, request, individual.as_ref(), token);
-    let chip = service.challenges.answered(&request.scope, id, token, clock::instant());
+    let chip = service.challenges.answered(&request.scope, id, token, service.ambient.instant());
     // A poll, which carries the token with which the TPM has answered.
     let individual = match (individual, chip) {
         (Some(individual), chip) if matches!(individual.attestation, IndividualAttestation::Tpm { .. }) => {

@@ -7,7 +7,6 @@ use landfall_attestation::tpm::challenge::{Chip, KeptChallenge};
 use landfall_attestation::tpm::{self, PublicArea};
 use landfall_attestation::x509::VerifyPolicy;
 use landfall_attestation::x509::endorsement::EndorsementCertificate;
-use landfall_domain::clock;
 use landfall_domain::decision::call::{Attestation, Label};
 use landfall_domain::enrollment::{EnrollmentRef, Individual, IndividualAttestation};
 use landfall_domain::names::{Digest, ManufacturerId};
@@ -42,7 +41,7 @@ pub(super) async fn prove(
     };
     let answered = token.filter(|token| token.is_for(&request.scope, id)).is_some_and(|token| {
         let expired = token.expires_at().plus(service.verify_policy().clock_skew) <= request.received_at;
-        let answered = service.challenges.answered(&request.scope, id, token, clock::instant());
+        let answered = service.challenges.answered(&request.scope, id, token, service.ambient.instant());
         answered.is_some_and(|known| !expired && known == *chip)
     });
     if answered { Ok(proven?) } else { Err(challenge(service, request, chip).await) }
@@ -191,7 +190,7 @@ pub(super) async fn challenge(service: &Service, request: &Request, chip: &Arc<C
         tpm::hmac_key_blob(&chip.endorsement, &chip.storage_root, key, &service.ambient).map_err(unusable)
     };
     let (name, device) = (request.tracking_id, (&request.scope, &request.registration_id));
-    if let Some(open) = service.challenges.open(device, chip, clock::instant()) {
+    if let Some(open) = service.challenges.open(device, chip, service.ambient.instant()) {
         return wrap(open.expose()).map_or_else(RegisterError::from, |blob| RegisterError::Challenged(Box::new(blob)));
     }
     // What only the device can have is not pushed out by what strangers ask.
@@ -205,7 +204,7 @@ pub(super) async fn challenge(service: &Service, request: &Request, chip: &Arc<C
         Err(cause) => return cause.into(),
     };
     let asks = (name, throttle::network(request.source));
-    if !service.challenges.keep(asks, device, (Arc::clone(chip), own), &key, clock::instant()) {
+    if !service.challenges.keep(asks, device, (Arc::clone(chip), own), &key, service.ambient.instant()) {
         return RegisterError::Busy;
     }
     let until = request.received_at.plus(service.challenges.lasts());
