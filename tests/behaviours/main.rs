@@ -44,6 +44,7 @@ mod signing;
 mod slow_clients;
 mod symmetric_keys;
 mod throttle;
+mod time_passes;
 mod tpm;
 mod under_attack;
 mod upgrades;
