@@ -68,7 +68,7 @@ async fn a_challenge_is_open_for_its_time_and_then_another_is_made() {
     let challenged = async || {
         let answer = device.send("PUT", "/register", &[], body.clone()).await;
         assert!(json_of(&answer)["authenticationKey"].is_string(), "{answer:?}");
-        let kept = world.server().service.store.challenges().await.unwrap();
+        let kept = world.server().service.store().challenges().await.unwrap();
         kept.iter().map(|kept| kept.name.to_string()).collect::<BTreeSet<_>>()
     };
     let first = challenged().await;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use landfall_attestation::x509::crl::{MAX_BYTES, list_from};
 use landfall_attestation::x509::revocation::{ListSource, RevocationChange, RevocationCommand, RevocationRecord};
 use landfall_attestation::x509::{Anchor, Crl, CrlError};
-use landfall_domain::clock::{Clock, Stopwatch};
+use landfall_domain::clock::Stopwatch;
 use landfall_domain::names::{Digest, IdScope};
 use landfall_domain::secret::address;
 use landfall_store::PutOutcome;
@@ -29,7 +29,6 @@ use crate::shares::Shares;
 pub struct Lists {
     attempts: Mutex<HashMap<Of, Attempt>>,
     warned: Mutex<Option<Stopwatch>>,
-    clock: Arc<dyn Clock>,
     wake: Notify,
     /// Addresses that are tried before they are taken.
     trials: Shares<IdScope>,
@@ -84,13 +83,14 @@ pub struct Fetched {
     pub der: Vec<u8>,
 }
 
-impl Lists {
-    /// None was fetched yet.
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
+impl Default for Lists {
+    fn default() -> Self {
         let trials = Shares::new(TRIALS_OF_A_SCOPE);
-        Self { attempts: Mutex::default(), warned: Mutex::default(), clock, wake: Notify::default(), trials }
+        Self { attempts: Mutex::default(), warned: Mutex::default(), wake: Notify::default(), trials }
     }
+}
 
+impl Lists {
     /// Has those fetched at once whose address has changed, or whose list was removed.
     pub fn look_again(&self) {
         self.wake.notify_one();
@@ -136,14 +136,14 @@ pub async fn keep_fetching(service: Arc<Service>, mut stopping: watch::Receiver<
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
-            () = service.lists.wake.notified() => {}
+            () = service.outside().lists().wake.notified() => {}
             _ = stopping.wait_for(|stop| *stop) => return,
         }
     }
 }
 
 async fn look_at_all(service: Arc<Service>) {
-    let catalogue = service.catalogue();
+    let catalogue = service.catalogue().now();
     // A place that is slow keeps no other list waiting.
     let (mut fetching, few) = (JoinSet::new(), Arc::new(Semaphore::new(AT_ONCE)));
     let mut there = Vec::new();
@@ -151,7 +151,7 @@ async fn look_at_all(service: Arc<Service>) {
         for said in scope.revocations().all() {
             let Some(source) = &said.record.rules.source else { continue };
             let key = (scope.scope.clone(), said.record.id());
-            if service.lists.is_due(&key, source, said.record.list.is_some()) {
+            if service.outside().lists().is_due(&key, source, said.record.list.is_some()) {
                 let (service, key, few) = (Arc::clone(&service), key.clone(), Arc::clone(&few));
                 let (scope, record, source) = (Arc::clone(scope), said.record.clone(), source.clone());
                 fetching.spawn(async move {
@@ -164,7 +164,7 @@ async fn look_at_all(service: Arc<Service>) {
         }
     }
     while fetching.join_next().await.is_some() {}
-    let mut attempts = service.lists.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut attempts = service.outside().lists().attempts.lock().unwrap_or_else(PoisonError::into_inner);
     attempts.retain(|key, _| there.contains(key));
     drop(attempts);
     warn_of_stale_ones(&service);
@@ -182,7 +182,7 @@ pub async fn try_out(
     source: &ListSource,
 ) -> Result<Fetched, Trouble> {
     // Who tries out many waits for itself.
-    let _one_of_few = service.lists.trials.take(scope.scope.clone()).await;
+    let _one_of_few = service.outside().lists().trials.take(scope.scope.clone()).await;
     had(scope, of, source, TRIAL_PATIENCE).await
 }
 
@@ -193,8 +193,8 @@ pub fn note_fetched(service: &Service, scope: &IdScope, of: &RevocationRecord, s
 
 /// Keeps what came of an attempt, and tells when that changed.
 fn note(service: &Service, key: &Of, of: &RevocationRecord, source: &ListSource, trouble: Option<Trouble>) {
-    let mut attempts = service.lists.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-    let age = Stopwatch::start(&service.lists.clock);
+    let mut attempts = service.outside().lists().attempts.lock().unwrap_or_else(PoisonError::into_inner);
+    let age = Stopwatch::start(&service.ambient().clock);
     let attempt = Attempt { source: source.clone(), age, trouble: trouble.clone() };
     let before = attempts.insert(key.clone(), attempt).filter(|before| before.source.is_the_place_of(source));
     let before = before.and_then(|before| before.trouble);
@@ -219,18 +219,18 @@ async fn fetch(
 ) -> Result<(), Trouble> {
     let open = |error: &dyn std::fmt::Display| Trouble::open(error.to_string());
     let Fetched { list, der } = had(scope, of, source, PATIENCE).await?;
-    let now = service.ambient.now();
+    let now = service.ambient().now();
     if of.list.as_ref().is_some_and(|present| present.sha256 == list.facts().sha256) {
         return Ok(());
     }
-    let command = RevocationCommand::list(&list, der, now, service.config.clock_skew().as_secs());
+    let command = RevocationCommand::list(&list, der, now, service.config().clock_skew().as_secs());
     let command = command.map_err(|error| open(&error))?.fetched_from(source);
     let change = RevocationChange { issuer: of.issuer.clone(), commands: vec![command], now };
-    match service.store.change_revocations(&scope.scope, change, None).await {
+    match service.catalogue().change(|store| store.change_revocations(&scope.scope, change, None)).await {
         Ok(PutOutcome::Conflict(why)) => Err(Trouble::open(why)),
         Ok(_) => {
             tracing::info!(scope = %scope.scope, authority = of.issuer.name(), revoked = list.len(), next = list.facts().next_update(), "a revocation list was fetched");
-            service.reload().await.map_err(|error| open(&error))
+            Ok(())
         }
         Err(error) => Err(open(&error)),
     }
@@ -279,14 +279,14 @@ fn read(der: &[u8], issuers: &[Anchor]) -> Result<Crl, CrlError> {
 }
 
 fn warn_of_stale_ones(service: &Service) {
-    let mut warned = service.lists.warned.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut warned = service.outside().lists().warned.lock().unwrap_or_else(PoisonError::into_inner);
     if warned.as_ref().is_some_and(|ago| ago.elapsed() < WARNED) {
         return;
     }
-    let (now, grace) = (service.ambient.now(), service.config.certificates.stale_crl_hours.saturating_mul(3600));
-    for scope in service.catalogue().scopes() {
+    let (now, grace) = (service.ambient().now(), service.config().certificates.stale_crl_hours.saturating_mul(3600));
+    for scope in service.catalogue().now().scopes() {
         for of in scope.revocations().all().filter(|of| of.is_stale(now, grace)) {
-            *warned = Some(Stopwatch::start(&service.lists.clock));
+            *warned = Some(Stopwatch::start(&service.ambient().clock));
             let record = &of.record;
             tracing::warn!(scope = %scope.scope, authority = record.issuer.name(), then = ?record.rules.when_stale, "THE REVOCATION LIST IS OUT OF DATE");
         }
