@@ -43,6 +43,7 @@ mod secrets;
 mod signing;
 mod slow_clients;
 mod symmetric_keys;
+mod tasks;
 mod throttle;
 mod time_passes;
 mod tpm;

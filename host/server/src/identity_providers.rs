@@ -164,19 +164,19 @@ impl IdentityProviders {
         }
     }
 
-    /// Has the keys of an issuer read again, if they are old; those that were never read wait for a token.
-    pub fn renew(&self, rules: &TokenRules) {
+    /// Reads the keys of an issuer again, if they are old; those that were never read wait for a token.
+    pub fn renew(&self, rules: &TokenRules) -> Option<impl Future<Output = ()> + Send + 'static> {
         let slot = self.slots.lock().unwrap_or_else(PoisonError::into_inner).get(&named(rules)).cloned();
-        let Some(slot) = slot else { return };
-        let known = slot.known();
-        if known.is_old() && known.may_be_asked(RETRY, self.ambient.instant()) {
-            let (asker, rules) = (self.asker(), rules.clone());
-            tokio::spawn(async move {
-                if let Ok(_asking) = slot.asking.try_lock() {
-                    asker.ask(&slot, &rules).await;
-                }
-            });
-        }
+        let slot = slot.filter(|slot| {
+            let known = slot.known();
+            known.is_old() && known.may_be_asked(RETRY, self.ambient.instant())
+        })?;
+        let (asker, rules) = (self.asker(), rules.clone());
+        Some(async move {
+            if let Ok(_asking) = slot.asking.try_lock() {
+                asker.ask(&slot, &rules).await;
+            }
+        })
     }
 
     fn asker(&self) -> Asker {
