@@ -14,8 +14,9 @@ use crate::operating::calls;
 async fn status_shows_what_runs_by_itself_and_how_it_went() {
     let world = World::new().await;
     let periods = [("seen", Some(60)), ("catalogue", None), ("issuer-keys", Some(60)), ("revocation-lists", Some(30))];
-    let serving = [("policy-images", None), ("management-listener", None), ("device-listener", None)];
-    for (name, period) in periods.into_iter().chain(serving) {
+    let own = [("server-certificate", Some(43_200)), ("policy-images", None)];
+    let serving = [("management-listener", None), ("device-listener", None)];
+    for (name, period) in periods.into_iter().chain(own).chain(serving) {
         let wanted = |task: &Value| match name {
             "catalogue" => task["goodRuns"] == 0,
             "management-listener" | "device-listener" => task["running"] == true,
@@ -36,7 +37,7 @@ async fn status_shows_what_runs_by_itself_and_how_it_went() {
     let said = String::from_utf8(calls(&world, &["status"]).stdout).unwrap();
     assert!(said.contains("TASK") && said.contains("how far database and clock have come is noted"), "{said}");
     let told: Value = serde_json::from_slice(&calls(&world, &["status", "--json"]).stdout).unwrap();
-    assert_eq!(told["tasks"].as_array().unwrap().len(), 7, "{told}");
+    assert_eq!(told["tasks"].as_array().unwrap().len(), 8, "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -49,6 +49,14 @@ async fn a_server_certificate_that_expired_meanwhile_is_not_taken() {
     clock.advance(DAY * 10_000);
     let error = world.server().reload_certificate(&world.folder).unwrap_err().to_string();
     assert!(error.contains("expired at"), "{error}");
+    // What was shown until then has expired as well, and the task that looks at it says so.
+    let of_it = || world.server().service.tasks().statuses().into_iter().find(|task| task.name == "server-certificate");
+    assert!(world.server().service.tasks().activate("server-certificate"));
+    while of_it().is_none_or(|task| task.failed_runs == 0) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let said = of_it().unwrap().last_result.unwrap().unwrap_err();
+    assert!(said.contains("expired at") && said.contains("landfall certificate renew"), "{said}");
     let metrics = world.manage("GET", "/metrics", b"").await;
     let metrics = String::from_utf8(metrics.bytes.to_vec()).unwrap();
     assert!(metrics.contains("landfall_certificate_expires_in_seconds 0\n"), "{metrics}");

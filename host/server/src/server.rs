@@ -23,6 +23,7 @@ use crate::provisioning::Provisioning;
 use crate::reseal::has_sealed;
 use crate::service::seen::Seen;
 use crate::service::{Keys, Service};
+use crate::tasks::{Plan, Ran};
 use crate::tls::current::Current;
 use crate::tls::{self, TlsError, renewal};
 use crate::{admin_api, device_api, sealing_key as sealing};
@@ -195,11 +196,13 @@ impl Server {
         let device_counts = devices.counts();
         service.counters().listen(vec![("devices", devices.counts()), ("management", management.counts())]);
         service.run_by_itself();
+        let (shown, place, runs) = (Arc::clone(&identity), folder.clone(), Arc::clone(&service));
+        service.tasks().register(Plan::every(CERTIFICATE, CERTIFICATE_EVERY), move || {
+            std::future::ready(look_at_certificates(&shown, &place, &runs))
+        });
         let patience = Duration::from_secs(service.config().limits.listener.drain_seconds).saturating_add(CUTTING);
         service.tasks().serve("management-listener", patience, |stopping| management.serve(stopping));
         service.tasks().serve("device-listener", patience, |stopping| devices.serve(stopping));
-        warn_of_dates(&identity, service.ambient().now(), service.config().clock_skew());
-        warn_of_authority(folder, service.ambient().now());
         Ok(Self { identity, service, provisioning, device_addr, management_addr, device_counts })
     }
 
@@ -223,7 +226,7 @@ impl Server {
         trial.is_good_at(now, skew).map_err(TlsError::Dates)?;
         self.identity.replace(renewed)?;
         tracing::info!(expires = %self.identity.expires_at(), "the server's certificate was read again");
-        warn_of_dates(&self.identity, now, skew);
+        self.service.tasks().activate(CERTIFICATE);
         Ok(())
     }
 
@@ -242,19 +245,31 @@ impl Server {
     }
 }
 
-/// Devices that cannot trust the server any more cannot be told anything. A server that starts serves all the same: there
-/// are devices that know no time, and it must be reached for what an operator does next.
-fn warn_of_dates(identity: &Current, now: Timestamp, skew: Duration) {
-    if let Err(untimely) = identity.is_good_at(now, skew) {
-        let refuse = "EVERY CLIENT THAT LOOKS AT ITS DATES REFUSES THE SERVER";
-        tracing::error!("the server's certificate {untimely}: {refuse}; landfall certificate renew, then SIGHUP");
-        return;
+impl Drop for Server {
+    /// One that was not stopped ends all the same, when its tasks are next looked at.
+    fn drop(&mut self) {
+        self.service.tasks().let_go();
     }
+}
+
+/// Looks whether clients take the server's certificate, and for how long: one run of the task `server-certificate`. Devices
+/// that cannot trust the server any more cannot be told anything. A server that starts serves all the same: there are devices
+/// that know no time, and it must be reached for what an operator does next.
+fn look_at_certificates(identity: &Current, folder: &DataFolder, service: &Service) -> Ran {
+    let (now, skew) = (service.ambient().now(), service.config().clock_skew());
+    warn_of_authority(folder, now);
+    identity.is_good_at(now, skew).map_err(|untimely| {
+        let refuse = "EVERY CLIENT THAT LOOKS AT ITS DATES REFUSES THE SERVER";
+        let text = format!("the server's certificate {untimely}: {refuse}; landfall certificate renew, then SIGHUP");
+        tracing::error!("{text}");
+        text
+    })?;
     let expires = identity.expires_at();
     let days = expires.since(now).as_secs() / 86_400;
     if days < EXPIRY_DAYS {
         tracing::warn!(%expires, days, "the server's certificate expires: landfall certificate renew, then SIGHUP");
     }
+    Ok(format!("the server's certificate is good for {days} days, until {expires}"))
 }
 
 /// A client that looks at the end of the CA's certificate refuses the server after it, however new the server's own is.
@@ -285,6 +300,12 @@ fn address(socket: &TcpListener) -> Result<SocketAddr, ServeError> {
     let failed = |source| ServeError::Listen { address: unknown, whom: "a socket", setting: "server", source };
     socket.local_addr().map_err(failed)
 }
+
+/// The task that looks at the server's certificate.
+const CERTIFICATE: &str = "server-certificate";
+
+/// How often it does.
+const CERTIFICATE_EVERY: Duration = Duration::from_secs(12 * 3600);
 
 /// From so many days on the end of the certificate is warned of.
 const EXPIRY_DAYS: u64 = 30;

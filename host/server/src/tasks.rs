@@ -136,6 +136,15 @@ impl Tasks {
         }
     }
 
+    /// Tells every task to stop, and waits for none: for a server that is dropped.
+    pub fn let_go(&self) {
+        for task in self.lock().iter_mut() {
+            if let Some(life) = task.life.take() {
+                life.stop.send_replace(true);
+            }
+        }
+    }
+
     fn record(&self, name: &'static str, period: Option<Duration>) -> (Arc<Record>, watch::Sender<bool>, Stopping) {
         let (stop, stopping) = watch::channel(false);
         (Arc::new(Record::new(name, period, Arc::clone(&self.clock))), stop, Stopping(stopping))

@@ -172,6 +172,20 @@ async fn what_serves_and_ends_by_itself_breaks_the_server() {
 }
 
 #[tokio::test]
+async fn what_is_let_go_ends_by_itself() {
+    let (tasks, _) = tasks();
+    let (ended, mut ends) = mpsc::unbounded_channel();
+    let says = Says("listener", ended);
+    tasks.serve("listener", NEVER, move |mut stopping| async move {
+        let _at_the_end = says;
+        let _ = stopping.wait_for(|stop| *stop).await;
+    });
+    tasks.let_go();
+    assert_eq!(ends.recv().await, Some("listener"));
+    assert_eq!(*tasks.broken.borrow(), None);
+}
+
+#[tokio::test]
 async fn two_tasks_of_one_name_are_one() {
     let (tasks, _) = tasks();
     for _ in 0..2 {
