@@ -209,6 +209,27 @@ pub struct Terms {
     pub etag: String,
 }
 
+impl Terms {
+    /// Those of an enrollment of which nothing is said but which policies decide.
+    pub fn with_policies(allocation: Allocation, now: Timestamp) -> Self {
+        Self {
+            enabled: true,
+            manufacturing: Manufacturing::Required,
+            manufacturers: None,
+            key_change: KeyChange::Refuse,
+            expired_certificates: ExpiredCertificates::Refuse,
+            certificate_issuer: None,
+            reprovision: ReprovisionPolicy::default(),
+            hubs: None,
+            allocation,
+            initial_twin: InitialTwin::default(),
+            created_at: now,
+            updated_at: now,
+            etag: "1".to_owned(),
+        }
+    }
+}
+
 /// The policies of an enrollment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Allocation {

@@ -15,7 +15,7 @@ use std::path::Path;
 use axum::Router;
 use clap::Args;
 use landfall_attestation::x509::make::{Authority, Issued};
-use landfall_domain::clock::Ambient;
+use landfall_domain::clock::{Ambient, SystemClock};
 use landfall_domain::enrollment::{Allocation, CertificateAuthority, Group, GroupAttestation, PolicyBinding, Terms};
 use landfall_domain::hub::{Connector, Hub, HubState};
 use landfall_domain::json::JsonText;
@@ -220,7 +220,8 @@ async fn serve_baseline(
     let address = socket.local_addr()?;
     let router = Router::new().fallback(|| async { r#"{"status":"assigned"}"# });
     let (stop, stopping) = watch::channel(false);
-    tokio::spawn(Listener::new(socket, tls, router, config.limits.listener.clone()).serve(stopping));
+    let limits = config.limits.listener.clone();
+    tokio::spawn(Listener::new(socket, tls, router, limits, std::sync::Arc::new(SystemClock)).serve(stopping));
     Ok((address, stop))
 }
 

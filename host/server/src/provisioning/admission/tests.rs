@@ -19,7 +19,7 @@ use landfall_attestation::tpm::challenge::{Chip, KeptChallenge};
 use landfall_attestation::x509::PresentedChain;
 use landfall_attestation::x509::endorsement::EndorsementCertificate;
 use landfall_attestation::x509::make::Authority;
-use landfall_domain::clock::{self, Ambient, Timestamp};
+use landfall_domain::clock::{Ambient, Timestamp};
 use landfall_domain::enrollment::{
     AccountKind, Allocation, CertificateAuthority, CertificatePin, DirectoryRules, Group, GroupAttestation, Individual,
     IndividualAttestation, PolicyBinding, SealedKeys,
@@ -525,7 +525,7 @@ impl Bench {
         let desk = Desk::new(&config, device.ambient.clone(), &[1; 32], Arc::default()).unwrap();
         let (name, network) = (TrackingId::new(device.now, [1; 10]), IpAddr::V4(Ipv4Addr::LOCALHOST));
         let (of, chip) = ((&device.scope, &device.id), (Arc::clone(&device.chip), false));
-        assert!(desk.challenges.keep((name, network), of, chip, &device.challenge, clock::instant()));
+        assert!(desk.challenges.keep((name, network), of, chip, &device.challenge, device.ambient.instant()));
         let watches = Arc::new(Watches::new(config.limits.policy.breaker(), device.ambient.clone()));
         Self { outsiders: Outsiders::of(&device), device, config, desk, watches }
     }
