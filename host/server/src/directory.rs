@@ -13,12 +13,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use landfall_attestation::kerberos::{Accepted, KerberosFlaw, Keytab, accept};
-use landfall_domain::clock::Timestamp;
+use landfall_domain::clock::{Clock, Timestamp};
 use landfall_domain::names::{DirectoryName, IdScope};
-use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::config::{ByScope, scopes_of};
+use crate::config::{ByScope, DirectoryConfig, scopes_of};
 
 mod account;
 mod known;
@@ -28,27 +27,6 @@ pub use account::Account;
 use known::Known;
 pub use ldap::DirectoryFlaw;
 use ldap::Ldaps;
-
-/// A directory (`[directory.NAME]` in `landfall.toml`). Files are named from the data folder.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DirectoryConfig {
-    /// The keytab of the service, whose principal is HTTP/ and the name that devices call.
-    pub keytab: PathBuf,
-    /// Where it is asked: `ldaps://HOST` or `ldaps://HOST:PORT`.
-    pub ldaps: String,
-    /// The certificate authorities that it is trusted by, PEM.
-    pub ca_file: PathBuf,
-    /// Below which entry accounts and groups are.
-    pub base: String,
-    /// Who asks.
-    pub bind_dn: String,
-    /// A file with that account's password.
-    pub password_file: PathBuf,
-    /// The id scopes whose groups may name it; the server's own when absent.
-    #[serde(default)]
-    pub scopes: Option<Vec<IdScope>>,
-}
 
 /// Why a directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -103,9 +81,10 @@ impl Directories {
         configured: &BTreeMap<DirectoryName, DirectoryConfig>,
         own: &IdScope,
         folder: &Path,
+        clock: &Arc<dyn Clock>,
     ) -> Result<Self, DirectoryError> {
         let load = |(name, config): (&DirectoryName, &DirectoryConfig)| {
-            let directory = Directory::load(name, config, folder);
+            let directory = Directory::load(name, config, folder, clock);
             let directory = directory.map_err(|reason| DirectoryError { name: name.clone(), reason })?;
             Ok((name.clone(), (scopes_of(config.scopes.as_deref(), own), Arc::new(directory))))
         };
@@ -136,7 +115,12 @@ impl Directories {
 }
 
 impl Directory {
-    fn load(name: &DirectoryName, config: &DirectoryConfig, folder: &Path) -> Result<Self, DirectoryReason> {
+    fn load(
+        name: &DirectoryName,
+        config: &DirectoryConfig,
+        folder: &Path,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, DirectoryReason> {
         let read = |path: &Path| {
             let path = folder.join(path);
             std::fs::read(&path).map(Zeroizing::new).map_err(|source| DirectoryReason::Read { path, source })
@@ -145,7 +129,7 @@ impl Directory {
         let password = read(&config.password_file)?;
         let password = Zeroizing::new(String::from_utf8_lossy(&password).trim_end_matches(['\r', '\n']).to_owned());
         let ldaps = Ldaps::new(&config.ldaps, &config.base, &config.bind_dn, password, &read(&config.ca_file)?)?;
-        Ok(Self { name: name.clone(), keytab, ldaps, known: Known::default() })
+        Ok(Self { name: name.clone(), keytab, ldaps, known: Known::new(Arc::clone(clock)) })
     }
 
     /// Opens a token of `Authorization: Negotiate`, decoded.

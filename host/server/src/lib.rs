@@ -11,13 +11,13 @@
 //! ```
 
 pub mod admin_api;
-pub mod answered;
 pub mod catalogue;
 pub mod certificate_issuing;
 pub mod cli;
 pub mod client;
 pub mod config;
 pub mod conflict;
+pub mod counters;
 pub mod device_api;
 pub mod directory;
 pub mod folder;
@@ -25,6 +25,7 @@ pub mod identity_providers;
 pub mod init;
 pub mod listener;
 pub mod metrics;
+mod network;
 pub mod outbound;
 pub mod provisioning;
 pub mod record_import;
@@ -33,6 +34,7 @@ pub mod sealing_key;
 pub mod server;
 pub mod service;
 mod shares;
+pub mod tasks;
 pub mod telemetry;
 pub mod tls;
 mod troubles;

@@ -25,8 +25,9 @@ use std::time::Duration;
 
 use axum::Router;
 use landfall_attestation::x509::PresentedChain;
+use landfall_domain::clock::Clock;
 use landfall_domain::names::TrackingId;
-use rustls::{ProtocolVersion, ServerConfig};
+use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -49,8 +50,6 @@ use crowd::{Crowd, Place};
 pub struct ConnectionInfo {
     /// Where it came from.
     pub peer_addr: SocketAddr,
-    /// The version of TLS.
-    pub tls_version: Option<ProtocolVersion>,
     /// The certificate whose key was proven in the handshake, if one was shown: parsed, or why it cannot be used, and then
     /// nothing of it was proven.
     pub presented: Option<Result<Arc<PresentedChain>, Unusable>>,
@@ -65,7 +64,7 @@ pub struct ConnectionInfo {
 pub struct Unusable(pub String);
 
 /// What a listener has seen. Counts only go up.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Counts {
     /// Connections taken.
     pub accepted: AtomicU64,
@@ -86,6 +85,21 @@ pub struct Counts {
 }
 
 impl Counts {
+    fn new(clock: &Arc<dyn Clock>) -> Self {
+        Self {
+            accepted: AtomicU64::default(),
+            shed: AtomicU64::default(),
+            made_room: AtomicU64::default(),
+            failed_handshakes: AtomicU64::default(),
+            slow_handshakes: AtomicU64::default(),
+            handshakes: AtomicU64::default(),
+            crowded: Trouble::new(clock),
+            bad_handshakes: Trouble::new(clock),
+            not_http: Trouble::new(clock),
+            not_accepted: Trouble::new(clock),
+        }
+    }
+
     /// Counts a connection that is closed at once, and says why now and then.
     fn shed(&self, peer: SocketAddr, why: &'static str) {
         self.shed.fetch_add(1, Ordering::Relaxed);
@@ -141,6 +155,7 @@ pub struct Listener {
     tls: Arc<ServerConfig>,
     router: Router,
     limits: ListenerLimits,
+    clock: Arc<dyn Clock>,
     counts: Arc<Counts>,
     longest_request: Duration,
     heads: Option<Arc<dyn BadHeads>>,
@@ -148,8 +163,15 @@ pub struct Listener {
 
 impl Listener {
     /// A listener on a bound socket.
-    pub fn new(socket: TcpListener, tls: Arc<ServerConfig>, router: Router, limits: ListenerLimits) -> Self {
-        Self { socket, tls, router, limits, counts: Arc::default(), longest_request: Duration::ZERO, heads: None }
+    pub fn new(
+        socket: TcpListener,
+        tls: Arc<ServerConfig>,
+        router: Router,
+        limits: ListenerLimits,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let counts = Arc::new(Counts::new(&clock));
+        Self { socket, tls, router, limits, clock, counts, longest_request: Duration::ZERO, heads: None }
     }
 
     /// Lets a request that is under way go on for so long when its connection is too old for another: for imports.
@@ -181,6 +203,7 @@ impl Listener {
             counts: self.counts,
             stop: stop.clone(),
             limits: self.limits,
+            clock: self.clock,
             longest_request: self.longest_request,
             heads: self.heads,
         });
@@ -203,7 +226,7 @@ impl Listener {
                     continue;
                 }
             };
-            let mut place = crowd.enter(peer.ip());
+            let mut place = crowd.enter(peer.ip(), shared.clock.instant());
             // Who finds no place is told so in HTTP, as far as that many can be told at once: a device takes a connection
             // that is reset for a fault, and 503 for what it is.
             let one_of_few =

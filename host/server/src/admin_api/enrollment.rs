@@ -21,13 +21,16 @@ pub(super) async fn list_groups(
 ) -> Answer {
     let scope = known(&service, &scope)?;
     let page = page.of(&service, scope.groups().collect(), |bound| bound.group.id.to_string());
-    body::listing(page, |bound| terms::group_view(&bound.group, None))
+    body::listing(page, |bound| terms::group_view(&bound.group, None, service.config().policy.function_plugin()))
 }
 
 pub(super) async fn show_group(State(service): State<Arc<Service>>, At((scope, id)): At<(String, String)>) -> Answer {
     let scope = known(&service, &scope)?;
     let bound = scope.group(&id.parse()?).ok_or_else(|| Problem::not_found(format!("there is no group {id}")))?;
-    body::tagged(body::ok(&terms::group_view(&bound.group, None))?, Some(&bound.terms.etag))
+    body::tagged(
+        body::ok(&terms::group_view(&bound.group, None, service.config().policy.function_plugin()))?,
+        Some(&bound.terms.etag),
+    )
 }
 
 pub(super) async fn put_group(
@@ -45,7 +48,7 @@ pub(super) async fn put_group(
     let proof = proof(&service, &scope.scope, EnrollmentRef::Group(id.clone()), &body);
     // What is not said again is carried over, keys above all, so what it is carried over from must stand there still.
     for _ in 0..MOST_TRIES {
-        let before = service.store.group(&scope.scope, &id).await?;
+        let before = service.store().group(&scope.scope, &id).await?;
         let over = match when.over(before.as_ref().map(|group| group.terms.etag.as_str())) {
             Ok(over) => over,
             Err(refused) => return body::put(refused, &what, None, &()),
@@ -55,10 +58,10 @@ pub(super) async fn put_group(
         let attestation = if bound { within_reach(attestation, stands) } else { attestation };
         let terms = terms::terms(&service, &scope, &body, before.as_ref().map(|group| &group.terms)).await?;
         let group = Group { id: id.clone(), attestation, terms };
-        let (view, etag) = (terms::group_view(&group, told), group.terms.etag.clone());
-        let outcome = service.store.put_group(&scope.scope, group, over).await?;
+        let (view, etag) =
+            (terms::group_view(&group, told, service.config().policy.function_plugin()), group.terms.etag.clone());
+        let outcome = service.catalogue().change(|store| store.put_group(&scope.scope, group, over)).await?;
         if !outcome.is_overtaken() {
-            service.reload().await?;
             return body::put(outcome, &what, Some(&etag), &view);
         }
     }
@@ -82,8 +85,8 @@ pub(super) async fn delete_group(
     request: Request,
 ) -> Answer {
     let when = body::precondition(request.headers());
-    let outcome = service.store.delete_group(&scope.parse()?, &id.parse()?, when).await?;
-    service.reload().await?;
+    let (scope, group) = (scope.parse()?, id.parse()?);
+    let outcome = service.catalogue().change(|store| store.delete_group(&scope, &group, when)).await?;
     body::deleted(outcome, &format!("group {id}"))
 }
 
@@ -93,17 +96,22 @@ pub(super) async fn list_individuals(
     Asked(page): Asked<PageQuery>,
 ) -> Answer {
     let scope = known(&service, &scope)?;
-    let listing = service.store.individuals(&scope.scope, page.page(&service)).await?;
-    body::listing(listing, |individual| terms::individual_view(individual, None))
+    let listing = service.store().individuals(&scope.scope, page.page(&service)).await?;
+    body::listing(listing, |individual| {
+        terms::individual_view(individual, None, service.config().policy.function_plugin())
+    })
 }
 
 pub(super) async fn show_individual(
     State(service): State<Arc<Service>>,
     At((scope, id)): At<(String, String)>,
 ) -> Answer {
-    let found = service.store.individual(&scope.parse()?, &id.parse()?).await?;
+    let found = service.store().individual(&scope.parse()?, &id.parse()?).await?;
     let found = found.ok_or_else(|| Problem::not_found(format!("there is no individual enrollment for {id}")))?;
-    body::tagged(body::ok(&terms::individual_view(&found, None))?, Some(&found.terms.etag))
+    body::tagged(
+        body::ok(&terms::individual_view(&found, None, service.config().policy.function_plugin()))?,
+        Some(&found.terms.etag),
+    )
 }
 
 pub(super) async fn put_individual(
@@ -119,7 +127,7 @@ pub(super) async fn put_individual(
     let what = format!("the enrollment {id}");
     let proof = proof(&service, &scope.scope, EnrollmentRef::Individual(id.clone()), &body);
     for _ in 0..MOST_TRIES {
-        let before = service.store.individual(&scope.scope, &id).await?;
+        let before = service.store().individual(&scope.scope, &id).await?;
         let over = match when.over(before.as_ref().map(|stands| stands.terms.etag.as_str())) {
             Ok(over) => over,
             Err(refused) => return body::put(refused, &what, None, &()),
@@ -129,9 +137,12 @@ pub(super) async fn put_individual(
         let terms = terms::terms(&service, &scope, &body, before.as_ref().map(|stands| &stands.terms)).await?;
         let device_id = device_id.clone();
         let individual = Individual { registration_id: id.clone(), device_id, attestation, terms };
-        terms::can_serve(&individual, before.as_ref(), &service.verify_policy())?;
-        let (view, etag) = (terms::individual_view(&individual, told), individual.terms.etag.clone());
-        let outcome = service.store.put_individual(&scope.scope, individual, over).await?;
+        terms::can_serve(&individual, before.as_ref(), &service.config().verify_policy(service.ambient().now()))?;
+        let (view, etag) = (
+            terms::individual_view(&individual, told, service.config().policy.function_plugin()),
+            individual.terms.etag.clone(),
+        );
+        let outcome = service.store().put_individual(&scope.scope, individual, over).await?;
         if !outcome.is_overtaken() {
             return body::put(outcome, &what, Some(&etag), &view);
         }
@@ -145,7 +156,7 @@ pub(super) async fn delete_individual(
     request: Request,
 ) -> Answer {
     let when = body::precondition(request.headers());
-    let outcome = service.store.delete_individual(&scope.parse()?, &id.parse()?, when).await?;
+    let outcome = service.store().delete_individual(&scope.parse()?, &id.parse()?, when).await?;
     body::deleted(outcome, &format!("the enrollment {id}"))
 }
 

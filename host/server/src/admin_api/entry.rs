@@ -71,7 +71,7 @@ pub(super) async fn list(
         enrollment: group.or(individual),
     };
     let page = PageQuery { after: asked.after, limit: asked.limit };
-    body::listing(service.store.entries(&scope.scope, page.page(&service), filter).await?, view)
+    body::listing(service.store().entries(&scope.scope, page.page(&service), filter).await?, view)
 }
 
 fn view(entry: &Entry) -> EntryView {

@@ -10,6 +10,7 @@ use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use landfall_domain::decision::{Entry, EntryKind};
 use landfall_domain::names::{IdScope, OperationId, TrackingId};
+use landfall_store::CatalogueStore;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -17,28 +18,37 @@ use super::authorize::Caller;
 use super::body::{self, Answer, Asked, At, PageQuery};
 use super::problem::Problem;
 use crate::metrics;
+use crate::provisioning::Provisioning;
 use crate::service::Service;
+use crate::service::live_catalogue::Write;
+use crate::tasks::TaskStatus;
 
 pub(super) async fn scopes(
     State(service): State<Arc<Service>>,
     Extension(caller): Extension<Caller>,
     Asked(page): Asked<PageQuery>,
 ) -> Answer {
-    let catalogue = service.catalogue();
+    let catalogue = service.catalogue().now();
     let seen: Vec<&IdScope> = catalogue.scopes().map(|scope| &scope.scope).filter(|scope| caller.sees(scope)).collect();
     body::listing(page.of(&service, seen, ToString::to_string), |scope| ScopeView { scope: scope.to_string() })
 }
 
 pub(super) async fn create_scope(State(service): State<Arc<Service>>, At(scope): At<String>) -> Answer {
     let new: IdScope = scope.parse()?;
-    let created = service.store.create_scope(new.clone()).await?;
-    service.publish_shipped(&new).await?;
-    service.reload().await?;
+    let (runs, of) = (&service, &new);
+    let create = |store| {
+        Box::pin(async move {
+            let created = CatalogueStore::create_scope(store, of.clone()).await?;
+            runs.publish_shipped(store, of).await.map(|()| created)
+        }) as Write<'_, bool>
+    };
+    let created = service.catalogue().change(create).await?;
     body::answer(if created { StatusCode::CREATED } else { StatusCode::OK }, &ScopeView { scope })
 }
 
 pub(super) async fn decision(
     State(service): State<Arc<Service>>,
+    State(provisioning): State<Arc<Provisioning>>,
     At(id): At<String>,
     Extension(caller): Extension<Caller>,
 ) -> Answer {
@@ -46,9 +56,9 @@ pub(super) async fn decision(
     let request = operation.as_ref().map_or_else(|| id.parse(), |(request, _)| Ok(*request))?;
     let entry = match operation {
         Some((_, operation)) => entry_of_operation(&service, request, &operation).await?,
-        None => service.store.ledger_entry(request).await?,
+        None => service.store().ledger_entry(request).await?,
     };
-    let entry = entry.or_else(|| service.answered.get(request));
+    let entry = entry.or_else(|| provisioning.desk().answer(request));
     // What happened in another scope is as good as nothing.
     let entry = entry.filter(|entry| caller.sees_of(entry.scope.as_ref()));
     let entry = entry.ok_or_else(|| Problem::not_found(format!("the ledger has nothing under {id}")))?;
@@ -66,12 +76,12 @@ async fn entry_of_operation(
     request: TrackingId,
     operation: &OperationId,
 ) -> Result<Option<Entry>, Problem> {
-    let Some(first) = service.store.ledger_entry(request).await? else { return Ok(None) };
+    let Some(first) = service.store().ledger_entry(request).await? else { return Ok(None) };
     let (Some(scope), Ok(id)) = (&first.scope, first.registration_id.parse()) else { return Ok(Some(first)) };
-    let registration = service.store.registration(scope, &id).await?;
+    let registration = service.store().registration(scope, &id).await?;
     let last = registration.filter(|now| now.operation == *operation && now.decision != request);
     match last {
-        Some(now) => Ok(service.store.ledger_entry(now.decision).await?.or(Some(first))),
+        Some(now) => Ok(service.store().ledger_entry(now.decision).await?.or(Some(first))),
         None => Ok(Some(first)),
     }
 }
@@ -80,12 +90,12 @@ async fn entry_of_operation(
 /// replaying needs; who reads the entry wants to know which hub `1` was.
 async fn hubs_of(service: &Service, entry: &Entry) -> Result<Option<Value>, Problem> {
     let EntryKind::Decided(decision) = &entry.kind else { return Ok(None) };
-    let kept = service.store.content(decision.hubs).await?;
+    let kept = service.store().content(decision.hubs).await?;
     Ok(kept.and_then(|list| serde_json::from_slice(&list).ok()))
 }
 
-pub(super) async fn metrics(State(service): State<Arc<Service>>) -> Answer {
-    let text = metrics::text(&service).map_err(|error| Problem::new(500, error.to_string()))?;
+pub(super) async fn metrics(State(provisioning): State<Arc<Provisioning>>) -> Answer {
+    let text = metrics::text(&provisioning).map_err(|error| Problem::new(500, error.to_string()))?;
     let mut answer = Response::new(Body::from(text));
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(metrics::MEDIA_TYPE));
     Ok(answer)
@@ -98,7 +108,7 @@ pub(super) async fn alive() -> Answer {
 /// Devices are told to come back later while the disk is full; everything else that a registration needs is there as long
 /// as the server answers, or ends it. The reason names no place: whoever asks has shown no token.
 pub(super) async fn ready(State(service): State<Arc<Service>>) -> Answer {
-    match service.store.has_room() {
+    match service.store().has_room() {
         Ok(()) => body::ok(&ReadyView { status: "ok", reason: None }),
         Err(_) => {
             let reason = Some("the disk of the database is almost full; the log has the figures");
@@ -107,8 +117,12 @@ pub(super) async fn ready(State(service): State<Arc<Service>>) -> Answer {
     }
 }
 
-pub(super) async fn status(State(service): State<Arc<Service>>, Extension(caller): Extension<Caller>) -> Answer {
-    let catalogue = service.catalogue();
+pub(super) async fn status(
+    State(service): State<Arc<Service>>,
+    State(provisioning): State<Arc<Provisioning>>,
+    Extension(caller): Extension<Caller>,
+) -> Answer {
+    let catalogue = service.catalogue().now();
     let mine = catalogue.scopes().filter(|scope| caller.sees(&scope.scope));
     let scopes = mine.map(|scope| ScopeStatus {
         scope: scope.scope.to_string(),
@@ -118,12 +132,18 @@ pub(super) async fn status(State(service): State<Arc<Service>>, Extension(caller
     });
     body::ok(&StatusView {
         version: env!("CARGO_PKG_VERSION"),
-        hostname: service.config.server.hostname.clone(),
-        engine: service.policies.fingerprint().to_string(),
-        pooled: service.policies.pooled(),
-        policy_calls_in_flight: service.policies.in_flight(),
-        registrations_under_way: service.operations.running(),
+        hostname: service.config().server.hostname.clone(),
+        engine: service.policies().fingerprint().to_string(),
+        pooled: service.policies().pooled(),
+        policy_calls_in_flight: service.policies().in_flight(),
+        registrations_under_way: provisioning.desk().registrations_under_way(),
         scopes: scopes.collect(),
+        tasks: service
+            .tasks()
+            .statuses()
+            .into_iter()
+            .map(|task| TaskView::of(task, caller.is_of_one_scope()))
+            .collect(),
     })
 }
 
@@ -159,6 +179,64 @@ pub(super) struct StatusView {
     registrations_under_way: usize,
     /// The id scopes that the caller sees.
     scopes: Vec<ScopeStatus>,
+    /// What runs by itself, in the order in which it was begun.
+    tasks: Vec<TaskView>,
+}
+
+/// A task: what runs by itself.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TaskView {
+    name: &'static str,
+    /// How many seconds after a run it runs again. Absent when it runs only when something happens, or as long as the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    period_seconds: Option<u64>,
+    /// Whether a run is under way.
+    running: bool,
+    /// Runs since the server was started that went well.
+    good_runs: u64,
+    /// Runs since the server was started that failed.
+    failed_runs: u64,
+    /// When the newest run began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_started: Option<String>,
+    /// When the newest run that went well ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_success: Option<String>,
+    /// How long the newest run that ended took, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_duration_ms: Option<u64>,
+    /// What the newest run that ended has done, if it went well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<String>,
+    /// Why the newest run that ended failed, if it did. Who is bound to one id scope is told only that it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl TaskView {
+    fn of(task: TaskStatus, bound: bool) -> Self {
+        let hidden = || Some("the server's log says why".to_owned());
+        let (result, error) = match task.last_result {
+            None => (None, None),
+            // Texts name issuers and addresses of all id scopes.
+            Some(Ok(done)) => (Some(done).filter(|_| !bound), None),
+            Some(Err(error)) => (None, if bound { hidden() } else { Some(error) }),
+        };
+        let millis = |took: std::time::Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            name: task.name,
+            period_seconds: task.period.map(|period| period.as_secs()),
+            running: task.is_running,
+            good_runs: task.good_runs,
+            failed_runs: task.failed_runs,
+            last_started: task.last_started.map(|at| at.to_string()),
+            last_success: task.last_success.map(|at| at.to_string()),
+            last_duration_ms: task.last_duration.map(millis),
+            result,
+            error,
+        }
+    }
 }
 
 /// What is in an id scope.

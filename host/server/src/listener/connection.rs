@@ -15,6 +15,7 @@ use hyper::rt::{Sleep, Timer};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use landfall_attestation::x509::{PresentedChain, for_the_log};
+use landfall_domain::clock::Clock;
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -37,6 +38,7 @@ pub(super) struct Shared {
     pub(super) counts: Arc<Counts>,
     pub(super) stop: watch::Receiver<bool>,
     pub(super) limits: ListenerLimits,
+    pub(super) clock: Arc<dyn Clock>,
     /// How long a request may be under way once its connection is too old for another.
     pub(super) longest_request: Duration,
     pub(super) heads: Option<Arc<dyn BadHeads>>,
@@ -166,7 +168,7 @@ pub(super) fn describe(stream: &TlsStream<TcpStream>, peer_addr: SocketAddr, sta
         })
     });
     let has_place = standing.has_place();
-    ConnectionInfo { peer_addr, tls_version: tls.protocol_version(), presented, has_place, standing }
+    ConnectionInfo { peer_addr, presented, has_place, standing }
 }
 
 async fn answer(

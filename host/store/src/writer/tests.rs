@@ -56,7 +56,7 @@ struct Bench {
 impl Bench {
     fn new(commit: fn() -> Result<(), Failure>) -> Self {
         let bounds = Bounds { device_queue: 4, operator_queue: 2, bulk_queue: 2, batch_jobs: 3, batch_bytes: 100 };
-        let queue = Arc::new(Queue::new(bounds));
+        let queue = Arc::new(Queue::new(bounds, Arc::new(landfall_domain::clock::SystemClock)));
         let committed = Arc::new(Mutex::new(Vec::new()));
         let fatal = Arc::new(Mutex::new(Vec::new()));
         let told = Arc::clone(&fatal);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::Method;
 use landfall_attestation::x509::make::Issued;
-use landfall_domain::clock;
+use landfall_domain::clock::Stopwatch;
 use landfall_domain::names::IdScope;
 use rustls::ClientConfig;
 use serde_json::{Value, json};
@@ -52,14 +52,14 @@ impl Device {
     ) -> Result<Self, DemoError> {
         let tls =
             client::tls::client(&std::fs::read(folder.ca_certificate())?, Some(crate::tls::Identity::of(issued)))?;
-        let scope = server.service.config.server.scope.clone();
+        let scope = server.service.config().server.scope.clone();
         Ok(Self { id: id.clone(), scope, address: server.device_addr, tls })
     }
 
     /// Registers, and waits for the result in the same request.
     pub(super) async fn register(self) -> Result<Told, DemoError> {
         let Self { id, scope, address, tls } = self;
-        let began = clock::instant();
+        let began = Stopwatch::system();
         let mut client = Client::connect(address, "localhost", tls).await?;
         let path = format!("/{scope}/registrations/{id}/register?api-version=2021-06-01");
         let headers = client::headers(&[("content-type", "application/json; charset=utf-8"), ("prefer", "wait=10")]);
