@@ -52,10 +52,9 @@ async fn a_power_failure_while_a_file_is_brought_up_leaves_it_whole() {
     let (store, _) = RedbStore::open_with_backend(whole.clone(), Default::default()).unwrap();
     let operations = u64::MAX - whole.operations_left();
     let there = registrations(&store).await;
-    assert!(operations > 100 && !there.is_empty(), "{operations} operations, {} registrations", there.len());
-    let stages = (1..=operations).step_by(usize::try_from(operations / 16).unwrap());
+    assert!(!there.is_empty());
     let (mut old_found, mut new_found) = (0, 0);
-    for stage in stages.chain(operations - 24..=operations) {
+    for stage in 1..=operations {
         let disk = Disk::new(old.clone(), stage, false);
         let opened = RedbStore::open_with_backend(disk.clone(), Default::default());
         let found = disk.fail(&mut Chance::new(stage));
