@@ -23,6 +23,7 @@ use crate::catalogue::{BoundPolicy, ScopeCatalogue};
 
 /// Why a revision did not become the live one, or a plugin's rules stayed as they were.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum SwitchError {
     /// The id scope is not there.
     #[error("no id scope {0} exists here")]
@@ -33,7 +34,6 @@ pub enum SwitchError {
     /// The store takes no more of it.
     #[error("{0}")]
     Beyond(String),
-    /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
