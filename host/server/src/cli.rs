@@ -29,6 +29,7 @@ mod changes;
 mod config;
 mod decision;
 mod demo;
+mod enrolled;
 mod enrollment;
 mod failure;
 mod group;

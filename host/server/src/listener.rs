@@ -27,7 +27,7 @@ use axum::Router;
 use landfall_attestation::x509::PresentedChain;
 use landfall_domain::clock::Clock;
 use landfall_domain::names::TrackingId;
-use rustls::{ProtocolVersion, ServerConfig};
+use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -50,8 +50,6 @@ use crowd::{Crowd, Place};
 pub struct ConnectionInfo {
     /// Where it came from.
     pub peer_addr: SocketAddr,
-    /// The version of TLS.
-    pub tls_version: Option<ProtocolVersion>,
     /// The certificate whose key was proven in the handshake, if one was shown: parsed, or why it cannot be used, and then
     /// nothing of it was proven.
     pub presented: Option<Result<Arc<PresentedChain>, Unusable>>,

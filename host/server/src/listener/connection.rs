@@ -168,7 +168,7 @@ pub(super) fn describe(stream: &TlsStream<TcpStream>, peer_addr: SocketAddr, sta
         })
     });
     let has_place = standing.has_place();
-    ConnectionInfo { peer_addr, tls_version: tls.protocol_version(), presented, has_place, standing }
+    ConnectionInfo { peer_addr, presented, has_place, standing }
 }
 
 async fn answer(

@@ -15,6 +15,9 @@ mod selection;
 mod shared_key;
 mod tpm;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use landfall_domain::decision::Factors;
