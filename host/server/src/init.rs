@@ -15,7 +15,7 @@ use landfall_domain::names::{Digest, IdScope, NameError};
 use landfall_domain::plugin::{PublishBounds, PublishedPlugin};
 use landfall_policy::shipped;
 use landfall_store::redb::{RedbStore, StoreSettings};
-use landfall_store::{Store, StoreError};
+use landfall_store::{Precondition, Store, StoreError};
 
 use crate::config::check::is_host;
 use crate::config::{Config, ConfigError, Server};
@@ -146,7 +146,16 @@ async fn fill(folder: &DataFolder, server: &Server, ambient: &Ambient) -> Result
         .await?;
     for (name, component) in shipped::names_and_components() {
         let plugin = PublishedPlugin::first(name.parse()?, component, now, "landfall");
-        store.publish_plugin(&server.scope, plugin, component.to_vec(), Vec::new(), PublishBounds::NONE).await?;
+        store
+            .publish_plugin(
+                &server.scope,
+                plugin,
+                component.to_vec(),
+                Vec::new(),
+                PublishBounds::NONE,
+                Precondition::Any,
+            )
+            .await?;
     }
     store.close().await?;
     Ok(token)

@@ -10,7 +10,7 @@ use landfall_domain::names::IdScope;
 use landfall_policy::trust::{Trust, TrustError};
 use landfall_policy::{PolicyHost, PolicySettings, StartError};
 use landfall_store::redb::{RedbStore, StoreSettings};
-use landfall_store::{Store as _, StoreError};
+use landfall_store::{StoreError, Upkeep as _};
 use tokio::net::TcpListener;
 
 use crate::certificate_issuing::{CertificateIssuing, IssuerError};

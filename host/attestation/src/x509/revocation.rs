@@ -21,7 +21,8 @@ use serde::{Deserialize, Serialize};
 pub use self::issuer::{Issuer, issued};
 pub use self::known::{Known, Said, Standing};
 pub use self::record::{
-    KeptRevocations, MOST_RANGES, RevocationChange, RevocationCommand, RevocationRecord, SourceChange,
+    KeptRevocations, MOST_RANGES, RevocationChange, RevocationCommand, RevocationConflict, RevocationRecord,
+    SourceChange,
 };
 
 /// What an operator says of an authority's certificates.

@@ -10,7 +10,7 @@ use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use landfall_domain::decision::{Entry, EntryKind};
 use landfall_domain::names::{IdScope, OperationId, TrackingId};
-use landfall_store::Store;
+use landfall_store::CatalogueStore;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -38,7 +38,7 @@ pub(super) async fn create_scope(State(service): State<Arc<Service>>, At(scope):
     let (runs, of) = (&service, &new);
     let create = |store| {
         Box::pin(async move {
-            let created = Store::create_scope(store, of.clone()).await?;
+            let created = CatalogueStore::create_scope(store, of.clone()).await?;
             runs.publish_shipped(store, of).await.map(|()| created)
         }) as Write<'_, bool>
     };

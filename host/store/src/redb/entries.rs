@@ -3,13 +3,13 @@
 //! A view is a name and the numbers under which the entries came ([`OTHERS_ORDER`](super::tables::OTHERS_ORDER)), so that
 //! they are in the order in which they came, whatever the clock said. A row's value is the tracking id.
 
-use landfall_domain::decision::{Entry, EntryKind};
-use landfall_domain::enrollment::EnrollmentRef;
+use landfall_domain::decision::Entry;
 use landfall_domain::names::{IdScope, RegistrationId};
 
 use super::codec::{self, pair};
 use super::tables::{self, OTHER_VIEWS, OTHERS, Tables};
 use super::{View, unreadable};
+use crate::rules::filters::{device_of, enrollment_of};
 use crate::{EntryFilter, Listing, Page, StoreError};
 
 /// The view of all of an id scope.
@@ -19,18 +19,9 @@ fn of_device(id: &RegistrationId) -> String {
     format!("device {}", id.key())
 }
 
-/// A registration id is one in any case of its letters; [`is_of`] tells groups apart that differ in it.
+/// A registration id is one in any case of its letters; the filter tells groups apart that differ in it.
 fn of_enrollment(enrollment: &str) -> String {
     format!("by {}", enrollment.to_ascii_lowercase())
-}
-
-/// Whether an entry is of an enrollment's devices.
-fn is_of(entry: &Entry, enrollment: &EnrollmentRef) -> bool {
-    let (Some(named), wanted) = (enrollment_of(entry), enrollment.to_string()) else { return false };
-    match enrollment {
-        EnrollmentRef::Individual(_) => named.eq_ignore_ascii_case(&wanted),
-        EnrollmentRef::Group(_) => named == wanted,
-    }
 }
 
 /// The rows that an entry has under its number. What names no id scope is in no view.
@@ -40,22 +31,13 @@ pub(super) fn rows_of(number: u64, entry: &Entry) -> Vec<Vec<u8>> {
 
 fn rows(number: &str, entry: &Entry) -> Vec<Vec<u8>> {
     let Some(scope) = &entry.scope else { return Vec::new() };
-    let device = entry.registration_id.parse::<RegistrationId>().ok();
+    let device = device_of(entry);
     let views = [
         Some(ALL.to_owned()),
         device.as_ref().map(of_device),
         enrollment_of(entry).map(|enrollment| of_enrollment(&enrollment)),
     ];
     views.into_iter().flatten().map(|view| pair(scope, &view, number)).collect()
-}
-
-/// The enrollment that counted for a request, as far as it is known.
-fn enrollment_of(entry: &Entry) -> Option<String> {
-    match &entry.kind {
-        EntryKind::Refused { enrollment, .. } => enrollment.clone(),
-        EntryKind::Decided(decision) => Some(decision.factors.enrollment.to_string()),
-        EntryKind::Answered { .. } => None,
-    }
 }
 
 /// The number of an entry as text: in the order of the numbers.
@@ -126,8 +108,7 @@ pub(super) fn list(
         }
         let (key, id) = row.map_err(unreadable)?;
         let entry: Option<Entry> = tables::get(&entries, WHAT, id.value())?;
-        let wanted = |entry: &Entry| filter.enrollment.as_ref().is_none_or(|enrollment| is_of(entry, enrollment));
-        listing.items.extend(entry.filter(wanted));
+        listing.items.extend(entry.filter(|entry| filter.shows(entry)));
         last_seen =
             key.value().get(begin.len()..).and_then(|number| std::str::from_utf8(number).ok()).map(str::to_owned);
     }
