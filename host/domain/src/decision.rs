@@ -50,6 +50,7 @@ pub struct Decision {
 /// A certificate that was issued, as far as it must be known to find it again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct IssuedNote {
     /// The issuer's name in `landfall.toml`.
     pub issuer: IssuerName,
@@ -57,7 +58,6 @@ pub struct IssuedNote {
     pub serial: SerialNumber,
     /// SHA-256 of its DER.
     pub sha256: Digest,
-    /// Its end.
     pub not_after: Timestamp,
 }
 
@@ -76,8 +76,8 @@ impl IssuedNote {
 /// What admitted a device.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Factors {
-    /// The enrollment.
     pub enrollment: EnrollmentRef,
     /// How it proved its credential, in a sentence.
     pub credential: String,
@@ -92,8 +92,8 @@ pub struct Factors {
 /// One call of a policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct PolicyCall {
-    /// What for.
     pub step: Step,
     /// The plugin's name.
     pub plugin: PluginName,
@@ -128,8 +128,8 @@ pub struct Instead {
 /// What a policy was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum Step {
-    /// A hub.
     Selection,
     /// A hub, after the first policy abstained.
     Fallback,
@@ -140,24 +140,23 @@ pub enum Step {
 /// A policy's answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum Answer {
     /// To hub selection.
     Selected(Outcome),
-    /// To grouping.
     Placed(Placement),
 }
 
 /// What came of the calls.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum Verdict {
     /// The device has a hub and a place.
     Assigned {
-        /// The hub.
         hub: HubName,
         /// Its id there.
         device_id: DeviceId,
-        /// Its group.
         group_path: Vec<String>,
     },
     /// A policy refused it; its registration failed.
@@ -178,7 +177,6 @@ pub enum Verdict {
         until: Timestamp,
         /// Why, for programs: `deferred` or the kind of failure.
         kind: String,
-        /// Why.
         detail: String,
     },
 }

@@ -66,12 +66,11 @@ struct Plugins {
 }
 
 /// A group with what its devices need at hand.
+#[allow(missing_docs, reason = "the names say it")]
 pub struct BoundGroup {
-    /// The group.
     pub group: Group,
     /// What becomes of its devices.
     pub terms: Arc<Terms>,
-    /// Its policies.
     pub allocation: Arc<BoundAllocation>,
     /// The certificates up to which its devices' chains are verified.
     pub anchors: Vec<Anchor>,
@@ -83,8 +82,8 @@ pub struct BoundGroup {
 
 /// Whose a certificate on a chain is.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct AnchorOwner {
-    /// The group.
     pub group: GroupId,
     /// The authority that the group rests on, when its key has not been proven.
     pub unproven: Option<CaName>,
@@ -110,6 +109,7 @@ impl BoundAllocation {
 
 /// A policy bound to one revision.
 #[derive(Clone)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct BoundPolicy {
     /// The plugin's name.
     pub plugin: PluginName,
@@ -117,7 +117,6 @@ pub struct BoundPolicy {
     pub revision: Option<Digest>,
     /// Whose it is. Images are shared among id scopes, and the turns to make them are not.
     pub scope: IdScope,
-    /// The settings.
     pub settings: JsonText,
     /// SHA-256 of the settings' text.
     pub settings_digest: Digest,
@@ -139,10 +138,10 @@ impl BoundPolicy {
 
 /// Who is asked in a policy's place.
 #[derive(Clone)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct StandIn {
     /// What it is to the policy: the kind of [`Resort`].
     pub resort: &'static str,
-    /// It.
     pub policy: BoundPolicy,
 }
 

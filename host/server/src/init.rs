@@ -23,8 +23,8 @@ use crate::folder::DataFolder;
 use crate::tls::TlsError;
 
 /// A folder that was made.
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Made {
-    /// The folder.
     pub folder: DataFolder,
     /// Its id scope.
     pub scope: IdScope,
@@ -34,6 +34,7 @@ pub struct Made {
 
 /// Why no folder was made. What was there is as it was.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum InitError {
     /// The place is taken.
     #[error(
@@ -45,7 +46,6 @@ pub enum InitError {
     Write {
         /// The file or folder.
         path: PathBuf,
-        /// Why.
         source: std::io::Error,
     },
     /// The host name is none.

@@ -40,24 +40,18 @@ pub async fn has_sealed(store: &dyn Store) -> Result<bool, StoreError> {
 /// Why not every secret was sealed anew. Those that were can be opened with the new key, the others with the old one; doing
 /// it again goes on where it stopped.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum ResealError {
     /// A secret cannot be opened with either key.
     #[error("the keys of {enrollment} cannot be opened: {reason}")]
-    Sealed {
-        /// Whose.
-        enrollment: EnrollmentRef,
-        /// Why.
-        reason: SealError,
-    },
+    Sealed { enrollment: EnrollmentRef, reason: SealError },
     /// The store did not take the keys.
     #[error("the new keys of {what} were not taken: {why}; run the same command again")]
     NotTaken {
-        /// Of which.
         what: String,
         /// What it said.
         why: String,
     },
-    /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

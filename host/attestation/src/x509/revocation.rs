@@ -78,10 +78,9 @@ pub enum WhenStale {
 
 /// From one number to another, both among them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct SerialRange {
-    /// The first.
     pub from: SerialNumber,
-    /// The last.
     pub to: SerialNumber,
 }
 

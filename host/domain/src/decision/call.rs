@@ -18,10 +18,10 @@ use crate::text::one_line;
 /// All that hub selection is told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct SelectInput {
     /// What is ambient.
     pub call: Call,
-    /// Who registers.
     pub device: Arc<Device>,
     /// The hubs that may be chosen.
     pub candidates: Candidates,
@@ -30,10 +30,10 @@ pub struct SelectInput {
 /// All that grouping is told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct PlaceInput {
     /// What is ambient.
     pub call: Call,
-    /// Who registers.
     pub device: Arc<Device>,
     /// The hub that was chosen; its handle is 0.
     pub hub: Hub,
@@ -167,10 +167,9 @@ pub struct HubHandle(pub u32);
 /// What hub selection decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum Outcome {
-    /// This hub.
     Assign(Choice),
-    /// Not now.
     Defer(Deferral),
     /// Never: the registration fails.
     Reject(Reason),
@@ -181,6 +180,7 @@ pub enum Outcome {
 /// A hub for the device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Choice {
     /// The chosen hub.
     pub hub: HubHandle,
@@ -188,32 +188,31 @@ pub struct Choice {
     pub alternates: Vec<HubHandle>,
     /// The id of the device in its hub, when it differs from the registration id.
     pub device_id: Option<String>,
-    /// Why.
     pub reasons: Vec<Reason>,
 }
 
 /// When the device is to ask again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Deferral {
     /// Milliseconds until the device asks again.
     pub retry_after_ms: u32,
-    /// Why.
     pub reason: Reason,
 }
 
 /// Why something was answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Reason {
-    /// For programs.
     pub code: String,
-    /// For people.
     pub detail: String,
 }
 
 /// Where a device belongs and what it starts with.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Placement {
     /// From the outermost group inwards; empty for no opinion.
     pub group_path: Vec<String>,
@@ -223,13 +222,13 @@ pub struct Placement {
     pub desired: Option<String>,
     /// What the device is told in its registration's payload: JSON text.
     pub reply: Option<String>,
-    /// Why.
     pub reasons: Vec<Reason>,
 }
 
 /// The policy could not do its work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum Fault {
     /// It does not handle such devices or candidates.
     #[error("unsupported: {}", one_line(.0))]
@@ -237,7 +236,6 @@ pub enum Fault {
     /// Something it was given is wrong.
     #[error("bad input: {}", one_line(.0))]
     BadInput(String),
-    /// Anything else.
     #[error("internal: {}", one_line(.0))]
     Internal(String),
 }

@@ -10,8 +10,8 @@ use crate::names::{IdScope, TrackingId};
 /// What is kept under a tracking id.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Entry {
-    /// The request.
     pub tracking_id: TrackingId,
     /// When it came.
     pub at: Timestamp,

@@ -22,10 +22,10 @@ use crate::names::Digest;
 /// A request.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct HttpRequest {
     /// Its place among the requests of the call, from 1.
     pub number: u32,
-    /// The method.
     pub method: String,
     /// Where it goes. Its query is the key of many a function.
     #[serde(deserialize_with = "read_url")]
@@ -33,43 +33,38 @@ pub struct HttpRequest {
     /// Headers in the order sent.
     #[serde(deserialize_with = "read_headers")]
     pub headers: Vec<(String, String)>,
-    /// The body.
     pub body: HttpBody,
 }
 
 /// What came of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum HttpAnswer {
     /// The service answered.
     Response(HttpResponse),
     /// The network did not bring an answer. The policy is told.
-    Failed {
-        /// How.
-        failure: HttpFailure,
-        /// For people.
-        detail: String,
-    },
+    Failed { failure: HttpFailure, detail: String },
     /// The request was not granted, or used too much. The call ends.
     Breach(HttpBreach),
 }
 
 /// An answer of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct HttpResponse {
     /// The status code.
     pub status: u16,
     /// Headers in the order received.
     pub headers: Vec<(String, String)>,
-    /// The body.
     pub body: HttpBody,
 }
 
 /// Bytes, as text where they are text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum HttpBody {
-    /// UTF-8.
     Text(String),
     /// Anything else, in base64.
     Base64(String),
@@ -78,10 +73,10 @@ pub enum HttpBody {
 /// How the network failed a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum HttpFailure {
     /// The name does not resolve.
     Dns,
-    /// No connection.
     Connect,
     /// No TLS, or a certificate that is not trusted.
     Tls,

@@ -32,6 +32,7 @@ pub enum CallFailure {
 /// How a policy broke.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum Breakage {
     /// It did what Wasm does not allow, such as reaching code that it declared unreachable.
     #[error("it trapped: {}{}", one_line(cause), in_frames(frames))]
@@ -41,7 +42,6 @@ pub enum Breakage {
         /// Where, innermost first, as far as the component carries names.
         frames: Vec<String>,
     },
-    /// It panicked.
     #[error("it panicked at {}:{line}: {}", one_line(file), one_line(message))]
     Panic {
         /// The panic's message.
@@ -99,6 +99,7 @@ pub enum Breakage {
 /// Why the host could not run a policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum HostFailure {
     /// As many calls wait or run as the executor takes. Answer with Retry-After.
     #[error("{limit} policy calls wait or run already; try again later")]
@@ -144,7 +145,6 @@ pub enum HostFailure {
     /// This device breaks it, again and again, and is left alone for a while; others are asked as ever.
     #[error("this device broke it {times} times; a call for it is tried in {retry_ms} ms")]
     DeviceHeld {
-        /// How often.
         times: u32,
         /// Milliseconds until a call may be tried.
         retry_ms: u64,

@@ -15,12 +15,12 @@ pub struct Log {
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct LogLine {
     /// Where it was written to.
     pub source: LogSource,
     /// How grave it is.
     pub level: LogLevel,
-    /// The text.
     pub message: String,
     /// Values beside the text.
     pub fields: Vec<Label>,

@@ -9,8 +9,8 @@ use crate::text::one_line;
 /// A rule that an answer broke.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{rule}: {}; the rule: {}", one_line(detail), rule.says())]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Violation {
-    /// Which rule.
     pub rule: Rule,
     /// What in the answer breaks it.
     pub detail: String,

@@ -53,7 +53,6 @@ pub(super) struct ListArgs {
     limit: usize,
 }
 
-/// Runs it.
 pub(super) async fn run(common: &Common, command: DecisionCommand) -> Result<(), CliError> {
     let mut session = common.session()?;
     match command {

@@ -22,7 +22,6 @@ pub(super) enum StoreCommand {
     Compact,
 }
 
-/// Runs it.
 pub(super) async fn run(common: &Common, command: StoreCommand) -> Result<(), CliError> {
     let path = common.folder().database();
     let in_use = RedbStore::in_use(&path);

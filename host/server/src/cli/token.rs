@@ -111,7 +111,6 @@ impl RoleName {
     }
 }
 
-/// Runs it.
 pub(super) async fn run(common: &Common, command: TokenCommand) -> Result<(), CliError> {
     let out = common.output();
     match command {

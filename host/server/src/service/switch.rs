@@ -24,6 +24,7 @@ use crate::conflict;
 
 /// Why a revision did not become the live one, or a plugin's rules stayed as they were.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum SwitchError {
     /// The id scope is not there.
     #[error("no id scope {0} exists here")]

@@ -10,8 +10,8 @@ use super::{Issuer, ListSource, RevocationRules, SerialRange, WhenStale};
 
 /// What is said of an issuer's certificates. Its list's bytes are kept beside it: they are large and change seldom.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct RevocationRecord {
-    /// Whose certificates.
     pub issuer: Issuer,
     /// What an operator says.
     #[serde(default)]
@@ -29,26 +29,26 @@ pub struct RevocationRecord {
 
 /// A record with its list's bytes, DER.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct KeptRevocations {
     /// What is said.
     pub record: RevocationRecord,
-    /// The list.
     pub list: Option<Vec<u8>>,
 }
 
 /// Something to change in what is said of an issuer's certificates: all commands, or none.
 #[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct RevocationChange {
-    /// Whose certificates.
     pub issuer: Issuer,
     /// What is changed, in this order.
     pub commands: Vec<RevocationCommand>,
-    /// Now.
     pub now: Timestamp,
 }
 
 /// One thing to change.
 #[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum RevocationCommand {
     /// Takes these numbers back. Those that are taken back already stay so.
     Revoke(Vec<SerialRange>),
@@ -64,7 +64,6 @@ pub enum RevocationCommand {
     List {
         /// What is known of it.
         facts: ListFacts,
-        /// DER.
         der: Vec<u8>,
         /// How far ahead of ours the clock of whoever made a list may run.
         skew_seconds: u64,

@@ -36,7 +36,6 @@ pub(in crate::provisioning) struct Grounds<'a> {
 }
 
 impl Grounds<'_> {
-    /// One tenant.
     pub(super) fn scope(&self, scope: &IdScope) -> Option<&Arc<ScopeCatalogue>> {
         self.catalogue.scope(scope)
     }
