@@ -22,6 +22,7 @@
 //! # }
 //! ```
 
+pub mod decisions;
 pub mod health;
 pub mod redb;
 pub mod writer;
@@ -59,6 +60,9 @@ use landfall_domain::registration::{Registration, Version};
 use landfall_domain::registry::{EvidenceMembers, ManufacturingRecord, RecordState};
 use serde::{Deserialize, Serialize};
 
+pub use self::decisions::{
+    DecisionFilter, DecisionPage, DecisionPlace, DecisionPlaceError, DecisionResult, DecisionSummary, PolicyFilter,
+};
 pub use self::health::{Finding, Findings, Unused};
 pub use self::writer::Lane;
 
@@ -135,8 +139,15 @@ pub trait Store: Send + Sync + 'static {
     /// Of `contents`, those that it names are written with it where they are not there yet.
     async fn record_entry(&self, entry: Entry, contents: Vec<Content>) -> Result<(), StoreError>;
 
-    /// Entries of an id scope that led to no registration, or to one that is gone: the newest first.
-    async fn entries(&self, scope: &IdScope, page: Page, filter: EntryFilter) -> Result<Listing<Entry>, StoreError>;
+    /// Decisions and refusals of an id scope, by the times that they say, the newest first. A page may hold fewer than asked for,
+    /// even none, when the filter passes few: [`Listing::next`] says whether there is more, as the text of a
+    /// [`DecisionPlace`]. Pages follow each other without gaps, whatever comes or goes meanwhile.
+    async fn decisions(
+        &self,
+        scope: &IdScope,
+        page: DecisionPage,
+        filter: DecisionFilter,
+    ) -> Result<Listing<Entry>, StoreError>;
 
     /// One ledger entry.
     async fn ledger_entry(&self, id: TrackingId) -> Result<Option<Entry>, StoreError>;
@@ -493,15 +504,6 @@ pub struct RegistrationFilter {
     pub group: Option<GroupId>,
     /// Only those that have a hub, or only those that were turned down.
     pub assigned: Option<bool>,
-}
-
-/// Which entries of the ledger to list, of those that led to no registration.
-#[derive(Clone, Debug, Default)]
-pub struct EntryFilter {
-    /// Only those of this device, whoever said that it was it.
-    pub device: Option<RegistrationId>,
-    /// Only those for which this enrollment counted.
-    pub enrollment: Option<EnrollmentRef>,
 }
 
 /// Which manufacturing records to list.

@@ -19,9 +19,9 @@ mod check;
 mod codec;
 mod components;
 mod copy;
+mod decisions;
 mod engine;
 mod enrollments;
-mod entries;
 mod identities;
 mod issuer_keys;
 mod ledger;
@@ -77,9 +77,9 @@ use self::tables::{Definition, Kept};
 pub use crate::health::{Finding, Findings, Unused};
 use crate::writer::{Bounds, Lane, OnFatal, Queue, Writer};
 use crate::{
-    AuthorityUpload, Batches, CatalogueRecords, CommitOutcome, DeleteOutcome, EntryFilter, ImportBatch, Listing, Page,
-    Precondition, PutOutcome, RecordFilter, RegistrationCommit, RegistrationFilter, RowResult, Staging, Store,
-    StoreError,
+    AuthorityUpload, Batches, CatalogueRecords, CommitOutcome, DecisionFilter, DecisionPage, DeleteOutcome,
+    ImportBatch, Listing, Page, Precondition, PutOutcome, RecordFilter, RegistrationCommit, RegistrationFilter,
+    RowResult, Staging, Store, StoreError,
 };
 
 /// How a [`RedbStore`] behaves. The defaults suit one machine.
@@ -502,9 +502,14 @@ impl Store for RedbStore {
         ledger::get(&self.view()?, id)
     }
 
-    async fn entries(&self, scope: &IdScope, page: Page, filter: EntryFilter) -> Result<Listing<Entry>, StoreError> {
+    async fn decisions(
+        &self,
+        scope: &IdScope,
+        page: DecisionPage,
+        filter: DecisionFilter,
+    ) -> Result<Listing<Entry>, StoreError> {
         let scope = scope.clone();
-        self.look(move |view| entries::list(view, &scope, &page, &filter)).await
+        self.look(move |view| decisions::list(view, &scope, &page, &filter)).await
     }
 
     async fn keep_content(&self, lane: Lane, content: Vec<u8>) -> Result<Digest, StoreError> {

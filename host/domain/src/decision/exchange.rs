@@ -20,7 +20,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::names::Digest;
 
 /// A request.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct HttpRequest {
     /// Its place among the requests of the call, from 1.
@@ -32,13 +32,14 @@ pub struct HttpRequest {
     pub url: String,
     /// Headers in the order sent.
     #[serde(deserialize_with = "read_headers")]
+    #[schema(value_type = Vec<Vec<String>>)]
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: HttpBody,
 }
 
 /// What came of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum HttpAnswer {
     /// The service answered.
@@ -55,18 +56,19 @@ pub enum HttpAnswer {
 }
 
 /// An answer of a service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct HttpResponse {
     /// The status code.
     pub status: u16,
     /// Headers in the order received.
+    #[schema(value_type = Vec<Vec<String>>)]
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: HttpBody,
 }
 
 /// Bytes, as text where they are text.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum HttpBody {
     /// UTF-8.
@@ -76,7 +78,7 @@ pub enum HttpBody {
 }
 
 /// How the network failed a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum HttpFailure {
     /// The name does not resolve.
@@ -90,7 +92,7 @@ pub enum HttpFailure {
 }
 
 /// How a request went beyond what is granted.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 #[expect(missing_docs, reason = "the messages say what the fields are")]
 pub enum HttpBreach {
@@ -121,6 +123,7 @@ pub enum HttpBreach {
     Headers { limit: usize },
     /// Waited too long.
     #[error("the services that it asked took longer than {limit_ms} ms (limits.http.wait_ms)")]
+    #[schema(rename_all = "kebab-case")]
     Time { limit_ms: u64 },
     /// Waits for itself.
     #[error("it waits for the answer to a request whose body it has not finished")]

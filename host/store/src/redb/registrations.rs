@@ -16,7 +16,7 @@ use super::engine::Write;
 use super::listing::{self, Walk};
 use super::tables::{self, BOUND_KEYS, GROUP_COUNTS, REGISTRATION_VIEWS, REGISTRATIONS, Rows, Tables};
 use super::uses::{self, Named};
-use super::{View, admissions, challenges, components, identities, ledger, views};
+use super::{View, admissions, challenges, components, decisions, identities, ledger, views};
 use crate::{
     AdmissionBasis, CommitOutcome, DeleteOutcome, Listing, Page, Precondition, RegistrationCommit, RegistrationFilter,
     StoreError,
@@ -72,6 +72,7 @@ pub(super) struct Commit {
     decision: TrackingId,
     /// Encoded before the job queues: an entry is large, and the writer has more to do.
     entry: Vec<u8>,
+    rows: Option<decisions::Rows>,
     named: Named,
     contents: Vec<Content>,
 }
@@ -88,6 +89,7 @@ impl Commit {
             decision: commit.entry.tracking_id,
             named: Named::by_entry(&commit.entry),
             entry: codec::encode(&commit.entry)?,
+            rows: decisions::Rows::of(&commit.entry)?,
             contents: commit.contents,
         })
     }
@@ -140,6 +142,7 @@ impl Write for Commit {
         next.earlier = keep_decisions(tables, current, next.decision)?;
         tables.registrations.put(&key, &next)?;
         tables.decisions.put_encoded(self.decision.as_bytes(), &self.entry)?;
+        decisions::explain(tables, self.decision, self.rows.as_ref())?;
         Ok(CommitOutcome::Committed(Box::new(next)))
     }
 

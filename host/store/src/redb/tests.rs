@@ -35,15 +35,20 @@ async fn a_file_of_a_newer_format_is_refused_and_left_as_it_is() {
     let path = folder.path().join("landfall.redb");
     let database = Database::open(&path).unwrap();
     let transaction = database.begin_write().unwrap();
-    tables::Tables::open(&transaction, tables::Kept::default()).unwrap().meta.put(b"format", &3_u32).unwrap();
+    tables::Tables::open(&transaction, tables::Kept::default())
+        .unwrap()
+        .meta
+        .put(b"format", &(steps::FORMAT + 1))
+        .unwrap();
     transaction.commit().unwrap();
     drop(database);
     let error = RedbStore::open(&path, settings()).err().unwrap().to_string();
-    for words in ["format 3", "up to 2", env!("CARGO_PKG_VERSION"), "newer version"] {
+    let (newer, ours) = (format!("format {}", steps::FORMAT + 1), format!("up to {}", steps::FORMAT));
+    for words in [&newer, &ours, env!("CARGO_PKG_VERSION"), "newer version"] {
         assert!(error.contains(words), "{error}");
     }
     let error = RedbStore::open(&path, settings()).err().unwrap().to_string();
-    assert!(error.contains("format 3"), "{error}");
+    assert!(error.contains(&newer), "{error}");
 }
 
 #[tokio::test]
@@ -245,7 +250,7 @@ async fn a_check_names_what_contradicts_itself() {
         tables.decisions.remove(make::decision_of("pump-1").as_bytes()).unwrap();
         tables.certificates.remove(&key(&Digest::of(b"c1").to_string())).unwrap();
         tables.content.put_encoded(Digest::of(b"x").as_bytes(), b"y").unwrap();
-        tables.other_views.put_encoded(&key("of nothing"), b"x").unwrap();
+        tables.decision_views.put_encoded(&key("of nothing"), b"x").unwrap();
         tables.uses.put(Digest::of(b"weighted").as_bytes(), &5_u64).unwrap();
         let (plugin, publisher) = ("weighted".parse().unwrap(), "t1".to_owned());
         let kept = KeptComponent { scope: make::scope(), plugin, publisher, bytes: 8 };
@@ -298,8 +303,8 @@ async fn an_entry_that_nobody_can_read_makes_room_like_any_other() {
     let store = RedbStore::open(&path, settings()).unwrap();
     store.record_entry(make::refusal(11), Vec::new()).await.unwrap();
     assert_eq!(store.ledger_entry(make::tracking(1)).await.unwrap(), None);
-    let page = Page { after: None, limit: 100 };
-    let listed = store.entries(&make::scope(), page, crate::EntryFilter::default()).await.unwrap();
+    let page = crate::DecisionPage { after: None, limit: 100 };
+    let listed = store.decisions(&make::scope(), page, crate::DecisionFilter::default()).await.unwrap();
     assert_eq!(listed.items.len(), 10, "its rows in the views show nothing");
 }
 
@@ -351,6 +356,7 @@ async fn what_nothing_names_is_found_and_compacting_removes_it() {
         let entry =
             landfall_domain::decision::Entry { tracking_id: make::tracking(6), kind: decided, ..make::refusal(6) };
         tables.decisions.put(make::tracking(6).as_bytes(), &entry).unwrap();
+        decisions::make(&mut tables).unwrap();
     }
     transaction.commit().unwrap();
     drop(database);
