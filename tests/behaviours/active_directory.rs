@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use landfall::client::Answer;
-use landfall::directory::DirectoryConfig;
+use landfall::config::DirectoryConfig;
 use landfall_tests::world::{Device, World, group, in_tests, json_of, tracking_id};
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Crates know of each other what docs/architecture.md says, and nothing else.
+//! Crates, and the modules of the server, know of each other what docs/architecture.md says, and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -65,4 +65,89 @@ fn no_arrow_between_crates_points_up() {
             assert!(place(&known) < place(&package), "{package} may know {known}, which stands below it");
         }
     }
+}
+
+/// The rows of the page's table of modules, the lowest first.
+fn rows_of_modules() -> Vec<BTreeSet<String>> {
+    let page = include_str!("../../docs/architecture.md");
+    let (_, table) = page.split_once("| row | modules |\n| --- | --- |\n").unwrap();
+    let rows = table.lines().take_while(|line| line.starts_with('|'));
+    rows.map(|row| row.split('`').skip(1).step_by(2).map(str::to_owned).collect()).collect()
+}
+
+/// The modules of the server, and which of the others the sources of each name. Unit tests beside the code do not count: they
+/// may use what stands above what they test.
+fn modules() -> BTreeMap<String, BTreeSet<String>> {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("host/server/src");
+    let mut modules: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut files = vec![sources.clone()];
+    while let Some(path) = files.pop() {
+        if path.is_dir() {
+            files.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        let inside = path.strip_prefix(&sources).unwrap();
+        let module = inside.components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs");
+        if ["lib", "main"].contains(&module) || inside.file_stem().is_some_and(|stem| stem == "tests") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        modules.entry(module.to_owned()).or_default().extend(named_in(code));
+    }
+    modules
+}
+
+/// The modules that code names after `crate::`, alone or in braces.
+fn named_in(code: &str) -> Vec<String> {
+    let name = |text: &str| text.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect::<String>();
+    let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let code: String = lines.flat_map(|line| [line, "\n"]).collect();
+    let mut names = Vec::new();
+    for (at, before) in code.match_indices("crate::") {
+        let after = &code[at + before.len()..];
+        match after.strip_prefix('{') {
+            None => names.push(name(after)),
+            Some(group) => {
+                // Braces inside braces are of what is below a module.
+                let mut depth = 0;
+                let mut at_a_name = true;
+                for (position, letter) in group.char_indices() {
+                    match letter {
+                        '{' => depth += 1,
+                        '}' if depth == 0 => break,
+                        '}' => depth -= 1,
+                        ',' if depth == 0 => at_a_name = true,
+                        letter if at_a_name && depth == 0 && letter.is_ascii_lowercase() => {
+                            names.push(name(&group[position..]));
+                            at_a_name = false;
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+    names.retain(|name| !name.is_empty());
+    names
+}
+
+#[test]
+fn modules_know_those_of_the_rows_above_theirs() {
+    let (rows, modules) = (rows_of_modules(), modules());
+    let row = |module: &str| rows.iter().position(|row| row.contains(module));
+    let named: BTreeSet<&String> = rows.iter().flatten().collect();
+    assert_eq!(named, modules.keys().collect(), "docs/architecture.md names each module of the server, and no other");
+    for (module, knows) in &modules {
+        for known in knows.iter().filter(|known| *known != module) {
+            let Some(place) = row(known) else { continue };
+            assert!(place < row(module).unwrap(), "{module} knows {known}, which docs/architecture.md does not allow");
+        }
+    }
+}
+
+#[test]
+fn names_after_crate_are_found_alone_and_in_braces() {
+    let code = "use crate::a::{b, c};\nuse crate::{d, e::{f, g}, h};\n// crate::i\nlet x = crate::j::k();";
+    assert_eq!(named_in(code), ["a", "d", "e", "h", "j"]);
 }

@@ -98,7 +98,7 @@ async fn copies_that_are_made_while_devices_register_are_each_one_moment() {
         tokio::spawn(async move { device.register().await });
     }
     for (n, device) in devices.iter().enumerate().take(5) {
-        let store = &world.server().service.store;
+        let store = &world.server().service.store();
         store.copy_to(&path(n), Ambient::system().now()).await.unwrap();
         copies.push(path(n));
         assert_eq!(device.register().await.status, 200);
@@ -119,17 +119,17 @@ async fn copies_that_are_made_while_devices_register_are_each_one_moment() {
 async fn an_older_database_that_is_put_back_is_told() {
     let mut world = World::new().await;
     let old = world.folder.root().join("old");
-    world.server().service.store.copy_to(&old, Ambient::system().now()).await.unwrap();
+    world.server().service.store().copy_to(&old, Ambient::system().now()).await.unwrap();
     world.record("pump-1", None).await;
     world.restart().await;
     assert_eq!(metric(&world, "landfall_database_put_back").await, 0);
-    let (folder, config) = (world.folder.clone(), world.server().service.config.clone());
+    let (folder, config) = (world.folder.clone(), world.server().service.config().clone());
     let (_place, database) = world.stop().await;
     std::fs::rename(&old, &database).unwrap();
     for _ in 0..2 {
         // It is one time, however often it is started.
         let server = Server::start(&folder, config.clone(), Ambient::system()).await.unwrap();
-        assert_eq!(server.service.seen.put_back(), 1);
+        assert_eq!(server.service.seen().put_back(), 1);
         server.stop().await.unwrap();
     }
 }
@@ -137,7 +137,7 @@ async fn an_older_database_that_is_put_back_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_is_set_back_makes_no_token_good_again() {
     let world = World::new().await;
-    let (folder, config) = (world.folder.clone(), world.server().service.config.clone());
+    let (folder, config) = (world.folder.clone(), world.server().service.config().clone());
     let wish = json!({ "role": "auditor", "note": "a day", "days": 1 });
     let made = world.manage("POST", "/api/v1/tokens", wish.to_string().as_bytes()).await;
     let token = landfall_tests::world::json_of(&made)["token"].as_str().unwrap().to_owned();
@@ -161,7 +161,7 @@ async fn a_clock_that_is_set_back_makes_no_token_good_again() {
     server.stop().await.unwrap();
     let server = Server::start(&folder, config.clone(), ambient.clone()).await.unwrap();
     assert!(!good(&server).await, "also after a start");
-    assert!(server.service.seen.behind(now) >= day * 2);
+    assert!(server.service.seen().behind(now) >= day * 2);
     server.stop().await.unwrap();
     // The clock was wrong then and is right now: an operator says so.
     std::fs::remove_file(folder.seen()).unwrap();

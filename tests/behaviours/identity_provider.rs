@@ -148,15 +148,15 @@ async fn keys_that_are_old_are_read_again_though_no_device_comes() {
             read_at,
             keys: Vec::new(),
         };
-        world.server().service.store.keep_issuer_keys(kept, hours(9)).await.unwrap();
+        world.server().service.store().keep_issuer_keys(kept, hours(9)).await.unwrap();
         world.restart().await;
-        let mut kept = world.server().service.store.issuer_keys().await.unwrap();
+        let mut kept = world.server().service.store().issuer_keys().await.unwrap();
         for _ in 0..if is_asked { 100 } else { 5 } {
             if kept[0].read_at > read_at {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
-            kept = world.server().service.store.issuer_keys().await.unwrap();
+            kept = world.server().service.store().issuer_keys().await.unwrap();
         }
         assert_eq!((place.asked() > 0, kept[0].keys.len()), (is_asked, usize::from(is_asked)));
     }

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use landfall::certificate_issuing::IssuerConfig;
 use landfall::config::Config;
+use landfall::config::IssuerConfig;
 use landfall_attestation::x509::make::Authority;
 use landfall_domain::clock::Ambient;
 use landfall_tests::world::{Device, World, group, json_of, tracking_id};

@@ -87,7 +87,7 @@ fn a_server_whose_certificate_has_expired_serves_and_says_so_loudly() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_configuration_that_devices_could_not_live_with_is_refused_at_the_start() {
     let world = World::new().await;
-    let (folder, mut config) = (world.folder.clone(), world.server().service.config.clone());
+    let (folder, mut config) = (world.folder.clone(), world.server().service.config().clone());
     let (_place, _) = world.stop().await;
     config.server.hostname = "moved.example".to_owned();
     let error = Server::start(&folder, config.clone(), Ambient::system()).await.err().unwrap().to_string();

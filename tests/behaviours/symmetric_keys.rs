@@ -242,7 +242,7 @@ async fn keys_are_sealed_in_the_database_and_can_be_sealed_anew() {
 
     // A rotation that was cut short is finished before anything is served.
     std::fs::write(folder.next_sealing_key(), [1; 32]).unwrap();
-    let config = world.server().service.config.clone();
+    let config = world.server().service.config().clone();
     let (_place, _) = world.stop().await;
     let error = Server::start(&folder, config.clone(), Ambient::system()).await.err().unwrap().to_string();
     assert!(error.contains("landfall secrets rotate"), "{error}");

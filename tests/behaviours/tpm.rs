@@ -95,7 +95,7 @@ async fn the_node_sdk_registers_with_a_tpm_and_signs_with_the_key_for_its_hub() 
     assert_eq!(state["status"], "assigned", "{answer}");
     assert_eq!(state["assignedHub"], "hub-1.example", "{answer}");
     let id = "gateway-1".parse().unwrap();
-    let hub_key = world.server().service.hub_key(&world.scope, &id, digest);
+    let hub_key = world.server().provisioning.desk().hub_key(&world.scope, &id, digest);
     let signed = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, hub_key.as_slice()), b"for the hub");
     assert_eq!(answer["signature"], json!(STANDARD.encode(signed)), "its TPM has the key that its hub is to have");
     let told = world.get(&format!("/api/v1/scopes/{}/registrations/gateway-1", world.scope)).await;
@@ -217,14 +217,14 @@ async fn an_answer_counts_after_a_restart_as_before_it_and_begins_one_registrati
     let hub_key = told["registrationState"]["tpm"]["authenticationKey"].as_str().unwrap_or_else(|| panic!("{told}"));
     import(&tpm, &STANDARD.decode(hub_key).unwrap());
     let digest = Digest::of(&std::fs::read(tpm.file("ek.pub")).unwrap());
-    let hub_key = world.server().service.hub_key(&world.scope, &"gateway-1".parse().unwrap(), digest);
+    let hub_key = world.server().provisioning.desk().hub_key(&world.scope, &"gateway-1".parse().unwrap(), digest);
     let signed = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, hub_key.as_slice()), b"for the hub");
     assert_eq!(sign(&tpm, b"for the hub"), signed.as_ref(), "polls carry the answer on");
     let again = ask(&world.shown("gateway-1", None), &body, Some(&token)).await;
     assert_eq!(again.status, 401);
     assert_ne!(key_in(&again), key_in(&challenged), "what has begun a registration begins no other");
     let known: Vec<bool> =
-        world.server().service.store.challenges().await.unwrap().iter().map(|kept| kept.own).collect();
+        world.server().service.store().challenges().await.unwrap().iter().map(|kept| kept.own).collect();
     assert_eq!(known, [false, true], "the second is for the TPM that registered here");
     let bare = ask(&world.shown("gateway-1", None), &json!({}), Some(&token)).await;
     assert_eq!(cause(&world, &bare).await, "challenge-answered-before", "nor without the keys beside it");

@@ -13,9 +13,9 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPai
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::{HeaderValue, Method};
-use landfall::certificate_issuing::IssuerConfig;
 use landfall::client::{self, Client};
-use landfall::directory::DirectoryConfig;
+use landfall::config::DirectoryConfig;
+use landfall::config::IssuerConfig;
 use landfall_attestation::x509::make::Authority;
 use landfall_domain::clock::Ambient;
 use landfall_domain::names::{DirectoryName, IssuerName};

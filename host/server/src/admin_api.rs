@@ -9,13 +9,14 @@
 
 use std::sync::Arc;
 
-use axum::extract::Request;
+use axum::extract::{FromRef, Request};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
 
 use self::uploads::{Places, Uploads};
 use crate::listener::{self, ConnectionInfo};
+use crate::provisioning::Provisioning;
 use crate::service::Service;
 
 mod authority;
@@ -43,9 +44,29 @@ pub use openapi::document;
 pub(crate) use plugin::SIGNATURE;
 pub use problem::{Problem, ProblemPart};
 
+/// What the handlers work with.
+#[derive(Clone)]
+struct Management {
+    service: Arc<Service>,
+    provisioning: Arc<Provisioning>,
+}
+
+impl FromRef<Management> for Arc<Service> {
+    fn from_ref(all: &Management) -> Self {
+        Self::clone(&all.service)
+    }
+}
+
+impl FromRef<Management> for Arc<Provisioning> {
+    fn from_ref(all: &Management) -> Self {
+        Self::clone(&all.provisioning)
+    }
+}
+
 /// The whole API.
-pub fn router(service: Arc<Service>) -> Router {
-    let limits = &service.config.limits.management;
+pub fn router(provisioning: Arc<Provisioning>) -> Router {
+    let service = Arc::clone(provisioning.service());
+    let limits = &service.config().limits.management;
     let places = Arc::new(Places {
         imports: Uploads::new("imports", limits.imports),
         publications: Uploads::new("publications of plugins", limits.publications),
@@ -66,7 +87,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .layer(middleware::from_fn(to_its_end))
         .layer(middleware::from_fn(with_a_place))
         .layer(middleware::map_response(with_security_headers))
-        .with_state(service)
+        .with_state(Management { service, provisioning })
 }
 
 /// Answers only those for whose connection there was a place.

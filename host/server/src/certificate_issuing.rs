@@ -26,60 +26,15 @@ use rcgen::{
     SubjectPublicKeyInfo,
 };
 use rustls_pki_types::CertificateDer;
-use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::config::{ByScope, scopes_of};
+use crate::config::{ByScope, IssuerConfig, scopes_of};
 
 mod pkcs11;
 mod signer;
 
 use signer::Signer;
 pub use signer::SignerError;
-
-/// Where an issuer's certificate and key are (`[issuing.NAME]` in `landfall.toml`). Files are named from the data folder.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct IssuerConfig {
-    /// PEM: its certificate, then those above it, up to the root.
-    pub certificate: PathBuf,
-    /// Its private key, PEM; or, in its place, the four that follow.
-    pub key: Option<PathBuf>,
-    /// The PKCS#11 module of the token that holds its key.
-    pub pkcs11_module: Option<PathBuf>,
-    /// The token's label.
-    pub pkcs11_token: Option<String>,
-    /// The key's label.
-    pub pkcs11_key: Option<String>,
-    /// A file with the token's PIN.
-    pub pkcs11_pin_file: Option<PathBuf>,
-    /// How long its certificates last, in hours.
-    #[serde(default = "IssuerConfig::default_lifetime_hours")]
-    pub lifetime_hours: u64,
-    /// The id scopes whose enrollments may name it; the server's own when absent.
-    #[serde(default)]
-    pub scopes: Option<Vec<IdScope>>,
-}
-
-impl IssuerConfig {
-    /// With certificate and key in files, and the usual lifetime.
-    pub fn of_files(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
-        Self {
-            certificate: certificate.into(),
-            key: Some(key.into()),
-            pkcs11_module: None,
-            pkcs11_token: None,
-            pkcs11_key: None,
-            pkcs11_pin_file: None,
-            lifetime_hours: Self::default_lifetime_hours(),
-            scopes: None,
-        }
-    }
-
-    fn default_lifetime_hours() -> u64 {
-        30 * 24
-    }
-}
 
 /// The issuers of this installation, each for its id scopes.
 #[derive(Default)]

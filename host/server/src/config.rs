@@ -20,14 +20,12 @@ use landfall_policy::{Budget, Budgets, CompileLimits, Compiler, InitBudget, Poli
 use landfall_store::redb::StoreSettings;
 use serde::{Deserialize, Serialize};
 
-use crate::certificate_issuing::IssuerConfig;
-use crate::directory::DirectoryConfig;
-
 mod by_scope;
 pub(crate) mod check;
 mod file;
 mod limits;
 mod listen;
+mod outside;
 mod policy;
 
 pub use by_scope::{ByScope, scopes_of};
@@ -35,6 +33,7 @@ pub use limits::{
     CertificateRules, DeviceLimits, Fact, HttpLimits, Limits, ListenerLimits, ManagementLimits, PolicyLimits,
     StoreLimits, ThrottleLimits,
 };
+pub use outside::{DirectoryConfig, IssuerConfig};
 pub use policy::{HttpConfig, HttpGrant, PolicyConfig};
 
 /// Everything that is configured.

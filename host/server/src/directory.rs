@@ -15,10 +15,9 @@ use std::sync::Arc;
 use landfall_attestation::kerberos::{Accepted, KerberosFlaw, Keytab, accept};
 use landfall_domain::clock::Timestamp;
 use landfall_domain::names::{DirectoryName, IdScope};
-use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::config::{ByScope, scopes_of};
+use crate::config::{ByScope, DirectoryConfig, scopes_of};
 
 mod account;
 mod known;
@@ -28,27 +27,6 @@ pub use account::Account;
 use known::Known;
 pub use ldap::DirectoryFlaw;
 use ldap::Ldaps;
-
-/// A directory (`[directory.NAME]` in `landfall.toml`). Files are named from the data folder.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DirectoryConfig {
-    /// The keytab of the service, whose principal is HTTP/ and the name that devices call.
-    pub keytab: PathBuf,
-    /// Where it is asked: `ldaps://HOST` or `ldaps://HOST:PORT`.
-    pub ldaps: String,
-    /// The certificate authorities that it is trusted by, PEM.
-    pub ca_file: PathBuf,
-    /// Below which entry accounts and groups are.
-    pub base: String,
-    /// Who asks.
-    pub bind_dn: String,
-    /// A file with that account's password.
-    pub password_file: PathBuf,
-    /// The id scopes whose groups may name it; the server's own when absent.
-    #[serde(default)]
-    pub scopes: Option<Vec<IdScope>>,
-}
 
 /// Why a directory cannot be used.
 #[derive(Debug, thiserror::Error)]

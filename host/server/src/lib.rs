@@ -11,12 +11,12 @@
 //! ```
 
 pub mod admin_api;
-pub mod answered;
 pub mod catalogue;
 pub mod certificate_issuing;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod counters;
 pub mod device_api;
 pub mod directory;
 pub mod folder;
@@ -24,6 +24,7 @@ pub mod identity_providers;
 pub mod init;
 pub mod listener;
 pub mod metrics;
+mod network;
 pub mod outbound;
 pub mod provisioning;
 pub mod record_import;

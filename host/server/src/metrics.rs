@@ -7,89 +7,32 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
 
 use landfall_policy::breaker::{Reason, State};
 use landfall_policy::watch::OfRevision;
 use landfall_policy::watch::meter::{Interface, Meter};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, text};
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
 use self::series::{Labels, Series};
 use crate::identity_providers::IssuerState;
 use crate::listener::Counts;
-use crate::service::Service;
+use crate::provisioning::Provisioning;
 use crate::telemetry;
-use crate::tls::current::Current;
 
 mod series;
-
-/// What is counted for its own sake.
-#[derive(Default)]
-pub struct Metrics {
-    registrations: Family<Word, Counter>,
-    refusals: Family<Word, Counter>,
-    throttled: Family<Word, Counter>,
-    claims: Counter,
-    certificate_reads: Family<Word, Counter>,
-    certificate: OnceLock<Arc<Current>>,
-    listeners: OnceLock<Vec<(&'static str, Arc<Counts>)>>,
-}
-
-/// One label, whose values are words of this program.
-type Word = [(&'static str, &'static str); 1];
-
-impl Metrics {
-    /// Counts what came of a registration.
-    pub fn registered(&self, result: &'static str) {
-        self.registrations.get_or_create(&[("result", result)]).inc();
-    }
-
-    /// Counts a refusal.
-    pub fn refused(&self, cause: &'static str) {
-        self.refusals.get_or_create(&[("cause", cause)]).inc();
-    }
-
-    /// Counts a request that came too soon.
-    pub fn throttled(&self, measure: &'static str) {
-        self.throttled.get_or_create(&[("measure", measure)]).inc();
-    }
-
-    /// Counts rows of an import that name devices which another manufacturer has.
-    pub fn claimed(&self, rows: u64) {
-        self.claims.inc_by(rows);
-    }
-
-    /// Counts what came of reading the server's certificate again.
-    pub fn certificate_read(&self, result: &'static str) {
-        self.certificate_reads.get_or_create(&[("result", result)]).inc();
-    }
-
-    /// Says which certificate the server shows.
-    pub fn certificate(&self, certificate: Arc<Current>) {
-        // As for the listeners.
-        let _ = self.certificate.set(certificate);
-    }
-
-    /// Says what the listeners count, once they are there.
-    pub fn listen(&self, listeners: Vec<(&'static str, Arc<Counts>)>) {
-        // A service has its listeners for life; whoever comes second is a test.
-        let _ = self.listeners.set(listeners);
-    }
-}
 
 /// All of it as text.
 ///
 /// # Errors
 ///
 /// Never: a text takes all that is written.
-pub fn text(service: &Arc<Service>) -> Result<String, fmt::Error> {
+pub fn text(provisioning: &Arc<Provisioning>) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Scrape(Arc::clone(service))));
+    registry.register_collector(Box::new(Scrape(Arc::clone(provisioning))));
     let mut out = String::new();
     text::encode(&mut out, &registry)?;
     Ok(out)
@@ -98,7 +41,7 @@ pub fn text(service: &Arc<Service>) -> Result<String, fmt::Error> {
 /// The media type of [`text()`].
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-struct Scrape(Arc<Service>);
+struct Scrape(Arc<Provisioning>);
 
 impl fmt::Debug for Scrape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -113,7 +56,7 @@ impl Collector for Scrape {
         self.of_hubs(&mut series)?;
         self.of_others(&mut series)?;
         self.of_the_host(&mut series)?;
-        let watches = self.0.watches.revisions();
+        let watches = self.0.service().watches().revisions();
         of_calls(&mut series, &watches)?;
         self.of_revisions(&mut series, &watches)
     }
@@ -121,7 +64,7 @@ impl Collector for Scrape {
 
 impl Scrape {
     fn of_devices(&self, series: &mut Series<'_>) -> fmt::Result {
-        let metrics = &self.0.metrics;
+        let metrics = &self.0.service().counters();
         series.family(
             "landfall_registrations",
             "Registrations that ended, by what came of them",
@@ -131,7 +74,7 @@ impl Scrape {
         series.family("landfall_throttled", "Requests that came too soon, by what is measured", &metrics.throttled)?;
         let what = "Rows of imports that name devices which another manufacturer has";
         series.counter("landfall_import_rows_of_others", what, [(Labels::new(), metrics.claims.get())])?;
-        let under_way = self.0.operations.running();
+        let under_way = self.0.desk().registrations_under_way();
         series.gauge("landfall_registrations_under_way", "Registrations that are being decided", one(under_way))?;
         let listeners = metrics.listeners.get().map(Vec::as_slice).unwrap_or_default();
         let of = |read: fn(&Counts) -> Vec<(&'static str, u64)>| {
@@ -152,7 +95,7 @@ impl Scrape {
             vec![("done", counts.handshakes.load(Ordering::Relaxed)), ("failed", failed), ("too-slow", slow)]
         });
         if let Some(certificate) = metrics.certificate.get() {
-            let left = certificate.expires_at().since(self.0.ambient.now()).as_secs();
+            let left = certificate.expires_at().since(self.0.service().ambient().now()).as_secs();
             let what = "Time until the server's certificate expires";
             series.gauge(
                 "landfall_certificate_expires_in_seconds",
@@ -175,7 +118,7 @@ impl Scrape {
 
     /// How full the hubs are, and which devices have none yet.
     fn of_hubs(&self, series: &mut Series<'_>) -> fmt::Result {
-        let catalogue = self.0.catalogue();
+        let catalogue = self.0.service().catalogue().now();
         let (mut assigned, mut capacity) = (Vec::new(), Vec::new());
         for scope in catalogue.scopes() {
             for linked in scope.hubs.iter() {
@@ -186,7 +129,7 @@ impl Scrape {
         }
         series.gauge("landfall_hub_assigned", "Devices that are assigned to a hub", assigned)?;
         series.gauge("landfall_hub_capacity", "How many devices a hub takes", capacity)?;
-        let waiting = self.0.operations.waiting_counts().into_iter();
+        let waiting = self.0.desk().waiting_counts();
         let rows = waiting
             .map(|((scope, reason), count)| (labels(&[("scope", scope.as_str()), ("reason", reason)]), signed(count)));
         series.gauge(
@@ -198,7 +141,7 @@ impl Scrape {
 
     /// Of those on whom it is relied for proofs.
     fn of_others(&self, series: &mut Series<'_>) -> fmt::Result {
-        let states = self.0.identity_providers.states();
+        let states = self.0.service().outside().identity_providers().states();
         let named = |state: &IssuerState| labels(&[("issuer", &state.issuer)]);
         let ages = states.iter().filter_map(|state| Some((named(state), signed(state.keys_age?.as_secs()))));
         series.gauge("landfall_issuer_keys_age_seconds", "Since when an issuer's keys were not read again", ages)?;
@@ -211,14 +154,14 @@ impl Scrape {
         series.gauge(
             "landfall_revocation_lists_in_trouble",
             "Revocation lists that could not be fetched the last time",
-            one(self.0.lists.troubles()),
+            one(self.0.service().outside().lists().troubles()),
         )
     }
 
     fn of_the_host(&self, series: &mut Series<'_>) -> fmt::Result {
         let what = "Lines of the log that could not be written, or not fast enough";
         series.counter("landfall_log_lines_lost", what, [(Labels::new(), telemetry::lost())])?;
-        let policies = &self.0.policies;
+        let policies = &self.0.service().policies();
         series.gauge(
             "landfall_policy_calls_in_flight",
             "Visits to the policies' threads that wait or run",
@@ -229,11 +172,11 @@ impl Scrape {
             "Whether instances come from the pool",
             one(usize::from(policies.pooled())),
         )?;
-        let seen = &self.0.seen;
+        let seen = &self.0.service().seen();
         series.gauge(
             "landfall_clock_behind_seconds",
             "How far the clock is behind the latest time that was seen here",
-            one(usize::try_from(seen.behind(self.0.ambient.now()).as_secs()).unwrap_or(usize::MAX)),
+            one(usize::try_from(seen.behind(self.0.service().ambient().now()).as_secs()).unwrap_or(usize::MAX)),
         )?;
         series.gauge(
             "landfall_database_put_back",
@@ -270,7 +213,7 @@ impl Scrape {
             })
         });
         series.counter("landfall_policy_breaker_openings", "Times that the breaker opened", openings)?;
-        let tallies: HashMap<_, _> = self.0.images.tallies();
+        let tallies: HashMap<_, _> = self.0.service().images().tallies();
         let of =
             |watch: &OfRevision| watch.of.as_ref().and_then(|(_, of)| tallies.get(of)).copied().unwrap_or_default();
         let images = watches.iter().flat_map(|watch| {

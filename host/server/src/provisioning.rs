@@ -1,355 +1,300 @@
 //! One registration, start to end.
 //!
 //! ```text
-//! 1 attest     evidence → who is this?                    admission
-//! 2 admit      is it known, allowed, enabled?             admission
-//! 3 decide     the policies: a hub, then a place          decide
-//! 4 commit     registration, count and decision at once   commit
+//! 1 attest     what has the device proven?                 admission
+//! 2 admit      is it known, allowed, enabled?              admission
+//! 3 decide     the policies: a hub, then a place           decide
+//! 4 commit     registration, count and decision at once    commit
+//! 5 announce   the log, metrics, and whoever waits         announce
 //! ```
 //!
-//! The device is told an operation id as soon as it is admitted; steps 3 and 4 go on whether it waits, comes back or
-//! goes away. A policy that cannot answer makes the device wait; it never turns one away for good.
+//! The device is told an operation id as soon as it is admitted; steps 3 to 5 go on whether it waits, comes back or goes
+//! away. A policy that cannot answer makes the device wait; it never turns one away for good.
+//!
+//! What is remembered of a device from one request to the next is on the [`desk`]. Everything else that is asked here belongs
+//! to the [`Service`].
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use landfall_attestation::bearer::{BearerFlaw, BearerToken};
-use landfall_attestation::kerberos::NegotiateToken;
-use landfall_attestation::password::{BasicCredential, BasicFlaw};
-use landfall_attestation::symmetric_key::{SasToken, TokenFlaw};
-use landfall_attestation::tpm::challenge::Chip;
-use landfall_attestation::x509::request::CertificateRequest;
-use landfall_attestation::x509::{CertificateInfo, PresentedChain};
-use landfall_domain::clock::{self, Timestamp};
-use landfall_domain::decision::EntryKind;
-use landfall_domain::json::JsonText;
-use landfall_domain::names::{IdScope, OperationId, RegistrationId, TrackingId};
+use landfall_domain::clock;
+use landfall_domain::decision::Verdict;
+use landfall_domain::names::OperationId;
 use landfall_domain::registration::{Outcome, Registration};
+use landfall_store::StoreError;
 
-use crate::listener::Standing;
+use self::announce::Ending;
+use self::commit::Written;
+use self::decide::{HubChoice, Place, Wish};
+use self::desk::operations::{Claimant, Operation, Progress, RequestKind};
+use self::postponement::Postponement;
+use self::registration_job::RegistrationJob;
 use crate::service::Service;
 
-pub(crate) mod admission;
-mod cause;
+mod admission;
+mod announce;
 mod commit;
 mod decide;
-mod decoy;
 mod deliberation;
-mod ending;
-mod operations;
+pub mod desk;
+mod joining;
 mod placement;
+mod postponement;
 mod refusal;
 mod registration_job;
-mod telling;
-mod throttle;
+mod request;
 
 pub use admission::Admitted;
-pub use decoy::Decoy;
-use ending::Ending;
-use operations::{BeginResult, Claimant, Operation, Progress, RequestKind, Statement, StatementKind};
-pub use operations::{Operations, WaitingDevice};
+pub use desk::operations::WaitingDevice;
+pub use desk::throttle::TooOften;
 pub use refusal::{Cause, RegisterError};
-use registration_job::RegistrationJob;
-pub use telling::Telling;
-pub(crate) use throttle::network;
-pub use throttle::{Throttle, TooOften};
+pub use request::{Credential, Request, Status};
 
-/// What a device asks, and how it proves that it may.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// The request's own id.
-    pub tracking_id: TrackingId,
-    /// When it came.
-    pub received_at: Timestamp,
-    /// Where it came from.
-    pub source: IpAddr,
-    /// How its connection stands at the listener.
-    pub standing: Standing,
-    /// The tenant that its URL names.
-    pub scope: IdScope,
-    /// The device that its URL names.
-    pub registration_id: RegistrationId,
-    /// What was proven on this connection.
-    pub credential: Credential,
-    /// What the device says of itself.
-    pub payload: Option<JsonText>,
-    /// Its request for a certificate.
-    pub csr: Option<Arc<CertificateRequest>>,
+/// Registers devices.
+pub struct Provisioning {
+    service: Arc<Service>,
+    desk: desk::Desk,
 }
 
-impl Request {
-    fn said(&self) -> Statement {
-        Statement { payload: self.payload.clone(), csr: self.csr.clone() }
+impl Provisioning {
+    /// With the challenges that were open before a restart. `key` makes this installation's operation ids and keys for hubs.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub async fn start(service: Arc<Service>, key: &[u8; 32]) -> Result<Arc<Self>, StoreError> {
+        let counters = Arc::clone(service.counters());
+        let desk = desk::Desk::new(service.config(), service.ambient().clone(), key, counters);
+        let desk = desk.ok_or_else(|| StoreError::Read("no keys could be made for decoys".to_owned()))?;
+        let kept = service.store().challenges().await?;
+        desk.challenges.take_up(kept, service.sealing(), (service.ambient().now(), clock::instant()));
+        Ok(Arc::new(Self { service, desk }))
     }
-}
 
-/// What a device showed of itself on its connection.
-#[derive(Clone, Debug)]
-pub enum Credential {
-    /// A certificate whose key it has, with the chain that it sent.
-    X509(Arc<PresentedChain>),
-    /// A token that somebody has signed with a symmetric key; by whom is not known yet.
-    SharedKey(SasToken),
-    /// The keys of its TPM, and the token with which it answers a challenge.
-    Tpm {
-        /// The keys.
-        chip: Arc<Chip>,
-        /// The answer, once there is one.
-        token: Option<SasToken>,
-    },
-    /// A token of an identity provider, of which nothing has been proven yet.
-    Bearer(BearerToken),
-    /// One that does not parse.
-    UnreadableBearer(BearerFlaw),
-    /// A ticket of a directory, unopened.
-    Negotiate(NegotiateToken),
-    /// A username and a password.
-    Basic(BasicCredential),
-    /// Ones that do not parse.
-    UnreadableBasic(BasicFlaw),
-    /// A token that does not parse.
-    UnreadableToken(TokenFlaw),
-    /// A certificate that does not parse or is over a limit.
-    Unreadable(String),
-    /// Nothing.
-    None,
-}
+    /// What runs here besides.
+    pub fn service(&self) -> &Arc<Service> {
+        &self.service
+    }
 
-impl Credential {
-    /// The token, if it is one or carries one that a shared key has signed.
-    pub fn token(&self) -> Option<&SasToken> {
-        match self {
-            Self::SharedKey(token) => Some(token),
-            Self::Tpm { token, .. } => token.as_ref(),
-            _ => None,
+    /// What is remembered of devices.
+    pub fn desk(&self) -> &desk::Desk {
+        &self.desk
+    }
+
+    /// Registers a device, and waits for the result at most so long.
+    ///
+    /// # Errors
+    ///
+    /// [`RegisterError`]: what the device is told is up to its transport.
+    pub async fn register(
+        self: &Arc<Self>,
+        request: Request,
+        wait: Duration,
+    ) -> Result<(OperationId, Status), RegisterError> {
+        let admitted = self.throttle_and_admit(&request).await?;
+        // Before an answer to a challenge is spent: the device would have to be challenged again.
+        if !self.desk.operations.has_room(&Claimant::of(&request, &admitted)) {
+            return Err(RegisterError::Busy);
         }
-    }
-
-    /// What is told of the certificate, if there is one.
-    pub fn certificate(&self) -> Option<&CertificateInfo> {
-        match self {
-            Self::X509(chain) => Some(chain.leaf().info()),
-            _ => None,
-        }
-    }
-}
-
-/// How far a registration is, as its device may know.
-#[derive(Clone, Debug)]
-pub enum Status {
-    /// It goes on; ask again after this many seconds.
-    Assigning {
-        /// Seconds.
-        retry_after: u64,
-    },
-    /// It is on disk.
-    Finished(Arc<Registration>),
-}
-
-/// Registers a device, and waits for the result at most so long.
-pub async fn register(
-    service: &Arc<Service>,
-    request: Request,
-    wait: Duration,
-) -> Result<(OperationId, Status), RegisterError> {
-    let admitted = throttle_and_admit(service, &request).await?;
-    // Before an answer to a challenge is spent: the device would have to be challenged again.
-    if !service.operations.has_room(&claimant(&request, &admitted)) {
-        return Err(RegisterError::Busy);
-    }
-    if let Err(error) = admission::spend_challenge(service, &request).await {
-        if let RegisterError::Refused(cause) = &error {
-            refusal::report(service, &request, cause);
-        }
-        return Err(error);
-    }
-    if let Some(csr) = &request.csr {
-        // After the proof: a stranger must not learn what an enrollment says.
-        if admitted.terms.certificate_issuer.is_none() {
-            return Err(RegisterError::NoIssuer);
-        }
-        csr.proves_its_key(&request.registration_id)?;
-    }
-    let with = request.said().with();
-    let operation = service.operations.new_id(&request.scope, &request.registration_id, request.tracking_id, with);
-    begin_or_join(service, request, admitted, operation, RequestKind::Register, wait).await
-}
-
-/// Answers how far an operation is. One that is not known any more and whose result is not on disk is begun again.
-pub async fn poll(
-    service: &Arc<Service>,
-    mut request: Request,
-    operation: OperationId,
-    wait: Duration,
-) -> Result<(OperationId, Status), RegisterError> {
-    let admitted = throttle_and_admit(service, &request).await?;
-    let begun = service.operations.begun(&operation, &request.scope, &request.registration_id);
-    let begun = begun.ok_or(RegisterError::NotFound)?;
-    if let Some(known) = service.operations.find(&claimant(&request, &admitted)) {
-        if !matches!(known.progress(), Progress::Waiting(_)) {
-            return Ok((operation, wait_for_other(service, &request, &known, wait).await?));
-        }
-    } else if let Some(registration) = admitted.before.as_ref().filter(|before| answers(before, &operation, begun.at)) {
-        return Ok((operation, Status::Finished(Arc::new(registration.clone()))));
-    } else {
-        // The server was started again meanwhile. Where nobody knows any more what the device said, it has to register
-        // again.
-        match begun.with {
-            StatementKind::Nothing => {}
-            StatementKind::Payload => {
-                let said = payload_of(service, begun.request).await?;
-                request.payload = Some(said.ok_or(RegisterError::NotFound)?);
+        if let Err(error) = admission::spend_challenge(&self.grounds(), &request).await {
+            if let RegisterError::Refused(cause) = &error {
+                refusal::report(self, &request, cause);
             }
-            StatementKind::Csr => return Err(RegisterError::NotFound),
+            return Err(error);
+        }
+        if let Some(csr) = &request.csr {
+            // After the proof: a stranger must not learn what an enrollment says.
+            if admitted.terms.certificate_issuer.is_none() {
+                return Err(RegisterError::NoIssuer);
+            }
+            csr.proves_its_key(&request.registration_id)?;
+        }
+        let (scope, id, kind) = (&request.scope, &request.registration_id, request.said().kind());
+        let operation = self.desk.operations.new_id(scope, id, request.tracking_id, kind);
+        self.begin_or_join(request, admitted, operation, RequestKind::Register, wait).await
+    }
+
+    /// Answers how far an operation is. One that is not known any more and whose result is not on disk is begun again.
+    ///
+    /// # Errors
+    ///
+    /// [`RegisterError`].
+    pub async fn poll(
+        self: &Arc<Self>,
+        mut request: Request,
+        operation: OperationId,
+        wait: Duration,
+    ) -> Result<(OperationId, Status), RegisterError> {
+        let admitted = self.throttle_and_admit(&request).await?;
+        let begun = self.desk.operations.begun(&operation, &request.scope, &request.registration_id);
+        let begun = begun.ok_or(RegisterError::NotFound)?;
+        if let Some(known) = self.desk.operations.find(&Claimant::of(&request, &admitted)) {
+            if !matches!(known.progress(), Progress::Waiting(_)) {
+                return Ok((operation, self.wait_for_other(&request, &known, wait).await?));
+            }
+        } else if let Some(result) = joining::result(admitted.before.as_ref(), &operation, begun.at) {
+            return Ok((operation, Status::Finished(Arc::new(result.clone()))));
+        } else {
+            joining::say_again(&self.service, &mut request, begun).await?;
+        }
+        self.begin_or_join(request, admitted, operation, RequestKind::Poll, wait).await
+    }
+
+    /// The device's registration as it is, without starting one.
+    ///
+    /// # Errors
+    ///
+    /// [`RegisterError`].
+    pub async fn look_up(self: &Arc<Self>, request: Request) -> Result<Registration, RegisterError> {
+        self.throttle_and_admit(&request).await?.before.ok_or(RegisterError::NotFound)
+    }
+
+    /// Steps 1 and 2. A refusal is told to the operator when the device has its answer, so that it cannot tell one cause from
+    /// another by the disk.
+    async fn throttle_and_admit(self: &Arc<Self>, request: &Request) -> Result<Admitted, RegisterError> {
+        if let Err(full) = self.desk.throttle.admit(request.source, &request.scope, &request.registration_id) {
+            self.desk.counters.throttled(full.measure);
+            return Err(full.into());
+        }
+        let admitted = admission::admit(&self.grounds(), request).await;
+        if admitted.is_ok() {
+            request.standing.has_proven();
+        }
+        if let Err(RegisterError::Refused(cause) | RegisterError::NotNow(cause)) = &admitted {
+            refusal::report(self, request, cause);
+        }
+        admitted
+    }
+
+    /// Steps 3 to 5, whether or not the device still listens; then those of the registration that follows, if one does.
+    async fn carry_out(self: Arc<Self>, claimant: Claimant, mut job: Box<RegistrationJob>, operation: Operation) {
+        loop {
+            let request = job.request.clone();
+            let ending = Ending::new(&self.desk, claimant.clone(), operation.clone(), request.tracking_id);
+            let progress = match self.decide_and_commit(&mut job).await {
+                Ok(progress) => progress,
+                Err(RegisterError::Refused(cause)) => {
+                    refusal::report(&self, &request, &cause);
+                    Progress::Refused(Arc::new(cause))
+                }
+                Err(error) => {
+                    tracing::error!(tracking_id = %request.tracking_id, %error, "a registration failed here; its device may ask again");
+                    Progress::Failed
+                }
+            };
+            announce::log(&request, &progress);
+            match ending.conclude(progress) {
+                Some(next) => job = next,
+                None => return,
+            }
         }
     }
-    begin_or_join(service, request, admitted, operation, RequestKind::Poll, wait).await
-}
 
-/// Whether a registration is the result of an operation, or of a later one: the moment alone would not do, for a clock
-/// that was set back.
-fn answers(registration: &Registration, operation: &OperationId, begun: Timestamp) -> bool {
-    registration.operation == *operation || registration.updated_at >= begun
-}
-
-/// What a device said in a request whose decision is in the ledger.
-async fn payload_of(service: &Service, request: TrackingId) -> Result<Option<JsonText>, RegisterError> {
-    let limits = &service.config.limits.device;
-    let said = match service.store.ledger_entry(request).await?.map(|entry| entry.kind) {
-        Some(EntryKind::Decided(decision)) => decision.device.payload,
-        Some(EntryKind::Refused { .. } | EntryKind::Answered { .. }) | None => None,
-    };
-    Ok(said.and_then(|text| JsonText::parse(text, limits.max_body_bytes, limits.json_depth).ok()))
-}
-
-/// The device's registration as it is, without starting one.
-pub async fn look_up(service: &Arc<Service>, request: Request) -> Result<Registration, RegisterError> {
-    throttle_and_admit(service, &request).await?.before.ok_or(RegisterError::NotFound)
-}
-
-/// Steps 1 and 2. A refusal is told to the operator when the device has its answer, so that it cannot tell one cause from
-/// another by the disk.
-async fn throttle_and_admit(service: &Arc<Service>, request: &Request) -> Result<Admitted, RegisterError> {
-    if let Err(full) = service.throttle.admit(request.source, &request.scope, &request.registration_id) {
-        service.metrics.throttled(full.measure);
-        return Err(full.into());
-    }
-    let admitted = admission::admit(service, request).await;
-    if admitted.is_ok() {
-        request.standing.has_proven();
-    }
-    if let Err(RegisterError::Refused(cause) | RegisterError::NotNow(cause)) = &admitted {
-        refusal::report(service, request, cause);
-    }
-    admitted
-}
-
-/// Begins the operation, or joins the one that runs.
-async fn begin_or_join(
-    service: &Arc<Service>,
-    request: Request,
-    admitted: Admitted,
-    new_id: OperationId,
-    asked: RequestKind,
-    wait: Duration,
-) -> Result<(OperationId, Status), RegisterError> {
-    let claimant = claimant(&request, &admitted);
-    let mut work = Box::new(RegistrationJob::new(service, request, admitted, new_id));
-    let operation = loop {
-        let (id, said) = (work.operation.clone(), work.request.said());
-        match service.operations.begin(&claimant, id, clock::instant(), asked, &said) {
-            BeginResult::Mine(operation) => {
-                work.goes_on(operation.id.clone(), operation.said());
-                tokio::spawn(carry_out(Arc::clone(service), claimant, work, operation.clone()));
-                break operation;
+    /// Steps 3 and 4. The policies' wish may have been overtaken: its hub is full or gone, or another request of the same
+    /// device was faster. Then the policies are asked again, with fresh numbers and from what stands there now; a few times,
+    /// and then the device waits.
+    async fn decide_and_commit(&self, job: &mut RegistrationJob) -> Result<Progress, RegisterError> {
+        for attempt in 0..MAX_ATTEMPTS {
+            let wish = decide::decide(&self.service, job, attempt).await;
+            match self.grant(job, wish, attempt).await? {
+                Written::Registered(registration) => return Ok(Progress::Finished(registration)),
+                Written::Waits(wait) => return Ok(Progress::Waiting(Arc::new(wait))),
+                Written::NoRoom => {}
+                Written::Overtaken(now) => job.begin_from(now.map(|now| *now))?,
             }
-            BeginResult::Theirs(operation) => {
-                let status = wait_for_other(service, &work.request, &operation, wait).await?;
-                return Ok((operation.id, status));
-            }
-            BeginResult::Behind => match service.operations.follow(&claimant, work) {
-                Ok(operation) => break operation,
-                // What was being worked on has ended meanwhile.
-                Err(again) => work = again,
-            },
-            BeginResult::Full => return Err(RegisterError::Busy),
         }
-    };
-    let progress = operation.settled(wait).await;
-    Ok((operation.id.clone(), status(service, &progress)?))
-}
-
-/// Waits for an operation that another request began. Whoever is refused by it is refused under a tracking id of its
-/// own, and the operator finds the cause under that one too.
-async fn wait_for_other(
-    service: &Arc<Service>,
-    request: &Request,
-    operation: &Operation,
-    wait: Duration,
-) -> Result<Status, RegisterError> {
-    let progress = operation.settled(wait).await;
-    if let Progress::Refused(cause) = &progress {
-        refusal::report(service, request, cause);
+        let detail = "each hub that the policy chose filled up, or another request was faster, every time".to_owned();
+        let wait = self.postpone(job, Postponement::soon("contended", detail)).await?;
+        Ok(Progress::Waiting(Arc::new(wait)))
     }
-    status(service, &progress)
-}
 
-/// Steps 3 to 5, whether or not the device still listens; then those of the registration that follows, if one does.
-async fn carry_out(service: Arc<Service>, claimant: Claimant, mut work: Box<RegistrationJob>, operation: Operation) {
-    loop {
-        let request = work.request.clone();
-        let parts = (&service.operations, &service.metrics);
-        let ending = Ending::new(parts, claimant.clone(), operation.clone(), request.tracking_id);
-        let progress = match commit::decide_and_commit(&service, *work).await {
-            Ok(progress) => progress,
-            Err(RegisterError::Refused(cause)) => {
-                refusal::report(&service, &request, &cause);
-                Progress::Refused(Arc::new(cause))
+    /// Commits what the policies wish, as far as that can be had.
+    async fn grant(&self, job: &mut RegistrationJob, wish: Wish, attempt: u32) -> Result<Written, RegisterError> {
+        match wish {
+            Wish::Hub(choice) => self.take_first_with_room(job, choice, attempt).await,
+            Wish::Postpone(postponement) => Ok(Written::Waits(self.postpone(job, postponement).await?)),
+            // A device that has a place keeps it until there is another: a hub that was unlinked by mistake must not cost
+            // a fleet its assignments when it starts anew.
+            Wish::NoRoom { detail } if job.has_a_place() => {
+                let postponement = Postponement::until_mended("no-room", detail);
+                Ok(Written::Waits(self.postpone(job, postponement).await?))
             }
-            Err(error) => {
-                tracing::error!(tracking_id = %request.tracking_id, %error, "a registration failed here; its device may ask again");
-                Progress::Failed
+            Wish::NoRoom { detail } => self.commit(job, NO_HUB.into(), Verdict::NoRoom { detail }).await,
+            Wish::Reject { code, detail } => {
+                self.commit(job, REJECTED.into(), Verdict::Rejected { code, detail }).await
+            }
+        }
+    }
+
+    /// The first of the hubs that the policy named where there is a place when it comes to it.
+    async fn take_first_with_room(
+        &self,
+        job: &mut RegistrationJob,
+        choice: HubChoice,
+        attempt: u32,
+    ) -> Result<Written, RegisterError> {
+        let HubChoice { first, alternates, device_id } = choice;
+        let mut alternates = alternates.into_iter();
+        let mut next = Some(first);
+        while let Some(Place { hub, placement, _pending }) = next {
+            let placed = match placement {
+                Ok(placed) => placed,
+                Err(postponement) => return Ok(Written::Waits(self.postpone(job, postponement).await?)),
+            };
+            if let Err(error) = job.issue(&self.service).await {
+                let postponement = Postponement::until_mended("issuer", error.to_string());
+                return Ok(Written::Waits(self.postpone(job, postponement).await?));
+            }
+            announce::warn_of_an_odd_reply(&self.desk, job.request.tracking_id, placed.as_ref());
+            let assignment = placement::assignment(job, &hub, device_id.clone(), placed)?;
+            let (hub, device_id) = (assignment.hub.clone(), assignment.device_id.clone());
+            let verdict = Verdict::Assigned { hub, device_id, group_path: assignment.group_path.clone() };
+            match self.commit(job, Outcome::Assigned(assignment), verdict).await? {
+                Written::NoRoom => {}
+                done @ (Written::Registered(_) | Written::Waits(_) | Written::Overtaken(_)) => return Ok(done),
+            }
+            next = match alternates.next() {
+                Some(hub) => decide::place(&self.service, job, hub, attempt).await,
+                None => None,
+            };
+        }
+        Ok(Written::NoRoom)
+    }
+
+    /// Waits until the registrations under way have ended, at most as long as connections may drain.
+    pub async fn finish(&self) {
+        let drain = Duration::from_secs(self.service.config().limits.listener.drain_seconds);
+        let ended = async {
+            while self.desk.registrations_under_way() > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        if let Progress::Finished(registration) = &progress {
-            tell(&request, registration);
-        }
-        match ending.conclude(progress) {
-            Some(next) => work = next,
-            None => return,
+        if tokio::time::timeout(drain, ended).await.is_err() {
+            tracing::warn!("registrations under way were left; their devices ask again");
         }
     }
 }
 
-/// One line for each registration that has come to its end.
-fn tell(request: &Request, registration: &Registration) {
-    let Request { tracking_id, registration_id, .. } = request;
-    match &registration.outcome {
-        Outcome::Assigned(place) => {
-            let hub = &place.hub;
-            tracing::info!(%tracking_id, %registration_id, %hub, how = ?place.substatus, "a device is assigned");
-        }
-        Outcome::Failed { code, message } => {
-            tracing::warn!(%tracking_id, %registration_id, code, message, "a registration failed");
-        }
+/// A registration that failed for good, until its device asks anew.
+struct Failure {
+    /// DPS's error code.
+    code: u32,
+    /// What the device is told.
+    message: &'static str,
+}
+
+impl From<Failure> for Outcome {
+    fn from(Failure { code, message }: Failure) -> Self {
+        Self::Failed { code, message: message.to_owned() }
     }
 }
 
-fn claimant(request: &Request, admitted: &Admitted) -> Claimant {
-    let (scope, id) = (request.scope.clone(), request.registration_id.clone());
-    Claimant { scope, id, key: admitted.factors.key_identity }
-}
+/// How often the policy is asked before the device has to wait.
+const MAX_ATTEMPTS: u32 = 4;
 
-fn status(service: &Service, progress: &Progress) -> Result<Status, RegisterError> {
-    match progress {
-        Progress::Running => Ok(Status::Assigning { retry_after: service.config.limits.device.poll_seconds }),
-        Progress::Waiting(wait) => {
-            let seconds = wait.until.saturating_duration_since(clock::instant()).as_millis().div_ceil(1000);
-            Ok(Status::Assigning { retry_after: u64::try_from(seconds).unwrap_or(u64::MAX).max(1) })
-        }
-        Progress::Finished(registration) => Ok(Status::Finished(Arc::clone(registration))),
-        Progress::Refused(cause) => Err(RegisterError::Refused((**cause).clone())),
-        Progress::Failed => Err(RegisterError::Failed),
-    }
-}
+/// An allocation policy answered no.
+const REJECTED: Failure =
+    Failure { code: 400_207, message: "Custom allocation failed: the policy does not take this device" };
+
+/// There is no hub for the device.
+const NO_HUB: Failure = Failure { code: 400_208, message: "No hub can take this device" };

@@ -21,6 +21,7 @@ use crate::device_api::heads::Heads;
 use crate::directory::{Directories, DirectoryError};
 use crate::folder::DataFolder;
 use crate::listener::{Counts, Listener};
+use crate::provisioning::Provisioning;
 use crate::reseal::has_sealed;
 use crate::service::issuer_keys::keep_renewing;
 use crate::service::revocation_refresh::keep_fetching;
@@ -32,8 +33,10 @@ use crate::{admin_api, device_api, sealing_key as sealing};
 
 /// A server that serves until it is stopped.
 pub struct Server {
-    /// What requests work with.
+    /// What requests of management work with.
     pub service: Arc<Service>,
+    /// What requests of devices work with.
+    pub provisioning: Arc<Provisioning>,
     /// Where devices are served.
     pub device_addr: SocketAddr,
     /// Where management is.
@@ -167,41 +170,35 @@ impl Server {
         let settings = PolicySettings { trust, ..config.policy_settings(folder.cache()) };
         let policies = Arc::new(PolicyHost::start(settings)?);
         let limits = config.limits.listener.clone();
-        let keys = Keys {
-            operations: operations_key,
-            seen,
-            folder: folder.clone(),
-            sealing,
-            certificate_issuing,
-            directories,
-        };
+        let keys = Keys { seen, folder: folder.clone(), sealing, certificate_issuing, directories };
         let service = Service::start(config, ambient, store, policies, keys).await?;
-        let scope = &service.config.server.scope;
+        let provisioning = Provisioning::start(Arc::clone(&service), &operations_key).await?;
+        let scope = &service.config().server.scope;
         if service.scope(scope).is_none() {
-            let known = service.catalogue().scopes().map(|scope| scope.scope.to_string()).collect::<Vec<_>>();
+            let known = service.catalogue().now().scopes().map(|scope| scope.scope.to_string()).collect::<Vec<_>>();
             return Err(ServeError::Scope { scope: scope.clone(), known: known.join(", ") });
         }
-        service.metrics.certificate(Arc::clone(&identity));
+        service.counters().certificate(Arc::clone(&identity));
         // Devices whose policies come with Landfall hardly wait for a compiler, with a cold cache too. Images are made behind
         // that, and those that devices ask for first of all: there may be many settings, and the server is not to wait.
         if tokio::time::timeout(LONGEST_LOADING, service.load_shipped()).await.is_err() {
             tracing::warn!("the policies that come with Landfall are not compiled yet; devices that need them wait");
         }
         service.check_grants();
-        for scope in service.catalogue().scopes() {
+        for scope in service.catalogue().now().scopes() {
             service.warn_of_mixed_manufacturers(&scope.scope).await;
         }
 
         let (stop, stopping) = watch::channel(false);
         let (device_addr, management_addr) = (address(&devices)?, address(&management)?);
-        let device_router = device_api::http::router(Arc::clone(&service));
-        let management_router = admin_api::router(Arc::clone(&service));
+        let device_router = device_api::http::router(Arc::clone(&provisioning));
+        let management_router = admin_api::router(Arc::clone(&provisioning));
         let devices = Listener::new(devices, tls::for_devices(&identity)?, device_router, limits.clone())
-            .with_bad_heads(Arc::new(Heads::new(Arc::clone(&service))));
+            .with_bad_heads(Arc::new(Heads::new(Arc::clone(&provisioning))));
         let management = Listener::new(management, tls::for_management(&identity)?, management_router, limits)
             .with_long_requests(LONGEST_IMPORT);
         let device_counts = devices.counts();
-        service.metrics.listen(vec![("devices", devices.counts()), ("management", management.counts())]);
+        service.counters().listen(vec![("devices", devices.counts()), ("management", management.counts())]);
         let (lists, issuers, seeing) = (Arc::clone(&service), Arc::clone(&service), Arc::clone(&service));
         let reading = Arc::clone(&service);
         let ended = Arc::new(watch::Sender::new(None));
@@ -227,14 +224,14 @@ impl Server {
             tokio::spawn(async move {
                 images.once(warm_up).await;
             }),
-            tokio::spawn(
-                life("the reading of changes")
-                    .again_and_again(move |stopping| Arc::clone(&reading).keep_reading(stopping)),
-            ),
+            tokio::spawn(life("the reading of changes").again_and_again(move |stopping| {
+                let reading = Arc::clone(&reading);
+                async move { reading.catalogue().keep_reading(stopping).await }
+            })),
         ];
-        warn_of_dates(&identity, service.ambient.now(), service.config.clock_skew());
-        warn_of_authority(folder, service.ambient.now());
-        Ok(Self { identity, service, device_addr, management_addr, device_counts, stop, tasks, ended })
+        warn_of_dates(&identity, service.ambient().now(), service.config().clock_skew());
+        warn_of_authority(folder, service.ambient().now());
+        Ok(Self { identity, service, provisioning, device_addr, management_addr, device_counts, stop, tasks, ended })
     }
 
     /// Shows the certificate that is in the data folder now.
@@ -244,16 +241,16 @@ impl Server {
     /// When it cannot be used; the one before stays.
     pub fn reload_certificate(&self, folder: &DataFolder) -> Result<(), ServeError> {
         let done = self.reload(folder);
-        self.service.metrics.certificate_read(if done.is_ok() { "taken" } else { "refused" });
+        self.service.counters().certificate_read(if done.is_ok() { "taken" } else { "refused" });
         done
     }
 
     fn reload(&self, folder: &DataFolder) -> Result<(), ServeError> {
         let renewed = renewal::load(folder)?;
-        let hostname = &self.service.config.server.hostname;
+        let hostname = &self.service.config().server.hostname;
         let trial = Current::new(renewed.clone())?;
         trial.is_for(hostname).map_err(|reason| ServeError::Hostname { hostname: hostname.clone(), reason })?;
-        let (now, skew) = (self.service.ambient.now(), self.service.config.clock_skew());
+        let (now, skew) = (self.service.ambient().now(), self.service.config().clock_skew());
         trial.is_good_at(now, skew).map_err(TlsError::Dates)?;
         self.identity.replace(renewed)?;
         tracing::info!(expires = %self.identity.expires_at(), "the server's certificate was read again");
@@ -280,10 +277,10 @@ impl Server {
                 tracing::error!(%error, "a task ended badly");
             }
         }
-        self.service.finish().await;
-        self.service.policies.close();
+        self.provisioning.finish().await;
+        self.service.policies().close();
         self.service.note_seen();
-        self.service.store.close().await
+        self.service.store().close().await
     }
 }
 

@@ -22,7 +22,7 @@ async fn limits_of_one_plugin_hold_for_its_calls_and_stay_when_it_is_published_a
     let first = call(&world, &answer, 0).await;
     assert_eq!(first["report"]["result"]["Err"]["broke"]["out-of-fuel"]["fuel"], 60, "{first}");
     let budget: Digest = first["budget"].as_str().unwrap().parse().unwrap();
-    let kept = world.server().service.store.content(budget).await.unwrap().expect("a replay needs the budget");
+    let kept = world.server().service.store().content(budget).await.unwrap().expect("a replay needs the budget");
     assert_eq!(serde_json::from_slice::<Budget>(&kept).unwrap().fuel, 60);
 
     publish(&world, "abstains").await;

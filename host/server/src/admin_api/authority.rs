@@ -8,7 +8,7 @@ use landfall_attestation::x509::revocation::Said;
 use landfall_attestation::x509::{Anchor, pem, possession};
 use landfall_domain::enrollment::CertificateAuthority;
 use landfall_domain::names::{CaName, IdScope};
-use landfall_store::{AuthorityUpload, DeleteOutcome, Precondition, authority_tag, entity_tag};
+use landfall_store::{AuthorityUpload, DeleteOutcome, Precondition, PutOutcome, StoreError, authority_tag, entity_tag};
 use serde::{Deserialize, Serialize};
 
 use super::authorize::Caller;
@@ -95,9 +95,8 @@ pub(super) async fn upload(
     let (when, bound) = (body::precondition(request.headers()), Caller::is_bound(&request));
     let der = certificate(body::json(&service, request).await?)?;
     Anchor::parse(&der).map_err(|error| Problem::at("/certificate", error.to_string()))?;
-    let upload = AuthorityUpload { name: name.clone(), der, replace, now: service.ambient.now() };
-    let outcome = service.store.upload_authority(&scope, upload, when).await?;
-    service.reload().await?;
+    let upload = AuthorityUpload { name: name.clone(), der, replace, now: service.ambient().now() };
+    let outcome = service.catalogue().change(|store| store.upload_authority(&scope, upload, when)).await?;
     let answer = body::put(outcome, &format!("authority {name}"), None, &())?;
     let (status, shown) = (answer.status(), shown(&service, scope.as_str(), name.as_str(), bound)?);
     let mut shown = shown;
@@ -106,8 +105,8 @@ pub(super) async fn upload(
 }
 
 pub(super) async fn remove(State(service): State<Arc<Service>>, At((scope, name)): At<(String, String)>) -> Answer {
-    let outcome = service.store.delete_authority(&scope.parse()?, &name.parse()?).await?;
-    service.reload().await?;
+    let (scope, authority) = (scope.parse()?, name.parse()?);
+    let outcome = service.catalogue().change(|store| store.delete_authority(&scope, &authority)).await?;
     body::deleted(in_use(outcome, &name), &format!("authority {name}"))
 }
 
@@ -121,11 +120,10 @@ fn in_use(outcome: DeleteOutcome, name: &str) -> DeleteOutcome {
 pub(super) async fn code(State(service): State<Arc<Service>>, At((scope, name)): At<(String, String)>) -> Answer {
     let mut authority = find(&*known(&service, &scope)?, &name)?;
     let before = entity_tag(&authority);
-    let code: String = service.ambient.random::<24>().iter().map(|byte| format!("{byte:02X}")).collect();
+    let code: String = service.ambient().random::<24>().iter().map(|byte| format!("{byte:02X}")).collect();
     authority.verification_code = Some(code.clone());
-    authority.updated_at = service.ambient.now();
-    let outcome = service.store.put_authority(&scope.parse()?, authority, Precondition::Match(before)).await?;
-    service.reload().await?;
+    authority.updated_at = service.ambient().now();
+    let outcome = replace(&service, &scope.parse()?, authority, before).await?;
     body::put(outcome, &format!("authority {name}"), None, &CodeView { verification_code: code })
 }
 
@@ -143,7 +141,7 @@ pub(super) async fn verify(
             "no verification code was made yet, which the verification certificate has to name",
         ));
     };
-    let now = service.ambient.now();
+    let now = service.ambient().now();
     possession::verify_possession(&authority.der, code, &proof, now)
         .map_err(|error| Problem::at("/certificate", error.to_string()))?;
     authority.verified = true;
@@ -151,10 +149,20 @@ pub(super) async fn verify(
     authority.verification_code = None;
     authority.updated_at = now;
     // Whoever uploads another certificate at this moment does not have it taken for proven.
-    let outcome = service.store.put_authority(&scope.parse()?, authority, Precondition::Match(before)).await?;
-    service.reload().await?;
+    let outcome = replace(&service, &scope.parse()?, authority, before).await?;
     body::put(outcome, &format!("authority {name}"), None, &())?;
     shown(&service, &scope, &name, bound)
+}
+
+/// Puts an authority in the place of the one that has this entity tag.
+async fn replace(
+    service: &Service,
+    scope: &IdScope,
+    authority: CertificateAuthority,
+    before: String,
+) -> Result<PutOutcome, StoreError> {
+    let when = Precondition::Match(before);
+    service.catalogue().change(|store| store.put_authority(scope, authority, when)).await
 }
 
 /// The authority as it is now, for who is bound to one id scope or is not.
@@ -176,7 +184,7 @@ fn certificate(body: CertificateBody) -> Result<Vec<u8>, Problem> {
 }
 
 fn view(service: &Service, scope: &ScopeCatalogue, authority: &CertificateAuthority, bound: bool) -> AuthorityView {
-    let (now, grace) = (service.ambient.now(), service.config.certificates.stale_crl_hours.saturating_mul(3600));
+    let (now, grace) = (service.ambient().now(), service.config().certificates.stale_crl_hours.saturating_mul(3600));
     let anchor = Anchor::parse(&authority.der).ok();
     let known = scope.revocations();
     let record = anchor.as_ref().and_then(|anchor| known.of(anchor)).map(|said: &Said| &said.record);
@@ -190,7 +198,7 @@ fn view(service: &Service, scope: &ScopeCatalogue, authority: &CertificateAuthor
         revocation: RevocationView::of(
             record,
             record
-                .and_then(|record| service.lists.trouble(&scope.scope, record))
+                .and_then(|record| service.outside().lists().trouble(&scope.scope, record))
                 .map(|it| it.failure_for(bound).to_owned()),
             counts.and_then(Result::err).map(|error| error.to_string()),
         ),

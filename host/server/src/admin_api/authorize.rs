@@ -98,7 +98,7 @@ async fn identify(service: &Service, secret: Option<Digest>) -> Result<TokenReco
 
 /// The token of a secret's digest, if it is there and has not ended.
 async fn good(service: &Service, secret: Digest) -> Result<Option<TokenRecord>, Problem> {
-    let token = service.store.token(secret).await?;
+    let token = service.store().token(secret).await?;
     Ok(token.filter(|token| token.expires_at.is_none_or(|end| end > service.latest_time())))
 }
 

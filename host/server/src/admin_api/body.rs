@@ -24,7 +24,7 @@ pub(super) type Answer = Result<Response, Problem>;
 
 /// A body of a bounded size that comes in a bounded time, and whose token still holds when it is there.
 pub(super) async fn bytes(service: &Service, request: Request, max_bytes: usize) -> Result<Bytes, Problem> {
-    let seconds = service.config.limits.management.body_seconds;
+    let seconds = service.config().limits.management.body_seconds;
     let caller = request.extensions().get::<Caller>().cloned();
     let whole = Limited::new(request.into_body(), max_bytes).collect();
     match tokio::time::timeout(Duration::from_secs(seconds), whole).await {
@@ -44,7 +44,7 @@ pub(super) async fn bytes(service: &Service, request: Request, max_bytes: usize)
 
 /// A JSON body. What is wrong with it is told with the JSON pointer of its place.
 pub(super) async fn json<T: DeserializeOwned>(service: &Service, request: Request) -> Result<T, Problem> {
-    json_of(service, request, service.config.limits.management.body_bytes).await
+    json_of(service, request, service.config().limits.management.body_bytes).await
 }
 
 /// The same, of at most so many bytes.
@@ -174,7 +174,7 @@ pub(super) struct PageQuery {
 impl PageQuery {
     /// Within the limit.
     pub(super) fn page(self, service: &Service) -> Page {
-        let most = service.config.limits.management.page_items;
+        let most = service.config().limits.management.page_items;
         Page { after: self.after, limit: self.limit.unwrap_or(most).clamp(1, most) }
     }
 

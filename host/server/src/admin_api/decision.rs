@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::authorize::Caller;
 use super::body::{self, Answer, At};
 use super::problem::Problem;
+use crate::provisioning::Provisioning;
 use crate::service::Service;
 
 /// What is kept of one request of a device: why it was refused, or what policies decided and all that they were told. It is
@@ -30,6 +31,7 @@ pub(super) struct DecisionView {
 /// One, under its tracking id or the id of an operation.
 pub(super) async fn show(
     State(service): State<Arc<Service>>,
+    State(provisioning): State<Arc<Provisioning>>,
     At(id): At<String>,
     Extension(caller): Extension<Caller>,
 ) -> Answer {
@@ -37,9 +39,9 @@ pub(super) async fn show(
     let request = operation.as_ref().map_or_else(|| id.parse(), |(request, _)| Ok(*request))?;
     let entry = match operation {
         Some((_, operation)) => entry_of_operation(&service, request, &operation).await?,
-        None => service.store.ledger_entry(request).await?,
+        None => service.store().ledger_entry(request).await?,
     };
-    let entry = entry.or_else(|| service.answered.get(request));
+    let entry = entry.or_else(|| provisioning.desk().answer(request));
     // What happened in another scope is as good as nothing.
     let entry = entry.filter(|entry| caller.sees_of(entry.scope.as_ref()));
     let entry = entry.ok_or_else(|| Problem::not_found(format!("the ledger has nothing under {id}")))?;
@@ -56,12 +58,12 @@ async fn entry_of_operation(
     request: TrackingId,
     operation: &OperationId,
 ) -> Result<Option<Entry>, Problem> {
-    let Some(first) = service.store.ledger_entry(request).await? else { return Ok(None) };
+    let Some(first) = service.store().ledger_entry(request).await? else { return Ok(None) };
     let (Some(scope), Ok(id)) = (&first.scope, first.registration_id.parse()) else { return Ok(Some(first)) };
-    let registration = service.store.registration(scope, &id).await?;
+    let registration = service.store().registration(scope, &id).await?;
     let last = registration.filter(|now| now.operation == *operation && now.decision != request);
     match last {
-        Some(now) => Ok(service.store.ledger_entry(now.decision).await?.or(Some(first))),
+        Some(now) => Ok(service.store().ledger_entry(now.decision).await?.or(Some(first))),
         None => Ok(Some(first)),
     }
 }
@@ -70,6 +72,6 @@ async fn entry_of_operation(
 /// replaying needs; who reads the entry wants to know which hub `1` was.
 async fn hubs_of(service: &Service, entry: &Entry) -> Result<Option<Value>, Problem> {
     let EntryKind::Decided(decision) = &entry.kind else { return Ok(None) };
-    let kept = service.store.content(decision.hubs).await?;
+    let kept = service.store().content(decision.hubs).await?;
     Ok(kept.and_then(|list| serde_json::from_slice(&list).ok()))
 }

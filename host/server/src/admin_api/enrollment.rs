@@ -45,7 +45,7 @@ pub(super) async fn put_group(
     let proof = proof(&service, &scope.scope, EnrollmentRef::Group(id.clone()), &body);
     // What is not said again is carried over, keys above all, so what it is carried over from must stand there still.
     for _ in 0..MOST_TRIES {
-        let before = service.store.group(&scope.scope, &id).await?;
+        let before = service.store().group(&scope.scope, &id).await?;
         let over = match when.over(before.as_ref().map(|group| group.terms.etag.as_str())) {
             Ok(over) => over,
             Err(refused) => return body::put(refused, &what, None, &()),
@@ -56,9 +56,8 @@ pub(super) async fn put_group(
         let terms = terms::terms(&service, &scope, &body, before.as_ref().map(|group| &group.terms)).await?;
         let group = Group { id: id.clone(), attestation, terms };
         let (view, etag) = (terms::group_view(&group, told), group.terms.etag.clone());
-        let outcome = service.store.put_group(&scope.scope, group, over).await?;
+        let outcome = service.catalogue().change(|store| store.put_group(&scope.scope, group, over)).await?;
         if !outcome.is_overtaken() {
-            service.reload().await?;
             return body::put(outcome, &what, Some(&etag), &view);
         }
     }
@@ -82,8 +81,8 @@ pub(super) async fn delete_group(
     request: Request,
 ) -> Answer {
     let when = body::precondition(request.headers());
-    let outcome = service.store.delete_group(&scope.parse()?, &id.parse()?, when).await?;
-    service.reload().await?;
+    let (scope, group) = (scope.parse()?, id.parse()?);
+    let outcome = service.catalogue().change(|store| store.delete_group(&scope, &group, when)).await?;
     body::deleted(outcome, &format!("group {id}"))
 }
 
@@ -93,7 +92,7 @@ pub(super) async fn list_individuals(
     Asked(page): Asked<PageQuery>,
 ) -> Answer {
     let scope = known(&service, &scope)?;
-    let listing = service.store.individuals(&scope.scope, page.page(&service)).await?;
+    let listing = service.store().individuals(&scope.scope, page.page(&service)).await?;
     body::listing(listing, |individual| terms::individual_view(individual, None))
 }
 
@@ -101,7 +100,7 @@ pub(super) async fn show_individual(
     State(service): State<Arc<Service>>,
     At((scope, id)): At<(String, String)>,
 ) -> Answer {
-    let found = service.store.individual(&scope.parse()?, &id.parse()?).await?;
+    let found = service.store().individual(&scope.parse()?, &id.parse()?).await?;
     let found = found.ok_or_else(|| Problem::not_found(format!("there is no individual enrollment for {id}")))?;
     body::tagged(body::ok(&terms::individual_view(&found, None))?, Some(&found.terms.etag))
 }
@@ -119,7 +118,7 @@ pub(super) async fn put_individual(
     let what = format!("the enrollment {id}");
     let proof = proof(&service, &scope.scope, EnrollmentRef::Individual(id.clone()), &body);
     for _ in 0..MOST_TRIES {
-        let before = service.store.individual(&scope.scope, &id).await?;
+        let before = service.store().individual(&scope.scope, &id).await?;
         let over = match when.over(before.as_ref().map(|stands| stands.terms.etag.as_str())) {
             Ok(over) => over,
             Err(refused) => return body::put(refused, &what, None, &()),
@@ -129,9 +128,9 @@ pub(super) async fn put_individual(
         let terms = terms::terms(&service, &scope, &body, before.as_ref().map(|stands| &stands.terms)).await?;
         let device_id = device_id.clone();
         let individual = Individual { registration_id: id.clone(), device_id, attestation, terms };
-        terms::can_serve(&individual, before.as_ref(), &service.verify_policy())?;
+        terms::can_serve(&individual, before.as_ref(), &service.config().verify_policy(service.ambient().now()))?;
         let (view, etag) = (terms::individual_view(&individual, told), individual.terms.etag.clone());
-        let outcome = service.store.put_individual(&scope.scope, individual, over).await?;
+        let outcome = service.store().put_individual(&scope.scope, individual, over).await?;
         if !outcome.is_overtaken() {
             return body::put(outcome, &what, Some(&etag), &view);
         }
@@ -145,7 +144,7 @@ pub(super) async fn delete_individual(
     request: Request,
 ) -> Answer {
     let when = body::precondition(request.headers());
-    let outcome = service.store.delete_individual(&scope.parse()?, &id.parse()?, when).await?;
+    let outcome = service.store().delete_individual(&scope.parse()?, &id.parse()?, when).await?;
     body::deleted(outcome, &format!("the enrollment {id}"))
 }
 

@@ -109,7 +109,7 @@ pub(super) async fn list(
     let after = asked.after.as_deref().map(str::parse).transpose();
     let after = after.map_err(|error: DecisionPlaceError| Problem::parameter("after", error.to_string()))?;
     let limit = PageQuery { after: None, limit: asked.limit }.page(&service).limit;
-    body::listing(service.store.decisions(&scope.scope, DecisionPage { after, limit }, filter).await?, view)
+    body::listing(service.store().decisions(&scope.scope, DecisionPage { after, limit }, filter).await?, view)
 }
 
 fn moment(name: &'static str, said: Option<&str>) -> Result<Option<Timestamp>, Problem> {

@@ -87,8 +87,7 @@ pub(super) async fn link(
     let (scope, name): (IdScope, HubName) = (known(&service, &scope)?.scope.clone(), name.parse()?);
     let when = body::precondition(request.headers());
     let hub = parse(name.clone(), body::json(&service, request).await?)?;
-    let outcome = service.store.put_hub(&scope, hub, when).await?;
-    service.reload().await?;
+    let outcome = service.catalogue().change(|store| store.put_hub(&scope, hub, when)).await?;
     let catalogue = known(&service, scope.as_str())?;
     let linked = catalogue.hubs.get(&name);
     let tag = linked.map(|linked| entity_tag(&linked.hub));
@@ -102,8 +101,7 @@ pub(super) async fn unlink(
 ) -> Answer {
     let when = body::precondition(request.headers());
     let (scope, hub): (IdScope, HubName) = (scope.parse()?, name.parse()?);
-    let outcome = service.store.delete_hub(&scope, &hub, when).await?;
-    service.reload().await?;
+    let outcome = service.catalogue().change(|store| store.delete_hub(&scope, &hub, when)).await?;
     body::deleted(outcome, &format!("hub {name}"))
 }
 

@@ -9,34 +9,42 @@ use axum::response::Response;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use landfall_domain::names::IdScope;
+use landfall_store::Store;
 use serde::Serialize;
 
 use super::authorize::Caller;
 use super::body::{self, Answer, Asked, At, PageQuery};
 use super::problem::Problem;
 use crate::metrics;
+use crate::provisioning::Provisioning;
 use crate::service::Service;
+use crate::service::live_catalogue::Write;
 
 pub(super) async fn scopes(
     State(service): State<Arc<Service>>,
     Extension(caller): Extension<Caller>,
     Asked(page): Asked<PageQuery>,
 ) -> Answer {
-    let catalogue = service.catalogue();
+    let catalogue = service.catalogue().now();
     let seen: Vec<&IdScope> = catalogue.scopes().map(|scope| &scope.scope).filter(|scope| caller.sees(scope)).collect();
     body::listing(page.of(&service, seen, ToString::to_string), |scope| ScopeView { scope: scope.to_string() })
 }
 
 pub(super) async fn create_scope(State(service): State<Arc<Service>>, At(scope): At<String>) -> Answer {
     let new: IdScope = scope.parse()?;
-    let created = service.store.create_scope(new.clone()).await?;
-    service.publish_shipped(&new).await?;
-    service.reload().await?;
+    let (runs, of) = (&service, &new);
+    let create = |store| {
+        Box::pin(async move {
+            let created = Store::create_scope(store, of.clone()).await?;
+            runs.publish_shipped(store, of).await.map(|()| created)
+        }) as Write<'_, bool>
+    };
+    let created = service.catalogue().change(create).await?;
     body::answer(if created { StatusCode::CREATED } else { StatusCode::OK }, &ScopeView { scope })
 }
 
-pub(super) async fn metrics(State(service): State<Arc<Service>>) -> Answer {
-    let text = metrics::text(&service).map_err(|error| Problem::new(500, error.to_string()))?;
+pub(super) async fn metrics(State(provisioning): State<Arc<Provisioning>>) -> Answer {
+    let text = metrics::text(&provisioning).map_err(|error| Problem::new(500, error.to_string()))?;
     let mut answer = Response::new(Body::from(text));
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(metrics::MEDIA_TYPE));
     Ok(answer)
@@ -49,7 +57,7 @@ pub(super) async fn alive() -> Answer {
 /// Devices are told to come back later while the disk is full; everything else that a registration needs is there as long
 /// as the server answers, or ends it. The reason names no place: whoever asks has shown no token.
 pub(super) async fn ready(State(service): State<Arc<Service>>) -> Answer {
-    match service.store.has_room() {
+    match service.store().has_room() {
         Ok(()) => body::ok(&ReadyView { status: "ok", reason: None }),
         Err(_) => {
             let reason = Some("the disk of the database is almost full; the log has the figures");
@@ -58,8 +66,12 @@ pub(super) async fn ready(State(service): State<Arc<Service>>) -> Answer {
     }
 }
 
-pub(super) async fn status(State(service): State<Arc<Service>>, Extension(caller): Extension<Caller>) -> Answer {
-    let catalogue = service.catalogue();
+pub(super) async fn status(
+    State(service): State<Arc<Service>>,
+    State(provisioning): State<Arc<Provisioning>>,
+    Extension(caller): Extension<Caller>,
+) -> Answer {
+    let catalogue = service.catalogue().now();
     let mine = catalogue.scopes().filter(|scope| caller.sees(&scope.scope));
     let scopes = mine.map(|scope| ScopeStatus {
         scope: scope.scope.to_string(),
@@ -69,11 +81,11 @@ pub(super) async fn status(State(service): State<Arc<Service>>, Extension(caller
     });
     body::ok(&StatusView {
         version: env!("CARGO_PKG_VERSION"),
-        hostname: service.config.server.hostname.clone(),
-        engine: service.policies.fingerprint().to_string(),
-        pooled: service.policies.pooled(),
-        policy_calls_in_flight: service.policies.in_flight(),
-        registrations_under_way: service.operations.running(),
+        hostname: service.config().server.hostname.clone(),
+        engine: service.policies().fingerprint().to_string(),
+        pooled: service.policies().pooled(),
+        policy_calls_in_flight: service.policies().in_flight(),
+        registrations_under_way: provisioning.desk().registrations_under_way(),
         scopes: scopes.collect(),
     })
 }

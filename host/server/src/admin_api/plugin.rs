@@ -42,7 +42,7 @@ pub(super) async fn list(
 ) -> Answer {
     let scope = known(&service, &scope)?;
     let page = page.of(&service, scope.plugins().collect(), |plugin| plugin.name.to_string());
-    let kept = service.store.kept_components(&scope.scope).await?;
+    let kept = service.store().kept_components(&scope.scope).await?;
     let mut items = Vec::new();
     for plugin in page.items {
         items.push(view(&service, &scope, plugin, &kept).await?);
@@ -59,7 +59,7 @@ pub(super) async fn show(State(service): State<Arc<Service>>, At((scope, name)):
 async fn shown(service: &Service, scope: &IdScope, name: &PluginName) -> Result<PluginView, Problem> {
     let scope = known(service, scope.as_str())?;
     let plugin = published(&scope, name)?;
-    view(service, &scope, plugin, &service.store.kept_components(&scope.scope).await?).await
+    view(service, &scope, plugin, &service.store().kept_components(&scope.scope).await?).await
 }
 
 fn published<'a>(scope: &'a ScopeCatalogue, name: &PluginName) -> Result<&'a PublishedPlugin, Problem> {
@@ -78,7 +78,7 @@ pub(super) async fn publish(
     let signatures = signatures(request.headers())?;
     let _one_of_few = places.publications.begin(&caller)?;
     // What the token has no room for is not read, let alone compiled.
-    let most = service.config.limits.management.component_bytes;
+    let most = service.config().limits.management.component_bytes;
     let own = caller.publisher().most_bytes.map_or(most, |own| usize::try_from(own).unwrap_or(most).min(most));
     let component = body::bytes(&service, request, own).await.map_err(|problem| match own < most {
         true => problem.noting("the token's room for plugins is no larger"),
@@ -86,8 +86,8 @@ pub(super) async fn publish(
     })?;
     // A revision that does not load is never kept, let alone made live.
     let fetched = Fetched::from(component.to_vec()).named(&name).signed(signatures.clone()).by(&caller.0.id);
-    let revision = service.images.load(fetched).await.map_err(not_loaded)?;
-    if revision.card().tier == Tier::Recorded && !service.policies.grants_http(&scope.scope, &name) {
+    let revision = service.images().load(fetched).await.map_err(not_loaded)?;
+    if revision.card().tier == Tier::Recorded && !service.policies().grants_http(&scope.scope, &name) {
         return Err(Problem::new(409, not_granted(&scope.scope, &name)));
     }
     let made = service.make_live(&scope.scope, &name, &revision, signatures, &caller.publisher()).await;
@@ -113,8 +113,7 @@ pub(super) async fn remove(
         let why = "an operator has set limits or resorts for it (`landfall plugin show`), and removes it with them";
         return Err(Problem::new(409, format!("plugin {name} is not removed: {why}")));
     }
-    let outcome = service.store.delete_plugin(&scope, &name).await?;
-    service.reload().await?;
+    let outcome = service.catalogue().change(|store| store.delete_plugin(&scope, &name)).await?;
     body::deleted(outcome, &format!("plugin {name}"))
 }
 
@@ -232,13 +231,13 @@ async fn view(
     };
     let known = match &plugin.card {
         Some(card) => Some(card.clone()),
-        None => match service.images.revision(Lane::Operator, plugin.live).await {
+        None => match service.images().revision(Lane::Operator, plugin.live).await {
             Ok(revision) => Some(revision.plugin_card()),
             Err(error) => refused(error).map(|()| None)?,
         },
     };
     let version = known.as_ref().map_or(plugin.version.as_str(), |known| known.description.version.as_str());
-    let signers = match service.images.signers(&plugin.name, version, plugin.live).await {
+    let signers = match service.images().signers(&plugin.name, version, plugin.live).await {
         Ok(signers) => signers,
         Err(error) => refused(error).map(|()| Vec::new())?,
     };

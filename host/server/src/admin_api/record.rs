@@ -80,7 +80,7 @@ pub(super) async fn list(
     let page = PageQuery { after: filter.after, limit: filter.limit };
     let prefix = filter.prefix.map(|prefix| prefix.to_ascii_lowercase());
     let filter = RecordFilter { manufacturer, state: filter.state, prefix };
-    let listing = service.store.records(&scope.scope, page.page(&service), filter).await?;
+    let listing = service.store().records(&scope.scope, page.page(&service), filter).await?;
     body::listing(listing, |record| view_for(&caller, record))
 }
 
@@ -89,7 +89,7 @@ pub(super) async fn show(
     At((scope, id)): At<(String, String)>,
     Extension(caller): Extension<Caller>,
 ) -> Answer {
-    let found = service.store.record(&scope.parse()?, &id.parse()?).await?;
+    let found = service.store().record(&scope.parse()?, &id.parse()?).await?;
     // Another manufacturer's record is as good as none.
     let found = found.filter(|record| caller.manufacturer().is_none_or(|(own, _)| record.manufacturer == *own));
     body::ok(&view_for(
@@ -105,8 +105,8 @@ pub(super) async fn set_state(
 ) -> Answer {
     let StateBody { state } = body::json(&service, request).await?;
     let (scope, key) = (scope.parse()?, id.parse()?);
-    let now = service.ambient.now();
-    let changed = service.store.set_record_state(&scope, &key, state, now).await?;
+    let now = service.ambient().now();
+    let changed = service.store().set_record_state(&scope, &key, state, now).await?;
     let record = changed.ok_or_else(|| Problem::not_found(format!("no manufacturing record names {id}")))?;
     if record.state != state {
         return Err(Problem::new(409, format!("{id} is retired, and stays retired")));
@@ -151,12 +151,12 @@ pub(super) async fn import(
         all_or_nothing: query.all_or_nothing,
         dry_run: query.dry_run,
         drop_evidence: query.drop_evidence,
-        now: service.ambient.now(),
+        now: service.ambient().now(),
     };
     let _one_of_few = places.imports.begin(&caller)?;
     let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
-    let silence = Duration::from_secs(service.config.limits.management.body_seconds);
-    let importing = record_import::import(&service.store, &service.config.limits.management, import, pieces);
+    let silence = Duration::from_secs(service.config().limits.management.body_seconds);
+    let importing = record_import::import(&service.store(), &service.config().limits.management, import, pieces);
     // Both end before the answer goes out: a client that is still sending would not read it.
     let (imported, ()) = tokio::join!(importing, feed(&service, &caller, request, sender, silence));
     let report = match &imported {
@@ -188,7 +188,7 @@ pub(super) async fn import(
 /// Tells the operator what manufacturers do to each other: who names another's devices, and which groups take the word of
 /// all of them.
 async fn told_of(service: &Service, scope: &IdScope, manufacturer: &ManufacturerId, report: &ImportReport) {
-    service.metrics.claimed(report.of_others);
+    service.counters().claimed(report.of_others);
     if report.of_others > 0 {
         let of_others = report.errors.iter().filter(|error| error.of_other);
         let some: Vec<_> = of_others.filter_map(|error| error.registration_id.as_deref()).take(IDS_TOLD).collect();

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::body::{self, Answer, Asked, At, PageQuery};
 use super::hub::known;
 use super::problem::Problem;
-use crate::provisioning::WaitingDevice;
+use crate::provisioning::{Provisioning, WaitingDevice};
 use crate::service::Service;
 
 /// Which registrations.
@@ -57,13 +57,17 @@ pub(super) async fn list(
         group: filter.group.as_deref().map(str::parse).transpose()?,
         assigned: filter.state.map(|state| state == StateFilter::Assigned),
     };
-    body::listing(service.store.registrations(&scope.scope, page.page(&service), filter).await?, view)
+    body::listing(service.store().registrations(&scope.scope, page.page(&service), filter).await?, view)
 }
 
-pub(super) async fn show(State(service): State<Arc<Service>>, At((scope, id)): At<(String, String)>) -> Answer {
+pub(super) async fn show(
+    State(service): State<Arc<Service>>,
+    State(provisioning): State<Arc<Provisioning>>,
+    At((scope, id)): At<(String, String)>,
+) -> Answer {
     let (scope, id) = (scope.parse()?, id.parse()?);
-    let found = service.store.registration(&scope, &id).await?;
-    let waiting = service.operations.waiting_of(&scope, &id);
+    let found = service.store().registration(&scope, &id).await?;
+    let waiting = provisioning.desk().waiting_of(&scope, &id);
     match (found, waiting.first()) {
         (Some(found), waiting) => {
             let shown = RegistrationView { waiting: waiting.map(waiting_view), ..view(&found) };
@@ -83,11 +87,12 @@ pub(super) async fn show(State(service): State<Arc<Service>>, At((scope, id)): A
 /// The devices that wait, with the reason.
 pub(super) async fn waiting(
     State(service): State<Arc<Service>>,
+    State(provisioning): State<Arc<Provisioning>>,
     At(scope): At<String>,
     Asked(page): Asked<PageQuery>,
 ) -> Answer {
     let scope = known(&service, &scope)?;
-    let all = service.operations.waiting(&scope.scope);
+    let all = provisioning.desk().waiting(&scope.scope);
     let key = |device: &WaitingDevice| format!("{} {}", device.claimant.id.key(), device.claimant.key);
     body::listing(page.of(&service, all, key), waiting_view)
 }
@@ -99,7 +104,7 @@ pub(super) async fn remove(
 ) -> Answer {
     let scope = known(&service, &scope)?;
     let when = body::precondition(request.headers());
-    match service.store.delete_registration(&scope.scope, &id.parse()?, when).await? {
+    match service.store().delete_registration(&scope.scope, &id.parse()?, when).await? {
         Ok(_) => body::no_content(),
         Err(DeleteOutcome::Missing) => Err(missing(&id)),
         Err(other) => body::deleted(other, &format!("the registration of {id}")),
@@ -112,7 +117,7 @@ pub(super) async fn release(
     request: Request,
 ) -> Answer {
     let when = body::precondition(request.headers());
-    match service.store.release_registration(&scope.parse()?, &id.parse()?, when).await? {
+    match service.store().release_registration(&scope.parse()?, &id.parse()?, when).await? {
         DeleteOutcome::Missing => Err(missing(&id)),
         other => body::deleted(other, &format!("the registration of {id}")),
     }

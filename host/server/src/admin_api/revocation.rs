@@ -187,9 +187,8 @@ impl Whose {
 
     async fn change(self, service: &Service, commands: Vec<RevocationCommand>) -> Result<(), Problem> {
         let Self { scope, issuer, name, seen, .. } = self;
-        let change = RevocationChange { issuer, commands, now: service.ambient.now() };
-        let outcome = service.store.change_revocations(&scope, change, seen).await?;
-        service.reload().await?;
+        let change = RevocationChange { issuer, commands, now: service.ambient().now() };
+        let outcome = service.catalogue().change(|store| store.change_revocations(&scope, change, seen)).await?;
         body::put(outcome, &name, None, &()).map(drop)
     }
 
@@ -208,7 +207,7 @@ impl Whose {
         if let Some(Tried { record, source, .. }) = &tried {
             revocation_refresh::note_fetched(service, &scope, record, source);
         }
-        service.lists.look_again();
+        service.outside().lists().look_again();
         Ok(())
     }
 
@@ -224,7 +223,7 @@ impl Whose {
             _ => None,
         });
         let Some(change) = change else { return Ok(None) };
-        let now = service.ambient.now();
+        let now = service.ambient().now();
         let record = self.record.clone().unwrap_or_else(|| RevocationRecord::silent(self.issuer.clone(), now));
         let before = record.rules.source.as_ref();
         let source = change.complete(before).map_err(|reason| Problem::at("/crlUrl", reason))?;
@@ -241,7 +240,7 @@ impl Whose {
         if record.list.as_ref().is_some_and(|present| present.sha256 == list.facts().sha256) {
             return Ok(Some(Tried { record, source, list: None }));
         }
-        let skew = service.config.clock_skew().as_secs();
+        let skew = service.config().clock_skew().as_secs();
         let command = RevocationCommand::list(&list, der, now, skew).map_err(|error| not_had(&error.to_string()))?;
         let list = Some(command.fetched_from(&source));
         Ok(Some(Tried { record, source, list }))
@@ -253,7 +252,7 @@ impl Whose {
         }
         self.change(service, vec![RevocationCommand::RemoveList]).await?;
         // Where it is fetched, its place is not to stay empty.
-        service.lists.look_again();
+        service.outside().lists().look_again();
         body::no_content()
     }
 }
@@ -273,7 +272,7 @@ pub(super) async fn put_crl(
     let reading = tokio::task::spawn_blocking(move || Crl::parse(&der, &anchor).map(|list| (list, der)));
     let read = reading.await.map_err(|error| Problem::new(500, error.to_string()))?;
     let (list, der) = read.map_err(|error| wrong(error.to_string()))?;
-    let (now, skew) = (service.ambient.now(), service.config.clock_skew().as_secs());
+    let (now, skew) = (service.ambient().now(), service.config().clock_skew().as_secs());
     let command = RevocationCommand::list(&list, der, now, skew).map_err(|error| wrong(error.to_string()))?;
     whose.change(&service, vec![command]).await?;
     shown(&service, &scope, &name, bound)

@@ -1,7 +1,5 @@
 //! The table of endpoints.
 
-use std::sync::Arc;
-
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use http::Method;
 use utoipa::openapi::RefOr;
@@ -9,6 +7,7 @@ use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::Schema;
 use utoipa::{IntoParams, ToSchema};
 
+use super::Management;
 use super::authorize::Rule::{
     self, AnyToken, Anybody, Import, Operate, OperateAll, Publish, Read, ReadAll, ReadMetrics, ReadPlugins, ReadRecords,
 };
@@ -18,14 +17,13 @@ use super::{
     token,
 };
 use crate::record_import::ImportReport;
-use crate::service::Service;
 
 /// One method of one path.
 pub(super) struct Endpoint {
     pub(super) method: Method,
     pub(super) path: &'static str,
     pub(super) rule: Rule,
-    pub(super) handler: MethodRouter<Arc<Service>>,
+    pub(super) handler: MethodRouter<Management>,
     /// One sentence for the OpenAPI document.
     pub(super) summary: &'static str,
     /// What the query may say.
@@ -333,23 +331,23 @@ fn of_devices() -> Vec<Endpoint> {
     ]
 }
 
-fn read(path: &'static str, rule: Rule, handler: MethodRouter<Arc<Service>>, summary: &'static str) -> Endpoint {
+fn read(path: &'static str, rule: Rule, handler: MethodRouter<Management>, summary: &'static str) -> Endpoint {
     Endpoint::new(Method::GET, path, rule, handler, summary)
 }
 
-fn write(path: &'static str, rule: Rule, handler: MethodRouter<Arc<Service>>, summary: &'static str) -> Endpoint {
+fn write(path: &'static str, rule: Rule, handler: MethodRouter<Management>, summary: &'static str) -> Endpoint {
     Endpoint::new(Method::PUT, path, rule, handler, summary)
 }
 
-fn ask(path: &'static str, rule: Rule, handler: MethodRouter<Arc<Service>>, summary: &'static str) -> Endpoint {
+fn ask(path: &'static str, rule: Rule, handler: MethodRouter<Management>, summary: &'static str) -> Endpoint {
     Endpoint::new(Method::POST, path, rule, handler, summary)
 }
 
-fn change(path: &'static str, rule: Rule, handler: MethodRouter<Arc<Service>>, summary: &'static str) -> Endpoint {
+fn change(path: &'static str, rule: Rule, handler: MethodRouter<Management>, summary: &'static str) -> Endpoint {
     Endpoint::new(Method::PATCH, path, rule, handler, summary)
 }
 
-fn remove(path: &'static str, rule: Rule, handler: MethodRouter<Arc<Service>>, summary: &'static str) -> Endpoint {
+fn remove(path: &'static str, rule: Rule, handler: MethodRouter<Management>, summary: &'static str) -> Endpoint {
     Endpoint::new(Method::DELETE, path, rule, handler, summary)
 }
 
@@ -358,7 +356,7 @@ impl Endpoint {
         method: Method,
         path: &'static str,
         rule: Rule,
-        handler: MethodRouter<Arc<Service>>,
+        handler: MethodRouter<Management>,
         summary: &'static str,
     ) -> Self {
         let (query, schemas) = (Vec::new(), Vec::new());

@@ -17,7 +17,7 @@ use crate::service::Service;
 
 pub(super) async fn check(State(service): State<Arc<Service>>, Extension(works): Extension<Arc<Works>>) -> Answer {
     let _alone = works.begin()?;
-    let (findings, unused) = service.store.check().await?;
+    let (findings, unused) = service.store().check().await?;
     body::ok(&CheckView { findings: findings.first, findings_not_listed: findings.not_listed, unused })
 }
 
@@ -28,7 +28,7 @@ pub(super) async fn check(State(service): State<Arc<Service>>, Extension(works):
 pub(super) async fn copy(State(service): State<Arc<Service>>, Extension(works): Extension<Arc<Works>>) -> Answer {
     let (sender, made) = oneshot::channel();
     let copying = tokio::spawn(async move {
-        let path = service.folder.copy(&named(&service));
+        let path = service.folder().copy(&named(&service));
         let answer = copied(&service, &works, &path).await;
         if let Err(Ok(_)) = sender.send(answer)
             && let Err(left) = DataFolder::discard(&path)
@@ -47,16 +47,16 @@ pub(super) async fn copy(State(service): State<Arc<Service>>, Extension(works): 
 }
 
 fn named(service: &Service) -> String {
-    hex(&service.ambient.random::<6>())
+    hex(&service.ambient().random::<6>())
 }
 
 async fn copied(service: &Service, works: &Works, path: &Path) -> Answer {
     let _alone = works.begin()?;
     // What backups have left that were cut off. No other copy is being made now.
-    service.folder.forget_copies();
+    service.folder().forget_copies();
     let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let now = service.ambient.now();
-    match service.store.copy_to(path, now).await {
+    let now = service.ambient().now();
+    match service.store().copy_to(path, now).await {
         Ok(rows) => body::ok(&CopyView { file, rows, at: now.to_string() }),
         Err(error) => Err(match DataFolder::discard(path) {
             Ok(()) => error.into(),

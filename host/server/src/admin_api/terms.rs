@@ -136,7 +136,7 @@ pub(super) async fn terms(
         }
     }
     let certificate_issuer = match body.certificate_issuer.as_deref().map(str::parse::<IssuerName>).transpose() {
-        Ok(Some(name)) => match service.certificate_issuing.refusal(&scope.scope, &name) {
+        Ok(Some(name)) => match service.outside().certificate_issuing().refusal(&scope.scope, &name) {
             Some(message) => {
                 errors.push(part("/certificateIssuer", message));
                 None
@@ -192,8 +192,8 @@ pub(super) async fn terms(
         errors.push(part("/initialTwin", format!("at most {MAX_TWIN_BYTES} bytes are taken")));
     }
     let (Some(selection), true) = (selection, errors.is_empty()) else { return Err(Problem::of(errors)) };
-    let now = service.ambient.now();
-    let etag = hex(&service.ambient.random::<8>());
+    let now = service.ambient().now();
+    let etag = hex(&service.ambient().random::<8>());
     Ok(Terms {
         enabled: body.enabled,
         manufacturing: body.manufacturing,
@@ -284,7 +284,7 @@ impl Bindings<'_> {
 
     /// Makes the image of a binding, and looks at whether it does what is wanted.
     async fn fit(&mut self, binding: PolicyBinding, (at, wanted): (String, Wanted)) -> Option<PolicyBinding> {
-        let image = match self.service.images.get(Lane::Operator, &self.scope.bind_one(&binding)).await {
+        let image = match self.service.images().get(Lane::Operator, &self.scope.bind_one(&binding)).await {
             Ok(image) => image,
             Err(error) => {
                 match &*error {

@@ -44,7 +44,7 @@ pub(super) struct TokenWish {
 }
 
 pub(super) async fn list(State(service): State<Arc<Service>>, Asked(page): Asked<PageQuery>) -> Answer {
-    let tokens = service.store.tokens().await?;
+    let tokens = service.store().tokens().await?;
     body::listing(page.of(&service, tokens, |token| token.id.clone()), view)
 }
 
@@ -119,9 +119,9 @@ pub(super) async fn create(State(service): State<Arc<Service>>, request: Request
     if wish.note.len() > MAX_NOTE_BYTES || wish.note.chars().any(char::is_control) {
         return Err(Problem::at("/note", format!("at most {MAX_NOTE_BYTES} bytes, without control characters")));
     }
-    let now = service.ambient.now();
-    let token = Token::generate(service.ambient.random());
-    let id = hex(&service.ambient.random::<6>());
+    let now = service.ambient().now();
+    let token = Token::generate(service.ambient().random());
+    let id = hex(&service.ambient().random::<6>());
     let record = TokenRecord {
         id,
         secret_sha256: token.digest(),
@@ -134,12 +134,12 @@ pub(super) async fn create(State(service): State<Arc<Service>>, request: Request
         plugins_mib: wish.plugins_mib,
     };
     let shown = NewTokenView { token: token.expose().to_owned(), about: view(&record) };
-    service.store.put_token(record).await?;
+    service.store().put_token(record).await?;
     body::answer(StatusCode::CREATED, &shown)
 }
 
 pub(super) async fn revoke(State(service): State<Arc<Service>>, At(id): At<String>) -> Answer {
-    let outcome = service.store.delete_token(&id, service.latest_time()).await?;
+    let outcome = service.store().delete_token(&id, service.latest_time()).await?;
     body::deleted(outcome, &format!("token {id}"))
 }
 

@@ -7,8 +7,9 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 use zeroize::Zeroizing;
 
+use super::IssuerFlaw;
 use super::pkcs11::Token;
-use super::{IssuerConfig, IssuerFlaw};
+use crate::config::IssuerConfig;
 
 /// What signs for an issuer.
 pub(super) enum Signer {

@@ -64,7 +64,7 @@ pub(super) async fn run(common: &Common, args: ServeArgs) -> Result<(), ServeCom
     let mut hangup = signal(SignalKind::hangup())?;
     let server = Server::start(folder, config, Ambient::system()).await?;
     warn_of_one_factor(&server);
-    if server.service.config.passwords.enabled {
+    if server.service.config().passwords.enabled {
         tracing::warn!(
             "PASSWORDS ARE TAKEN: devices may come in by username and password (passwords.enabled), which is not recommended"
         );
@@ -72,9 +72,9 @@ pub(super) async fn run(common: &Common, args: ServeArgs) -> Result<(), ServeCom
     let ready_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     tracing::info!(
         devices = %server.device_addr, management = %server.management_addr,
-        policies = if server.service.policies.pooled() { "pooled" } else { "not pooled" }, ready_ms, "serving"
+        policies = if server.service.policies().pooled() { "pooled" } else { "not pooled" }, ready_ms, "serving"
     );
-    let scope = common.scope.clone().unwrap_or_else(|| server.service.config.server.scope.clone());
+    let scope = common.scope.clone().unwrap_or_else(|| server.service.config().server.scope.clone());
     let dev = dev::watch(Arc::clone(&server.service), scope, args.dev, common.output());
     let dev = tokio::spawn(dev);
     let broken = loop {
@@ -144,7 +144,7 @@ fn leave_no_core() {
 
 /// The two-factor rule can be turned off, and never quietly.
 fn warn_of_one_factor(server: &Server) {
-    for scope in server.service.catalogue().scopes() {
+    for scope in server.service.catalogue().now().scopes() {
         for group in scope.groups().filter(|group| group.terms.manufacturing == Manufacturing::Optional) {
             tracing::warn!(scope = %scope.scope, group = %group.group.id, "ONE FACTOR ONLY: this group demands no manufacturing record");
         }

@@ -1,7 +1,7 @@
 //! One request of a device being answered: from bytes to a request of the domain, and from results to answers.
 //!
 //! Every answer that is an error has a story, which `landfall decision show` tells: that of a refusal is in the ledger, that of
-//! any other is kept in memory ([`crate::answered`]).
+//! any other is kept in memory ([`Desk::keep_answer`](provisioning::desk::Desk::keep_answer)).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use landfall_attestation::kerberos::NegotiateToken;
 use landfall_attestation::password::{BasicCredential, BasicFlaw};
 use landfall_attestation::symmetric_key::{SasToken, TokenFlaw};
 use landfall_attestation::tpm::{self, Blob};
-use landfall_domain::clock::{self, Timestamp};
+use landfall_domain::clock::Timestamp;
 use landfall_domain::decision::{Entry, EntryKind};
 use landfall_domain::names::{NameError, OperationId, TrackingId};
 use landfall_domain::registration::Registration;
@@ -31,12 +31,12 @@ use super::error::{DeviceError, Wrong};
 use super::http::DevicePath;
 use super::wire::{self, OperationStatus, TpmChallenge};
 use crate::listener::ConnectionInfo;
-use crate::provisioning::{self, Credential, RegisterError, Status};
+use crate::provisioning::{self, Credential, Provisioning, RegisterError, Status};
 use crate::service::Service;
 
 /// One request being answered.
 pub(super) struct Call {
-    pub(super) service: Arc<Service>,
+    provisioning: Arc<Provisioning>,
     asked: Asked,
     tracking_id: TrackingId,
     now: Timestamp,
@@ -68,9 +68,15 @@ impl Asked {
 }
 
 impl Call {
-    pub(super) fn begin(service: &Arc<Service>, asked: Asked) -> Self {
-        let now = service.ambient.now();
-        Self { service: Arc::clone(service), asked, tracking_id: TrackingId::new(now, service.ambient.random()), now }
+    pub(super) fn begin(provisioning: &Arc<Provisioning>, asked: Asked) -> Self {
+        let ambient = provisioning.service().ambient();
+        let now = ambient.now();
+        let tracking_id = TrackingId::new(now, ambient.random());
+        Self { provisioning: Arc::clone(provisioning), asked, tracking_id, now }
+    }
+
+    fn service(&self) -> &Service {
+        self.provisioning.service()
     }
 
     pub(super) fn tracking_id(&self) -> TrackingId {
@@ -85,7 +91,7 @@ impl Call {
         let scope = path.scope.parse().map_err(|error: NameError| Wrong::because(DeviceError::Unauthorized, error))?;
         let registration_id =
             path.id.parse().map_err(|error: NameError| Wrong::bad("Invalid RegistrationId", error))?;
-        let limits = &self.service.config.limits.device;
+        let limits = &self.service().config().limits.device;
         let said = wire::read_body(&read_all(body, limits).await?, &registration_id, limits.json_depth)?;
         let connection = head.extensions.get::<Arc<ConnectionInfo>>().ok_or(DeviceError::Internal)?;
         let mut credential = credential(&head.headers, connection);
@@ -118,7 +124,7 @@ impl Call {
 
     /// How long the device is kept waiting: as long as it would wait, within the limit.
     pub(super) fn bounded(&self, wait: Option<Duration>) -> Duration {
-        wait.unwrap_or_default().min(Duration::from_secs(self.service.config.limits.device.max_wait_seconds))
+        wait.unwrap_or_default().min(Duration::from_secs(self.service().config().limits.device.max_wait_seconds))
     }
 
     /// How far the operation is.
@@ -143,7 +149,7 @@ impl Call {
             status,
             credential,
             hub_key.as_ref(),
-            &self.service.certificate_issuing,
+            self.service().outside().certificate_issuing(),
         );
         match status {
             Status::Finished(registration) => self.result(registration, &body),
@@ -162,11 +168,10 @@ impl Call {
         registration: &Registration,
         credential: &Credential,
     ) -> Option<Blob> {
-        let (scope, id) = (path.scope.parse().ok()?, &registration.registration_id);
-        let token = credential.token().filter(|_| registration.hub().is_some())?;
-        let chip = self.service.challenges.answered(&scope, id, token, clock::instant())?;
-        let key = self.service.hub_key(&scope, id, chip.endorsement.sha256());
-        tpm::hmac_key_blob(&chip.endorsement, &chip.storage_root, &key, &self.service.ambient).ok()
+        let scope = path.scope.parse().ok()?;
+        let desk = self.provisioning.desk();
+        let (chip, key) = desk.chip_and_hub_key(&scope, registration, credential.token())?;
+        tpm::hmac_key_blob(&chip.endorsement, &chip.storage_root, &key, self.service().ambient()).ok()
     }
 
     /// The device is told that it is refused; the operator is told why.
@@ -224,7 +229,7 @@ impl Call {
             },
         };
         let admitted = connection.as_ref().is_some_and(|connection| connection.standing.is_proven());
-        self.service.answered.keep(provisioning::network(peer.ip()), admitted, entry);
+        self.provisioning.desk().keep_answer(peer.ip(), admitted, entry);
     }
 
     fn respond_with_error(&self, error: DeviceError) -> Response {
@@ -236,7 +241,7 @@ impl Call {
             }
             _ => {}
         }
-        if error == DeviceError::Unauthorized && self.service.directories.any() {
+        if error == DeviceError::Unauthorized && self.service().outside().directories().any() {
             set(&mut answer, WWW_AUTHENTICATE, "Negotiate");
         }
         set(&mut answer, ERROR_CODE, &error.code().to_string());

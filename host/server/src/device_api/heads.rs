@@ -8,14 +8,14 @@ use http::StatusCode;
 use super::call::{Asked, Call};
 use super::error::DeviceError;
 use crate::listener::{BadHead, BadHeads};
-use crate::service::Service;
+use crate::provisioning::Provisioning;
 
 /// Answers bad heads as this API does.
-pub struct Heads(Arc<Service>);
+pub struct Heads(Arc<Provisioning>);
 
 impl Heads {
     /// With the service whose operators are told.
-    pub fn new(service: Arc<Service>) -> Self {
+    pub fn new(service: Arc<Provisioning>) -> Self {
         Self(service)
     }
 }

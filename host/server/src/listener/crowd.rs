@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 use landfall_domain::clock;
 use tokio::sync::oneshot;
 
+use crate::network;
+
 /// Who is connected now.
 #[derive(Debug)]
 pub(super) struct Crowd {
@@ -77,7 +79,7 @@ impl Crowd {
     }
 
     fn enter_at(self: &Arc<Self>, now: Instant, peer: IpAddr) -> Option<Place> {
-        let network = network(peer);
+        let network = network::neighbourhood(peer);
         let mut seats = self.seats();
         let here = seats.networks.get(&network);
         let makes_room = if here.is_some_and(|here| here.taken >= self.max_per_network) {
@@ -210,14 +212,6 @@ impl Standing {
     }
 }
 
-/// An IPv4 /24 or an IPv6 /56: what one customer of a provider has.
-fn network(peer: IpAddr) -> u128 {
-    match peer.to_canonical() {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits() >> 8,
-        IpAddr::V6(v6) => v6.to_bits() >> 72 << 72 | 1,
-    }
-}
-
 /// How long whoever has come keeps its place without having proven anything. Who says nothing at all is gone after
 /// `limits.listener.handshake_seconds`.
 const GRACE: Duration = Duration::from_secs(2);
@@ -298,11 +292,5 @@ mod tests {
         assert!(!stands.is_crowded());
         let third = enter(&crowd, "10.0.0.3");
         assert!(third.is_some() && stands.is_crowded());
-    }
-
-    #[test]
-    fn neighbours_of_one_slash_56_are_one_network() {
-        assert_eq!(network("2001:db8:0:aa01::1".parse().unwrap()), network("2001:db8:0:aaff::9".parse().unwrap()));
-        assert_ne!(network("2001:db8:0:aa01::1".parse().unwrap()), network("2001:db8:0:ab01::1".parse().unwrap()));
     }
 }

@@ -8,8 +8,10 @@
 mod bearer;
 mod certificate;
 mod directory;
+pub(super) mod grounds;
 mod password;
-pub(crate) mod selection;
+mod proven;
+mod selection;
 mod shared_key;
 mod tpm;
 
@@ -19,16 +21,17 @@ use landfall_domain::clock;
 use landfall_domain::decision::Factors;
 use landfall_domain::decision::call::{Attestation, Label};
 use landfall_domain::enrollment::{EnrollmentRef, KeyChange, Manufacturing, Terms};
-use landfall_domain::names::{DeviceId, Digest, ManufacturerId, RegistrationId};
+use landfall_domain::names::{DeviceId, ManufacturerId, RegistrationId};
 use landfall_domain::registration::Registration;
-use landfall_domain::registry::{ManufacturingRecord, Part, RecordState, SerialNumber};
+use landfall_domain::registry::{ManufacturingRecord, RecordState};
 use landfall_store::{AdmissionBasis, StoreError, Way};
 
+use self::grounds::Grounds;
+use self::proven::{Evidential, Proven, Shown};
 use super::refusal::{Cause, RegisterError};
 use super::{Credential, Request};
 use crate::catalogue::{BoundAllocation, ScopeCatalogue};
 use crate::provisioning::admission::selection::SelectionError;
-use crate::service::Service;
 
 /// A device that both factors admit.
 pub struct Admitted {
@@ -59,22 +62,22 @@ pub struct Admitted {
 }
 
 /// Admits the device or says why not.
-pub(super) async fn admit(service: &Service, request: &Request) -> Result<Admitted, RegisterError> {
-    let Some(scope) = service.scope(&request.scope) else {
-        pretend(service, request).await?;
+pub(super) async fn admit(grounds: &Grounds<'_>, request: &Request) -> Result<Admitted, RegisterError> {
+    let Some(scope) = grounds.scope(&request.scope).cloned() else {
+        pretend(grounds, request).await?;
         return Err(Cause::UnknownScope(request.scope.clone()).into());
     };
-    let mut basis = basis(service, request, &scope).await?;
-    let proven = prove(service, request, &scope).await?;
+    let mut basis = basis(grounds, request, &scope).await?;
+    let proven = prove(grounds, request, &scope).await?;
     rests_on(&mut basis, request, &scope, &proven);
     let of_enrollment = |error| match error {
         RegisterError::Refused(cause) => RegisterError::Refused(cause.of(&proven.enrollment)),
         other => other,
     };
-    let (record, evidence) = second_factor(service, request, &proven).await.map_err(of_enrollment)?;
-    let before = service.store.registration(&request.scope, &request.registration_id).await?;
+    let (record, evidence) = second_factor(grounds, request, &proven).await.map_err(of_enrollment)?;
+    let before = grounds.kept.registration(&request.scope, &request.registration_id).await?;
     bound_key(&proven, before.as_ref(), request).map_err(|cause| cause.of(&proven.enrollment))?;
-    let owner = service.store.device_of_key(&request.scope, proven.shown.key_identity).await?;
+    let owner = grounds.kept.device_of_key(&request.scope, proven.shown.key_identity).await?;
     if let Some(owner) = owner.filter(|owner| *owner != request.registration_id) {
         let id = request.registration_id.clone();
         let cause = Cause::KeyOfAnother { id, shown: proven.shown.key_identity, owner };
@@ -103,12 +106,12 @@ pub(super) async fn admit(service: &Service, request: &Request) -> Result<Admitt
 }
 
 /// What the commit compares again: read first, so that whatever is looked at later and is another by then is found out.
-async fn basis(service: &Service, request: &Request, scope: &ScopeCatalogue) -> Result<AdmissionBasis, StoreError> {
-    let individual = service.store.individual(&scope.scope, &request.registration_id).await?;
+async fn basis(grounds: &Grounds<'_>, request: &Request, scope: &ScopeCatalogue) -> Result<AdmissionBasis, StoreError> {
+    let individual = grounds.kept.individual(&scope.scope, &request.registration_id).await?;
     let certificate = match &request.credential {
         Credential::X509(chain) => {
             let leaf = chain.leaf().sha256();
-            Some((leaf, service.store.enrollment_of_certificate(&scope.scope, leaf).await?))
+            Some((leaf, grounds.kept.enrollment_of_certificate(&scope.scope, leaf).await?))
         }
         _ => None,
     };
@@ -133,15 +136,15 @@ fn rests_on(basis: &mut AdmissionBasis, request: &Request, scope: &ScopeCatalogu
 }
 
 /// Step 1: the credential, before the enrollment that counts for it.
-async fn prove(service: &Service, request: &Request, scope: &ScopeCatalogue) -> Result<Proven, RegisterError> {
+async fn prove(grounds: &Grounds<'_>, request: &Request, scope: &ScopeCatalogue) -> Result<Proven, RegisterError> {
     match &request.credential {
-        Credential::X509(chain) => certificate::prove(service, request, scope, chain).await,
-        Credential::SharedKey(token) => shared_key::prove(service, request, scope, token).await,
-        Credential::Tpm { chip, token } => tpm::prove(service, request, scope, chip, token.as_ref()).await,
-        Credential::Bearer(token) => bearer::prove(service, request, scope, token).await,
+        Credential::X509(chain) => certificate::prove(grounds, request, scope, chain).await,
+        Credential::SharedKey(token) => shared_key::prove(grounds, request, scope, token).await,
+        Credential::Tpm { chip, token } => tpm::prove(grounds, request, scope, chip, token.as_ref()).await,
+        Credential::Bearer(token) => bearer::prove(grounds, request, scope, token).await,
         Credential::UnreadableBearer(flaw) => Err(Cause::UnreadableBearer(flaw.clone()).into()),
-        Credential::Negotiate(token) => directory::prove(service, request, scope, token).await,
-        Credential::Basic(said) => password::prove(service, request, scope, said).await,
+        Credential::Negotiate(token) => directory::prove(grounds, request, scope, token).await,
+        Credential::Basic(said) => password::prove(grounds, request, scope, said).await,
         Credential::UnreadableBasic(flaw) => Err(Cause::UnreadableBasic(*flaw).into()),
         Credential::UnreadableToken(flaw) => Err(Cause::UnreadableToken(*flaw).into()),
         Credential::Unreadable(reason) => Err(Cause::UnreadableCertificate(reason.clone()).into()),
@@ -151,16 +154,16 @@ async fn prove(service: &Service, request: &Request, scope: &ScopeCatalogue) -> 
 
 /// The work of [`prove`] for an id scope that is not there: it is done in the server's own, so that the time does not tell
 /// which scopes there are. Nobody looks at what comes of it, except for that a device asks too often.
-async fn pretend(service: &Service, request: &Request) -> Result<(), RegisterError> {
-    let own = &service.config.server.scope;
-    let Some(scope) = service.scope(own) else { return Ok(()) };
-    basis(service, request, &scope).await?;
+async fn pretend(grounds: &Grounds<'_>, request: &Request) -> Result<(), RegisterError> {
+    let own = &grounds.config.server.scope;
+    let Some(scope) = grounds.scope(own).cloned() else { return Ok(()) };
+    basis(grounds, request, &scope).await?;
     match &request.credential {
-        Credential::SharedKey(token) => shared_key::pretend(service, request, &scope, token).await,
-        Credential::Basic(said) => password::pretend(service, request, said).await,
+        Credential::SharedKey(token) => shared_key::pretend(grounds, request, &scope, token).await,
+        Credential::Basic(said) => password::pretend(grounds, request, said).await,
         // Challenges are for those that are enrolled.
-        Credential::Tpm { .. } => tpm::pretend(service, request, &scope).await,
-        _ => match prove(service, &Request { scope: own.clone(), ..request.clone() }, &scope).await {
+        Credential::Tpm { .. } => tpm::pretend(grounds, request, &scope).await,
+        _ => match prove(grounds, &Request { scope: own.clone(), ..request.clone() }, &scope).await {
             Err(error @ RegisterError::Store(_)) => Err(error),
             Ok(_) | Err(_) => Ok(()),
         },
@@ -168,81 +171,26 @@ async fn pretend(service: &Service, request: &Request) -> Result<(), RegisterErr
 }
 
 /// Begins a registration with the answer of a TPM, which begins one only; another challenge for who brings it again.
-pub(super) async fn spend_challenge(service: &Service, request: &Request) -> Result<(), RegisterError> {
+pub(super) async fn spend_challenge(grounds: &Grounds<'_>, request: &Request) -> Result<(), RegisterError> {
     let (scope, id, now) = (&request.scope, &request.registration_id, clock::instant());
     let Some(token) = request.credential.token() else { return Ok(()) };
     match &request.credential {
-        Credential::Tpm { .. } if service.challenges.spend(scope, id, token, now) => Ok(()),
-        Credential::Tpm { chip, .. } => Err(tpm::challenge(service, request, chip).await),
+        Credential::Tpm { .. } if grounds.desk.challenges.spend(scope, id, token, now) => Ok(()),
+        Credential::Tpm { chip, .. } => Err(tpm::challenge(grounds, request, chip).await),
         // The same answer, without the keys beside it.
-        _ if service.challenges.name(scope, id, token, now).is_none() => Ok(()),
-        _ if service.challenges.spend(scope, id, token, now) => Ok(()),
+        _ if grounds.desk.challenges.name(scope, id, token, now).is_none() => Ok(()),
+        _ if grounds.desk.challenges.spend(scope, id, token, now) => Ok(()),
         _ => Err(Cause::AnsweredBefore(id.clone()).into()),
     }
 }
 
-/// An enrollment whose demands the credential meets, and what the credential has shown.
-struct Proven {
-    /// The device's id as it is proven. The URL says the same id, in letters of whatever case.
-    name: RegistrationId,
-    enrollment: EnrollmentRef,
-    terms: Arc<Terms>,
-    allocation: Arc<BoundAllocation>,
-    device_id: Option<DeviceId>,
-    /// The credential, in words for the ledger.
-    credential: String,
-    /// An operator has named this very credential, so its key needs no further binding.
-    pinned: bool,
-    shown: Shown,
-    claims: Vec<Label>,
-}
-
-/// What a credential has shown of itself: for the evidence of a manufacturing record, and to bind the id to.
-struct Shown {
-    mechanism: Attestation,
-    of: Evidential,
-    key_identity: Digest,
-}
-
-/// The parts of a credential that a record can name.
-enum Evidential {
-    Certificate {
-        sha256: Digest,
-        public_key: Digest,
-        issuer: String,
-        serial: SerialNumber,
-    },
-    EndorsementKey(Digest),
-    Token {
-        issuer: String,
-        subject: String,
-    },
-    /// Only the enrollment knows its key.
-    SharedKey,
-}
-
-impl Shown {
-    fn part(&self, part: Part) -> Option<String> {
-        match (&self.of, part) {
-            (Evidential::Certificate { sha256, .. }, Part::Certificate) => Some(sha256.to_string()),
-            (Evidential::Certificate { public_key, .. }, Part::PublicKey) => Some(public_key.to_string()),
-            (Evidential::Certificate { issuer, .. }, Part::CertificateIssuer) => Some(issuer.clone()),
-            (Evidential::Certificate { serial, .. }, Part::CertificateSerial) => Some(serial.to_string()),
-            (Evidential::EndorsementKey(digest), Part::EndorsementKey) => Some(digest.to_string()),
-            (Evidential::Token { issuer, .. }, Part::TokenIssuer) => Some(issuer.clone()),
-            (Evidential::Token { subject, .. }, Part::TokenSubject) => Some(subject.clone()),
-            _ => None,
-        }
-    }
-}
-
 async fn second_factor(
-    service: &Service,
+    grounds: &Grounds<'_>,
     request: &Request,
     proven: &Proven,
 ) -> Result<(Option<ManufacturingRecord>, Vec<String>), RegisterError> {
     let id = &request.registration_id;
-    let Some(record) = service.store.record(&request.scope, id).await? else {
+    let Some(record) = grounds.kept.record(&request.scope, id).await? else {
         return match proven.terms.manufacturing {
             Manufacturing::Required => Err(Cause::NoRecord(id.clone()).into()),
             Manufacturing::Optional => Ok((None, Vec::new())),

@@ -5,34 +5,24 @@
 //! wish, which the commit grants or not.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use landfall_domain::decision::call::Placement;
 use landfall_domain::names::{DeviceId, HubName};
 use landfall_domain::registration::Registration;
-use landfall_policy::failure::CallFailure;
 use landfall_policy::{HostFailure, Payers, Visit};
 use landfall_store::Lane;
 
 use super::deliberation::Deliberation;
+use super::postponement::Postponement;
 use super::registration_job::RegistrationJob;
-use crate::catalogue::BoundPolicy;
 use crate::catalogue::candidates::Pending;
 use crate::service::Service;
-use crate::service::images::ImageError;
 
 /// What the policies would have.
 #[derive(Debug)]
 pub(super) enum Wish {
     /// A hub.
-    Hub {
-        /// The one to try first.
-        first: Place,
-        /// The others, in the order of preference.
-        alternates: Vec<HubName>,
-        /// The device's id in its hub, when the policy says.
-        device_id: Option<DeviceId>,
-    },
+    Hub(HubChoice),
     /// Later.
     Postpone(Postponement),
     /// Never.
@@ -49,6 +39,17 @@ pub(super) enum Wish {
     },
 }
 
+/// The hubs that a device may get.
+#[derive(Debug)]
+pub(super) struct HubChoice {
+    /// The one to try first.
+    pub(super) first: Place,
+    /// The others, in the order of preference.
+    pub(super) alternates: Vec<HubName>,
+    /// The device's id in its hub, when the policy says.
+    pub(super) device_id: Option<DeviceId>,
+}
+
 /// A hub, and where the device would belong there.
 #[derive(Debug)]
 pub(super) struct Place {
@@ -58,58 +59,6 @@ pub(super) struct Place {
     pub(super) placement: Result<Option<Placement>, Postponement>,
     /// Tells other decisions that a place in the hub is being taken.
     pub(super) _pending: Pending,
-}
-
-/// Why a device has to wait, and how long.
-#[derive(Clone, Debug)]
-pub(super) struct Postponement {
-    /// Until it may ask again.
-    pub(super) retry_after: Duration,
-    /// For programs.
-    pub(super) kind: &'static str,
-    /// For people.
-    pub(super) detail: String,
-}
-
-impl Postponement {
-    /// For a cause that passes by itself.
-    pub(super) fn soon(kind: &'static str, detail: String) -> Self {
-        Self { retry_after: SOON, kind, detail }
-    }
-
-    /// For a cause that somebody has to mend.
-    pub(super) fn until_mended(kind: &'static str, detail: String) -> Self {
-        Self { retry_after: UNTIL_MENDED, kind, detail }
-    }
-
-    /// For a policy that gave no answer, and whose stand-in gave none either.
-    pub(super) fn and_then(self, resort: &str, next: &Self) -> Self {
-        Self { detail: format!("{}; in its place ({resort}) {}", self.detail, next.detail), ..self }
-    }
-
-    /// For a call that gave no answer.
-    pub(super) fn after(policy: &BoundPolicy, failure: &CallFailure) -> Self {
-        let detail = format!("policy {}: {failure}", policy.plugin);
-        match failure {
-            CallFailure::Fault(_) | CallFailure::Broke(_) => Self::until_mended(failure.kind(), detail),
-            CallFailure::Host(HostFailure::BreakerOpen { retry_ms, .. } | HostFailure::DeviceHeld { retry_ms, .. }) => {
-                let retry_after = Duration::from_millis(*retry_ms).clamp(SOON, UNTIL_MENDED);
-                Self { retry_after, kind: failure.kind(), detail }
-            }
-            CallFailure::Host(_) => Self::soon(failure.kind(), detail),
-        }
-    }
-
-    /// For policies that no worker could run.
-    fn without_worker(failure: HostFailure) -> Self {
-        let failure = CallFailure::Host(failure);
-        Self::soon(failure.kind(), failure.to_string())
-    }
-
-    /// For a policy that cannot be run.
-    fn without_image(policy: &BoundPolicy, error: &ImageError) -> Self {
-        Self::until_mended("no-image", format!("policy {} cannot be run: {error}", policy.plugin))
-    }
 }
 
 /// Asks for a hub, and where the device belongs there.
@@ -148,7 +97,11 @@ async fn visit<R: Send + 'static>(
     payers: Payers,
     calls: impl FnOnce(&Visit) -> R + Send + 'static,
 ) -> Result<R, HostFailure> {
-    if waits { service.policies.run_connected(payers, calls).await } else { service.policies.run(payers, calls).await }
+    if waits {
+        service.policies().run_connected(payers, calls).await
+    } else {
+        service.policies().run(payers, calls).await
+    }
 }
 
 async fn deliberation(service: &Service, work: &RegistrationJob, attempt: u32) -> Deliberation {
@@ -157,7 +110,7 @@ async fn deliberation(service: &Service, work: &RegistrationJob, attempt: u32) -
     for policy in allocation.policies() {
         let mut chain = Vec::with_capacity(1 + policy.stand_ins.len());
         for (_, policy) in policy.chain() {
-            let image = service.images.get(Lane::Device, policy).await;
+            let image = service.images().get(Lane::Device, policy).await;
             chain.push(image.map_err(|error| Postponement::without_image(policy, &error)));
         }
         images.push(chain);
@@ -173,13 +126,7 @@ async fn deliberation(service: &Service, work: &RegistrationJob, attempt: u32) -
         device_id: work.admitted.device_id.clone(),
         call: work.call(attempt),
         counts: service.group_counts(&work.request.scope),
-        host: Arc::clone(&service.policies),
+        host: Arc::clone(&service.policies()),
         memory: Arc::default(),
     }
 }
-
-/// What passes by itself: a full queue, a lost race.
-const SOON: Duration = Duration::from_secs(2);
-
-/// What somebody has to mend: a policy that breaks. Long enough not to run it in vain, short enough for a production line.
-const UNTIL_MENDED: Duration = Duration::from_secs(10);

@@ -22,7 +22,8 @@ use landfall_policy::image::{Image, Tier};
 use landfall_policy::watch::meter::Interface;
 use landfall_policy::{Payers, PolicyHost, Visit, verdict};
 
-use super::decide::{Place, Postponement, Wish};
+use super::decide::{HubChoice, Place, Wish};
+use super::postponement::Postponement;
 use crate::catalogue::candidates::LinkedHub;
 use crate::catalogue::{BoundAllocation, BoundPolicy, ScopeCatalogue};
 use crate::service::images::ReadyImage;
@@ -109,7 +110,7 @@ impl Deliberation {
             let _unheeded = self.ask(0, selection, Step::Selection, &shown, calls);
         }
         let first = Place { placement: self.placed(&hub, calls), hub, _pending: pending };
-        Some(Wish::Hub { first, alternates: Vec::new(), device_id: Some(device_id) })
+        Some(Wish::Hub(HubChoice { first, alternates: Vec::new(), device_id: Some(device_id) }))
     }
 
     /// The hubs that the device may get now, and why the others are none.
@@ -240,7 +241,7 @@ impl Deliberation {
         // Announced before grouping runs, so that decisions beside this one see it.
         let pending = first.pending();
         let hub = first.hub.name.clone();
-        Wish::Hub {
+        Wish::Hub(HubChoice {
             first: Place { placement: self.placed(&hub, calls), hub, _pending: pending },
             alternates: choice
                 .alternates
@@ -253,7 +254,7 @@ impl Deliberation {
                 Some(id) => Some(id.clone()),
                 None => choice.device_id.as_deref().and_then(|id| id.parse().ok()),
             },
-        }
+        })
     }
 
     /// Asks each grouping policy and joins the answers. None when nobody is to be asked.

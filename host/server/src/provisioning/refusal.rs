@@ -11,23 +11,24 @@ use landfall_domain::decision::{Entry, EntryKind};
 use landfall_domain::names::{IdScope, NameError};
 use landfall_store::StoreError;
 
-pub use super::cause::Cause;
-use super::throttle::TooOften;
-use super::{Credential, Request, registration_job};
-use crate::service::Service;
+pub use self::cause::Cause;
+use super::desk::throttle::TooOften;
+use super::{Credential, Provisioning, Request, registration_job};
+
+mod cause;
 
 /// Tells the operator why a device was refused, in the log and in the ledger, when the device has its answer: neither a longer
 /// text nor a write may make a longer wait, nor take the core on which the answer is written. Of each address only so much is
 /// logged, and of strangers only so much is kept; all are counted.
-pub(super) fn report(service: &Arc<Service>, request: &Request, cause: &Cause) {
-    service.metrics.refused(cause.code());
+pub(super) fn report(provisioning: &Arc<Provisioning>, request: &Request, cause: &Cause) {
+    provisioning.desk.counters.refused(cause.code());
     let source = request.source;
-    let (service, cause, entry) = (Arc::clone(service), cause.clone(), registration_job::entry_of(request));
+    let (provisioning, cause, entry) = (Arc::clone(provisioning), cause.clone(), registration_job::entry_of(request));
     let credential = request.credential.clone();
     tokio::spawn(async move {
         tokio::time::sleep(ANSWERED).await;
-        let stranger = cause.is_a_strangers();
-        if let Some(unsaid) = service.telling.may_be_said(source, stranger) {
+        let (stranger, desk) = (cause.is_a_strangers(), &provisioning.desk);
+        if let Some(unsaid) = desk.report_limits.may_be_said(source, stranger) {
             let unsaid = (unsaid > 0).then_some(unsaid);
             tracing::warn!(
                 tracking_id = %entry.tracking_id, scope = entry.scope.as_ref().map(IdScope::as_str),
@@ -35,14 +36,14 @@ pub(super) fn report(service: &Arc<Service>, request: &Request, cause: &Cause) {
                 "refused: {}", detail(&cause, &credential)
             );
         }
-        if stranger && !service.throttle.keeps_a_strangers(source) {
+        if stranger && !desk.throttle.keeps_a_strangers(source) {
             return;
         }
-        let Some(_place) = service.telling.place(stranger) else { return };
+        let Some(_place) = desk.report_limits.place(stranger) else { return };
         let enrollment = cause.enrollment();
         let (cause, detail) = (cause.code().to_owned(), detail(&cause, &credential));
         let kind = EntryKind::Refused { cause, detail, shown: shown(&credential), enrollment };
-        if let Err(error) = service.store.record_entry(Entry { kind, ..entry }, Vec::new()).await {
+        if let Err(error) = provisioning.service.store().record_entry(Entry { kind, ..entry }, Vec::new()).await {
             tracing::warn!(%error, "a refusal could not be kept");
         }
     });

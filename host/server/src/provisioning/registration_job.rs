@@ -1,16 +1,17 @@
-//! One registration's working papers.
+//! A registration between its admission and its commit: what was asked, what was decided so far, and what explains it.
 
 use std::sync::Arc;
 
 use landfall_domain::clock::Timestamp;
 use landfall_domain::decision::call::{Call, Device, EnrollmentKind, Label, Prior};
 use landfall_domain::decision::{Content, Decision, Entry, EntryKind, IssuedNote, PolicyCall, Verdict};
-use landfall_domain::enrollment::EnrollmentRef;
+use landfall_domain::enrollment::{EnrollmentRef, KeyChange};
 use landfall_domain::names::{Digest, OperationId, RegistrationId};
 use landfall_domain::registration::{IssuedCertificate, Registration};
 
 use super::deliberation::Made;
-use super::operations::Statement;
+use super::desk::operations::Statement;
+use super::refusal::{Cause, RegisterError};
 use super::{Admitted, Request};
 use crate::certificate_issuing::IssueError;
 use crate::service::Service;
@@ -34,8 +35,8 @@ pub(super) struct RegistrationJob {
 impl RegistrationJob {
     pub(super) fn new(service: &Service, request: Request, admitted: Admitted, operation: OperationId) -> Self {
         let device = Arc::new(device(&request, &admitted));
-        let seed = u64::from_le_bytes(service.ambient.random());
-        let engine = service.policies.fingerprint();
+        let seed = u64::from_le_bytes(service.ambient().random());
+        let engine = service.policies().fingerprint();
         Self {
             request,
             admitted,
@@ -76,10 +77,10 @@ impl RegistrationJob {
         let Some(name) = &self.admitted.terms.certificate_issuer else { return Ok(()) };
         let scope = &self.request.scope;
         let missing = || IssueError::Missing(name.clone(), scope.clone());
-        let issuer = service.certificate_issuing.get(scope, name).ok_or_else(missing)?;
+        let issuer = service.outside().certificate_issuing().get(scope, name).ok_or_else(missing)?;
         let (issuer, request, operation) = (Arc::clone(issuer), Arc::clone(request), self.operation.clone());
         let id = self.name().clone();
-        let (now, number) = (service.ambient.now(), service.ambient.random());
+        let (now, number) = (service.ambient().now(), service.ambient().random());
         let issuing = move || issuer.issue(&request, &id, &operation, now, number);
         let issued = tokio::task::spawn_blocking(issuing).await;
         self.issued = Some(issued.unwrap_or_else(|error| Err(IssueError::Ended(error.to_string())))?);
@@ -107,9 +108,23 @@ impl RegistrationJob {
     }
 
     /// Another request wrote this registration first: goes on from what stands there now.
-    pub(super) fn overtaken_by(&mut self, now: Option<Registration>) {
+    ///
+    /// # Errors
+    ///
+    /// When the other one proved another key: then the id is taken.
+    pub(super) fn begin_from(&mut self, now: Option<Registration>) -> Result<(), RegisterError> {
+        let shown = self.admitted.factors.key_identity;
+        let bound = now.as_ref().and_then(|registration| registration.key_identity);
+        if let Some(bound) = bound.filter(|bound| *bound != shown)
+            && self.admitted.terms.key_change == KeyChange::Refuse
+            && !self.admitted.pinned
+        {
+            let changed = Cause::KeyChanged { id: self.request.registration_id.clone(), bound, shown };
+            return Err(changed.of(&self.admitted.factors.enrollment).into());
+        }
         self.admitted.before = now;
         self.device = Arc::new(device(&self.request, &self.admitted));
+        Ok(())
     }
 
     /// The ledger entry of what has happened so far.

@@ -14,6 +14,7 @@
 //! What an image was made of is at hand with it, and is written with the first decision that names it by digest.
 
 mod making;
+mod warm_up;
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Deref;

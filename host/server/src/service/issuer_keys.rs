@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{Service, token_rules};
+use super::Service;
+use super::live_catalogue::token_rules;
 
 /// Has keys read again that are old, until the server stops.
 pub async fn keep_renewing(service: Arc<Service>, mut stopping: watch::Receiver<bool>) {
     loop {
-        for scope in service.catalogue().scopes() {
-            token_rules(scope).for_each(|rules| service.identity_providers.renew(rules));
+        for scope in service.catalogue().now().scopes() {
+            token_rules(scope).for_each(|rules| service.outside().identity_providers().renew(rules));
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}

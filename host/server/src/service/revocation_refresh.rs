@@ -136,14 +136,14 @@ pub async fn keep_fetching(service: Arc<Service>, mut stopping: watch::Receiver<
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
-            () = service.lists.wake.notified() => {}
+            () = service.outside().lists().wake.notified() => {}
             _ = stopping.wait_for(|stop| *stop) => return,
         }
     }
 }
 
 async fn look_at_all(service: Arc<Service>) {
-    let catalogue = service.catalogue();
+    let catalogue = service.catalogue().now();
     // A place that is slow keeps no other list waiting.
     let (mut fetching, few) = (JoinSet::new(), Arc::new(Semaphore::new(AT_ONCE)));
     let mut there = Vec::new();
@@ -151,7 +151,7 @@ async fn look_at_all(service: Arc<Service>) {
         for said in scope.revocations().all() {
             let Some(source) = &said.record.rules.source else { continue };
             let key = (scope.scope.clone(), said.record.id());
-            if service.lists.is_due(&key, source, said.record.list.is_some()) {
+            if service.outside().lists().is_due(&key, source, said.record.list.is_some()) {
                 let (service, key, few) = (Arc::clone(&service), key.clone(), Arc::clone(&few));
                 let (scope, record, source) = (Arc::clone(scope), said.record.clone(), source.clone());
                 fetching.spawn(async move {
@@ -164,7 +164,7 @@ async fn look_at_all(service: Arc<Service>) {
         }
     }
     while fetching.join_next().await.is_some() {}
-    let mut attempts = service.lists.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut attempts = service.outside().lists().attempts.lock().unwrap_or_else(PoisonError::into_inner);
     attempts.retain(|key, _| there.contains(key));
     drop(attempts);
     warn_of_stale_ones(&service);
@@ -182,7 +182,7 @@ pub async fn try_out(
     source: &ListSource,
 ) -> Result<Fetched, Trouble> {
     // Who tries out many waits for itself.
-    let _one_of_few = service.lists.trials.take(scope.scope.clone()).await;
+    let _one_of_few = service.outside().lists().trials.take(scope.scope.clone()).await;
     had(scope, of, source, TRIAL_PATIENCE).await
 }
 
@@ -193,7 +193,7 @@ pub fn note_fetched(service: &Service, scope: &IdScope, of: &RevocationRecord, s
 
 /// Keeps what came of an attempt, and tells when that changed.
 fn note(service: &Service, key: &Of, of: &RevocationRecord, source: &ListSource, trouble: Option<Trouble>) {
-    let mut attempts = service.lists.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut attempts = service.outside().lists().attempts.lock().unwrap_or_else(PoisonError::into_inner);
     let attempt = Attempt { source: source.clone(), at: clock::instant(), trouble: trouble.clone() };
     let before = attempts.insert(key.clone(), attempt).filter(|before| before.source.is_the_place_of(source));
     let before = before.and_then(|before| before.trouble);
@@ -218,18 +218,18 @@ async fn fetch(
 ) -> Result<(), Trouble> {
     let open = |error: &dyn std::fmt::Display| Trouble::open(error.to_string());
     let Fetched { list, der } = had(scope, of, source, PATIENCE).await?;
-    let now = service.ambient.now();
+    let now = service.ambient().now();
     if of.list.as_ref().is_some_and(|present| present.sha256 == list.facts().sha256) {
         return Ok(());
     }
-    let command = RevocationCommand::list(&list, der, now, service.config.clock_skew().as_secs());
+    let command = RevocationCommand::list(&list, der, now, service.config().clock_skew().as_secs());
     let command = command.map_err(|error| open(&error))?.fetched_from(source);
     let change = RevocationChange { issuer: of.issuer.clone(), commands: vec![command], now };
-    match service.store.change_revocations(&scope.scope, change, None).await {
+    match service.catalogue().change(|store| store.change_revocations(&scope.scope, change, None)).await {
         Ok(PutOutcome::Conflict(why)) => Err(Trouble::open(why)),
         Ok(_) => {
             tracing::info!(scope = %scope.scope, authority = of.issuer.name(), revoked = list.len(), next = list.facts().next_update(), "a revocation list was fetched");
-            service.reload().await.map_err(|error| open(&error))
+            Ok(())
         }
         Err(error) => Err(open(&error)),
     }
@@ -278,12 +278,12 @@ fn read(der: &[u8], issuers: &[Anchor]) -> Result<Crl, CrlError> {
 }
 
 fn warn_of_stale_ones(service: &Service) {
-    let mut warned = service.lists.warned.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut warned = service.outside().lists().warned.lock().unwrap_or_else(PoisonError::into_inner);
     if warned.is_some_and(|at| at.elapsed() < WARNED) {
         return;
     }
-    let (now, grace) = (service.ambient.now(), service.config.certificates.stale_crl_hours.saturating_mul(3600));
-    for scope in service.catalogue().scopes() {
+    let (now, grace) = (service.ambient().now(), service.config().certificates.stale_crl_hours.saturating_mul(3600));
+    for scope in service.catalogue().now().scopes() {
         for of in scope.revocations().all().filter(|of| of.is_stale(now, grace)) {
             *warned = Some(clock::instant());
             let record = &of.record;

@@ -92,8 +92,8 @@ impl Service {
             bytes: limits.plugins_mib.saturating_mul(1 << 20),
             by_publisher: by.most_bytes,
         };
-        let outcome = taken(self.store.publish_plugin(scope, plugin, component, signatures, bounds).await?)?;
-        self.reload().await?;
+        let publish = self.catalogue.change(|store| store.publish_plugin(scope, plugin, component, signatures, bounds));
+        let outcome = taken(publish.await?)?;
         drop(one_at_a_time);
         self.warm_up_behind(scope, name);
         Ok(outcome)
@@ -122,8 +122,7 @@ impl Service {
             self.takes_over(&known, name, revision, rules.limits).await?;
             self.make_ready(&known, name, revision, &rules).await;
         }
-        let outcome = taken(self.store.set_plugin_rules(scope, name, rules).await?)?;
-        self.reload().await?;
+        let outcome = taken(self.catalogue.change(|store| store.set_plugin_rules(scope, name, rules)).await?)?;
         drop(one_at_a_time);
         self.warm_up_behind(scope, name);
         Ok(outcome)

@@ -24,7 +24,6 @@ async fn a_change_that_could_not_be_read_is_read_as_soon_as_it_can_be_and_is_wri
     let config = Config::new(Server::new("localhost", scope.clone()));
     let ambient = Ambient::system();
     let keys = Keys {
-        operations: [7; 32],
         seen: Seen::open(&folder.path().join("seen"), 0, ambient.now()),
         folder: DataFolder::at(folder.path()),
         sealing: SealingKey::new(&[7; 32]).unwrap(),
@@ -49,22 +48,23 @@ async fn a_change_that_could_not_be_read_is_read_as_soon_as_it_can_be_and_is_wri
     // Nobody writes from now on: what reads writes nothing.
     let there = || service.scope(&scope).is_some_and(|scope| scope.hubs.get(&"a.example".parse().unwrap()).is_some());
     assert!(!there());
-    service.unread.leave(StoreError::Read("for once".to_owned()));
-    let (stop, stopping) = watch::channel(false);
-    let reading = tokio::spawn(Arc::clone(&service).keep_reading(stopping));
+    service.catalogue().leave_unread();
+    let (stop, stopping) = tokio::sync::watch::channel(false);
+    let kept = Arc::clone(&service);
+    let reading = tokio::spawn(async move { kept.catalogue().keep_reading(stopping).await });
     while !there() {
         tokio::task::yield_now().await;
     }
     let sequence = store.sequence();
     for weight in 1..=500 {
         written(&mut turns, store.put_hub(&scope, Hub { weight, ..hub.clone() }, Precondition::Any)).await.unwrap();
-        service.reload().await.unwrap();
+        service.catalogue().reload().await.unwrap();
     }
     assert_eq!(store.sequence(), sequence + 500, "each change is one write");
     assert_eq!(store.check().await.unwrap().1, Unused::default(), "and leaves no list of hubs that nothing names");
     stop.send_replace(true);
     reading.await.unwrap();
-    service.policies.close();
+    service.policies().close();
 }
 
 /// What comes of something that waits for writes.

@@ -356,7 +356,7 @@ async fn what_nothing_names_is_found_and_compacting_removes_it() {
         let entry =
             landfall_domain::decision::Entry { tracking_id: make::tracking(6), kind: decided, ..make::refusal(6) };
         tables.decisions.put(make::tracking(6).as_bytes(), &entry).unwrap();
-        decisions::make(&mut tables).unwrap();
+        super::decisions::make(&mut tables).unwrap();
     }
     transaction.commit().unwrap();
     drop(database);

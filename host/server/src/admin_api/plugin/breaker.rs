@@ -24,7 +24,7 @@ pub(super) struct BreakerView {
 
 impl BreakerView {
     pub(super) fn of(service: &Service, scope: &ScopeCatalogue, plugin: &PluginName, revision: Digest) -> Self {
-        match service.watches.state_of(&scope.scope, plugin, revision) {
+        match service.watches().state_of(&scope.scope, plugin, revision) {
             State::Closed => Self { state: "closed", reason: None, retry_ms: None },
             State::Probation(reason) => Self { state: "probation", reason: Some(reason.to_string()), retry_ms: None },
             State::Open(shut) => Self {

@@ -31,7 +31,7 @@ pub(in crate::admin_api) async fn list(
         .chain(plugin.previous.iter().copied())
         .map(|digest| {
             let breaker = BreakerView::of(&service, &scope, &plugin.name, digest);
-            RevisionView::of(plugin, digest, service.images.loaded(digest).as_deref(), breaker)
+            RevisionView::of(plugin, digest, service.images().loaded(digest).as_deref(), breaker)
         })
         .collect();
     let begin = match after {
@@ -68,7 +68,7 @@ pub(in crate::admin_api) async fn rollback(
             )
         })?,
     };
-    let revision = service.images.revision_of(Lane::Operator, &name, to).await.map_err(not_loaded)?;
+    let revision = service.images().revision_of(Lane::Operator, &name, to).await.map_err(not_loaded)?;
     let made = service.make_live(&scope.scope, &name, &revision, Vec::new(), &caller.publisher()).await;
     made.map_err(|error| not_switched(&name, error))?;
     body::ok(&shown(&service, &scope.scope, &name).await?)

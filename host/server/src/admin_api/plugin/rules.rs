@@ -39,14 +39,14 @@ pub(in crate::admin_api) async fn set(
         Problem::at(format!("/limits/{}", camel(error.limit)), message)
     })?;
     if !caller.governs_all() {
-        body.limits.raised(plugin.rules.limits, &service.policies.budgets().call)?;
+        body.limits.raised(plugin.rules.limits, &service.policies().budgets().call)?;
     }
     let resorts = match &body.on_failure {
         None => None,
         Some(None) => Some(Vec::new()),
         Some(Some(resorts)) => Some(resorts_of(&service, resorts, &plugin.rules.on_failure).await?),
     };
-    let revision = service.images.revision_of(Lane::Operator, &name, plugin.live).await.map_err(not_loaded)?;
+    let revision = service.images().revision_of(Lane::Operator, &name, plugin.live).await.map_err(not_loaded)?;
     let change = |before: &PluginRules| PluginRules {
         limits: body.limits.over(before.limits),
         on_failure: resorts.unwrap_or_else(|| before.on_failure.clone()),
@@ -112,8 +112,8 @@ async fn shipped_resort(service: &Service, resort: &Value, kept: &[&str], at: &s
         )
     })?;
     let settings = JsonText::of(&settings);
-    let revision = service.images.load(component.to_vec().into()).await.map_err(not_loaded)?;
-    let (policies, given) = (Arc::clone(&service.policies), settings.as_str().to_owned());
+    let revision = service.images().load(component.to_vec().into()).await.map_err(not_loaded)?;
+    let (policies, given) = (Arc::clone(&service.policies()), settings.as_str().to_owned());
     let tried = tokio::task::spawn_blocking(move || policies.configure(&revision, &given).map(drop)).await;
     match tried.map_err(|_| Problem::new(503, "trying its settings was interrupted; try again"))? {
         Ok(()) => Ok(Resort::Shipped { policy, settings }),

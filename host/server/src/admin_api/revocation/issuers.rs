@@ -104,7 +104,7 @@ fn whose(scope: &ScopeCatalogue, said: &Said) -> Whose {
 }
 
 fn view(service: &Service, scope: &ScopeCatalogue, said: &Said, bound: bool) -> IssuerView {
-    let (now, grace) = (service.ambient.now(), service.config.certificates.stale_crl_hours.saturating_mul(3600));
+    let (now, grace) = (service.ambient().now(), service.config().certificates.stale_crl_hours.saturating_mul(3600));
     let (record, known) = (&said.record, scope.revocations());
     let is_it = |der: &[u8]| {
         let anchor = Anchor::parse(der).ok();
@@ -121,7 +121,11 @@ fn view(service: &Service, scope: &ScopeCatalogue, said: &Said, bound: bool) -> 
         crl: record.list.as_ref().map(|list| CrlView::of(list, (now, grace))),
         revocation: RevocationView::of(
             Some(record),
-            service.lists.trouble(&scope.scope, record).map(|trouble| trouble.failure_for(bound).to_owned()),
+            service
+                .outside()
+                .lists()
+                .trouble(&scope.scope, record)
+                .map(|trouble| trouble.failure_for(bound).to_owned()),
             counts.and_then(Result::err).map(|error| error.to_string()),
         ),
         updated_at: record.updated_at.to_string(),

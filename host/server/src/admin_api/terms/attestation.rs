@@ -142,7 +142,7 @@ impl<'a> Proof<'a> {
         };
         let primary = given(body.primary_key.as_ref(), "/symmetricKey/primaryKey")?;
         let secondary = given(body.secondary_key.as_ref(), "/symmetricKey/secondaryKey")?;
-        let (sealing, ambient) = (&*self.service.sealing, &self.service.ambient);
+        let (sealing, ambient) = (&*self.service.sealing(), &self.service.ambient());
         let stand = match before {
             Some(sealed) if primary.is_none() && secondary.is_none() => return Ok((sealed.clone(), None)),
             Some(sealed) if primary.is_none() || secondary.is_none() => {
@@ -214,7 +214,7 @@ pub(in crate::admin_api) fn group_attestation(
                 let stands = matches!(before, Some(GroupAttestation::X509Intermediates { primary, secondary })
                     if [Some(primary), secondary.as_ref()].into_iter().flatten().any(|one| one.sha256 == pin.sha256));
                 scope.vouches_for(der).map_err(|why| Problem::at(&pointer, why))?;
-                let ended = Anchor::parse(der).ok().filter(|anchor| anchor.has_ended(proof.service.ambient.now()));
+                let ended = Anchor::parse(der).ok().filter(|anchor| anchor.has_ended(proof.service.ambient().now()));
                 if let Some(anchor) = ended.filter(|_| !stands) {
                     let why = format!("it expired at {}, so no device could register by it", anchor.not_after());
                     return Err(Problem::at(pointer, why));

@@ -236,7 +236,7 @@ pub(super) async fn fill(
     hubs: usize,
     records: usize,
 ) -> Result<(), BenchError> {
-    let (kept, now): (&dyn Store, _) = (&*server.service.store, server.service.ambient.now());
+    let (kept, now): (&dyn Store, _) = (&**server.service.store(), server.service.ambient().now());
     for number in 0..hubs {
         let hub = Hub {
             name: format!("hub-{number:03}.bench.example").parse()?,
@@ -311,7 +311,7 @@ pub(super) async fn fill(
         };
         kept.import_batch(batch).await?;
     }
-    server.service.reload().await?;
+    server.service.catalogue().reload().await?;
     server.service.warm_up().await;
     Ok(())
 }

@@ -52,7 +52,7 @@ impl Device {
     ) -> Result<Self, DemoError> {
         let tls =
             client::tls::client(&std::fs::read(folder.ca_certificate())?, Some(crate::tls::Identity::of(issued)))?;
-        let scope = server.service.config.server.scope.clone();
+        let scope = server.service.config().server.scope.clone();
         Ok(Self { id: id.clone(), scope, address: server.device_addr, tls })
     }
 

@@ -26,10 +26,10 @@ pub(super) struct Operator {
 impl Operator {
     /// The operator of a server that this process runs.
     pub(super) fn of(folder: &DataFolder, server: &Server) -> Result<Self, DemoError> {
-        let mut config = server.service.config.clone();
+        let mut config = server.service.config().clone();
         config.server.management_listen = server.management_addr;
         let client = ManagementClient::of_folder(folder.clone(), &config, None)?;
-        let (scope, now) = (config.server.scope.clone(), server.service.ambient.now());
+        let (scope, now) = (config.server.scope.clone(), server.service.ambient().now());
         Ok(Self { client, folder: folder.clone(), config, scope, now })
     }
 

@@ -142,17 +142,17 @@ impl Reload<'_> {
     }
 
     async fn load(&self) -> Result<Arc<Revision>, String> {
-        let limit = self.service.config.limits.management.component_bytes;
+        let limit = self.service.config().limits.management.component_bytes;
         let file = self.plugin.file.clone();
         let fetched = tokio::task::spawn_blocking(move || Fetched::read(&file, limit)).await;
         let fetched = fetched.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-        self.service.images.load(fetched).await.map_err(|error| error.to_string())
+        self.service.images().load(fetched).await.map_err(|error| error.to_string())
     }
 
     async fn live(&self) -> Option<Arc<Revision>> {
         let scope = self.service.scope(self.scope)?;
         let live = scope.plugin(&self.plugin.name)?.live;
-        self.service.images.revision(landfall_store::Lane::Operator, live).await.ok()
+        self.service.images().revision(landfall_store::Lane::Operator, live).await.ok()
     }
 
     /// How its answers differ; an error when it is not to be live.
@@ -162,7 +162,7 @@ impl Reload<'_> {
             Ok(file) => file.vectors,
             Err(error) => return Err(format!("  there are no golden vectors to try it on: {error}\n")),
         };
-        let (policies, revision) = (Arc::clone(&self.service.policies), Arc::clone(revision));
+        let (policies, revision) = (Arc::clone(&self.service.policies()), Arc::clone(revision));
         let compared = tokio::task::spawn_blocking(move || compare(&policies, live, revision, &vectors)).await;
         let comparison = compared.map_err(|error| format!("  comparing was interrupted: {error}\n"))?;
         if comparison.unmet.is_empty() {

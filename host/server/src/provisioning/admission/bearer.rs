@@ -10,16 +10,15 @@ use landfall_domain::decision::call::{Attestation, Label};
 use landfall_domain::enrollment::{EnrollmentRef, GroupAttestation};
 use landfall_domain::names::Digest;
 
-use super::{Evidential, Proven, Shown};
+use super::{Evidential, Grounds, Proven, Shown};
 use crate::catalogue::{BoundGroup, ScopeCatalogue};
 use crate::identity_providers::FetchError;
 use crate::provisioning::Request;
 use crate::provisioning::refusal::{Cause, RegisterError};
-use crate::service::Service;
 
 /// Finds the group that accepts the token.
 pub(super) async fn prove(
-    service: &Service,
+    grounds: &Grounds<'_>,
     request: &Request,
     scope: &ScopeCatalogue,
     token: &BearerToken,
@@ -40,13 +39,13 @@ pub(super) async fn prove(
         let signature = match known {
             Some(signature) => signature,
             None => {
-                let signature = signature(service, rules, token).await;
+                let signature = signature(grounds, rules, token).await;
                 verified.push((ca, signature.clone()));
                 signature
             }
         };
         let accepted = match signature {
-            Ok(signed) => accept(service, request, bound, rules, signed),
+            Ok(signed) => accept(grounds, request, bound, rules, signed),
             Err(cause @ (Cause::IssuerAway { .. } | Cause::IssuerKeyNotYet { .. })) => {
                 Err(RegisterError::NotNow(cause))
             }
@@ -54,7 +53,7 @@ pub(super) async fn prove(
         };
         match accepted {
             Ok(proven) => {
-                let individual = service.store.individual(&request.scope, &request.registration_id).await?;
+                let individual = grounds.kept.individual(&request.scope, &request.registration_id).await?;
                 if let Some(individual) = individual {
                     let enrollment = EnrollmentRef::Individual(individual.registration_id.clone()).to_string();
                     let (demands, shown) = (individual.attestation.in_words(), "a token of an identity provider");
@@ -75,9 +74,9 @@ pub(super) async fn prove(
 /// A token whose signature was verified with the keys of its issuer, or why not.
 type Signature<'a> = Result<SignedToken<'a>, Cause>;
 
-async fn signature<'a>(service: &Service, rules: &TokenRules, token: &'a BearerToken) -> Signature<'a> {
+async fn signature<'a>(grounds: &'a Grounds<'_>, rules: &'a TokenRules, token: &'a BearerToken) -> Signature<'a> {
     let issuer = rules.issuer.clone();
-    match service.identity_providers.signed(rules, token).await {
+    match grounds.vouchers.signed(rules, token).await {
         Ok(Some(signed)) => Ok(signed),
         Ok(None) => Err(Cause::BearerSignature(issuer)),
         Err(FetchError::NotYet { seconds }) => Err(Cause::IssuerKeyNotYet { issuer, seconds }),
@@ -86,14 +85,14 @@ async fn signature<'a>(service: &Service, rules: &TokenRules, token: &'a BearerT
 }
 
 fn accept(
-    service: &Service,
+    grounds: &Grounds<'_>,
     request: &Request,
     bound: &BoundGroup,
     rules: &TokenRules,
     token: SignedToken<'_>,
 ) -> Result<Proven, RegisterError> {
     let enrollment = EnrollmentRef::Group(bound.group.id.clone());
-    let skew = service.verify_policy().clock_skew.as_secs();
+    let skew = grounds.verify_policy(request.received_at).clock_skew.as_secs();
     let verified = token
         .verify(rules, request.received_at, skew)
         .map_err(|reason| Cause::Bearer { enrollment: enrollment.to_string(), reason })?;
@@ -106,19 +105,12 @@ fn accept(
         return Err(Cause::EnrollmentDisabled(enrollment.to_string()).into());
     }
     let identity = format!("token\0{}\0{subject}", rules.issuer);
-    Ok(Proven {
-        name,
-        credential: format!("token of {} for the subject {subject}", rules.issuer),
-        allocation: Arc::clone(&bound.allocation),
-        device_id: None,
-        terms: Arc::clone(&bound.terms),
-        pinned: false,
-        shown: Shown {
-            mechanism: Attestation::Token,
-            of: Evidential::Token { issuer: rules.issuer.clone(), subject },
-            key_identity: Digest::of(identity.as_bytes()),
-        },
-        claims: claims.into_iter().map(|(key, value)| Label { key, value }).collect(),
-        enrollment,
-    })
+    let credential = format!("token of {} for the subject {subject}", rules.issuer);
+    let shown = Shown {
+        mechanism: Attestation::Token,
+        of: Evidential::Token { issuer: rules.issuer.clone(), subject },
+        key_identity: Digest::of(identity.as_bytes()),
+    };
+    let claims = claims.into_iter().map(|(key, value)| Label { key, value }).collect();
+    Ok(Proven::by_group(bound, name, credential, shown, claims))
 }

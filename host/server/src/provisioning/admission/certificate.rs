@@ -4,38 +4,37 @@ use std::sync::Arc;
 
 use landfall_attestation::x509::{self, ChainError, Leaf, PresentedChain, VerifiedPath, VerifyPolicy};
 use landfall_domain::decision::call::{Attestation, Label};
-use landfall_domain::enrollment::{EnrollmentRef, ExpiredCertificates, Individual, IndividualAttestation, Terms};
+use landfall_domain::enrollment::{ExpiredCertificates, Individual, IndividualAttestation, Terms};
 use landfall_domain::names::{Digest, RegistrationId};
 
-use super::{Evidential, Proven, Shown};
+use super::{Evidential, Grounds, Proven, Shown};
 use crate::catalogue::{BoundGroup, ScopeCatalogue};
 use crate::provisioning::Request;
 use crate::provisioning::admission::selection::{self, Selected};
 use crate::provisioning::refusal::{Cause, RegisterError};
-use crate::service::Service;
 
 /// Finds the enrollment that counts, and has the certificate satisfy it.
 pub(super) async fn prove(
-    service: &Service,
+    grounds: &Grounds<'_>,
     request: &Request,
     scope: &ScopeCatalogue,
     chain: &PresentedChain,
 ) -> Result<Proven, RegisterError> {
-    let mut proven = match selection::select(&*service.store, scope, &request.registration_id, chain).await? {
+    let mut proven = match selection::select(grounds.kept, scope, &request.registration_id, chain).await? {
         Selected::Individual(individual) => {
-            let waived = expiry_is_waived(service, request, &individual.terms, chain).await?;
-            match attest_pinned(service, request, scope, *individual, chain, waived) {
+            let waived = expiry_is_waived(grounds, request, &individual.terms, chain).await?;
+            match attest_pinned(grounds, request, scope, *individual, chain, waived) {
                 Ok(proven) => proven,
                 Err(cause) => {
                     // What is looked for when there is no enrollment of the id.
                     let leaf = chain.leaf().sha256();
-                    drop(service.store.enrollment_of_certificate(&scope.scope, leaf).await);
+                    drop(grounds.kept.enrollment_of_certificate(&scope.scope, leaf).await);
                     let _ = std::hint::black_box(scope.anchors().nearest(chain));
                     return Err(cause.into());
                 }
             }
         }
-        Selected::Groups(groups) => prove_in_one_of(service, request, scope, &groups, chain).await?,
+        Selected::Groups(groups) => prove_in_one_of(grounds, request, scope, &groups, chain).await?,
     };
     proven.name = named_so(request, chain)?;
     Ok(proven)
@@ -43,7 +42,7 @@ pub(super) async fn prove(
 
 /// The first group to whose authorities the chain verifies counts, a disabled one too.
 async fn prove_in_one_of(
-    service: &Service,
+    grounds: &Grounds<'_>,
     request: &Request,
     scope: &ScopeCatalogue,
     groups: &[Arc<BoundGroup>],
@@ -51,8 +50,8 @@ async fn prove_in_one_of(
 ) -> Result<Proven, RegisterError> {
     let mut first = None;
     for bound in groups {
-        let waived = expiry_is_waived(service, request, &bound.terms, chain).await?;
-        match attest_in_group(service, request, scope, bound, chain, waived) {
+        let waived = expiry_is_waived(grounds, request, &bound.terms, chain).await?;
+        match attest_in_group(grounds, request, scope, bound, chain, waived) {
             Err(cause @ Cause::Certificate { .. }) => drop(first.get_or_insert(cause)),
             decided => return Ok(decided?),
         }
@@ -66,7 +65,7 @@ async fn prove_in_one_of(
 /// Whether the device's own certificate may have expired: its enrollment says so, and the device registered before with
 /// this very key.
 async fn expiry_is_waived(
-    service: &Service,
+    grounds: &Grounds<'_>,
     request: &Request,
     terms: &Terms,
     chain: &PresentedChain,
@@ -74,21 +73,21 @@ async fn expiry_is_waived(
     if terms.expired_certificates == ExpiredCertificates::Refuse {
         return Ok(false);
     }
-    let before = service.store.registration(&request.scope, &request.registration_id).await?;
+    let before = grounds.kept.registration(&request.scope, &request.registration_id).await?;
     let bound = before.and_then(|before| before.key_identity);
     Ok(bound == Some(chain.leaf().spki_sha256()))
 }
 
 fn attest_pinned(
-    service: &Service,
+    grounds: &Grounds<'_>,
     request: &Request,
     scope: &ScopeCatalogue,
     individual: Individual,
     chain: &PresentedChain,
     ignore_expiry: bool,
 ) -> Result<Proven, Cause> {
-    let policy = VerifyPolicy { now: request.received_at, ignore_expiry, ..service.verify_policy() };
-    let grace = service.config.certificates.stale_crl_hours.saturating_mul(3600);
+    let policy = VerifyPolicy { ignore_expiry, ..grounds.verify_policy(request.received_at) };
+    let grace = grounds.stale_list_seconds();
     let leaf = chain.leaf();
     let name = format!("the individual enrollment {}", individual.registration_id);
     // Found by the certificate and not by the id: the operator must learn which enrollment stands there. It
@@ -117,17 +116,8 @@ fn attest_pinned(
             let cause = Cause::Certificate { enrollment: name, reason };
             if anybodys { cause.before_proof() } else { cause }
         })?;
-    Ok(Proven {
-        name: request.registration_id.clone(),
-        enrollment: EnrollmentRef::Individual(individual.registration_id.clone()),
-        allocation: Arc::new(scope.bind(&individual.terms.allocation)),
-        device_id: individual.device_id.clone(),
-        credential: format!("X.509, pinned certificate {}", leaf.sha256().short()),
-        terms: Arc::new(individual.terms),
-        pinned: true,
-        shown: shown(leaf),
-        claims: claims(leaf),
-    })
+    let credential = format!("X.509, pinned certificate {}", leaf.sha256().short());
+    Ok(Proven::by_individual(individual, scope, credential, shown(leaf), claims(leaf)))
 }
 
 /// The certificates that an enrollment names.
@@ -141,17 +131,17 @@ fn pins(attestation: &IndividualAttestation) -> Vec<Digest> {
 }
 
 fn attest_in_group(
-    service: &Service,
+    grounds: &Grounds<'_>,
     request: &Request,
     scope: &ScopeCatalogue,
     bound: &BoundGroup,
     chain: &PresentedChain,
     ignore_expiry: bool,
 ) -> Result<Proven, Cause> {
-    let policy = VerifyPolicy { now: request.received_at, ignore_expiry, ..service.verify_policy() };
+    let policy = VerifyPolicy { ignore_expiry, ..grounds.verify_policy(request.received_at) };
     let (leaf, group) = (chain.leaf(), &bound.group);
     let name = format!("enrollment group {}", group.id);
-    let grace = service.config.certificates.stale_crl_hours.saturating_mul(3600);
+    let grace = grounds.stale_list_seconds();
     // Of a path on which something was taken back, another may be free.
     let not_taken_back =
         |path: &VerifiedPath| scope.revocations().judge(chain, path, &bound.anchors, policy.now, grace);
@@ -160,17 +150,8 @@ fn attest_in_group(
     if !group.terms.enabled {
         return Err(Cause::EnrollmentDisabled(name));
     }
-    Ok(Proven {
-        name: request.registration_id.clone(),
-        enrollment: EnrollmentRef::Group(group.id.clone()),
-        terms: Arc::clone(&bound.terms),
-        allocation: Arc::clone(&bound.allocation),
-        device_id: None,
-        credential: format!("X.509, issued by {}", leaf.issuer()),
-        pinned: false,
-        shown: shown(leaf),
-        claims: claims(leaf),
-    })
+    let (id, credential) = (request.registration_id.clone(), format!("X.509, issued by {}", leaf.issuer()));
+    Ok(Proven::by_group(bound, id, credential, shown(leaf), claims(leaf)))
 }
 
 /// Only what is proven is written out: a refusal must not take longer for an id that is enrolled.

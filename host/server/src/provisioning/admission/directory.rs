@@ -10,19 +10,18 @@ use landfall_attestation::kerberos::{Accepted, KerberosFlaw, NegotiateToken};
 use landfall_domain::clock::Timestamp;
 use landfall_domain::decision::call::{Attestation, Label};
 use landfall_domain::enrollment::{AccountKind, DirectoryRules, EnrollmentRef, GroupAttestation};
-use landfall_domain::names::{Digest, RegistrationId};
+use landfall_domain::names::{Digest, DirectoryName, RegistrationId};
 use serde_json::json;
 
-use super::{Evidential, Proven, Shown};
+use super::{Evidential, Grounds, Proven, Shown};
 use crate::catalogue::{BoundGroup, ScopeCatalogue};
-use crate::directory::{Account, Directory};
+use crate::directory::Account;
 use crate::provisioning::Request;
 use crate::provisioning::refusal::{Cause, RegisterError};
-use crate::service::Service;
 
 /// Finds the group that takes the account.
 pub(super) async fn prove(
-    service: &Service,
+    grounds: &Grounds<'_>,
     request: &Request,
     scope: &ScopeCatalogue,
     token: &NegotiateToken,
@@ -34,29 +33,33 @@ pub(super) async fn prove(
             _ => None,
         })
         .collect();
-    let (name, directory, accepted) = open(service, request, &taking, token)?;
+    let (directory, accepted) = open(grounds, request, &taking, token)?;
     let seconds = u64::try_from(accepted.replay_until).unwrap_or_default();
     let until = Timestamp::from_millis(seconds.saturating_mul(1000));
-    if !service.store.spend_authenticator(accepted.replay_id, until, request.received_at).await? {
+    if !grounds.kept.spend_authenticator(accepted.replay_id, until, request.received_at).await? {
         return Err(Cause::TicketAgain(accepted.principal).into());
     }
     // The ticket is good: where its directory is away, its device is told to come back, not that it may not come.
-    let account = directory.account(&accepted.principal, request.received_at).await.map_err(|error| {
-        let (directory, account) = (name.clone(), accepted.principal.clone());
+    let principal = &accepted.principal;
+    let account = grounds.vouchers.account(&request.scope, directory, principal, request.received_at).await;
+    let account = account.map_err(|error| {
+        let (directory, account) = (directory.to_string(), principal.clone());
         RegisterError::NotNow(Cause::DirectoryAway { directory, account, reason: error.to_string() })
     })?;
-    let account =
-        account.ok_or_else(|| Cause::NoAccount { directory: name.clone(), account: accepted.principal.clone() })?;
+    let (name, principal) = (directory.to_string(), principal.clone());
+    let Some(account) = account else {
+        return Err(Cause::NoAccount { directory: name, account: principal }.into());
+    };
     if account.sid != accepted.sid {
-        return Err(Cause::AccountChanged { directory: name, account: accepted.principal }.into());
+        return Err(Cause::AccountChanged { directory: name, account: principal }.into());
     }
-    if let Some(individual) = service.store.individual(&request.scope, &request.registration_id).await? {
+    if let Some(individual) = grounds.kept.individual(&request.scope, &request.registration_id).await? {
         let enrollment = EnrollmentRef::Individual(individual.registration_id.clone()).to_string();
         let (demands, shown) = (individual.attestation.in_words(), "a ticket of a directory");
         return Err(Cause::OtherMechanism { enrollment, demands, shown }.into());
     }
     let mut cause = None;
-    for (bound, rules) in taking.into_iter().filter(|(_, rules)| rules.directory.as_str() == name) {
+    for (bound, rules) in taking.into_iter().filter(|(_, rules)| rules.directory == *directory) {
         match takes(request, bound, rules, &accepted, &account) {
             Ok(name) => return Ok(proven(name, bound, rules, &accepted, &account)),
             // It would have been taken: no other group takes it instead.
@@ -68,12 +71,12 @@ pub(super) async fn prove(
 }
 
 /// Opens the ticket with the keytab of one of the directories: of that whose service it is for.
-fn open(
-    service: &Service,
+fn open<'a>(
+    grounds: &Grounds<'_>,
     request: &Request,
-    taking: &[(&Arc<BoundGroup>, &DirectoryRules)],
+    taking: &[(&Arc<BoundGroup>, &'a DirectoryRules)],
     token: &NegotiateToken,
-) -> Result<(String, Arc<Directory>, Accepted), Cause> {
+) -> Result<(&'a DirectoryName, Accepted), Cause> {
     let mut cause = None;
     let mut tried = Vec::new();
     for (_, rules) in taking {
@@ -81,10 +84,11 @@ fn open(
             continue;
         }
         tried.push(&rules.directory);
-        let Some(directory) = service.directories.get(&request.scope, &rules.directory) else { continue };
-        match directory.open(token.bytes(), request.received_at) {
-            Ok(accepted) => return Ok((rules.directory.to_string(), Arc::clone(directory), accepted)),
-            Err(reason) => {
+        let vouchers = grounds.vouchers;
+        match vouchers.open_ticket(&request.scope, &rules.directory, token.bytes(), request.received_at) {
+            None => {}
+            Some(Ok(accepted)) => return Ok((&rules.directory, accepted)),
+            Some(Err(reason)) => {
                 // Whose service the ticket is for knows best what is wrong with it.
                 let is_for = !matches!(reason, KerberosFlaw::Service { .. });
                 if is_for || cause.is_none() {
@@ -136,24 +140,17 @@ fn proven(
     let identity = [b"directory\0".as_slice(), accepted.realm.as_bytes(), b"\0", &account.sid].concat();
     let Accepted { principal, realm, .. } = accepted;
     let claim = |key: &str, value: String| Label { key: key.to_owned(), value };
-    Proven {
-        name,
-        credential: format!("Kerberos ticket of {principal}@{realm}, an account of the directory {}", rules.directory),
-        allocation: Arc::clone(&bound.allocation),
-        device_id: None,
-        terms: Arc::clone(&bound.terms),
-        pinned: false,
-        shown: Shown {
-            // The contract of policies has no word of its own for it; the claims tell it apart.
-            mechanism: Attestation::Token,
-            of: Evidential::Token { issuer: realm.clone(), subject: principal.clone() },
-            key_identity: Digest::of(&identity),
-        },
-        claims: vec![
-            claim("directory.account", principal.clone()),
-            claim("directory.groups", json!(account.groups).to_string()),
-            claim("directory.realm", realm.clone()),
-        ],
-        enrollment: EnrollmentRef::Group(bound.group.id.clone()),
-    }
+    let credential = format!("Kerberos ticket of {principal}@{realm}, an account of the directory {}", rules.directory);
+    let shown = Shown {
+        // The contract of policies has no word of its own for it; the claims tell it apart.
+        mechanism: Attestation::Token,
+        of: Evidential::Token { issuer: realm.clone(), subject: principal.clone() },
+        key_identity: Digest::of(&identity),
+    };
+    let claims = vec![
+        claim("directory.account", principal.clone()),
+        claim("directory.groups", json!(account.groups).to_string()),
+        claim("directory.realm", realm.clone()),
+    ];
+    Proven::by_group(bound, name, credential, shown, claims)
 }

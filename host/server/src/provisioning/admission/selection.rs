@@ -10,13 +10,14 @@ use std::sync::Arc;
 use landfall_attestation::x509::PresentedChain;
 use landfall_domain::enrollment::{EnrollmentRef, Individual};
 use landfall_domain::names::RegistrationId;
-use landfall_store::{Store, StoreError};
+use landfall_store::StoreError;
 
+use super::grounds::Kept;
 use crate::catalogue::{BoundGroup, ScopeCatalogue};
 use crate::provisioning::Cause;
 
 /// The enrollment that counts.
-pub(crate) enum Selected {
+pub(super) enum Selected {
     /// The one of this device.
     Individual(Box<Individual>),
     /// The group whose authority stands lowest on the chain. Several, in the order of their ids, where an authority is
@@ -26,7 +27,7 @@ pub(crate) enum Selected {
 
 /// Why none does.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum SelectionError {
+pub(super) enum SelectionError {
     /// The device is refused.
     #[error(transparent)]
     Refused(#[from] Cause),
@@ -36,19 +37,19 @@ pub(crate) enum SelectionError {
 }
 
 /// Finds the enrollment that counts for a device that showed a certificate.
-pub(crate) async fn select(
-    store: &dyn Store,
+pub(super) async fn select(
+    kept: &dyn Kept,
     scope: &ScopeCatalogue,
     id: &RegistrationId,
     chain: &PresentedChain,
 ) -> Result<Selected, SelectionError> {
-    if let Some(individual) = store.individual(&scope.scope, id).await? {
+    if let Some(individual) = kept.individual(&scope.scope, id).await? {
         return Ok(Selected::Individual(Box::new(individual)));
     }
     // An individual enrollment may block a certificate whose id it does not know: the leaf comes before any group.
     if let Some(EnrollmentRef::Individual(other)) =
-        store.enrollment_of_certificate(&scope.scope, chain.leaf().sha256()).await?
-        && let Some(individual) = store.individual(&scope.scope, &other).await?
+        kept.enrollment_of_certificate(&scope.scope, chain.leaf().sha256()).await?
+        && let Some(individual) = kept.individual(&scope.scope, &other).await?
     {
         return Ok(Selected::Individual(Box::new(individual)));
     }

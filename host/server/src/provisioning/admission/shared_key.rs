@@ -15,15 +15,15 @@ use landfall_domain::decision::call::Attestation;
 use landfall_domain::enrollment::{EnrollmentRef, Individual, IndividualAttestation};
 use landfall_domain::names::{Digest, RegistrationId};
 
-use super::{Evidential, Proven, Shown, tpm};
+use super::{Evidential, Grounds, Proven, Shown, tpm};
 use crate::catalogue::{BoundGroup, ScopeCatalogue};
+use crate::network;
+use crate::provisioning::Request;
 use crate::provisioning::refusal::{Cause, RegisterError};
-use crate::provisioning::{Request, throttle};
-use crate::service::Service;
 
 /// Finds the enrollment that counts, and has one of its keys have signed the token.
 pub(super) async fn prove(
-    service: &Service,
+    grounds: &Grounds<'_>,
     request: &Request,
     scope: &ScopeCatalogue,
     token: &SasToken,
@@ -32,13 +32,13 @@ pub(super) async fn prove(
     if !token.is_for(&request.scope, id) {
         return Err(Cause::TokenForAnother(id.clone()).into());
     }
-    if let Some(cause) = out_of_time(service, request, token) {
+    if let Some(cause) = out_of_time(grounds, request, token) {
         return Err(cause.into());
     }
-    let group = signer(service, scope, request, token).await?;
-    let individual = service.store.individual(&request.scope, id).await?;
-    let own = own_key_has_signed(service, request, individual.as_ref(), token);
-    let chip = service.challenges.answered(&request.scope, id, token, clock::instant());
+    let group = signer(grounds, scope, request, token).await?;
+    let individual = grounds.kept.individual(&request.scope, id).await?;
+    let own = own_key_has_signed(grounds, request, individual.as_ref(), token);
+    let chip = grounds.desk.challenges.answered(&request.scope, id, token, clock::instant());
     // A poll, which carries the token with which the TPM has answered.
     let individual = match (individual, chip) {
         (Some(individual), chip) if matches!(individual.attestation, IndividualAttestation::Tpm { .. }) => {
@@ -46,7 +46,7 @@ pub(super) async fn prove(
             tpm::named_by(&individual, &chip)?;
             return Ok(tpm::of_individual(scope, individual, &chip.endorsement)?);
         }
-        (None, Some(chip)) => return tpm::of_group(service, request, scope, &chip).await,
+        (None, Some(chip)) => return tpm::of_group(grounds, request, scope, &chip).await,
         (individual, _) => individual,
     };
     let proven = match (individual, group) {
@@ -61,35 +61,35 @@ pub(super) async fn prove(
 
 /// The work of [`prove`] for an id scope that is not there, in one that is.
 pub(super) async fn pretend(
-    service: &Service,
+    grounds: &Grounds<'_>,
     request: &Request,
     scope: &ScopeCatalogue,
     token: &SasToken,
 ) -> Result<(), RegisterError> {
-    if !token.is_for(&request.scope, &request.registration_id) || out_of_time(service, request, token).is_some() {
+    if !token.is_for(&request.scope, &request.registration_id) || out_of_time(grounds, request, token).is_some() {
         return Ok(());
     }
-    signer(service, scope, request, token).await?;
-    service.store.individual(&scope.scope, &request.registration_id).await?;
+    signer(grounds, scope, request, token).await?;
+    grounds.kept.individual(&scope.scope, &request.registration_id).await?;
     // Nobody looks at what comes of it.
-    let _ = own_key_has_signed(service, request, None, token);
+    let _ = own_key_has_signed(grounds, request, None, token);
     Ok(())
 }
 
 /// Whether the token's end is over, or too far ahead to be one. A clock may be a little behind.
-fn out_of_time(service: &Service, request: &Request, token: &SasToken) -> Option<Cause> {
+fn out_of_time(grounds: &Grounds<'_>, request: &Request, token: &SasToken) -> Option<Cause> {
     let end = token.expires_at();
-    if end.plus(service.verify_policy().clock_skew) <= request.received_at {
+    if end.plus(grounds.verify_policy(request.received_at).clock_skew) <= request.received_at {
         return Some(Cause::TokenExpired(end));
     }
-    let days = service.config.limits.device.shared_key_token_days;
+    let days = grounds.config.limits.device.shared_key_token_days;
     let endless = end.since(request.received_at) > Duration::from_secs(days.saturating_mul(86_400));
     endless.then_some(Cause::TokenWithoutEnd { days })
 }
 
 /// The group whose key has let the token be signed. All are tried, whichever it is.
 async fn signer(
-    service: &Service,
+    grounds: &Grounds<'_>,
     scope: &ScopeCatalogue,
     request: &Request,
     token: &SasToken,
@@ -98,8 +98,8 @@ async fn signer(
     if scope.signers().len() <= TRIED_HERE {
         return Ok(signer_among(scope.signers(), id, token));
     }
-    let Some(one_of_few) = service.token_checks.begin(throttle::line(request.source)).await else {
-        service.metrics.throttled("tokens-waiting");
+    let Some(one_of_few) = grounds.desk.token_checks.begin(network::turn(request.source)).await else {
+        grounds.desk.counters.throttled("tokens-waiting");
         return Err(RegisterError::Busy);
     };
     let (signers, id, token) = (Arc::clone(scope.signers()), id.clone(), token.clone());
@@ -125,7 +125,7 @@ fn signer_among(groups: &[Arc<BoundGroup>], id: &RegistrationId, token: &SasToke
 
 /// Whether a key of the individual enrollment has signed. Two other keys are opened and tried when there is none.
 fn own_key_has_signed(
-    service: &Service,
+    grounds: &Grounds<'_>,
     request: &Request,
     individual: Option<&Individual>,
     token: &SasToken,
@@ -136,8 +136,8 @@ fn own_key_has_signed(
         Some(_) | None => None,
     };
     let opened = match sealed {
-        Some(sealed) => sealed.open(&owner, &request.scope, &service.sealing),
-        None => service.decoy.open(),
+        Some(sealed) => sealed.open(&owner, &request.scope, grounds.sealing),
+        None => grounds.desk.decoy.open(),
     };
     let keys: [SymmetricKey; 2] =
         opened.map_err(|error| Cause::KeysNotOpened { enrollment: owner.to_string(), reason: error.to_string() })?;
@@ -163,17 +163,8 @@ fn of_individual(
     if !individual.terms.enabled {
         return Err(Cause::EnrollmentDisabled(enrollment.to_string()));
     }
-    Ok(Proven {
-        name: individual.registration_id.clone(),
-        shown: shown(request, &enrollment),
-        credential: "symmetric key of the individual enrollment".to_owned(),
-        allocation: Arc::new(scope.bind(&individual.terms.allocation)),
-        device_id: individual.device_id.clone(),
-        terms: Arc::new(individual.terms),
-        pinned: true,
-        claims: Vec::new(),
-        enrollment,
-    })
+    let (credential, shown) = ("symmetric key of the individual enrollment".to_owned(), shown(request, &enrollment));
+    Ok(Proven::by_individual(individual, scope, credential, shown, Vec::new()))
 }
 
 fn of_group(request: &Request, group: &BoundGroup) -> Result<Proven, Cause> {
@@ -181,17 +172,9 @@ fn of_group(request: &Request, group: &BoundGroup) -> Result<Proven, Cause> {
     if !group.terms.enabled {
         return Err(Cause::EnrollmentDisabled(enrollment.to_string()));
     }
-    Ok(Proven {
-        name: request.registration_id.clone(),
-        shown: shown(request, &enrollment),
-        credential: format!("symmetric key derived from a key of {enrollment}"),
-        allocation: Arc::clone(&group.allocation),
-        device_id: None,
-        terms: Arc::clone(&group.terms),
-        pinned: false,
-        claims: Vec::new(),
-        enrollment,
-    })
+    let credential = format!("symmetric key derived from a key of {enrollment}");
+    let shown = shown(request, &enrollment);
+    Ok(Proven::by_group(group, request.registration_id.clone(), credential, shown, Vec::new()))
 }
 
 /// The id is bound to the enrollment and not to one of its keys, of which there are two so that they can be changed.

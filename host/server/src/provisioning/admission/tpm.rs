@@ -5,7 +5,6 @@ use std::sync::Arc;
 use landfall_attestation::symmetric_key::SasToken;
 use landfall_attestation::tpm::challenge::{Chip, KeptChallenge};
 use landfall_attestation::tpm::{self, PublicArea};
-use landfall_attestation::x509::VerifyPolicy;
 use landfall_attestation::x509::endorsement::EndorsementCertificate;
 use landfall_domain::clock;
 use landfall_domain::decision::call::{Attestation, Label};
@@ -13,46 +12,51 @@ use landfall_domain::enrollment::{EnrollmentRef, Individual, IndividualAttestati
 use landfall_domain::names::{Digest, ManufacturerId};
 use landfall_domain::registry::Part;
 
-use super::{Evidential, Proven, Shown};
+use super::{Evidential, Grounds, Proven, Shown};
 use crate::catalogue::{BoundGroup, ScopeCatalogue};
+use crate::network;
+use crate::provisioning::Request;
 use crate::provisioning::refusal::{Cause, RegisterError};
-use crate::provisioning::{Request, throttle};
-use crate::service::Service;
 
 /// Has the TPM answer a challenge; one that has none, or has not answered it, gets one.
 pub(super) async fn prove(
-    service: &Service,
+    grounds: &Grounds<'_>,
     request: &Request,
     scope: &ScopeCatalogue,
     chip: &Arc<Chip>,
     token: Option<&SasToken>,
 ) -> Result<Proven, RegisterError> {
     let id = &request.registration_id;
-    let proven = match service.store.individual(&request.scope, id).await? {
+    let proven = match grounds.kept.individual(&request.scope, id).await? {
         Some(individual) => {
             named_by(&individual, chip)?;
             // A disabled enrollment says so after the proof: a stranger must not learn it.
             of_individual(scope, individual, &chip.endorsement)
         }
-        None => match of_group(service, request, scope, chip).await {
+        None => match of_group(grounds, request, scope, chip).await {
             Ok(proven) => Ok(proven),
             Err(RegisterError::Refused(cause @ Cause::EnrollmentDisabled(_))) => Err(cause),
             Err(error) => return Err(error),
         },
     };
     let answered = token.filter(|token| token.is_for(&request.scope, id)).is_some_and(|token| {
-        let expired = token.expires_at().plus(service.verify_policy().clock_skew) <= request.received_at;
-        let answered = service.challenges.answered(&request.scope, id, token, clock::instant());
+        let expired =
+            token.expires_at().plus(grounds.verify_policy(request.received_at).clock_skew) <= request.received_at;
+        let answered = grounds.desk.challenges.answered(&request.scope, id, token, clock::instant());
         answered.is_some_and(|known| !expired && known == *chip)
     });
-    if answered { Ok(proven?) } else { Err(challenge(service, request, chip).await) }
+    if answered { Ok(proven?) } else { Err(challenge(grounds, request, chip).await) }
 }
 
 /// The work of [`prove`] for an id scope that is not there: what is read in the server's own for an id that is not.
-pub(super) async fn pretend(service: &Service, request: &Request, scope: &ScopeCatalogue) -> Result<(), RegisterError> {
-    let individual = service.store.individual(&scope.scope, &request.registration_id).await?;
+pub(super) async fn pretend(
+    grounds: &Grounds<'_>,
+    request: &Request,
+    scope: &ScopeCatalogue,
+) -> Result<(), RegisterError> {
+    let individual = grounds.kept.individual(&scope.scope, &request.registration_id).await?;
     if individual.is_none() && scope.groups().any(|bound| bound.makers.is_some()) {
-        service.store.record(&scope.scope, &request.registration_id).await?;
+        grounds.kept.record(&scope.scope, &request.registration_id).await?;
     }
     Ok(())
 }
@@ -84,17 +88,8 @@ pub(super) fn of_individual(
         return Err(Cause::EnrollmentDisabled(enrollment.to_string()));
     }
     let key = endorsement.sha256();
-    Ok(Proven {
-        name: individual.registration_id.clone(),
-        shown: shown(key),
-        credential: format!("TPM with the endorsement key {}", key.short()),
-        allocation: Arc::new(scope.bind(&individual.terms.allocation)),
-        device_id: individual.device_id.clone(),
-        terms: Arc::new(individual.terms),
-        pinned: true,
-        claims: vec![claim(key)],
-        enrollment,
-    })
+    let credential = format!("TPM with the endorsement key {}", key.short());
+    Ok(Proven::by_individual(individual, scope, credential, shown(key), vec![claim(key)]))
 }
 
 /// What a TPM with this endorsement key proves, before the groups that take TPMs by their makers.
@@ -102,7 +97,7 @@ pub(super) fn of_individual(
 /// A maker says that the key is in a chip of its own, and not in whose device. So the manufacturing record must name the
 /// key. Groups that rely on the record's manufacturer by name come before those that rely on any.
 pub(super) async fn of_group(
-    service: &Service,
+    grounds: &Grounds<'_>,
     request: &Request,
     scope: &ScopeCatalogue,
     chip: &Chip,
@@ -111,7 +106,7 @@ pub(super) async fn of_group(
     if scope.groups().all(|bound| bound.makers.is_none()) {
         return Err(Cause::NotEnrolledByTpm(id.clone()).into());
     }
-    let record = service.store.record(&request.scope, id).await?;
+    let record = grounds.kept.record(&request.scope, id).await?;
     let unproven = |cause| Cause::BeforeProof(Box::new(cause));
     let record = record.ok_or_else(|| unproven(Cause::NoRecord(id.clone())))?;
     let (key, named) = (chip.endorsement.sha256(), record.evidence.endorsement_key_sha256);
@@ -128,28 +123,20 @@ pub(super) async fn of_group(
         let id = id.clone();
         return Err(Cause::OtherEndorsementCertificate { id, certificate: certificate.sha256(), key }.into());
     }
-    let (bound, maker) = taking(service, request, scope, &record.manufacturer, &certificate)?;
+    let (bound, maker) = taking(grounds, request, scope, &record.manufacturer, &certificate)?;
     let enrollment = EnrollmentRef::Group(bound.group.id.clone());
     if !bound.terms.enabled {
         return Err(Cause::EnrollmentDisabled(enrollment.to_string()).into());
     }
     let told = certificate.claims().into_iter().map(|(key, value)| Label { key, value });
-    Ok(Proven {
-        name: record.registration_id.clone(),
-        shown: shown(key),
-        credential: format!("TPM with the endorsement key {}, certified by {maker}", key.short()),
-        allocation: Arc::clone(&bound.allocation),
-        device_id: None,
-        terms: Arc::clone(&bound.terms),
-        pinned: false,
-        claims: std::iter::once(claim(key)).chain(told).collect(),
-        enrollment,
-    })
+    let credential = format!("TPM with the endorsement key {}, certified by {maker}", key.short());
+    let claims = std::iter::once(claim(key)).chain(told).collect();
+    Ok(Proven::by_group(bound, record.registration_id.clone(), credential, shown(key), claims))
 }
 
 /// The group that takes the TPM, and its maker's name.
 fn taking<'a>(
-    service: &Service,
+    grounds: &Grounds<'_>,
     request: &Request,
     scope: &'a ScopeCatalogue,
     manufacturer: &ManufacturerId,
@@ -158,8 +145,8 @@ fn taking<'a>(
     let relies = |bound: &BoundGroup| bound.terms.manufacturers.as_ref().map(|named| named.contains(manufacturer));
     let by_name = scope.groups().filter(|bound| relies(bound) == Some(true));
     let any = scope.groups().filter(|bound| relies(bound).is_none());
-    let policy = VerifyPolicy { now: request.received_at, ..service.verify_policy() };
-    let grace = service.config.certificates.stale_crl_hours.saturating_mul(3600);
+    let policy = grounds.verify_policy(request.received_at);
+    let grace = grounds.stale_list_seconds();
     let mut cause = None;
     for bound in by_name.chain(any) {
         let Some(makers) = &bound.makers else { continue };
@@ -185,35 +172,35 @@ fn claim(key: Digest) -> Label {
 
 /// Wraps a key for the TPM. It is on disk before the device is told. While a challenge is open, it is told again to whoever
 /// asks: it is of no use to anybody but the TPM, and what strangers ask writes nothing.
-pub(super) async fn challenge(service: &Service, request: &Request, chip: &Arc<Chip>) -> RegisterError {
+pub(super) async fn challenge(grounds: &Grounds<'_>, request: &Request, chip: &Arc<Chip>) -> RegisterError {
     let wrap = |key: &[u8]| {
         let key = key.first_chunk::<32>().ok_or_else(|| unusable("a challenge of another length"))?;
-        tpm::hmac_key_blob(&chip.endorsement, &chip.storage_root, key, &service.ambient).map_err(unusable)
+        tpm::hmac_key_blob(&chip.endorsement, &chip.storage_root, key, &grounds.desk.ambient).map_err(unusable)
     };
     let (name, device) = (request.tracking_id, (&request.scope, &request.registration_id));
-    if let Some(open) = service.challenges.open(device, chip, clock::instant()) {
+    if let Some(open) = grounds.desk.challenges.open(device, chip, clock::instant()) {
         return wrap(open.expose()).map_or_else(RegisterError::from, |blob| RegisterError::Challenged(Box::new(blob)));
     }
     // What only the device can have is not pushed out by what strangers ask.
-    let own = match service.store.registration(&request.scope, &request.registration_id).await {
+    let own = match grounds.kept.registration(&request.scope, &request.registration_id).await {
         Ok(before) => before.and_then(|before| before.chip) == Some(chip.digest()),
         Err(error) => return error.into(),
     };
-    let key = zeroize::Zeroizing::new(service.ambient.random::<32>());
+    let key = zeroize::Zeroizing::new(grounds.desk.ambient.random::<32>());
     let blob = match wrap(key.as_slice()) {
         Ok(blob) => blob,
         Err(cause) => return cause.into(),
     };
-    let asks = (name, throttle::network(request.source));
-    if !service.challenges.keep(asks, device, (Arc::clone(chip), own), &key, clock::instant()) {
+    let asks = (name, network::of(request.source));
+    if !grounds.desk.challenges.keep(asks, device, (Arc::clone(chip), own), &key, clock::instant()) {
         return RegisterError::Busy;
     }
-    let until = request.received_at.plus(service.challenges.lasts());
-    let sealing = (&*service.sealing, service.ambient.random());
+    let until = request.received_at.plus(grounds.desk.challenges.lasts());
+    let sealing = (grounds.sealing, grounds.desk.ambient.random());
     let kept = KeptChallenge::seal(name, device, (chip, own), &key, until, sealing);
-    match service.store.keep_challenge(kept, request.received_at).await {
+    match grounds.kept.keep_challenge(kept, request.received_at).await {
         Ok(()) => {
-            service.challenges.is_kept(name, device);
+            grounds.desk.challenges.is_kept(name, device);
             RegisterError::Challenged(Box::new(blob))
         }
         Err(error) => error.into(),

@@ -28,7 +28,7 @@ pub(in crate::admin_api) struct DirectoryBody {
 pub(super) fn directory_rules(proof: &Proof<'_>, body: &DirectoryBody) -> Result<GroupAttestation, Problem> {
     let wrong = |what: String| Problem::at("/directory/name", what);
     let name: DirectoryName = body.name.parse().map_err(|error| wrong(format!("{error}")))?;
-    if let Some(refused) = proof.service.directories.refusal(proof.scope, &name) {
+    if let Some(refused) = proof.service.outside().directories().refusal(proof.scope, &name) {
         return Err(wrong(refused));
     }
     if body.groups.is_empty() != body.any_account {

@@ -34,7 +34,7 @@ pub(super) fn password(
     body: &PasswordBody,
     before: Option<&IndividualAttestation>,
 ) -> Result<IndividualAttestation, Problem> {
-    if !service.config.passwords.enabled {
+    if !service.config().passwords.enabled {
         let message = "passwords are off, and better so; passwords.enabled in landfall.toml takes them";
         return Err(Problem::at("/password", message));
     }
@@ -47,7 +47,7 @@ pub(super) fn password(
         return Err(Problem::at("/password/username", message));
     }
     let hash = match (&body.password, before) {
-        (Some(given), _) => password::hash(&SecretText::new(given.to_string()), service.ambient.random())
+        (Some(given), _) => password::hash(&SecretText::new(given.to_string()), service.ambient().random())
             .map_err(|error| Problem::at("/password/password", error.to_string()))?,
         (None, Some(IndividualAttestation::Password { hash, .. })) => hash.clone(),
         (None, _) => return Err(Problem::at("/password/password", "give the device's password")),

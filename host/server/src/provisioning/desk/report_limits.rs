@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use landfall_domain::clock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::throttle::network;
+use crate::network;
 
 /// Bounds what is told of refusals.
-pub struct Telling {
+pub(in crate::provisioning) struct ReportLimits {
     lines: Mutex<Lines>,
     /// Bound the entries that wait to be written.
     strangers: Arc<Semaphore>,
@@ -30,26 +30,26 @@ struct Lines {
     unsaid: u64,
 }
 
-impl Telling {
+impl ReportLimits {
     /// Nothing told yet.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let places = || Arc::new(Semaphore::new(BEING_KEPT));
         Self { lines: Mutex::default(), strangers: places(), others: places() }
     }
 
     /// Whether a refusal may be said in the log; then also how many before it were not.
-    pub(super) fn may_be_said(&self, source: IpAddr, stranger: bool) -> Option<u64> {
+    pub(in crate::provisioning) fn may_be_said(&self, source: IpAddr, stranger: bool) -> Option<u64> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).at(clock::instant(), source, stranger)
     }
 
     /// A place among the entries that wait to be written, if there is one.
-    pub(super) fn place(&self, stranger: bool) -> Option<OwnedSemaphorePermit> {
+    pub(in crate::provisioning) fn place(&self, stranger: bool) -> Option<OwnedSemaphorePermit> {
         let places = if stranger { &self.strangers } else { &self.others };
         Arc::clone(places).try_acquire_owned().ok()
     }
 }
 
-impl Default for Telling {
+impl Default for ReportLimits {
     fn default() -> Self {
         Self::new()
     }
@@ -61,7 +61,7 @@ impl Lines {
             *self = Self { minute: Some(now), unsaid: self.unsaid, ..Self::default() };
         }
         let most = if stranger { OF_A_STRANGER } else { OF_AN_ADDRESS };
-        let key = (network(source), stranger);
+        let key = (network::of(source), stranger);
         let said = self.by_address.get(&key).copied().unwrap_or_default();
         let room = self.by_address.contains_key(&key) || self.by_address.len() < MOST_ADDRESSES;
         if said >= most || !room || (stranger && self.of_strangers >= OF_ALL_STRANGERS) {
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn strangers_take_no_place_of_others() {
-        let telling = Telling::new();
+        let telling = ReportLimits::new();
         let taken: Vec<_> = (0..BEING_KEPT).filter_map(|_| telling.place(true)).collect();
         assert_eq!(taken.len(), BEING_KEPT);
         assert!(telling.place(true).is_none() && telling.place(false).is_some());

@@ -28,10 +28,10 @@ use landfall_domain::registration::{Outcome, Registration};
 use landfall_domain::text::hex;
 use tokio::sync::watch;
 
-pub(super) use self::waiting::Wait;
+pub(in crate::provisioning) use self::waiting::Wait;
 pub use self::waiting::WaitingDevice;
-use super::refusal::Cause;
-use super::registration_job::RegistrationJob;
+use crate::provisioning::refusal::Cause;
+use crate::provisioning::registration_job::RegistrationJob;
 
 mod waiting;
 
@@ -48,7 +48,7 @@ pub struct Claimant {
 
 /// How far an operation has come.
 #[derive(Clone, Debug)]
-pub enum Progress {
+pub(crate) enum Progress {
     /// It is being worked on.
     Running,
     /// The policy could not decide, or asked for time. The next poll after the moment tries again.
@@ -63,7 +63,7 @@ pub enum Progress {
 
 impl Progress {
     /// A word for metrics.
-    pub(super) fn word(&self) -> &'static str {
+    pub(in crate::provisioning) fn word(&self) -> &'static str {
         match self {
             Self::Running => "running",
             Self::Waiting(_) => "waits",
@@ -79,7 +79,7 @@ impl Progress {
 
 /// One operation.
 #[derive(Clone, Debug)]
-pub struct Operation {
+pub(crate) struct Operation {
     /// Its id.
     pub id: OperationId,
     progress: watch::Sender<Progress>,
@@ -105,27 +105,27 @@ struct Running {
 
 /// What an operation's id says of its beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Begun {
+pub(crate) struct Begun {
     /// The request that began it.
     pub request: TrackingId,
     /// When.
     pub at: Timestamp,
     /// What the device said then. A poll says nothing, and a decision must not be made as if the device had said nothing.
-    pub with: StatementKind,
+    pub kind: StatementKind,
 }
 
 /// What a device says when it registers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Statement {
+pub(crate) struct Statement {
     /// Of itself.
     pub payload: Option<JsonText>,
     /// That it wants a certificate.
     pub csr: Option<Arc<CertificateRequest>>,
 }
 
-/// How much that is, as an operation's id tells it.
+/// What a statement contains, as an operation's id tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StatementKind {
+pub(crate) enum StatementKind {
     /// Nothing.
     Nothing,
     /// Something of itself, which the ledger keeps.
@@ -141,8 +141,8 @@ impl Statement {
         payload.saturating_add(self.csr.as_ref().map_or(0, |csr| csr.bytes()))
     }
 
-    /// How much it is.
-    pub fn with(&self) -> StatementKind {
+    /// What it contains.
+    pub(crate) fn kind(&self) -> StatementKind {
         match self {
             Self { csr: Some(_), .. } => StatementKind::Csr,
             Self { payload: Some(_), .. } => StatementKind::Payload,
@@ -165,7 +165,7 @@ impl StatementKind {
 
 /// What a request wants of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RequestKind {
+pub(crate) enum RequestKind {
     /// A registration: what the device says now counts.
     Register,
     /// A poll: what it said when it registered counts.
@@ -174,12 +174,12 @@ pub enum RequestKind {
 
 impl Operation {
     /// How far it is.
-    pub fn progress(&self) -> Progress {
+    pub(crate) fn progress(&self) -> Progress {
         self.progress.borrow().clone()
     }
 
     /// What the device said when it registered.
-    pub fn said(&self) -> Statement {
+    pub(crate) fn said(&self) -> Statement {
         self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -190,7 +190,7 @@ impl Operation {
     }
 
     /// Waits until it is no longer running, at most so long; answers how far it is then.
-    pub async fn settled(&self, at_most: Duration) -> Progress {
+    pub(crate) async fn settled(&self, at_most: Duration) -> Progress {
         let mut watcher = self.progress.subscribe();
         let settled = watcher.wait_for(|progress| !matches!(progress, Progress::Running));
         match tokio::time::timeout(at_most, settled).await {
@@ -201,7 +201,7 @@ impl Operation {
 }
 
 /// What a request finds.
-pub enum BeginResult {
+pub(crate) enum BeginResult {
     /// Nobody works on it: the caller does, and says how far it is.
     Mine(Operation),
     /// Somebody does, or it waits.
@@ -213,7 +213,7 @@ pub enum BeginResult {
 }
 
 /// The registrations under way.
-pub struct Operations {
+pub(crate) struct Operations {
     running: Mutex<Running>,
     next: AtomicU64,
     key: hmac::Key,
@@ -224,7 +224,7 @@ pub struct Operations {
 impl Operations {
     /// None yet. `key` makes the operation ids of this installation. So many are held at most, and those that wait keep so
     /// many bytes at most.
-    pub fn new(key: &[u8; 32], max_operations: usize, max_waiting_bytes: usize) -> Self {
+    pub(crate) fn new(key: &[u8; 32], max_operations: usize, max_waiting_bytes: usize) -> Self {
         Self {
             running: Mutex::default(),
             next: AtomicU64::new(0),
@@ -236,26 +236,26 @@ impl Operations {
 
     /// The id of the operation that a request begins: `4.CODE.REQUEST`, of the shape that DPS's ids have.
     /// The code tells apart what the device said.
-    pub fn new_id(
+    pub(crate) fn new_id(
         &self,
         scope: &IdScope,
         id: &RegistrationId,
         request: TrackingId,
-        with: StatementKind,
+        kind: StatementKind,
     ) -> OperationId {
-        OperationId::of_parts(&self.code(scope, id, &request.to_string(), with), request)
+        OperationId::of_parts(&self.code(scope, id, &request.to_string(), kind), request)
     }
 
     /// How the operation began, if this installation made its id for this device.
-    pub fn begun(&self, operation: &OperationId, scope: &IdScope, id: &RegistrationId) -> Option<Begun> {
+    pub(crate) fn begun(&self, operation: &OperationId, scope: &IdScope, id: &RegistrationId) -> Option<Begun> {
         let (code, nonce) = operation.as_str().strip_prefix("4.")?.split_once('.')?;
-        let with = StatementKind::ALL.into_iter().find(|with| code == self.code(scope, id, nonce, *with))?;
+        let kind = StatementKind::ALL.into_iter().find(|kind| code == self.code(scope, id, nonce, *kind))?;
         let request: TrackingId = nonce.parse().ok()?;
-        Some(Begun { request, at: request.made_at(), with })
+        Some(Begun { request, at: request.made_at(), kind })
     }
 
     /// Finds the claimant's operation, or begins one.
-    pub fn begin(
+    pub(crate) fn begin(
         &self,
         claimant: &Claimant,
         new_id: OperationId,
@@ -298,7 +298,7 @@ impl Operations {
 
     /// Has a registration follow the one that is being worked on; it takes the place of another that was to follow. Gives
     /// it back when nothing is being worked on any more.
-    pub(super) fn follow(
+    pub(in crate::provisioning) fn follow(
         &self,
         claimant: &Claimant,
         work: Box<RegistrationJob>,
@@ -315,14 +315,14 @@ impl Operations {
     }
 
     /// Whether the claimant would find an operation, or room for one.
-    pub fn has_room(&self, claimant: &Claimant) -> bool {
+    pub(crate) fn has_room(&self, claimant: &Claimant) -> bool {
         let running = &self.running.lock().unwrap_or_else(PoisonError::into_inner).held;
         let waits = |held: &Held| !matches!(held.operation.progress(), Progress::Running);
         running.len() < self.max_operations || running.contains_key(claimant) || running.values().any(waits)
     }
 
     /// The claimant's operation, if it is known.
-    pub fn find(&self, claimant: &Claimant) -> Option<Operation> {
+    pub(crate) fn find(&self, claimant: &Claimant) -> Option<Operation> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.held.get(claimant).map(|held| held.operation.clone())
     }
@@ -332,7 +332,7 @@ impl Operations {
     /// comes between could take it up again, and lose it. Gives the registration that follows, if there is one: then the
     /// caller goes on with that.
     #[must_use]
-    pub(super) fn conclude(
+    pub(in crate::provisioning) fn conclude(
         &self,
         claimant: &Claimant,
         operation: &Operation,
@@ -353,14 +353,14 @@ impl Operations {
     }
 
     /// How many are being worked on.
-    pub fn running(&self) -> usize {
+    pub(crate) fn running(&self) -> usize {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.held.values().filter(|held| !held.waits()).count()
     }
 
     /// 64 bits are enough: a guess only begins the guesser's own registration, which it may do anyway.
-    fn code(&self, scope: &IdScope, id: &RegistrationId, nonce: &str, with: StatementKind) -> String {
-        let text = format!("operation\0{scope}\0{}\0{nonce}{}", id.key(), with.mark());
+    fn code(&self, scope: &IdScope, id: &RegistrationId, nonce: &str, kind: StatementKind) -> String {
+        let text = format!("operation\0{scope}\0{}\0{nonce}{}", id.key(), kind.mark());
         hex(hmac::sign(&self.key, text.as_bytes()).as_ref().get(..8).unwrap_or_default())
     }
 }
@@ -552,9 +552,9 @@ mod tests {
         let who = claimant("a");
         let now = Timestamp::from_millis(1_700_000_000_123);
         let request = TrackingId::new(now, [7; 10]);
-        for with in StatementKind::ALL {
-            let id = ours.new_id(&who.scope, &who.id, request, with);
-            assert_eq!(ours.begun(&id, &who.scope, &who.id), Some(Begun { request, at: now, with }));
+        for kind in StatementKind::ALL {
+            let id = ours.new_id(&who.scope, &who.id, request, kind);
+            assert_eq!(ours.begun(&id, &who.scope, &who.id), Some(Begun { request, at: now, kind }));
             assert_eq!(theirs.begun(&id, &who.scope, &who.id), None);
             assert_eq!(ours.begun(&id, &who.scope, &claimant("b").id), None);
         }

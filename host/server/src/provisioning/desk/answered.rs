@@ -14,7 +14,7 @@ use landfall_domain::decision::Entry;
 use landfall_domain::names::TrackingId;
 
 /// The last ones.
-pub struct Answered {
+pub(crate) struct Answered {
     most: usize,
     strangers: Mutex<Kept>,
     admitted: Mutex<Kept>,
@@ -34,18 +34,18 @@ type Rank = (usize, Reverse<u64>, IpAddr);
 
 impl Answered {
     /// With room for so many of devices that were admitted, and for as many of all others.
-    pub fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         Self { most, strangers: Mutex::default(), admitted: Mutex::default() }
     }
 
     /// Keeps one of a network; `admitted` is whether the connection that it came on has proven itself.
-    pub fn keep(&self, network: IpAddr, admitted: bool, entry: Entry) {
+    pub(crate) fn keep(&self, network: IpAddr, admitted: bool, entry: Entry) {
         let kept = if admitted { &self.admitted } else { &self.strangers };
         lock(kept).keep(self.most, network, entry);
     }
 
     /// The one under a tracking id, if it is still there.
-    pub fn get(&self, id: TrackingId) -> Option<Entry> {
+    pub(crate) fn get(&self, id: TrackingId) -> Option<Entry> {
         [&self.admitted, &self.strangers].into_iter().find_map(|kept| lock(kept).entries.get(&id).cloned())
     }
 }

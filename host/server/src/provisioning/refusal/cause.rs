@@ -424,7 +424,7 @@ impl Cause {
     }
 
     /// The enrollment that counted for the device, as far as the request came to one.
-    pub(super) fn enrollment(&self) -> Option<String> {
+    pub(in crate::provisioning) fn enrollment(&self) -> Option<String> {
         match self {
             Self::BeforeProof(cause) => cause.enrollment(),
             Self::OfEnrollment { enrollment, .. }
@@ -443,17 +443,17 @@ impl Cause {
     }
 
     /// The same of a device whose credential this enrollment has accepted.
-    pub(super) fn of(self, enrollment: &EnrollmentRef) -> Self {
+    pub(in crate::provisioning) fn of(self, enrollment: &EnrollmentRef) -> Self {
         Self::OfEnrollment { enrollment: enrollment.to_string(), cause: Box::new(self) }
     }
 
     /// The same where nothing has been proven yet, and anybody can be refused so.
-    pub(super) fn before_proof(self) -> Self {
+    pub(in crate::provisioning) fn before_proof(self) -> Self {
         Self::BeforeProof(Box::new(self))
     }
 
     /// Whether anybody can be refused so, who knows nothing of this installation but its address.
-    pub(super) fn is_a_strangers(&self) -> bool {
+    pub(in crate::provisioning) fn is_a_strangers(&self) -> bool {
         matches!(
             self,
             Self::UnknownScope(_)

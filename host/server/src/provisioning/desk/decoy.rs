@@ -8,8 +8,8 @@ use landfall_domain::enrollment::{EnrollmentRef, SealedKeys};
 use landfall_domain::names::IdScope;
 use landfall_domain::secret::sealing::{SealError, SealingKey};
 
-/// Keys of nobody, and what opens them.
-pub struct Decoy {
+/// Symmetric keys that no enrollment has, and what opens them.
+pub(in crate::provisioning) struct Decoy {
     sealed: SealedKeys,
     owner: EnrollmentRef,
     scope: IdScope,
@@ -18,7 +18,7 @@ pub struct Decoy {
 
 impl Decoy {
     /// New ones, which are kept nowhere. (That there are none is not possible: 32 bytes are a key, and the names are names.)
-    pub fn new(ambient: &Ambient) -> Option<Self> {
+    pub(crate) fn new(ambient: &Ambient) -> Option<Self> {
         let (owner, scope) = (EnrollmentRef::Individual("nobody".parse().ok()?), "0neNOBODY".parse().ok()?);
         let sealing = SealingKey::new(&ambient.random::<32>()).ok()?;
         let keys = [SymmetricKey::generate(ambient.random()), SymmetricKey::generate(ambient.random())];
@@ -27,7 +27,7 @@ impl Decoy {
     }
 
     /// Opens the keys: the same work as for keys that are there.
-    pub(super) fn open(&self) -> Result<[SymmetricKey; 2], SealError> {
+    pub(in crate::provisioning) fn open(&self) -> Result<[SymmetricKey; 2], SealError> {
         self.sealed.open(&self.owner, &self.scope, &self.sealing)
     }
 }

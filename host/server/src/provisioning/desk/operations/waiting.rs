@@ -40,17 +40,17 @@ pub struct WaitingDevice {
 
 impl Operations {
     /// The devices of an id scope that wait, in no order.
-    pub fn waiting(&self, scope: &IdScope) -> Vec<WaitingDevice> {
+    pub(crate) fn waiting(&self, scope: &IdScope) -> Vec<WaitingDevice> {
         self.waiting_where(|claimant| claimant.scope == *scope)
     }
 
     /// Whether a device waits. Each key that claims its id waits for itself.
-    pub fn waiting_of(&self, scope: &IdScope, id: &RegistrationId) -> Vec<WaitingDevice> {
+    pub(crate) fn waiting_of(&self, scope: &IdScope, id: &RegistrationId) -> Vec<WaitingDevice> {
         self.waiting_where(|claimant| claimant.id == *id && claimant.scope == *scope)
     }
 
     /// How many devices wait, by id scope and by what holds them up.
-    pub fn waiting_counts(&self) -> BTreeMap<(String, &'static str), u64> {
+    pub(crate) fn waiting_counts(&self) -> BTreeMap<(String, &'static str), u64> {
         let mut counts = BTreeMap::new();
         let running = &self.running.lock().unwrap_or_else(PoisonError::into_inner).held;
         for (claimant, held) in running {

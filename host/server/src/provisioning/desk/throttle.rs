@@ -21,9 +21,10 @@ use landfall_domain::clock::{self, Ambient};
 use landfall_domain::names::{IdScope, RegistrationId};
 
 use crate::config::ThrottleLimits;
+use crate::network;
 
 /// All measures.
-pub struct Throttle {
+pub(in crate::provisioning) struct Throttle {
     addresses: Buckets<IpAddr>,
     scopes: Buckets<IdScope>,
     devices: Buckets<(IdScope, String, IpAddr)>,
@@ -47,7 +48,7 @@ pub struct TooOften {
 
 impl Throttle {
     /// With all buckets empty.
-    pub fn new(limits: &ThrottleLimits, ambient: Ambient) -> Self {
+    pub(crate) fn new(limits: &ThrottleLimits, ambient: Ambient) -> Self {
         let second = Duration::from_secs(1);
         Self {
             addresses: Buckets::new(limits.address_per_second, second, limits.address_burst),
@@ -64,15 +65,20 @@ impl Throttle {
 
     /// Whether the ledger keeps one more refusal of somebody whom nobody knows. What is too much of one address takes
     /// nothing of what all have.
-    pub(super) fn keeps_a_strangers(&self, source: IpAddr) -> bool {
+    pub(in crate::provisioning) fn keeps_a_strangers(&self, source: IpAddr) -> bool {
         let now = clock::instant();
-        self.strangers_of_address.pour(now, || network(source)).is_ok() && self.strangers.pour(now, || ()).is_ok()
+        self.strangers_of_address.pour(now, || network::of(source)).is_ok() && self.strangers.pour(now, || ()).is_ok()
     }
 
     /// Counts a password that is tried for an account, unless there were too many. Few from one network, so that a stranger
     /// elsewhere does not keep its device out; more from everywhere, so that nobody guesses from many places.
-    pub(super) fn try_password(&self, source: IpAddr, scope: &IdScope, id: &RegistrationId) -> Result<(), TooOften> {
-        let (now, network) = (clock::instant(), network(source));
+    pub(in crate::provisioning) fn try_password(
+        &self,
+        source: IpAddr,
+        scope: &IdScope,
+        id: &RegistrationId,
+    ) -> Result<(), TooOften> {
+        let (now, network) = (clock::instant(), network::of(source));
         let account = || (scope.clone(), id.key().to_owned());
         let tried = (self.passwords.pour(now, || (scope.clone(), id.key().to_owned(), network)))
             .and_then(|()| self.passwords_of_address.pour(now, || network))
@@ -81,9 +87,14 @@ impl Throttle {
     }
 
     /// Counts a request, unless one of the measures is full.
-    pub(super) fn admit(&self, source: IpAddr, scope: &IdScope, id: &RegistrationId) -> Result<(), TooOften> {
+    pub(in crate::provisioning) fn admit(
+        &self,
+        source: IpAddr,
+        scope: &IdScope,
+        id: &RegistrationId,
+    ) -> Result<(), TooOften> {
         let now = clock::instant();
-        let network = network(source);
+        let network = network::of(source);
         let device = || (scope.clone(), id.key().to_owned(), network);
         let full = |measure| move |wait| (measure, wait);
         let judged = (self.addresses.pour(now, || network).map_err(full("address")))
@@ -108,22 +119,6 @@ fn a_minutes<K: Eq + Hash>(requests: u32) -> Buckets<K> {
 /// Buckets that hold the strangers of some minutes.
 fn of_strangers<K: Eq + Hash>(kept: u32) -> Buckets<K> {
     Buckets::new(kept, Duration::from_secs(60), kept.saturating_mul(STRANGERS_BURST_MINUTES))
-}
-
-/// What one customer of a provider has for sure: an IPv4 address or an IPv6 /64.
-pub(crate) fn network(source: IpAddr) -> IpAddr {
-    match source.to_canonical() {
-        v4 @ IpAddr::V4(_) => v4,
-        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
-    }
-}
-
-/// The same as a number: those who wait take turns by it.
-pub(super) fn line(source: IpAddr) -> u128 {
-    match network(source) {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(v6) => v6.to_bits(),
-    }
 }
 
 /// The buckets of one measure.

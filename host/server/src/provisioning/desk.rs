@@ -1,0 +1,174 @@
+//! The desk: what is remembered of devices from one of their requests to the next.
+//!
+//! All of it is bounded and in memory. A restart forgets it, and no harm is done: an operation is begun again when its device
+//! polls, a bucket of the throttle is empty, a password is hashed once more. Only the challenges of TPMs are in the store as
+//! well, because a device answers a challenge once.
+//!
+//! What takes long or costs memory, and anybody can ask for, takes turns here: trying passwords, and trying a token with the
+//! keys of many groups.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use landfall_attestation::password::{Remembered, hash_of_no_password};
+use landfall_attestation::symmetric_key::SasToken;
+use landfall_attestation::tpm::challenge::{Challenges, Chip};
+use landfall_domain::clock::{self, Ambient};
+use landfall_domain::decision::Entry;
+use landfall_domain::enrollment::PasswordHash;
+use landfall_domain::names::{Digest, IdScope, RegistrationId, TrackingId};
+use landfall_domain::registration::Registration;
+use zeroize::Zeroizing;
+
+use self::answered::Answered;
+use self::decoy::Decoy;
+use self::operations::{Operations, WaitingDevice};
+use self::report_limits::ReportLimits;
+use self::throttle::Throttle;
+use crate::config::Config;
+use crate::counters::Counters;
+use crate::listener::Trouble;
+use crate::network;
+use crate::turns::Turns;
+
+mod answered;
+mod decoy;
+pub(super) mod operations;
+mod report_limits;
+pub(super) mod throttle;
+
+/// What is remembered of devices between requests.
+pub struct Desk {
+    /// Registrations under way.
+    pub(super) operations: Operations,
+    /// How often devices may ask.
+    pub(super) throttle: Throttle,
+    /// Challenges that TPMs have not answered yet, or have a moment ago.
+    pub(super) challenges: Challenges,
+    /// What passwords are tried with.
+    pub(super) passwords: Passwords,
+    /// Bounds the tokens that are tried at once with the keys of many groups.
+    pub(super) token_checks: Arc<Turns>,
+    /// What is opened and tried where there are no keys.
+    pub(super) decoy: Decoy,
+    /// Bounds what is logged and kept of refusals.
+    pub(super) report_limits: ReportLimits,
+    /// Replies of policies that some devices cannot read.
+    pub(super) odd_replies: Trouble,
+    /// What is counted.
+    pub(super) counters: Arc<Counters>,
+    pub(super) ambient: Ambient,
+    /// What devices ask for that is not served here.
+    not_served: Trouble,
+    answered: Answered,
+    /// Makes the keys with which TPMs sign in at their hubs.
+    hub_keys: hmac::Key,
+}
+
+/// What passwords are tried with.
+pub(super) struct Passwords {
+    /// Who was let in by a password a moment ago.
+    pub(super) remembered: Remembered,
+    /// What is compared where there is no password.
+    pub(super) decoy: PasswordHash,
+    /// Bounds those that are tried at once.
+    pub(super) checks: Arc<Turns>,
+}
+
+impl Desk {
+    /// An empty one. `key` makes this installation's operation ids and the keys for hubs.
+    pub(super) fn new(config: &Config, ambient: Ambient, key: &[u8; 32], counters: Arc<Counters>) -> Option<Self> {
+        let device = &config.limits.device;
+        let passwords = Passwords {
+            remembered: Remembered::new(&ambient.random()),
+            decoy: hash_of_no_password(ambient.random()),
+            checks: Arc::new(Turns::new(PASSWORD_CHECKS, device.max_passwords_waiting)),
+        };
+        Some(Self {
+            operations: Operations::new(key, device.max_operations, device.waiting_bytes),
+            throttle: Throttle::new(&config.limits.throttle, ambient.clone()),
+            challenges: Challenges::new(Duration::from_secs(device.challenge_seconds), device.max_challenges),
+            passwords,
+            token_checks: Arc::new(Turns::new(TOKEN_CHECKS, device.max_tokens_waiting)),
+            decoy: Decoy::new(&ambient)?,
+            report_limits: ReportLimits::new(),
+            odd_replies: Trouble::default(),
+            counters,
+            not_served: Trouble::default(),
+            answered: Answered::new(device.answers_kept),
+            hub_keys: hmac::Key::new(hmac::HMAC_SHA256, key),
+            ambient,
+        })
+    }
+
+    /// How many registrations are being worked on.
+    pub fn registrations_under_way(&self) -> usize {
+        self.operations.running()
+    }
+
+    /// The devices of an id scope that wait, in no order.
+    pub fn waiting(&self, scope: &IdScope) -> Vec<WaitingDevice> {
+        self.operations.waiting(scope)
+    }
+
+    /// Whether a device waits. Each key that claims its id waits for itself.
+    pub fn waiting_of(&self, scope: &IdScope, id: &RegistrationId) -> Vec<WaitingDevice> {
+        self.operations.waiting_of(scope, id)
+    }
+
+    /// How many devices wait: by id scope, and by the word for what holds them up.
+    pub fn waiting_counts(&self) -> impl Iterator<Item = ((String, &'static str), u64)> {
+        self.operations.waiting_counts().into_iter()
+    }
+
+    /// Keeps the story of an answer that is neither a decision nor a refusal, for the operator who asks for its tracking id.
+    /// `admitted` is whether the connection has proven itself.
+    pub fn keep_answer(&self, source: IpAddr, admitted: bool, entry: Entry) {
+        self.answered.keep(network::of(source), admitted, entry);
+    }
+
+    /// The story of such an answer, if it is still there.
+    pub fn answer(&self, id: TrackingId) -> Option<Entry> {
+        self.answered.get(id)
+    }
+
+    /// Whether it may be logged now that a device asked for what is not served here; then also how many times it was not.
+    pub fn may_log_not_served(&self) -> Option<u64> {
+        self.not_served.may_be_said()
+    }
+
+    /// The chip that answered the challenge with this token, and the key with which it signs in at its hub; nothing for a
+    /// registration without a hub.
+    pub fn chip_and_hub_key(
+        &self,
+        scope: &IdScope,
+        registration: &Registration,
+        token: Option<&SasToken>,
+    ) -> Option<(Arc<Chip>, Zeroizing<[u8; 32]>)> {
+        let token = token.filter(|_| registration.hub().is_some())?;
+        let id = &registration.registration_id;
+        let chip = self.challenges.answered(scope, id, token, clock::instant())?;
+        let key = self.hub_key(scope, id, chip.endorsement.sha256());
+        Some((chip, key))
+    }
+
+    /// The key with which a TPM signs in at its hub, and which the hub has to have: made of this installation's own key and
+    /// the TPM's, so that it is the same at every registration and is kept nowhere.
+    pub fn hub_key(&self, scope: &IdScope, id: &RegistrationId, endorsement: Digest) -> Zeroizing<[u8; 32]> {
+        let text = format!("hub key\0{scope}\0{}\0{endorsement}", id.key());
+        let tag = hmac::sign(&self.hub_keys, text.as_bytes());
+        let mut key = Zeroizing::new([0; 32]);
+        for (to, from) in key.iter_mut().zip(tag.as_ref()) {
+            *to = *from;
+        }
+        key
+    }
+}
+
+/// Passwords that are tried at once: each takes a core and 19 MiB.
+const PASSWORD_CHECKS: usize = 2;
+
+/// Tokens that are tried at once with the keys of more groups than a request tries by itself.
+const TOKEN_CHECKS: usize = 2;
