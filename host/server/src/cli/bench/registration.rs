@@ -37,7 +37,7 @@ use crate::cli::output::say;
 use crate::config::{Config, Server as Addresses, ThrottleLimits};
 use crate::folder::DataFolder;
 use crate::init;
-use crate::listener::Listener;
+use crate::listener::{Http, Listener};
 use crate::server::Server;
 use crate::tls::current::Current;
 use crate::tls::{self, Identity};
@@ -223,7 +223,7 @@ async fn serve_baseline(
     let address = socket.local_addr()?;
     let router = Router::new().fallback(|| async { r#"{"status":"assigned"}"# });
     let (stop, stopping) = watch::channel(false);
-    tokio::spawn(Listener::new(socket, tls, router, config.limits.listener.clone()).serve(stopping));
+    tokio::spawn(Listener::new(socket, tls, Http::new(router), config.limits.listener.clone()).serve(stopping));
     Ok((address, stop))
 }
 
