@@ -41,7 +41,9 @@ async fn once_a_quarantine_is_answered_nothing_that_is_under_way_is_written() {
     registering.join_all().await;
     let mut settled = Vec::new();
     // What is begun is carried on after its device has its 202.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    while world.server().provisioning.desk().registrations_under_way() > 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     for device in &devices {
         settled.push(registration(&world, &device.id).await);
     }

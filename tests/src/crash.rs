@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use landfall_domain::clock::instant;
+use landfall_domain::clock::Stopwatch;
 use landfall_domain::names::IdScope;
 use landfall_domain::registration::Registration;
 use landfall_store::redb::{RedbStore, StoreSettings};
@@ -123,7 +123,7 @@ pub fn verify(data_folder: &Path, acknowledged_log: &Path) -> Result<Report, Str
         return Ok(report);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|e| e.to_string())?;
-    let begun = instant();
+    let begun = Stopwatch::system();
     // It may have been killed before it had made the database.
     let settings = StoreSettings { create: true, ..StoreSettings::default() };
     let store = match RedbStore::open(&database, settings) {

@@ -17,7 +17,7 @@ use landfall_attestation::x509::endorsement::EndorsementCertificate;
 use landfall_attestation::x509::make::Authority;
 use landfall_attestation::x509::request::CertificateRequest;
 use landfall_attestation::x509::{Anchor, Crl, PresentedChain, VerifyPolicy, pem, verify_group};
-use landfall_domain::clock::{Ambient, instant};
+use landfall_domain::clock::{Ambient, Stopwatch};
 use rustls::pki_types::CertificateDer;
 
 use crate::chance::Chance;
@@ -69,7 +69,7 @@ fn one(target: &Target, each: Duration, seed: u64) -> Result<Report, String> {
         return Err(format!("{}: the seed {at} is not read as it is", target.name));
     }
     let mut chance = Chance::new(seed);
-    let began = instant();
+    let began = Stopwatch::system();
     while began.elapsed() < each {
         let mut input = chance.pick(&target.seeds).cloned().unwrap_or_default();
         for _ in 0..chance.between(1, 5) {
@@ -80,7 +80,7 @@ fn one(target: &Target, each: Duration, seed: u64) -> Result<Report, String> {
         if target.seeds.contains(&input) {
             continue;
         }
-        let at = instant();
+        let at = Stopwatch::system();
         let read = catch_unwind(AssertUnwindSafe(|| (target.parser)(&input)));
         let took = at.elapsed();
         report.inputs += 1;

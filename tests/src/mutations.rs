@@ -208,7 +208,7 @@ async fn issue_certificates(world: &mut World) -> Result<(), String> {
 }
 
 /// The public area of a storage key (RSA-2048) whose modulus is this byte over and over, base64.
-pub(crate) fn storage_key(byte: u8) -> String {
+pub fn storage_key(byte: u8) -> String {
     let mut area = vec![0, 1, 0, 0x0b, 0, 3, 4, 0x72, 0, 0, 0, 6, 0, 128, 0, 0x43, 0, 0x10, 8, 0, 0, 0, 0, 0, 1, 0];
     area.extend([byte; 256]);
     let size = u16::try_from(area.len()).unwrap_or_default().to_be_bytes();

@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 use landfall::folder::DataFolder;
 use landfall_attestation::x509::make::Authority;
 use landfall_domain::clock::Ambient;
-use landfall_domain::enrollment::{
-    Allocation, CertificateAuthority, ExpiredCertificates, Group, GroupAttestation, InitialTwin, KeyChange,
-    Manufacturing, PolicyBinding, ReprovisionPolicy, Terms,
-};
+use landfall_domain::enrollment::{Allocation, CertificateAuthority, Group, GroupAttestation, PolicyBinding, Terms};
 use landfall_domain::hub::{Connector, Hub, HubState};
 use landfall_domain::json::JsonText;
 use landfall_domain::names::IdScope;
@@ -53,25 +50,12 @@ pub async fn fill(
     let policy = |plugin: &str, settings: &str| -> Result<PolicyBinding, Box<dyn std::error::Error + Send + Sync>> {
         Ok(PolicyBinding { plugin: plugin.parse()?, revision: None, settings: JsonText::parse(settings, 1024, 8)? })
     };
-    let terms = Terms {
-        enabled: true,
-        manufacturing: Manufacturing::Required,
-        manufacturers: None,
-        key_change: KeyChange::Refuse,
-        expired_certificates: ExpiredCertificates::Refuse,
-        certificate_issuer: None,
-        reprovision: ReprovisionPolicy::default(),
-        hubs: None,
-        allocation: Allocation {
-            selection: policy("weighted", "{}")?,
-            fallback: None,
-            grouping: vec![policy("table", r#"{"rules":[{"group":["{fact.site}"]}]}"#)?],
-        },
-        initial_twin: InitialTwin::default(),
-        created_at: now,
-        updated_at: now,
-        etag: "1".to_owned(),
+    let allocation = Allocation {
+        selection: policy("weighted", "{}")?,
+        fallback: None,
+        grouping: vec![policy("table", r#"{"rules":[{"group":["{fact.site}"]}]}"#)?],
     };
+    let terms = Terms::with_policies(allocation, now);
     let attestation = GroupAttestation::X509Authorities { primary: "factory".parse()?, secondary: None };
     store.put_group(scope, Group { id: "devices".parse()?, attestation, terms }, Precondition::Any).await?;
     let rows: Result<Vec<_>, landfall_domain::names::NameError> = devices

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::Method;
 use landfall::client::{self, Client};
 use landfall_attestation::x509::make::Authority;
-use landfall_domain::clock::{Ambient, instant};
+use landfall_domain::clock::{Ambient, Stopwatch};
 use serde_json::json;
 
 use crate::chance::Chance;
@@ -146,7 +146,7 @@ impl Asked<'_> {
             headers.push(("authorization", &token));
         }
         let body = if self.shows == Shows::Tpm { self.tpm } else { "{}" };
-        let began = instant();
+        let began = Stopwatch::system();
         let answer = connection.send(Method::PUT, &path, client::headers(&headers), body.as_bytes().to_vec()).await;
         let took = began.elapsed();
         let answer = answer.map_err(|error| error.to_string())?;

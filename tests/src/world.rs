@@ -10,7 +10,7 @@ use landfall::init;
 use landfall::server::Server;
 use landfall::tls::Identity;
 use landfall_attestation::x509::make::{Authority, Issued};
-use landfall_domain::clock::Ambient;
+use landfall_domain::clock::{Ambient, ManualClock};
 use landfall_domain::names::{Digest, IdScope};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -27,6 +27,7 @@ pub struct World {
     pub operator_token: String,
     server: Option<Server>,
     config: Config,
+    ambient: Ambient,
     _place: TempDir,
 }
 
@@ -44,11 +45,23 @@ impl World {
         world
     }
 
+    /// The same with a clock that stands until the test turns it. It should begin at the time that it is, for the test's
+    /// clients, which look at the server's certificate, go by the machine's clock.
+    pub async fn with_clock(clock: &Arc<ManualClock>, change: impl FnOnce(&mut Config)) -> Self {
+        let world = Self::empty_at(Ambient::system().with_clock(Arc::clone(clock) as _), change).await;
+        world.link_hub("hub-1.example", 1, 1_000_000).await;
+        world.enroll_factory().await;
+        world
+    }
+
     /// A server that knows of no hub and no device.
     pub async fn empty(change: impl FnOnce(&mut Config)) -> Self {
+        Self::empty_at(Ambient::system(), change).await
+    }
+
+    async fn empty_at(ambient: Ambient, change: impl FnOnce(&mut Config)) -> Self {
         let place = tempfile::tempdir().expect("a temporary folder");
         let folder = DataFolder::at(place.path().join("data"));
-        let ambient = Ambient::system();
         let any_port = ([127, 0, 0, 1], 0).into();
         let scope: IdScope = "0neTEST".parse().expect("a scope");
         let addresses = Addresses {
@@ -64,9 +77,9 @@ impl World {
         config.limits.throttle = ThrottleLimits::unlimited();
         change(&mut config);
         let factory = Authority::root("Test Factory CA", ambient.now(), 30).expect("a CA");
-        let server = Server::start(&folder, config.clone(), ambient).await.expect("a server");
+        let server = Server::start(&folder, config.clone(), ambient.clone()).await.expect("a server");
         let operator_token = made.operator_token;
-        Self { folder, scope, factory, operator_token, server: Some(server), config, _place: place }
+        Self { folder, scope, factory, operator_token, server: Some(server), config, ambient, _place: place }
     }
 
     /// A server on a data folder that is there already: `data` in this place. It gets a server's certificate of its own.
@@ -89,9 +102,9 @@ impl World {
         link_cache(&folder);
         let operator_token = std::fs::read_to_string(folder.operator_token()).expect("its token").trim().to_owned();
         let factory = Authority::root("Test Factory CA", ambient.now(), 30).expect("a CA");
-        let server = Server::start(&folder, config.clone(), ambient).await.expect("a server");
+        let server = Server::start(&folder, config.clone(), ambient.clone()).await.expect("a server");
         let scope = config.server.scope.clone();
-        Self { folder, scope, factory, operator_token, server: Some(server), config, _place: place }
+        Self { folder, scope, factory, operator_token, server: Some(server), config, ambient, _place: place }
     }
 
     /// The server.
@@ -102,7 +115,7 @@ impl World {
     /// Stops the server and starts it again on the same folder.
     pub async fn restart(&mut self) {
         self.server.take().expect("the server runs").stop().await.expect("a clean stop");
-        let server = Server::start(&self.folder, self.config.clone(), Ambient::system()).await;
+        let server = Server::start(&self.folder, self.config.clone(), self.ambient.clone()).await;
         self.server = Some(server.expect("a server"));
     }
 
@@ -120,7 +133,7 @@ impl World {
         let ran = std::process::Command::new(program).args(words).arg("--data").arg(self.folder.root()).output();
         let ran = ran.expect("the program");
         assert!(ran.status.success(), "{ran:?}");
-        let server = Server::start(&self.folder, self.config.clone(), Ambient::system()).await;
+        let server = Server::start(&self.folder, self.config.clone(), self.ambient.clone()).await;
         self.server = Some(server.expect("a server"));
         String::from_utf8(ran.stdout).expect("text")
     }
@@ -139,7 +152,7 @@ impl World {
 
     /// Uploads a CA and proves that its key is at hand.
     pub async fn upload_authority(&self, name: &str, authority: &Authority) {
-        let prove = |code: &str| authority.device(code, Ambient::system().now(), 1).expect("a proof").certificate_pem;
+        let prove = |code: &str| authority.device(code, self.ambient.now(), 1).expect("a proof").certificate_pem;
         self.upload(name, &authority.certificate_pem, prove).await;
     }
 
@@ -203,7 +216,7 @@ impl World {
 
     /// A device of the factory, with a manufacturing record that pins its certificate.
     pub async fn device(&self, id: &str) -> Device {
-        let issued = self.factory.device(id, Ambient::system().now(), 30).expect("a certificate");
+        let issued = self.factory.device(id, self.ambient.now(), 30).expect("a certificate");
         self.record(id, Some(Digest::of(&issued.certificate_der))).await;
         self.stranger(id, &issued)
     }

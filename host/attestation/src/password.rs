@@ -216,7 +216,7 @@ const MOST_REMEMBERED: usize = 10_000;
 
 #[cfg(test)]
 mod tests {
-    use landfall_domain::clock;
+    use landfall_domain::clock::{Clock as _, SystemClock};
     use proptest::prelude::*;
 
     use super::*;
@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn who_was_let_in_is_remembered_for_a_while_with_the_same_password_only() {
         let remembered = Remembered::new(&[1; 32]);
-        let (scope, id, now) = ("0ne1".parse().unwrap(), "pump-1".parse().unwrap(), clock::instant());
+        let (scope, id, now) = ("0ne1".parse().unwrap(), "pump-1".parse().unwrap(), SystemClock.instant());
         let (hash, other) = (hash_of_no_password([1; 32]), hash_of_no_password([2; 32]));
         let said = |password| BasicCredential { username: "pump".to_owned(), password: secret(password) };
         remembered.remember(&scope, &id, &hash, &said("one"), now);

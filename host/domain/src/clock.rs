@@ -1,11 +1,20 @@
 //! The only source of time and of randomness.
 //!
-//! Everything else is given both, so that a test can set them and a replay can repeat them; a lint forbids the
-//! standard library's clocks elsewhere.
+//! There are two kinds of time, and one [`Clock`] gives both, so that they cannot come apart in a test:
+//!
+//! | time | type | for |
+//! | --- | --- | --- |
+//! | wall-clock time | [`Timestamp`] | what is compared with a date that was written somewhere: certificates, tokens, lists, tickets. An operator or NTP may set it, also back |
+//! | monotonic time | [`Instant`] | how long ago something was in this process: windows, back-offs, ages. It never goes back and means nothing after a restart |
+//!
+//! A part that lives long is given the clock, or an [`Ambient`], when it is made. A function that decides by time is given the
+//! moment. So a test turns a [`ManualClock`] instead of sleeping. What must really wait (a timeout of a connection, a pause
+//! before another try) waits on tokio's timers; whether something is over is decided by this clock.
+//!
+//! `Instant::now`, `SystemTime::now` and `elapsed` of both are forbidden elsewhere by a lint (`clippy.toml`).
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -55,10 +64,13 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Wall-clock time.
-pub trait Clock: Send + Sync + 'static {
-    /// The moment now.
+/// Wall-clock and monotonic time.
+pub trait Clock: fmt::Debug + Send + Sync + 'static {
+    /// The wall-clock time now. It may be before one that was read earlier.
     fn now(&self) -> Timestamp;
+
+    /// The monotonic time now. It is never before one that was read earlier.
+    fn instant(&self) -> Instant;
 }
 
 /// Unpredictable bytes.
@@ -70,7 +82,7 @@ pub trait Entropy: Send + Sync + 'static {
 /// Both of a process's inputs that are not data.
 #[derive(Clone)]
 pub struct Ambient {
-    /// Wall-clock time.
+    /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
@@ -82,9 +94,20 @@ impl Ambient {
         Self { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy) }
     }
 
-    /// The moment now.
+    /// The same, with another clock.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// The wall-clock time now.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// The monotonic time now.
+    pub fn instant(&self) -> Instant {
+        self.clock.instant()
     }
 
     /// So many random bytes.
@@ -95,14 +118,8 @@ impl Ambient {
     }
 }
 
-/// Now, on a clock that never goes back: for durations and deadlines.
-#[allow(clippy::disallowed_methods, reason = "this is the one place")]
-pub fn instant() -> Instant {
-    Instant::now()
-}
-
-/// The machine's wall clock.
-#[derive(Debug)]
+/// The machine's clock.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
 impl Clock for SystemClock {
@@ -110,6 +127,35 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Timestamp::default().plus(since_epoch)
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "this is the one place")]
+    fn instant(&self) -> Instant {
+        Instant::now()
+    }
+}
+
+/// Measures how long something takes.
+#[derive(Clone, Debug)]
+pub struct Stopwatch {
+    clock: Arc<dyn Clock>,
+    began: Instant,
+}
+
+impl Stopwatch {
+    /// Begins to measure by a clock.
+    pub fn start(clock: &Arc<dyn Clock>) -> Self {
+        Self { began: clock.instant(), clock: Arc::clone(clock) }
+    }
+
+    /// Begins to measure by the machine's clock: for the command line and for benchmarks, which tell people what they wait for.
+    pub fn system() -> Self {
+        Self { began: SystemClock.instant(), clock: Arc::new(SystemClock) }
+    }
+
+    /// How long it has been measuring.
+    pub fn elapsed(&self) -> Duration {
+        self.clock.instant().saturating_duration_since(self.began)
     }
 }
 
@@ -127,24 +173,51 @@ impl Entropy for SystemEntropy {
 }
 
 /// A clock that stands until it is moved: for tests and simulations.
-#[derive(Debug, Default)]
-pub struct ManualClock(AtomicU64);
+///
+/// ```
+/// # use std::time::Duration;
+/// # use landfall_domain::clock::{Clock, ManualClock, Timestamp};
+/// let clock = ManualClock::at(Timestamp::from_millis(1_700_000_000_000));
+/// let (then, began) = (clock.now(), clock.instant());
+/// clock.advance(Duration::from_secs(60));
+/// assert_eq!(clock.now().since(then), Duration::from_secs(60));
+/// assert_eq!(clock.instant() - began, Duration::from_secs(60));
+/// ```
+#[derive(Debug)]
+pub struct ManualClock(Mutex<(Timestamp, Instant)>);
 
 impl ManualClock {
     /// A clock that stands at a moment.
     pub fn at(moment: Timestamp) -> Self {
-        Self(AtomicU64::new(moment.as_millis()))
+        Self(Mutex::new((moment, SystemClock.instant())))
     }
 
-    /// Moves it.
+    /// A clock that stands at the moment that it is now.
+    pub fn stopped_now() -> Self {
+        Self::at(SystemClock.now())
+    }
+
+    /// Lets time pass: both times go on.
+    pub fn advance(&self, span: Duration) {
+        let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (now, instant) = &mut *times;
+        // A span that no clock can hold leaves monotonic time where it is.
+        (*now, *instant) = (now.plus(span), instant.checked_add(span).unwrap_or(*instant));
+    }
+
+    /// Sets the wall clock, as an operator or NTP does, also back. Monotonic time does not notice.
     pub fn set(&self, moment: Timestamp) {
-        self.0.store(moment.as_millis(), Ordering::SeqCst);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 = moment;
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn instant(&self) -> Instant {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1
     }
 }
 
@@ -155,5 +228,18 @@ mod tests {
     #[test]
     fn a_moment_is_written_as_dps_writes_it() {
         assert_eq!(Timestamp::from_millis(1_661_983_370_516).to_string(), "2022-08-31T22:02:50.5160000Z");
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_back_moves_no_stopwatch() {
+        let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000_000)));
+        let shared: Arc<dyn Clock> = Arc::clone(&clock) as _;
+        let stopwatch = Stopwatch::start(&shared);
+        clock.set(Timestamp::from_millis(5));
+        assert_eq!((clock.now(), stopwatch.elapsed()), (Timestamp::from_millis(5), Duration::ZERO));
+        clock.advance(Duration::from_millis(20));
+        assert_eq!((clock.now(), stopwatch.elapsed()), (Timestamp::from_millis(25), Duration::from_millis(20)));
+        clock.advance(Duration::MAX);
+        assert_eq!(stopwatch.elapsed(), Duration::from_millis(20), "no clock holds it");
     }
 }

@@ -8,7 +8,7 @@ mod token_rules;
 pub use entry::{
     AccountKind, Allocation, CertificateAuthority, CertificatePin, DirectoryRules, EnrollmentRef, ExpiredCertificates,
     Group, GroupAttestation, Individual, IndividualAttestation, InitialTwin, KeyChange, Manufacturing, PolicyBinding,
-    ReprovisionPolicy, Terms, WEBHOOK,
+    ReprovisionPolicy, Terms,
 };
 pub use password_hash::PasswordHash;
 pub use sealed::SealedKeys;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use landfall_domain::clock;
+use landfall_domain::clock::Stopwatch;
 use landfall_domain::names::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -129,7 +129,7 @@ pub fn measure_calls<T>(
     // Slots of the pool take on the image, and the machine its pace.
     worker(&call, &AtomicBool::new(false), WARM_UP)?;
     let stop = AtomicBool::new(false);
-    let started = clock::instant();
+    let started = Stopwatch::system();
     let tallies: Vec<_> = std::thread::scope(|scope| {
         let running: Vec<_> = (0..threads).map(|_| scope.spawn(|| worker(&call, &stop, span))).collect();
         running.into_iter().map(|thread| thread.join().unwrap_or(Ok(Tally::default()))).collect()
@@ -167,7 +167,7 @@ struct Tally {
 
 fn worker<T>(call: &impl Fn() -> CallReport<T>, stop: &AtomicBool, span: Duration) -> Result<Tally, CallFailure> {
     let mut tally = Tally::default();
-    let (started, cpu) = (clock::instant(), cpu_time());
+    let (started, cpu) = (Stopwatch::system(), cpu_time());
     while started.elapsed() < span && !stop.load(Ordering::Relaxed) {
         for _ in 0..DECISIONS_A_LOOK {
             let report = call();

@@ -45,10 +45,10 @@
 //! not open each other's.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use landfall_domain::clock::{self, Ambient, Entropy};
+use landfall_domain::clock::{Ambient, Stopwatch};
 
 use self::machine::Machine;
 pub use self::machine::{BreakerLimits, Ending, Pass, Reason, Shut, Skip, State};
@@ -62,8 +62,8 @@ mod tests;
 /// The breaker of one revision.
 pub struct Breaker {
     limits: BreakerLimits,
-    entropy: Arc<dyn Entropy>,
-    began: Instant,
+    ambient: Ambient,
+    age: Stopwatch,
     /// The number of a bucket, and how many calls have answered in it; or [`NOT_CALM`].
     calm: AtomicU64,
     machine: Mutex<Machine>,
@@ -73,8 +73,8 @@ impl Breaker {
     /// A closed one.
     #[must_use]
     pub fn new(limits: BreakerLimits, ambient: &Ambient) -> Self {
-        let (entropy, began) = (Arc::clone(&ambient.entropy), clock::instant());
-        Self { machine: Mutex::new(Machine::new(limits)), limits, entropy, began, calm: AtomicU64::new(0) }
+        let (ambient, age) = (ambient.clone(), Stopwatch::start(&ambient.clock));
+        Self { machine: Mutex::new(Machine::new(limits)), limits, ambient, age, calm: AtomicU64::new(0) }
     }
 
     /// Whether a call may be made for a device now. Whoever makes it tells how it ended.
@@ -86,19 +86,19 @@ impl Breaker {
         if bucket_of(self.calm.load(Ordering::Relaxed)) != NOT_CALM {
             return Ok(Pass::ordinary());
         }
-        let now = self.now();
+        let now = self.age.elapsed();
         self.lock().admit(device, now)
     }
 
     /// Tells how a call ended; answers why the breaker opened, if it did because of this one.
     pub fn tell(&self, pass: Pass, device: &str, ending: Ending) -> Option<Reason> {
-        self.tell_at(pass, device, ending, self.now())
+        self.tell_at(pass, device, ending, self.age.elapsed())
     }
 
     /// What it is now.
     #[must_use]
     pub fn state(&self) -> State {
-        self.lock().state(self.now())
+        self.lock().state(self.age.elapsed())
     }
 
     fn tell_at(&self, pass: Pass, device: &str, ending: Ending, now: Duration) -> Option<Reason> {
@@ -122,13 +122,7 @@ impl Breaker {
     }
 
     fn chance(&self) -> u64 {
-        let mut bytes = [0; 8];
-        self.entropy.fill(&mut bytes);
-        u64::from_le_bytes(bytes)
-    }
-
-    fn now(&self) -> Duration {
-        clock::instant().saturating_duration_since(self.began)
+        u64::from_le_bytes(self.ambient.random())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Machine> {

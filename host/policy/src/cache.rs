@@ -22,8 +22,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use aws_lc_rs::hmac;
+use landfall_domain::clock::Clock;
 use landfall_domain::names::Digest;
 use wasmtime::component::Component;
 
@@ -90,13 +92,13 @@ impl fmt::Display for Key {
 
 impl Cache {
     /// The cache in `directory`, which is made if it is not there, of at most `limit_bytes`.
-    pub(super) fn open(directory: &Path, limit_bytes: u64) -> Result<Self, CacheError> {
+    pub(super) fn open(directory: &Path, limit_bytes: u64, clock: Arc<dyn Clock>) -> Result<Self, CacheError> {
         private_directory(directory)
             .map_err(|source| CacheError::Directory { path: directory.display().to_string(), source })?;
         Ok(Self {
             directory: directory.to_owned(),
             secret: key::open(directory)?,
-            room: Room::measure(directory, limit_bytes),
+            room: Room::measure(directory, limit_bytes, clock),
         })
     }
 
@@ -203,6 +205,8 @@ const TAG_BYTES: usize = 32;
 
 #[cfg(test)]
 mod tests {
+    use landfall_domain::clock::SystemClock;
+
     use super::*;
 
     /// The smallest component that there is.
@@ -216,10 +220,14 @@ mod tests {
         path: PathBuf,
     }
 
+    fn open(home: &tempfile::TempDir) -> Cache {
+        Cache::open(&home.path().join("compiled"), u64::MAX, Arc::new(SystemClock)).unwrap()
+    }
+
     fn fixture() -> Fixture {
         let home = tempfile::tempdir().unwrap();
-        let cache = Cache::open(&home.path().join("compiled"), u64::MAX).unwrap();
-        let engine = PolicyEngine::start(2).unwrap();
+        let cache = open(&home);
+        let engine = PolicyEngine::start(2, Arc::new(SystemClock)).unwrap();
         let key = Key::component(&engine, Digest::of(EMPTY));
         let code = Component::from_binary(engine.wasm(), EMPTY).unwrap().serialize().unwrap();
         cache.put(&key, &code).unwrap();
@@ -231,7 +239,7 @@ mod tests {
     fn what_was_put_is_there_for_the_next_process() {
         let Fixture { _home: home, cache, engine, key, path } = fixture();
         assert!(cache.get(&engine, &key).is_some());
-        let again = Cache::open(&home.path().join("compiled"), u64::MAX).unwrap();
+        let again = open(&home);
         assert!(again.get(&engine, &key).is_some());
         let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path).unwrap().permissions());
         assert_eq!(mode & 0o777, 0o400);

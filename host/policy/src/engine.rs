@@ -17,19 +17,22 @@ pub(super) mod ticker;
 
 use std::hash::{Hash, Hasher};
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
+use landfall_domain::clock::Clock;
 use landfall_domain::names::Digest;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmFeatures};
 
 use super::budget::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES};
 use ticker::Ticker;
 
-/// The engine, its name and its clock.
+/// The engine, its name, and what measures its calls.
 pub(super) struct PolicyEngine {
     wasm: Engine,
     fingerprint: Digest,
     pooled: bool,
     pub(super) ticker: Ticker,
+    clock: Arc<dyn Clock>,
 }
 
 /// The engine could not be made.
@@ -48,7 +51,7 @@ impl PolicyEngine {
     ///
     /// Where the address space for the pool cannot be had (a container with `ulimit -v`), the engine falls back to
     /// instances made on demand and says so: correct, and several times slower.
-    pub(super) fn start(slots: u32) -> Result<Self, EngineError> {
+    pub(super) fn start(slots: u32, clock: Arc<dyn Clock>) -> Result<Self, EngineError> {
         let mut config = settings();
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots)));
         let (wasm, pooled) = match Engine::new(&config) {
@@ -66,7 +69,7 @@ impl PolicyEngine {
         };
         let ticker = Ticker::start(wasm.weak()).map_err(EngineError::Ticker)?;
         let fingerprint = Self::fingerprint_of(&wasm);
-        Ok(Self { wasm, fingerprint, pooled, ticker })
+        Ok(Self { wasm, fingerprint, pooled, ticker, clock })
     }
 
     /// An engine that makes code for one of these, or for one whose instances are made `on_demand`, and runs nothing.
@@ -91,6 +94,11 @@ impl PolicyEngine {
     /// Names version and settings: compiled code and counts of fuel are comparable only under one fingerprint.
     pub(super) fn fingerprint(&self) -> Digest {
         self.fingerprint
+    }
+
+    /// What tells how long calls take. What ends them is their thread's CPU time.
+    pub(super) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     /// Whether instances come from the pool.
@@ -216,12 +224,18 @@ pub(super) const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
 
 #[cfg(test)]
 mod tests {
+    use landfall_domain::clock::SystemClock;
+
     use super::*;
+
+    fn engine(slots: u32) -> PolicyEngine {
+        PolicyEngine::start(slots, Arc::new(SystemClock)).unwrap()
+    }
 
     #[test]
     fn guests_are_made_of_exactly_these_features() {
-        let engine = PolicyEngine::start(4).unwrap();
-        let enabled = engine.wasm().get_wasm_features();
+        let enabled = engine(4);
+        let enabled = enabled.wasm().get_wasm_features();
         let names: Vec<_> = enabled.iter_names().map(|(name, _)| name).collect();
         let expected = [
             "MUTABLE_GLOBAL",
@@ -244,16 +258,16 @@ mod tests {
     #[test]
     fn without_address_space_for_the_pool_instances_are_made_on_demand() {
         // A million slots want more than any processor can address.
-        let engine = PolicyEngine::start(1_000_000).unwrap();
-        assert!(!engine.pooled());
-        assert_ne!(engine.fingerprint(), PolicyEngine::start(4).unwrap().fingerprint());
-        assert!(PolicyEngine::start(4).unwrap().pooled());
+        let too_large = engine(1_000_000);
+        assert!(!too_large.pooled());
+        assert_ne!(too_large.fingerprint(), engine(4).fingerprint());
+        assert!(engine(4).pooled());
     }
 
     #[test]
     fn what_the_compilers_process_makes_is_for_the_servers_engine() {
         for slots in [4, 1_000_000] {
-            let server = PolicyEngine::start(slots).unwrap();
+            let server = engine(slots);
             let compiler = PolicyEngine::for_compiling(!server.pooled()).unwrap();
             assert_eq!(PolicyEngine::fingerprint_of(&compiler), server.fingerprint());
         }
@@ -261,8 +275,8 @@ mod tests {
 
     #[test]
     fn two_engines_of_one_process_have_one_fingerprint() {
-        let one = PolicyEngine::start(4).unwrap();
-        let two = PolicyEngine::start(8).unwrap();
+        let one = engine(4);
+        let two = engine(8);
         assert_eq!(one.fingerprint(), two.fingerprint());
     }
 }

@@ -10,9 +10,9 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use landfall_domain::clock;
+use landfall_domain::clock::{Clock, Stopwatch};
 use tokio::sync::oneshot;
 
 pub(super) use self::line::Kind;
@@ -32,6 +32,7 @@ pub(super) struct Executor {
 
 struct Shared {
     kind: Kind,
+    clock: Arc<dyn Clock>,
     state: Mutex<State>,
     wake: Condvar,
 }
@@ -44,7 +45,7 @@ struct State {
 }
 
 struct Job {
-    submitted: Instant,
+    submitted: Stopwatch,
     run: Run,
 }
 
@@ -64,13 +65,13 @@ pub struct Visit {
     /// How long it was waited for.
     pub waited: Duration,
     kind: Kind,
-    began: Instant,
+    began: Stopwatch,
     costs: RefCell<Vec<(Payer, Duration)>>,
 }
 
 impl Visit {
-    fn begin(kind: Kind, waited: Duration) -> Self {
-        Self { waited, kind, began: clock::instant(), costs: RefCell::default() }
+    fn begin(kind: Kind, waited: Duration, clock: &Arc<dyn Clock>) -> Self {
+        Self { waited, kind, began: Stopwatch::start(clock), costs: RefCell::default() }
     }
 
     /// Makes a call that a plugin pays for.
@@ -92,10 +93,11 @@ impl Visit {
 
 impl Executor {
     /// Starts `workers` threads; `queue` calls may wait beyond those that run.
-    pub(super) fn start(kind: Kind, workers: usize, queue: usize) -> std::io::Result<Self> {
+    pub(super) fn start(kind: Kind, workers: usize, queue: usize, clock: &Arc<dyn Clock>) -> std::io::Result<Self> {
         let limit = workers.saturating_add(queue);
         let state = State { line: Line::new(kind, workers, limit), asleep: 0, closed: false };
-        let shared = Arc::new(Shared { kind, state: Mutex::new(state), wake: Condvar::new() });
+        let clock = Arc::clone(clock);
+        let shared = Arc::new(Shared { kind, clock, state: Mutex::new(state), wake: Condvar::new() });
         let mut executor = Self { shared, limit, workers: Vec::with_capacity(workers) };
         for number in 0..workers {
             let shared = Arc::clone(&executor.shared);
@@ -117,7 +119,7 @@ impl Executor {
             let _ = reply.send(visit.map(calls));
         });
         let full = || HostFailure::QueueFull { limit: self.limit };
-        match self.shared.push(payers, Job { submitted: clock::instant(), run })? {
+        match self.shared.push(payers, Job { submitted: Stopwatch::start(&self.shared.clock), run })? {
             Joined::Waits => {}
             Joined::InPlaceOf(other) => (other.run)(Err(full())),
             Joined::Full(_) => return Err(full()),
@@ -177,7 +179,7 @@ impl Shared {
         }
         let mut ended = None;
         while let Some((Job { submitted, run }, begun)) = self.next(ended.take()) {
-            let visit = Visit::begin(self.kind, submitted.elapsed());
+            let visit = Visit::begin(self.kind, submitted.elapsed(), &self.clock);
             let before = visit.spent();
             // A panic here is a bug of the host; its caller is told by the dropped reply, and the worker goes on.
             if catch_unwind(AssertUnwindSafe(|| run(Ok(&visit)))).is_err() {
@@ -198,7 +200,7 @@ impl Shared {
             if state.closed {
                 return None;
             }
-            if let Some(begun) = state.line.begin(clock::instant()) {
+            if let Some(begun) = state.line.begin(self.clock.instant()) {
                 // What may begin is not only for those to be told that joined: an end may allow several.
                 let more = state.asleep > 0 && state.line.waiting() > 0;
                 drop(state);
@@ -236,10 +238,17 @@ const WORKER_STACK_BYTES: usize = 4 << 20;
 mod tests {
     use std::sync::mpsc;
 
+    use landfall_domain::clock::SystemClock;
+
     use super::*;
 
     fn payers() -> Payers {
         Payers::new("s".parse().unwrap(), [Payer(1)])
+    }
+
+    fn executor(workers: usize, queue: usize) -> Executor {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        Executor::start(Kind::Decides, workers, queue, &clock).unwrap()
     }
 
     fn runtime() -> tokio::runtime::Runtime {
@@ -248,7 +257,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_is_an_error_of_its_own_and_room_comes_back() {
-        let executor = Arc::new(Executor::start(Kind::Decides, 1, 1).unwrap());
+        let executor = Arc::new(executor(1, 1));
         runtime().block_on(async {
             let (release, wait) = mpsc::channel::<()>();
             let wait = Mutex::new(wait);
@@ -276,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_caller_that_goes_away_keeps_its_place_until_its_call_ends() {
-        let executor = Executor::start(Kind::Decides, 1, 0).unwrap();
+        let executor = executor(1, 0);
         let (release, wait) = mpsc::channel::<()>();
         let wait = Mutex::new(wait);
         runtime().block_on(async {
@@ -294,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_worker_outlives_a_panic() {
-        let executor = Executor::start(Kind::Decides, 1, 1).unwrap();
+        let executor = executor(1, 1);
         runtime().block_on(async {
             assert_eq!(executor.run(payers(), |_| -> u8 { panic!("on purpose") }).await, Err(HostFailure::Crashed));
             assert_eq!(executor.run(payers(), |_| 1).await, Ok(1));
@@ -303,7 +312,7 @@ mod tests {
 
     #[test]
     fn a_closed_executor_says_so() {
-        let executor = Executor::start(Kind::Decides, 1, 1).unwrap();
+        let executor = executor(1, 1);
         executor.close();
         assert_eq!(runtime().block_on(executor.run(payers(), |_| ())), Err(HostFailure::ShuttingDown));
     }

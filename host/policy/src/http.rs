@@ -31,7 +31,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use landfall_domain::clock;
+use landfall_domain::clock::{Clock, Stopwatch};
 use landfall_domain::names::{Digest, IdScope, PluginName};
 use tokio::runtime::Handle;
 
@@ -105,6 +105,7 @@ pub(super) struct Http {
 struct Wire {
     client: Client,
     runtime: Handle,
+    clock: Arc<dyn Clock>,
 }
 
 /// What the policies of one decision were answered, by image, method and address.
@@ -147,13 +148,13 @@ impl Default for Quota {
 }
 
 impl Http {
-    pub(super) fn start(settings: HttpSettings) -> Result<Self, HttpError> {
+    pub(super) fn start(settings: HttpSettings, clock: &Arc<dyn Clock>) -> Result<Self, HttpError> {
         let HttpSettings { ca_file, grants, quota } = settings;
         let wire = if grants.is_empty() {
             None
         } else {
             let runtime = Handle::try_current().map_err(|_| HttpError::NoRuntime)?;
-            Some(Arc::new(Wire { client: Client::new(ca_file.as_deref())?, runtime }))
+            Some(Arc::new(Wire { client: Client::new(ca_file.as_deref())?, runtime, clock: Arc::clone(clock) }))
         };
         let grants = grants.into_iter().map(|(plugin, grant)| (plugin, Arc::new(grant))).collect();
         Ok(Self { grants, quota, wire })
@@ -201,7 +202,7 @@ impl Connection {
         if only_if_cached(request) {
             return HttpAnswer::Response(self.memory.recall(&key));
         }
-        let began = clock::instant();
+        let began = Stopwatch::start(&self.wire.clock);
         let answer = self.wire.runtime.block_on(async {
             let sent = self.wire.client.send(request, allowed);
             match tokio::time::timeout(allowed.wait, sent).await {

@@ -64,6 +64,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use landfall_domain::clock::{Clock, SystemClock};
 pub use landfall_domain::decision::call;
 use landfall_domain::names::{Digest, IdScope, PluginName};
 pub use landfall_domain::plugin::rules;
@@ -127,6 +128,8 @@ pub struct PolicySettings {
     pub compiler: Compiler,
     /// Whose signatures count.
     pub trust: Trust,
+    /// What the time is.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl PolicySettings {
@@ -147,6 +150,7 @@ impl PolicySettings {
             max_baked_bytes: 4 << 20,
             compiler: Compiler::default(),
             trust: Trust::default(),
+            clock: Arc::new(SystemClock),
         }
     }
 }
@@ -212,19 +216,23 @@ impl PolicyHost {
     pub fn start(settings: PolicySettings) -> Result<Self, StartError> {
         let PolicySettings { cache_dir, cache_bytes, workers, queue, connected_workers, connected_queue, .. } =
             settings;
-        let PolicySettings { budgets, max_component_bytes, max_baked_bytes, compiler, trust, .. } = settings;
+        let PolicySettings { budgets, max_component_bytes, max_baked_bytes, compiler, trust, clock, .. } = settings;
         budgets.check()?;
         let workers = workers.max(1);
-        let http = Http::start(settings.http)?;
+        let http = Http::start(settings.http, &clock)?;
         let waiting = if http.is_granted() { connected_workers.max(1) } else { 0 };
         let slots = workers.saturating_mul(2).saturating_add(EXTRA_SLOTS).saturating_add(waiting);
         let slots = u32::try_from(slots).unwrap_or(u32::MAX);
         let threads = |kind, workers, queue| {
-            Executor::start(kind, workers, queue).map_err(|source| StartError::Threads { workers, source })
+            Executor::start(kind, workers, queue, &clock).map_err(|source| StartError::Threads { workers, source })
         };
         Ok(Self {
-            engine: Arc::new(PolicyEngine::start(slots)?),
-            compiling: Compiling::new(Cache::open(&cache_dir, cache_bytes)?, compiler, max_baked_bytes),
+            engine: Arc::new(PolicyEngine::start(slots, Arc::clone(&clock))?),
+            compiling: Compiling::new(
+                Cache::open(&cache_dir, cache_bytes, Arc::clone(&clock))?,
+                compiler,
+                max_baked_bytes,
+            ),
             executor: threads(Kind::Decides, workers, queue)?,
             connected: (waiting > 0).then(|| threads(Kind::Waits, waiting, connected_queue)).transpose()?,
             http,

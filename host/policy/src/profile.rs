@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use landfall_domain::clock;
+use landfall_domain::clock::Stopwatch;
 use wasmtime::{GuestProfiler, Store, UpdateDeadline};
 
 use super::call::{CallReport, Fault, Outcome, PlaceInput, Placement, SelectInput};
@@ -75,7 +75,7 @@ impl Image {
             .map_err(|error| ProfileError::Engine(format!("{error:#}")))?;
         let samples = Samples { profiler, taken: 0, last: cpu_time() };
         let sampler = Sampler(Arc::new(Mutex::new(samples)));
-        let (started, mut calls) = (clock::instant(), 0);
+        let (started, mut calls) = (Stopwatch::system(), 0);
         while started.elapsed() < span {
             match question {
                 Question::Select(input) => drop(self.sampled_selection(input, catalogue, &sampler).result?),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use landfall_domain::clock;
+use landfall_domain::clock::Stopwatch;
 use wasmtime::component::Instance;
 use wasmtime::{Store, UpdateDeadline};
 
@@ -60,17 +60,17 @@ fn run_watched<R>(
 ) -> CallReport<R> {
     let Surroundings { engine, budget, waits, now, seed, catalogue } = surroundings;
     let _in_flight = engine.ticker.enter();
-    let started = clock::instant();
+    let stopwatch = Stopwatch::start(engine.clock());
     let mut store = store(engine, budget, waits, CallState::new(budget, now, seed, catalogue));
     if let Some(sampler) = sampler {
         sampler.watch(&mut store);
     }
-    let mut instantiated = started;
+    let mut instantiated = Duration::ZERO;
     let result = linked.instantiate(&mut store).and_then(|instance| {
-        instantiated = clock::instant();
+        instantiated = stopwatch.elapsed();
         body(&mut store, &instance)
     });
-    let ended = clock::instant();
+    let ended = stopwatch.elapsed();
 
     let Spent { mut usage, log, transcript, panic } = Spent::of(store, budget);
     let result = match result {
@@ -83,8 +83,8 @@ fn run_watched<R>(
         Ok(Ok(answer)) => Ok(answer),
     };
     let microseconds = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
-    usage.instantiate_us = microseconds(instantiated - started);
-    usage.guest_us = microseconds(ended - instantiated);
+    usage.instantiate_us = microseconds(instantiated);
+    usage.guest_us = microseconds(ended.saturating_sub(instantiated));
     CallReport { result, usage, transcript, log }
 }
 

@@ -29,6 +29,7 @@ mod changes;
 mod config;
 mod decision;
 mod demo;
+mod enrolled;
 mod enrollment;
 mod failure;
 mod group;
@@ -44,6 +45,7 @@ mod scope;
 mod secrets;
 mod serve;
 mod shared_key;
+mod status;
 mod store;
 mod terms;
 mod token;
@@ -154,6 +156,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// See all of it work, in a temporary folder.
     Demo,
+    /// Show what runs at the server: version, id scopes, and the tasks that run by themselves.
+    Status,
     /// Measure this machine.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -221,6 +225,7 @@ impl Command {
             | Self::Token(token::TokenCommand::Recover { .. }) => true,
             Self::Init(_)
             | Self::Demo
+            | Self::Status
             | Self::Bench(_)
             | Self::Key(_)
             | Self::Scope(_)
@@ -250,6 +255,7 @@ impl Cli {
             Command::Init(args) => init::run(&common, args).await,
             Command::Serve(args) => Ok(serve::run(&common, args).await?),
             Command::Demo => Ok(demo::run().await?),
+            Command::Status => status::run(&common).await,
             Command::Bench(bench) => Ok(bench.run(common.json).await?),
             Command::Config => config::run(&common),
             Command::Certificate(command) => certificate::run(&common, &command),

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use landfall_attestation::kerberos::{Accepted, KerberosFlaw, Keytab, accept};
-use landfall_domain::clock::Timestamp;
+use landfall_domain::clock::{Clock, Timestamp};
 use landfall_domain::names::{DirectoryName, IdScope};
 use zeroize::Zeroizing;
 
@@ -81,9 +81,10 @@ impl Directories {
         configured: &BTreeMap<DirectoryName, DirectoryConfig>,
         own: &IdScope,
         folder: &Path,
+        clock: &Arc<dyn Clock>,
     ) -> Result<Self, DirectoryError> {
         let load = |(name, config): (&DirectoryName, &DirectoryConfig)| {
-            let directory = Directory::load(name, config, folder);
+            let directory = Directory::load(name, config, folder, clock);
             let directory = directory.map_err(|reason| DirectoryError { name: name.clone(), reason })?;
             Ok((name.clone(), (scopes_of(config.scopes.as_deref(), own), Arc::new(directory))))
         };
@@ -114,7 +115,12 @@ impl Directories {
 }
 
 impl Directory {
-    fn load(name: &DirectoryName, config: &DirectoryConfig, folder: &Path) -> Result<Self, DirectoryReason> {
+    fn load(
+        name: &DirectoryName,
+        config: &DirectoryConfig,
+        folder: &Path,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, DirectoryReason> {
         let read = |path: &Path| {
             let path = folder.join(path);
             std::fs::read(&path).map(Zeroizing::new).map_err(|source| DirectoryReason::Read { path, source })
@@ -123,7 +129,7 @@ impl Directory {
         let password = read(&config.password_file)?;
         let password = Zeroizing::new(String::from_utf8_lossy(&password).trim_end_matches(['\r', '\n']).to_owned());
         let ldaps = Ldaps::new(&config.ldaps, &config.base, &config.bind_dn, password, &read(&config.ca_file)?)?;
-        Ok(Self { name: name.clone(), keytab, ldaps, known: Known::default() })
+        Ok(Self { name: name.clone(), keytab, ldaps, known: Known::new(Arc::clone(clock)) })
     }
 
     /// Opens a token of `Authorization: Negotiate`, decoded.

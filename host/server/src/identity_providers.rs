@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 pub use landfall_attestation::bearer::NamedIssuer as Named;
 use landfall_attestation::bearer::{BearerToken, IssuerKey, KeptKeys, SignedToken, TokenRules};
-use landfall_domain::clock::{self, Ambient, Timestamp};
+use landfall_domain::clock::{Ambient, Stopwatch, Timestamp};
 use landfall_store::Store;
 
 mod fetch;
@@ -61,8 +61,8 @@ struct Known {
 /// What an issuer has published.
 #[derive(Clone)]
 struct Keys {
-    /// Since when they are known here, and how old they were then.
-    known: Instant,
+    /// How long they are known here, and how old they were then.
+    known: Stopwatch,
     before: Duration,
     all: Arc<Vec<IssuerKey>>,
 }
@@ -81,10 +81,10 @@ impl IdentityProviders {
 
     /// Takes up what was read before a restart.
     pub fn take_up(&self, kept: Vec<KeptKeys>) {
-        let (now, known) = (self.ambient.now(), clock::instant());
+        let (now, known) = (self.ambient.now(), Stopwatch::start(&self.ambient.clock));
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         for kept in kept {
-            let keys = Keys { known, before: now.since(kept.read_at), all: Arc::new(kept.keys()) };
+            let keys = Keys { known: known.clone(), before: now.since(kept.read_at), all: Arc::new(kept.keys()) };
             let slot = Slot { known: Mutex::new(Known { keys: Some(keys), ..Known::default() }), ..Slot::default() };
             slots.insert((kept.issuer, kept.ca_certificate, kept.public_hosts_only), Arc::new(slot));
         }
@@ -126,17 +126,17 @@ impl IdentityProviders {
             Arc::clone(slots.entry(named(rules)).or_default())
         };
         // A token of a key that is known waits for nobody: an issuer that is away is no affair of whoever has a good token.
-        let (came, known) = (clock::instant(), slot.known());
+        let (came, known) = (self.ambient.instant(), slot.known());
         if let Some(settled) = known.settles(token, self.fresh) {
             return Ok(settled);
         }
-        if known.may_be_asked(PAUSE) {
+        if known.may_be_asked(PAUSE, self.ambient.instant()) {
             let (asker, slot, rules, token) = (self.asker(), Arc::clone(&slot), rules.clone(), token.clone());
             // Not in the request: it is asked for all, and whoever began it may hang up.
             let asking = tokio::spawn(async move {
                 let _asking = slot.asking.lock().await;
                 let known = slot.known();
-                if known.settles(&token, asker.fresh).is_none() && known.may_be_asked(PAUSE) {
+                if known.settles(&token, asker.fresh).is_none() && known.may_be_asked(PAUSE, asker.ambient.instant()) {
                     asker.ask(&slot, &rules).await;
                 }
             });
@@ -156,25 +156,27 @@ impl IdentityProviders {
         match known.asked {
             Some(asked) if asked >= came && known.trouble.is_none() => Ok(None),
             asked => {
-                let left = PAUSE.saturating_sub(asked.map_or(Duration::ZERO, |asked| asked.elapsed()));
+                let left = PAUSE.saturating_sub(
+                    asked.map_or(Duration::ZERO, |asked| self.ambient.instant().saturating_duration_since(asked)),
+                );
                 Err(FetchError::NotYet { seconds: left.as_secs().saturating_add(1) })
             }
         }
     }
 
-    /// Has the keys of an issuer read again, if they are old; those that were never read wait for a token.
-    pub fn renew(&self, rules: &TokenRules) {
+    /// Reads the keys of an issuer again, if they are old; those that were never read wait for a token.
+    pub fn renew(&self, rules: &TokenRules) -> Option<impl Future<Output = ()> + Send + 'static> {
         let slot = self.slots.lock().unwrap_or_else(PoisonError::into_inner).get(&named(rules)).cloned();
-        let Some(slot) = slot else { return };
-        let known = slot.known();
-        if known.is_old() && known.may_be_asked(RETRY) {
-            let (asker, rules) = (self.asker(), rules.clone());
-            tokio::spawn(async move {
-                if let Ok(_asking) = slot.asking.try_lock() {
-                    asker.ask(&slot, &rules).await;
-                }
-            });
-        }
+        let slot = slot.filter(|slot| {
+            let known = slot.known();
+            known.is_old() && known.may_be_asked(RETRY, self.ambient.instant())
+        })?;
+        let (asker, rules) = (self.asker(), rules.clone());
+        Some(async move {
+            if let Ok(_asking) = slot.asking.try_lock() {
+                asker.ask(&slot, &rules).await;
+            }
+        })
     }
 
     fn asker(&self) -> Asker {
@@ -199,7 +201,7 @@ impl Asker {
     async fn ask(&self, slot: &Slot, rules: &TokenRules) {
         let change =
             |change: &dyn Fn(&mut Known)| change(&mut slot.known.lock().unwrap_or_else(PoisonError::into_inner));
-        let began = clock::instant();
+        let (began, known) = (self.ambient.instant(), Stopwatch::start(&self.ambient.clock));
         change(&|known| known.asked = Some(began));
         let fetched = tokio::time::timeout(PATIENCE, fetch::keys(rules)).await;
         match fetched.unwrap_or_else(|_| Err(FetchError::TimedOut(PATIENCE.as_secs()))) {
@@ -208,7 +210,7 @@ impl Asker {
                     tracing::info!(issuer = rules.issuer, "the issuer of tokens answers again");
                 }
                 let kept = KeptKeys::new(named(rules), &published, self.ambient.now());
-                let keys = Keys { known: began, before: Duration::ZERO, all: Arc::new(kept.keys()) };
+                let keys = Keys { known, before: Duration::ZERO, all: Arc::new(kept.keys()) };
                 change(&|known| (known.keys, known.trouble) = (Some(keys.clone()), None));
                 let oldest = Timestamp::from_millis(kept.read_at.as_millis().saturating_sub(millis(self.fresh)));
                 if let Err(error) = self.store.keep_issuer_keys(kept, oldest).await {
@@ -254,8 +256,8 @@ impl Known {
         self.keys.as_ref().is_some_and(|keys| keys.age() >= RENEWED)
     }
 
-    fn may_be_asked(&self, pause: Duration) -> bool {
-        self.asked.is_none_or(|asked| asked.elapsed() >= pause)
+    fn may_be_asked(&self, pause: Duration, now: Instant) -> bool {
+        self.asked.is_none_or(|asked| now.saturating_duration_since(asked) >= pause)
     }
 }
 

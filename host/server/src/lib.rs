@@ -33,6 +33,7 @@ pub mod sealing_key;
 pub mod server;
 pub mod service;
 mod shares;
+pub mod tasks;
 pub mod telemetry;
 pub mod tls;
 mod troubles;

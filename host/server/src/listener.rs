@@ -26,8 +26,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use landfall_attestation::x509::PresentedChain;
+use landfall_domain::clock::Clock;
 use landfall_domain::names::TrackingId;
-use rustls::{ProtocolVersion, ServerConfig};
+use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -53,8 +54,6 @@ pub use http::{Http, names_one_host};
 pub struct ConnectionInfo {
     /// Where it came from.
     pub peer_addr: SocketAddr,
-    /// The version of TLS.
-    pub tls_version: Option<ProtocolVersion>,
     /// The certificate whose key was proven in the handshake, if one was shown: parsed, or why it cannot be used, and then
     /// nothing of it was proven.
     pub presented: Option<Result<Arc<PresentedChain>, Unusable>>,
@@ -69,7 +68,7 @@ pub struct ConnectionInfo {
 pub struct Unusable(pub String);
 
 /// What a listener has seen. Counts only go up.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Counts {
     /// Connections taken.
     pub accepted: AtomicU64,
@@ -90,6 +89,21 @@ pub struct Counts {
 }
 
 impl Counts {
+    fn new(clock: &Arc<dyn Clock>) -> Self {
+        Self {
+            accepted: AtomicU64::default(),
+            shed: AtomicU64::default(),
+            made_room: AtomicU64::default(),
+            failed_handshakes: AtomicU64::default(),
+            slow_handshakes: AtomicU64::default(),
+            handshakes: AtomicU64::default(),
+            crowded: Trouble::new(clock),
+            bad_handshakes: Trouble::new(clock),
+            not_http: Trouble::new(clock),
+            not_accepted: Trouble::new(clock),
+        }
+    }
+
     /// Counts a connection that is closed at once, and says why now and then.
     fn shed(&self, peer: SocketAddr, why: &'static str) {
         self.shed.fetch_add(1, Ordering::Relaxed);
@@ -145,13 +159,21 @@ pub struct Listener<P> {
     tls: Arc<ServerConfig>,
     protocol: P,
     limits: Arc<ListenerLimits>,
+    clock: Arc<dyn Clock>,
     counts: Arc<Counts>,
 }
 
 impl<P: Protocol> Listener<P> {
     /// A listener on a bound socket.
-    pub fn new(socket: TcpListener, tls: Arc<ServerConfig>, protocol: P, limits: ListenerLimits) -> Self {
-        Self { socket, tls, protocol, limits: Arc::new(limits), counts: Arc::default() }
+    pub fn new(
+        socket: TcpListener,
+        tls: Arc<ServerConfig>,
+        protocol: P,
+        limits: ListenerLimits,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let counts = Arc::new(Counts::new(&clock));
+        Self { socket, tls, protocol, limits: Arc::new(limits), clock, counts }
     }
 
     /// What it has seen.
@@ -171,6 +193,7 @@ impl<P: Protocol> Listener<P> {
             counts: self.counts,
             stop: stop.clone(),
             limits: self.limits,
+            clock: self.clock,
         });
         let told_to_come_back = Arc::new(Semaphore::new(TOLD_TO_COME_BACK));
         let mut connections = JoinSet::new();
@@ -191,7 +214,7 @@ impl<P: Protocol> Listener<P> {
                     continue;
                 }
             };
-            let mut place = crowd.enter(peer.ip());
+            let mut place = crowd.enter(peer.ip(), shared.clock.instant());
             // Who finds no place is told so in HTTP, as far as that many can be told at once: a device takes a connection
             // that is reset for a fault, and 503 for what it is.
             let one_of_few =

@@ -10,6 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use landfall_domain::clock::Timestamp;
 use landfall_policy::breaker::{Reason, State};
 use landfall_policy::watch::OfRevision;
 use landfall_policy::watch::meter::{Interface, Meter};
@@ -21,6 +22,7 @@ use self::series::{Labels, Series};
 use crate::identity_providers::IssuerState;
 use crate::listener::Counts;
 use crate::provisioning::Provisioning;
+use crate::tasks::TaskStatus;
 use crate::telemetry;
 
 mod series;
@@ -56,6 +58,7 @@ impl Collector for Scrape {
         self.of_hubs(&mut series)?;
         self.of_others(&mut series)?;
         self.of_the_host(&mut series)?;
+        of_tasks(&mut series, &self.0.service().tasks().statuses())?;
         let watches = self.0.service().watches().revisions();
         of_calls(&mut series, &watches)?;
         self.of_revisions(&mut series, &watches)
@@ -225,6 +228,23 @@ impl Scrape {
         let ages = watches.iter().map(|watch| (named(watch), signed(of(watch).oldest.as_secs())));
         series.gauge("landfall_policy_image_age_seconds", "Since when its oldest image is there", ages)
     }
+}
+
+/// What runs by itself.
+fn of_tasks(series: &mut Series<'_>, tasks: &[TaskStatus]) -> fmt::Result {
+    let runs = tasks.iter().flat_map(|task| {
+        [("good", task.good_runs), ("failed", task.failed_runs)]
+            .map(|(result, runs)| (labels(&[("task", task.name), ("result", result)]), runs))
+    });
+    series.counter("landfall_task_runs", "Runs of tasks that ended, by what came of them", runs)?;
+    let at = |moment: fn(&TaskStatus) -> Option<Timestamp>| {
+        let row = move |task: &TaskStatus| Some((labels(&[("task", task.name)]), signed(moment(task)?.as_secs())));
+        tasks.iter().filter_map(row).collect::<Vec<_>>()
+    };
+    let what = "When the newest run of a task began, in seconds since 1970";
+    series.gauge("landfall_task_last_run_timestamp_seconds", what, at(|task| task.last_started))?;
+    let what = "When the newest run of a task that went well ended, in seconds since 1970";
+    series.gauge("landfall_task_last_success_timestamp_seconds", what, at(|task| task.last_success))
 }
 
 /// What there is for each revision and interface.

@@ -17,7 +17,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use landfall_domain::clock;
 use landfall_domain::decision::Verdict;
 use landfall_domain::names::OperationId;
 use landfall_domain::registration::{Outcome, Registration};
@@ -67,7 +66,7 @@ impl Provisioning {
         let desk = desk::Desk::new(service.config(), service.ambient().clone(), key, counters);
         let desk = desk.ok_or_else(|| StoreError::Read("no keys could be made for decoys".to_owned()))?;
         let kept = service.store().challenges().await?;
-        desk.challenges.take_up(kept, service.sealing(), (service.ambient().now(), clock::instant()));
+        desk.challenges.take_up(kept, service.sealing(), (service.ambient().now(), service.ambient().instant()));
         Ok(Arc::new(Self { service, desk }))
     }
 

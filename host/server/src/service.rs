@@ -25,8 +25,10 @@ use crate::directory::Directories;
 use crate::folder::DataFolder;
 use crate::identity_providers::IdentityProviders;
 use crate::shares::Shares;
+use crate::tasks::Tasks;
 
 mod advice;
+mod background;
 pub mod images;
 pub mod issuer_keys;
 pub mod live_catalogue;
@@ -54,6 +56,7 @@ pub struct Service {
     catalogue: LiveCatalogue,
     watches: Arc<Watches>,
     counters: Arc<Counters>,
+    tasks: Tasks,
     /// Who makes another revision of a plugin live.
     switching: Shares<(IdScope, PluginName)>,
 }
@@ -87,7 +90,8 @@ impl Service {
     ) -> Result<Arc<Self>, StoreError> {
         let Keys { seen, folder, sealing, certificate_issuing, directories } = keys;
         let sealing = Arc::new(sealing);
-        let images = Arc::new(Images::new(Arc::clone(&policies), Arc::clone(&store), config.limits.policy.max_images));
+        let (most, clock) = (config.limits.policy.max_images, Arc::clone(&ambient.clock));
+        let images = Arc::new(Images::new(Arc::clone(&policies), Arc::clone(&store), most, clock));
         let watches = Arc::new(Watches::new(config.limits.policy.breaker(), ambient.clone()));
         let fresh = Duration::from_secs(config.limits.device.issuer_keys_hours.saturating_mul(3600));
         let identity_providers = IdentityProviders::new(fresh, Arc::clone(&store), ambient.clone());
@@ -103,6 +107,7 @@ impl Service {
         catalogue.reload().await?;
         Ok(Arc::new(Self {
             config,
+            tasks: Tasks::new(Arc::clone(&ambient.clock)),
             ambient,
             seen,
             folder,
@@ -176,6 +181,16 @@ impl Service {
     /// What is counted.
     pub fn counters(&self) -> &Arc<Counters> {
         &self.counters
+    }
+
+    /// What runs by itself.
+    pub fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    /// Begins what a service does by itself. It goes on until [`Tasks::stop`].
+    pub fn run_by_itself(self: &Arc<Self>) {
+        background::register(self);
     }
 
     /// One tenant, as it is now.

@@ -4,14 +4,17 @@
 //! can make as many of these as there are packets, so a reason is said a few times a minute, with the number of those that
 //! were not.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use landfall_domain::clock;
+use landfall_domain::clock::Clock;
 
 /// Says one kind of trouble now and then.
-#[derive(Debug, Default)]
-pub(crate) struct Trouble(Mutex<Said>);
+#[derive(Debug)]
+pub(crate) struct Trouble {
+    said: Mutex<Said>,
+    clock: Arc<dyn Clock>,
+}
 
 #[derive(Debug, Default)]
 struct Said {
@@ -21,13 +24,15 @@ struct Said {
 }
 
 impl Trouble {
-    /// Whether it may be said now; then also how many before it were not said.
-    pub(crate) fn may_be_said(&self) -> Option<u64> {
-        self.at(clock::instant())
+    /// None was said yet.
+    pub(crate) fn new(clock: &Arc<dyn Clock>) -> Self {
+        Self { said: Mutex::default(), clock: Arc::clone(clock) }
     }
 
-    fn at(&self, now: Instant) -> Option<u64> {
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Whether it may be said now; then also how many before it were not said.
+    pub(crate) fn may_be_said(&self) -> Option<u64> {
+        let now = self.clock.instant();
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         if said.minute.is_none_or(|minute| now.saturating_duration_since(minute) >= MINUTE) {
             (said.minute, said.times) = (Some(now), 0);
         }
@@ -45,14 +50,18 @@ const TIMES_A_MINUTE: u32 = 10;
 
 #[cfg(test)]
 mod tests {
+    use landfall_domain::clock::ManualClock;
+
     use super::*;
 
     #[test]
     fn a_flood_is_said_ten_times_and_then_how_long_it_was() {
-        let (trouble, start) = (Trouble::default(), clock::instant());
-        let said: Vec<_> = (0..500).filter_map(|_| trouble.at(start)).collect();
+        let clock = Arc::new(ManualClock::stopped_now());
+        let trouble = Trouble::new(&(Arc::clone(&clock) as _));
+        let said: Vec<_> = (0..500).filter_map(|_| trouble.may_be_said()).collect();
         assert_eq!(said, [0; 10]);
-        assert_eq!(trouble.at(start + MINUTE), Some(490));
-        assert_eq!(trouble.at(start + MINUTE), Some(0));
+        clock.advance(MINUTE);
+        assert_eq!(trouble.may_be_said(), Some(490));
+        assert_eq!(trouble.may_be_said(), Some(0));
     }
 }

@@ -53,7 +53,7 @@ use landfall_attestation::bearer::KeptKeys;
 use landfall_attestation::tpm::challenge::KeptChallenge;
 use landfall_attestation::x509::revocation::RevocationChange;
 use landfall_domain::api_token::TokenRecord;
-use landfall_domain::clock::Timestamp;
+use landfall_domain::clock::{Clock, SystemClock, Timestamp};
 use landfall_domain::decision::{Content, Entry};
 use landfall_domain::enrollment::{CertificateAuthority, EnrollmentRef, Group, Individual};
 use landfall_domain::fatal;
@@ -116,6 +116,8 @@ pub struct StoreSettings {
     pub batch_bytes: usize,
     /// Which components come with the program: they are always at hand, and need not be kept.
     pub built_in: fn(Digest) -> bool,
+    /// What the time is: how long ago the disk was looked at, and writes were put together.
+    pub clock: Arc<dyn Clock>,
     /// What ends the process when the file takes no more: a commit that failed must not be tried again.
     pub on_fatal: OnFatal,
 }
@@ -138,6 +140,7 @@ impl Default for StoreSettings {
             batch_writes: 512,
             batch_bytes: 256 * 1024,
             built_in: |_| false,
+            clock: Arc::new(SystemClock),
             on_fatal: Arc::new(end_process),
         }
     }
@@ -307,13 +310,14 @@ impl RedbStore {
 
     fn assemble(database: Database, place: &Path, settings: StoreSettings) -> Result<(Self, Turns), StoreError> {
         let database = Arc::new(database);
-        let queue = Arc::new(Queue::new(Bounds {
+        let bounds = Bounds {
             device_queue: settings.device_queue,
             operator_queue: settings.operator_queue,
             bulk_queue: settings.bulk_queue,
             batch_jobs: settings.batch_writes,
             batch_bytes: settings.batch_bytes,
-        }));
+        };
+        let queue = Arc::new(Queue::new(bounds, Arc::clone(&settings.clock)));
         let view = View(database.begin_read().map_err(unreadable)?);
         let loads = Arc::new(Loads::read(&view)?);
         let sequence: Option<u64> = tables::get(&view.table(tables::META)?, "file property", engine::SEQUENCE)?;
@@ -331,7 +335,7 @@ impl RedbStore {
             queue: Arc::clone(&queue),
             loads,
             sequence,
-            space: Arc::new(Space::around(place, settings.reserve_bytes)),
+            space: Arc::new(Space::around(place, settings.reserve_bytes, settings.clock)),
             thread: Mutex::new(None),
         };
         Ok((store, Turns(Writer::new(engine, queue, settings.on_fatal))))

@@ -22,7 +22,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use landfall_domain::clock;
+use landfall_domain::clock::Clock;
 
 use crate::StoreError;
 
@@ -102,7 +102,7 @@ impl<E: Engine> Writer<E> {
         let mut not_before = None;
         while let Some(batch) = self.queue.wait(not_before) {
             let crowded = batch.len() >= COMPANY;
-            not_before = crowded.then(|| clock::instant() + TURN);
+            not_before = crowded.then(|| self.queue.clock.instant() + TURN);
             self.write(batch);
         }
     }
@@ -171,6 +171,7 @@ pub(crate) struct Queue<E: Engine> {
     bounds: Bounds,
     waiting: Mutex<Waiting<E>>,
     arrived: Condvar,
+    clock: Arc<dyn Clock>,
 }
 
 struct Waiting<E: Engine> {
@@ -185,7 +186,7 @@ struct Waiting<E: Engine> {
 }
 
 impl<E: Engine> Queue<E> {
-    pub(crate) fn new(bounds: Bounds) -> Self {
+    pub(crate) fn new(bounds: Bounds, clock: Arc<dyn Clock>) -> Self {
         let waiting = Waiting {
             operator: VecDeque::new(),
             device: VecDeque::new(),
@@ -194,7 +195,7 @@ impl<E: Engine> Queue<E> {
             asleep: false,
             closed: false,
         };
-        Self { bounds, waiting: Mutex::new(waiting), arrived: Condvar::new() }
+        Self { bounds, waiting: Mutex::new(waiting), arrived: Condvar::new(), clock }
     }
 
     /// Adds a job, or says at once that there is no room.
@@ -238,13 +239,16 @@ impl<E: Engine> Queue<E> {
 
     /// The next batch; waits until there is one, and, while more devices may still join it, until it is time. Nothing
     /// once the queue is closed and empty.
-    fn wait(&self, not_before: Option<Instant>) -> Option<Vec<Box<dyn Job<E>>>> {
+    fn wait(&self, mut not_before: Option<Instant>) -> Option<Vec<Box<dyn Job<E>>>> {
         let mut waiting = self.lock();
         loop {
-            let early = not_before.map(|time| time.saturating_duration_since(clock::instant())).unwrap_or_default();
+            let now = self.clock.instant();
+            let early = not_before.map(|time| time.saturating_duration_since(now)).unwrap_or_default();
             if !early.is_zero() && waiting.may_grow(&self.bounds) {
                 drop(waiting);
                 std::thread::sleep(early);
+                // Waited for once: the clock may stand.
+                not_before = None;
                 waiting = self.lock();
                 continue;
             }
@@ -386,7 +390,7 @@ mod tests {
     impl Bench {
         fn new(commit: fn() -> Result<(), Failure>) -> Self {
             let bounds = Bounds { device_queue: 4, operator_queue: 2, bulk_queue: 2, batch_jobs: 3, batch_bytes: 100 };
-            let queue = Arc::new(Queue::new(bounds));
+            let queue = Arc::new(Queue::new(bounds, Arc::new(landfall_domain::clock::SystemClock)));
             let committed = Arc::new(Mutex::new(Vec::new()));
             let fatal = Arc::new(Mutex::new(Vec::new()));
             let told = Arc::clone(&fatal);

@@ -1,5 +1,9 @@
 //! A policy that is broken is left alone for a while, and comes back by itself.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use landfall_domain::clock::ManualClock;
 use landfall_policy::shipped;
 use landfall_tests::world::{World, json_of, tracking_id};
 use serde_json::json;
@@ -57,9 +61,10 @@ async fn a_broken_policy_is_skipped_and_its_resort_decides_until_a_probe_answers
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_policy_that_answers_its_probe_is_asked_again() {
-    let world = World::with(|config| {
+    let clock = Arc::new(ManualClock::stopped_now());
+    let world = World::with_clock(&clock, |config| {
         config.limits.policy.breaker_failures = 1;
-        config.limits.policy.breaker_open_ms = 1;
+        config.limits.policy.breaker_open_ms = 60_000;
     })
     .await;
     // Too little fuel breaks it; with enough it answers.
@@ -70,7 +75,9 @@ async fn a_policy_that_answers_its_probe_is_asked_again() {
     assert_eq!(device.register().await.status, 202);
     assert_ne!(get(&world, "plugins/ours").await["breaker"]["state"], "closed");
     set(&world, json!({ "limits": { "fuel": null } })).await;
-    tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    let answer = world.device("pump-2").await.register().await;
+    assert_eq!(answer.status, 202, "it is left alone for a while: {answer:?}");
+    clock.advance(Duration::from_secs(60));
     let answer = world.device("pump-2").await.register().await;
     assert_eq!(json_of(&answer)["status"], "assigned", "{answer:?}");
     assert_eq!(get(&world, "plugins/ours").await["breaker"], json!({ "state": "closed" }));

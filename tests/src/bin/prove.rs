@@ -113,7 +113,7 @@ fn prove_power(plan: &power::Plan) -> Result<(), String> {
         // A damaged database may make the store panic; that is caught and counted, and need not be told twice.
         std::panic::set_hook(Box::new(|_| ()));
     }
-    let begun = landfall_domain::clock::instant();
+    let begun = landfall_domain::clock::Stopwatch::system();
     let report = power::run(plan);
     println!(
         "{} power failures ({} with a second one during recovery) in {} histories from seed {}, {:.1} s",
@@ -158,7 +158,7 @@ fn prove_timing(requests: usize, seed: u64) -> Result<(), String> {
 
 fn prove_mutations(requests: u64, seed: u64) -> Result<(), String> {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
-    let begun = landfall_domain::clock::instant();
+    let begun = landfall_domain::clock::Stopwatch::system();
     let report = runtime.block_on(mutations::send(requests, seed))?;
     let answered: u64 = report.statuses.values().sum();
     let statuses: Vec<String> = report.statuses.iter().map(|(status, count)| format!("{count} of {status}")).collect();
@@ -192,7 +192,7 @@ fn prove_fuzz(each: Duration, seed: u64) -> Result<(), String> {
 }
 
 fn prove_kill(cycles: u64, seed: u64) -> Result<(), String> {
-    let begun = landfall_domain::clock::instant();
+    let begun = landfall_domain::clock::Stopwatch::system();
     let plan = crash::Plan { cycles, seed, shortest: Duration::from_millis(5), longest: Duration::from_millis(500) };
     let report = crash::run(&plan, &mut crash::victim::Child::of_this_program()?)?;
     println!(
@@ -214,7 +214,7 @@ fn prove_kill_server(cycles: u64, seed: u64, binary: Option<PathBuf>) -> Result<
     let binary = binary.map_or_else(beside, Ok).map_err(|error| error.to_string())?;
     let mut server = crash::server::RealServer::new(&binary, DEVICES)?;
     let plan = crash::Plan { cycles, seed, shortest: Duration::from_millis(5), longest: Duration::from_millis(500) };
-    let begun = landfall_domain::clock::instant();
+    let begun = landfall_domain::clock::Stopwatch::system();
     let report = crash::run(&plan, &mut server)?;
     println!(
         "{} kills of {} under load from seed {seed}, {} registrations acknowledged, {:.1} s; {} violations",

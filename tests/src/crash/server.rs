@@ -14,7 +14,7 @@ use landfall::client::{self, Answer, Client};
 use landfall::config::Server as Addresses;
 use landfall::folder::DataFolder;
 use landfall_attestation::x509::make::{Authority, Issued};
-use landfall_domain::clock::{Ambient, instant};
+use landfall_domain::clock::{Ambient, Stopwatch};
 use landfall_domain::names::IdScope;
 use rustls::ClientConfig;
 
@@ -116,7 +116,7 @@ impl Load for RealServer {
         }
         let address = SocketAddr::from(([127, 0, 0, 1], self.port));
         let mut server = self.start(folder)?;
-        let began = instant();
+        let began = Stopwatch::system();
         let heard = Arc::new(Mutex::new(Vec::new()));
         let stop = Arc::new(AtomicBool::new(false));
         let clients = Arc::new(self.clients.clone());

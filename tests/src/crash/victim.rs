@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use landfall_domain::clock::{Ambient, instant};
+use landfall_domain::clock::{Ambient, Clock as _, SystemClock};
 use landfall_domain::decision::Entry;
 use landfall_domain::names::TrackingId;
 use landfall_domain::registration::Registration;
@@ -46,10 +46,10 @@ impl Load for Child {
             .spawn()
             .map_err(text)?;
         let output = child.stdout.take().ok_or("the victim has no output")?;
-        let deadline = instant() + after;
+        let deadline = SystemClock.instant() + after;
         let (killed, heard) = std::thread::scope(|scope| {
             let killer = scope.spawn(|| {
-                std::thread::sleep(deadline.saturating_duration_since(instant()));
+                std::thread::sleep(deadline.saturating_duration_since(SystemClock.instant()));
                 // SIGKILL on Unix.
                 child.kill()?;
                 child.wait()

@@ -277,7 +277,7 @@ const MOST_A_DEVICE: usize = 8;
 
 #[cfg(test)]
 mod tests {
-    use landfall_domain::clock;
+    use landfall_domain::clock::{Clock as _, SystemClock};
 
     use super::*;
 
@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn an_answer_begins_one_registration_and_there_is_room_for_so_many_devices() {
         let challenges = Challenges::new(Duration::from_secs(60), 2);
-        let (scope, now) = ("0ne1".parse().unwrap(), clock::instant());
+        let (scope, now) = ("0ne1".parse().unwrap(), SystemClock.instant());
         let keep = |id: &str, key: u8, now| {
             let asks = (name(key), IpAddr::from([10, 0, 0, 1]));
             challenges.keep(asks, (&scope, &id.parse().unwrap()), (chip(None), false), &[key; 32], now)
@@ -317,7 +317,7 @@ mod tests {
     fn one_challenge_is_open_for_a_tpm_until_it_is_answered_or_nearly_over() {
         let challenges = Challenges::new(Duration::from_secs(60), 9);
         let (scope, id): (IdScope, RegistrationId) = ("0ne1".parse().unwrap(), "a".parse().unwrap());
-        let (now, tpm) = (clock::instant(), chip(None));
+        let (now, tpm) = (SystemClock.instant(), chip(None));
         let open = |now| challenges.open((&scope, &id), &tpm, now).map(|key| key.expose()[0]);
         let keep = |key: u8, now| {
             let asks = (name(key), IpAddr::from([10, 0, 0, 1]));
@@ -338,7 +338,7 @@ mod tests {
     fn strangers_push_out_their_own_challenges_and_not_the_devices() {
         let challenges = Challenges::new(Duration::from_secs(60), 9);
         let (scope, id): (IdScope, RegistrationId) = ("0ne1".parse().unwrap(), "a".parse().unwrap());
-        let now = clock::instant();
+        let now = SystemClock.instant();
         let keep = |key: u8, network: u8| {
             let asks = (name(key), IpAddr::from([10, 0, 0, network]));
             assert!(challenges.keep(asks, (&scope, &id), (chip(None), false), &[key; 32], now));
@@ -354,7 +354,7 @@ mod tests {
     #[test]
     fn strangers_in_many_networks_push_out_neither_the_known_tpms_challenge_nor_an_answered_one() {
         let (scope, id): (IdScope, RegistrationId) = ("0ne1".parse().unwrap(), "a".parse().unwrap());
-        let now = clock::instant();
+        let now = SystemClock.instant();
         for own in [true, false] {
             let challenges = Challenges::new(Duration::from_secs(60), 9);
             let keep = |key: u8, network: u8, own: bool| {
@@ -401,7 +401,7 @@ mod tests {
         let mut moved = kept(5, 60_000, &sealing);
         moved.registration_id = "b".parse().unwrap();
         let all = vec![kept(1, 5_000, &sealing), moved, kept(4, 60_000, &other), spent, kept(3, 20_000, &sealing)];
-        let (challenges, now) = (Challenges::new(Duration::from_secs(60), 9), clock::instant());
+        let (challenges, now) = (Challenges::new(Duration::from_secs(60), 9), SystemClock.instant());
         challenges.take_up(all, &sealing, (Timestamp::from_millis(10_000), now));
         let known = |key, now| challenges.name(&scope, &id, &token(key), now);
         assert_eq!([1, 2, 3, 4, 5].map(|key| known(key, now).is_some()), [false, true, true, false, false]);

@@ -209,6 +209,27 @@ pub struct Terms {
     pub etag: String,
 }
 
+impl Terms {
+    /// Those of an enrollment of which nothing is said but which policies decide.
+    pub fn with_policies(allocation: Allocation, now: Timestamp) -> Self {
+        Self {
+            enabled: true,
+            manufacturing: Manufacturing::Required,
+            manufacturers: None,
+            key_change: KeyChange::Refuse,
+            expired_certificates: ExpiredCertificates::Refuse,
+            certificate_issuer: None,
+            reprovision: ReprovisionPolicy::default(),
+            hubs: None,
+            allocation,
+            initial_twin: InitialTwin::default(),
+            created_at: now,
+            updated_at: now,
+            etag: "1".to_owned(),
+        }
+    }
+}
+
 /// The policies of an enrollment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Allocation {
@@ -237,18 +258,6 @@ pub struct PolicyBinding {
     /// JSON, as the plugin's schema says.
     pub settings: JsonText,
 }
-
-impl PolicyBinding {
-    /// The address of the allocation function, when the binding says nothing else.
-    pub fn function(&self) -> Option<String> {
-        let settings: Map<String, Value> = serde_json::from_str(self.settings.as_str()).ok()?;
-        let alone = self.plugin.as_str() == WEBHOOK && self.revision.is_none() && settings.len() == 1;
-        settings.get("url").filter(|_| alone)?.as_str().map(ToOwned::to_owned)
-    }
-}
-
-/// The shipped plugin that asks an allocation function.
-pub const WEBHOOK: &str = "webhook";
 
 /// Whether a manufacturing record is demanded (the two-factor rule).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]

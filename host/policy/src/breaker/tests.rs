@@ -1,3 +1,6 @@
+use std::sync::Arc;
+
+use landfall_domain::clock::Entropy;
 use proptest::prelude::*;
 
 use super::*;

@@ -7,15 +7,17 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use landfall_domain::clock::{Clock, SystemClock};
+use landfall_domain::clock::Clock;
 
 /// How much of its room the cache takes.
 pub(super) struct Room {
     limit_bytes: u64,
     used_bytes: AtomicU64,
+    clock: Arc<dyn Clock>,
 }
 
 struct Entry {
@@ -26,14 +28,14 @@ struct Entry {
 
 impl Room {
     /// Measures what is there.
-    pub(super) fn measure(directory: &Path, limit_bytes: u64) -> Self {
+    pub(super) fn measure(directory: &Path, limit_bytes: u64, clock: Arc<dyn Clock>) -> Self {
         let used = entries(directory).iter().map(|entry| entry.bytes).sum();
-        Self { limit_bytes, used_bytes: AtomicU64::new(used) }
+        Self { limit_bytes, used_bytes: AtomicU64::new(used), clock }
     }
 
     /// Notes that an entry was used. A file system that refuses only makes the order of pruning worse.
     pub(super) fn used(&self, file: &File) {
-        let now = Duration::from_millis(SystemClock.now().as_millis());
+        let now = Duration::from_millis(self.clock.now().as_millis());
         let _ = file.set_modified(SystemTime::UNIX_EPOCH + now);
     }
 
@@ -73,6 +75,8 @@ fn entries(directory: &Path) -> Vec<Entry> {
 
 #[cfg(test)]
 mod tests {
+    use landfall_domain::clock::SystemClock;
+
     use super::*;
 
     #[test]
@@ -90,7 +94,7 @@ mod tests {
         write("oldest", 9);
         write("used", 8);
         write("old", 7);
-        let room = Room::measure(home.path(), 400);
+        let room = Room::measure(home.path(), 400, Arc::new(SystemClock));
         room.used(&File::open(engine.join("used.cwasm")).unwrap());
         write("new", 6);
         room.written(home.path(), 100).unwrap();

@@ -12,7 +12,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use landfall_domain::clock;
+use landfall_domain::clock::Stopwatch;
 use landfall_domain::decision::call::CallReport;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -92,7 +92,7 @@ pub fn fuzz(image: &Arc<Image>, plan: &FuzzPlan) -> Result<FuzzReport, FuzzError
     let mut runner = TestRunner::new_with_rng(config, rng);
 
     let mut report = FuzzReport { runs: 0, faults: 0, most_fuel: 0, most_memory_bytes: 0, finding: None };
-    let started = clock::instant();
+    let started = Stopwatch::system();
     while started.elapsed() < plan.span && report.runs < plan.runs {
         let tree = calls.new_tree(&mut runner).map_err(|reason| FuzzError(reason.to_string()))?;
         report.runs += 1;

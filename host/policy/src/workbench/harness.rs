@@ -10,7 +10,7 @@
 
 use std::io::{self, Write};
 
-use landfall_domain::clock;
+use landfall_domain::clock::Stopwatch;
 
 use crate::log::{Log, LogSource};
 use crate::program::{Ended, Program, Ran};
@@ -49,7 +49,7 @@ pub fn run(program: &Program, name: &str, arguments: &[String], out: &mut impl W
     if listing.ended != Ended::Exit(0) || (tests.is_empty() && !listed.is_empty()) {
         return write_result(&listing, out);
     }
-    let started = clock::instant();
+    let started = Stopwatch::system();
     let terse = has("--quiet") || has("-q");
     writeln!(out, "\nrunning {} test{}", tests.len(), if tests.len() == 1 { "" } else { "s" })?;
     let mut tally = Tally::default();

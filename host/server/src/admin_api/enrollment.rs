@@ -21,13 +21,16 @@ pub(super) async fn list_groups(
 ) -> Answer {
     let scope = known(&service, &scope)?;
     let page = page.of(&service, scope.groups().collect(), |bound| bound.group.id.to_string());
-    body::listing(page, |bound| terms::group_view(&bound.group, None))
+    body::listing(page, |bound| terms::group_view(&bound.group, None, service.config().policy.function_plugin()))
 }
 
 pub(super) async fn show_group(State(service): State<Arc<Service>>, At((scope, id)): At<(String, String)>) -> Answer {
     let scope = known(&service, &scope)?;
     let bound = scope.group(&id.parse()?).ok_or_else(|| Problem::not_found(format!("there is no group {id}")))?;
-    body::tagged(body::ok(&terms::group_view(&bound.group, None))?, Some(&bound.terms.etag))
+    body::tagged(
+        body::ok(&terms::group_view(&bound.group, None, service.config().policy.function_plugin()))?,
+        Some(&bound.terms.etag),
+    )
 }
 
 pub(super) async fn put_group(
@@ -55,7 +58,8 @@ pub(super) async fn put_group(
         let attestation = if bound { within_reach(attestation, stands) } else { attestation };
         let terms = terms::terms(&service, &scope, &body, before.as_ref().map(|group| &group.terms)).await?;
         let group = Group { id: id.clone(), attestation, terms };
-        let (view, etag) = (terms::group_view(&group, told), group.terms.etag.clone());
+        let (view, etag) =
+            (terms::group_view(&group, told, service.config().policy.function_plugin()), group.terms.etag.clone());
         let outcome = service.catalogue().change(|store| store.put_group(&scope.scope, group, over)).await?;
         if !outcome.is_overtaken() {
             return body::put(outcome, &what, Some(&etag), &view);
@@ -93,7 +97,9 @@ pub(super) async fn list_individuals(
 ) -> Answer {
     let scope = known(&service, &scope)?;
     let listing = service.store().individuals(&scope.scope, page.page(&service)).await?;
-    body::listing(listing, |individual| terms::individual_view(individual, None))
+    body::listing(listing, |individual| {
+        terms::individual_view(individual, None, service.config().policy.function_plugin())
+    })
 }
 
 pub(super) async fn show_individual(
@@ -102,7 +108,10 @@ pub(super) async fn show_individual(
 ) -> Answer {
     let found = service.store().individual(&scope.parse()?, &id.parse()?).await?;
     let found = found.ok_or_else(|| Problem::not_found(format!("there is no individual enrollment for {id}")))?;
-    body::tagged(body::ok(&terms::individual_view(&found, None))?, Some(&found.terms.etag))
+    body::tagged(
+        body::ok(&terms::individual_view(&found, None, service.config().policy.function_plugin()))?,
+        Some(&found.terms.etag),
+    )
 }
 
 pub(super) async fn put_individual(
@@ -129,7 +138,10 @@ pub(super) async fn put_individual(
         let device_id = device_id.clone();
         let individual = Individual { registration_id: id.clone(), device_id, attestation, terms };
         terms::can_serve(&individual, before.as_ref(), &service.config().verify_policy(service.ambient().now()))?;
-        let (view, etag) = (terms::individual_view(&individual, told), individual.terms.etag.clone());
+        let (view, etag) = (
+            terms::individual_view(&individual, told, service.config().policy.function_plugin()),
+            individual.terms.etag.clone(),
+        );
         let outcome = service.store().put_individual(&scope.scope, individual, over).await?;
         if !outcome.is_overtaken() {
             return body::put(outcome, &what, Some(&etag), &view);

@@ -19,6 +19,7 @@ use crate::metrics;
 use crate::provisioning::Provisioning;
 use crate::service::Service;
 use crate::service::live_catalogue::Write;
+use crate::tasks::TaskStatus;
 
 pub(super) async fn scopes(
     State(service): State<Arc<Service>>,
@@ -87,6 +88,12 @@ pub(super) async fn status(
         policy_calls_in_flight: service.policies().in_flight(),
         registrations_under_way: provisioning.desk().registrations_under_way(),
         scopes: scopes.collect(),
+        tasks: service
+            .tasks()
+            .statuses()
+            .into_iter()
+            .map(|task| TaskView::of(task, caller.is_of_one_scope()))
+            .collect(),
     })
 }
 
@@ -122,6 +129,64 @@ pub(super) struct StatusView {
     registrations_under_way: usize,
     /// The id scopes that the caller sees.
     scopes: Vec<ScopeStatus>,
+    /// What runs by itself, in the order in which it was begun.
+    tasks: Vec<TaskView>,
+}
+
+/// A task: what runs by itself.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TaskView {
+    name: &'static str,
+    /// How many seconds after a run it runs again. Absent when it runs only when something happens, or as long as the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    period_seconds: Option<u64>,
+    /// Whether a run is under way.
+    running: bool,
+    /// Runs since the server was started that went well.
+    good_runs: u64,
+    /// Runs since the server was started that failed.
+    failed_runs: u64,
+    /// When the newest run began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_started: Option<String>,
+    /// When the newest run that went well ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_success: Option<String>,
+    /// How long the newest run that ended took, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_duration_ms: Option<u64>,
+    /// What the newest run that ended has done, if it went well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<String>,
+    /// Why the newest run that ended failed, if it did. Who is bound to one id scope is told only that it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl TaskView {
+    fn of(task: TaskStatus, bound: bool) -> Self {
+        let hidden = || Some("the server's log says why".to_owned());
+        let (result, error) = match task.last_result {
+            None => (None, None),
+            // Texts name issuers and addresses of all id scopes.
+            Some(Ok(done)) => (Some(done).filter(|_| !bound), None),
+            Some(Err(error)) => (None, if bound { hidden() } else { Some(error) }),
+        };
+        let millis = |took: std::time::Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            name: task.name,
+            period_seconds: task.period.map(|period| period.as_secs()),
+            running: task.is_running,
+            good_runs: task.good_runs,
+            failed_runs: task.failed_runs,
+            last_started: task.last_started.map(|at| at.to_string()),
+            last_success: task.last_success.map(|at| at.to_string()),
+            last_duration_ms: task.last_duration.map(millis),
+            result,
+            error,
+        }
+    }
 }
 
 /// What is in an id scope.

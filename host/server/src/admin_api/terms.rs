@@ -20,6 +20,7 @@ use crate::service::Service;
 use crate::service::images::ImageError;
 
 mod attestation;
+mod function;
 mod view;
 
 pub(super) use attestation::{
@@ -177,12 +178,12 @@ pub(super) async fn terms(
             selection.as_ref().filter(|policy| policy.plugin.as_str() != DEFAULT_POLICY).and_then(|_| default_policy())
         }
     };
-    let mut places = Vec::new();
+    let (mut places, serves) = (Vec::new(), service.config().policy.function_plugin());
     for (at, policy) in grouping.iter().enumerate() {
         places.extend(bound.read(policy, (format!("/allocation/grouping/{at}"), Wanted::Grouping)).await);
     }
     // The contract of a function named by its address is one answer for hub and twin, so it places devices as well.
-    if let Some(function) = selection.as_ref().filter(|policy| policy.function().is_some())
+    if let Some(function) = selection.as_ref().filter(|policy| function::address_of(policy, serves).is_some())
         && !places.contains(function)
     {
         places.insert(0, function.clone());
@@ -226,10 +227,15 @@ struct Bindings<'a> {
 }
 
 impl Bindings<'_> {
+    /// The plugin that asks functions that are named by their addresses.
+    fn serves(&self) -> &str {
+        self.service.config().policy.function_plugin()
+    }
+
     /// Reads a binding and makes its image, which is how a plugin checks its settings.
     async fn read(&mut self, body: &BindingBody, (at, wanted): (String, Wanted)) -> Option<PolicyBinding> {
-        if body.plugin.starts_with("https://") {
-            return self.read_webhook(body, at, wanted).await;
+        if function::is_address(&body.plugin) {
+            return self.read_function(body, at, wanted).await;
         }
         let plugin: PluginName = match body.plugin.parse() {
             Ok(plugin) => plugin,
@@ -252,19 +258,22 @@ impl Bindings<'_> {
         self.fit(PolicyBinding { plugin, revision, settings }, (at, wanted)).await
     }
 
-    /// An allocation function named by its address, which is the plugin `webhook` with that setting.
-    async fn read_webhook(&mut self, body: &BindingBody, at: String, wanted: Wanted) -> Option<PolicyBinding> {
+    /// An allocation function that is named by its address.
+    async fn read_function(&mut self, body: &BindingBody, at: String, wanted: Wanted) -> Option<PolicyBinding> {
         let no_settings =
             body.settings.as_deref().is_none_or(|settings| matches!(settings.get().trim(), "{}" | "null"));
         if !no_settings || body.revision.is_some() {
-            let message = "a function that is named by its address has neither settings nor a revision; name `webhook` to give them";
+            let message = format!(
+                "a function that is named by its address has neither settings nor a revision; name `{}` to give them",
+                self.serves()
+            );
             return self.wrong(format!("{at}/plugin"), message);
         }
-        let settings = match self.with_addresses(JsonText::of(&json!({ "url": body.plugin }))) {
+        let settings = match self.with_addresses(function::settings_of(&body.plugin)) {
             Ok(settings) => settings,
             Err(_) => return self.wrong(format!("{at}/plugin"), MASKED),
         };
-        let plugin = WEBHOOK.parse().ok()?;
+        let plugin = self.serves().parse().ok()?;
         self.fit(PolicyBinding { plugin, revision: None, settings }, (at, wanted)).await
     }
 
@@ -330,9 +339,6 @@ fn said<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Resu
 fn yes() -> bool {
     true
 }
-
-/// What serves an allocation function that is named by its address.
-const WEBHOOK: &str = landfall_domain::enrollment::WEBHOOK;
 
 /// The shipped policy that decides when another one abstains.
 const DEFAULT_POLICY: &str = "weighted";

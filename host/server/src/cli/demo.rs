@@ -4,7 +4,7 @@
 //! manufacturer imports its records with its own token; an operator links hubs and makes a group; and the devices
 //! register over mutual TLS 1.3, each over its own connection, all at once. Then four that must not come in.
 
-use landfall_domain::clock::{self, Ambient};
+use landfall_domain::clock::{Ambient, Stopwatch};
 use landfall_domain::names::NameError;
 use landfall_store::StoreError;
 use serde_json::{Value, json};
@@ -85,7 +85,7 @@ impl DemoError {
 pub(super) async fn run() -> Result<(), DemoError> {
     // Refusals are part of the show and are printed in their place.
     telemetry::start("off").map_err(DemoError::Log)?;
-    let began = clock::instant();
+    let began = Stopwatch::system();
     let ambient = Ambient::system();
     let place = tempfile::tempdir().map_err(DemoError::Io)?;
     print::title();

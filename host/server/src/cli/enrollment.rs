@@ -11,15 +11,13 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::ca::pem;
-use super::changes::{ChangeArgs, hint_of_fallback, nothing_said, told_with};
-use super::group::warning;
-use super::proof::with_proof;
-use super::shared_key::{SharedKeyArgs, SharedKeyChangeArgs, key_lines};
+use super::changes::{ChangeArgs, nothing_said};
+use super::enrolled::Kind;
+use super::shared_key::{SharedKeyArgs, SharedKeyChangeArgs};
 use super::terms::{PreconditionArgs, TermsArgs, json_or_file};
 use super::token::without_nulls;
 use super::ways::{CHIP, Edits, PASSWORD, PINS};
 use super::{CliError, Common};
-use crate::client::management::Changed;
 
 /// What can be done with individual enrollments.
 #[derive(Debug, Subcommand)]
@@ -189,54 +187,39 @@ fn unseen(password_file: Option<&PathBuf>) -> &'static [&'static str] {
 
 /// Runs it.
 pub(super) async fn run(common: &Common, command: EnrollmentCommand) -> Result<(), CliError> {
-    let mut session = common.session()?;
-    let out = session.out;
+    let session = &mut common.session()?;
     match command {
         EnrollmentCommand::Put(args) => {
-            let body = args.body()?;
-            let path = session.path(&["enrollments", args.id.as_str()]);
-            let Changed { before, answer } = args.precondition.put(&mut session.api, &path, &body).await?;
-            let changes = told_with(before.as_ref(), &answer, unseen(args.password_file.as_ref()));
-            out.done(format!("{} is enrolled.{}{changes}{}", args.id, warning(&body), key_lines(&answer)), &answer)
+            let (id, body, unseen) = (&args.id, args.body()?, unseen(args.password_file.as_ref()));
+            let done = |_| format!("{id} is enrolled.");
+            INDIVIDUALS.put(session, (id.as_str(), &args.precondition, &body), unseen, done).await
         }
         EnrollmentCommand::Set(args) => {
-            let path = session.path(&["enrollments", args.id.as_str()]);
             let edits = args.credential.edits()?;
             if !args.says_something(&edits) {
                 return Err(nothing_said());
             }
-            let changed = session.api.change(&path, |stands| args.over(common, &edits, stands)).await?;
-            let Changed { before, answer } = changed;
-            let changes = told_with(before.as_ref(), &answer, unseen(args.credential.password_file.as_ref()));
-            let (hint, keys) = (hint_of_fallback(before.as_ref(), &answer), key_lines(&answer));
-            let (id, warning) = (&args.id, warning(&answer));
-            out.done(format!("The enrollment of {id} is changed.{warning}{changes}{hint}{keys}"), &answer)
+            let (unseen, over) = (unseen(args.credential.password_file.as_ref()), |stands: Option<&Value>| {
+                args.over(common, &edits, stands)
+            });
+            let done = format!("The enrollment of {} is changed.", args.id);
+            INDIVIDUALS.set(session, args.id.as_str(), unseen, over, &done).await
         }
-        EnrollmentCommand::Show { id } => {
-            let answer = session.api.get(&session.path(&["enrollments", id.as_str()])).await?;
-            out.details(&answer)
-        }
-        EnrollmentCommand::List { limit } => {
-            let page = with_proof(out, session.api.list(&session.path(&["enrollments"]), limit).await?);
-            let columns = [
-                ("registration id", "/registrationId"),
-                ("proof", "/proof"),
-                ("enabled", "/enabled"),
-                ("manufacturing", "/manufacturing"),
-                ("manufacturers", "/manufacturers"),
-                ("allocation", "/allocation/selection/plugin"),
-                ("hubs", "/hubs"),
-                ("updated", "/updatedAt"),
-            ];
-            out.list(&page, &columns, "No device is enrolled by itself.")
-        }
+        EnrollmentCommand::Show { id } => INDIVIDUALS.show(session, id.as_str()).await,
+        EnrollmentCommand::List { limit } => INDIVIDUALS.list(session, limit).await,
         EnrollmentCommand::Delete { id } => {
-            common.sure(&format!("The enrollment of {id} is deleted, with its keys."))?;
-            let answer = session.api.delete(&session.path(&["enrollments", id.as_str()])).await?;
-            out.done(format!("The enrollment of {id} is deleted."), &answer)
+            let sure = format!("The enrollment of {id} is deleted, with its keys.");
+            let done = format!("The enrollment of {id} is deleted.");
+            INDIVIDUALS.delete((common, session), id.as_str(), &sure, done).await
         }
     }
 }
+
+const INDIVIDUALS: Kind = Kind {
+    collection: "enrollments",
+    id: ("registration id", "/registrationId"),
+    none: "No device is enrolled by itself.",
+};
 
 impl PutArgs {
     fn body(&self) -> Result<Value, CliError> {

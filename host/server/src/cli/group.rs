@@ -11,12 +11,11 @@ use serde_json::Value;
 
 use self::change::CredentialChangeArgs;
 use self::credential::{CredentialArgs, WAYS};
-use super::changes::{ChangeArgs, hint_of_fallback, nothing_said, told_of};
-use super::proof::with_proof;
-use super::shared_key::key_lines;
+use super::changes::{ChangeArgs, nothing_said};
+use super::enrolled::Kind;
 use super::terms::{PreconditionArgs, TermsArgs, json_or_file};
+use super::ways::Edits;
 use super::{CliError, Common};
-use crate::client::management::Changed;
 
 /// What can be done with enrollment groups.
 #[derive(Debug, Subcommand)]
@@ -94,61 +93,46 @@ pub(super) struct SetArgs {
 
 /// Runs it.
 pub(super) async fn run(common: &Common, command: GroupCommand) -> Result<(), CliError> {
-    let mut session = common.session()?;
-    let out = session.out;
+    let session = &mut common.session()?;
     match command {
         GroupCommand::Put(args) => {
-            let body = args.body()?;
-            let path = session.path(&["enrollment-groups", args.id.as_str()]);
-            let Changed { before, answer } = args.precondition.put(&mut session.api, &path, &body).await?;
-            let changes = told_of(before.as_ref(), &answer);
-            let done = if before.is_some() { "changed" } else { "there" };
-            out.done(format!("Group {} is {done}.{}{changes}{}", args.id, warning(&body), key_lines(&answer)), &answer)
+            let (id, body) = (&args.id, args.body()?);
+            let done = |before| format!("Group {id} is {}.", if before { "changed" } else { "there" });
+            GROUPS.put(session, (id.as_str(), &args.precondition, &body), &[], done).await
         }
         GroupCommand::Set(args) => {
-            let path = session.path(&["enrollment-groups", args.id.as_str()]);
             let edits = args.credential.edits()?;
             if !args.change.says_something() && !edits.say_something() {
                 return Err(nothing_said());
             }
-            let change = |stands: Option<&Value>| {
-                let Some(stands) = stands else {
-                    let id = &args.id;
-                    let text = format!("there is no group {id}; make one with: landfall group put {id}");
-                    return Err(CliError::Failed(text));
-                };
-                let mut body = args.change.over(stands)?;
-                edits.apply(common, &format!("Group {}", args.id), &mut body)?;
-                Ok(body.into())
-            };
-            let Changed { before, answer } = session.api.change(&path, change).await?;
-            let changes = told_of(before.as_ref(), &answer);
-            let (hint, keys) = (hint_of_fallback(before.as_ref(), &answer), key_lines(&answer));
-            out.done(format!("Group {} is changed.{}{changes}{hint}{keys}", args.id, warning(&answer)), &answer)
+            let over = |stands: Option<&Value>| args.over(common, &edits, stands);
+            GROUPS.set(session, args.id.as_str(), &[], over, &format!("Group {} is changed.", args.id)).await
         }
-        GroupCommand::Show { id } => {
-            let answer = session.api.get(&session.path(&["enrollment-groups", id.as_str()])).await?;
-            out.details(&answer)
-        }
-        GroupCommand::List { limit } => {
-            let page = with_proof(out, session.api.list(&session.path(&["enrollment-groups"]), limit).await?);
-            let columns = [
-                ("group", "/id"),
-                ("proof", "/proof"),
-                ("enabled", "/enabled"),
-                ("manufacturing", "/manufacturing"),
-                ("manufacturers", "/manufacturers"),
-                ("allocation", "/allocation/selection/plugin"),
-                ("hubs", "/hubs"),
-                ("updated", "/updatedAt"),
-            ];
-            out.list(&page, &columns, "There is no group; make one with: landfall group put ID --ca NAME")
-        }
+        GroupCommand::Show { id } => GROUPS.show(session, id.as_str()).await,
+        GroupCommand::List { limit } => GROUPS.list(session, limit).await,
         GroupCommand::Delete { id } => {
-            common.sure(&format!("Group {id} is deleted, and its devices are refused when they register again."))?;
-            let answer = session.api.delete(&session.path(&["enrollment-groups", id.as_str()])).await?;
-            out.done(format!("Group {id} is deleted."), &answer)
+            let sure = format!("Group {id} is deleted, and its devices are refused when they register again.");
+            GROUPS.delete((common, session), id.as_str(), &sure, format!("Group {id} is deleted.")).await
         }
+    }
+}
+
+const GROUPS: Kind = Kind {
+    collection: "enrollment-groups",
+    id: ("group", "/id"),
+    none: "There is no group; make one with: landfall group put ID --ca NAME",
+};
+
+impl SetArgs {
+    fn over(&self, common: &Common, edits: &Edits, stands: Option<&Value>) -> Result<Value, CliError> {
+        let Some(stands) = stands else {
+            let id = &self.id;
+            let text = format!("there is no group {id}; make one with: landfall group put {id}");
+            return Err(CliError::Failed(text));
+        };
+        let mut body = self.change.over(stands)?;
+        edits.apply(common, &format!("Group {}", self.id), &mut body)?;
+        Ok(body.into())
     }
 }
 
@@ -158,14 +142,5 @@ impl PutArgs {
             return json_or_file(&format!("@{}", file.display()), "");
         }
         Ok(self.terms.body(self.credential.member()?)?.into())
-    }
-}
-
-/// The second factor is never off silently.
-pub(super) fn warning(body: &Value) -> &'static str {
-    if body.get("manufacturing").is_some_and(|how| how == "optional") {
-        " No manufacturing record is demanded: the credential alone admits."
-    } else {
-        ""
     }
 }

@@ -146,7 +146,7 @@ pub(super) fn cleaned_lines(text: &str) -> String {
 }
 
 /// A cell; numbers stand to the right.
-fn cell(value: Option<&Value>) -> Cell {
+pub(super) fn cell(value: Option<&Value>) -> Cell {
     let cell = Cell::new(text(value));
     if value.is_some_and(Value::is_number) { cell.set_alignment(CellAlignment::Right) } else { cell }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clap::Args;
 #[cfg(target_os = "linux")]
-use landfall_domain::clock::{self, Ambient};
+use landfall_domain::clock::{Ambient, Stopwatch};
 use landfall_domain::enrollment::Manufacturing;
 use landfall_store::StoreError;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
@@ -51,7 +51,7 @@ pub enum ServeCommandError {
 pub(super) async fn run(common: &Common, args: ServeArgs) -> Result<(), ServeCommandError> {
     let folder = &common.folder();
     telemetry::start("info")?;
-    let began = clock::instant();
+    let began = Stopwatch::system();
     if folder.config().try_exists().is_ok_and(|there| !there) {
         return Err(ServeError::NoFolder(folder.root().display().to_string()).into());
     }

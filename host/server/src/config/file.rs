@@ -58,6 +58,11 @@ const PLUGINS: &str = "
 ";
 
 const GRANTS: &str = "
+# An enrollment may name an allocation function by its https: address. This plugin asks it, with {\"url\": ADDRESS} as its
+# settings: any that chooses hubs and places devices will do.
+# [policy]
+# function_plugin = \"webhook\"
+
 # What policies are granted of the network. Without a grant they have none, and most need none.
 # Origins are https://HOST, https://HOST:PORT or https://*.HOST. Addresses that are not public need
 # allow_private_networks. Certificates are judged by the platform's roots, or by those in ca_file.

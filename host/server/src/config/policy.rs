@@ -30,8 +30,19 @@ use super::{HttpLimits, scopes_of};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PolicyConfig {
+    /// The plugin that asks an allocation function which an enrollment names by its `https:` address, with
+    /// `{"url": ADDRESS}` as its settings; the shipped `webhook` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub function_plugin: Option<PluginName>,
     /// The network.
     pub http: HttpConfig,
+}
+
+impl PolicyConfig {
+    /// The name of the plugin that asks functions which are named by their addresses.
+    pub fn function_plugin(&self) -> &str {
+        self.function_plugin.as_ref().map_or("webhook", PluginName::as_str)
+    }
 }
 
 /// Which plugins may ask which services.

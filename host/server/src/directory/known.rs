@@ -8,7 +8,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use landfall_domain::clock;
+use landfall_domain::clock::Clock;
 use tokio::sync::{Mutex as Turn, Semaphore};
 
 use super::{Account, DirectoryFlaw};
@@ -19,18 +19,18 @@ pub(super) struct Known {
     turns: Semaphore,
     /// Until when it is not asked, and why.
     trouble: Mutex<Option<(Instant, String)>>,
+    clock: Arc<dyn Clock>,
 }
 
 /// What was said of an account, and when: there may be none of that name. Held by whoever asks.
 type Slot = Turn<Option<(Instant, Option<Arc<Account>>)>>;
 
-impl Default for Known {
-    fn default() -> Self {
-        Self { accounts: Mutex::default(), turns: Semaphore::new(AT_ONCE), trouble: Mutex::default() }
-    }
-}
-
 impl Known {
+    /// Nothing is known yet.
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { accounts: Mutex::default(), turns: Semaphore::new(AT_ONCE), trouble: Mutex::default(), clock }
+    }
+
     /// What is known of an account, or what `ask` says.
     pub(super) async fn account<F: Future<Output = Result<Option<Account>, DirectoryFlaw>>>(
         &self,
@@ -41,7 +41,8 @@ impl Known {
         let slot = self.slot(name);
         let mut said = slot.lock().await;
         if let Some((asked, account)) = &*said
-            && asked.elapsed() < if account.is_some() { FRESH } else { FRESH_ABSENCE }
+            && self.clock.instant().saturating_duration_since(*asked)
+                < if account.is_some() { FRESH } else { FRESH_ABSENCE }
         {
             return Ok(account.clone());
         }
@@ -49,7 +50,7 @@ impl Known {
         let _turn = self.turns.acquire().await;
         // Whoever was before in the queue knows better.
         self.may_be_asked()?;
-        let began = clock::instant();
+        let began = self.clock.instant();
         match ask().await {
             Ok(account) => {
                 let account = account.map(Arc::new);
@@ -66,7 +67,7 @@ impl Known {
                     "a directory does not answer; devices that it is asked for are told to come back"
                 );
                 if pause > Duration::ZERO {
-                    let until = clock::instant().checked_add(pause).unwrap_or(began);
+                    let until = self.clock.instant().checked_add(pause).unwrap_or(began);
                     *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some((until, error.to_string()));
                 }
                 Err(error)
@@ -84,7 +85,7 @@ impl Known {
 
     fn may_be_asked(&self) -> Result<(), DirectoryFlaw> {
         match &*self.trouble.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some((until, why)) if clock::instant() < *until => Err(DirectoryFlaw::Away(why.clone())),
+            Some((until, why)) if self.clock.instant() < *until => Err(DirectoryFlaw::Away(why.clone())),
             _ => Ok(()),
         }
     }
@@ -102,11 +103,18 @@ const AT_ONCE: usize = 4;
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use landfall_domain::clock::ManualClock;
+
     use super::*;
+
+    fn known() -> (Known, Arc<ManualClock>) {
+        let clock = Arc::new(ManualClock::stopped_now());
+        (Known::new(Arc::clone(&clock) as _), clock)
+    }
 
     #[tokio::test]
     async fn an_account_is_asked_for_once_by_all_who_want_it() {
-        let (known, asked) = (Arc::new(Known::default()), Arc::new(AtomicUsize::new(0)));
+        let (known, asked) = (Arc::new(known().0), Arc::new(AtomicUsize::new(0)));
         let mut all = tokio::task::JoinSet::new();
         for _ in 0..50 {
             let (known, asked) = (Arc::clone(&known), Arc::clone(&asked));
@@ -125,15 +133,36 @@ mod tests {
 
     #[tokio::test]
     async fn a_directory_that_does_not_answer_is_not_asked_for_others_at_once() {
-        let known = Known::default();
+        let (known, clock) = self::known();
         let refuses = || async { Err(DirectoryFlaw::Slow(Duration::from_secs(1))) };
         assert!(matches!(known.account("fleet", "dev-1", refuses).await, Err(DirectoryFlaw::Slow(_))));
         let answers = || async { Ok(None) };
         assert!(matches!(known.account("fleet", "dev-2", answers).await, Err(DirectoryFlaw::Away(_))));
+        // Until its pause is over.
+        clock.advance(DirectoryFlaw::Slow(Duration::from_secs(1)).pause() - Duration::from_millis(1));
+        assert!(matches!(known.account("fleet", "dev-2", answers).await, Err(DirectoryFlaw::Away(_))));
+        clock.advance(Duration::from_millis(1));
+        assert!(known.account("fleet", "dev-2", answers).await.unwrap().is_none());
         // What it does not show of one account says nothing of it as a whole.
-        let known = Known::default();
+        let (known, _) = self::known();
         let hides = || async { Err(DirectoryFlaw::Hidden { attribute: "objectSid", account: "dev-1".to_owned() }) };
         assert!(known.account("fleet", "dev-1", hides).await.is_err());
         assert!(known.account("fleet", "dev-2", answers).await.unwrap().is_none());
     }
+
+    #[tokio::test]
+    async fn what_a_directory_said_counts_for_its_time_and_no_longer() {
+        let ((known, clock), asked) = (known(), AtomicUsize::new(0));
+        let absent = || async {
+            asked.fetch_add(1, Ordering::SeqCst);
+            Ok(None)
+        };
+        for (span, times) in [(Duration::ZERO, 1), (FRESH_ABSENCE - SECOND, 1), (SECOND, 2), (FRESH_ABSENCE, 3)] {
+            clock.advance(span);
+            assert!(known.account("fleet", "dev-1", absent).await.unwrap().is_none());
+            assert_eq!(asked.load(Ordering::SeqCst), times, "after {span:?} more");
+        }
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
 }

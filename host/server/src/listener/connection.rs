@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use landfall_attestation::x509::{PresentedChain, for_the_log};
+use landfall_domain::clock::Clock;
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -69,6 +70,7 @@ pub(super) struct Shared<P> {
     pub(super) counts: Arc<Counts>,
     pub(super) stop: watch::Receiver<bool>,
     pub(super) limits: Arc<ListenerLimits>,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 /// Serves a connection to its end.
@@ -151,7 +153,7 @@ pub(super) fn describe(stream: &TlsStream<TcpStream>, peer_addr: SocketAddr, sta
         })
     });
     let has_place = standing.has_place();
-    ConnectionInfo { peer_addr, tls_version: tls.protocol_version(), presented, has_place, standing }
+    ConnectionInfo { peer_addr, presented, has_place, standing }
 }
 
 /// How long a peer has to read the last answer and to close its side.

@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use landfall_domain::clock;
 use tokio::sync::oneshot;
 
 use crate::network;
@@ -74,11 +73,7 @@ impl Crowd {
     }
 
     /// Takes a place: a free one, or that of the oldest connection that has proven nothing for some seconds.
-    pub(super) fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
-        self.enter_at(clock::instant(), peer)
-    }
-
-    fn enter_at(self: &Arc<Self>, now: Instant, peer: IpAddr) -> Option<Place> {
+    pub(super) fn enter(self: &Arc<Self>, peer: IpAddr, now: Instant) -> Option<Place> {
         let network = network::neighbourhood(peer);
         let mut seats = self.seats();
         let here = seats.networks.get(&network);
@@ -218,14 +213,16 @@ const GRACE: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
+    use landfall_domain::clock::{Clock as _, SystemClock};
+
     use super::*;
 
     fn enter(crowd: &Arc<Crowd>, ip: &str) -> Option<Place> {
-        crowd.enter(ip.parse().unwrap())
+        crowd.enter(ip.parse().unwrap(), SystemClock.instant())
     }
 
     fn enter_later(crowd: &Arc<Crowd>, ip: &str) -> Option<Place> {
-        crowd.enter_at(clock::instant() + GRACE, ip.parse().unwrap())
+        crowd.enter(ip.parse().unwrap(), SystemClock.instant() + GRACE)
     }
 
     fn proven(crowd: &Arc<Crowd>, ip: &str) -> Option<Place> {

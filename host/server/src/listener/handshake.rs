@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use landfall_domain::clock;
+use landfall_domain::clock::{Clock, Stopwatch};
 use rustls::server::{Accepted, AcceptedAlert, Acceptor};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -39,7 +39,8 @@ pub(super) async fn shake<P>(
     peer: SocketAddr,
     standing: Standing,
 ) -> Shaken {
-    let mut patience = Patience(Duration::from_secs(shared.limits.handshake_seconds));
+    let left = Duration::from_secs(shared.limits.handshake_seconds);
+    let mut patience = Patience { left, clock: &shared.clock };
     let too_slow = || {
         shared.counts.took_too_long(peer, shared.limits.handshake_seconds);
         Shaken::Over
@@ -95,18 +96,21 @@ pub(super) async fn shake<P>(
 }
 
 /// How long a peer is waited for, in all.
-struct Patience(Duration);
+struct Patience<'a> {
+    left: Duration,
+    clock: &'a Arc<dyn Clock>,
+}
 
-impl Patience {
+impl Patience<'_> {
     /// What the peer does; nothing if it took too long.
     async fn waits_for<T>(&mut self, peer: impl Future<Output = T>) -> Option<T> {
         // What waits for any wake is woken by the end of the time, too.
-        if self.0.is_zero() {
+        if self.left.is_zero() {
             return None;
         }
-        let began = clock::instant();
-        let done = tokio::time::timeout(self.0, peer).await.ok();
-        self.0 = self.0.saturating_sub(began.elapsed());
+        let waited = Stopwatch::start(self.clock);
+        let done = tokio::time::timeout(self.left, peer).await.ok();
+        self.left = self.left.saturating_sub(waited.elapsed());
         done
     }
 }

@@ -15,9 +15,11 @@ mod selection;
 mod shared_key;
 mod tpm;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
-use landfall_domain::clock;
 use landfall_domain::decision::Factors;
 use landfall_domain::decision::call::{Attestation, Label};
 use landfall_domain::enrollment::{EnrollmentRef, KeyChange, Manufacturing, Terms};
@@ -172,7 +174,7 @@ async fn pretend(grounds: &Grounds<'_>, request: &Request) -> Result<(), Registe
 
 /// Begins a registration with the answer of a TPM, which begins one only; another challenge for who brings it again.
 pub(super) async fn spend_challenge(grounds: &Grounds<'_>, request: &Request) -> Result<(), RegisterError> {
-    let (scope, id, now) = (&request.scope, &request.registration_id, clock::instant());
+    let (scope, id, now) = (&request.scope, &request.registration_id, grounds.desk.ambient.instant());
     let Some(token) = request.credential.token() else { return Ok(()) };
     match &request.credential {
         Credential::Tpm { .. } if grounds.desk.challenges.spend(scope, id, token, now) => Ok(()),

@@ -78,7 +78,7 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::Arc;
 
-    use landfall_domain::clock::{self, Ambient, Timestamp};
+    use landfall_domain::clock::{Ambient, Timestamp};
     use landfall_domain::names::Digest;
 
     use super::*;
@@ -93,11 +93,16 @@ mod tests {
         let who = Claimant { scope: "s1".parse().unwrap(), id: "a".parse().unwrap(), key: Digest::of(b"k") };
         let request = TrackingId::new(Timestamp::from_millis(0), [7; 10]);
         let id = || operations.new_id(&who.scope, &who.id, request, StatementKind::Nothing);
-        let begin =
-            || match operations.begin(&who, id(), clock::instant(), RequestKind::Register, &Statement::default()) {
-                BeginResult::Mine(operation) => operation,
-                _ => panic!("not mine"),
-            };
+        let begin = || match operations.begin(
+            &who,
+            id(),
+            Ambient::system().instant(),
+            RequestKind::Register,
+            &Statement::default(),
+        ) {
+            BeginResult::Mine(operation) => operation,
+            _ => panic!("not mine"),
+        };
         let operation = begin();
         let panicked = catch_unwind(AssertUnwindSafe(|| {
             let _ending = Ending::new(&desk, who.clone(), operation.clone(), request);

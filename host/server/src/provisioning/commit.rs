@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use landfall_domain::clock;
+use landfall_domain::clock::Stopwatch;
 use landfall_domain::decision::Verdict;
 use landfall_domain::names::{DeviceId, HubName, RegistrationId, TrackingId};
 use landfall_domain::registration::{Outcome, Registration};
@@ -47,7 +47,7 @@ impl Provisioning {
             entry: job.entry(verdict),
             contents: job.contents(),
         };
-        let began = clock::instant();
+        let began = Stopwatch::start(&self.service.ambient().clock);
         let committed = self.service.store().commit_registration(commit).await?;
         if let Some(watch) = &job.admitted.allocation.selection.watch {
             watch.meters.committed(began.elapsed());
@@ -90,7 +90,8 @@ impl Provisioning {
         postponement: Postponement,
     ) -> Result<Wait, RegisterError> {
         let Postponement { kind, detail, retry_after } = postponement;
-        let (again_at, until) = (self.service.ambient().now().plus(retry_after), clock::instant() + retry_after);
+        let (again_at, until) =
+            (self.service.ambient().now().plus(retry_after), self.service.ambient().instant() + retry_after);
         let Request { tracking_id, registration_id, .. } = &job.request;
         tracing::warn!(%tracking_id, %registration_id, kind, detail, "a registration waits");
         let verdict = Verdict::Postponed { until: again_at, kind: kind.to_owned(), detail: detail.clone() };
@@ -101,14 +102,19 @@ impl Provisioning {
     /// The challenge whose answer began the registration. It begins one only.
     fn answered_challenge(&self, job: &RegistrationJob) -> Option<TrackingId> {
         let token = job.request.credential.token()?;
-        self.desk.challenges.name(&job.request.scope, &job.request.registration_id, token, clock::instant())
+        self.desk.challenges.name(&job.request.scope, &job.request.registration_id, token, self.desk.ambient.instant())
     }
 
     /// The registration with the TPM that answered, whose next challenge no stranger pushes out.
     fn with_its_chip(&self, job: &RegistrationJob, mut registration: Registration) -> Registration {
         let token = job.request.credential.token();
         let answered = |token| {
-            self.desk.challenges.answered(&job.request.scope, &job.request.registration_id, token, clock::instant())
+            self.desk.challenges.answered(
+                &job.request.scope,
+                &job.request.registration_id,
+                token,
+                self.desk.ambient.instant(),
+            )
         };
         registration.chip = token.and_then(answered).map(|chip| chip.digest()).or(registration.chip);
         registration

@@ -15,7 +15,7 @@ use aws_lc_rs::hmac;
 use landfall_attestation::password::{Remembered, hash_of_no_password};
 use landfall_attestation::symmetric_key::SasToken;
 use landfall_attestation::tpm::challenge::{Challenges, Chip};
-use landfall_domain::clock::{self, Ambient};
+use landfall_domain::clock::Ambient;
 use landfall_domain::decision::Entry;
 use landfall_domain::enrollment::PasswordHash;
 use landfall_domain::names::{Digest, IdScope, RegistrationId, TrackingId};
@@ -93,10 +93,10 @@ impl Desk {
             passwords,
             token_checks: Arc::new(Turns::new(TOKEN_CHECKS, device.max_tokens_waiting)),
             decoy: Decoy::new(&ambient)?,
-            report_limits: ReportLimits::new(),
-            odd_replies: Trouble::default(),
+            report_limits: ReportLimits::new(Arc::clone(&ambient.clock)),
+            odd_replies: Trouble::new(&ambient.clock),
             counters,
-            not_served: Trouble::default(),
+            not_served: Trouble::new(&ambient.clock),
             answered: Answered::new(device.answers_kept),
             hub_keys: hmac::Key::new(hmac::HMAC_SHA256, key),
             ambient,
@@ -149,7 +149,7 @@ impl Desk {
     ) -> Option<(Arc<Chip>, Zeroizing<[u8; 32]>)> {
         let token = token.filter(|_| registration.hub().is_some())?;
         let id = &registration.registration_id;
-        let chip = self.challenges.answered(scope, id, token, clock::instant())?;
+        let chip = self.challenges.answered(scope, id, token, self.ambient.instant())?;
         let key = self.hub_key(scope, id, chip.endorsement.sha256());
         Some((chip, key))
     }

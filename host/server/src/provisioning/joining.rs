@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use landfall_domain::clock::{self, Timestamp};
+use landfall_domain::clock::Timestamp;
 use landfall_domain::decision::EntryKind;
 use landfall_domain::json::JsonText;
 use landfall_domain::names::{OperationId, TrackingId};
@@ -29,7 +29,7 @@ impl Provisioning {
         let operations = &self.desk.operations;
         let operation = loop {
             let (id, said) = (job.operation.clone(), job.request.said());
-            match operations.begin(&claimant, id, clock::instant(), asked, &said) {
+            match operations.begin(&claimant, id, self.service.ambient().instant(), asked, &said) {
                 BeginResult::Mine(operation) => {
                     job.goes_on(operation.id.clone(), operation.said());
                     tokio::spawn(Arc::clone(self).carry_out(claimant, job, operation.clone()));
@@ -72,7 +72,8 @@ impl Provisioning {
                 Ok(Status::Assigning { retry_after: self.service.config().limits.device.poll_seconds })
             }
             Progress::Waiting(wait) => {
-                let seconds = wait.until.saturating_duration_since(clock::instant()).as_millis().div_ceil(1000);
+                let seconds =
+                    wait.until.saturating_duration_since(self.service.ambient().instant()).as_millis().div_ceil(1000);
                 Ok(Status::Assigning { retry_after: u64::try_from(seconds).unwrap_or(u64::MAX).max(1) })
             }
             Progress::Finished(registration) => Ok(Status::Finished(Arc::clone(registration))),

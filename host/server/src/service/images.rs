@@ -20,9 +20,9 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use landfall_domain::clock;
+use landfall_domain::clock::{Clock, Stopwatch};
 use landfall_domain::decision::Content;
 use landfall_domain::names::{Digest, PluginName};
 use landfall_domain::plugin::rules::PluginLimits;
@@ -44,6 +44,7 @@ pub struct Images {
     making: Making,
     uses: AtomicU64,
     max_images: usize,
+    clock: Arc<dyn Clock>,
 }
 
 /// What an image is made of: a revision (SHA-256 of the component), its settings (SHA-256 of their text), and its limits.
@@ -75,7 +76,7 @@ pub struct ReadyImage {
     pub settings: Content,
     /// The budget of its calls, as decisions name it.
     pub budget: Content,
-    made: Instant,
+    age: Stopwatch,
 }
 
 /// The images of one revision, as an operator counts them.
@@ -114,14 +115,15 @@ pub enum ImageError {
 
 impl Images {
     /// None yet; at most so many at once, unless more than that are resident.
-    pub fn new(host: Arc<PolicyHost>, store: Arc<dyn Store>, max_images: usize) -> Self {
+    pub fn new(host: Arc<PolicyHost>, store: Arc<dyn Store>, max_images: usize, clock: Arc<dyn Clock>) -> Self {
         Self {
             host,
             store,
             ready: RwLock::default(),
             revisions: RwLock::default(),
             resident: RwLock::default(),
-            making: Making::new(),
+            making: Making::new(Arc::clone(&clock)),
+            clock,
             uses: AtomicU64::new(0),
             max_images,
         }
@@ -197,7 +199,7 @@ impl Images {
             .await
             .map_err(|_| ImageError::Interrupted)??;
         let (settings, budget) = (Content::of(bound.settings.as_str().as_bytes()), Content::of(text));
-        Ok(Arc::new(ReadyImage { image, settings, budget, made: clock::instant() }))
+        Ok(Arc::new(ReadyImage { image, settings, budget, age: Stopwatch::start(&self.clock) }))
     }
 
     /// A revision that a plugin may be run as: its component is there, and what is required is signed for this name.
@@ -279,7 +281,7 @@ impl Images {
                 Configured::Baked => tally.baked += 1,
                 Configured::EachCall { .. } => tally.configured_each_call += 1,
             }
-            tally.oldest = tally.oldest.max(image.made.elapsed());
+            tally.oldest = tally.oldest.max(image.age.elapsed());
         }
         tallies
     }

@@ -1,26 +1,38 @@
-//! Keys of identity providers that are read again by a task of their own: an old key that its provider has taken back is not
-//! good for as long as no device comes.
+//! Keys of identity providers that are read again by a task: an old key that its provider has taken back is not good for as
+//! long as no device comes.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use super::Service;
 use super::live_catalogue::token_rules;
+use crate::tasks::Ran;
 
-/// Has keys read again that are old, until the server stops.
-pub async fn keep_renewing(service: Arc<Service>, mut stopping: watch::Receiver<bool>) {
-    loop {
-        for scope in service.catalogue().now().scopes() {
-            token_rules(scope).for_each(|rules| service.outside().identity_providers().renew(rules));
-        }
-        tokio::select! {
-            () = tokio::time::sleep(LOOK) => {}
-            _ = stopping.wait_for(|stop| *stop) => return,
+/// Reads those keys again that are old: one run of the task `issuer-keys`.
+///
+/// # Errors
+///
+/// Which issuers did not answer the last time.
+pub async fn renew_old(service: Arc<Service>) -> Ran {
+    let mut renewing = JoinSet::new();
+    for scope in service.catalogue().now().scopes() {
+        for rules in token_rules(scope) {
+            if let Some(asking) = service.outside().identity_providers().renew(rules) {
+                renewing.spawn(asking);
+            }
         }
     }
+    let asked = renewing.join_all().await.len();
+    let states = service.outside().identity_providers().states();
+    let away: Vec<_> = states.iter().filter(|state| state.in_trouble).map(|state| state.issuer.as_str()).collect();
+    if away.is_empty() {
+        return Ok(format!("issuers of tokens: {}, asked again in this run: {asked}", states.len()));
+    }
+    Err(format!(
+        "{} of {} issuers of tokens did not answer, and keys that were read before are used: {}",
+        away.len(),
+        states.len(),
+        away.join(", ")
+    ))
 }
-
-/// How often it is looked whether any are.
-const LOOK: Duration = Duration::from_secs(60);

@@ -1,13 +1,12 @@
 //! The catalogue that decides now, and the one way in which it is changed.
 //!
 //! A change is written to the store and then read from it, by [`LiveCatalogue::change`]: nobody who writes can forget to read.
-//! What is on disk and could not be read is read by [`LiveCatalogue::keep_reading`], so that it does not lie there unseen until
-//! somebody changes something else.
+//! What is on disk and could not be read is read by a task, so that it does not lie there unseen until somebody changes
+//! something else.
 
 use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use landfall_attestation::bearer::TokenRules;
@@ -19,13 +18,13 @@ use landfall_domain::secret::sealing::SealingKey;
 use landfall_policy::shipped;
 use landfall_policy::watch::{Watched, Watches};
 use landfall_store::{Store, StoreError};
-use tokio::sync::watch;
 
 use super::images::Images;
 use super::outside::Outside;
 use super::unread::Unread;
 use crate::catalogue::{BoundPolicy, Catalogue, ScopeCatalogue};
 use crate::identity_providers;
+use crate::tasks::{Ran, Trigger};
 
 /// The catalogue as it is, and what follows it.
 pub struct LiveCatalogue {
@@ -89,37 +88,23 @@ impl LiveCatalogue {
         self.read().await.map_err(|error| self.unread.leave(error))
     }
 
-    /// Reads the catalogue for whoever has changed it and could not, again and again until it is read. For as long as the
-    /// server is.
-    pub async fn keep_reading(&self, mut stopping: watch::Receiver<bool>) {
-        let mut tried = 0_u64;
-        loop {
-            let stop = async { _ = stopping.wait_for(|stop| *stop).await };
-            let Some(left) = self.unread.left() else {
-                tried = 0;
-                tokio::select! {
-                    () = self.unread.more.notified() => continue,
-                    () = stop => return,
-                }
-            };
-            match self.read().await {
-                Ok(()) => {
-                    self.unread.read(left);
-                    tracing::info!("the change that could not be read is read");
-                }
-                Err(error) => {
-                    tried = tried.saturating_add(1);
-                    // The first says it, and then one a minute.
-                    if tried % 60 == 1 {
-                        tracing::error!(%error, tried, "a change of hubs, enrollments, authorities or plugins is on disk and not in force yet; it is tried again");
-                    }
-                    tokio::select! {
-                        () = tokio::time::sleep(READ_AGAIN_AFTER) => {}
-                        () = stop => return,
-                    }
-                }
-            }
-        }
+    /// Reads the catalogue for whoever has changed it and could not: one run of the task `catalogue`.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read now either.
+    pub async fn read_what_is_left(&self) -> Ran {
+        let Some(left) = self.unread.left() else { return Ok("every change is in force".to_owned()) };
+        self.read().await.map_err(|error| {
+            format!("a change of hubs, enrollments, authorities or plugins is on disk and not in force yet: {error}")
+        })?;
+        self.unread.read(left);
+        Ok("the change that could not be read is in force".to_owned())
+    }
+
+    /// Has the task run that reads what is left.
+    pub(super) fn left(&self) -> &Trigger {
+        &self.unread.more
     }
 
     /// Sees to it that what decides is at least as new as what the store said of an id scope. A change is read by whoever made
@@ -210,6 +195,3 @@ fn watched(catalogue: &Catalogue, needed: &[BoundPolicy]) -> HashSet<Watched> {
     });
     of_groups.chain(of_plugins).collect()
 }
-
-/// How long a change that could not be read is left alone.
-const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! Revocation lists that are fetched, by a task of their own and never for a request.
+//! Revocation lists that are fetched, by a task and never for a request.
 //!
 //! Every issuer for which an operator has named an address has its list read again after the time that he named, or at once
 //! when that was changed. A list must be the issuer's own, whole, not of the future and not older than the one that is there;
@@ -7,16 +7,16 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use landfall_attestation::x509::crl::{MAX_BYTES, list_from};
 use landfall_attestation::x509::revocation::{ListSource, RevocationChange, RevocationCommand, RevocationRecord};
 use landfall_attestation::x509::{Anchor, Crl, CrlError};
-use landfall_domain::clock;
+use landfall_domain::clock::Stopwatch;
 use landfall_domain::names::{Digest, IdScope};
 use landfall_domain::secret::address;
 use landfall_store::PutOutcome;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::Service;
@@ -24,21 +24,16 @@ use crate::catalogue::ScopeCatalogue;
 use crate::client::ClientLimits;
 use crate::outbound::{self, OutboundError};
 use crate::shares::Shares;
+use crate::tasks::{Ran, Trigger};
 
 /// How the fetching of lists goes.
 pub struct Lists {
     attempts: Mutex<HashMap<Of, Attempt>>,
-    warned: Mutex<Option<Instant>>,
-    wake: Notify,
+    warned: Mutex<Option<Stopwatch>>,
+    /// Has the task run that fetches them.
+    pub(super) due: Trigger,
     /// Addresses that are tried before they are taken.
     trials: Shares<IdScope>,
-}
-
-impl Default for Lists {
-    fn default() -> Self {
-        let trials = Shares::new(TRIALS_OF_A_SCOPE);
-        Self { attempts: Mutex::default(), warned: Mutex::default(), wake: Notify::default(), trials }
-    }
 }
 
 /// Whose list: the id scope, and [`RevocationRecord::id`].
@@ -48,7 +43,7 @@ type Of = (IdScope, Digest);
 #[derive(Clone)]
 struct Attempt {
     source: ListSource,
-    at: Instant,
+    age: Stopwatch,
     trouble: Option<Trouble>,
 }
 
@@ -90,10 +85,17 @@ pub struct Fetched {
     pub der: Vec<u8>,
 }
 
+impl Default for Lists {
+    fn default() -> Self {
+        let trials = Shares::new(TRIALS_OF_A_SCOPE);
+        Self { attempts: Mutex::default(), warned: Mutex::default(), due: Trigger::default(), trials }
+    }
+}
+
 impl Lists {
     /// Has those fetched at once whose address has changed, or whose list was removed.
     pub fn look_again(&self) {
-        self.wake.notify_one();
+        self.due.activate();
     }
 
     /// Why the last attempt to fetch an issuer's list failed, if it did, from where it is fetched now.
@@ -121,37 +123,28 @@ impl Lists {
                 (None, true) => usual,
                 (None, false) => Duration::ZERO,
             };
-            last.source != *source || last.at.elapsed() >= pause
+            last.source != *source || last.age.elapsed() >= pause
         })
     }
 }
 
-/// Fetches lists until the server stops.
-pub async fn keep_fetching(service: Arc<Service>, mut stopping: watch::Receiver<bool>) {
-    loop {
-        tokio::select! {
-            // What is being fetched is let go.
-            () = look_at_all(Arc::clone(&service)) => {}
-            _ = stopping.wait_for(|stop| *stop) => return,
-        }
-        tokio::select! {
-            () = tokio::time::sleep(LOOK) => {}
-            () = service.outside().lists().wake.notified() => {}
-            _ = stopping.wait_for(|stop| *stop) => return,
-        }
-    }
-}
-
-async fn look_at_all(service: Arc<Service>) {
+/// Fetches the lists that are due: one run of the task `revocation-lists`. What is being fetched when the run is cut is let
+/// go.
+///
+/// # Errors
+///
+/// How many could not be fetched the last time, in this run or in one before, and why the first of them could not.
+pub async fn fetch_due(service: Arc<Service>) -> Ran {
     let catalogue = service.catalogue().now();
     // A place that is slow keeps no other list waiting.
     let (mut fetching, few) = (JoinSet::new(), Arc::new(Semaphore::new(AT_ONCE)));
-    let mut there = Vec::new();
+    let (mut there, mut fetched) = (Vec::new(), 0_usize);
     for scope in catalogue.scopes() {
         for said in scope.revocations().all() {
             let Some(source) = &said.record.rules.source else { continue };
             let key = (scope.scope.clone(), said.record.id());
             if service.outside().lists().is_due(&key, source, said.record.list.is_some()) {
+                fetched = fetched.saturating_add(1);
                 let (service, key, few) = (Arc::clone(&service), key.clone(), Arc::clone(&few));
                 let (scope, record, source) = (Arc::clone(scope), said.record.clone(), source.clone());
                 fetching.spawn(async move {
@@ -168,6 +161,25 @@ async fn look_at_all(service: Arc<Service>) {
     attempts.retain(|key, _| there.contains(key));
     drop(attempts);
     warn_of_stale_ones(&service);
+    let failures = failures(&service);
+    match failures.first() {
+        None => Ok(format!("lists that have an address: {}, asked for in this run: {fetched}", there.len())),
+        Some(first) => Err(format!("{} of {} lists cannot be fetched; {first}", failures.len(), there.len())),
+    }
+}
+
+/// Why lists could not be fetched the last time: the id scope, the issuer, the reason.
+fn failures(service: &Service) -> Vec<String> {
+    let (catalogue, lists) = (service.catalogue().now(), service.outside().lists());
+    let mut failures = Vec::new();
+    for scope in catalogue.scopes() {
+        for said in scope.revocations().all() {
+            if let Some(trouble) = lists.trouble(&scope.scope, &said.record) {
+                failures.push(format!("{}, {}: {}", scope.scope, said.record.issuer.name(), trouble.whole));
+            }
+        }
+    }
+    failures
 }
 
 /// Fetches a list before an operator's word on where it is counts. Nothing is changed.
@@ -194,7 +206,8 @@ pub fn note_fetched(service: &Service, scope: &IdScope, of: &RevocationRecord, s
 /// Keeps what came of an attempt, and tells when that changed.
 fn note(service: &Service, key: &Of, of: &RevocationRecord, source: &ListSource, trouble: Option<Trouble>) {
     let mut attempts = service.outside().lists().attempts.lock().unwrap_or_else(PoisonError::into_inner);
-    let attempt = Attempt { source: source.clone(), at: clock::instant(), trouble: trouble.clone() };
+    let age = Stopwatch::start(&service.ambient().clock);
+    let attempt = Attempt { source: source.clone(), age, trouble: trouble.clone() };
     let before = attempts.insert(key.clone(), attempt).filter(|before| before.source.is_the_place_of(source));
     let before = before.and_then(|before| before.trouble);
     let (scope, authority) = (&key.0, of.issuer.name());
@@ -279,13 +292,13 @@ fn read(der: &[u8], issuers: &[Anchor]) -> Result<Crl, CrlError> {
 
 fn warn_of_stale_ones(service: &Service) {
     let mut warned = service.outside().lists().warned.lock().unwrap_or_else(PoisonError::into_inner);
-    if warned.is_some_and(|at| at.elapsed() < WARNED) {
+    if warned.as_ref().is_some_and(|ago| ago.elapsed() < WARNED) {
         return;
     }
     let (now, grace) = (service.ambient().now(), service.config().certificates.stale_crl_hours.saturating_mul(3600));
     for scope in service.catalogue().now().scopes() {
         for of in scope.revocations().all().filter(|of| of.is_stale(now, grace)) {
-            *warned = Some(clock::instant());
+            *warned = Some(Stopwatch::start(&service.ambient().clock));
             let record = &of.record;
             tracing::warn!(scope = %scope.scope, authority = record.issuer.name(), then = ?record.rules.when_stale, "THE REVOCATION LIST IS OUT OF DATE");
         }
@@ -294,8 +307,6 @@ fn warn_of_stale_ones(service: &Service) {
 
 /// Lists that are fetched at the same time.
 const AT_ONCE: usize = 8;
-/// How often it is looked whether one is due.
-const LOOK: Duration = Duration::from_secs(30);
 /// After how long one that could not be fetched is tried again, at most.
 const RETRY: Duration = Duration::from_secs(300);
 const WARNED: Duration = Duration::from_secs(3600);

@@ -9,14 +9,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use landfall_domain::clock::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
 
-use super::Service;
 use crate::folder::DataFolder;
 
 /// What was seen.
@@ -154,23 +152,6 @@ impl Notice {
     }
 }
 
-/// Keeps what is seen, until the server stops.
-pub async fn keep_seeing(service: Arc<Service>, mut stopping: watch::Receiver<bool>) {
-    loop {
-        let stop = tokio::select! {
-            () = tokio::time::sleep(OFTEN) => false,
-            _ = stopping.wait_for(|stop| *stop) => true,
-        };
-        let noting = Arc::clone(&service);
-        let noted = tokio::task::spawn_blocking(move || noting.note_seen());
-        if noted.await.is_err() || stop {
-            return;
-        }
-    }
-}
-
-/// How often the file is written.
-const OFTEN: Duration = Duration::from_secs(60);
 /// Clocks are set right by so much, and nobody is told.
 const TOLERANCE: Duration = Duration::from_secs(60);
 

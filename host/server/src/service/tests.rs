@@ -29,7 +29,7 @@ async fn a_change_that_could_not_be_read_is_read_as_soon_as_it_can_be_and_is_wri
         sealing: SealingKey::new(&[7; 32]).unwrap(),
         certificate_issuing: CertificateIssuing::load(&config.issuing, &config.server.scope, folder.path(), &ambient)
             .unwrap(),
-        directories: Directories::load(&config.directory, &config.server.scope, folder.path()).unwrap(),
+        directories: Directories::load(&config.directory, &config.server.scope, folder.path(), &ambient.clock).unwrap(),
     };
     let policies = Arc::new(PolicyHost::start(config.policy_settings(folder.path().join("cache"))).unwrap());
     let service =
@@ -49,9 +49,7 @@ async fn a_change_that_could_not_be_read_is_read_as_soon_as_it_can_be_and_is_wri
     let there = || service.scope(&scope).is_some_and(|scope| scope.hubs.get(&"a.example".parse().unwrap()).is_some());
     assert!(!there());
     service.catalogue().leave_unread();
-    let (stop, stopping) = tokio::sync::watch::channel(false);
-    let kept = Arc::clone(&service);
-    let reading = tokio::spawn(async move { kept.catalogue().keep_reading(stopping).await });
+    service.run_by_itself();
     while !there() {
         tokio::task::yield_now().await;
     }
@@ -62,8 +60,7 @@ async fn a_change_that_could_not_be_read_is_read_as_soon_as_it_can_be_and_is_wri
     }
     assert_eq!(store.sequence(), sequence + 500, "each change is one write");
     assert_eq!(store.check().await.unwrap().1, Unused::default(), "and leaves no list of hubs that nothing names");
-    stop.send_replace(true);
-    reading.await.unwrap();
+    service.tasks().stop().await;
     service.policies().close();
 }
 

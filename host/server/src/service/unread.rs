@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use landfall_store::StoreError;
-use tokio::sync::Notify;
+
+use crate::tasks::Trigger;
 
 /// How many there were, and how many of them are read by now. Numbers and no flag: a change that is left while an earlier
 /// one is being read may not be in what is read.
@@ -11,15 +12,15 @@ use tokio::sync::Notify;
 pub(super) struct Unread {
     left: AtomicU64,
     read: AtomicU64,
-    /// Tells that there is one more.
-    pub(super) more: Notify,
+    /// Has the task run that reads them.
+    pub(super) more: Trigger,
 }
 
 impl Unread {
     /// Leaves one, for this reason.
     pub(super) fn leave(&self, error: StoreError) -> StoreError {
         self.left.fetch_add(1, Ordering::Relaxed);
-        self.more.notify_one();
+        self.more.activate();
         error
     }
 

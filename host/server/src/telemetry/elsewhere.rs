@@ -4,7 +4,9 @@
 //! then, as our own are. What is asked for in more detail (`LANDFALL_LOG=rustls=debug`) is left as it is.
 
 use std::fmt::{self, Write as _};
+use std::sync::Arc;
 
+use landfall_domain::clock::{Clock, SystemClock};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
@@ -13,8 +15,15 @@ use tracing_subscriber::layer::Context;
 use crate::troubles::Trouble;
 
 /// Says it in our words.
-#[derive(Default)]
 pub(super) struct Elsewhere(Trouble);
+
+impl Default for Elsewhere {
+    /// By the machine's clock: the log begins before there is a server that has one.
+    fn default() -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        Self(Trouble::new(&clock))
+    }
+}
 
 impl<S: Subscriber> Layer<S> for Elsewhere {
     fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {

@@ -10,10 +10,10 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use landfall_domain::clock;
+use landfall_domain::clock::Clock;
 
 use crate::StoreError;
 use crate::writer::Lane;
@@ -23,13 +23,14 @@ pub(super) struct Space {
     folder: PathBuf,
     reserve: u64,
     seen: Mutex<Option<(Instant, u64)>>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Space {
     /// Looks after so many bytes in the folder of a database; 0 for none.
-    pub(super) fn around(database: &Path, reserve: u64) -> Self {
+    pub(super) fn around(database: &Path, reserve: u64, clock: Arc<dyn Clock>) -> Self {
         let folder = database.parent().filter(|folder| !folder.as_os_str().is_empty());
-        Self { folder: folder.unwrap_or(Path::new(".")).to_owned(), reserve, seen: Mutex::default() }
+        Self { folder: folder.unwrap_or(Path::new(".")).to_owned(), reserve, seen: Mutex::default(), clock }
     }
 
     /// Whether there is room enough to write.
@@ -60,12 +61,13 @@ impl Space {
     /// Bytes that this user may still write. A file system that does not tell is taken to have them.
     fn free(&self, fresh: Duration) -> u64 {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.instant();
         match *seen {
-            Some((at, free)) if at.elapsed() < fresh => free,
+            Some((at, free)) if now.saturating_duration_since(at) < fresh => free,
             _ => {
                 let told = rustix::fs::statvfs(&self.folder);
                 let free = told.map_or(u64::MAX, |told| told.f_bavail.saturating_mul(told.f_frsize));
-                *seen = Some((clock::instant(), free));
+                *seen = Some((now, free));
                 free
             }
         }
@@ -77,6 +79,8 @@ const FRESH: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {
+    use landfall_domain::clock::SystemClock;
+
     use super::*;
 
     #[test]
@@ -85,12 +89,12 @@ mod tests {
         let told = rustix::fs::statvfs(folder.path()).unwrap();
         let free = told.f_bavail * told.f_frsize;
         // Twice what there is: too little for bulk work, enough for devices.
-        let space = Space::around(&folder.path().join("landfall.redb"), free * 2);
+        let space = Space::around(&folder.path().join("landfall.redb"), free * 2, Arc::new(SystemClock));
         assert!(matches!(space.check(Lane::Bulk), Err(StoreError::NoSpace { .. })));
         assert_eq!(space.check(Lane::Device), Ok(()));
-        let space = Space::around(&folder.path().join("landfall.redb"), free * 8);
+        let space = Space::around(&folder.path().join("landfall.redb"), free * 8, Arc::new(SystemClock));
         assert!(matches!(space.check(Lane::Device), Err(StoreError::NoSpace { .. })));
-        let space = Space::around(Path::new("landfall.redb"), 0);
+        let space = Space::around(Path::new("landfall.redb"), 0, Arc::new(SystemClock));
         assert_eq!(space.check(Lane::Bulk), Ok(()));
     }
 }

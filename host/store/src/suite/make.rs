@@ -8,8 +8,8 @@ use landfall_domain::decision::call::{Attestation, Call, CallReport, Device, Enr
 use landfall_domain::decision::failure::{CallFailure, HostFailure};
 use landfall_domain::decision::{Decision, Entry, EntryKind, Factors, PolicyCall, Step, Verdict};
 use landfall_domain::enrollment::{
-    Allocation, CertificateAuthority, CertificatePin, EnrollmentRef, ExpiredCertificates, Group, GroupAttestation,
-    Individual, IndividualAttestation, InitialTwin, KeyChange, Manufacturing, PolicyBinding, ReprovisionPolicy, Terms,
+    Allocation, CertificateAuthority, CertificatePin, EnrollmentRef, Group, GroupAttestation, Individual,
+    IndividualAttestation, InitialTwin, PolicyBinding, Terms,
 };
 use landfall_domain::hub::{Connector, Hub, HubState};
 use landfall_domain::json::JsonText;
@@ -207,21 +207,9 @@ pub fn terms(etag: &str, plugin: &str) -> Terms {
     };
     let mut initial_twin = InitialTwin::default();
     initial_twin.tags.insert("depth".to_owned(), serde_json::json!({"nested": [1, 2.5, null, "x"]}));
-    Terms {
-        enabled: true,
-        manufacturing: Manufacturing::Required,
-        manufacturers: None,
-        key_change: KeyChange::Refuse,
-        expired_certificates: ExpiredCertificates::Refuse,
-        certificate_issuer: None,
-        reprovision: ReprovisionPolicy::default(),
-        hubs: None,
-        allocation: Allocation { selection: binding(plugin), fallback: None, grouping: vec![binding("table")] },
-        initial_twin,
-        created_at: Timestamp::from_millis(1),
-        updated_at: Timestamp::from_millis(1),
-        etag: etag.to_owned(),
-    }
+    let allocation = Allocation { selection: binding(plugin), fallback: None, grouping: vec![binding("table")] };
+    let terms = Terms::with_policies(allocation, Timestamp::from_millis(1));
+    Terms { initial_twin, etag: etag.to_owned(), ..terms }
 }
 
 /// A decision of which nothing came, made with a revision.

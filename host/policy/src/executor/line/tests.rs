@@ -1,4 +1,4 @@
-use landfall_domain::clock;
+use landfall_domain::clock::{Clock, SystemClock};
 
 use super::*;
 
@@ -16,7 +16,7 @@ struct Field {
 
 impl Field {
     fn new(kind: Kind, threads: usize, limit: usize) -> Self {
-        Self { line: Line::new(kind, threads, limit), now: clock::instant() }
+        Self { line: Line::new(kind, threads, limit), now: SystemClock.instant() }
     }
 
     fn join(&mut self, who: &'static str, payers: Payers) -> Joined<&'static str> {

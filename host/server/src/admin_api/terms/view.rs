@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::attestation::{DirectoryBody, PinBody, TellOnce, TokenBody};
+use super::function;
 
 /// An enrollment group as it is. It can be changed and sent back.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -201,7 +202,7 @@ pub(in crate::admin_api) struct TwinView {
 }
 
 /// A group as the API shows it.
-pub(in crate::admin_api) fn group_view(group: &Group, told: Option<TellOnce>) -> GroupView {
+pub(in crate::admin_api) fn group_view(group: &Group, told: Option<TellOnce>, serves: &str) -> GroupView {
     let (mut x509, mut symmetric_key, mut token, mut tpm, mut directory) = (None, None, None, None, None);
     match &group.attestation {
         GroupAttestation::X509Authorities { primary, secondary } => {
@@ -238,11 +239,15 @@ pub(in crate::admin_api) fn group_view(group: &Group, told: Option<TellOnce>) ->
         }
     }
     let id = group.id.to_string();
-    GroupView { id, x509, symmetric_key, token, tpm, directory, terms: terms_view(&group.terms) }
+    GroupView { id, x509, symmetric_key, token, tpm, directory, terms: terms_view(&group.terms, serves) }
 }
 
 /// An individual enrollment as the API shows it.
-pub(in crate::admin_api) fn individual_view(individual: &Individual, told: Option<TellOnce>) -> IndividualView {
+pub(in crate::admin_api) fn individual_view(
+    individual: &Individual,
+    told: Option<TellOnce>,
+    serves: &str,
+) -> IndividualView {
     let (mut tpm, mut password) = (None, None);
     let (x509, symmetric_key) = match &individual.attestation {
         IndividualAttestation::X509 { primary, secondary } => {
@@ -267,7 +272,7 @@ pub(in crate::admin_api) fn individual_view(individual: &Individual, told: Optio
         symmetric_key,
         tpm,
         password,
-        terms: terms_view(&individual.terms),
+        terms: terms_view(&individual.terms, serves),
     }
 }
 
@@ -277,7 +282,8 @@ fn certificates(primary: &CertificatePin, secondary: Option<&CertificatePin>) ->
     CertificatesView { primary: shown(primary), secondary: secondary.map(shown) }
 }
 
-fn terms_view(terms: &Terms) -> TermsView {
+fn terms_view(terms: &Terms, serves: &str) -> TermsView {
+    let binding_view = |binding: &PolicyBinding| binding_view(binding, serves);
     let Allocation { selection, fallback, grouping } = &terms.allocation;
     TermsView {
         enabled: terms.enabled,
@@ -300,8 +306,8 @@ fn terms_view(terms: &Terms) -> TermsView {
     }
 }
 
-fn binding_view(binding: &PolicyBinding) -> BindingView {
-    if let Some(url) = binding.function() {
+fn binding_view(binding: &PolicyBinding, serves: &str) -> BindingView {
+    if let Some(url) = function::address_of(binding, serves) {
         let plugin = address::masked(&url).into_owned();
         return BindingView { plugin, revision: None, settings: no_settings() };
     }

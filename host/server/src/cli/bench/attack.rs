@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use clap::ValueEnum;
 use http::Method;
-use landfall_domain::clock;
+use landfall_domain::clock::{Clock as _, Stopwatch, SystemClock};
 use landfall_domain::names::IdScope;
 use rustls::{ClientConfig, ClientConnection};
 use serde::{Deserialize, Serialize};
@@ -179,13 +179,13 @@ impl Side {
             rustls_pki_types::ServerName::try_from("localhost").map_err(|e| BenchError::Failed(e.to_string()))?;
         let mut hello = Vec::new();
         ClientConnection::new(Arc::clone(&nobody), name)?.write_tls(&mut hello)?;
-        let end = clock::instant() + AHEAD + Duration::from_secs(plan.seconds);
+        let end = SystemClock.instant() + AHEAD + Duration::from_secs(plan.seconds);
         let (next, attempts) = (AtomicUsize::new(0), AtomicU64::new(0));
         Ok(Self { plan, honest: honest?, forged, nobody, hello, next, attempts, end })
     }
 
     fn is_over(&self) -> bool {
-        clock::instant() >= self.end
+        SystemClock.instant() >= self.end
     }
 
     async fn socket(&self, [a, b, c]: [u8; 3], last: u8) -> std::io::Result<TcpStream> {
@@ -302,7 +302,7 @@ async fn honest(side: Arc<Side>, from: [u8; 3]) -> Seen {
 async fn register(side: Arc<Side>, from: [u8; 3]) -> Result<u64, String> {
     let number = side.next.fetch_add(1, Ordering::Relaxed) % side.honest.len().max(1);
     let Some((id, tls)) = side.honest.get(number) else { return Err("there is no device".to_owned()) };
-    let began = clock::instant();
+    let began = Stopwatch::system();
     let registering = async {
         let mut client = side.client(from, 9, tls).await?;
         let headers = client::headers(&[("content-type", "application/json"), ("prefer", "wait=20")]);

@@ -1,6 +1,6 @@
 //! `landfall bench attestation`: what a proof costs here, on one core, without network and disk.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_lc_rs::agreement::{ECDH_P256, ECDH_P384, EphemeralPrivateKey};
 use aws_lc_rs::rand::SystemRandom;
@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use landfall_attestation::symmetric_key::{GroupKey, SasToken, SymmetricKey};
 use landfall_attestation::tpm::{PublicArea, hmac_key_blob};
-use landfall_domain::clock::{Ambient, instant};
+use landfall_domain::clock::{Ambient, Stopwatch};
 use landfall_domain::names::RegistrationId;
 use serde::Serialize;
 
@@ -81,7 +81,7 @@ pub(super) fn run(options: &Options, json: bool) -> Result<(), BenchError> {
 
 /// Microseconds that something takes, on average over so long.
 fn each<T>(span: Duration, mut what: impl FnMut() -> T) -> f64 {
-    let began: Instant = instant();
+    let began = Stopwatch::system();
     let mut times = 0_u32;
     while began.elapsed() < span || times == 0 {
         std::hint::black_box(what());

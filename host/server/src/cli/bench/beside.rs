@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use landfall_domain::clock;
+use landfall_domain::clock::{Clock as _, SystemClock};
 use landfall_domain::decision::call::{Device, Label, SelectInput};
 use landfall_policy::bench::made_up;
 use landfall_policy::host_view::EmptyCatalogue;
@@ -130,7 +130,7 @@ pub(super) fn run(
 /// Decisions at a steady rate; one that is late is timed from when it should have begun.
 async fn timed(host: &PolicyHost, payers: &Payers, image: &Arc<Image>, input: &Arc<SelectInput>, plan: &Plan) -> Times {
     let step = Duration::from_secs(1) / plan.rate.max(1);
-    let began = clock::instant();
+    let began = SystemClock.instant();
     let mut took = Vec::new();
     let (mut failed, mut due) = (0, began);
     while due.saturating_duration_since(began) < plan.span {
@@ -140,7 +140,7 @@ async fn timed(host: &PolicyHost, payers: &Payers, image: &Arc<Image>, input: &A
             visit.paid_by(Payer::of_bench(0), || image.select_hub(&input, Arc::new(EmptyCatalogue)).result.is_ok())
         });
         if decided.await == Ok(true) {
-            took.push(clock::instant().saturating_duration_since(due).as_micros());
+            took.push(SystemClock.instant().saturating_duration_since(due).as_micros());
         } else {
             failed += 1;
         }

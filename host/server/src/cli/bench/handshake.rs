@@ -12,7 +12,7 @@ use std::time::Duration;
 use landfall_attestation::x509::make::Authority;
 use landfall_attestation::x509::revocation::{Issuer, KeptRevocations, Known, RevocationRecord, Standing};
 use landfall_attestation::x509::{Anchor, AnchorIndex, Crl, PresentedChain, VerifyPolicy, verify_group};
-use landfall_domain::clock::{Ambient, instant};
+use landfall_domain::clock::{Ambient, Stopwatch};
 use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
 use rustls_pki_types::{CertificateDer, ServerName};
 
@@ -66,11 +66,11 @@ pub(super) fn measure(ambient: &Ambient, span: Duration) -> Result<Costs, BenchE
     };
 
     let (mut verifying, mut proving, mut judging) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
-    let (began, mut times) = (instant(), 0_u32);
+    let (began, mut times) = (Stopwatch::system(), 0_u32);
     while began.elapsed() < span || times == 0 {
         verifying += handshake(&device, &theirs)?;
         proving += handshake(&device, &ours)?;
-        let at = instant();
+        let at = Stopwatch::system();
         judge()?;
         judging += at.elapsed();
         times = times.saturating_add(1);
@@ -84,7 +84,7 @@ fn handshake(device: &Arc<ClientConfig>, server: &Arc<ServerConfig>) -> Result<D
     let name = ServerName::try_from("localhost").map_err(|error| BenchError::Failed(error.to_string()))?;
     let mut client = ClientConnection::new(Arc::clone(device), name)?;
     let mut worked = Duration::ZERO;
-    let at = instant();
+    let at = Stopwatch::system();
     let mut server = ServerConnection::new(Arc::clone(server))?;
     worked += at.elapsed();
     let mut bytes = Vec::new();
@@ -94,7 +94,7 @@ fn handshake(device: &Arc<ClientConfig>, server: &Arc<ServerConfig>) -> Result<D
             client.write_tls(&mut bytes)?;
         }
         let mut flight = Cursor::new(std::mem::take(&mut bytes));
-        let at = instant();
+        let at = Stopwatch::system();
         while server.wants_read() && server.read_tls(&mut flight.by_ref())? > 0 {
             server.process_new_packets()?;
         }

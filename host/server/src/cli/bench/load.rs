@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::Method;
-use landfall_domain::clock;
+use landfall_domain::clock::{Clock as _, Stopwatch, SystemClock};
 use landfall_domain::names::IdScope;
 use rustls::ClientConfig;
 use serde::{Deserialize, Serialize};
@@ -74,7 +74,7 @@ async fn carry_out(plan: Arc<Plan>) -> Result<Seen, BenchError> {
         })
         .collect();
     let (configs, next) = (Arc::new(configs?), Arc::new(AtomicUsize::new(plan.first)));
-    let began = clock::instant();
+    let began = Stopwatch::system();
     let workers: Vec<_> = (0..plan.connections)
         .map(|_| tokio::spawn(work(Arc::clone(&plan), Arc::clone(&configs), Arc::clone(&next))))
         .collect();
@@ -93,11 +93,11 @@ async fn carry_out(plan: Arc<Plan>) -> Result<Seen, BenchError> {
 
 async fn work(plan: Arc<Plan>, configs: Arc<Vec<Arc<ClientConfig>>>, next: Arc<AtomicUsize>) -> Seen {
     let mut seen = Seen { good: 0, bad: 0, first_bad: None, seconds: 0.0, latencies_us: Vec::new() };
-    let end = clock::instant() + Duration::from_secs(plan.seconds);
-    while clock::instant() < end {
+    let end = SystemClock.instant() + Duration::from_secs(plan.seconds);
+    while SystemClock.instant() < end {
         let number = next.fetch_add(1, Ordering::Relaxed) % plan.devices.len().max(1);
         let (Some((id, ..)), Some(tls)) = (plan.devices.get(number), configs.get(number)) else { break };
-        let began = clock::instant();
+        let began = Stopwatch::system();
         match register(&plan, id, Arc::clone(tls)).await {
             Ok(200) => {
                 seen.good += 1;

@@ -15,11 +15,8 @@ use std::path::Path;
 use axum::Router;
 use clap::Args;
 use landfall_attestation::x509::make::{Authority, Issued};
-use landfall_domain::clock::Ambient;
-use landfall_domain::enrollment::{
-    Allocation, CertificateAuthority, ExpiredCertificates, Group, GroupAttestation, InitialTwin, KeyChange,
-    Manufacturing, PolicyBinding, ReprovisionPolicy, Terms,
-};
+use landfall_domain::clock::{Ambient, SystemClock};
+use landfall_domain::enrollment::{Allocation, CertificateAuthority, Group, GroupAttestation, PolicyBinding, Terms};
 use landfall_domain::hub::{Connector, Hub, HubState};
 use landfall_domain::json::JsonText;
 use landfall_domain::names::{Digest, IdScope};
@@ -223,7 +220,9 @@ async fn serve_baseline(
     let address = socket.local_addr()?;
     let router = Router::new().fallback(|| async { r#"{"status":"assigned"}"# });
     let (stop, stopping) = watch::channel(false);
-    tokio::spawn(Listener::new(socket, tls, Http::new(router), config.limits.listener.clone()).serve(stopping));
+    let limits = config.limits.listener.clone();
+    let http = Http::new(router);
+    tokio::spawn(Listener::new(socket, tls, http, limits, std::sync::Arc::new(SystemClock)).serve(stopping));
     Ok((address, stop))
 }
 
@@ -262,25 +261,12 @@ pub(super) async fn fill(
         Ok(PolicyBinding { plugin: plugin.parse()?, revision: None, settings: JsonText::of(&settings) })
     };
     let placed = json!({ "rules": [{ "group": ["{fact.site}"], "desired": { "telemetry": { "seconds": 60 } } }] });
-    let terms = Terms {
-        enabled: true,
-        manufacturing: Manufacturing::Required,
-        manufacturers: None,
-        key_change: KeyChange::Refuse,
-        expired_certificates: ExpiredCertificates::Refuse,
-        certificate_issuer: None,
-        reprovision: ReprovisionPolicy::default(),
-        hubs: None,
-        allocation: Allocation {
-            selection: policy("weighted", json!({}))?,
-            fallback: None,
-            grouping: vec![policy("table", placed)?],
-        },
-        initial_twin: InitialTwin::default(),
-        created_at: now,
-        updated_at: now,
-        etag: "1".to_owned(),
+    let allocation = Allocation {
+        selection: policy("weighted", json!({}))?,
+        fallback: None,
+        grouping: vec![policy("table", placed)?],
     };
+    let terms = Terms::with_policies(allocation, now);
     let attestation = GroupAttestation::X509Authorities { primary: "factory".parse()?, secondary: None };
     kept.put_group(scope, Group { id: "bench".parse()?, attestation, terms }, Precondition::Any).await?;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::Method;
 use landfall_attestation::x509::make::Issued;
-use landfall_domain::clock;
+use landfall_domain::clock::Stopwatch;
 use landfall_domain::names::IdScope;
 use rustls::ClientConfig;
 use serde_json::{Value, json};
@@ -59,7 +59,7 @@ impl Device {
     /// Registers, and waits for the result in the same request.
     pub(super) async fn register(self) -> Result<Told, DemoError> {
         let Self { id, scope, address, tls } = self;
-        let began = clock::instant();
+        let began = Stopwatch::system();
         let mut client = Client::connect(address, "localhost", tls).await?;
         let path = format!("/{scope}/registrations/{id}/register?api-version=2021-06-01");
         let headers = client::headers(&[("content-type", "application/json; charset=utf-8"), ("prefer", "wait=10")]);

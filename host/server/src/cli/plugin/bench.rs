@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use comfy_table::Cell;
-use landfall_domain::clock;
+use landfall_domain::clock::Stopwatch;
 use landfall_domain::decision::call::{CallReport, SelectInput};
 use landfall_policy::bench::{BenchRow, made_up, measure_calls, measure_input};
 use landfall_policy::failure::CallFailure;
@@ -57,10 +57,10 @@ impl Bench {
     pub(in crate::cli) fn run(self, out: Output) -> Result<(), CliError> {
         let host = files::host()?;
         let vector = self.vectors.as_ref().map(|path| files::first_call(path, self.only.as_deref())).transpose()?;
-        let began = clock::instant();
+        let began = Stopwatch::system();
         let revision = files::load(&host, &self.component)?;
         let load = began.elapsed();
-        let began = clock::instant();
+        let began = Stopwatch::system();
         let settings = match &vector {
             Some(vector) => vector.settings.to_string(),
             None => self.settings.text()?,

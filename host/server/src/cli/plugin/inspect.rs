@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use landfall_domain::clock;
+use landfall_domain::clock::Stopwatch;
 use landfall_policy::image::{Card, Configured, Image, Revision};
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ pub(in crate::cli) struct Inspect {
 impl Inspect {
     pub(in crate::cli) fn run(self, out: Output) -> Result<(), CliError> {
         let host = files::host()?;
-        let began = clock::instant();
+        let began = Stopwatch::system();
         let revision = files::load(&host, &self.component)?;
         let loaded_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         // Many policies do not take `{}`, and to be told what they are is no mistake.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
-use landfall_domain::clock;
+use landfall_domain::clock::Stopwatch;
 use landfall_domain::names::{IdScope, PluginName};
 use landfall_policy::Fetched;
 use landfall_policy::image::Revision;
@@ -113,7 +113,7 @@ impl Reload<'_> {
     async fn carry_out(&self) -> String {
         let name = &self.plugin.name;
         let mut story = format!("{name}: {} has changed\n", self.plugin.file.display());
-        let began = clock::instant();
+        let began = Stopwatch::system();
         let live = self.live().await;
         let kept = match &live {
             Some(live) => format!("{} goes on deciding", live.digest().short()),

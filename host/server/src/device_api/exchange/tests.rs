@@ -73,7 +73,7 @@ async fn started(folder: &Path) -> Arc<Provisioning> {
         folder: DataFolder::at(folder),
         sealing: SealingKey::new(&[7; 32]).unwrap(),
         certificate_issuing: CertificateIssuing::load(&config.issuing, &scope, folder, &ambient).unwrap(),
-        directories: Directories::load(&config.directory, &scope, folder).unwrap(),
+        directories: Directories::load(&config.directory, &scope, folder, &ambient.clock).unwrap(),
     };
     let policies = Arc::new(PolicyHost::start(config.policy_settings(folder.join("cache"))).unwrap());
     let service = Service::start(config, ambient, Arc::new(store), policies, keys).await.unwrap();

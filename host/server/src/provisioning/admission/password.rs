@@ -4,7 +4,6 @@
 //! known.
 
 use landfall_attestation::password::{BasicCredential, is_hash_of};
-use landfall_domain::clock;
 use landfall_domain::decision::call::{Attestation, Label};
 use landfall_domain::enrollment::{EnrollmentRef, Individual, IndividualAttestation, PasswordHash};
 use landfall_domain::names::Digest;
@@ -74,7 +73,7 @@ async fn is_of(
 ) -> Result<bool, RegisterError> {
     let (scope, id) = (&request.scope, &request.registration_id);
     let hash = known.unwrap_or(&grounds.desk.passwords.decoy);
-    if grounds.desk.passwords.remembered.knows(scope, id, hash, said, clock::instant()) {
+    if grounds.desk.passwords.remembered.knows(scope, id, hash, said, grounds.desk.ambient.instant()) {
         return Ok(true);
     }
     let tried = grounds.desk.throttle.try_password(request.source, scope, id);
@@ -92,7 +91,7 @@ async fn is_of(
     };
     let same = tokio::task::spawn_blocking(comparing).await.unwrap_or(false);
     if same {
-        grounds.desk.passwords.remembered.remember(scope, id, hash, said, clock::instant());
+        grounds.desk.passwords.remembered.remember(scope, id, hash, said, grounds.desk.ambient.instant());
     }
     Ok(same)
 }

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use landfall_attestation::symmetric_key::{SasToken, SymmetricKey};
-use landfall_domain::clock;
 use landfall_domain::decision::call::Attestation;
 use landfall_domain::enrollment::{EnrollmentRef, Individual, IndividualAttestation};
 use landfall_domain::names::{Digest, RegistrationId};
@@ -38,7 +37,7 @@ pub(super) async fn prove(
     let group = signer(grounds, scope, request, token).await?;
     let individual = grounds.kept.individual(&request.scope, id).await?;
     let own = own_key_has_signed(grounds, request, individual.as_ref(), token);
-    let chip = grounds.desk.challenges.answered(&request.scope, id, token, clock::instant());
+    let chip = grounds.desk.challenges.answered(&request.scope, id, token, grounds.desk.ambient.instant());
     // A poll, which carries the token with which the TPM has answered.
     let individual = match (individual, chip) {
         (Some(individual), chip) if matches!(individual.attestation, IndividualAttestation::Tpm { .. }) => {

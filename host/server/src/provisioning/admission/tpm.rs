@@ -6,7 +6,6 @@ use landfall_attestation::symmetric_key::SasToken;
 use landfall_attestation::tpm::challenge::{Chip, KeptChallenge};
 use landfall_attestation::tpm::{self, PublicArea};
 use landfall_attestation::x509::endorsement::EndorsementCertificate;
-use landfall_domain::clock;
 use landfall_domain::decision::call::{Attestation, Label};
 use landfall_domain::enrollment::{EnrollmentRef, Individual, IndividualAttestation};
 use landfall_domain::names::{Digest, ManufacturerId};
@@ -42,7 +41,7 @@ pub(super) async fn prove(
     let answered = token.filter(|token| token.is_for(&request.scope, id)).is_some_and(|token| {
         let expired =
             token.expires_at().plus(grounds.verify_policy(request.received_at).clock_skew) <= request.received_at;
-        let answered = grounds.desk.challenges.answered(&request.scope, id, token, clock::instant());
+        let answered = grounds.desk.challenges.answered(&request.scope, id, token, grounds.desk.ambient.instant());
         answered.is_some_and(|known| !expired && known == *chip)
     });
     if answered { Ok(proven?) } else { Err(challenge(grounds, request, chip).await) }
@@ -178,7 +177,7 @@ pub(super) async fn challenge(grounds: &Grounds<'_>, request: &Request, chip: &A
         tpm::hmac_key_blob(&chip.endorsement, &chip.storage_root, key, &grounds.desk.ambient).map_err(unusable)
     };
     let (name, device) = (request.tracking_id, (&request.scope, &request.registration_id));
-    if let Some(open) = grounds.desk.challenges.open(device, chip, clock::instant()) {
+    if let Some(open) = grounds.desk.challenges.open(device, chip, grounds.desk.ambient.instant()) {
         return wrap(open.expose()).map_or_else(RegisterError::from, |blob| RegisterError::Challenged(Box::new(blob)));
     }
     // What only the device can have is not pushed out by what strangers ask.
@@ -192,7 +191,7 @@ pub(super) async fn challenge(grounds: &Grounds<'_>, request: &Request, chip: &A
         Err(cause) => return cause.into(),
     };
     let asks = (name, network::of(request.source));
-    if !grounds.desk.challenges.keep(asks, device, (Arc::clone(chip), own), &key, clock::instant()) {
+    if !grounds.desk.challenges.keep(asks, device, (Arc::clone(chip), own), &key, grounds.desk.ambient.instant()) {
         return RegisterError::Busy;
     }
     let until = request.received_at.plus(grounds.desk.challenges.lasts());

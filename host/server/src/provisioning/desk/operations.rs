@@ -407,7 +407,7 @@ const DROPPED_AT_ONCE: usize = 16;
 
 #[cfg(test)]
 mod tests {
-    use landfall_domain::clock;
+    use landfall_domain::clock::{Clock as _, SystemClock};
 
     use super::*;
 
@@ -434,7 +434,7 @@ mod tests {
 
     #[test]
     fn two_requests_meet_the_same_operation() {
-        let (operations, now) = (Operations::new(&[1; 32], 10, 1_000), clock::instant());
+        let (operations, now) = (Operations::new(&[1; 32], 10, 1_000), SystemClock.instant());
         let BeginResult::Mine(first) = begin(&operations, "a", now) else { panic!("not mine") };
         let BeginResult::Theirs(second) = begin(&operations, "A", now) else { panic!("not theirs") };
         assert_eq!(first.id, second.id);
@@ -442,7 +442,7 @@ mod tests {
 
     #[test]
     fn a_waiting_operation_is_taken_up_again_when_its_time_has_come() {
-        let (operations, now) = (Operations::new(&[1; 32], 10, 1_000), clock::instant());
+        let (operations, now) = (Operations::new(&[1; 32], 10, 1_000), SystemClock.instant());
         let later = now + Duration::from_millis(50);
         let BeginResult::Mine(first) = begin(&operations, "a", now) else { panic!("not mine") };
         wait(&operations, "a", &first, later);
@@ -453,7 +453,7 @@ mod tests {
 
     #[test]
     fn devices_that_wait_are_listed_while_they_do() {
-        let (operations, now) = (Operations::new(&[1; 32], 10, 1_000), clock::instant());
+        let (operations, now) = (Operations::new(&[1; 32], 10, 1_000), SystemClock.instant());
         for id in ["a", "b", "c"] {
             let BeginResult::Mine(operation) = begin(&operations, id, now) else { panic!("not mine") };
             if id != "c" {
@@ -475,7 +475,7 @@ mod tests {
 
     #[test]
     fn what_has_ended_is_not_taken_up_again() {
-        let (operations, now) = (Operations::new(&[1; 32], 10, 1_000), clock::instant());
+        let (operations, now) = (Operations::new(&[1; 32], 10, 1_000), SystemClock.instant());
         let BeginResult::Mine(first) = begin(&operations, "a", now) else { panic!("not mine") };
         assert!(operations.conclude(&claimant("a"), &first, Progress::Failed).is_none());
         let BeginResult::Mine(second) = begin(&operations, "a", now) else { panic!("not mine") };
@@ -486,7 +486,7 @@ mod tests {
 
     #[test]
     fn a_full_table_forgets_what_waits_and_never_what_runs() {
-        let (operations, now) = (Operations::new(&[1; 32], 2, 1_000), clock::instant());
+        let (operations, now) = (Operations::new(&[1; 32], 2, 1_000), SystemClock.instant());
         let BeginResult::Mine(a) = begin(&operations, "a", now) else { panic!("not mine") };
         let BeginResult::Mine(_) = begin(&operations, "b", now) else { panic!("not mine") };
         assert!(matches!(begin(&operations, "c", now), BeginResult::Full));
@@ -499,7 +499,7 @@ mod tests {
 
     #[test]
     fn the_oldest_that_wait_make_room_and_no_others() {
-        let (operations, now) = (Operations::new(&[1; 32], 20, 1_000), clock::instant());
+        let (operations, now) = (Operations::new(&[1; 32], 20, 1_000), SystemClock.instant());
         for number in 0..20 {
             let id = format!("d{number}");
             let BeginResult::Mine(operation) = begin(&operations, &id, now) else { panic!("not mine") };
@@ -514,7 +514,7 @@ mod tests {
 
     #[test]
     fn those_that_wait_keep_so_many_bytes_at_most_and_the_oldest_make_room() {
-        let (operations, now) = (Operations::new(&[1; 32], 100, 1_000), clock::instant());
+        let (operations, now) = (Operations::new(&[1; 32], 100, 1_000), SystemClock.instant());
         let made = Timestamp::from_millis(0);
         let said =
             Statement { payload: Some(JsonText::parse(format!("{:?}", "x".repeat(98)), 200, 9).unwrap()), csr: None };
@@ -564,7 +564,7 @@ mod tests {
     #[test]
     fn what_a_device_said_is_kept_until_it_registers_anew() {
         let operations = Operations::new(&[1; 32], 10, 1_000);
-        let (who, now, made) = (claimant("a"), clock::instant(), Timestamp::from_millis(0));
+        let (who, now, made) = (claimant("a"), SystemClock.instant(), Timestamp::from_millis(0));
         let text = |text: &str| Statement { payload: Some(JsonText::parse(text, 100, 9).unwrap()), csr: None };
         let id =
             |nonce| operations.new_id(&who.scope, &who.id, TrackingId::new(made, [nonce; 10]), StatementKind::Payload);

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use landfall_domain::clock;
+use landfall_domain::clock::Clock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::network;
@@ -20,6 +20,7 @@ pub(in crate::provisioning) struct ReportLimits {
     /// Bound the entries that wait to be written.
     strangers: Arc<Semaphore>,
     others: Arc<Semaphore>,
+    clock: Arc<dyn Clock>,
 }
 
 #[derive(Default)]
@@ -32,26 +33,20 @@ struct Lines {
 
 impl ReportLimits {
     /// Nothing told yet.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         let places = || Arc::new(Semaphore::new(BEING_KEPT));
-        Self { lines: Mutex::default(), strangers: places(), others: places() }
+        Self { lines: Mutex::default(), strangers: places(), others: places(), clock }
     }
 
     /// Whether a refusal may be said in the log; then also how many before it were not.
     pub(in crate::provisioning) fn may_be_said(&self, source: IpAddr, stranger: bool) -> Option<u64> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).at(clock::instant(), source, stranger)
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).at(self.clock.instant(), source, stranger)
     }
 
     /// A place among the entries that wait to be written, if there is one.
     pub(in crate::provisioning) fn place(&self, stranger: bool) -> Option<OwnedSemaphorePermit> {
         let places = if stranger { &self.strangers } else { &self.others };
         Arc::clone(places).try_acquire_owned().ok()
-    }
-}
-
-impl Default for ReportLimits {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -87,11 +82,13 @@ const BEING_KEPT: usize = 256;
 
 #[cfg(test)]
 mod tests {
+    use landfall_domain::clock::SystemClock;
+
     use super::*;
 
     #[test]
     fn no_address_has_all_the_lines_and_strangers_have_none_of_the_devices() {
-        let (mut lines, now) = (Lines::default(), clock::instant());
+        let (mut lines, now) = (Lines::default(), SystemClock.instant());
         let mut said = |source: [u8; 4], stranger, times: u32| {
             (0..times).filter(|_| lines.at(now, source.into(), stranger).is_some()).count()
         };
@@ -109,7 +106,7 @@ mod tests {
 
     #[test]
     fn strangers_take_no_place_of_others() {
-        let telling = ReportLimits::new();
+        let telling = ReportLimits::new(Arc::new(SystemClock));
         let taken: Vec<_> = (0..BEING_KEPT).filter_map(|_| telling.place(true)).collect();
         assert_eq!(taken.len(), BEING_KEPT);
         assert!(telling.place(true).is_none() && telling.place(false).is_some());

@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use landfall_domain::clock::{self, Ambient};
+use landfall_domain::clock::Ambient;
 use landfall_domain::names::{IdScope, RegistrationId};
 
 use crate::config::ThrottleLimits;
@@ -66,7 +66,7 @@ impl Throttle {
     /// Whether the ledger keeps one more refusal of somebody whom nobody knows. What is too much of one address takes
     /// nothing of what all have.
     pub(in crate::provisioning) fn keeps_a_strangers(&self, source: IpAddr) -> bool {
-        let now = clock::instant();
+        let now = self.ambient.instant();
         self.strangers_of_address.pour(now, || network::of(source)).is_ok() && self.strangers.pour(now, || ()).is_ok()
     }
 
@@ -78,7 +78,7 @@ impl Throttle {
         scope: &IdScope,
         id: &RegistrationId,
     ) -> Result<(), TooOften> {
-        let (now, network) = (clock::instant(), network::of(source));
+        let (now, network) = (self.ambient.instant(), network::of(source));
         let account = || (scope.clone(), id.key().to_owned());
         let tried = (self.passwords.pour(now, || (scope.clone(), id.key().to_owned(), network)))
             .and_then(|()| self.passwords_of_address.pour(now, || network))
@@ -93,7 +93,7 @@ impl Throttle {
         scope: &IdScope,
         id: &RegistrationId,
     ) -> Result<(), TooOften> {
-        let now = clock::instant();
+        let now = self.ambient.instant();
         let network = network::of(source);
         let device = || (scope.clone(), id.key().to_owned(), network);
         let full = |measure| move |wait| (measure, wait);
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_burst_is_taken_and_then_the_rate() {
-        let (buckets, now) = (Buckets::new(2, SECOND, 3), clock::instant());
+        let (buckets, now) = (Buckets::new(2, SECOND, 3), Ambient::system().instant());
         for _ in 0..3 {
             assert_eq!(buckets.pour(now, || "a"), Ok(()));
         }
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn no_rate_is_no_limit() {
-        let (buckets, now) = (Buckets::new(0, SECOND, 0), clock::instant());
+        let (buckets, now) = (Buckets::new(0, SECOND, 0), Ambient::system().instant());
         assert!((0..10_000).all(|_| buckets.pour(now, || "a").is_ok()));
     }
 
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn the_buckets_are_bounded() {
-        let (buckets, now) = (Buckets::new(1, SECOND, 1), clock::instant());
+        let (buckets, now) = (Buckets::new(1, SECOND, 1), Ambient::system().instant());
         for name in 0..2 * MOST_BUCKETS {
             assert_eq!(buckets.pour(now, || name), Ok(()));
         }
@@ -242,7 +242,7 @@ mod tests {
             burst in 1_u32..20,
             pauses in prop::collection::vec(0_u64..2_000, 1..200),
         ) {
-            let (buckets, start) = (Buckets::new(rate, SECOND, burst), clock::instant());
+            let (buckets, start) = (Buckets::new(rate, SECOND, burst), Ambient::system().instant());
             let mut now = start;
             let mut through = 0_u32;
             for pause in pauses {

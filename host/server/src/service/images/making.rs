@@ -8,9 +8,9 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use landfall_domain::clock;
+use landfall_domain::clock::{Clock, Stopwatch};
 use landfall_domain::names::{IdScope, PluginName};
 use tokio::sync::{OwnedMutexGuard, Semaphore, SemaphorePermit};
 
@@ -24,6 +24,7 @@ pub(super) struct Making {
     plugins: Shares<(IdScope, PluginName)>,
     scopes: Shares<IdScope>,
     at_once: Semaphore,
+    clock: Arc<dyn Clock>,
 }
 
 type Slot = tokio::sync::Mutex<Option<Failure>>;
@@ -31,7 +32,7 @@ type Slot = tokio::sync::Mutex<Option<Failure>>;
 /// Why an image could not be made, and when.
 #[derive(Clone)]
 struct Failure {
-    at: Instant,
+    age: Stopwatch,
     error: Arc<ImageError>,
 }
 
@@ -50,12 +51,13 @@ pub(super) struct Room<'a> {
 }
 
 impl Making {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             slots: Mutex::default(),
             plugins: Shares::new(1),
             scopes: Shares::new(AT_ONCE - 1),
             at_once: Semaphore::new(AT_ONCE),
+            clock,
         }
     }
 
@@ -96,7 +98,8 @@ impl Turn<'_> {
         made.map_err(|error| {
             let lasting = matches!(error, ImageError::Load(_) | ImageError::Configure(_));
             let error = Arc::new(error);
-            *self.failure = lasting.then(|| Failure { at: clock::instant(), error: Arc::clone(&error) });
+            let age = Stopwatch::start(&self.making.clock);
+            *self.failure = lasting.then(|| Failure { age, error: Arc::clone(&error) });
             error
         })
     }
@@ -104,7 +107,7 @@ impl Turn<'_> {
 
 impl Failure {
     fn is_fresh(&self) -> bool {
-        self.at.elapsed() < FRESH
+        self.age.elapsed() < FRESH
     }
 }
 
@@ -117,6 +120,7 @@ const MOST_SLOTS: usize = 1024;
 
 #[cfg(test)]
 mod tests {
+    use landfall_domain::clock::SystemClock;
     use landfall_domain::names::Digest;
     use landfall_domain::plugin::rules::PluginLimits;
 
@@ -137,7 +141,7 @@ mod tests {
         use std::pin::pin;
         use std::task::{Context, Poll, Waker};
 
-        let making = Making::new();
+        let making = Making::new(Arc::new(SystemClock));
         let mut wake = Context::from_waker(Waker::noop());
         let of = |plugin: &str, settings: &str| Key {
             plugin: plugin.parse().unwrap(),
@@ -169,7 +173,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_is_being_made_holds_up_no_other() {
-        let making = Making::new();
+        let making = Making::new(Arc::new(SystemClock));
         let _held = making.turn(key(b"a"), &scope()).await;
         making.turn(key(b"b"), &scope()).await;
         let again = tokio::time::timeout(Duration::from_millis(10), making.turn(key(b"a"), &scope())).await;
@@ -178,7 +182,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_wrong_with_it_is_remembered_and_what_the_machine_lacked_is_not() {
-        let making = Making::new();
+        let making = Making::new(Arc::new(SystemClock));
         let interrupted = making.turn(key(b"a"), &scope()).await.ended::<()>(Err(ImageError::Interrupted));
         assert!(interrupted.is_err());
         assert!(making.turn(key(b"a"), &scope()).await.failed().is_none());
@@ -191,7 +195,7 @@ mod tests {
 
     #[tokio::test]
     async fn slots_that_nobody_needs_make_room() {
-        let making = Making::new();
+        let making = Making::new(Arc::new(SystemClock));
         for number in 0..3 * MOST_SLOTS {
             drop(making.turn(key(&number.to_le_bytes()), &scope()).await);
         }

@@ -1,0 +1,45 @@
+//! An allocation function that an enrollment names by its address, as DPS's enrollments do.
+//!
+//! It stands for a plugin that is given `{"url": ADDRESS}` as its settings: the one that `policy.function_plugin` names in
+//! `landfall.toml`, which is the shipped `webhook` unless somebody says otherwise.
+
+use landfall_domain::enrollment::PolicyBinding;
+use landfall_domain::json::JsonText;
+use serde_json::{Map, Value, json};
+
+/// Whether a plugin is named by the address of a function.
+pub(super) fn is_address(named: &str) -> bool {
+    named.starts_with("https://")
+}
+
+/// The settings of the plugin that asks the function at an address.
+pub(super) fn settings_of(url: &str) -> JsonText {
+    JsonText::of(&json!({ "url": url }))
+}
+
+/// The address of the function that a binding stands for, when it says nothing else.
+pub(super) fn address_of(binding: &PolicyBinding, serves: &str) -> Option<String> {
+    let settings: Map<String, Value> = serde_json::from_str(binding.settings.as_str()).ok()?;
+    let alone = binding.plugin.as_str() == serves && binding.revision.is_none() && settings.len() == 1;
+    settings.get("url").filter(|_| alone)?.as_str().map(ToOwned::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_plugin_can_serve_functions() {
+        let binding = |plugin: &str, settings| PolicyBinding {
+            plugin: plugin.parse().unwrap(),
+            revision: None,
+            settings: JsonText::of(&settings),
+        };
+        let (url, own) = ("https://fn.example/allocate", "our-functions");
+        let named = PolicyBinding { settings: settings_of(url), ..binding("our-functions", json!({})) };
+        assert_eq!(address_of(&named, own).as_deref(), Some(url));
+        assert_eq!(address_of(&named, "webhook"), None, "another plugin serves them");
+        let more = binding("our-functions", json!({ "url": url, "api-version": "1" }));
+        assert_eq!(address_of(&more, own), None, "it says more than an address");
+    }
+}

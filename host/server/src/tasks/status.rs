@@ -1,0 +1,121 @@
+//! How a task is: what it did last, and what came of it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use landfall_domain::clock::{Clock, Stopwatch, Timestamp};
+
+/// What came of a run: a sentence that says what was done, or one that says why not.
+pub type Ran = Result<String, String>;
+
+/// How a task is at a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskStatus {
+    /// Its name: one word, such as `revocation-lists`.
+    pub name: &'static str,
+    /// How long after a run it runs again; none when it runs only when it is activated, or serves.
+    pub period: Option<Duration>,
+    /// Whether a run is under way.
+    pub is_running: bool,
+    /// Runs that went well.
+    pub good_runs: u64,
+    /// Runs that failed or panicked.
+    pub failed_runs: u64,
+    /// When the newest run began.
+    pub last_started: Option<Timestamp>,
+    /// When the newest run that went well ended.
+    pub last_success: Option<Timestamp>,
+    /// How long the newest run that ended took.
+    pub last_duration: Option<Duration>,
+    /// What came of it.
+    pub last_result: Option<Ran>,
+}
+
+/// Keeps how a task is, and tells the log when that changes.
+pub(super) struct Record {
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+}
+
+struct State {
+    status: TaskStatus,
+    running: Option<Stopwatch>,
+    /// Since when the present failure was not said again.
+    said: Option<Stopwatch>,
+}
+
+impl Record {
+    pub(super) fn new(name: &'static str, period: Option<Duration>, clock: Arc<dyn Clock>) -> Self {
+        let status = TaskStatus {
+            name,
+            period,
+            is_running: false,
+            good_runs: 0,
+            failed_runs: 0,
+            last_started: None,
+            last_success: None,
+            last_duration: None,
+            last_result: None,
+        };
+        Self { clock, state: Mutex::new(State { status, running: None, said: None }) }
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        self.lock().status.name
+    }
+
+    pub(super) fn status(&self) -> TaskStatus {
+        self.lock().status.clone()
+    }
+
+    /// A run begins.
+    pub(super) fn begins(&self) {
+        let mut state = self.lock();
+        state.running = Some(Stopwatch::start(&self.clock));
+        (state.status.is_running, state.status.last_started) = (true, Some(self.clock.now()));
+    }
+
+    /// A run has ended. What fails because the server stops is not told.
+    pub(super) fn ends(&self, ran: Ran, is_last: bool) {
+        let mut state = self.lock();
+        if !is_last {
+            state.tell(&ran, &self.clock);
+        }
+        let took = state.running.take().map(|stopwatch| stopwatch.elapsed());
+        let status = &mut state.status;
+        match &ran {
+            Ok(_) => (status.good_runs, status.last_success) = (status.good_runs + 1, Some(self.clock.now())),
+            Err(_) => status.failed_runs += 1,
+        }
+        (status.is_running, status.last_duration, status.last_result) = (false, took, Some(ran));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        // What a panic could leave is a status of which a part is older.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn tell(&mut self, ran: &Ran, clock: &Arc<dyn Clock>) {
+        let (task, before) = (self.status.name, self.status.last_result.as_ref());
+        match ran {
+            Err(error) => {
+                let is_known = before == Some(ran) && self.said.as_ref().is_some_and(|ago| ago.elapsed() < REMINDED);
+                if !is_known {
+                    tracing::error!(task, error, failed_runs = self.status.failed_runs + 1, "a task failed");
+                    self.said = Some(Stopwatch::start(clock));
+                }
+            }
+            Ok(done) => {
+                if before.is_some_and(Result::is_err) {
+                    tracing::info!(task, done, "a task that failed is well again");
+                }
+                self.said = None;
+            }
+        }
+    }
+}
+
+/// After how long a failure that goes on is said again.
+const REMINDED: Duration = Duration::from_secs(3600);
