@@ -122,15 +122,24 @@ async fn the_documents_schema_names_every_member_of_a_decision() {
         assert_eq!(self::misfits(&document, schema, &other, "").len(), 1);
     }
     assert_eq!(kinds, ["refused", "assigned", "failed", "assigned"]);
-    // Every member of every schema that a decision is made of says what it means.
-    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
-        if ["Decision", "Policy", "Selection", "Placement", "Choice", "Candidate"]
-            .iter()
-            .any(|one| name.starts_with(one))
-        {
-            assert!(schema["description"].is_string(), "{name} has no description: {schema}");
+    // Every member of what a decision is made of says what it means.
+    let mut left = vec![schema.clone()];
+    let mut seen: Vec<String> = Vec::new();
+    while let Some(schema) = left.pop() {
+        for (name, member) in schema["properties"].as_object().into_iter().flatten() {
+            let inner =
+                member["oneOf"].as_array().into_iter().flatten().any(|choice| choice["description"].is_string());
+            assert!(inner || member["description"].is_string(), "{name} has no description: {schema:#}");
         }
+        if let Some(name) = schema["$ref"].as_str().filter(|name| !seen.iter().any(|seen| seen == name)) {
+            seen.push(name.to_owned());
+            left.push(document.pointer(name.trim_start_matches('#')).unwrap().clone());
+        }
+        let parts = ["oneOf", "allOf"].iter().filter_map(|key| schema[key].as_array()).flatten();
+        let members = schema["properties"].as_object().into_iter().flat_map(|members| members.values());
+        left.extend(parts.chain(members).chain(schema.get("items")).cloned());
     }
+    assert!(seen.len() > 30, "a decision is made of many things: {seen:?}");
 }
 
 /// A server that has assigned dev-1, had no room for dev-2, assigned dev-3, and refused `unknown`, in this order.

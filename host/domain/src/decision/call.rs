@@ -106,9 +106,10 @@ pub enum EnrollmentKind {
 
 /// A key and its value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
-#[expect(missing_docs, reason = "a key and its value")]
 pub struct Label {
+    /// What is told.
     pub key: String,
+    /// What is told of it.
     pub value: String,
 }
 

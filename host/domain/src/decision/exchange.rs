@@ -94,7 +94,6 @@ pub enum HttpFailure {
 /// How a request went beyond what is granted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
-#[expect(missing_docs, reason = "the messages say what the fields are")]
 pub enum HttpBreach {
     /// Nothing is granted to the plugin, or the call is one that never has the network.
     #[error(
@@ -103,28 +102,51 @@ pub enum HttpBreach {
     NotGranted,
     /// The origin is not on the list.
     #[error("it sent a request to {origin}, which policy.http.plugins of landfall.toml does not allow it")]
-    Origin { origin: String },
+    Origin {
+        /// Where it was to go: `https://HOST[:PORT]`.
+        origin: String,
+    },
     /// The name leads to no public address.
     #[error(
         "it sent a request to {host}, which is at {address}, no public address; allow_private_networks grants those"
     )]
-    PrivateAddress { host: String, address: String },
+    PrivateAddress {
+        /// The name.
+        host: String,
+        /// Where it leads.
+        address: String,
+    },
     /// Too many requests.
     #[error("it sent more than {limit} requests (limits.http.requests)")]
-    Requests { limit: u32 },
+    Requests {
+        /// How many one call may send.
+        limit: u32,
+    },
     /// Too much sent.
     #[error("it sent more than {limit} bytes (limits.http.request_kib)")]
-    BytesOut { limit: usize },
+    BytesOut {
+        /// How many bytes one call may send.
+        limit: usize,
+    },
     /// Too much received.
     #[error("the services that it asked answered more than {limit} bytes (limits.http.response_kib)")]
-    BytesIn { limit: usize },
+    BytesIn {
+        /// How many bytes one call may be answered.
+        limit: usize,
+    },
     /// The head of an answer is too large.
     #[error("the service that it asked answered more than {limit} bytes of headers (limits.http.header_kib)")]
-    Headers { limit: usize },
+    Headers {
+        /// How many bytes the head of an answer may have.
+        limit: usize,
+    },
     /// Waited too long.
     #[error("the services that it asked took longer than {limit_ms} ms (limits.http.wait_ms)")]
     #[schema(rename_all = "kebab-case")]
-    Time { limit_ms: u64 },
+    Time {
+        /// How many milliseconds one call may wait, in all.
+        limit_ms: u64,
+    },
     /// Waits for itself.
     #[error("it waits for the answer to a request whose body it has not finished")]
     Unfinished,

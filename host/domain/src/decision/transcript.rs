@@ -19,10 +19,11 @@ pub struct Transcript {
 
 /// A question and its answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[expect(missing_docs, reason = "a question and its answer")]
 #[schema(as = PolicyExchange)]
 pub struct Exchange {
+    /// What was asked.
     pub question: Question,
+    /// What was answered.
     #[schema(value_type = HostAnswer)]
     pub answer: Answer,
 }

@@ -210,7 +210,7 @@ mod tests {
         assert!(matches!(shown("negotiate AA==", false, unusable()), Credential::Negotiate(_)));
         assert!(matches!(shown("bearer x", true, unusable()), Credential::UnreadableBearer(BearerFlaw::Scheme)));
         assert!(matches!(shown("Basic x", true, None), Credential::UnreadableBasic(BasicFlaw::Several)));
-        let token = "SharedAccessSignature sr=a&sig=AA%3D%3D&se=1";
+        let token = "SharedAccessSignature sr=0ne1/registrations/dev-1&sig=3YjRurf9mMWa6dqz9PiU3iyQSX7F0A3yoTS89J2goA4%3D&se=1795409503";
         assert!(matches!(shown(token, false, unusable()), Credential::SharedKey(_)));
         assert!(matches!(shown(token, true, None), Credential::UnreadableToken(TokenFlaw::Repeated("Authorization"))));
         let printed = format!("{:?}", Authorization { text: "Basic hunter2".to_owned(), repeated: false });
