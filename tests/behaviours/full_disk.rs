@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use landfall_store::redb::{RedbStore, StoreSettings};
-use landfall_store::{ImportBatch, Precondition, Store, StoreError};
+use landfall_store::{
+    CatalogueStore as _, HubStore as _, ImportBatch, Precondition, RecordStore as _, StoreError, Upkeep as _,
+};
 use landfall_tests::power::things;
 use landfall_tests::world::{World, json_of};
 

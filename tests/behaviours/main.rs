@@ -33,6 +33,7 @@ mod operating;
 mod passwords;
 mod plugin_life;
 mod policies_in_the_field;
+mod preconditions;
 mod reach;
 mod real_clients;
 mod reference;

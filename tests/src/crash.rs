@@ -17,7 +17,7 @@ use landfall_domain::clock::Stopwatch;
 use landfall_domain::names::IdScope;
 use landfall_domain::registration::Registration;
 use landfall_store::redb::{RedbStore, StoreSettings};
-use landfall_store::{Page, RegistrationFilter, Store, StoreError};
+use landfall_store::{Page, RegistrationFilter, RegistrationStore as _, StoreError, Upkeep as _};
 
 use self::acknowledged::{Acknowledged, Log};
 use crate::chance::Chance;

@@ -11,7 +11,9 @@ use landfall_domain::json::JsonText;
 use landfall_domain::names::IdScope;
 use landfall_domain::registry::{Evidence, ManufacturingRecord, RecordState};
 use landfall_store::redb::{RedbStore, StoreSettings};
-use landfall_store::{ImportBatch, Precondition, Store};
+use landfall_store::{
+    AuthorityStore as _, EnrollmentStore as _, HubStore as _, ImportBatch, Precondition, RecordStore as _, Upkeep as _,
+};
 
 /// Links three hubs, enrolls a factory's devices in one group and imports their records.
 ///

@@ -22,26 +22,23 @@ use zeroize::Zeroizing;
 
 /// What a device says in its `Authorization` header.
 #[derive(Clone)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct BasicCredential {
-    /// The account.
     pub username: String,
-    /// Its password.
     pub password: SecretText,
 }
 
 /// Why a header holds no username and password. Nothing of it is repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum BasicFlaw {
     /// Longer than any.
     #[error("the Authorization header has more than {MAX_HEADER_BYTES} bytes")]
     TooLong,
-    /// Not base64.
     #[error("what follows Basic is not base64 (RFC 4648, section 4)")]
     Base64,
-    /// Not text.
     #[error("what follows Basic is no UTF-8 text")]
     Text,
-    /// No colon.
     #[error("there is no colon between username and password")]
     Colon,
     /// More than one header.

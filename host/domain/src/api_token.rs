@@ -58,12 +58,12 @@ impl TokenRecord {
 /// What the holder of a token may do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum Role {
     /// Everything within its scope.
     Operator,
     /// Imports and reads the records of one manufacturer, up to a quota.
     Manufacturer {
-        /// Whose records.
         manufacturer: ManufacturerId,
         /// How many records this manufacturer may have; no bound when absent.
         quota: Option<u64>,

@@ -81,10 +81,9 @@ pub trait Entropy: Send + Sync + 'static {
 
 /// Both of a process's inputs that are not data.
 #[derive(Clone)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Ambient {
-    /// Time.
     pub clock: Arc<dyn Clock>,
-    /// Randomness.
     pub entropy: Arc<dyn Entropy>,
 }
 

@@ -25,6 +25,7 @@ pub struct JsonText(String);
 
 /// Why a text is not taken as JSON.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum JsonError {
     /// Not RFC 8259.
     #[error("not JSON: {0}")]
@@ -35,7 +36,6 @@ pub enum JsonError {
         /// The limit, in levels of arrays and objects.
         max: usize,
     },
-    /// Too long.
     #[error("{len} bytes long; at most {max} are taken")]
     Size {
         /// Its length, in bytes.

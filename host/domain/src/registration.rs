@@ -11,6 +11,7 @@ use crate::registry::SerialNumber;
 /// The one registration that a registration id has. Written only by the transaction that also keeps its hub's count
 /// and the decision that led to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Registration {
     /// The device, as first written.
     pub registration_id: RegistrationId,
@@ -26,9 +27,7 @@ pub struct Registration {
     pub outcome: Outcome,
     /// The first hub it ever had, to tell `reprovisionedToInitialAssignment`.
     pub initial_hub: Option<HubName>,
-    /// First registered.
     pub created_at: Timestamp,
-    /// Last registered.
     pub updated_at: Timestamp,
     /// 1 for the first state, one more for each later one; guards against two writers.
     pub generation: u64,
@@ -46,17 +45,15 @@ pub struct Registration {
 
 /// A certificate that was issued, as a registration keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct IssuedCertificate {
     /// Who has issued it.
     pub issuer: IssuerName,
     /// The operation in which it was issued: its answers carry the certificate.
     pub operation: OperationId,
-    /// DER.
     #[serde(with = "serde_bytes")]
     pub der: Vec<u8>,
-    /// Its number.
     pub serial: SerialNumber,
-    /// Its end.
     pub not_after: Timestamp,
 }
 
@@ -77,8 +74,8 @@ pub enum Outcome {
 
 /// A device's place.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Assignment {
-    /// The hub.
     pub hub: HubName,
     /// Its id there.
     pub device_id: DeviceId,

@@ -39,10 +39,10 @@ impl Default for BenchPlan {
 
 /// What was measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct BenchReport {
     /// The plugin's name.
     pub plugin: String,
-    /// Its revision.
     pub revision: Digest,
     /// The engine's version and settings.
     pub engine: Digest,
@@ -224,7 +224,6 @@ fn count(n: u64) -> f64 {
     n as f64
 }
 
-/// Before measuring.
 const WARM_UP: Duration = Duration::from_millis(100);
 /// Decisions between two looks at the clock.
 const DECISIONS_A_LOOK: u32 = 16;

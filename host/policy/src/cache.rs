@@ -50,15 +50,11 @@ pub(super) struct Key {
 
 /// The cache cannot be used at all.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum CacheError {
     /// Its directory cannot be made.
     #[error("cannot make the directory {path} for compiled policies: {source}")]
-    Directory {
-        /// The directory.
-        path: String,
-        /// Why.
-        source: io::Error,
-    },
+    Directory { path: String, source: io::Error },
     /// Its key cannot be had.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -200,7 +196,6 @@ fn write_whole(path: &Path, parts: &[&[u8]], mode: u32) -> io::Result<()> {
 
 /// What every entry begins with: the form of what follows.
 const MAGIC: &[u8] = b"landfall compiled policy 1\n";
-/// HMAC-SHA-256.
 const TAG_BYTES: usize = 32;
 
 #[cfg(test)]

@@ -52,6 +52,7 @@ pub trait GroupCounts: Send + Sync {
 
 /// A question to the catalogue that has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum NoAnswer {
     /// The recorded call did not ask it.
     #[error("the record has no answer to {question}")]
@@ -64,7 +65,6 @@ pub enum NoAnswer {
     Unavailable {
         /// What was asked.
         question: Question,
-        /// Why.
         reason: String,
     },
 }

@@ -62,10 +62,10 @@ pub struct Image {
 
 /// What is wrong with settings, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Problem {
     /// RFC 6901 pointer into the settings; empty for the whole document.
     pub pointer: String,
-    /// For people.
     pub message: String,
 }
 

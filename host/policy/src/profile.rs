@@ -28,10 +28,9 @@ pub struct Profile {
 
 /// What is asked again and again.
 #[derive(Clone)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum Question {
-    /// A hub.
     Select(Box<SelectInput>),
-    /// A place.
     Place(Box<PlaceInput>),
 }
 

@@ -40,6 +40,7 @@ pub struct Trust {
 
 /// Why a revision is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum VerifyError {
     /// There is no signature, and one is needed.
     #[error(
@@ -69,13 +70,11 @@ pub enum VerifyError {
     Wrong {
         /// The key that it names.
         key: KeyId,
-        /// The component.
         digest: Digest,
     },
     /// A trusted key has signed something else.
     #[error("the signature of the key {key} is {differs}; sign the component for its name with `landfall plugin sign`")]
     Another {
-        /// The key.
         key: KeyId,
         /// What it is over, and what was asked.
         differs: String,
@@ -84,15 +83,11 @@ pub enum VerifyError {
 
 /// The keys of the configuration cannot be had.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum TrustError {
     /// A file is no public key.
     #[error("plugins.trusted_keys names {path}: {source}")]
-    Key {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: KeyError,
-    },
+    Key { path: PathBuf, source: KeyError },
     /// Nothing could ever be published.
     #[error(
         "plugins.require_signature is set and plugins.trusted_keys is empty: nothing could be published; name the keys' files there"

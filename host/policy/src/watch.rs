@@ -41,12 +41,11 @@ struct OfScope {
 
 /// What a watch is kept of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Watched {
-    /// The tenant.
     pub scope: IdScope,
     /// The plugin's name.
     pub plugin: PluginName,
-    /// The revision.
     pub revision: Digest,
     /// The SHA-256 of the settings; none for all settings that no group has.
     pub settings: Option<Digest>,
@@ -65,8 +64,8 @@ pub struct Watch {
 }
 
 /// What is known of one revision, whatever its settings.
+#[allow(missing_docs, reason = "the names say it")]
 pub struct OfRevision {
-    /// The tenant.
     pub scope: IdScope,
     /// The plugin and its revision; nothing for what is beyond the limit.
     pub of: Option<(PluginName, Digest)>,

@@ -28,12 +28,14 @@ use landfall_policy::watch::{Watch, Watched, Watches};
 use landfall_store::{Admissions, CatalogueRecords, ScopeRecords};
 use rustls_pki_types::CertificateDer;
 
-use crate::catalogue::candidates::Hubs;
+use crate::catalogue::candidates::{HubLoads, Hubs};
 
 /// All id scopes.
 #[derive(Default)]
 pub struct Catalogue {
     scopes: HashMap<IdScope, Arc<ScopeCatalogue>>,
+    /// How full the hubs are.
+    loads: Arc<HubLoads>,
 }
 
 /// One id scope.
@@ -64,12 +66,11 @@ struct Plugins {
 }
 
 /// A group with what its devices need at hand.
+#[allow(missing_docs, reason = "the names say it")]
 pub struct BoundGroup {
-    /// The group.
     pub group: Group,
     /// What becomes of its devices.
     pub terms: Arc<Terms>,
-    /// Its policies.
     pub allocation: Arc<BoundAllocation>,
     /// The certificates up to which its devices' chains are verified.
     pub anchors: Vec<Anchor>,
@@ -81,8 +82,8 @@ pub struct BoundGroup {
 
 /// Whose a certificate on a chain is.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct AnchorOwner {
-    /// The group.
     pub group: GroupId,
     /// The authority that the group rests on, when its key has not been proven.
     pub unproven: Option<CaName>,
@@ -108,6 +109,7 @@ impl BoundAllocation {
 
 /// A policy bound to one revision.
 #[derive(Clone)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct BoundPolicy {
     /// The plugin's name.
     pub plugin: PluginName,
@@ -115,7 +117,6 @@ pub struct BoundPolicy {
     pub revision: Option<Digest>,
     /// Whose it is. Images are shared among id scopes, and the turns to make them are not.
     pub scope: IdScope,
-    /// The settings.
     pub settings: JsonText,
     /// SHA-256 of the settings' text.
     pub settings_digest: Digest,
@@ -137,10 +138,10 @@ impl BoundPolicy {
 
 /// Who is asked in a policy's place.
 #[derive(Clone)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct StandIn {
     /// What it is to the policy: the kind of [`Resort`].
     pub resort: &'static str,
-    /// It.
     pub policy: BoundPolicy,
 }
 
@@ -168,11 +169,19 @@ impl Catalogue {
                 .filter(|known| (known.revision, known.admissions) == (records.revision, records.admissions))
             {
                 Some(same) => Arc::clone(same),
-                None => Arc::new(ScopeCatalogue::new(records, known.map(|scope| &**scope), watches, sealing)),
+                None => {
+                    let known = known.map(|scope| &**scope);
+                    Arc::new(ScopeCatalogue::new(records, known, &before.loads, watches, sealing))
+                }
             };
             (scope.scope.clone(), scope)
         });
-        Self { scopes: scopes.collect() }
+        Self { scopes: scopes.collect(), loads: Arc::clone(&before.loads) }
+    }
+
+    /// The catalogue of nothing, whose successors know how full their hubs are from these numbers.
+    pub fn following(loads: Arc<HubLoads>) -> Self {
+        Self { loads, ..Self::default() }
     }
 
     /// One id scope.
@@ -187,11 +196,21 @@ impl Catalogue {
 }
 
 impl ScopeCatalogue {
-    fn new(records: ScopeRecords, before: Option<&Self>, watches: &Arc<Watches>, sealing: &SealingKey) -> Self {
+    fn new(
+        records: ScopeRecords,
+        before: Option<&Self>,
+        loads: &HubLoads,
+        watches: &Arc<Watches>,
+        sealing: &SealingKey,
+    ) -> Self {
         let ScopeRecords { scope, revision, admissions, hubs, groups, authorities, revocations, plugins } = records;
-        let mut told: Vec<&Hub> = hubs.iter().map(|(hub, _)| hub).collect();
+        let mut told: Vec<&Hub> = hubs.iter().collect();
         told.sort_by(|a, b| a.name.cmp(&b.name));
         let hubs_list = Content::of(serde_json::to_vec(&told).unwrap_or_default());
+        let with_load = |hub: Hub| {
+            let load = loads.of(&scope, &hub.name);
+            (hub, load)
+        };
         let plugins = plugins.into_iter().map(|plugin| (plugin.name.clone(), plugin)).collect();
         let plugins = Plugins { scope: scope.clone(), published: plugins, watches: Arc::clone(watches) };
         let authorities: BTreeMap<_, _> = authorities.into_iter().map(|ca| (ca.name.clone(), ca)).collect();
@@ -211,7 +230,7 @@ impl ScopeCatalogue {
         Self {
             signers: groups.values().filter(|bound| !bound.keys.is_empty()).cloned().collect(),
             hubs_list,
-            hubs: Hubs::new(hubs, before.map(|before| &before.hubs)),
+            hubs: Hubs::new(hubs.into_iter().map(with_load), before.map(|before| &before.hubs)),
             scope,
             revision,
             admissions,
@@ -437,7 +456,7 @@ mod tests {
                 scope: scope.clone(),
                 revision,
                 admissions: Admissions::default(),
-                hubs: vec![(hub.clone(), Default::default())],
+                hubs: vec![hub.clone()],
                 groups: vec![group.clone()],
                 authorities: Vec::new(),
                 revocations: Vec::new(),

@@ -55,8 +55,8 @@ pub struct CertificateIssuer {
 /// Why an issuer cannot be used. Each names the issuer by its table.
 #[derive(Debug, thiserror::Error)]
 #[error("[issuing.{name}] in landfall.toml: {reason}")]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct IssuerError {
-    /// The issuer.
     pub name: IssuerName,
     /// What is wrong.
     pub reason: IssuerFlaw,
@@ -64,25 +64,17 @@ pub struct IssuerError {
 
 /// What is wrong with an issuer.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum IssuerFlaw {
-    /// A file.
     #[error("cannot read {path}: {source}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The certificates.
+    Read { path: PathBuf, source: std::io::Error },
     #[error("certificate: {0}")]
     Certificate(String),
-    /// The key.
     #[error(transparent)]
     Key(#[from] SignerError),
     /// Neither or both kinds of key.
     #[error("give key = \"FILE\", or pkcs11_module, pkcs11_token, pkcs11_key and pkcs11_pin_file, and not both")]
     Which,
-    /// The lifetime.
     #[error("lifetime_hours is {0}; it must be from 1 to 87600")]
     Lifetime(u64),
     /// It has issued one for nobody, which does not verify.
@@ -92,6 +84,7 @@ pub enum IssuerFlaw {
 
 /// Why no certificate could be issued now.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum IssueError {
     /// The issuer's own certificate is over, or nearly.
     #[error("the certificate of the issuer {0}, or one above it, ends at {1}; give it a new one")]
@@ -102,7 +95,6 @@ pub enum IssueError {
     /// The work ended without an answer.
     #[error("the signing ended early: {0}")]
     Ended(String),
-    /// Signing.
     #[error("the issuer {0} could not sign: {1}")]
     Sign(IssuerName, String),
 }

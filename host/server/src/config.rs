@@ -105,19 +105,14 @@ pub struct SigningRules {
 
 /// Why a configuration is not taken.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum ConfigError {
     /// The file cannot be read.
     #[error("cannot read {path}: {source}; {}", advice(.path, .source))]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    Read { path: PathBuf, source: std::io::Error },
     /// It is not TOML, or a value is not of its kind.
     #[error("{path}:{line}: {reason}")]
     Value {
-        /// The file.
         path: PathBuf,
         /// The line, from 1.
         line: usize,
@@ -127,7 +122,6 @@ pub enum ConfigError {
     /// A key that nothing reads.
     #[error("{path}:{line}: there is no setting {key:?}; {advice}")]
     UnknownKey {
-        /// The file.
         path: PathBuf,
         /// The line, from 1.
         line: usize,
@@ -139,7 +133,6 @@ pub enum ConfigError {
     /// A number outside of its range.
     #[error("{path}:{line}: {key} is {value}; it must be from {lowest} to {highest} ({unit})")]
     OutOfRange {
-        /// The file.
         path: PathBuf,
         /// The line, from 1.
         line: usize,

@@ -31,8 +31,8 @@ use ldap::Ldaps;
 /// Why a directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("[directory.{name}] in landfall.toml: {reason}")]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct DirectoryError {
-    /// The directory.
     pub name: DirectoryName,
     /// What is wrong.
     pub reason: DirectoryReason,
@@ -40,16 +40,10 @@ pub struct DirectoryError {
 
 /// What is wrong with a directory.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum DirectoryReason {
-    /// A file.
     #[error("cannot read {path}: {source}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The keytab.
+    Read { path: PathBuf, source: std::io::Error },
     #[error(transparent)]
     Keytab(#[from] KerberosFlaw),
     /// How it is asked.

@@ -34,8 +34,8 @@ pub struct IdentityProviders {
 
 /// How it stands with an issuer.
 #[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct IssuerState {
-    /// The issuer.
     pub issuer: String,
     /// How old its keys are; none when there are none.
     pub keys_age: Option<Duration>,

@@ -15,7 +15,7 @@ use landfall_domain::names::{Digest, IdScope, NameError};
 use landfall_domain::plugin::{PublishBounds, PublishedPlugin};
 use landfall_policy::shipped;
 use landfall_store::redb::{RedbStore, StoreSettings};
-use landfall_store::{Store, StoreError};
+use landfall_store::{Precondition, Store, StoreError};
 
 use crate::config::check::is_host;
 use crate::config::{Config, ConfigError, Server};
@@ -23,8 +23,8 @@ use crate::folder::DataFolder;
 use crate::tls::TlsError;
 
 /// A folder that was made.
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Made {
-    /// The folder.
     pub folder: DataFolder,
     /// Its id scope.
     pub scope: IdScope,
@@ -34,6 +34,7 @@ pub struct Made {
 
 /// Why no folder was made. What was there is as it was.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum InitError {
     /// The place is taken.
     #[error(
@@ -45,7 +46,6 @@ pub enum InitError {
     Write {
         /// The file or folder.
         path: PathBuf,
-        /// Why.
         source: std::io::Error,
     },
     /// The host name is none.
@@ -146,7 +146,16 @@ async fn fill(folder: &DataFolder, server: &Server, ambient: &Ambient) -> Result
         .await?;
     for (name, component) in shipped::names_and_components() {
         let plugin = PublishedPlugin::first(name.parse()?, component, now, "landfall");
-        store.publish_plugin(&server.scope, plugin, component.to_vec(), Vec::new(), PublishBounds::NONE).await?;
+        store
+            .publish_plugin(
+                &server.scope,
+                plugin,
+                component.to_vec(),
+                Vec::new(),
+                PublishBounds::NONE,
+                Precondition::Any,
+            )
+            .await?;
     }
     store.close().await?;
     Ok(token)

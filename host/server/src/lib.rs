@@ -16,6 +16,7 @@ pub mod certificate_issuing;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod conflict;
 pub mod counters;
 pub mod device_api;
 pub mod directory;

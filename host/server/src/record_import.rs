@@ -87,11 +87,11 @@ pub type Piece = Result<Bytes, String>;
 
 /// Why an import failed, and how far it had come.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum ImportError {
     /// The store failed; rows of the report are written, if the report says so.
     #[error("the import stopped: {error}")]
     Store {
-        /// Why.
         error: StoreError,
         /// What was judged until then, and written unless nothing may be.
         report: Box<ImportReport>,

@@ -9,6 +9,8 @@ use landfall_domain::enrollment::{
 use landfall_domain::secret::sealing::{SealError, SealingKey};
 use landfall_store::{Page, Precondition, PutOutcome, Store, StoreError};
 
+use crate::conflict;
+
 /// Whether any enrollment has keys that are sealed.
 ///
 /// # Errors
@@ -38,24 +40,18 @@ pub async fn has_sealed(store: &dyn Store) -> Result<bool, StoreError> {
 /// Why not every secret was sealed anew. Those that were can be opened with the new key, the others with the old one; doing
 /// it again goes on where it stopped.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum ResealError {
     /// A secret cannot be opened with either key.
     #[error("the keys of {enrollment} cannot be opened: {reason}")]
-    Sealed {
-        /// Whose.
-        enrollment: EnrollmentRef,
-        /// Why.
-        reason: SealError,
-    },
+    Sealed { enrollment: EnrollmentRef, reason: SealError },
     /// The store did not take the keys.
     #[error("the new keys of {what} were not taken: {why}; run the same command again")]
     NotTaken {
-        /// Of which.
         what: String,
         /// What it said.
         why: String,
     },
-    /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -87,7 +83,9 @@ pub async fn reseal(
             let when = Precondition::Match(group.terms.etag.clone());
             match store.put_group(scope, Group { attestation, ..group }, when).await? {
                 PutOutcome::Created | PutOutcome::Replaced => resealed += 1,
-                PutOutcome::Conflict(why) => return Err(ResealError::NotTaken { what, why }),
+                PutOutcome::Conflict(why) => {
+                    return Err(ResealError::NotTaken { what, why: conflict::in_words(&why) });
+                }
                 PutOutcome::AlreadyThere | PutOutcome::Missing | PutOutcome::Changed => {
                     let why = "it is not what it was when it was read".to_owned();
                     return Err(ResealError::NotTaken { what, why });
@@ -102,13 +100,14 @@ pub async fn reseal(
                 let IndividualAttestation::SymmetricKey(sealed) = &individual.attestation else { continue };
                 let owner = EnrollmentRef::Individual(individual.registration_id.clone());
                 let attestation = IndividualAttestation::SymmetricKey(anew(sealed, &owner)?);
-                let new = Individual { attestation, ..individual.clone() };
-                changed.push((individual, new));
+                let when = Precondition::Match(individual.terms.etag.clone());
+                changed.push((Individual { attestation, ..individual }, when));
             }
             // One transaction for a page of them: each flush takes milliseconds.
             if !changed.is_empty() {
                 let all = changed.len();
-                let taken = store.replace_individuals(scope, changed).await?;
+                let outcomes = store.replace_individuals(scope, changed).await?;
+                let taken = outcomes.iter().filter(|outcome| **outcome == PutOutcome::Replaced).count();
                 if taken != all {
                     let what = format!("{} of {all} individual enrollments of {scope}", all.saturating_sub(taken));
                     let why = "they are not what they were when they were read".to_owned();
@@ -131,17 +130,14 @@ const PAGE: usize = 1000;
 #[cfg(test)]
 mod tests {
     use landfall_domain::secret::symmetric_key::SymmetricKey;
-    use landfall_store::redb::{RedbStore, StoreSettings};
+    use landfall_store::memory::MemoryStore;
     use landfall_store::suite::make;
 
     use super::*;
 
     #[tokio::test]
     async fn sealing_anew_takes_a_transaction_for_many_enrollments() {
-        let folder = tempfile::tempdir().unwrap();
-        let settings = StoreSettings { create: true, ..StoreSettings::default() };
-        let store = RedbStore::open(&folder.path().join("landfall.redb"), settings).unwrap();
-        let store: Arc<dyn Store> = Arc::new(store);
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
         let (scope, ambient) = (make::scope(), Ambient::system());
         make::policies(&store).await;
         let key = |byte| SealingKey::new(&[byte; 32]).unwrap();

@@ -13,30 +13,20 @@ use crate::folder::DataFolder;
 
 /// Why there is no sealing key.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum SealingKeyError {
     /// The file cannot be read, or made.
     #[error("{path} cannot be used: {source}; bring it back, or set {VARIABLE}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    File { path: PathBuf, source: std::io::Error },
     /// It is gone, and is needed.
     #[error(
         "{path} is not there, and secrets in the database are sealed with it; bring it back from where you keep a copy, or set \
          {VARIABLE}"
     )]
-    Gone {
-        /// The file.
-        path: PathBuf,
-    },
+    Gone { path: PathBuf },
     /// The file holds something else.
     #[error("{path} must have exactly 32 bytes; bring the right file back")]
-    Length {
-        /// The file.
-        path: PathBuf,
-    },
+    Length { path: PathBuf },
     /// The environment holds something else.
     #[error("{VARIABLE} in the environment must be the base64 of 32 bytes")]
     Environment,

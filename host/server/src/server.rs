@@ -10,7 +10,7 @@ use landfall_domain::names::IdScope;
 use landfall_policy::trust::{Trust, TrustError};
 use landfall_policy::{PolicyHost, PolicySettings, StartError};
 use landfall_store::redb::{RedbStore, StoreSettings};
-use landfall_store::{Store as _, StoreError};
+use landfall_store::{StoreError, Upkeep as _};
 use tokio::net::TcpListener;
 
 use crate::certificate_issuing::{CertificateIssuing, IssuerError};
@@ -45,14 +45,13 @@ pub struct Server {
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum ServeError {
     /// There is no data folder at the place.
     #[error("{0} is no data folder; make one with: landfall init --data {0} --hostname NAME")]
     NoFolder(String),
-    /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// The key that seals secrets.
@@ -67,7 +66,6 @@ pub enum ServeError {
          devices call in landfall.toml, or make a certificate for this one: landfall certificate renew"
     )]
     Hostname {
-        /// The name.
         hostname: String,
         /// What the certificate is for.
         reason: String,
@@ -78,26 +76,18 @@ pub enum ServeError {
          (landfall scope create) before it is named"
     )]
     Scope {
-        /// The tenant.
         scope: IdScope,
         /// Those that are there.
         known: String,
     },
     /// The key of operation ids.
     #[error("{path} cannot be used: {reason}; restore it, or write 32 random bytes there")]
-    Key {
-        /// The file.
-        path: String,
-        /// Why.
-        reason: String,
-    },
-    /// A directory.
+    Key { path: String, reason: String },
     #[error(transparent)]
     Directory(#[from] DirectoryError),
     /// An issuer of certificates.
     #[error(transparent)]
     Issuer(#[from] IssuerError),
-    /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The policy host.
@@ -106,16 +96,12 @@ pub enum ServeError {
     /// The keys that plugins are signed with.
     #[error(transparent)]
     Trust(#[from] TrustError),
-    /// A port.
     #[error("cannot listen on {address} for {whom}: {source}; {setting} in landfall.toml chooses another address")]
     Listen {
-        /// The address.
         address: SocketAddr,
         /// Who would call there.
         whom: &'static str,
-        /// The setting.
         setting: &'static str,
-        /// Why.
         source: std::io::Error,
     },
 }

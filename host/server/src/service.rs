@@ -97,14 +97,14 @@ impl Service {
         let identity_providers = IdentityProviders::new(fresh, Arc::clone(&store), ambient.clone());
         identity_providers.take_up(store.issuer_keys().await?);
         let outside = Arc::new(Outside::new(identity_providers, directories, certificate_issuing));
-        let catalogue = LiveCatalogue::new(
+        let catalogue = LiveCatalogue::start(
             Arc::clone(&store),
             Arc::clone(&sealing),
             Arc::clone(&watches),
             Arc::clone(&images),
             Arc::clone(&outside),
-        );
-        catalogue.reload().await?;
+        )
+        .await?;
         Ok(Arc::new(Self {
             config,
             tasks: Tasks::new(Arc::clone(&ambient.clock)),

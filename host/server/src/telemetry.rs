@@ -23,8 +23,8 @@ use lines::Lines;
 
 /// What the environment says of the log cannot be followed.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum LogSettingError {
-    /// `LANDFALL_LOG`.
     #[error(
         "LANDFALL_LOG={text:?} in the environment: {part:?} is no filter; write a level (error, warn, info, debug, trace, off), or a \
          level for a part: info,landfall::service=debug"
@@ -35,7 +35,6 @@ pub enum LogSettingError {
         /// The part that is wrong.
         part: String,
     },
-    /// `LANDFALL_LOG_FORMAT`.
     #[error("LANDFALL_LOG_FORMAT={0:?} in the environment: write text or json")]
     Format(String),
 }
@@ -43,9 +42,7 @@ pub enum LogSettingError {
 /// How lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
-    /// For people.
     Text,
-    /// For programs.
     Json,
 }
 

@@ -31,10 +31,10 @@ use any_certificate::AnyCertificate;
 use current::Current;
 
 /// A server's certificate, with what chains it to its root, and its key.
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Identity {
     /// The certificate first.
     pub chain: Vec<CertificateDer<'static>>,
-    /// The key.
     pub key: PrivateKeyDer<'static>,
 }
 
@@ -46,21 +46,16 @@ impl Clone for Identity {
 
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum TlsError {
     /// A file cannot be read.
     #[error("cannot read {path}: {source}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    Read { path: PathBuf, source: std::io::Error },
     /// A file does not hold what it should.
     #[error(
         "{path} holds no {what} in PEM form ({reason}); put one there, or make it anew: landfall certificate renew"
     )]
     Pem {
-        /// The file.
         path: PathBuf,
         /// What it should hold.
         what: &'static str,

@@ -16,26 +16,33 @@ mod authorities;
 mod catalogue;
 mod challenges;
 mod check;
+mod claims;
 mod codec;
 mod components;
 mod copy;
 mod decisions;
 mod engine;
 mod enrollments;
+mod groups;
+mod hubs;
 mod identities;
 mod issuer_keys;
 mod ledger;
 mod listing;
 mod loads;
 mod open;
+mod plugins;
+mod proofs;
 mod records;
 mod registrations;
 mod revocations;
+mod scoped;
 mod space;
 mod steps;
 mod sweep;
 mod tables;
 mod tokens;
+mod upkeep;
 mod uses;
 mod views;
 
@@ -44,28 +51,13 @@ mod tests;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
-use async_trait::async_trait;
-use landfall_attestation::bearer::KeptKeys;
-use landfall_attestation::tpm::challenge::KeptChallenge;
-use landfall_attestation::x509::revocation::RevocationChange;
-use landfall_domain::api_token::TokenRecord;
 use landfall_domain::clock::{Clock, SystemClock, Timestamp};
-use landfall_domain::decision::{Content, Entry};
-use landfall_domain::enrollment::{CertificateAuthority, EnrollmentRef, Group, Individual};
 use landfall_domain::fatal;
-use landfall_domain::hub::Hub;
-use landfall_domain::names::{
-    CaName, Digest, GroupId, HubName, IdScope, ManufacturerId, PluginName, RegistrationId, TrackingId,
-};
-use landfall_domain::plugin::rules::PluginRules;
-use landfall_domain::plugin::signature::Signature;
-use landfall_domain::plugin::{KeptComponent, PublishBounds, PublishedPlugin};
-use landfall_domain::registration::Registration;
-use landfall_domain::registry::{ManufacturingRecord, RecordState};
+use landfall_domain::names::Digest;
 pub use redb::StorageBackend;
 use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable};
 use tokio::sync::oneshot;
@@ -74,13 +66,9 @@ use self::engine::{RedbEngine, RedbJob, Write};
 use self::loads::Loads;
 use self::space::Space;
 use self::tables::{Definition, Kept};
+use crate::StoreError;
 pub use crate::health::{Finding, Findings, Unused};
 use crate::writer::{Bounds, Lane, OnFatal, Queue, Writer};
-use crate::{
-    AuthorityUpload, Batches, CatalogueRecords, CommitOutcome, DecisionFilter, DecisionPage, DeleteOutcome,
-    ImportBatch, Listing, Page, Precondition, PutOutcome, RecordFilter, RegistrationCommit, RegistrationFilter,
-    RowResult, Staging, Store, StoreError,
-};
 
 /// How a [`RedbStore`] behaves. The defaults suit one machine.
 #[derive(Clone)]
@@ -421,362 +409,6 @@ impl Readable for View {
 impl Readable for redb::WriteTransaction {
     fn readable(&self, definition: Definition) -> Result<impl ReadableTable<&'static [u8], &'static [u8]>, StoreError> {
         self.open_table(definition).map_err(unreadable)
-    }
-}
-
-#[async_trait]
-impl Store for RedbStore {
-    async fn registration(&self, scope: &IdScope, id: &RegistrationId) -> Result<Option<Registration>, StoreError> {
-        registrations::get(&self.view()?, scope, id)
-    }
-
-    async fn device_of_key(&self, scope: &IdScope, key: Digest) -> Result<Option<RegistrationId>, StoreError> {
-        registrations::of_key(&self.view()?, scope, key)
-    }
-
-    async fn registrations(
-        &self,
-        scope: &IdScope,
-        page: Page,
-        filter: RegistrationFilter,
-    ) -> Result<Listing<Registration>, StoreError> {
-        let scope = scope.clone();
-        self.look(move |view| registrations::list(view, &scope, &page, &filter)).await
-    }
-
-    async fn commit_registration(&self, commit: RegistrationCommit) -> Result<CommitOutcome, StoreError> {
-        let commit = registrations::Commit::new(commit)?;
-        self.write(Lane::Device, commit).await
-    }
-
-    async fn delete_registration(
-        &self,
-        scope: &IdScope,
-        id: &RegistrationId,
-        when: Precondition,
-    ) -> Result<Result<Registration, DeleteOutcome>, StoreError> {
-        let delete = registrations::Delete::new(scope, id, when);
-        self.write(Lane::Operator, delete).await
-    }
-
-    async fn release_registration(
-        &self,
-        scope: &IdScope,
-        id: &RegistrationId,
-        when: Precondition,
-    ) -> Result<DeleteOutcome, StoreError> {
-        let release = registrations::Release::new(scope, id, when);
-        self.write(Lane::Operator, release).await
-    }
-
-    async fn group_count(&self, scope: &IdScope, path: &[String]) -> Result<u64, StoreError> {
-        registrations::group_count(&self.view()?, scope, path)
-    }
-
-    async fn keep_challenge(&self, challenge: KeptChallenge, now: Timestamp) -> Result<(), StoreError> {
-        self.write(Lane::Device, challenges::Keep { challenge, now }).await
-    }
-
-    async fn challenges(&self) -> Result<Vec<KeptChallenge>, StoreError> {
-        self.look(challenges::all).await
-    }
-
-    async fn spend_authenticator(
-        &self,
-        authenticator: Digest,
-        until: Timestamp,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
-        self.write(Lane::Device, authenticators::Spend { authenticator, until, now }).await
-    }
-
-    async fn keep_issuer_keys(&self, keys: KeptKeys, oldest: Timestamp) -> Result<(), StoreError> {
-        self.write(Lane::Device, issuer_keys::Keep { keys, oldest }).await
-    }
-
-    async fn issuer_keys(&self) -> Result<Vec<KeptKeys>, StoreError> {
-        self.look(issuer_keys::all).await
-    }
-
-    async fn record_entry(&self, entry: Entry, contents: Vec<Content>) -> Result<(), StoreError> {
-        self.write(Lane::Device, ledger::KeepEntry::new(&entry, contents)?).await
-    }
-
-    async fn ledger_entry(&self, id: TrackingId) -> Result<Option<Entry>, StoreError> {
-        ledger::get(&self.view()?, id)
-    }
-
-    async fn decisions(
-        &self,
-        scope: &IdScope,
-        page: DecisionPage,
-        filter: DecisionFilter,
-    ) -> Result<Listing<Entry>, StoreError> {
-        let scope = scope.clone();
-        self.look(move |view| decisions::list(view, &scope, &page, &filter)).await
-    }
-
-    async fn keep_content(&self, lane: Lane, content: Vec<u8>) -> Result<Digest, StoreError> {
-        let digest = Digest::of(&content);
-        if !ledger::has_content(&self.view()?, digest)? {
-            self.write(lane, ledger::KeepContent::new(digest, content)).await?;
-        }
-        Ok(digest)
-    }
-
-    async fn signatures(&self, component: Digest) -> Result<Vec<Signature>, StoreError> {
-        ledger::signatures(&self.view()?, component)
-    }
-
-    async fn content(&self, digest: Digest) -> Result<Option<Vec<u8>>, StoreError> {
-        ledger::content(&self.view()?, digest)
-    }
-
-    async fn record(&self, scope: &IdScope, id: &RegistrationId) -> Result<Option<ManufacturingRecord>, StoreError> {
-        records::get(&self.view()?, scope, id)
-    }
-
-    async fn records(
-        &self,
-        scope: &IdScope,
-        page: Page,
-        filter: RecordFilter,
-    ) -> Result<Listing<ManufacturingRecord>, StoreError> {
-        let scope = scope.clone();
-        self.look(move |view| records::list(view, &scope, &page, &filter)).await
-    }
-
-    async fn import_batch(&self, batch: ImportBatch) -> Result<Vec<RowResult>, StoreError> {
-        self.write(Lane::Bulk, records::Import::new(batch)?).await
-    }
-
-    async fn set_record_state(
-        &self,
-        scope: &IdScope,
-        id: &RegistrationId,
-        state: RecordState,
-        now: Timestamp,
-    ) -> Result<Option<ManufacturingRecord>, StoreError> {
-        let set = records::SetState::new(scope, id, state, now);
-        self.write(Lane::Operator, set).await
-    }
-
-    async fn manufacturers(&self, scope: &IdScope, most: usize) -> Result<Vec<ManufacturerId>, StoreError> {
-        records::manufacturers(&self.view()?, scope, most)
-    }
-
-    async fn record_count(&self, scope: &IdScope, manufacturer: &ManufacturerId) -> Result<u64, StoreError> {
-        records::count(&self.view()?, scope, manufacturer)
-    }
-
-    async fn individual(&self, scope: &IdScope, id: &RegistrationId) -> Result<Option<Individual>, StoreError> {
-        enrollments::individual(&self.view()?, scope, id)
-    }
-
-    async fn individuals(&self, scope: &IdScope, page: Page) -> Result<Listing<Individual>, StoreError> {
-        let scope = scope.clone();
-        self.look(move |view| enrollments::individuals(view, &scope, &page)).await
-    }
-
-    async fn put_individual(
-        &self,
-        scope: &IdScope,
-        entry: Individual,
-        when: Precondition,
-    ) -> Result<PutOutcome, StoreError> {
-        let put = enrollments::PutIndividual::new(scope, entry, when);
-        self.write(Lane::Operator, put).await
-    }
-
-    async fn replace_individuals(
-        &self,
-        scope: &IdScope,
-        entries: Vec<(Individual, Individual)>,
-    ) -> Result<usize, StoreError> {
-        self.write(Lane::Operator, enrollments::ReplaceIndividuals { scope: scope.clone(), entries }).await
-    }
-
-    async fn delete_individual(
-        &self,
-        scope: &IdScope,
-        id: &RegistrationId,
-        when: Precondition,
-    ) -> Result<DeleteOutcome, StoreError> {
-        let delete = enrollments::DeleteIndividual::new(scope, id, when);
-        self.write(Lane::Operator, delete).await
-    }
-
-    async fn enrollment_of_certificate(
-        &self,
-        scope: &IdScope,
-        certificate: Digest,
-    ) -> Result<Option<EnrollmentRef>, StoreError> {
-        enrollments::of_certificate(&self.view()?, scope, certificate)
-    }
-
-    async fn load_catalogue(&self) -> Result<CatalogueRecords, StoreError> {
-        let loads = Arc::clone(&self.loads);
-        self.look(move |view| catalogue::load(view, &loads)).await
-    }
-
-    async fn create_scope(&self, scope: IdScope) -> Result<bool, StoreError> {
-        self.write(Lane::Operator, catalogue::CreateScope::new(&scope)).await
-    }
-
-    async fn group(&self, scope: &IdScope, id: &GroupId) -> Result<Option<Group>, StoreError> {
-        enrollments::group(&self.view()?, scope, id)
-    }
-
-    async fn put_group(&self, scope: &IdScope, group: Group, when: Precondition) -> Result<PutOutcome, StoreError> {
-        let put = enrollments::PutGroup::new(scope, group, when);
-        self.write(Lane::Operator, put).await
-    }
-
-    async fn delete_group(
-        &self,
-        scope: &IdScope,
-        id: &GroupId,
-        when: Precondition,
-    ) -> Result<DeleteOutcome, StoreError> {
-        let delete = enrollments::DeleteGroup::new(scope, id, when);
-        self.write(Lane::Operator, delete).await
-    }
-
-    async fn put_authority(
-        &self,
-        scope: &IdScope,
-        authority: CertificateAuthority,
-        when: Precondition,
-    ) -> Result<PutOutcome, StoreError> {
-        let put = authorities::PutAuthority::new(scope, authority, when);
-        self.write(Lane::Operator, put).await
-    }
-
-    async fn upload_authority(
-        &self,
-        scope: &IdScope,
-        upload: AuthorityUpload,
-        when: Precondition,
-    ) -> Result<PutOutcome, StoreError> {
-        self.write(Lane::Operator, authorities::UploadAuthority::new(scope, upload, when)).await
-    }
-
-    async fn change_revocations(
-        &self,
-        scope: &IdScope,
-        change: RevocationChange,
-        when: Option<(CaName, Precondition)>,
-    ) -> Result<PutOutcome, StoreError> {
-        self.write(Lane::Operator, revocations::Change::new(scope, change, when)).await
-    }
-
-    async fn delete_authority(&self, scope: &IdScope, name: &CaName) -> Result<DeleteOutcome, StoreError> {
-        let delete = authorities::DeleteAuthority::new(scope, name);
-        self.write(Lane::Operator, delete).await
-    }
-
-    async fn put_hub(&self, scope: &IdScope, hub: Hub, when: Precondition) -> Result<PutOutcome, StoreError> {
-        let put = catalogue::PutHub::new(scope, hub, when);
-        self.write(Lane::Operator, put).await
-    }
-
-    async fn delete_hub(
-        &self,
-        scope: &IdScope,
-        name: &HubName,
-        when: Precondition,
-    ) -> Result<DeleteOutcome, StoreError> {
-        let delete = catalogue::DeleteHub::new(scope, name, when);
-        self.write(Lane::Operator, delete).await
-    }
-
-    async fn publish_plugin(
-        &self,
-        scope: &IdScope,
-        plugin: PublishedPlugin,
-        bytes: Vec<u8>,
-        signatures: Vec<Signature>,
-        bounds: PublishBounds,
-    ) -> Result<PutOutcome, StoreError> {
-        // A component is as large as an import: it leaves devices and operators their room.
-        self.space.check(Lane::Bulk)?;
-        let publish = catalogue::Publish::new(scope, plugin, bytes, signatures, bounds);
-        self.write(Lane::Operator, publish).await
-    }
-
-    async fn set_plugin_rules(
-        &self,
-        scope: &IdScope,
-        name: &PluginName,
-        rules: PluginRules,
-    ) -> Result<PutOutcome, StoreError> {
-        let set = catalogue::SetRules::new(scope, name, rules);
-        self.write(Lane::Operator, set).await
-    }
-
-    async fn delete_plugin(&self, scope: &IdScope, name: &PluginName) -> Result<DeleteOutcome, StoreError> {
-        let delete = catalogue::DeletePlugin::new(scope, name);
-        self.write(Lane::Operator, delete).await
-    }
-
-    async fn kept_components(&self, scope: &IdScope) -> Result<Vec<KeptComponent>, StoreError> {
-        let scope = scope.clone();
-        self.look(move |view| components::of_scope(view, &scope)).await
-    }
-
-    async fn put_token(&self, token: TokenRecord) -> Result<(), StoreError> {
-        self.write(Lane::Operator, tokens::Put(token)).await
-    }
-
-    async fn token(&self, secret_sha256: Digest) -> Result<Option<TokenRecord>, StoreError> {
-        tokens::get(&self.view()?, secret_sha256)
-    }
-
-    async fn tokens(&self) -> Result<Vec<TokenRecord>, StoreError> {
-        self.look(tokens::all).await
-    }
-
-    fn has_room(&self) -> Result<(), StoreError> {
-        self.space.check(Lane::Device)
-    }
-
-    fn sequence(&self) -> u64 {
-        self.sequence.load(Ordering::Relaxed)
-    }
-
-    async fn check(&self) -> Result<(Findings, Unused), StoreError> {
-        self.look(|view| Ok((check::check(view)?, sweep::unused(view)?))).await
-    }
-
-    async fn copy_to(&self, to: &Path, now: Timestamp) -> Result<u64, StoreError> {
-        let (to, space) = (to.to_owned(), Arc::clone(&self.space));
-        self.look(move |view| copy::copy(&view.0, &to, now, || space.check(Lane::Bulk))).await
-    }
-
-    fn staging(&self) -> Result<Staging, StoreError> {
-        self.space.check(Lane::Bulk)?;
-        let file = self.space.unnamed_file()?;
-        let space = Arc::clone(&self.space);
-        Ok(Staging { file, room: Arc::new(move || space.check(Lane::Bulk)) })
-    }
-
-    async fn import_whole(&self, batches: Arc<dyn Batches>) -> Result<Vec<Vec<RowResult>>, StoreError> {
-        let space = Arc::clone(&self.space);
-        let room = Arc::new(move || space.check(Lane::Bulk));
-        self.write(Lane::Bulk, records::ImportWhole::new(batches, room)).await
-    }
-
-    async fn delete_token(&self, id: &str, now: Timestamp) -> Result<DeleteOutcome, StoreError> {
-        self.write(Lane::Operator, tokens::Delete { id: id.to_owned(), now }).await
-    }
-
-    async fn close(&self) -> Result<(), StoreError> {
-        self.end_writer().await;
-        // The file closes with the last read that is still going on.
-        match self.database.swap(None).map(Arc::try_unwrap) {
-            Some(Ok(database)) => database.close().map_err(|e| StoreError::Write(format!("closing failed: {e}"))),
-            Some(Err(_)) | None => Ok(()),
-        }
     }
 }
 

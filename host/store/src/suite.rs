@@ -9,6 +9,7 @@ pub mod enrollments;
 pub mod ledger;
 pub mod make;
 pub mod model;
+pub mod proofs;
 pub mod records;
 pub mod registrations;
 pub mod revocations;
@@ -47,11 +48,13 @@ macro_rules! store_suite {
                 ids_are_found_in_any_writing_and_keep_the_first
                 a_record_that_admits_otherwise_now_stops_what_it_admitted
                 how_full_a_hub_is_follows_every_commit
+                scopes_do_not_see_each_other;
+            proofs:
                 a_challenge_is_spent_with_the_registration_that_its_answer_began
+                a_challenge_begins_one_registration_however_many_bring_its_answer
                 challenges_that_are_over_make_room
                 an_authenticator_is_spent_once_until_it_is_over
-                an_issuers_keys_take_the_place_of_those_that_it_had
-                scopes_do_not_see_each_other;
+                an_issuers_keys_take_the_place_of_those_that_it_had;
             admissions:
                 what_admitted_a_device_must_stand_when_it_is_written
                 two_devices_never_share_one_id_in_a_hub;
@@ -75,16 +78,19 @@ macro_rules! store_suite {
                 a_retired_device_is_not_changed
                 the_last_rows_to_come_are_beyond_the_quota
                 one_bad_row_refuses_an_all_or_nothing_batch
+                batches_of_one_import_are_written_together_or_not_at_all
                 a_dry_run_writes_nothing
                 one_device_twice_in_a_batch_is_added_and_updated
                 evidence_that_a_row_leaves_out_stays_unless_that_is_said
                 a_record_says_who_else_claims_its_device
                 retired_is_final
+                the_state_of_a_record_is_guarded_by_its_tag
                 one_among_many_is_listed_on_the_first_page
                 the_place_of_the_next_page_is_never_anothers
                 records_are_listed_by_prefix_state_and_manufacturer;
             enrollments:
                 a_precondition_decides_what_is_written
+                individuals_are_replaced_each_on_its_own_condition
                 a_certificate_belongs_to_one_enrollment
                 a_removed_enrollment_gives_its_certificates_back
                 an_authority_belongs_to_one_group
@@ -99,6 +105,8 @@ macro_rules! store_suite {
                 an_individual_enrollment_rests_on_what_is_there_when_it_is_written
                 a_plugins_earlier_revisions_are_remembered
                 what_the_operator_says_of_a_plugin_stays_when_it_is_published_anew
+                of_two_who_publish_over_one_revision_the_second_is_told
+                rules_plugins_authorities_and_tokens_are_guarded_by_their_tags
                 the_entity_tag_of_a_hub_guards_it
                 revoking_a_token_leaves_none_of_its_id
                 the_last_operators_token_stays_however_many_are_revoked_at_once;

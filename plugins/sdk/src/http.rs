@@ -31,25 +31,24 @@ mod wasi;
 
 /// What is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Request {
-    /// `POST`.
     pub method: String,
     /// Where to: `https://host[:port]/path`.
     pub url: String,
     /// Headers; the host adds `Host` and `Content-Length`.
     pub headers: Vec<(String, String)>,
-    /// The body.
     pub body: Vec<u8>,
 }
 
 /// What a service answered, whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Response {
     /// The status code; redirects are not followed.
     pub status: u16,
     /// Headers, names in lower case.
     pub headers: Vec<(String, String)>,
-    /// The body.
     pub body: Vec<u8>,
 }
 

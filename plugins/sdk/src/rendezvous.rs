@@ -15,8 +15,8 @@ use crate::{Hub, stable_hash};
 
 /// A hub and its score for one key.
 #[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Ranked<'a> {
-    /// The hub.
     pub hub: &'a Hub,
     /// Its score; higher is better. Comparable only for one key.
     pub score: f64,

@@ -92,10 +92,10 @@ pub struct Run<T> {
 
 /// One line of the log.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct LogLine {
     /// How grave it is.
     pub level: Level,
-    /// The text.
     pub message: String,
     /// The fields, in the order written.
     pub fields: Vec<Label>,
@@ -371,5 +371,4 @@ thread_local! {
     static CURRENT: RefCell<Option<Current>> = const { RefCell::new(None) };
 }
 
-/// 2026-01-01T00:00:00Z.
 const NOW: u64 = 1_767_225_600_000;

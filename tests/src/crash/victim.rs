@@ -11,7 +11,9 @@ use landfall_domain::decision::Entry;
 use landfall_domain::names::TrackingId;
 use landfall_domain::registration::Registration;
 use landfall_store::redb::{RedbStore, StoreSettings};
-use landfall_store::{AdmissionBasis, CommitOutcome, Precondition, RegistrationCommit, Store};
+use landfall_store::{
+    AdmissionBasis, CommitOutcome, HubStore as _, Precondition, RegistrationCommit, RegistrationStore as _,
+};
 use tokio::task::JoinSet;
 
 use super::Load;

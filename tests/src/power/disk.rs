@@ -52,6 +52,11 @@ impl Disk {
         self.lock().live.clone()
     }
 
+    /// How many operations are left before the power fails.
+    pub fn operations_left(&self) -> u64 {
+        self.lock().left
+    }
+
     /// Whether the power has failed.
     pub fn is_dead(&self) -> bool {
         self.lock().left == 0

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use landfall_store::redb::{RedbStore, StoreSettings, Turns};
-use landfall_store::{Precondition, Store, StoreError};
+use landfall_store::{HubStore as _, Precondition, StoreError, Upkeep as _};
 
 use super::Report;
 use super::disk::Disk;

@@ -8,8 +8,9 @@ use landfall_domain::registration::{Registration, Version};
 use landfall_domain::registry::ManufacturingRecord;
 use landfall_store::redb::RedbStore;
 use landfall_store::{
-    AdmissionBasis, CommitOutcome, ImportBatch, Lane, Page, Precondition, RecordFilter, RegistrationCommit,
-    RegistrationFilter, RowOutcome, Store, StoreError,
+    AdmissionBasis, CommitOutcome, HubStore as _, ImportBatch, Lane, LedgerStore as _, Page, Precondition,
+    RecordFilter, RecordStore as _, RegistrationCommit, RegistrationFilter, RegistrationStore as _, RowOutcome,
+    StoreError,
 };
 
 use super::Report;

@@ -12,15 +12,14 @@ pub type NamedIssuer = (String, Option<String>, bool);
 
 /// What an issuer has published.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct KeptKeys {
-    /// The issuer.
     pub issuer: String,
     /// Whom it was called with, PEM; those whom the platform trusts when absent.
     pub ca_certificate: Option<String>,
     /// Whether it had to be at a public address.
     #[serde(default)]
     pub public_hosts_only: bool,
-    /// When.
     pub read_at: Timestamp,
     /// Each key, as JSON (RFC 7517).
     pub keys: Vec<String>,

@@ -2,6 +2,7 @@
 
 /// Why a keytab or a token is not accepted. The texts are for the log; a client is told no more than 401.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum KerberosFlaw {
     /// The file is no keytab, or is cut off.
     #[error("the keytab is not readable: {0}")]
@@ -68,7 +69,6 @@ pub enum KerberosFlaw {
         /// The versions in the keytab for that principal and encryption type.
         keytab: Vec<u32>,
     },
-    /// Decryption failed.
     #[error("the {0} does not fit the key: wrong key (keytab of another domain or password), or the token was altered")]
     Integrity(&'static str),
     /// The ticket is not valid yet.
@@ -88,7 +88,6 @@ pub enum KerberosFlaw {
     ClockSkew {
         /// Client minus server.
         seconds: i64,
-        /// The limit.
         allowed: i64,
     },
     /// Ticket and authenticator name different clients.

@@ -16,10 +16,10 @@ use super::SymmetricKey;
 
 /// A token that has the form of one. Nothing is proven until a key has signed it.
 #[derive(Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct SasToken {
     /// `sr` as written, a line feed, and `se` as written.
     signed_text: String,
-    /// `sr`, percent-decoded.
     resource: String,
     /// Seconds since 1970-01-01 UTC.
     expires: u64,
@@ -159,5 +159,4 @@ fn decoded(name: &'static str, text: &str) -> Result<String, TokenFlaw> {
 
 /// A registration id has 128 characters at most, an id scope fewer; percent-encoding makes three of each.
 const MAX_BYTES: usize = 2048;
-/// Of HMAC-SHA256.
 const SIGNATURE_BYTES: usize = 32;

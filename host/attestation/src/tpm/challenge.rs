@@ -83,12 +83,11 @@ impl Chip {
 
 /// A challenge as the store keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct KeptChallenge {
     /// The request that asked for it.
     pub name: TrackingId,
-    /// The tenant.
     pub scope: IdScope,
-    /// The device.
     pub registration_id: RegistrationId,
     /// The endorsement key: a `TPMT_PUBLIC` with or without its size, as the device has sent it.
     #[serde(with = "serde_bytes")]

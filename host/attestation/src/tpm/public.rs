@@ -37,11 +37,13 @@ pub(super) enum Suite {
 pub(super) enum Key {
     /// The modulus, big-endian. The exponent is 65537.
     Rsa(Vec<u8>),
-    /// A point.
-    Ecc { curve: Curve, x: Vec<u8>, y: Vec<u8> },
+    Ecc {
+        curve: Curve,
+        x: Vec<u8>,
+        y: Vec<u8>,
+    },
 }
 
-/// A curve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Curve {
     P256,
@@ -50,6 +52,7 @@ pub(super) enum Curve {
 
 /// Why bytes are not the public part of such a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum PublicError {
     /// It is not base64.
     #[error("it is not base64 (RFC 4648, section 4, with padding)")]
@@ -72,7 +75,6 @@ pub enum PublicError {
     /// It has a scheme of its own.
     #[error("it has a scheme of its own, and a key that wraps others has none")]
     Scheme,
-    /// Another curve.
     #[error("its curve is neither P-256 nor P-384 (curve {0:#06x})")]
     Curve(u16),
     /// RSA of another size or exponent.

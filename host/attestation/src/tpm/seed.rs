@@ -15,9 +15,7 @@ use super::wrap::WrapError;
 /// What a seed is for.
 #[derive(Clone, Copy)]
 pub(super) enum Purpose {
-    /// `TPM2_ActivateCredential`.
     Identity,
-    /// `TPM2_Import`.
     Duplicate,
 }
 

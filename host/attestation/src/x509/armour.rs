@@ -8,6 +8,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 /// What is wrong with an object.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum Broken {
     /// It does not end.
     #[error("its line -----END {0}----- is missing")]
@@ -15,7 +16,6 @@ pub enum Broken {
     /// It has no whole first line.
     #[error("its line -----BEGIN ...----- is not whole")]
     NoBegin,
-    /// Other characters.
     #[error("between its first and its last line stands what is not base64")]
     NotBase64,
 }

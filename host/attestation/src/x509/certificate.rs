@@ -65,7 +65,6 @@ pub(super) struct Signature {
 /// What the extensions say, as far as anything here decides on it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Extensions {
-    /// basicConstraints cA.
     pub(super) ca: bool,
     pub(super) path_length: Option<u32>,
     /// keyUsage: whether it has keyCertSign.
@@ -76,7 +75,6 @@ pub(super) struct Extensions {
     pub(super) may_sign_lists: Option<bool>,
     /// cRLDistributionPoints: the addresses of lists that it is on when it is revoked. They are compared, and never fetched.
     pub(super) list_addresses: Vec<String>,
-    /// extendedKeyUsage.
     pub(super) purposes: Option<Purposes>,
     /// nameConstraints, and whether they are critical.
     pub(super) name_constraints: Option<(Constraints, bool)>,

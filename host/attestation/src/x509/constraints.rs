@@ -73,7 +73,6 @@ impl General {
         }
     }
 
-    /// For people.
     fn text(&self) -> String {
         match self {
             Self::Host(text) | Self::Mail(text) | Self::Uri(text) => format!("{text:?}"),

@@ -56,6 +56,7 @@ pub struct ListFacts {
 
 /// Why a list is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum CrlError {
     /// It is larger than any.
     #[error("the list has {0} bytes, and at most {MAX_BYTES} are read")]
@@ -77,12 +78,7 @@ pub enum CrlError {
     NoNextUpdate,
     /// It ends before it begins.
     #[error("the next list is due at {next}, before this one was made at {this} (nextUpdate before thisUpdate)")]
-    Inverted {
-        /// thisUpdate.
-        this: String,
-        /// nextUpdate.
-        next: String,
-    },
+    Inverted { this: String, next: String },
     /// It is made later.
     #[error(
         "the list is not valid before {0} (thisUpdate); are the clocks of this machine and of the authority right?"

@@ -7,6 +7,7 @@ use super::name::CommonNameError;
 
 /// Why a chain is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum ChainError {
     /// Nothing was sent.
     #[error("the device sent no certificate")]
@@ -18,7 +19,6 @@ pub enum ChainError {
     TooManyCertificates {
         /// How many, exact duplicates not counted.
         sent: usize,
-        /// The limit.
         max: usize,
     },
     /// Over the limit of bytes.
@@ -26,13 +26,11 @@ pub enum ChainError {
     TooLarge {
         /// How many bytes.
         bytes: usize,
-        /// The limit.
         max: usize,
     },
     /// One of the certificates is not acceptable.
     #[error("{which} {flaw}")]
     Flawed {
-        /// Which one.
         which: Which,
         /// What is wrong with it.
         flaw: Flaw,
@@ -48,47 +46,31 @@ pub enum ChainError {
     },
     /// Its issuer has taken it back.
     #[error("{which} is revoked: it is on the revocation list of {issuer:?}")]
-    Revoked {
-        /// Which one.
-        which: Which,
-        /// Whose list.
-        issuer: String,
-    },
+    Revoked { which: Which, issuer: String },
     /// An operator has taken its number back.
     #[error("{which} is revoked: its serial number {serial} of {issuer:?} is among those that an operator has revoked")]
     SerialRevoked {
-        /// Which one.
         which: Which,
         /// Who issued it.
         issuer: String,
-        /// Its number.
         serial: String,
     },
     /// An operator has taken the authority back.
     #[error("the certificate authority {authority:?} is revoked by an operator, with all that it issued")]
-    AuthorityRevoked {
-        /// Which.
-        authority: String,
-    },
+    AuthorityRevoked { authority: String },
     /// The list is of other certificates.
     #[error(
         "nobody knows whether {which} is revoked: the list of {issuer:?} is published at other addresses (issuingDistributionPoint) \
          than the certificate names (cRLDistributionPoints), so it may be the list of others; bring the complete one, or let this \
          one count: landfall ca crl NAME --when-stale warn"
     )]
-    OtherPart {
-        /// Which one.
-        which: Which,
-        /// Whose list.
-        issuer: String,
-    },
+    OtherPart { which: Which, issuer: String },
     /// Nobody knows whether it was taken back.
     #[error(
         "the revocation list of {issuer:?} is out of date since {since}; bring the next one (landfall ca crl), or give more \
          grace (certificates.stale_crl_hours)"
     )]
     StaleRevocations {
-        /// Whose list.
         issuer: String,
         /// When the next one was due.
         since: String,
@@ -118,7 +100,6 @@ pub enum ChainError {
         "{which} was not signed by the key of the issuer that it names ({issuer:?}); is it another authority of the same name?"
     )]
     BadSignature {
-        /// Which one.
         which: Which,
         /// The issuer that it names.
         issuer: String,
@@ -128,7 +109,6 @@ pub enum ChainError {
         "{found} certificates stand between the device and the certificate authority, and the enrollment allows {max}"
     )]
     PathTooLong {
-        /// How many.
         found: usize,
         /// How many may.
         max: usize,
@@ -136,17 +116,14 @@ pub enum ChainError {
     /// An authority on the path may not issue for these names.
     #[error("the certificate authority {issuer:?} may not issue for {name}, which {which} names (nameConstraints)")]
     NameConstraints {
-        /// The authority.
         issuer: String,
         /// Which certificate below it.
         which: Which,
-        /// The name.
         name: String,
     },
     /// More names and constraints than anybody needs.
     #[error("{which} has too many names to compare them all with the name constraints of {issuer:?}")]
     TooManyNames {
-        /// The authority.
         issuer: String,
         /// Which certificate below it.
         which: Which,
@@ -201,6 +178,7 @@ impl std::fmt::Display for Which {
 
 /// What is wrong with one certificate; reads on after "the certificate".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum Flaw {
     /// Not DER, or not a certificate.
     #[error("cannot be read: {0}")]
@@ -211,10 +189,8 @@ pub enum Flaw {
          no -extfile)"
     )]
     Version(u32),
-    /// Begins later.
     #[error("is not valid before {0}")]
     NotYetValid(String),
-    /// Is over.
     #[error("expired at {0}")]
     Expired(String),
     /// Ends before it begins.
@@ -235,10 +211,8 @@ pub enum Flaw {
     /// The serial number is out of its bounds (RFC 5280, 4.1.2.2).
     #[error("has a serial number that is not a positive number of 1 to 20 octets")]
     Serial,
-    /// Nobody's.
     #[error("has an empty subject")]
     EmptySubject,
-    /// By nobody.
     #[error("has an empty issuer")]
     EmptyIssuer,
     /// No basicConstraints cA.
@@ -274,7 +248,6 @@ pub enum Flaw {
     /// More certificates below than it allows.
     #[error("allows {max} certificate authorities below itself, and {found} stand there")]
     PathLength {
-        /// pathLenConstraint.
         max: u32,
         /// How many there are.
         found: usize,

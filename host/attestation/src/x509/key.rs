@@ -8,26 +8,22 @@ use super::object_id;
 
 /// Why a public key is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum KeyFlaw {
     /// Too small to be safe, or too large to be checked for everyone.
     #[error("RSA with {bits} bits; accepted are 2048 to 4096 in steps of 8")]
-    RsaSize {
-        /// Its bits.
-        bits: usize,
-    },
+    RsaSize { bits: usize },
     /// A modulus that is a multiple of 2 is no product of two large primes.
     #[error("RSA with an even modulus")]
     RsaModulus,
     /// Small exponents break, large ones cost.
     #[error("RSA with an exponent that is not an odd number from 3 to 2^32")]
     RsaExponent,
-    /// Another curve.
     #[error("an elliptic curve other than P-256, P-384 and P-521 ({0})")]
     Curve(String),
     /// Not a point of its curve's size, written uncompressed.
     #[error("an elliptic-curve point that is compressed or of the wrong length")]
     Point,
-    /// Another kind.
     #[error("neither RSA nor ECDSA nor Ed25519 ({0})")]
     Kind(String),
 }

@@ -26,6 +26,7 @@ pub struct Leaf {
 /// A certificate as DPS's answers describe it (`X509CertificateInfo`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct CertificateInfo {
     /// The subject, as RFC 4514 writes names.
     pub subject_name: String,
@@ -35,9 +36,7 @@ pub struct CertificateInfo {
     pub sha256_thumbprint: String,
     /// The issuer, as RFC 4514 writes names.
     pub issuer_name: String,
-    /// RFC 3339.
     pub not_before_utc: String,
-    /// RFC 3339.
     pub not_after_utc: String,
     /// Hexadecimal, in capitals.
     pub serial_number: String,

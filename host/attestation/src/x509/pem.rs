@@ -10,26 +10,21 @@ use super::error::Flaw;
 
 /// Why there is no certificate in a text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum CertificateTextError {
-    /// Nothing.
     #[error("the certificate is empty")]
     Empty,
     /// More than any certificate has.
     #[error("the certificate's text has {bytes} bytes, and at most {max} are read", max = MAX_TEXT_BYTES)]
-    TooLarge {
-        /// How many.
-        bytes: usize,
-    },
+    TooLarge { bytes: usize },
     /// Neither PEM nor base64 nor DER.
     #[error("the certificate is neither PEM nor base64 nor DER")]
     Encoding,
     /// PEM that is broken.
     #[error("the certificate's PEM is broken: {0}")]
     Pem(#[from] Broken),
-    /// Not one.
     #[error("the text holds {0} different certificates, not exactly one; give the one that is meant alone")]
     Count(usize),
-    /// Something else.
     #[error("the text holds {found}, and no certificate{how}")]
     Other {
         /// What it holds.

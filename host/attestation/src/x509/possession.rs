@@ -15,6 +15,7 @@ use super::verify::VerifyPolicy;
 
 /// Why a proof of possession fails.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum PossessionError {
     /// The authority's certificate is not acceptable.
     #[error("the authority's certificate {0}")]
@@ -29,12 +30,7 @@ pub enum PossessionError {
     #[error(
         "the verification certificate's CN is {shown:?}, not the code {code:?}; make a new one with exactly this code"
     )]
-    OtherCode {
-        /// The CN.
-        shown: String,
-        /// The code.
-        code: String,
-    },
+    OtherCode { shown: String, code: String },
     /// It names another issuer.
     #[error("the verification certificate names {issuer:?} as its issuer, not the authority {authority:?}")]
     OtherIssuer {

@@ -28,6 +28,7 @@ pub struct CertificateRequest {
 
 /// Why a request is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum RequestFlaw {
     /// Larger than any.
     #[error("it has more than {MAX_BYTES} bytes")]
@@ -44,7 +45,6 @@ pub enum RequestFlaw {
     /// Somebody else's key, or a forgery.
     #[error("it was not signed by the key that is in it, or with an algorithm that is not accepted")]
     NotProven,
-    /// Another device's.
     #[error("its common name (CN) is not the registration id")]
     OtherName,
 }
@@ -190,7 +190,6 @@ mod tests {
         }
     }
 
-    /// Of nobody.
     const KEY: &str = "-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgWX+aNqHaI7M92W+T
 IBGJ+5p0HiVnQk9k+eLvQ6zf7C+hRANCAATESO83V4f4hiP+vZwjbY2igO3pbrg+

@@ -21,7 +21,8 @@ use serde::{Deserialize, Serialize};
 pub use self::issuer::{Issuer, issued};
 pub use self::known::{Known, Said, Standing};
 pub use self::record::{
-    KeptRevocations, MOST_RANGES, RevocationChange, RevocationCommand, RevocationRecord, SourceChange,
+    KeptRevocations, MOST_RANGES, RevocationChange, RevocationCommand, RevocationConflict, RevocationRecord,
+    SourceChange,
 };
 
 /// What an operator says of an authority's certificates.
@@ -77,10 +78,9 @@ pub enum WhenStale {
 
 /// From one number to another, both among them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct SerialRange {
-    /// The first.
     pub from: SerialNumber,
-    /// The last.
     pub to: SerialNumber,
 }
 

@@ -8,7 +8,6 @@ use x509_parser::asn1_rs::{Any, Class, FromDer as _, Tag};
 pub(super) struct Signed<'a> {
     /// The content of the AlgorithmIdentifier.
     pub(super) algorithm: &'a [u8],
-    /// The signature.
     pub(super) value: &'a [u8],
 }
 

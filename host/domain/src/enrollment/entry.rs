@@ -14,8 +14,8 @@ use crate::names::{
 
 /// An individual enrollment: one device. It alone decides about its registration id, whatever group would match too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Individual {
-    /// The device.
     pub registration_id: RegistrationId,
     /// Its id in the hub; the registration id when absent.
     pub device_id: Option<DeviceId>,
@@ -27,8 +27,8 @@ pub struct Individual {
 
 /// An enrollment group: many devices.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Group {
-    /// Its id.
     pub id: GroupId,
     /// How its devices prove themselves.
     pub attestation: GroupAttestation,
@@ -54,10 +54,10 @@ impl Group {
 /// How the device of an individual enrollment proves itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum IndividualAttestation {
     /// By exactly one of these certificates.
     X509 {
-        /// The certificate.
         primary: CertificatePin,
         /// Its successor, while certificates are rolled over.
         secondary: Option<CertificatePin>,
@@ -66,13 +66,11 @@ pub enum IndividualAttestation {
     SymmetricKey(SealedKeys),
     /// By its TPM, which holds this endorsement key: a `TPM2B_PUBLIC`.
     Tpm {
-        /// The key.
         #[serde(with = "serde_bytes")]
         endorsement_key: Vec<u8>,
     },
     /// By a username and a password.
     Password {
-        /// The username.
         username: String,
         /// What is kept of the password.
         hash: PasswordHash,
@@ -94,20 +92,15 @@ impl IndividualAttestation {
 /// How the devices of a group prove themselves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum GroupAttestation {
     /// By a certificate that chains up to one of these uploaded, proven authorities (a root or an intermediate).
-    X509Authorities {
-        /// The authority.
-        primary: CaName,
-        /// Its successor.
-        secondary: Option<CaName>,
-    },
+    X509Authorities { primary: CaName, secondary: Option<CaName> },
     /// By a certificate that chains up to one of these intermediates, which the group itself holds. Their own
     /// issuer must be an uploaded, proven authority.
     X509Intermediates {
         /// The intermediate's certificate.
         primary: CertificatePin,
-        /// Its successor.
         secondary: Option<CertificatePin>,
     },
     /// By a token that was signed by a key derived from one of these and the registration id.
@@ -159,10 +152,9 @@ pub struct CertificatePin {
 
 /// An uploaded certificate authority. Only a proven one can admit devices.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct CertificateAuthority {
-    /// Its name.
     pub name: CaName,
-    /// The certificate.
     #[serde(with = "serde_bytes")]
     pub der: Vec<u8>,
     /// Whether possession of its key has been proven.
@@ -311,11 +303,10 @@ impl Default for ReprovisionPolicy {
 
 /// Where a device's twin starts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct InitialTwin {
-    /// Tags.
     #[serde(default)]
     pub tags: Map<String, Value>,
-    /// Desired properties.
     #[serde(default)]
     pub desired: Map<String, Value>,
 }
@@ -323,10 +314,10 @@ pub struct InitialTwin {
 /// Which enrollment admitted a device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum EnrollmentRef {
     /// The individual enrollment of its registration id.
     Individual(RegistrationId),
-    /// A group.
     Group(GroupId),
 }
 

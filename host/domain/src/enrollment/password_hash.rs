@@ -6,14 +6,13 @@ use serde::{Deserialize, Serialize};
 
 /// A password as it is kept.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct PasswordHash {
     /// What makes hashes of one password differ.
     pub salt: [u8; 16],
-    /// Argon2id.
     pub hash: [u8; 32],
     /// What it was made with, so that later ones may cost more.
     pub memory_kib: u32,
-    /// As well.
     pub passes: u32,
 }
 

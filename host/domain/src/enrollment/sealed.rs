@@ -10,10 +10,9 @@ use crate::secret::symmetric_key::SymmetricKey;
 
 /// The two keys of an enrollment, as they are kept. Either is good, so that one can be changed while devices use the other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct SealedKeys {
-    /// The one.
     pub primary: Sealed,
-    /// The other.
     pub secondary: Sealed,
 }
 

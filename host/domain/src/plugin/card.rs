@@ -13,12 +13,11 @@ pub struct PluginCard {
 
 /// Who a plugin says it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Description {
     /// Lower-case letters, digits and hyphens.
     pub name: String,
-    /// Semantic version.
     pub version: String,
-    /// One sentence.
     pub summary: String,
     /// JSON Schema of its settings.
     pub settings_schema: Option<String>,
@@ -52,19 +51,17 @@ pub enum Tier {
 /// Which halves of a decision a plugin makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum Worlds {
-    /// Hub selection.
     Selector,
-    /// Grouping.
     Grouper,
-    /// Both.
     Policy,
 }
 
 /// A version of the contract that this host speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum WitVersion {
-    /// `landfall:policy@0.1.x`.
     #[serde(rename = "0.1")]
     V0_1,
 }

@@ -9,8 +9,8 @@ use crate::names::{Digest, IdScope, PluginName};
 
 /// A plugin's name and its revisions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct PublishedPlugin {
-    /// Its name.
     pub name: PluginName,
     /// The revision that bindings without a digest use: SHA-256 of the component.
     pub live: Digest,
@@ -42,6 +42,7 @@ pub struct PublishedPlugin {
 
 /// A component that no plugin names any more, kept for decisions and enrollments that do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct KeptComponent {
     /// Where it was published.
     pub scope: IdScope,
@@ -49,7 +50,6 @@ pub struct KeptComponent {
     pub plugin: PluginName,
     /// By whom: the id of a token. Empty when that is not known.
     pub publisher: String,
-    /// Its size.
     pub bytes: u64,
 }
 

@@ -47,17 +47,13 @@ pub struct PluginLimits {
 /// Who is asked when a policy gives no answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum Resort {
     /// The revision that was live before, with the settings of the enrollment. An enrollment that names one revision
     /// wants that one, so there it is passed over.
     PreviousRevision,
     /// A policy that comes with Landfall, whatever is published under its name.
-    Shipped {
-        /// Its name.
-        policy: PluginName,
-        /// Its settings.
-        settings: JsonText,
-    },
+    Shipped { policy: PluginName, settings: JsonText },
 }
 
 impl Resort {

@@ -30,12 +30,12 @@ pub struct KeyIdError;
 /// One signature over a revision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Signature {
     /// The key that it names.
     pub key: KeyId,
     /// What it is over.
     pub over: Over,
-    /// The signature.
     pub bytes: [u8; 64],
 }
 
@@ -53,15 +53,13 @@ pub enum Over {
 
 /// A text that is no signature.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum SignatureError {
     /// A line is none.
     #[error(
         "line {line} is no signature; one reads: ed25519, the key's id, the plugin's name and version, the component's SHA-256, 64 bytes in base64"
     )]
-    Line {
-        /// From 1.
-        line: usize,
-    },
+    Line { line: usize },
     /// More than anybody needs.
     #[error("there are more than {MOST} signatures")]
     TooMany,

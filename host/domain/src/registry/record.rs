@@ -11,8 +11,8 @@ use crate::names::{ManufacturerId, RegistrationId};
 /// What the manufacturer says of one device: that it made it, how its credential can be recognised, and facts that
 /// policies may use. Keyed by id scope and registration id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct ManufacturingRecord {
-    /// The device.
     pub registration_id: RegistrationId,
     /// Who imported it, and alone may change it.
     pub manufacturer: ManufacturerId,
@@ -36,8 +36,8 @@ pub struct ManufacturingRecord {
 /// A manufacturer that says it made a device whose record is another's. One of the two is wrong, and only an operator can
 /// know which.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Claim {
-    /// Which.
     pub manufacturer: ManufacturerId,
     /// When it first said so.
     pub at: Timestamp,

@@ -9,30 +9,20 @@ use aws_lc_rs::{hmac, rand};
 
 /// The cache's key cannot be had, or cannot be trusted.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum KeyError {
     /// It cannot be read or written.
     #[error("cannot read or make {path}, the key of the cache of compiled policies: {source}")]
-    Io {
-        /// The file.
-        path: String,
-        /// Why.
-        source: io::Error,
-    },
+    Io { path: String, source: io::Error },
     /// Someone else could have read or changed it.
     #[error(
         "{path} must belong to the user that runs this host and be readable by nobody else (mode 0600); delete it if \
          it may have been copied, a new one is made"
     )]
-    Exposed {
-        /// The file.
-        path: String,
-    },
+    Exposed { path: String },
     /// It is not a key.
     #[error("{path} is not a key of {KEY_BYTES} bytes; delete it, a new one is made")]
-    Damaged {
-        /// The file.
-        path: String,
-    },
+    Damaged { path: String },
 }
 
 /// Reads the key beside `directory`, or makes it.

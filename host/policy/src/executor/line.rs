@@ -28,7 +28,6 @@ use landfall_domain::names::IdScope;
 /// What the calls of a line do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// They compute.
     Decides,
     /// They may wait for a service.
     Waits,
@@ -128,7 +127,6 @@ pub(super) struct Begun {
 /// What came of joining the line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Joined<J> {
-    /// It waits.
     Waits,
     /// It waits in the place of another, which is turned away.
     InPlaceOf(J),

@@ -179,7 +179,6 @@ impl Count {
     }
 }
 
-/// `package:name/interface@version`.
 struct Name<'a> {
     package: &'a str,
     interface: &'a str,

@@ -61,6 +61,7 @@ pub struct CompileLimits {
 
 /// A component that is not compiled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum CompileError {
     /// The compiler does not take it.
     #[error("the component cannot be compiled: {detail}")]
@@ -73,34 +74,22 @@ pub enum CompileError {
         "compiling the component took more than {limit_seconds} s of CPU time and was ended; make its functions smaller, \
          or raise limits.policy.compile_cpu_seconds"
     )]
-    CpuTime {
-        /// The limit.
-        limit_seconds: u64,
-    },
+    CpuTime { limit_seconds: u64 },
     /// It takes too long by the clock on the wall.
     #[error(
         "compiling the component took longer than {limit_seconds} s and was ended; the machine may be overloaded \
          (publish it again), or raise limits.policy.compile_wall_seconds"
     )]
-    Time {
-        /// The limit.
-        limit_seconds: u64,
-    },
+    Time { limit_seconds: u64 },
     /// It takes the compiler too much memory.
     #[error(
         "compiling the component took more than {limit_mib} MiB of memory and was ended; make its functions smaller, or \
          raise limits.policy.compile_memory_mib"
     )]
-    Memory {
-        /// The limit.
-        limit_mib: u64,
-    },
+    Memory { limit_mib: u64 },
     /// The compiler's process could not do its work, whatever the component.
     #[error("the compiler's process failed: {detail}")]
-    Process {
-        /// How.
-        detail: String,
-    },
+    Process { detail: String },
 }
 
 /// What compiles components: the engine that they are for, the cache, and who does it.

@@ -21,6 +21,7 @@ use crate::run::{Surroundings, run};
 
 /// Why settings are not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum ConfigureError {
     /// They are not JSON, or too large.
     #[error("the settings are {0}")]
@@ -34,7 +35,6 @@ pub enum ConfigureError {
     /// The plugin broke on them.
     #[error("the plugin broke when it was given its settings: {failure}")]
     Broke {
-        /// How.
         failure: CallFailure,
         /// What it logged.
         log: Log,

@@ -24,29 +24,21 @@ use crate::trust::{Signature, Subject, Trust, VerifyError};
 
 /// Why there is no component to load.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum FetchError {
     /// The file cannot be read.
     #[error("cannot read {path}: {source}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    Read { path: PathBuf, source: std::io::Error },
     /// It is larger than a component may be.
     #[error(
         "{path} has more than {limit_bytes} bytes, which is the most that is taken; strip debug information, optimise for size"
     )]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// The most.
-        limit_bytes: usize,
-    },
+    TooLarge { path: PathBuf, limit_bytes: usize },
 }
 
 /// Why a component is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum LoadError {
     /// It is not signed as the configuration demands.
     #[error(transparent)]
@@ -63,7 +55,6 @@ pub enum LoadError {
     /// It broke when it was tried.
     #[error("the plugin broke when it was tried: {failure}")]
     Trial {
-        /// How.
         failure: CallFailure,
         /// What it logged.
         log: Log,
@@ -108,7 +99,6 @@ struct Classified {
     card: Card,
 }
 
-/// Machine code.
 struct Compiled {
     classified: Classified,
     component: Component,

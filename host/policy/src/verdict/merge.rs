@@ -14,6 +14,7 @@ use super::{Violation, placement};
 
 /// Two plugins disagree, or their answers together break a rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum MergeConflict {
     /// Two values for one member.
     #[error("the plugins {first:?} and {second:?} give two values for {pointer} of {part}")]
@@ -29,12 +30,7 @@ pub enum MergeConflict {
     },
     /// Each answer is acceptable, all together are not.
     #[error("the answers of the plugins {plugins} together are not acceptable: {violation}")]
-    Together {
-        /// All plugins.
-        plugins: String,
-        /// The rule.
-        violation: Violation,
-    },
+    Together { plugins: String, violation: Violation },
 }
 
 /// Joins checked placements, each with its plugin's name, in order.

@@ -25,8 +25,8 @@ pub struct Comparison {
 
 /// A vector that is answered differently.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Changed {
-    /// Its name.
     pub name: String,
     /// What the one before answers.
     pub before: Value,

@@ -113,12 +113,12 @@ pub struct Placed {
 
 /// One thing that differs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Difference {
     /// What, as a JSON pointer into the expectation.
     pub at: String,
     /// What was expected.
     pub expected: Value,
-    /// What came.
     pub got: Value,
 }
 

@@ -28,10 +28,9 @@ pub enum Language {
 
 /// A policy that is to be begun.
 #[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Scaffold {
-    /// Its name.
     pub name: PluginName,
-    /// Its language.
     pub language: Language,
     /// What it decides.
     pub worlds: Worlds,
@@ -42,18 +41,14 @@ pub type NewFile = (PathBuf, String);
 
 /// Why there is no folder.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum ScaffoldError {
     /// Something is there already.
     #[error("{0} is there already; nothing was written. Choose another name, or another folder with --path")]
     Taken(PathBuf),
     /// A file cannot be written.
     #[error("cannot write {path}: {source}")]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    Write { path: PathBuf, source: std::io::Error },
 }
 
 impl Scaffold {

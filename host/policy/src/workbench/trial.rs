@@ -23,8 +23,8 @@ pub struct Trial<'a> {
 /// What became of a vector.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Tried {
-    /// The vector.
     pub name: String,
     /// How the answer differs from what is expected; empty when it does not.
     pub differences: Vec<Difference>,

@@ -197,19 +197,14 @@ pub struct GroupCountVector {
 
 /// A file that is no file of golden vectors, or a part of one that is none.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum VectorError {
     /// It cannot be read.
     #[error("cannot read {path}: {source}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    Read { path: PathBuf, source: std::io::Error },
     /// It is not JSON, or not this.
     #[error("{path}{}: {message}", at(pointer))]
     Misfit {
-        /// The file.
         path: PathBuf,
         /// Where in it; none when it is no JSON at all.
         pointer: Option<String>,

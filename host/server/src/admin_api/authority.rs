@@ -17,6 +17,7 @@ use super::hub::known;
 use super::problem::Problem;
 use super::revocation::{CrlView, RevocationView};
 use crate::catalogue::ScopeCatalogue;
+use crate::conflict;
 use crate::service::Service;
 
 /// A certificate.
@@ -104,16 +105,20 @@ pub(super) async fn upload(
     Ok(shown)
 }
 
-pub(super) async fn remove(State(service): State<Arc<Service>>, At((scope, name)): At<(String, String)>) -> Answer {
+pub(super) async fn remove(
+    State(service): State<Arc<Service>>,
+    At((scope, name)): At<(String, String)>,
+    request: Request,
+) -> Answer {
+    let when = body::precondition(request.headers());
     let (scope, authority) = (scope.parse()?, name.parse()?);
-    let outcome = service.catalogue().change(|store| store.delete_authority(&scope, &authority)).await?;
-    body::deleted(in_use(outcome, &name), &format!("authority {name}"))
-}
-
-fn in_use(outcome: DeleteOutcome, name: &str) -> DeleteOutcome {
+    let outcome = service.catalogue().change(|store| store.delete_authority(&scope, &authority, when)).await?;
     match outcome {
-        DeleteOutcome::InUse(by) => DeleteOutcome::InUse(format!("the authority {name} is in use: {by}")),
-        other => other,
+        DeleteOutcome::InUse(by) => {
+            let by = conflict::use_in_words(&by);
+            Err(Problem::new(409, format!("the authority {name} is in use: {by}")))
+        }
+        other => body::deleted(other, &format!("authority {name}")),
     }
 }
 

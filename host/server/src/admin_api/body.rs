@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::authorize::Caller;
 use super::problem::Problem;
+use crate::conflict;
 use crate::service::Service;
 
 /// What every handler answers.
@@ -127,7 +128,7 @@ pub(super) fn put(outcome: PutOutcome, what: &str, etag: Option<&str>, value: &i
         PutOutcome::Changed => {
             return Err(Problem::new(412, format!("{what} has changed since; get it and try again")));
         }
-        PutOutcome::Conflict(what) => return Err(Problem::new(409, what)),
+        PutOutcome::Conflict(what) => return Err(Problem::new(409, conflict::in_words(&what))),
     };
     tagged(answer(status, value)?, etag)
 }
@@ -138,7 +139,7 @@ pub(super) fn deleted(outcome: DeleteOutcome, what: &str) -> Answer {
         DeleteOutcome::Deleted => no_content(),
         DeleteOutcome::Missing => Err(Problem::not_found(format!("{what} is not there"))),
         DeleteOutcome::Changed => Err(Problem::new(412, format!("{what} has changed since; get it and try again"))),
-        DeleteOutcome::InUse(by) => Err(Problem::new(409, by)),
+        DeleteOutcome::InUse(by) => Err(Problem::new(409, conflict::use_in_words(&by))),
     }
 }
 

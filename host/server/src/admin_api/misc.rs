@@ -9,7 +9,7 @@ use axum::response::Response;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use landfall_domain::names::IdScope;
-use landfall_store::Store;
+use landfall_store::CatalogueStore;
 use serde::Serialize;
 
 use super::authorize::Caller;
@@ -36,7 +36,7 @@ pub(super) async fn create_scope(State(service): State<Arc<Service>>, At(scope):
     let (runs, of) = (&service, &new);
     let create = |store| {
         Box::pin(async move {
-            let created = Store::create_scope(store, of.clone()).await?;
+            let created = CatalogueStore::create_scope(store, of.clone()).await?;
             runs.publish_shipped(store, of).await.map(|()| created)
         }) as Write<'_, bool>
     };

@@ -32,7 +32,7 @@ pub fn document() -> Value {
         "openapi": "3.1.0",
         "info": {
             "title": "Landfall management API",
-            "description": "Every request carries a bearer token: `Authorization: Bearer lf_...`. Where `security` is empty, none is needed.",
+            "description": "Every request carries a bearer token: `Authorization: Bearer lf_...`. Where `security` is empty, none is needed. What can be changed carries an entity tag (`ETag`): with it in `If-Match`, a PUT, PATCH or DELETE is done only over what was read, and answers 412 otherwise; `If-None-Match: *` makes only what is not there.",
             "version": "1",
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },

@@ -25,7 +25,7 @@ use landfall_domain::plugin::{PluginCard, PublishedPlugin};
 use landfall_policy::image::{ConfigureError, Description, Fetched, Problem as Refusal, Tier, Worlds};
 use landfall_policy::shipped;
 use landfall_policy::trust::{Signature, read_signatures};
-use landfall_store::{Lane, Listing};
+use landfall_store::{Lane, Listing, plugin_tag};
 
 use self::breaker::BreakerView;
 use self::rules::RulesView;
@@ -52,14 +52,21 @@ pub(super) async fn list(
 
 pub(super) async fn show(State(service): State<Arc<Service>>, At((scope, name)): At<(String, String)>) -> Answer {
     let scope = known(&service, &scope)?;
-    body::ok(&shown(&service, &scope.scope, &name.parse()?).await?)
+    answered(&service, &scope.scope, &name.parse()?).await
 }
 
-/// A plugin as it is now.
-async fn shown(service: &Service, scope: &IdScope, name: &PluginName) -> Result<PluginView, Problem> {
+/// A plugin as it is now, and its entity tag.
+async fn shown(service: &Service, scope: &IdScope, name: &PluginName) -> Result<(PluginView, String), Problem> {
     let scope = known(service, scope.as_str())?;
     let plugin = published(&scope, name)?;
-    view(service, &scope, plugin, &service.store().kept_components(&scope.scope).await?).await
+    let view = view(service, &scope, plugin, &service.store().kept_components(&scope.scope).await?).await?;
+    Ok((view, plugin_tag(plugin)))
+}
+
+/// The same as an answer.
+async fn answered(service: &Service, scope: &IdScope, name: &PluginName) -> Answer {
+    let (view, tag) = shown(service, scope, name).await?;
+    body::tagged(body::ok(&view)?, Some(&tag))
 }
 
 fn published<'a>(scope: &'a ScopeCatalogue, name: &PluginName) -> Result<&'a PublishedPlugin, Problem> {
@@ -75,7 +82,7 @@ pub(super) async fn publish(
 ) -> Answer {
     let (scope, name): (_, PluginName) = (known(&service, &scope)?, name.parse()?);
     caller.may_publish(&name)?;
-    let signatures = signatures(request.headers())?;
+    let (signatures, when) = (signatures(request.headers())?, body::precondition(request.headers()));
     let _one_of_few = places.publications.begin(&caller)?;
     // What the token has no room for is not read, let alone compiled.
     let most = service.config().limits.management.component_bytes;
@@ -90,16 +97,17 @@ pub(super) async fn publish(
     if revision.card().tier == Tier::Recorded && !service.policies().grants_http(&scope.scope, &name) {
         return Err(Problem::new(409, not_granted(&scope.scope, &name)));
     }
-    let made = service.make_live(&scope.scope, &name, &revision, signatures, &caller.publisher()).await;
+    let made = service.make_live(&scope.scope, &name, &revision, signatures, &caller.publisher(), when).await;
     let outcome = made.map_err(|error| not_switched(&name, error))?;
-    let shown = shown(&service, &scope.scope, &name).await?;
-    body::put(outcome, &format!("plugin {name}"), None, &shown)
+    let (shown, tag) = shown(&service, &scope.scope, &name).await?;
+    body::put(outcome, &format!("plugin {name}"), Some(&tag), &shown)
 }
 
 pub(super) async fn remove(
     State(service): State<Arc<Service>>,
     At((scope, name)): At<(String, String)>,
     Extension(caller): Extension<Caller>,
+    request: Request,
 ) -> Answer {
     caller.may_publish(&name.parse()?)?;
     if shipped::names_and_components().any(|(shipped, _)| shipped == name) {
@@ -113,14 +121,15 @@ pub(super) async fn remove(
         let why = "an operator has set limits or resorts for it (`landfall plugin show`), and removes it with them";
         return Err(Problem::new(409, format!("plugin {name} is not removed: {why}")));
     }
-    let outcome = service.catalogue().change(|store| store.delete_plugin(&scope, &name)).await?;
+    let when = body::precondition(request.headers());
+    let outcome = service.catalogue().change(|store| store.delete_plugin(&scope, &name, when)).await?;
     body::deleted(outcome, &format!("plugin {name}"))
 }
 
 fn not_switched(name: &PluginName, error: SwitchError) -> Problem {
     match error {
         SwitchError::NoScope(_) => Problem::not_found(error.to_string()),
-        SwitchError::Beyond(_) => Problem::new(409, error.to_string()),
+        SwitchError::Conflict(_) | SwitchError::OtherLive(_) => Problem::new(409, error.to_string()),
         SwitchError::Store(error) => error.into(),
         SwitchError::TakeOver(error) => not_taken_over(name, error),
     }

@@ -12,7 +12,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http_body_util::BodyExt as _;
 use landfall_domain::names::{Digest, IdScope, ManufacturerId};
 use landfall_domain::registry::{Evidence, ManufacturingRecord, RecordState};
-use landfall_store::RecordFilter;
+use landfall_store::{PutOutcome, RecordFilter, entity_tag};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -92,10 +92,10 @@ pub(super) async fn show(
     let found = service.store().record(&scope.parse()?, &id.parse()?).await?;
     // Another manufacturer's record is as good as none.
     let found = found.filter(|record| caller.manufacturer().is_none_or(|(own, _)| record.manufacturer == *own));
-    body::ok(&view_for(
-        &caller,
-        &found.ok_or_else(|| Problem::not_found(format!("no manufacturing record names {id}")))?,
-    ))
+    let found = found.ok_or_else(|| Problem::not_found(format!("no manufacturing record names {id}")))?;
+    // Who sees less than all of it could tell from the tag what is not shown.
+    let tag = caller.manufacturer().is_none().then(|| entity_tag(&found));
+    body::tagged(body::ok(&view_for(&caller, &found))?, tag.as_deref())
 }
 
 pub(super) async fn set_state(
@@ -103,15 +103,21 @@ pub(super) async fn set_state(
     At((scope, id)): At<(String, String)>,
     request: Request,
 ) -> Answer {
+    let when = body::precondition(request.headers());
     let StateBody { state } = body::json(&service, request).await?;
     let (scope, key) = (scope.parse()?, id.parse()?);
     let now = service.ambient().now();
-    let changed = service.store().set_record_state(&scope, &key, state, now).await?;
-    let record = changed.ok_or_else(|| Problem::not_found(format!("no manufacturing record names {id}")))?;
+    let record = match service.store().set_record_state(&scope, &key, state, now, when).await? {
+        Ok(record) => record,
+        Err(PutOutcome::Missing) => {
+            return Err(Problem::not_found(format!("no manufacturing record names {id}")));
+        }
+        Err(refused) => return body::put(refused, &format!("the manufacturing record of {id}"), None, &()),
+    };
     if record.state != state {
         return Err(Problem::new(409, format!("{id} is retired, and stays retired")));
     }
-    body::ok(&view(&record))
+    body::tagged(body::ok(&view(&record))?, Some(&entity_tag(&record)))
 }
 
 pub(super) async fn import(

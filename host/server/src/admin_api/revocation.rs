@@ -23,6 +23,7 @@ use super::body::{self, Answer, At};
 use super::hub::known;
 use super::problem::Problem;
 use crate::catalogue::ScopeCatalogue;
+use crate::conflict;
 use crate::service::Service;
 use crate::service::revocation_refresh::{self, Fetched};
 
@@ -226,7 +227,7 @@ impl Whose {
         let now = service.ambient().now();
         let record = self.record.clone().unwrap_or_else(|| RevocationRecord::silent(self.issuer.clone(), now));
         let before = record.rules.source.as_ref();
-        let source = change.complete(before).map_err(|reason| Problem::at("/crlUrl", reason))?;
+        let source = change.complete(before).map_err(|why| Problem::at("/crlUrl", conflict::of_revocations(&why)))?;
         if record.list.is_some() && before.is_some_and(|before| before.is_the_place_of(&source)) {
             return Ok(None);
         }
@@ -331,7 +332,7 @@ fn source(
         ca_certificate: body.crl_ca_certificate.clone(),
         public_hosts_only: bound,
     };
-    let source = change.complete(before).map_err(|reason| Problem::at("/crlUrl", reason))?;
+    let source = change.complete(before).map_err(|why| Problem::at("/crlUrl", conflict::of_revocations(&why)))?;
     let uri: Option<Uri> = source.url.parse().ok();
     let fits = |uri: Uri| matches!(uri.scheme_str(), Some("https" | "http")) && uri.host().is_some();
     if !uri.is_some_and(fits) {

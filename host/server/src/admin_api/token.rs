@@ -138,8 +138,9 @@ pub(super) async fn create(State(service): State<Arc<Service>>, request: Request
     body::answer(StatusCode::CREATED, &shown)
 }
 
-pub(super) async fn revoke(State(service): State<Arc<Service>>, At(id): At<String>) -> Answer {
-    let outcome = service.store().delete_token(&id, service.latest_time()).await?;
+pub(super) async fn revoke(State(service): State<Arc<Service>>, At(id): At<String>, request: Request) -> Answer {
+    let when = body::precondition(request.headers());
+    let outcome = service.store().delete_token(&id, service.latest_time(), when).await?;
     body::deleted(outcome, &format!("token {id}"))
 }
 

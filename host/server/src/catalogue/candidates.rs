@@ -1,16 +1,56 @@
 //! Which hubs there are to choose from, and how full they are.
 //!
-//! The store checks for room in the transaction that fills a place, and keeps the counts that are looked at here up to
-//! date, so that a decision need not read one row a hub. A choice that was made a moment too late loses its race and is
-//! made again.
+//! The store checks for room in the transaction that fills a place, and tells the counts that are looked at here
+//! ([`HubLoads`]), so that a decision need not read one row a hub. A choice that was made a moment too late loses its race and
+//! is made again.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use landfall_domain::decision::call::{self, Candidate};
-use landfall_domain::hub::{Hub, HubLoad, HubState};
-use landfall_domain::names::HubName;
+use landfall_domain::hub::{Hub, HubState};
+use landfall_domain::names::{HubName, IdScope};
+use landfall_store::HubLoadFollower;
+
+/// How many devices each hub has, linked or not, as the store tells it. Nobody else writes these numbers.
+#[derive(Debug, Default)]
+pub struct HubLoads(RwLock<HashMap<IdScope, HashMap<HubName, HubLoad>>>);
+
+/// How many devices a hub has. All clones are one number.
+#[derive(Clone, Debug, Default)]
+pub struct HubLoad(Arc<AtomicU64>);
+
+impl HubLoads {
+    /// The number of one hub, now and from now on.
+    pub fn of(&self, scope: &IdScope, hub: &HubName) -> HubLoad {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(load) = known.get(scope).and_then(|hubs| hubs.get(hub)) {
+            return load.clone();
+        }
+        drop(known);
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        known.entry(scope.clone()).or_default().entry(hub.clone()).or_default().clone()
+    }
+}
+
+impl HubLoadFollower for HubLoads {
+    fn hub_load(&self, scope: &IdScope, hub: &HubName, assigned: u64) {
+        self.of(scope, hub).0.store(assigned, Ordering::Relaxed);
+    }
+}
+
+impl HubLoad {
+    fn assigned(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl From<u64> for HubLoad {
+    fn from(assigned: u64) -> Self {
+        Self(Arc::new(AtomicU64::new(assigned)))
+    }
+}
 
 /// The linked hubs of one id scope, by name, with their counters.
 #[derive(Debug, Default)]

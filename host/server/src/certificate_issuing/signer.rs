@@ -17,7 +17,6 @@ pub(super) enum Signer {
     File(Box<KeyPair>),
     /// A key in a PKCS#11 token, and its public part from the issuer's certificate.
     Token {
-        /// The token.
         token: Token,
         /// The public key.
         public: SubjectPublicKeyInfo,
@@ -26,19 +25,14 @@ pub(super) enum Signer {
 
 /// Why a key cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum SignerError {
     /// It is no private key.
     #[error("key: {path} holds no private key (PEM, PKCS#8) of a kind that can sign: {reason}")]
-    File {
-        /// The file.
-        path: String,
-        /// Why.
-        reason: String,
-    },
+    File { path: String, reason: String },
     /// The certificate's key is of a kind that is not served.
     #[error("the certificate's key is of a kind with which nothing is signed here: {0}")]
     Kind(String),
-    /// The token.
     #[error("the PKCS#11 token: {0}")]
     Token(String),
 }

@@ -28,7 +28,6 @@ pub(super) struct BackupArgs {
     to: PathBuf,
 }
 
-/// Runs it.
 pub(super) async fn run(common: &Common, args: BackupArgs) -> Result<(), CliError> {
     let (folder, to) = (common.folder(), args.to);
     common.config()?;

@@ -41,6 +41,7 @@ pub(super) enum Bench {
 
 /// Why there is no figure.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum BenchError {
     /// A file or a process.
     #[error("{0}")]
@@ -51,7 +52,6 @@ pub enum BenchError {
     /// The load generator.
     #[error("the load generator failed: {0}")]
     Load(String),
-    /// A client.
     #[error(transparent)]
     Client(#[from] crate::client::ClientError),
     /// A client's certificate.
@@ -60,19 +60,15 @@ pub enum BenchError {
     /// A data folder.
     #[error(transparent)]
     Init(#[from] crate::init::InitError),
-    /// The configuration.
     #[error(transparent)]
     Config(#[from] crate::config::ConfigError),
-    /// A server.
     #[error(transparent)]
     Serve(#[from] crate::server::ServeError),
-    /// A certificate.
     #[error(transparent)]
     Tls(#[from] crate::tls::TlsError),
     /// A certificate cannot be made.
     #[error(transparent)]
     Make(#[from] landfall_attestation::x509::make::MakeError),
-    /// The store.
     #[error(transparent)]
     Store(#[from] landfall_store::StoreError),
     /// A name of our own making.

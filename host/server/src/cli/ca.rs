@@ -106,7 +106,6 @@ Examples:
   landfall ca crl factory --remove
   landfall ca crl --issuer ID --remove      of an authority that was deleted, by its id in `landfall ca revocations`")]
 pub(super) struct CrlArgs {
-    /// Its name.
     #[arg(required_unless_present = "issuer")]
     name: Option<CaName>,
     /// Its id in `landfall ca revocations`, in place of a name. A list is brought to a name only.
@@ -165,7 +164,6 @@ pub(super) struct RevokeArgs {
     all: bool,
 }
 
-/// Runs it.
 pub(super) async fn run(common: &Common, command: CaCommand) -> Result<(), CliError> {
     let mut session = common.session()?;
     let out = session.out;

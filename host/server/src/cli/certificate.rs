@@ -35,7 +35,6 @@ pub(super) struct RenewArgs {
     days: i64,
 }
 
-/// Runs it.
 pub(super) fn run(common: &Common, command: &CertificateCommand) -> Result<(), CliError> {
     let (folder, config, now) = (common.folder(), common.config()?, Ambient::system().now());
     match command {

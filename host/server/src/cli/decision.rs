@@ -129,7 +129,6 @@ impl ListArgs {
     }
 }
 
-/// Runs it.
 pub(super) async fn run(common: &Common, command: DecisionCommand) -> Result<(), CliError> {
     let mut session = common.session()?;
     match command {

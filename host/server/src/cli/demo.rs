@@ -30,26 +30,22 @@ use operator::Operator;
 
 /// Why the demo did not come to its end.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum DemoError {
-    /// A file.
     #[error("a file of the demo: {0}")]
     Io(#[from] std::io::Error),
     /// A data folder.
     #[error(transparent)]
     Init(#[from] init::InitError),
-    /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The server.
     #[error(transparent)]
     Serve(#[from] ServeError),
-    /// A certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// A certificate cannot be made.
     #[error(transparent)]
     Make(#[from] landfall_attestation::x509::make::MakeError),
-    /// A client.
     #[error(transparent)]
     Client(#[from] ClientError),
     /// A client's certificate.
@@ -58,7 +54,6 @@ pub enum DemoError {
     /// The management API.
     #[error(transparent)]
     Management(#[from] ManagementError),
-    /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A name of our own making.

@@ -55,7 +55,6 @@ impl Kind {
         session.out.done(format!("{done}{}{changes}{hint}{keys}", warning(&answer)), &answer)
     }
 
-    /// Shows one.
     pub(super) async fn show(&self, session: &mut Session, id: &str) -> Result<(), CliError> {
         let path = self.path(session, id);
         let answer = session.api.get(&path).await?;

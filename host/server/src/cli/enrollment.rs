@@ -185,7 +185,6 @@ fn unseen(password_file: Option<&PathBuf>) -> &'static [&'static str] {
     if password_file.is_some() { &["password.password"] } else { &[] }
 }
 
-/// Runs it.
 pub(super) async fn run(common: &Common, command: EnrollmentCommand) -> Result<(), CliError> {
     let session = &mut common.session()?;
     match command {

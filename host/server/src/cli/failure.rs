@@ -17,6 +17,7 @@ use crate::telemetry;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum CliError {
     /// The words contradict each other in a way that clap does not know.
     #[error("{0}")]
@@ -30,7 +31,6 @@ pub enum CliError {
     /// The server said no, or could not be called.
     #[error(transparent)]
     Management(#[from] ManagementError),
-    /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The data folder could not be made.
@@ -50,24 +50,13 @@ pub enum CliError {
     Name(#[from] NameError),
     /// A file cannot be read.
     #[error("cannot read {path}: {source}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    Read { path: PathBuf, source: std::io::Error },
     /// A file cannot be written.
     #[error("cannot write {path}: {source}")]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    Write { path: PathBuf, source: std::io::Error },
     /// A text is not JSON.
     #[error("{place} is not JSON: {source}")]
     Json {
-        /// Which text.
         place: String,
         /// Where and what is wrong.
         source: serde_json::Error,

@@ -56,7 +56,6 @@ Examples:
   landfall group put pumps --intermediate line3.pem --hub hub-eu.example.com --hub hub-us.example.com
   landfall group put pumps --file group.json --if-match ETAG")]
 pub(super) struct PutArgs {
-    /// Its id.
     id: GroupId,
     #[command(flatten)]
     credential: CredentialArgs,
@@ -83,7 +82,6 @@ Examples:
 What is not said stays as it is. A word of another way to prove oneself changes over to that way, when all that it needs is
 said; somebody at a terminal is asked before.")]
 pub(super) struct SetArgs {
-    /// Its id.
     id: GroupId,
     #[command(flatten)]
     change: ChangeArgs,
@@ -91,7 +89,6 @@ pub(super) struct SetArgs {
     credential: CredentialChangeArgs,
 }
 
-/// Runs it.
 pub(super) async fn run(common: &Common, command: GroupCommand) -> Result<(), CliError> {
     let session = &mut common.session()?;
     match command {

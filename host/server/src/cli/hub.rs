@@ -77,7 +77,6 @@ pub(super) struct LinkArgs {
 pub(super) struct Pair {
     /// Before the first equals sign.
     pub(super) key: String,
-    /// After it.
     pub(super) value: String,
 }
 
@@ -92,7 +91,6 @@ impl FromStr for Pair {
     }
 }
 
-/// Runs it.
 pub(super) async fn run(common: &Common, command: HubCommand) -> Result<(), CliError> {
     let mut session = common.session()?;
     let out = session.out;

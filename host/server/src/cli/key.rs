@@ -33,7 +33,6 @@ pub(super) struct DeriveArgs {
     ids: Vec<RegistrationId>,
 }
 
-/// Runs it.
 pub(super) fn run(common: &Common, command: &KeyCommand) -> Result<(), CliError> {
     let KeyCommand::Derive(args) = command;
     let group = shared_key::read(&args.group_key)?;

@@ -45,7 +45,6 @@ pub(super) enum AuthorCommand {
     Verify(sign::Verify),
 }
 
-/// Runs it.
 pub(super) async fn run(common: &Common, command: PluginCommand) -> Result<(), CliError> {
     match command {
         PluginCommand::Author(command) => command.run(common),

@@ -84,7 +84,6 @@ impl ListArgs {
     }
 }
 
-/// Runs it.
 pub(super) async fn run(common: &Common, command: RegistrationCommand) -> Result<(), CliError> {
     let mut session = common.session()?;
     let out = session.out;

@@ -117,7 +117,6 @@ impl StateName {
     }
 }
 
-/// Runs it.
 pub(super) async fn run(common: &Common, command: RegistryCommand) -> Result<(), CliError> {
     match command {
         RegistryCommand::Import(args) => import(common, args).await,

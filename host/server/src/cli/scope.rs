@@ -23,7 +23,6 @@ pub(super) enum ScopeCommand {
     },
 }
 
-/// Runs it.
 pub(super) async fn run(common: &Common, command: ScopeCommand) -> Result<(), CliError> {
     let (mut api, out) = (common.api()?, common.output());
     match command {

@@ -26,7 +26,6 @@ pub(super) enum SecretsCommand {
     Rotate,
 }
 
-/// Runs it.
 pub(super) async fn run(common: &Common, command: &SecretsCommand) -> Result<(), CliError> {
     let SecretsCommand::Rotate = command;
     let (folder, config, ambient) = (common.folder(), common.config()?, Ambient::system());

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use landfall_store::redb::{RedbStore, StoreSettings};
-use landfall_store::{Findings, Store, Unused};
+use landfall_store::{Findings, Unused, Upkeep};
 use serde_json::{Value, json};
 
 use super::output::text;
@@ -22,7 +22,6 @@ pub(super) enum StoreCommand {
     Compact,
 }
 
-/// Runs it.
 pub(super) async fn run(common: &Common, command: StoreCommand) -> Result<(), CliError> {
     let path = common.folder().database();
     let in_use = RedbStore::in_use(&path);
@@ -38,8 +37,8 @@ pub(super) async fn run(common: &Common, command: StoreCommand) -> Result<(), Cl
             if repair {
                 store.repair().await.map_err(failed)?;
             }
-            let (findings, unused) = Store::check(&store).await.map_err(failed)?;
-            Store::close(&store).await.map_err(failed)?;
+            let (findings, unused) = Upkeep::check(&store).await.map_err(failed)?;
+            Upkeep::close(&store).await.map_err(failed)?;
             print_answer(common, &found(&findings, unused))
         }
         StoreCommand::Compact if in_use => Err(stop("landfall store compact")),

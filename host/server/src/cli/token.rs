@@ -8,8 +8,8 @@ use landfall_domain::clock::Ambient;
 use landfall_domain::names::ManufacturerId;
 use landfall_domain::secret::Token;
 use landfall_domain::text::hex;
-use landfall_store::Store as _;
 use landfall_store::redb::RedbStore;
+use landfall_store::{TokenStore as _, Upkeep as _};
 use serde_json::{Value, json};
 
 use super::output::text;
@@ -111,7 +111,6 @@ impl RoleName {
     }
 }
 
-/// Runs it.
 pub(super) async fn run(common: &Common, command: TokenCommand) -> Result<(), CliError> {
     let out = common.output();
     match command {

@@ -21,11 +21,9 @@ pub(super) const INTERMEDIATES: Way =
     Way::of_certificates("intermediates", "certificates of an intermediate", "--intermediate");
 /// Certificates that are pinned.
 pub(super) const PINS: Way = Way::of_certificates("certificates", "a pinned certificate", "--certificate");
-/// Symmetric keys.
 pub(super) const KEYS: Way = Way::of("symmetricKey", "symmetric keys", "--symmetric-key");
 /// TPMs of makers.
 pub(super) const MAKERS: Way = Way::of("tpm", "TPMs", "--tpm-maker");
-/// One TPM.
 pub(super) const CHIP: Way = Way::of("tpm", "a TPM", "--endorsement-key");
 /// Accounts of a directory.
 pub(super) const DIRECTORY: Way = Way::of("directory", "accounts of a directory", "--directory with --directory-group");

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// A directory (`[directory.NAME]` in `landfall.toml`). Files are named from the data folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct DirectoryConfig {
     /// The keytab of the service, whose principal is HTTP/ and the name that devices call.
     pub keytab: PathBuf,
@@ -17,7 +18,6 @@ pub struct DirectoryConfig {
     pub ca_file: PathBuf,
     /// Below which entry accounts and groups are.
     pub base: String,
-    /// Who asks.
     pub bind_dn: String,
     /// A file with that account's password.
     pub password_file: PathBuf,

@@ -29,12 +29,12 @@ use super::{HttpLimits, scopes_of};
 /// What policies are granted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct PolicyConfig {
     /// The plugin that asks an allocation function which an enrollment names by its `https:` address, with
     /// `{"url": ADDRESS}` as its settings; the shipped `webhook` when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub function_plugin: Option<PluginName>,
-    /// The network.
     pub http: HttpConfig,
 }
 
@@ -48,10 +48,10 @@ impl PolicyConfig {
 /// Which plugins may ask which services.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct HttpConfig {
     /// A file of PEM certificates to trust in place of the platform's.
     pub ca_file: Option<PathBuf>,
-    /// The grants.
     pub plugins: BTreeMap<PluginName, HttpGrant>,
 }
 

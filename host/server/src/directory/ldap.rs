@@ -16,6 +16,7 @@ use crate::client::tls;
 
 /// Why there is no answer. Any of them means that the client is not let in.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum DirectoryFlaw {
     /// The address is of another kind.
     #[error("`{0}` is not an address like ldaps://dc1.example.org; plain LDAP would show the password")]
@@ -34,7 +35,6 @@ pub enum DirectoryFlaw {
     Refused {
         /// What was asked of it.
         operation: &'static str,
-        /// Its answer.
         source: Box<LdapError>,
     },
     /// It took too long.
@@ -45,12 +45,7 @@ pub enum DirectoryFlaw {
     Away(String),
     /// It does not say what counts.
     #[error("the directory does not show {attribute} of the account `{account}` to the one who asks")]
-    Hidden {
-        /// The attribute.
-        attribute: &'static str,
-        /// The account.
-        account: String,
-    },
+    Hidden { attribute: &'static str, account: String },
 }
 
 impl DirectoryFlaw {

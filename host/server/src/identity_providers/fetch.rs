@@ -16,6 +16,7 @@ use crate::outbound::{self, OutboundError};
 
 /// Why an issuer's keys cannot be had.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum FetchError {
     /// They cannot be read.
     #[error(transparent)]
@@ -28,7 +29,6 @@ pub enum FetchError {
     Shape {
         /// What was asked.
         url: String,
-        /// Why.
         reason: String,
     },
     /// It is not what it was asked as.
@@ -48,10 +48,7 @@ pub enum FetchError {
     Away(String),
     /// No key that is known fits, and it was asked too short a time ago.
     #[error("none of the keys that it had published fits, and it can be asked for newer ones in {seconds} s")]
-    NotYet {
-        /// How long.
-        seconds: u64,
-    },
+    NotYet { seconds: u64 },
 }
 
 impl FetchError {

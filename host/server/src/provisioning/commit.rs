@@ -64,6 +64,11 @@ impl Provisioning {
                 let (id, shown) = (job.request.registration_id.clone(), job.admitted.factors.key_identity);
                 return Err(Cause::KeyOfAnother { id, shown, owner }.of(&job.admitted.factors.enrollment).into());
             }
+            // By another host, or before a restart: here it is refused before anything is decided.
+            CommitOutcome::ChallengeSpent => {
+                let id = job.request.registration_id.clone();
+                return Err(Cause::AnsweredBefore(id).of(&job.admitted.factors.enrollment).into());
+            }
             CommitOutcome::RecordChanged => {
                 let detail = "its manufacturing record was changed meanwhile; the device is admitted anew".to_owned();
                 Postponement::soon("record-changed", detail)

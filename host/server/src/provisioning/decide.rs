@@ -21,15 +21,10 @@ use crate::service::Service;
 /// What the policies would have.
 #[derive(Debug)]
 pub(super) enum Wish {
-    /// A hub.
     Hub(HubChoice),
-    /// Later.
     Postpone(Postponement),
-    /// Never.
     Reject {
-        /// For programs.
         code: String,
-        /// For people.
         detail: String,
     },
     /// No hub can take it.
@@ -53,7 +48,6 @@ pub(super) struct HubChoice {
 /// A hub, and where the device would belong there.
 #[derive(Debug)]
 pub(super) struct Place {
-    /// The hub.
     pub(super) hub: HubName,
     /// What the grouping policies answered; none when there are none.
     pub(super) placement: Result<Option<Placement>, Postponement>,

@@ -13,9 +13,7 @@ use crate::service::images::ImageError;
 pub(super) struct Postponement {
     /// Until it may ask again.
     pub(super) retry_after: Duration,
-    /// For programs.
     pub(super) kind: &'static str,
-    /// For people.
     pub(super) detail: String,
 }
 

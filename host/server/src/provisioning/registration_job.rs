@@ -87,7 +87,6 @@ impl RegistrationJob {
         Ok(())
     }
 
-    /// That certificate.
     pub(super) fn issued(&self) -> Option<&IssuedCertificate> {
         self.issued.as_ref()
     }

@@ -50,6 +50,7 @@ impl Request {
 
 /// What a device showed of itself on its connection.
 #[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum Credential {
     /// A certificate whose key it has, with the chain that it sent.
     X509(Arc<PresentedChain>),
@@ -57,7 +58,6 @@ pub enum Credential {
     SharedKey(SasToken),
     /// The keys of its TPM, and the token with which it answers a challenge.
     Tpm {
-        /// The keys.
         chip: Arc<Chip>,
         /// The answer, once there is one.
         token: Option<SasToken>,
@@ -76,7 +76,6 @@ pub enum Credential {
     UnreadableToken(TokenFlaw),
     /// A certificate that does not parse or is over a limit.
     Unreadable(String),
-    /// Nothing.
     None,
 }
 
@@ -101,12 +100,10 @@ impl Credential {
 
 /// How far a registration is, as its device may know.
 #[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum Status {
     /// It goes on; ask again after this many seconds.
-    Assigning {
-        /// Seconds.
-        retry_after: u64,
-    },
+    Assigning { retry_after: u64 },
     /// It is on disk.
     Finished(Arc<Registration>),
 }

@@ -33,7 +33,6 @@ pub(super) struct Batch {
     pub(super) seen: u64,
     /// The good ones.
     pub(super) rows: Vec<Parsed>,
-    /// The others.
     pub(super) problems: Vec<ImportProblem>,
     /// Why nothing after them was read.
     pub(super) stopped: Option<String>,
@@ -178,7 +177,6 @@ impl Out<'_> {
 pub(super) enum Stop {
     /// More than may be kept on disk.
     TooLarge,
-    /// In words.
     Because(String),
 }
 

@@ -15,7 +15,6 @@ pub(super) enum Source {
     Live(Pieces),
     /// From the network, and kept on disk up to so many bytes.
     Staged(Pieces, Staging, u64),
-    /// From disk.
     File(FromTheBeginning),
 }
 

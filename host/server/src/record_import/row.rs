@@ -20,10 +20,10 @@ pub(super) fn members() -> impl Iterator<Item = &'static str> {
 
 /// How much a row may say.
 #[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct RowLimits {
     /// Bytes of the row.
     pub row_bytes: usize,
-    /// Facts.
     pub facts: usize,
     /// Bytes of a fact's name.
     pub fact_name_bytes: usize,

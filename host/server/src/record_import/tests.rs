@@ -3,7 +3,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use landfall_domain::clock::Timestamp;
 use landfall_domain::registry::RecordState;
-use landfall_store::redb::{RedbStore, StoreSettings};
+use landfall_store::CatalogueStore as _;
+use landfall_store::memory::MemoryStore;
 use proptest::prelude::*;
 use tokio::sync::mpsc;
 
@@ -149,8 +150,15 @@ async fn what_is_refused_as_a_whole_says_that_nothing_was_added() {
     let id = "old".parse().unwrap();
     place
         .store
-        .set_record_state(&place.wish(Format::JsonLines).scope, &id, RecordState::Retired, Timestamp::from_millis(2))
+        .set_record_state(
+            &place.wish(Format::JsonLines).scope,
+            &id,
+            RecordState::Retired,
+            Timestamp::from_millis(2),
+            landfall_store::Precondition::Any,
+        )
         .await
+        .unwrap()
         .unwrap();
     let rows = "{\"registrationId\":\"new\"}\n{\"registrationId\":\"same\"}\n";
     for bad in ["{\"registrationId\":\"!\"}\n", "{\"registrationId\":\"old\",\"facts\":{\"a\":\"1\"}}\n"] {
@@ -375,14 +383,11 @@ async fn a_row_without_an_end_stops_the_file_at_the_same_row_however_it_comes() 
 struct Place {
     store: Arc<dyn Store>,
     limits: ManagementLimits,
-    _folder: tempfile::TempDir,
 }
 
 impl Place {
     async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let settings = StoreSettings { create: true, ..StoreSettings::default() };
-        let store = RedbStore::open(&folder.path().join("test.redb"), settings).unwrap();
+        let store = MemoryStore::default();
         store.create_scope("s".parse().unwrap()).await.unwrap();
         let limits = ManagementLimits {
             import_batch_rows: 7,
@@ -390,7 +395,7 @@ impl Place {
             import_staged_bytes: 1 << 20,
             ..ManagementLimits::default()
         };
-        Self { store: Arc::new(store), limits, _folder: folder }
+        Self { store: Arc::new(store), limits }
     }
 
     fn wish(&self, format: Format) -> Import {
@@ -460,7 +465,9 @@ impl Place {
     }
 
     async fn count(&self) -> u64 {
-        self.store.record_count(&"s".parse().unwrap(), &"acme".parse().unwrap()).await.unwrap()
+        let page = landfall_store::Page { after: None, limit: usize::MAX };
+        let all = self.store.records(&"s".parse().unwrap(), page, landfall_store::RecordFilter::default()).await;
+        all.unwrap().items.len() as u64
     }
 }
 

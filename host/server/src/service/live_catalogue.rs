@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 use landfall_attestation::bearer::TokenRules;
@@ -22,6 +22,7 @@ use landfall_store::{Store, StoreError};
 use super::images::Images;
 use super::outside::Outside;
 use super::unread::Unread;
+use crate::catalogue::candidates::HubLoads;
 use crate::catalogue::{BoundPolicy, Catalogue, ScopeCatalogue};
 use crate::identity_providers;
 use crate::tasks::{Ran, Trigger};
@@ -43,15 +44,22 @@ pub struct LiveCatalogue {
 pub type Write<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 impl LiveCatalogue {
-    pub(super) fn new(
+    /// The catalogue of what the store holds, which knows from it how full the hubs are.
+    pub(super) async fn start(
         store: Arc<dyn Store>,
         sealing: Arc<SealingKey>,
         watches: Arc<Watches>,
         images: Arc<Images>,
         outside: Arc<Outside>,
-    ) -> Self {
-        let (live, reading, unread) = (ArcSwap::default(), tokio::sync::Mutex::default(), Unread::default());
-        Self { live, reading, unread, store, sealing, watches, images, outside }
+    ) -> Result<Self, StoreError> {
+        let loads = Arc::new(HubLoads::default());
+        let follower: Weak<HubLoads> = Arc::downgrade(&loads);
+        store.follow_hub_loads(follower).await?;
+        let live = ArcSwap::from_pointee(Catalogue::following(loads));
+        let (reading, unread) = (tokio::sync::Mutex::default(), Unread::default());
+        let started = Self { live, reading, unread, store, sealing, watches, images, outside };
+        started.reload().await?;
+        Ok(started)
     }
 
     /// The catalogue as it is now.

@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 use super::Service;
 use crate::catalogue::ScopeCatalogue;
 use crate::client::ClientLimits;
+use crate::conflict;
 use crate::outbound::{self, OutboundError};
 use crate::shares::Shares;
 use crate::tasks::{Ran, Trigger};
@@ -239,7 +240,7 @@ async fn fetch(
     let command = command.map_err(|error| open(&error))?.fetched_from(source);
     let change = RevocationChange { issuer: of.issuer.clone(), commands: vec![command], now };
     match service.catalogue().change(|store| store.change_revocations(&scope.scope, change, None)).await {
-        Ok(PutOutcome::Conflict(why)) => Err(Trouble::open(why)),
+        Ok(PutOutcome::Conflict(why)) => Err(Trouble::open(conflict::in_words(&why))),
         Ok(_) => {
             tracing::info!(scope = %scope.scope, authority = of.issuer.name(), revoked = list.len(), next = list.facts().next_update(), "a revocation list was fetched");
             Ok(())

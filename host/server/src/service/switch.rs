@@ -15,14 +15,16 @@ use landfall_domain::plugin::rules::PluginRules;
 use landfall_domain::plugin::{PublishBounds, PublishedPlugin};
 use landfall_policy::image::Revision;
 use landfall_policy::trust::Signature;
-use landfall_store::{PutOutcome, StoreError};
+use landfall_store::{Conflict, Precondition, PutOutcome, StoreError, plugin_tag};
 
 use super::Service;
 use super::take_over::TakeOverError;
 use crate::catalogue::{BoundPolicy, ScopeCatalogue};
+use crate::conflict;
 
 /// Why a revision did not become the live one, or a plugin's rules stayed as they were.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum SwitchError {
     /// The id scope is not there.
     #[error("no id scope {0} exists here")]
@@ -30,9 +32,12 @@ pub enum SwitchError {
     /// It does not fit the enrollments that follow the name.
     #[error(transparent)]
     TakeOver(#[from] TakeOverError),
-    /// The store takes no more of it.
-    #[error("{0}")]
-    Beyond(String),
+    /// It does not go with what else the store holds.
+    #[error("{}", conflict::in_words(.0))]
+    Conflict(Conflict),
+    /// The rules were made for the revision that was live before.
+    #[error("another revision of {0} became live meanwhile; set it again")]
+    OtherLive(PluginName),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -49,7 +54,8 @@ pub struct Publisher<'a> {
 
 impl Service {
     /// Makes a loaded revision the live one of a name, if it does what every enrollment that follows the name asks of it.
-    /// Nothing changes when it is the live one already.
+    /// Nothing changes when it is the live one already. The condition is looked at before anything is tried, and again when
+    /// it is written: another host may have published meanwhile.
     ///
     /// # Errors
     ///
@@ -61,17 +67,22 @@ impl Service {
         revision: &Arc<Revision>,
         signatures: Vec<Signature>,
         by: &Publisher<'_>,
+        when: Precondition,
     ) -> Result<PutOutcome, SwitchError> {
         let one_at_a_time = self.switching.take((scope.clone(), name.clone())).await;
         let known = self.scope(scope).ok_or_else(|| SwitchError::NoScope(scope.clone()))?;
         let before = known.plugin(name);
+        if let Err(refused) = when.judge(before.map(plugin_tag).as_deref()) {
+            return Ok(refused);
+        }
         let signatures = self.policies.trust().worth_keeping(signatures);
         if let Some(same) = before.filter(|before| before.live == revision.digest()) {
             // The same bytes with another signature: it counts at the next start, when this one's key may be gone.
             if !signatures.is_empty() {
                 let component = revision.bytes().to_vec();
                 let same = PublishedPlugin { card: Some(revision.plugin_card()), ..same.clone() };
-                taken(self.store.publish_plugin(scope, same, component, signatures, PublishBounds::NONE).await?)?;
+                let bounds = PublishBounds::NONE;
+                return taken(self.store.publish_plugin(scope, same, component, signatures, bounds, when).await?);
             }
             return Ok(PutOutcome::Replaced);
         }
@@ -92,7 +103,8 @@ impl Service {
             bytes: limits.plugins_mib.saturating_mul(1 << 20),
             by_publisher: by.most_bytes,
         };
-        let publish = self.catalogue.change(|store| store.publish_plugin(scope, plugin, component, signatures, bounds));
+        let publish =
+            self.catalogue.change(|store| store.publish_plugin(scope, plugin, component, signatures, bounds, when));
         let outcome = taken(publish.await?)?;
         drop(one_at_a_time);
         self.warm_up_behind(scope, name);
@@ -110,19 +122,25 @@ impl Service {
         name: &PluginName,
         revision: &Arc<Revision>,
         change: impl FnOnce(&PluginRules) -> PluginRules,
+        when: Precondition,
     ) -> Result<PutOutcome, SwitchError> {
         let one_at_a_time = self.switching.take((scope.clone(), name.clone())).await;
         let known = self.scope(scope).ok_or_else(|| SwitchError::NoScope(scope.clone()))?;
         let Some(plugin) = known.plugin(name) else { return Ok(PutOutcome::Missing) };
         if plugin.live != revision.digest() {
-            return Err(SwitchError::Beyond(format!("another revision of {name} became live meanwhile; set it again")));
+            return Err(SwitchError::OtherLive(name.clone()));
         }
+        // What was read is changed, and nothing that another has made of it meanwhile.
+        let when = match when.over(Some(&plugin_tag(plugin))) {
+            Ok(over) => over,
+            Err(refused) => return Ok(refused),
+        };
         let rules = change(&plugin.rules);
         if rules.limits != plugin.rules.limits {
             self.takes_over(&known, name, revision, rules.limits).await?;
             self.make_ready(&known, name, revision, &rules).await;
         }
-        let outcome = taken(self.catalogue.change(|store| store.set_plugin_rules(scope, name, rules)).await?)?;
+        let outcome = taken(self.catalogue.change(|store| store.set_plugin_rules(scope, name, rules, when)).await?)?;
         drop(one_at_a_time);
         self.warm_up_behind(scope, name);
         Ok(outcome)
@@ -158,7 +176,7 @@ impl Service {
 /// What was not taken is an error, whoever asked.
 fn taken(outcome: PutOutcome) -> Result<PutOutcome, SwitchError> {
     match outcome {
-        PutOutcome::Conflict(beyond) => Err(SwitchError::Beyond(beyond)),
+        PutOutcome::Conflict(conflict) => Err(SwitchError::Conflict(conflict)),
         outcome => Ok(outcome),
     }
 }

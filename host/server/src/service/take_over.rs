@@ -18,13 +18,13 @@ use crate::service::Service;
 
 /// Why a revision cannot take over a plugin's name.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum TakeOverError {
     /// An enrollment stands against it.
     #[error("{enrollment} uses it, and the new revision cannot take over: {reason}")]
     Enrollment {
         /// Which: the first that was found.
         enrollment: String,
-        /// Why.
         reason: Unfit,
     },
     /// The individual enrollments cannot be read.

@@ -1,11 +1,7 @@
 //! The parts together.
 
-use std::future::Future;
-use std::pin::pin;
-use std::task::Poll;
-
 use landfall_domain::hub::{Connector, Hub, HubState};
-use landfall_store::redb::{RedbStore, StoreSettings, Turns};
+use landfall_store::memory::MemoryStore;
 use landfall_store::{Precondition, Unused};
 
 use super::*;
@@ -17,10 +13,8 @@ use crate::directory::Directories;
 async fn a_change_that_could_not_be_read_is_read_as_soon_as_it_can_be_and_is_written_once() {
     let folder = tempfile::tempdir().unwrap();
     let scope: IdScope = "0ne00000001".parse().unwrap();
-    let settings = StoreSettings::default();
-    let (store, mut turns) = RedbStore::open_with_backend(::redb::backends::InMemoryBackend::new(), settings).unwrap();
-    let store: Arc<dyn Store> = Arc::new(store);
-    written(&mut turns, store.create_scope(scope.clone())).await.unwrap();
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    store.create_scope(scope.clone()).await.unwrap();
     let config = Config::new(Server::new("localhost", scope.clone()));
     let ambient = Ambient::system();
     let keys = Keys {
@@ -32,8 +26,7 @@ async fn a_change_that_could_not_be_read_is_read_as_soon_as_it_can_be_and_is_wri
         directories: Directories::load(&config.directory, &config.server.scope, folder.path(), &ambient.clock).unwrap(),
     };
     let policies = Arc::new(PolicyHost::start(config.policy_settings(folder.path().join("cache"))).unwrap());
-    let service =
-        written(&mut turns, Service::start(config, ambient, Arc::clone(&store), policies, keys)).await.unwrap();
+    let service = Service::start(config, ambient, Arc::clone(&store), policies, keys).await.unwrap();
 
     let hub = Hub {
         name: "a.example".parse().unwrap(),
@@ -44,7 +37,7 @@ async fn a_change_that_could_not_be_read_is_read_as_soon_as_it_can_be_and_is_wri
         state: HubState::Active,
         connector: Connector::None,
     };
-    written(&mut turns, store.put_hub(&scope, hub.clone(), Precondition::New)).await.unwrap();
+    store.put_hub(&scope, hub.clone(), Precondition::New).await.unwrap();
     // Nobody writes from now on: what reads writes nothing.
     let there = || service.scope(&scope).is_some_and(|scope| scope.hubs.get(&"a.example".parse().unwrap()).is_some());
     assert!(!there());
@@ -55,26 +48,11 @@ async fn a_change_that_could_not_be_read_is_read_as_soon_as_it_can_be_and_is_wri
     }
     let sequence = store.sequence();
     for weight in 1..=500 {
-        written(&mut turns, store.put_hub(&scope, Hub { weight, ..hub.clone() }, Precondition::Any)).await.unwrap();
+        store.put_hub(&scope, Hub { weight, ..hub.clone() }, Precondition::Any).await.unwrap();
         service.catalogue().reload().await.unwrap();
     }
     assert_eq!(store.sequence(), sequence + 500, "each change is one write");
     assert_eq!(store.check().await.unwrap().1, Unused::default(), "and leaves no list of hubs that nothing names");
     service.tasks().stop().await;
     service.policies().close();
-}
-
-/// What comes of something that waits for writes.
-async fn written<T>(turns: &mut Turns, wanted: impl Future<Output = T>) -> T {
-    let mut wanted = pin!(wanted);
-    loop {
-        let polled = std::future::poll_fn(|context| Poll::Ready(wanted.as_mut().poll(context))).await;
-        match polled {
-            Poll::Ready(done) => return done,
-            Poll::Pending => {
-                turns.take();
-                tokio::task::yield_now().await;
-            }
-        }
-    }
 }

@@ -1,16 +1,59 @@
-//! Certificate authorities: uploaded, proven, renewed, and kept while something leans on them.
+//! Certificate authorities. Few, and read with the catalogue.
 
-use landfall_attestation::x509::revocation::{Issuer, issued};
-use landfall_domain::enrollment::{CertificateAuthority, EnrollmentRef, Group, GroupAttestation};
-use landfall_domain::names::{CaName, Digest, IdScope};
+use async_trait::async_trait;
+use landfall_attestation::x509::revocation::RevocationChange;
+use landfall_domain::enrollment::CertificateAuthority;
+use landfall_domain::names::{CaName, IdScope};
 
 use super::catalogue::revised;
-use super::codec::{self, key};
+use super::codec::key;
 use super::engine::Write;
-use super::enrollments::{authorities, authority_key};
 use super::tables::Tables;
-use super::{admissions, revocations};
-use crate::{AuthorityUpload, DeleteOutcome, Precondition, PutOutcome, StoreError, Way, authority_tag, entity_tag};
+use super::{RedbStore, admissions, revocations};
+use crate::rules::authorities;
+use crate::writer::Lane;
+use crate::{AuthorityUpload, DeleteOutcome, InUse, Precondition, PutOutcome, StoreError, Way, entity_tag};
+
+#[async_trait]
+impl crate::AuthorityStore for RedbStore {
+    async fn upload_authority(
+        &self,
+        scope: &IdScope,
+        upload: AuthorityUpload,
+        when: Precondition,
+    ) -> Result<PutOutcome, StoreError> {
+        self.write(Lane::Operator, UploadAuthority::new(scope, upload, when)).await
+    }
+
+    async fn put_authority(
+        &self,
+        scope: &IdScope,
+        authority: CertificateAuthority,
+        when: Precondition,
+    ) -> Result<PutOutcome, StoreError> {
+        let put = PutAuthority::new(scope, authority, when);
+        self.write(Lane::Operator, put).await
+    }
+
+    async fn delete_authority(
+        &self,
+        scope: &IdScope,
+        name: &CaName,
+        when: Precondition,
+    ) -> Result<DeleteOutcome, StoreError> {
+        let delete = DeleteAuthority::new(scope, name, when);
+        self.write(Lane::Operator, delete).await
+    }
+
+    async fn change_revocations(
+        &self,
+        scope: &IdScope,
+        change: RevocationChange,
+        when: Option<(CaName, Precondition)>,
+    ) -> Result<PutOutcome, StoreError> {
+        self.write(Lane::Operator, revocations::Change::new(scope, change, when)).await
+    }
+}
 
 /// Uploads an authority's certificate.
 pub(super) struct UploadAuthority {
@@ -23,164 +66,46 @@ impl UploadAuthority {
     pub(super) fn new(scope: &IdScope, upload: AuthorityUpload, when: Precondition) -> Self {
         Self { scope: scope.clone(), upload, when }
     }
-
-    /// The authority as it is to be, or why it may not.
-    fn next(
-        &self,
-        tables: &Tables<'_>,
-        stands: Option<CertificateAuthority>,
-    ) -> Result<Result<CertificateAuthority, String>, StoreError> {
-        let AuthorityUpload { name, der, replace, now } = &self.upload;
-        let new = CertificateAuthority {
-            name: name.clone(),
-            der: der.clone(),
-            verified: false,
-            verification_code: None,
-            created_at: *now,
-            updated_at: *now,
-        };
-        let Some(stands) = stands else { return Ok(Ok(new)) };
-        let leaning = who_leans_on(tables, &self.scope, &stands)?;
-        let same = Issuer::of(&stands.der).zip(Issuer::of(der)).is_some_and(|(stands, new)| stands.is(&new));
-        if same {
-            // It has the name and the key that were proven.
-            let renewed = CertificateAuthority { der: der.clone(), updated_at: *now, ..stands };
-            return Ok(match leaning {
-                _ if *replace => Ok(renewed),
-                None if !renewed.verified => Ok(renewed),
-                _ => Err(format!(
-                    "the authority {name} is there with another certificate of the same name and key; to put this one in its \
-                     place, say so: landfall ca upload {name} FILE --replace"
-                )),
-            });
-        }
-        Ok(match leaning {
-            Some(user) => Err(format!(
-                "{user}, and this certificate has another name or key than {name}, so its devices would be refused at once. \
-                 Upload it under a name of its own, prove it, and let the group take both while devices move (--secondary-ca)"
-            )),
-            None if stands.verified && !replace => Err(format!(
-                "the authority {name} is there and proven, with another name or key; to put this certificate in its place, \
-                 unproven, say so: landfall ca upload {name} FILE --replace"
-            )),
-            None => Ok(new),
-        })
-    }
 }
 
 impl Write for UploadAuthority {
     type Answer = PutOutcome;
 
     fn apply(&self, tables: &mut Tables<'_>) -> Result<PutOutcome, StoreError> {
-        let key = key(&self.scope, self.upload.name.as_str());
+        let Self { scope, upload, when } = self;
+        let key = key(scope, upload.name.as_str());
         let stands: Option<CertificateAuthority> = tables.authorities.get(&key)?;
-        let tag = stands.as_ref().map(|stands| tag(tables, &self.scope, stands)).transpose()?;
-        let outcome = match self.when.judge(tag.as_deref()) {
+        let tag = stands.as_ref().map(|stands| authorities::tag(&tables.of(scope), stands)).transpose()?;
+        let outcome = match when.judge(tag.as_deref()) {
             Ok(outcome) => outcome,
             Err(refused) => return Ok(refused),
         };
         // The same certificate again changes nothing of what was said and proven since.
-        if stands.as_ref().is_some_and(|stands| stands.der == self.upload.der) {
+        if stands.as_ref().is_some_and(|stands| stands.der == upload.der) {
             return Ok(outcome);
         }
-        let next = match self.next(tables, stands.clone())? {
+        let next = match authorities::uploaded(&tables.of(scope), stands.clone(), upload)? {
             Ok(next) => next,
             Err(conflict) => return Ok(PutOutcome::Conflict(conflict)),
         };
-        if let Some(conflict) = is_elsewhere(tables, &self.scope, &next)? {
-            return Ok(PutOutcome::Conflict(conflict));
-        }
-        remember_without(tables, &self.scope, stands.as_ref(), Some(&next))?;
+        remember_without(tables, scope, stands.as_ref(), Some(&next))?;
         tables.authorities.put(&key, &next)?;
-        admissions::bump(tables, &self.scope, Way::Certificates)?;
-        revised(tables, &self.scope, outcome)
+        admissions::bump(tables, scope, Way::Certificates)?;
+        revised(tables, scope, outcome)
     }
 }
 
-/// The entity tag of an authority with what is said of its certificates.
-pub(super) fn tag(
-    tables: &Tables<'_>,
-    scope: &IdScope,
-    authority: &CertificateAuthority,
-) -> Result<String, StoreError> {
-    let said = match Issuer::of(&authority.der) {
-        Some(issuer) => revocations::find(tables, scope, &issuer)?.map(|(_, record)| record),
-        None => None,
-    };
-    Ok(authority_tag(authority, said.as_ref().filter(|record| !record.is_silent())))
-}
-
-/// Remembers the certificate of a proven authority that will be none: what is revoked above it still reaches all that it
-/// has issued.
+/// Remembers the certificate of a proven authority that will be none.
 fn remember_without(
     tables: &mut Tables<'_>,
     scope: &IdScope,
     before: Option<&CertificateAuthority>,
     next: Option<&CertificateAuthority>,
 ) -> Result<(), StoreError> {
-    let Some(before) = before.filter(|before| before.verified) else { return Ok(()) };
-    let issuer = |authority: &CertificateAuthority| Issuer::of(&authority.der);
-    let is_it = |next: &CertificateAuthority| issuer(next).zip(issuer(before)).is_some_and(|(next, it)| next.is(&it));
-    if next.filter(|next| next.verified).is_some_and(is_it) {
-        return Ok(());
+    match authorities::let_go(before, next) {
+        Some(gone) => revocations::remember(tables, scope, &gone.der, gone.updated_at),
+        None => Ok(()),
     }
-    revocations::remember(tables, scope, &before.der, before.updated_at)
-}
-
-/// What would have no authority any more without this one: the group that names it, or one whose own intermediate no
-/// other proven authority has issued.
-fn who_leans_on(
-    tables: &Tables<'_>,
-    scope: &IdScope,
-    authority: &CertificateAuthority,
-) -> Result<Option<String>, StoreError> {
-    let claim = authority_key(scope, authority.name.as_str());
-    if let Some(user) = tables.certificates.get::<EnrollmentRef>(&claim)? {
-        return Ok(Some(format!("{user} names it")));
-    }
-    if !authority.verified {
-        return Ok(None);
-    }
-    let others = authorities(tables, scope)?;
-    let others: Vec<_> = others.iter().filter(|other| other.verified && other.name != authority.name).collect();
-    for (_, group) in tables.groups.range::<Group>(&key(scope, ""), &codec::end_of(scope))? {
-        let GroupAttestation::X509Intermediates { primary, secondary } = &group.attestation else { continue };
-        let pins = std::iter::once(primary).chain(secondary).filter_map(|pin| pin.der.as_deref());
-        let mut own = pins.filter(|der| vouches(authority, der));
-        if own.any(|der| !others.iter().any(|other| vouches(other, der))) {
-            return Ok(Some(format!("the enrollment group {} holds an intermediate that it has issued", group.id)));
-        }
-    }
-    Ok(None)
-}
-
-/// Whether an authority is this intermediate, or has issued it.
-pub(super) fn vouches(authority: &CertificateAuthority, intermediate: &[u8]) -> bool {
-    authority.der == intermediate || issued(&authority.der, intermediate)
-}
-
-/// Where else the certificate stands, so that it could lead to two groups.
-fn is_elsewhere(
-    tables: &Tables<'_>,
-    scope: &IdScope,
-    authority: &CertificateAuthority,
-) -> Result<Option<String>, StoreError> {
-    // Authorities are few.
-    let others = authorities(tables, scope)?;
-    let same = others.iter().find(|other| other.der == authority.der && other.name != authority.name);
-    if let Some(other) = same {
-        return Ok(Some(format!("the same certificate is uploaded as {}", other.name)));
-    }
-    let pinned: Option<EnrollmentRef> =
-        tables.certificates.get(&codec::key(scope, Digest::of(&authority.der).to_string()))?;
-    let named: Option<EnrollmentRef> = tables.certificates.get(&authority_key(scope, authority.name.as_str()))?;
-    Ok(match (pinned, named) {
-        (Some(pinned), Some(named)) if pinned != named => Some(format!(
-            "{} pins this certificate, and {} rests on {}; one certificate can be in one enrollment only",
-            pinned, named, authority.name
-        )),
-        _ => None,
-    })
 }
 
 /// Makes or replaces a certificate authority.
@@ -200,23 +125,22 @@ impl Write for PutAuthority {
     type Answer = PutOutcome;
 
     fn apply(&self, tables: &mut Tables<'_>) -> Result<PutOutcome, StoreError> {
-        let key = key(&self.scope, self.authority.name.as_str());
+        let Self { scope, authority, when } = self;
+        let key = key(scope, authority.name.as_str());
         let stands: Option<CertificateAuthority> = tables.authorities.get(&key)?;
-        let outcome = match self.when.judge(stands.as_ref().map(entity_tag).as_deref()) {
+        let outcome = match when.judge(stands.as_ref().map(entity_tag).as_deref()) {
             Ok(outcome) => outcome,
             Err(refused) => return Ok(refused),
         };
-        if let Some(conflict) = is_elsewhere(tables, &self.scope, &self.authority)? {
+        if let Some(conflict) = authorities::is_elsewhere(&tables.of(scope), authority)? {
             return Ok(PutOutcome::Conflict(conflict));
         }
-        remember_without(tables, &self.scope, stands.as_ref(), Some(&self.authority))?;
-        tables.authorities.put(&key, &self.authority)?;
-        // A code that somebody asked for admits nobody.
-        let counts = |authority: &CertificateAuthority| (authority.verified, authority.der.clone());
-        if stands.as_ref().map(counts) != Some(counts(&self.authority)) {
-            admissions::bump(tables, &self.scope, Way::Certificates)?;
+        remember_without(tables, scope, stands.as_ref(), Some(authority))?;
+        tables.authorities.put(&key, authority)?;
+        if authorities::admits_otherwise(stands.as_ref(), authority) {
+            admissions::bump(tables, scope, Way::Certificates)?;
         }
-        revised(tables, &self.scope, outcome)
+        revised(tables, scope, outcome)
     }
 }
 
@@ -224,11 +148,12 @@ impl Write for PutAuthority {
 pub(super) struct DeleteAuthority {
     scope: IdScope,
     name: CaName,
+    when: Precondition,
 }
 
 impl DeleteAuthority {
-    pub(super) fn new(scope: &IdScope, name: &CaName) -> Self {
-        Self { scope: scope.clone(), name: name.clone() }
+    pub(super) fn new(scope: &IdScope, name: &CaName, when: Precondition) -> Self {
+        Self { scope: scope.clone(), name: name.clone(), when }
     }
 }
 
@@ -236,16 +161,20 @@ impl Write for DeleteAuthority {
     type Answer = DeleteOutcome;
 
     fn apply(&self, tables: &mut Tables<'_>) -> Result<DeleteOutcome, StoreError> {
-        let key = key(&self.scope, self.name.as_str());
+        let Self { scope, name, when } = self;
+        let key = key(scope, name.as_str());
         let Some(stands) = tables.authorities.get::<CertificateAuthority>(&key)? else {
             return Ok(DeleteOutcome::Missing);
         };
-        if let Some(user) = who_leans_on(tables, &self.scope, &stands)? {
-            return Ok(DeleteOutcome::InUse(user));
+        if let Err(refused) = when.judge_removal(Some(&authorities::tag(&tables.of(scope), &stands)?)) {
+            return Ok(refused);
         }
-        remember_without(tables, &self.scope, Some(&stands), None)?;
+        if let Some(leaning) = authorities::who_leans_on(&tables.of(scope), &stands)? {
+            return Ok(DeleteOutcome::InUse(InUse::Leans(leaning)));
+        }
+        remember_without(tables, scope, Some(&stands), None)?;
         tables.authorities.remove(&key)?;
-        admissions::bump(tables, &self.scope, Way::Certificates)?;
-        revised(tables, &self.scope, DeleteOutcome::Deleted)
+        admissions::bump(tables, scope, Way::Certificates)?;
+        revised(tables, scope, DeleteOutcome::Deleted)
     }
 }

@@ -40,6 +40,11 @@ impl Write for Keep {
     }
 }
 
+/// Whether a challenge is kept, and no registration was begun with its answer.
+pub(super) fn is_open(tables: &Tables<'_>, name: TrackingId) -> Result<bool, StoreError> {
+    Ok(tables.challenges.get::<KeptChallenge>(name.as_bytes())?.is_some_and(|kept| !kept.spent))
+}
+
 /// Marks a challenge as one whose answer has begun a registration.
 pub(super) fn spend(tables: &mut Tables<'_>, name: TrackingId) -> Result<(), StoreError> {
     match tables.challenges.get::<KeptChallenge>(name.as_bytes())? {

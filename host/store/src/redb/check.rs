@@ -11,21 +11,21 @@ use landfall_attestation::tpm::challenge::KeptChallenge;
 use landfall_domain::decision::Entry;
 use landfall_domain::enrollment::{EnrollmentRef, Group, Individual};
 use landfall_domain::names::{Digest, IdScope, RegistrationId};
-use landfall_domain::plugin::PublishedPlugin;
+use landfall_domain::plugin::{KeptComponent, PublishedPlugin};
 use landfall_domain::registration::Registration;
 use landfall_domain::registry::ManufacturingRecord;
 use redb::{ReadableTable, ReadableTableMetadata};
 use serde::de::DeserializeOwned;
 
 use super::codec::{self, group_keys, key};
-use super::enrollments::Claims;
 use super::tables::{
     self, BOUND_KEYS, CERTIFICATES, CHALLENGES, CONTENT, DECISIONS, Definition, GROUP_COUNTS, GROUPS, HUB_IDENTITIES,
     HUB_LOADS, INDIVIDUALS, ISSUER_KEYS, KEPT_COMPONENTS, META, OTHERS, OTHERS_ORDER, PLUGIN_USES, PLUGINS,
     RECORD_COUNTS, RECORD_VIEWS, RECORDS, REGISTRATION_VIEWS, REGISTRATIONS, SCOPES, USES,
 };
-use super::{Readable, View, decisions, identities, unreadable, uses, views};
-use crate::{Finding, Findings, KeptComponent, StoreError};
+use super::{Readable, View, claims, decisions, identities, unreadable, uses, views};
+use crate::rules::claims::Claims;
+use crate::{Finding, Findings, StoreError};
 
 /// All contradictions, the first of them in words. Nothing that it holds in memory grows with the devices, but for the counts of
 /// groups and of contents.
@@ -213,16 +213,18 @@ fn records(view: &View, findings: &mut Findings) -> Result<(), StoreError> {
 }
 
 fn enrollments(view: &View, findings: &mut Findings) -> Result<(), StoreError> {
-    let mut missing = |claims: Claims| {
-        let (certificates, plugins, owner) = claims.into_rows();
-        claimed(view, (CERTIFICATES, "use of a certificate"), &certificates, &owner, findings)?;
-        claimed(view, (PLUGIN_USES, "use of a plugin"), &plugins, &owner, findings)
+    let mut missing = |scope: &IdScope, claims: Claims| {
+        let (held, plugins) = (claims::held_rows(scope, &claims), claims::plugin_rows(scope, &claims));
+        claimed(view, (CERTIFICATES, "use of a certificate"), &held, &claims.owner, findings)?;
+        claimed(view, (PLUGIN_USES, "use of a plugin"), &plugins, &claims.owner, findings)
     };
     each(view, INDIVIDUALS, "individual enrollment", |row, entry: Individual| {
-        missing(Claims::of_individual(&scope_of("individual enrollment", row)?, &entry))
+        let scope = scope_of("individual enrollment", row)?;
+        missing(&scope, Claims::of_individual(&scope, &entry))
     })?;
     each(view, GROUPS, "enrollment group", |row, group: Group| {
-        missing(Claims::of_group(&scope_of("enrollment group", row)?, &group))
+        let scope = scope_of("enrollment group", row)?;
+        missing(&scope, Claims::of_group(&scope, &group))
     })?;
     for (table, what) in [(CERTIFICATES, "use of a certificate"), (PLUGIN_USES, "use of a plugin")] {
         each(view, table, what, |row, owner: EnrollmentRef| {
@@ -270,8 +272,8 @@ fn holds(view: &View, scope: &IdScope, owner: &EnrollmentRef, row: &[u8]) -> Res
         }
     };
     Ok(claims.is_some_and(|claims| {
-        let (certificates, plugins, _) = claims.into_rows();
-        certificates.iter().chain(&plugins).any(|claim| claim == row)
+        let rows = [claims::held_rows(scope, &claims), claims::plugin_rows(scope, &claims)];
+        rows.iter().flatten().any(|claim| claim == row)
     }))
 }
 

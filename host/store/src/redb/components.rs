@@ -1,98 +1,15 @@
-//! Components that no plugin has any more.
-//!
-//! What is published takes room, and a quota bounds what a publisher takes. The bytes of a component go in the transaction
-//! in which the last plugin lets go of it, unless a decision or an enrollment names it ([`uses`]): then they are kept on
-//! behalf of who published it, and count against that quota, until the last of these is gone.
+//! Components that no plugin has any more, and that are kept for decisions and enrollments.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 
-use landfall_domain::names::{Digest, IdScope, PluginName};
-use landfall_domain::plugin::{KeptComponent, PublishedPlugin};
+use landfall_domain::names::{Digest, IdScope};
+use landfall_domain::plugin::KeptComponent;
 
 use super::check::each;
 use super::tables::{KEPT_COMPONENTS, Tables};
 use super::{View, uses};
 use crate::StoreError;
-
-/// Whether all of these can be had: what a decision names must be there when somebody runs it again.
-pub(super) fn are_there<'a>(
-    tables: &Tables<'_>,
-    components: impl IntoIterator<Item = &'a Digest>,
-) -> Result<bool, StoreError> {
-    for component in components {
-        if !tables.content.has(component.as_bytes())? && !(tables.kept.built_in)(*component) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// Removes those of a plugin's revisions that nothing names, after the plugin has let go of them; each with who published
-/// it. What something names is kept. What comes with Landfall stays: it is small, and it is kept once.
-pub(super) fn let_go(
-    tables: &mut Tables<'_>,
-    (scope, plugin): (&IdScope, &PluginName),
-    revisions: impl Iterator<Item = (Digest, String)>,
-) -> Result<(), StoreError> {
-    let mut gone: HashMap<Digest, String> = revisions.collect();
-    let named = named_by_plugins(tables)?;
-    gone.retain(|revision, _| !named.contains(revision));
-    for (revision, publisher) in gone {
-        let row = revision.as_bytes();
-        match tables.content.size_of(row)? {
-            Some(size) if uses::are_there(tables, revision)? => {
-                let bytes = u64::try_from(size).unwrap_or(u64::MAX);
-                let (scope, plugin) = (scope.clone(), plugin.clone());
-                tables.kept_components.put(row, &KeptComponent { scope, plugin, publisher, bytes })?;
-            }
-            _ if (tables.kept.built_in)(revision) => {}
-            _ => remove(tables, revision)?,
-        }
-    }
-    Ok(())
-}
-
-/// The last decision or enrollment that named a component is gone. Removes it if it was kept for them only, and does not come
-/// with Landfall; answers its size.
-pub(super) fn unnamed(tables: &mut Tables<'_>, component: Digest) -> Result<Option<usize>, StoreError> {
-    if !tables.kept_components.has(component.as_bytes())? {
-        return Ok(None);
-    }
-    if (tables.kept.built_in)(component) {
-        tables.kept_components.remove(component.as_bytes())?;
-        return Ok(None);
-    }
-    let size = tables.content.size_of(component.as_bytes())?;
-    remove(tables, component)?;
-    Ok(size)
-}
-
-/// The first decision or enrollment names a component. One that no plugin names, which only an earlier version can have left,
-/// is kept for it from now on.
-pub(super) fn named(
-    tables: &mut Tables<'_>,
-    component: Digest,
-    scope: &IdScope,
-    plugin: &PluginName,
-) -> Result<(), StoreError> {
-    let Some(size) = tables.content.size_of(component.as_bytes())? else { return Ok(()) };
-    if named_by_plugins(tables)?.contains(&component) {
-        return Ok(());
-    }
-    let bytes = u64::try_from(size).unwrap_or(u64::MAX);
-    let kept = KeptComponent { scope: scope.clone(), plugin: plugin.clone(), publisher: String::new(), bytes };
-    tables.kept_components.put(component.as_bytes(), &kept)
-}
-
-/// All that are kept, and for whom.
-pub(super) fn kept(tables: &Tables<'_>) -> Result<Vec<(Digest, KeptComponent)>, StoreError> {
-    let mut all = Vec::new();
-    tables.kept_components.each(|row, kept: KeptComponent| {
-        all.extend(<[u8; 32]>::try_from(row).map(|digest| (Digest::from_bytes(digest), kept)));
-        Ok(())
-    })?;
-    Ok(all)
-}
+use crate::rules::contents::Contents as _;
 
 /// Those of an id scope's plugins.
 pub(super) fn of_scope(view: &View, scope: &IdScope) -> Result<Vec<KeptComponent>, StoreError> {
@@ -107,7 +24,7 @@ pub(super) fn of_scope(view: &View, scope: &IdScope) -> Result<Vec<KeptComponent
 /// Finds again which components are kept, as for a file that was written before that was noted. Who published one is known
 /// only where it stood there already.
 pub(super) fn keep_all(tables: &mut Tables<'_>) -> Result<(), StoreError> {
-    let known: BTreeMap<Digest, KeptComponent> = kept(tables)?.into_iter().collect();
+    let known: BTreeMap<Digest, KeptComponent> = tables.kept()?.into_iter().collect();
     let mut names = BTreeMap::new();
     uses::each_named(tables, |named| {
         for (digest, scope, plugin) in named.named_components() {
@@ -115,33 +32,17 @@ pub(super) fn keep_all(tables: &mut Tables<'_>) -> Result<(), StoreError> {
         }
     })?;
     tables.kept_components.clear()?;
-    let named = named_by_plugins(tables)?;
+    let named = tables.named_by_plugins()?;
     for (digest, (scope, plugin)) in names {
-        let Some(size) = tables.content.size_of(digest.as_bytes())? else { continue };
+        let Some(bytes) = tables.size(digest)? else { continue };
         if named.contains(&digest) {
             continue;
         }
-        let bytes = u64::try_from(size).unwrap_or(u64::MAX);
         let found = || KeptComponent { scope, plugin, publisher: String::new(), bytes };
         let kept = known.get(&digest).cloned().unwrap_or_else(found);
-        tables.kept_components.put(digest.as_bytes(), &kept)?;
+        tables.keep(digest, &kept)?;
     }
     Ok(())
-}
-
-fn remove(tables: &mut Tables<'_>, component: Digest) -> Result<(), StoreError> {
-    tables.content.remove(component.as_bytes())?;
-    tables.signatures.remove(component.as_bytes())?;
-    tables.kept_components.remove(component.as_bytes())
-}
-
-fn named_by_plugins(tables: &Tables<'_>) -> Result<BTreeSet<Digest>, StoreError> {
-    let mut named = BTreeSet::new();
-    tables.plugins.each(|_, plugin: PublishedPlugin| {
-        named.extend(plugin.revisions().map(|(revision, _)| revision));
-        Ok(())
-    })?;
-    Ok(named)
 }
 
 #[cfg(test)]
@@ -151,15 +52,15 @@ mod tests {
     use landfall_domain::clock::Timestamp;
     use landfall_domain::decision::Entry;
     use landfall_domain::enrollment::Individual;
-    use landfall_domain::plugin::PublishBounds;
+    use landfall_domain::plugin::{PublishBounds, PublishedPlugin};
     use redb::TableHandle;
 
     use super::*;
+    use crate::contract::*;
     use crate::redb::tables::{CONTENT, USES};
     use crate::redb::tests::settings;
     use crate::redb::{Database, RedbStore};
     use crate::suite::make;
-    use crate::{CommitOutcome, DeleteOutcome, Precondition, PutOutcome, RegistrationCommit, Store};
 
     const MOST_BYTES: u64 = 5100;
 
@@ -180,7 +81,10 @@ mod tests {
         let plugin =
             PublishedPlugin::first("ours".parse().unwrap(), &component(number), Timestamp::from_millis(1), "t1");
         let bounds = PublishBounds { plugins: 8, bytes: MOST_BYTES, by_publisher: Some(MOST_BYTES) };
-        store.publish_plugin(&make::scope(), plugin, component(number), Vec::new(), bounds).await.unwrap()
+        store
+            .publish_plugin(&make::scope(), plugin, component(number), Vec::new(), bounds, Precondition::Any)
+            .await
+            .unwrap()
     }
 
     /// Which of the first components are there.
@@ -214,7 +118,7 @@ mod tests {
             "the pin's, the decision's, and the plugin's"
         );
         let refused = store.put_individual(&make::scope(), pinning(5), Precondition::Any).await.unwrap();
-        assert!(matches!(&refused, PutOutcome::Conflict(why) if why.contains("was removed")), "{refused:?}");
+        assert_eq!(refused, PutOutcome::Conflict(Conflict::NoRevision));
         store.close().await.unwrap();
 
         // A file of before knows what is named as soon as it is opened.
@@ -231,7 +135,7 @@ mod tests {
         }
         assert_eq!(there(&store, 70), BTreeSet::from([0, 1, 67, 68, 69]));
 
-        let gone = store.delete_plugin(&make::scope(), &"ours".parse().unwrap()).await.unwrap();
+        let gone = store.delete_plugin(&make::scope(), &"ours".parse().unwrap(), Precondition::Any).await.unwrap();
         assert_eq!(gone, DeleteOutcome::Deleted);
         assert_eq!(there(&store, 70), BTreeSet::from([0, 1]));
         assert_eq!(store.check().await.unwrap(), []);
@@ -259,14 +163,13 @@ mod tests {
             store.record_entry(make::decided(number.into(), digest(number)), Vec::new()).await.unwrap();
         }
         let beyond = try_publish(&store, 5).await;
-        assert!(
-            matches!(&beyond, PutOutcome::Conflict(why) if why.contains("MiB") && why.contains("kept")),
-            "{beyond:?}"
-        );
+        let (bytes, kept, most) = (6000, 4000, MOST_BYTES);
+        let no_room = Conflict::NoRoom { of_publisher: true, bytes, kept, most };
+        assert_eq!(beyond, PutOutcome::Conflict(no_room));
         let kept = store.kept_components(&make::scope()).await.unwrap();
         assert_eq!(kept, [], "what was refused has changed nothing: the plugin names all of them");
         // Nor does taking the plugin away make room: the bytes are still there.
-        store.delete_plugin(&make::scope(), &"ours".parse().unwrap()).await.unwrap();
+        store.delete_plugin(&make::scope(), &"ours".parse().unwrap(), Precondition::Any).await.unwrap();
         let kept = store.kept_components(&make::scope()).await.unwrap();
         assert_eq!((kept.len(), kept.iter().map(|one| one.bytes).sum()), (5, 5000_u64));
         assert!(kept.iter().all(|one| one.publisher == "t1" && one.plugin.as_str() == "ours"));

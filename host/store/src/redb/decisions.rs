@@ -28,7 +28,7 @@ use redb::ReadableTableMetadata as _;
 use super::codec::{self, pair};
 use super::tables::{self, DECISION_VIEWS, DECISIONS, OTHERS, Tables};
 use super::{View, check, unreadable};
-use crate::decisions::enrollment_of;
+use crate::rules::filters::{device_of, enrollment_of};
 use crate::{
     DecisionFilter, DecisionPage, DecisionPlace, DecisionResult, DecisionSummary, Finding, Findings, Listing,
     StoreError,
@@ -46,7 +46,7 @@ impl Rows {
     /// Of an entry. What names no id scope is in no view.
     pub(super) fn of(entry: &Entry) -> Result<Option<Self>, StoreError> {
         let Some(scope) = &entry.scope else { return Ok(None) };
-        let device = entry.registration_id.parse::<RegistrationId>().ok();
+        let device = device_of(entry);
         let views = [device.as_ref().map(of_device), enrollment_of(entry).as_deref().map(of_enrollment)];
         let place = bytes_of(DecisionPlace::of(entry));
         let key = |view: &str| [pair(scope, view, "").as_slice(), &place].concat();
@@ -167,7 +167,7 @@ pub(super) fn list(
             Some(entry) => Some(entry),
             None => tables::get(&others, WHAT, place.id.as_bytes())?,
         };
-        listing.items.extend(entry.filter(|entry| DecisionPlace::of(entry) == place && filter.passes(entry)));
+        listing.items.extend(entry.filter(|entry| DecisionPlace::of(entry) == place && filter.shows(entry)));
     }
     Ok(listing)
 }

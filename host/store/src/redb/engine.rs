@@ -55,7 +55,7 @@ impl Engine for RedbEngine {
         match done {
             Ok(Ok(Some((moved, sequence)))) => {
                 commit(transaction)?;
-                self.loads.follow(moved);
+                self.loads.changed(moved);
                 self.sequence.store(sequence, Ordering::Relaxed);
                 Ok(())
             }

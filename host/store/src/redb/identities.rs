@@ -10,17 +10,6 @@ use super::codec::{self, pair};
 use super::tables::Tables;
 use crate::StoreError;
 
-/// The other device that has the id in the hub which a registration names, if one has.
-pub(super) fn held_otherwise(
-    tables: &Tables<'_>,
-    scope: &IdScope,
-    registration: &Registration,
-) -> Result<Option<RegistrationId>, StoreError> {
-    let Some(row) = row(scope, registration) else { return Ok(None) };
-    let owner: Option<RegistrationId> = tables.hub_identities.get(&row)?;
-    Ok(owner.filter(|owner| *owner != registration.registration_id))
-}
-
 /// Gives back the identity that a registration had, and takes the one that it will have.
 pub(super) fn claim(
     tables: &mut Tables<'_>,

@@ -1,14 +1,50 @@
 //! Ledger entries that led to no registration, and the bytes that entries name by their digest.
 
+use async_trait::async_trait;
 use landfall_domain::decision::{Content, Entry};
 use landfall_domain::names::{Digest, IdScope, RegistrationId, TrackingId};
 use landfall_domain::plugin::signature::Signature;
 
 use super::engine::Write;
 use super::tables::{self, CONTENT, DECISIONS, OTHERS, SIGNATURES, Tables};
-use super::uses::{self, Named};
-use super::{View, codec, decisions, unreadable};
-use crate::StoreError;
+use super::uses;
+use super::{RedbStore, View, codec, decisions, unreadable};
+use crate::rules::contents::{self, Named};
+use crate::writer::Lane;
+use crate::{DecisionFilter, DecisionPage, Listing, StoreError};
+
+#[async_trait]
+impl crate::LedgerStore for RedbStore {
+    async fn record_entry(&self, entry: Entry, contents: Vec<Content>) -> Result<(), StoreError> {
+        self.write(Lane::Device, KeepEntry::new(&entry, contents)?).await
+    }
+
+    async fn decisions(
+        &self,
+        scope: &IdScope,
+        page: DecisionPage,
+        filter: DecisionFilter,
+    ) -> Result<Listing<Entry>, StoreError> {
+        let scope = scope.clone();
+        self.look(move |view| decisions::list(view, &scope, &page, &filter)).await
+    }
+
+    async fn ledger_entry(&self, id: TrackingId) -> Result<Option<Entry>, StoreError> {
+        get(&self.view()?, id)
+    }
+
+    async fn keep_content(&self, lane: Lane, content: Vec<u8>) -> Result<Digest, StoreError> {
+        let digest = Digest::of(&content);
+        if !has_content(&self.view()?, digest)? {
+            self.write(lane, KeepContent::new(digest, content)).await?;
+        }
+        Ok(digest)
+    }
+
+    async fn content(&self, digest: Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        content(&self.view()?, digest)
+    }
+}
 
 /// One entry.
 pub(super) fn get(view: &View, id: TrackingId) -> Result<Option<Entry>, StoreError> {
@@ -125,7 +161,7 @@ impl Write for KeepEntry {
     type Answer = ();
 
     fn apply(&self, tables: &mut Tables<'_>) -> Result<(), StoreError> {
-        uses::take(tables, &self.named, &self.contents)?;
+        contents::take(tables, &self.named, &self.contents)?;
         keep_other(tables, self.id.as_bytes(), &self.entry)
     }
 

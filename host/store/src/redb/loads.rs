@@ -1,43 +1,64 @@
-//! How full the hubs are, for whoever chooses among them.
+//! How full the hubs are, told to whoever chooses among them.
 
-use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 
-use landfall_domain::hub::HubLoad;
+use landfall_domain::names::{HubName, IdScope};
 use redb::ReadableTable;
 
 use super::tables::HUB_LOADS;
 use super::{View, codec, unreadable};
-use crate::StoreError;
+use crate::{HubLoadFollower, StoreError};
 
-/// The counts of all hubs, linked or not, by their keys in the database. They follow every commit, on the writer's
-/// thread, before anybody is answered.
-#[derive(Default)]
-pub(super) struct Loads(RwLock<HashMap<Vec<u8>, HubLoad>>);
+/// The counts of all hubs, linked or not, and who follows them. They follow every commit, on the writer's thread, before
+/// anybody is answered.
+pub(super) struct Loads(Mutex<Told>);
+
+struct Told {
+    counts: BTreeMap<(IdScope, HubName), u64>,
+    followers: Vec<Weak<dyn HubLoadFollower>>,
+}
 
 impl Loads {
     /// What the last finished transaction says. Read before the first write.
     pub(super) fn read(view: &View) -> Result<Self, StoreError> {
-        let mut loads = HashMap::new();
+        let mut counts = BTreeMap::new();
         for row in view.table(HUB_LOADS)?.iter().map_err(unreadable)? {
             let (key, count) = row.map_err(unreadable)?;
-            loads.insert(key.value().to_vec(), HubLoad::from(codec::decode::<u64>("count of a hub", count.value())?));
+            // A row that names no hub is nobody's. `landfall store check` finds it, and mends it.
+            let Ok((scope, hub)) = codec::parts(WHAT, key.value()) else { continue };
+            let Ok(hub) = hub.parse() else { continue };
+            counts.insert((scope, hub), codec::decode(WHAT, count.value())?);
         }
-        Ok(Self(RwLock::new(loads)))
+        Ok(Self(Mutex::new(Told { counts, followers: Vec::new() })))
     }
 
-    /// The count of one hub, now and from now on.
-    pub(super) fn of(&self, key: &[u8]) -> HubLoad {
-        if let Some(load) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(key) {
-            return load.clone();
+    /// Tells somebody all counts, and from now on each that changes.
+    pub(super) fn follow(&self, follower: Weak<dyn HubLoadFollower>) {
+        let mut told = self.lock();
+        if let Some(follower) = follower.upgrade() {
+            told.counts.iter().for_each(|((scope, hub), count)| follower.hub_load(scope, hub, *count));
         }
-        self.0.write().unwrap_or_else(PoisonError::into_inner).entry(key.to_vec()).or_default().clone()
+        told.followers.push(follower);
     }
 
     /// Takes over what a transaction has changed.
-    pub(super) fn follow(&self, moved: Vec<(Vec<u8>, u64)>) {
-        for (key, count) in moved {
-            self.of(&key).set(count);
+    pub(super) fn changed(&self, moved: Vec<(IdScope, HubName, u64)>) {
+        if moved.is_empty() {
+            return;
         }
+        let mut told = self.lock();
+        told.followers.retain(|follower| {
+            let Some(follower) = follower.upgrade() else { return false };
+            moved.iter().for_each(|(scope, hub, count)| follower.hub_load(scope, hub, *count));
+            true
+        });
+        told.counts.extend(moved.into_iter().map(|(scope, hub, count)| ((scope, hub), count)));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Told> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+const WHAT: &str = "count of a hub";

@@ -3,24 +3,74 @@
 //! A hub's count and a group's are rows that change in the transaction that changes the registration they count, so
 //! that they are right after every crash and never have to be counted again.
 
+use async_trait::async_trait;
 use landfall_domain::decision::Content;
-use landfall_domain::enrollment::EnrollmentRef;
-use landfall_domain::hub::{Hub, HubState};
-use landfall_domain::names::{Digest, HubName, IdScope, RegistrationId, TrackingId};
+use landfall_domain::names::{Digest, IdScope, RegistrationId, TrackingId};
 use landfall_domain::registration::{Registration, Version};
 use landfall_domain::registry::ManufacturingRecord;
-use landfall_domain::registry::record::admit_alike;
 
 use super::codec::{self, group_keys, key};
 use super::engine::Write;
 use super::listing::{self, Walk};
 use super::tables::{self, BOUND_KEYS, GROUP_COUNTS, REGISTRATION_VIEWS, REGISTRATIONS, Rows, Tables};
-use super::uses::{self, Named};
-use super::{View, admissions, challenges, components, decisions, identities, ledger, views};
+use super::{RedbStore, View, challenges, decisions, identities, ledger, views};
+use crate::rules::contents::{self, Named};
+use crate::rules::registrations::{self as rules, Judged, Wish};
+use crate::writer::Lane;
 use crate::{
     AdmissionBasis, CommitOutcome, DeleteOutcome, Listing, Page, Precondition, RegistrationCommit, RegistrationFilter,
     StoreError,
 };
+
+#[async_trait]
+impl crate::RegistrationStore for RedbStore {
+    async fn registration(&self, scope: &IdScope, id: &RegistrationId) -> Result<Option<Registration>, StoreError> {
+        get(&self.view()?, scope, id)
+    }
+
+    async fn device_of_key(&self, scope: &IdScope, key: Digest) -> Result<Option<RegistrationId>, StoreError> {
+        of_key(&self.view()?, scope, key)
+    }
+
+    async fn registrations(
+        &self,
+        scope: &IdScope,
+        page: Page,
+        filter: RegistrationFilter,
+    ) -> Result<Listing<Registration>, StoreError> {
+        let scope = scope.clone();
+        self.look(move |view| list(view, &scope, &page, &filter)).await
+    }
+
+    async fn commit_registration(&self, commit: RegistrationCommit) -> Result<CommitOutcome, StoreError> {
+        let commit = Commit::new(commit)?;
+        self.write(Lane::Device, commit).await
+    }
+
+    async fn delete_registration(
+        &self,
+        scope: &IdScope,
+        id: &RegistrationId,
+        when: Precondition,
+    ) -> Result<Result<Registration, DeleteOutcome>, StoreError> {
+        let delete = Delete::new(scope, id, when);
+        self.write(Lane::Operator, delete).await
+    }
+
+    async fn release_registration(
+        &self,
+        scope: &IdScope,
+        id: &RegistrationId,
+        when: Precondition,
+    ) -> Result<DeleteOutcome, StoreError> {
+        let release = Release::new(scope, id, when);
+        self.write(Lane::Operator, release).await
+    }
+
+    async fn group_count(&self, scope: &IdScope, path: &[String]) -> Result<u64, StoreError> {
+        group_count(&self.view()?, scope, path)
+    }
+}
 
 /// The registration of an id.
 pub(super) fn get(view: &View, scope: &IdScope, id: &RegistrationId) -> Result<Option<Registration>, StoreError> {
@@ -44,13 +94,7 @@ pub(super) fn list(
     };
     let of = of.map(|view| (REGISTRATION_VIEWS, view));
     let walk = Walk { things: REGISTRATIONS, what: WHAT, view: of, prefix: "" };
-    listing::page(view, &walk, scope, page, |registration: &Registration| {
-        hub.as_ref().is_none_or(|hub| registration.hub() == Some(hub))
-            && assigned.is_none_or(|assigned| assigned == registration.hub().is_some())
-            && group
-                .as_ref()
-                .is_none_or(|group| matches!(&registration.enrollment, EnrollmentRef::Group(id) if id == group))
-    })
+    listing::page(view, &walk, scope, page, |registration| filter.shows(registration))
 }
 
 /// How many devices are placed at a path or below it.
@@ -99,47 +143,28 @@ impl Write for Commit {
     type Answer = CommitOutcome;
 
     fn apply(&self, tables: &mut Tables<'_>) -> Result<CommitOutcome, StoreError> {
-        let key = key(&self.scope, self.registration.registration_id.key());
-        let current: Option<Registration> = tables.registrations.get(&key)?;
-        if current.as_ref().map(Registration::version) != self.expected {
-            return Ok(CommitOutcome::Overtaken(current.map(Box::new)));
-        }
-        let record: Option<ManufacturingRecord> = tables.records.get(&key)?;
-        if !admit_alike(self.record.as_ref(), record.as_ref()) {
-            return Ok(CommitOutcome::RecordChanged);
-        }
-        let id = &self.registration.registration_id;
-        if admissions::have_changed(tables, &self.scope, id, &self.basis)? {
-            return Ok(CommitOutcome::AdmissionChanged(tables.scopes.count(&codec::key(&self.scope, ""))?));
-        }
-        if !components::are_there(tables, self.named.components())? {
-            return Ok(CommitOutcome::RevisionGone);
-        }
-        if let Some(other) = self.bound_otherwise(tables)? {
-            return Ok(CommitOutcome::KeyOfAnother(other));
-        }
-        let mut next = self.registration.clone();
-        next.generation = current.as_ref().map_or(0, |r| r.generation).saturating_add(1);
-        next.initial_hub = current.as_ref().and_then(|r| r.initial_hub.clone());
-        if let Some(current) = &current {
-            next.registration_id = current.registration_id.clone();
-        }
-        if let Some(hub) = self.registration.hub() {
-            if !self.may_be_on(hub, current.as_ref(), tables)? {
-                return Ok(CommitOutcome::NoRoom);
-            }
-            next.initial_hub.get_or_insert_with(|| hub.clone());
-        }
-        if let Some(other) = identities::held_otherwise(tables, &self.scope, &next)? {
-            return Ok(CommitOutcome::IdentityTaken(other));
-        }
-        follow(tables, &self.scope, current.as_ref(), Some(&next))?;
+        let (scope, key) = (&self.scope, key(&self.scope, self.registration.registration_id.key()));
+        let wish = Wish {
+            registration: &self.registration,
+            expected: self.expected,
+            record: self.record.as_ref(),
+            basis: &self.basis,
+            answered: self.answered,
+            named: &self.named,
+        };
+        let Judged { current, mut next } = match rules::commit(&tables.of(scope), &wish)? {
+            Ok(judged) => judged,
+            Err(refused) => return Ok(refused),
+        };
+        follow(tables, scope, current.as_ref(), Some(&next))?;
         if let Some(challenge) = self.answered {
             challenges::spend(tables, challenge)?;
         }
-        uses::take(tables, &self.named, &self.contents)?;
+        contents::take(tables, &self.named, &self.contents)?;
         ledger::drop_decision(tables, self.decision)?;
-        next.earlier = keep_decisions(tables, current, next.decision)?;
+        let (earlier, gone) = rules::earlier(current, next.decision, tables.kept.decisions_per_device);
+        next.earlier = earlier;
+        gone.into_iter().try_for_each(|old| ledger::drop_decision(tables, old))?;
         tables.registrations.put(&key, &next)?;
         tables.decisions.put_encoded(self.decision.as_bytes(), &self.entry)?;
         decisions::explain(tables, self.decision, self.rows.as_ref())?;
@@ -149,49 +174,6 @@ impl Write for Commit {
     fn size(&self) -> usize {
         self.entry.len().saturating_add(USUAL_SIZE)
     }
-}
-
-impl Commit {
-    /// The other device to which the key belongs, if it does.
-    fn bound_otherwise(&self, tables: &Tables<'_>) -> Result<Option<RegistrationId>, StoreError> {
-        let Some(shown) = self.registration.key_identity else { return Ok(None) };
-        let owner: Option<RegistrationId> = tables.bound_keys.get(&key(&self.scope, shown.to_string()))?;
-        Ok(owner.filter(|owner| *owner != self.registration.registration_id))
-    }
-
-    /// Whether the hub takes the device: one that it is on already does, be it draining or full.
-    fn may_be_on(
-        &self,
-        hub: &HubName,
-        current: Option<&Registration>,
-        tables: &Tables<'_>,
-    ) -> Result<bool, StoreError> {
-        let key = key(&self.scope, hub.as_str());
-        let Some(linked) = tables.hubs.get::<Hub>(&key)? else {
-            return Ok(false);
-        };
-        if current.and_then(Registration::hub) == Some(hub) {
-            return Ok(true);
-        }
-        Ok(linked.state == HubState::Active && tables.hub_loads.count(&key)? < linked.capacity)
-    }
-}
-
-/// Which decisions stay beside a new one: the last few. Those before them go.
-fn keep_decisions(
-    tables: &mut Tables<'_>,
-    before: Option<Registration>,
-    now: TrackingId,
-) -> Result<Vec<TrackingId>, StoreError> {
-    let Some(before) = before else { return Ok(Vec::new()) };
-    let mut earlier = before.earlier;
-    if before.decision != now {
-        earlier.insert(0, before.decision);
-    }
-    for old in earlier.drain(tables.kept.decisions_per_device.min(earlier.len())..) {
-        ledger::drop_decision(tables, old)?;
-    }
-    Ok(earlier)
 }
 
 /// Removes a registration.
@@ -251,8 +233,7 @@ impl Write for Release {
             return Ok(refused);
         }
         let Some(bound) = current else { return Ok(DeleteOutcome::Missing) };
-        let generation = bound.generation.saturating_add(1);
-        let released = Registration { key_identity: None, chip: None, generation, ..bound.clone() };
+        let released = rules::released(bound.clone());
         follow(tables, &self.scope, Some(&bound), Some(&released))?;
         tables.registrations.put(&key, &released)?;
         Ok(DeleteOutcome::Deleted)
@@ -328,35 +309,34 @@ fn recount(
         (Some(_), None) => tables.meta.put(REGISTERED, &all.saturating_sub(1))?,
         _ => {}
     }
-    let hub = |r: Option<&Registration>| -> Vec<Vec<u8>> {
-        let hub = r.and_then(Registration::hub);
-        hub.map(|hub| key(scope, hub.as_str())).into_iter().collect()
-    };
-    let moved = shift(&mut tables.hub_loads, &hub(before), &hub(after))?;
-    tables.moved.extend(moved);
+    let hub = |r: Option<&Registration>| r.and_then(Registration::hub).cloned();
+    let (left, joined) = (hub(before), hub(after));
+    if left != joined {
+        for (hub, change) in left.into_iter().map(|hub| (hub, -1)).chain(joined.map(|hub| (hub, 1))) {
+            let row = key(scope, hub.as_str());
+            let count = tables.hub_loads.count(&row)?.saturating_add_signed(change);
+            tables.hub_loads.set_count(&row, count)?;
+            tables.moved.push((scope.clone(), hub, count));
+        }
+    }
     let groups = |r: Option<&Registration>| -> Vec<Vec<u8>> {
         let assignment = r.and_then(Registration::assignment);
         assignment.map_or_else(Vec::new, |a| group_keys(scope, &a.group_path))
     };
-    shift(&mut tables.group_counts, &groups(before), &groups(after))?;
-    Ok(())
+    shift(&mut tables.group_counts, &groups(before), &groups(after))
 }
 
-/// Takes one from each of `before`, gives one to each of `after`, and leaves those alone that are in both. Answers what it
-/// has changed.
-fn shift(counts: &mut Rows<'_>, before: &[Vec<u8>], after: &[Vec<u8>]) -> Result<Vec<(Vec<u8>, u64)>, StoreError> {
-    let mut changed = Vec::new();
+/// Takes one from each of `before`, gives one to each of `after`, and leaves those alone that are in both.
+fn shift(counts: &mut Rows<'_>, before: &[Vec<u8>], after: &[Vec<u8>]) -> Result<(), StoreError> {
     for key in before.iter().filter(|key| !after.contains(key)) {
         let count = counts.count(key)?.saturating_sub(1);
         counts.set_count(key, count)?;
-        changed.push((key.clone(), count));
     }
     for key in after.iter().filter(|key| !before.contains(key)) {
         let count = counts.count(key)?.saturating_add(1);
         counts.set_count(key, count)?;
-        changed.push((key.clone(), count));
     }
-    Ok(changed)
+    Ok(())
 }
 
 /// Counts the registrations again.

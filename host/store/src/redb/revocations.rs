@@ -19,7 +19,9 @@ use super::catalogue::revised;
 use super::codec::{self, key, pair};
 use super::engine::Write;
 use super::tables::{REVOCATION_LISTS, REVOCATIONS, Tables};
-use super::{View, admissions, authorities, unreadable};
+use super::{View, admissions, unreadable};
+use crate::rules::revocations::ListChange;
+use crate::rules::{authorities, revocations};
 use crate::{Precondition, PutOutcome, StoreError, Way};
 
 /// All of all scopes.
@@ -66,45 +68,35 @@ impl Write for Change {
     type Answer = PutOutcome;
 
     fn apply(&self, tables: &mut Tables<'_>) -> Result<PutOutcome, StoreError> {
-        let RevocationChange { issuer, commands, now } = &self.change;
-        if let Some((name, when)) = &self.when {
-            let stands: Option<CertificateAuthority> = tables.authorities.get(&key(&self.scope, name.as_str()))?;
-            let tag = stands.map(|stands| authorities::tag(tables, &self.scope, &stands)).transpose()?;
+        let Self { scope, change, when } = self;
+        if let Some((name, when)) = when {
+            let stands: Option<CertificateAuthority> = tables.authorities.get(&key(scope, name.as_str()))?;
+            let tag = stands.map(|stands| authorities::tag(&tables.of(scope), &stands)).transpose()?;
             if let Err(refused) = when.judge(tag.as_deref()) {
                 return Ok(refused);
             }
         }
-        let (row, before) = match find(tables, &self.scope, issuer)? {
-            Some((row, record)) => (row, record),
-            None => (row_of(&self.scope, issuer), RevocationRecord::silent(issuer.clone(), *now)),
+        let (row, before) = match find(tables, scope, &change.issuer)? {
+            Some((row, record)) => (row, Some(record)),
+            None => (row_of(scope, &change.issuer), None),
         };
-        let mut record = before.clone();
-        for command in commands {
-            if let Err(conflict) = record.apply(command, *now) {
-                return Ok(PutOutcome::Conflict(conflict));
+        let changed = match revocations::changed(before, change) {
+            Ok(Some(changed)) => changed,
+            Ok(None) => return Ok(PutOutcome::Replaced),
+            Err(conflict) => return Ok(PutOutcome::Conflict(conflict)),
+        };
+        for list in changed.lists {
+            match list {
+                ListChange::Put(der) => tables.revocation_lists.put_encoded(&row, &der)?,
+                ListChange::Remove => tables.revocation_lists.remove(&row)?,
             }
         }
-        if record == before {
-            return Ok(PutOutcome::Replaced);
+        match changed.record {
+            Some(record) => tables.revocations.put(&row, &record)?,
+            None => tables.revocations.remove(&row)?,
         }
-        record.updated_at = *now;
-        for command in commands {
-            match command {
-                // Not every list that comes is taken.
-                RevocationCommand::List { facts, der, .. } if record.list.as_ref() == Some(facts) => {
-                    tables.revocation_lists.put_encoded(&row, der)?;
-                }
-                RevocationCommand::RemoveList => tables.revocation_lists.remove(&row)?,
-                _ => {}
-            }
-        }
-        if record.is_silent() && record.remembered.is_none() {
-            tables.revocations.remove(&row)?;
-        } else {
-            tables.revocations.put(&row, &record)?;
-        }
-        admissions::bump(tables, &self.scope, Way::Certificates)?;
-        revised(tables, &self.scope, PutOutcome::Replaced)
+        admissions::bump(tables, scope, Way::Certificates)?;
+        revised(tables, scope, PutOutcome::Replaced)
     }
 
     fn size(&self) -> usize {
@@ -116,15 +108,18 @@ impl Write for Change {
     }
 }
 
-/// Remembers a certificate of an issuer that is held no more. Above a root nothing can be revoked.
+/// Remembers a certificate of an issuer that is held no more.
 pub(super) fn remember(tables: &mut Tables<'_>, scope: &IdScope, der: &[u8], now: Timestamp) -> Result<(), StoreError> {
-    let Some(issuer) = Issuer::of(der).filter(|issuer| !issuer.is_root()) else { return Ok(()) };
-    let (row, mut record) = match find(tables, scope, &issuer)? {
-        Some(found) => found,
-        None => (row_of(scope, &issuer), RevocationRecord::silent(issuer, now)),
-    };
-    record.remembered = Some(der.to_vec());
-    tables.revocations.put(&row, &record)
+    let mut row = None;
+    let record = revocations::remembering(der, now, |issuer| {
+        let found = find(tables, scope, issuer)?;
+        row = Some(found.as_ref().map_or_else(|| row_of(scope, issuer), |(row, _)| row.clone()));
+        Ok(found.map(|(_, record)| record))
+    })?;
+    match row.zip(record) {
+        Some((row, record)) => tables.revocations.put(&row, &record),
+        None => Ok(()),
+    }
 }
 
 /// Takes what format 1 kept with each authority into rows of their own. It may run again.

@@ -10,20 +10,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use landfall_domain::enrollment::{Allocation, Group, Individual};
-use landfall_domain::names::{Digest, PluginName};
+use landfall_domain::names::{Digest, IdScope, PluginName};
 use landfall_domain::plugin::PublishedPlugin;
 use landfall_domain::plugin::signature::{Over, Signature};
 use landfall_domain::registration::Registration;
 use landfall_domain::registry::ManufacturingRecord;
 
+use super::claims::{held_rows, plugin_rows};
 use super::codec::{self, group_keys, key};
-use super::enrollments::Claims;
 use super::tables::{
     BOUND_KEYS, CERTIFICATES, DECISION_VIEWS, Definition, GROUP_COUNTS, HUB_IDENTITIES, HUB_LOADS, KEPT_COMPONENTS,
     OTHERS_ORDER, PLUGIN_USES, RECORD_COUNTS, RECORD_VIEWS, REGISTRATION_VIEWS, REVOCATIONS, Rows, Tables, USES,
 };
 use super::{components, decisions, identities, ledger, registrations, revocations, uses, views};
 use crate::StoreError;
+use crate::rules::claims::Claims;
 
 /// The format that this version writes, and the newest that it reads.
 ///
@@ -115,22 +116,21 @@ fn claim(tables: &mut Tables<'_>) -> Result<(), StoreError> {
     let Tables { individuals, groups, certificates, plugin_uses, .. } = tables;
     certificates.clear()?;
     plugin_uses.clear()?;
-    let mut take = |claims: Claims| {
-        let (theirs, uses, owner) = claims.into_rows();
-        for row in theirs {
+    let mut take = |scope: &IdScope, claims: Claims| {
+        for row in held_rows(scope, &claims) {
             if !certificates.has(&row)? {
-                certificates.put(&row, &owner)?;
+                certificates.put(&row, &claims.owner)?;
             }
         }
-        uses.iter().try_for_each(|row| plugin_uses.put(row, &owner))
+        plugin_rows(scope, &claims).iter().try_for_each(|row| plugin_uses.put(row, &claims.owner))
     };
     individuals.each(|row, entry: Individual| {
         let (scope, _) = codec::parts("individual enrollment", row)?;
-        take(Claims::of_individual(&scope, &entry))
+        take(&scope, Claims::of_individual(&scope, &entry))
     })?;
     groups.each(|row, group: Group| {
         let (scope, _) = codec::parts("enrollment group", row)?;
-        take(Claims::of_group(&scope, &group))
+        take(&scope, Claims::of_group(&scope, &group))
     })
 }
 

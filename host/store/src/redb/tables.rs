@@ -1,6 +1,6 @@
 //! The tables, and a transaction that has all of them open.
 
-use landfall_domain::names::Digest;
+use landfall_domain::names::{Digest, HubName, IdScope};
 use redb::{ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -226,8 +226,8 @@ macro_rules! tables {
             $($(#[$doc])* pub(super) $field: Rows<'t>,)*
             /// How much is kept.
             pub(super) kept: Kept,
-            /// The hubs' counts that this transaction has changed, by their keys in [`Tables::hub_loads`].
-            pub(super) moved: Vec<(Vec<u8>, u64)>,
+            /// The hubs' counts that this transaction has changed.
+            pub(super) moved: Vec<(IdScope, HubName, u64)>,
         }
 
         impl<'t> Tables<'t> {

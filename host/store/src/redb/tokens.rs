@@ -1,5 +1,6 @@
 //! Tokens of the management API. They are few.
 
+use async_trait::async_trait;
 use landfall_domain::api_token::TokenRecord;
 use landfall_domain::clock::Timestamp;
 use landfall_domain::names::Digest;
@@ -7,8 +8,29 @@ use redb::ReadableTable;
 
 use super::engine::Write;
 use super::tables::{self, TOKENS, Tables};
-use super::{View, codec, unreadable};
-use crate::{DeleteOutcome, StoreError};
+use super::{RedbStore, View, codec, unreadable};
+use crate::rules::tokens::revocable;
+use crate::writer::Lane;
+use crate::{DeleteOutcome, Precondition, StoreError};
+
+#[async_trait]
+impl crate::TokenStore for RedbStore {
+    async fn put_token(&self, token: TokenRecord) -> Result<(), StoreError> {
+        self.write(Lane::Operator, Put(token)).await
+    }
+
+    async fn token(&self, secret_sha256: Digest) -> Result<Option<TokenRecord>, StoreError> {
+        get(&self.view()?, secret_sha256)
+    }
+
+    async fn tokens(&self) -> Result<Vec<TokenRecord>, StoreError> {
+        self.look(all).await
+    }
+
+    async fn delete_token(&self, id: &str, now: Timestamp, when: Precondition) -> Result<DeleteOutcome, StoreError> {
+        self.write(Lane::Operator, Delete { id: id.to_owned(), now, when }).await
+    }
+}
 
 /// A token by the digest of its secret.
 pub(super) fn get(view: &View, secret: Digest) -> Result<Option<TokenRecord>, StoreError> {
@@ -41,6 +63,7 @@ impl Write for Put {
 pub(super) struct Delete {
     pub(super) id: String,
     pub(super) now: Timestamp,
+    pub(super) when: Precondition,
 }
 
 impl Write for Delete {
@@ -49,16 +72,14 @@ impl Write for Delete {
     fn apply(&self, tables: &mut Tables<'_>) -> Result<DeleteOutcome, StoreError> {
         let all = tables.tokens.range::<TokenRecord>(&[], &[u8::MAX; 33])?;
         let (revoked, left): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, token)| token.id == self.id);
-        let rules = |tokens: &[(Vec<u8>, TokenRecord)]| tokens.iter().any(|(_, token)| token.rules_all(self.now));
-        if rules(&revoked) && !rules(&left) {
-            let why =
-                "this is the last operator's token that is good for all id scopes; make another before it is revoked";
-            return Ok(DeleteOutcome::InUse(why.to_owned()));
+        let tokens = |rows: &[(Vec<u8>, TokenRecord)]| rows.iter().map(|(_, token)| token.clone()).collect::<Vec<_>>();
+        if let Err(refused) = revocable(&tokens(&revoked), &tokens(&left), &self.when, self.now) {
+            return Ok(refused);
         }
         for (key, _) in &revoked {
             tables.tokens.remove(key)?;
         }
-        Ok(if revoked.is_empty() { DeleteOutcome::Missing } else { DeleteOutcome::Deleted })
+        Ok(DeleteOutcome::Deleted)
     }
 }
 

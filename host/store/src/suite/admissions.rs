@@ -91,7 +91,9 @@ pub async fn what_admitted_a_device_must_stand_when_it_is_written(store: Shared)
             }
             "a hub" => link(&store, &[("b.example", 9)]).await,
             "the group goes" => drop(store.delete_group(&scope(), &pumps, any()).await.unwrap()),
-            "the authority goes" => drop(store.delete_authority(&scope(), &"factory".parse().unwrap()).await.unwrap()),
+            "the authority goes" => {
+                drop(store.delete_authority(&scope(), &"factory".parse().unwrap(), any()).await.unwrap())
+            }
             other => panic!("{other}"),
         }
         for (stood, stops) in stood.into_iter().zip([by_certificate, by_key]) {

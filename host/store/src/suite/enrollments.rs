@@ -6,7 +6,7 @@ use landfall_domain::enrollment::{CertificateAuthority, CertificatePin, Enrollme
 use landfall_domain::names::Digest;
 
 use super::make::{Shared, authority, group, individual, pin, policies, policies_in, scope};
-use crate::{DeleteOutcome, Page, Precondition, PutOutcome};
+use crate::{Conflict, DeleteOutcome, Held, Page, Precondition, PutOutcome};
 
 pub async fn a_precondition_decides_what_is_written(store: Shared) {
     policies(&store).await;
@@ -29,6 +29,20 @@ pub async fn a_precondition_decides_what_is_written(store: Shared) {
     assert_eq!(delete(Precondition::Any).await, DeleteOutcome::Missing);
 }
 
+pub async fn individuals_are_replaced_each_on_its_own_condition(store: Shared) {
+    policies(&store).await;
+    for id in ["a", "b"] {
+        store.put_individual(&scope(), individual(id, "1", id, None), Precondition::New).await.unwrap();
+    }
+    let over = |id: &str, etag: &str, of: &str| (individual(id, etag, id, None), Precondition::Match(of.to_owned()));
+    let entries = vec![over("a", "2", "1"), over("b", "2", "0"), over("c", "2", "1"), over("a", "3", "2")];
+    let outcomes = store.replace_individuals(&scope(), entries).await.unwrap();
+    assert_eq!(outcomes, [PutOutcome::Replaced, PutOutcome::Changed, PutOutcome::Missing, PutOutcome::Replaced]);
+    let page = Page { after: None, limit: 9 };
+    let stand = store.individuals(&scope(), page).await.unwrap().items;
+    assert_eq!(stand, [individual("a", "3", "a", None), individual("b", "1", "b", None)]);
+}
+
 pub async fn a_certificate_belongs_to_one_enrollment(store: Shared) {
     let any = Precondition::Any;
     policies(&store).await;
@@ -37,10 +51,10 @@ pub async fn a_certificate_belongs_to_one_enrollment(store: Shared) {
         store.put_authority(&scope(), authority(taken, taken), any.clone()).await.unwrap();
         let other = individual("b", "1", "c9", Some(taken));
         let outcome = store.put_individual(&scope(), other, any.clone()).await.unwrap();
-        assert!(matches!(outcome, PutOutcome::Conflict(text) if text.contains("individual enrollment a")));
+        assert_eq!(outcome, PutOutcome::Conflict(held(taken, EnrollmentRef::Individual("a".parse().unwrap()))));
         let other = GroupAttestation::X509Intermediates { primary: pin(taken), secondary: None };
         let outcome = store.put_group(&scope(), group("pumps", other), any.clone()).await.unwrap();
-        assert!(matches!(outcome, PutOutcome::Conflict(text) if text.contains("individual enrollment a")));
+        assert_eq!(outcome, PutOutcome::Conflict(held(taken, EnrollmentRef::Individual("a".parse().unwrap()))));
     }
     assert_eq!(store.individual(&scope(), &"b".parse().unwrap()).await.unwrap(), None);
     assert_eq!(owner(&store, "c9").await, None);
@@ -81,7 +95,8 @@ pub async fn an_authority_belongs_to_one_group(store: Shared) {
     }
     assert_eq!(put("pumps", named("root-1", Some("root-2"))).await, PutOutcome::Created);
     let outcome = put("valves", named("root-2", None)).await;
-    assert!(matches!(outcome, PutOutcome::Conflict(text) if text.contains("group pumps")));
+    let what = Held::Authority("root-2".parse().unwrap());
+    assert_eq!(outcome, PutOutcome::Conflict(Conflict::Held { what, by: of_group("pumps") }));
     assert_eq!(put("pumps", named("root-1", None)).await, PutOutcome::Replaced);
     assert_eq!(put("valves", named("root-2", None)).await, PutOutcome::Created);
 }
@@ -106,14 +121,17 @@ pub async fn a_certificate_is_one_whether_it_is_named_or_pinned(store: Shared) {
     assert_eq!(upload("root", &root.certificate_der).await, PutOutcome::Created);
     assert_eq!(upload("line-1", &c1).await, PutOutcome::Created);
     assert_eq!(put("pumps", named("line-1")).await, PutOutcome::Created);
-    assert!(matches!(put("valves", pinned(&c1)).await, PutOutcome::Conflict(text) if text.contains("group pumps")));
+    let (line, by) = (|number: u8| format!("line-{number}").parse().unwrap(), of_group("pumps"));
+    let is_named = Conflict::PinIsNamed { certificate: Digest::of(&c1), uploaded_as: line(1), by };
+    assert_eq!(put("valves", pinned(&c1)).await, PutOutcome::Conflict(is_named));
     assert_eq!(put("valves", pinned(&c2)).await, PutOutcome::Created);
     let outcome = upload("line-1", &c2).await;
-    assert!(matches!(outcome, PutOutcome::Conflict(text) if text.contains("group valves")));
+    let (pinned, named_by) = (of_group("valves"), of_group("pumps"));
+    let two = Conflict::TwoEnrollments { pinned, named: named_by, authority: line(1) };
+    assert_eq!(outcome, PutOutcome::Conflict(two));
     assert_eq!(upload("line-2", &c2).await, PutOutcome::Created, "nobody rests on that");
-    assert!(
-        matches!(put("meters", named("line-2")).await, PutOutcome::Conflict(text) if text.contains("group valves"))
-    );
+    let is_pinned = Conflict::AuthorityIsPinned { authority: line(2), by: of_group("valves") };
+    assert_eq!(put("meters", named("line-2")).await, PutOutcome::Conflict(is_pinned));
     assert_eq!(put("valves", named("line-2")).await, PutOutcome::Replaced, "its own");
 }
 
@@ -125,6 +143,15 @@ pub async fn individuals_are_listed_in_pages(store: Shared) {
     let page = Page { after: Some("A".to_owned()), limit: 1 };
     let listing = store.individuals(&scope(), page).await.unwrap();
     assert_eq!((listing.items, listing.next.as_deref()), (vec![individual("b", "1", "b", None)], Some("b")));
+}
+
+/// A pinned certificate is another enrollment's.
+fn held(certificate: &str, by: EnrollmentRef) -> Conflict {
+    Conflict::Held { what: Held::Certificate(Digest::of(certificate.as_bytes())), by }
+}
+
+fn of_group(id: &str) -> EnrollmentRef {
+    EnrollmentRef::Group(id.parse().unwrap())
 }
 
 async fn owner(store: &Shared, certificate: &str) -> Option<EnrollmentRef> {

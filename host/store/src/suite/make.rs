@@ -1,6 +1,7 @@
 //! Things to put into stores.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
 
 use landfall_attestation::tpm::challenge::KeptChallenge;
 use landfall_domain::clock::Timestamp;
@@ -13,13 +14,18 @@ use landfall_domain::enrollment::{
 };
 use landfall_domain::hub::{Connector, Hub, HubState};
 use landfall_domain::json::JsonText;
-use landfall_domain::names::{Digest, IdScope, TrackingId};
+use landfall_domain::names::{Digest, HubName, IdScope, TrackingId};
 use landfall_domain::plugin::{PublishBounds, PublishedPlugin};
 use landfall_domain::registration::{Assignment, Outcome, Registration, Substatus, Version};
 use landfall_domain::registry::{Evidence, ManufacturingRecord, RecordState};
 use landfall_domain::secret::sealing::SealingKey;
 
-use crate::{AdmissionBasis, CommitOutcome, ImportBatch, Precondition, PutOutcome, RegistrationCommit, Store};
+use tokio::sync::watch;
+
+use crate::{
+    AdmissionBasis, CommitOutcome, HubLoadFollower, ImportBatch, Page, Precondition, PutOutcome, RecordFilter,
+    RegistrationCommit, Store,
+};
 
 pub type Shared = Arc<dyn Store>;
 
@@ -49,10 +55,46 @@ pub async fn link(store: &Shared, hubs: &[(&str, u64)]) {
 
 /// How many devices a hub has.
 pub async fn assigned(store: &Shared, name: &str) -> u64 {
-    let catalogue = store.load_catalogue().await.unwrap();
-    let records = catalogue.scopes.iter().find(|s| s.scope == scope()).unwrap();
-    let (_, load) = records.hubs.iter().find(|(hub, _)| hub.name.as_str() == name).unwrap();
-    load.assigned()
+    follow(store).await.of(name)
+}
+
+/// How many devices each hub of the scope has, as the store tells it.
+#[derive(Default)]
+pub struct Loads(watch::Sender<BTreeMap<String, u64>>);
+
+impl HubLoadFollower for Loads {
+    fn hub_load(&self, of: &IdScope, hub: &HubName, assigned: u64) {
+        if *of == scope() {
+            self.0.send_modify(|loads| loads.extend([(hub.to_string(), assigned)]));
+        }
+    }
+}
+
+impl Loads {
+    /// What was told of a hub last.
+    pub fn of(&self, name: &str) -> u64 {
+        self.0.borrow().get(name).copied().unwrap_or(0)
+    }
+
+    /// Waits until this was told of a hub: a store that several processes write to may be late.
+    pub async fn wait_for(&self, name: &str, assigned: u64) {
+        self.0.subscribe().wait_for(|loads| loads.get(name).copied().unwrap_or(0) == assigned).await.unwrap();
+    }
+}
+
+/// Follows the hubs.
+pub async fn follow(store: &Shared) -> Arc<Loads> {
+    let loads = Arc::new(Loads::default());
+    let follower: Weak<Loads> = Arc::downgrade(&loads);
+    store.follow_hub_loads(follower).await.unwrap();
+    loads
+}
+
+/// How many records a manufacturer has.
+pub async fn counted(store: &Shared, manufacturer: &str) -> u64 {
+    let filter = RecordFilter { manufacturer: Some(manufacturer.parse().unwrap()), ..RecordFilter::default() };
+    let listing = store.records(&scope(), Page { after: None, limit: usize::MAX }, filter).await.unwrap();
+    listing.items.len() as u64
 }
 
 pub fn tracking(number: u64) -> TrackingId {
@@ -274,7 +316,7 @@ pub async fn policies_in(store: &dyn Store, scope: &IdScope) {
     for name in ["weighted", "table"] {
         let plugin = PublishedPlugin::first(name.parse().unwrap(), name.as_bytes(), Timestamp::from_millis(1), "t1");
         let bytes = name.as_bytes().to_vec();
-        let put = store.publish_plugin(scope, plugin, bytes, Vec::new(), PublishBounds::NONE).await;
+        let put = store.publish_plugin(scope, plugin, bytes, Vec::new(), PublishBounds::NONE, Precondition::New).await;
         assert!(matches!(put, Ok(PutOutcome::Created)), "{put:?}");
     }
 }

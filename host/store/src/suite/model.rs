@@ -9,7 +9,7 @@ use landfall_domain::registration::Registration;
 use landfall_domain::registry::{Claim, ManufacturingRecord, RecordState};
 use proptest::prelude::*;
 
-use super::make::{Shared, assigned, batch, commit_of, group_count, hub, record, registration, scope};
+use super::make::{Shared, assigned, batch, commit_of, counted, group_count, hub, record, registration, scope};
 use crate::{
     CommitOutcome, DeleteOutcome, ImportBatch, Page, Precondition, RecordFilter, RegistrationCommit,
     RegistrationFilter, RowOutcome,
@@ -132,7 +132,7 @@ impl Model {
             Operation::SetState { device, state } => {
                 let now = Timestamp::from_millis(self.clock);
                 let id = DEVICES[device].parse().unwrap();
-                let changed = store.set_record_state(&scope(), &id, state, now).await.unwrap();
+                let changed = store.set_record_state(&scope(), &id, state, now, Precondition::Any).await.unwrap().ok();
                 if let Some(stands) = self.records.get_mut(DEVICES[device])
                     && stands.state != RecordState::Retired
                     && stands.state != state
@@ -245,7 +245,7 @@ impl Model {
         }
         for maker in MAKERS {
             let count = self.records.values().filter(|r| r.manufacturer.as_str() == maker).count() as u64;
-            assert_eq!(store.record_count(&scope(), &maker.parse().unwrap()).await.unwrap(), count);
+            assert_eq!(counted(store, maker).await, count);
         }
     }
 }

@@ -1,11 +1,15 @@
 //! Manufacturing records and their import.
 
+use std::sync::Arc;
+
 use landfall_domain::clock::Timestamp;
 use landfall_domain::names::ManufacturerId;
 use landfall_domain::registry::{Claim, Evidence, ManufacturingRecord, RecordState};
 
-use super::make::{Shared, batch, record, scope};
-use crate::{ImportBatch, Page, RecordFilter, RowOutcome, RowResult};
+use super::make::{Shared, batch, counted, record, scope};
+use crate::{
+    Batches, ImportBatch, Page, Precondition, PutOutcome, RecordFilter, RowOutcome, RowResult, StoreError, entity_tag,
+};
 
 pub async fn an_import_says_what_came_of_each_row(store: Shared) {
     let first = vec![record("b", "acme", "x"), record("a", "acme", "x"), record("c", "acme", "x")];
@@ -15,7 +19,7 @@ pub async fn an_import_says_what_came_of_each_row(store: Shared) {
     let outcomes = store.import_batch(batch(second)).await.unwrap();
     assert_eq!(outcomes, [RowOutcome::Unchanged, RowOutcome::Added, RowOutcome::Updated]);
     assert_eq!(get(&store, "B").await.facts["model"], "y");
-    assert_eq!(count(&store, "acme").await, 4);
+    assert_eq!(counted(&store, "acme").await, 4);
 }
 
 pub async fn importing_the_same_again_changes_nothing(store: Shared) {
@@ -70,7 +74,7 @@ pub async fn another_manufacturers_device_is_refused(store: Shared) {
     let forged = batch(vec![record("b", "evil", "x")]);
     assert_eq!(store.import_batch(forged).await.unwrap(), [RowOutcome::OtherManufacturer]);
     assert_eq!(get(&store, "a").await.manufacturer.as_str(), "acme");
-    assert_eq!((count(&store, "acme").await, count(&store, "evil").await), (1, 0));
+    assert_eq!((counted(&store, "acme").await, counted(&store, "evil").await), (1, 0));
 }
 
 pub async fn a_retired_device_is_not_changed(store: Shared) {
@@ -89,7 +93,7 @@ pub async fn the_last_rows_to_come_are_beyond_the_quota(store: Shared) {
     let outcomes = store.import_batch(limited).await.unwrap();
     use RowOutcome::{Added, OverQuota, Unchanged, Updated};
     assert_eq!(outcomes, [Added, Updated, Added, OverQuota, OverQuota, Unchanged]);
-    assert_eq!(count(&store, "acme").await, 3);
+    assert_eq!(counted(&store, "acme").await, 3);
     assert_eq!(store.record(&scope(), &"a".parse().unwrap()).await.unwrap(), None);
 }
 
@@ -98,16 +102,37 @@ pub async fn one_bad_row_refuses_an_all_or_nothing_batch(store: Shared) {
     let whole = ImportBatch { all_or_nothing: true, ..batch(rows) };
     let outcomes = store.import_batch(whole).await.unwrap();
     assert_eq!(outcomes, [RowOutcome::NotTaken, RowOutcome::OtherManufacturer, RowOutcome::NotTaken]);
-    assert_eq!(count(&store, "acme").await, 0);
+    assert_eq!(counted(&store, "acme").await, 0);
     assert_eq!(store.record(&scope(), &"a".parse().unwrap()).await.unwrap(), None);
     let good = ImportBatch { all_or_nothing: true, ..batch(vec![record("a", "acme", "x")]) };
     assert_eq!(store.import_batch(good).await.unwrap(), [RowOutcome::Added]);
 }
 
+pub async fn batches_of_one_import_are_written_together_or_not_at_all(store: Shared) {
+    struct These(Vec<ImportBatch>);
+    impl Batches for These {
+        fn begin(&self) -> Result<Box<dyn Iterator<Item = Result<ImportBatch, StoreError>>>, StoreError> {
+            Ok(Box::new(self.0.clone().into_iter().map(Ok)))
+        }
+    }
+    let good = |ids: [&str; 2]| batch(ids.map(|id| record(id, "acme", "x")).to_vec());
+    let bad = batch(vec![record("c", "acme", "x"), record("d", "evil", "x")]);
+    let before = store.sequence();
+    let batches = These(vec![good(["a", "b"]), bad, good(["e", "f"])]);
+    let refused = store.import_whole(Arc::new(batches)).await.unwrap();
+    use RowOutcome::{Added, NotTaken, OtherManufacturer};
+    assert_eq!(refused, [[Added, Added], [NotTaken, OtherManufacturer]], "none is looked at after the refused one");
+    assert_eq!((counted(&store, "acme").await, store.sequence()), (0, before));
+    let batches = These(vec![good(["a", "b"]), good(["b", "c"])]);
+    let written = store.import_whole(Arc::new(batches)).await.unwrap();
+    assert_eq!(written, [[Added, Added], [RowOutcome::Unchanged, Added]]);
+    assert_eq!((counted(&store, "acme").await, store.sequence()), (3, before + 1), "in one transaction");
+}
+
 pub async fn a_dry_run_writes_nothing(store: Shared) {
     let dry = ImportBatch { dry_run: true, ..batch(vec![record("a", "acme", "x"), record("a", "acme", "y")]) };
     assert_eq!(store.import_batch(dry).await.unwrap(), [RowOutcome::Added, RowOutcome::Updated]);
-    assert_eq!(count(&store, "acme").await, 0);
+    assert_eq!(counted(&store, "acme").await, 0);
     assert_eq!(store.record(&scope(), &"a".parse().unwrap()).await.unwrap(), None);
 }
 
@@ -116,7 +141,7 @@ pub async fn one_device_twice_in_a_batch_is_added_and_updated(store: Shared) {
     let outcomes = store.import_batch(batch(rows)).await.unwrap();
     assert_eq!(outcomes, [RowOutcome::Added, RowOutcome::Added, RowOutcome::Updated]);
     assert_eq!(get(&store, "a").await.facts["model"], "y");
-    assert_eq!(count(&store, "acme").await, 2);
+    assert_eq!(counted(&store, "acme").await, 2);
 }
 
 pub async fn a_record_says_who_else_claims_its_device(store: Shared) {
@@ -145,6 +170,22 @@ pub async fn retired_is_final(store: Shared) {
     let after = set_state(&store, "a", RecordState::Active).await.unwrap();
     assert_eq!(after.state, RecordState::Retired);
     assert_eq!(set_state(&store, "b", RecordState::Active).await, None);
+}
+
+pub async fn the_state_of_a_record_is_guarded_by_its_tag(store: Shared) {
+    store.import_batch(batch(vec![record("a", "acme", "x")])).await.unwrap();
+    let (id, now) = ("a".parse().unwrap(), Timestamp::from_millis(50));
+    let set = async |state, when| store.set_record_state(&scope(), &id, state, now, when).await.unwrap();
+    let seen = get(&store, "a").await;
+    let over = |record: &ManufacturingRecord| Precondition::Match(entity_tag(record));
+    let held = set(RecordState::Quarantined, over(&seen)).await.unwrap();
+    assert_eq!(set(RecordState::Active, over(&seen)).await, Err(PutOutcome::Changed));
+    assert_eq!(set(RecordState::Active, Precondition::New).await, Err(PutOutcome::AlreadyThere));
+    assert_eq!(get(&store, "a").await, held);
+    assert_eq!(set(RecordState::Active, over(&held)).await.map(|record| record.state), Ok(RecordState::Active));
+    let (unknown, any) = ("b".parse().unwrap(), Precondition::Any);
+    let unknown = store.set_record_state(&scope(), &unknown, RecordState::Active, now, any).await;
+    assert_eq!(unknown.unwrap(), Err(PutOutcome::Missing));
 }
 
 pub async fn records_are_listed_by_prefix_state_and_manufacturer(store: Shared) {
@@ -217,11 +258,7 @@ async fn get(store: &Shared, id: &str) -> ManufacturingRecord {
     store.record(&scope(), &id.parse().unwrap()).await.unwrap().unwrap()
 }
 
-async fn count(store: &Shared, manufacturer: &str) -> u64 {
-    store.record_count(&scope(), &manufacturer.parse().unwrap()).await.unwrap()
-}
-
 async fn set_state(store: &Shared, id: &str, state: RecordState) -> Option<ManufacturingRecord> {
     let now = Timestamp::from_millis(50);
-    store.set_record_state(&scope(), &id.parse().unwrap(), state, now).await.unwrap()
+    store.set_record_state(&scope(), &id.parse().unwrap(), state, now, Precondition::Any).await.unwrap().ok()
 }

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use landfall_attestation::bearer::KeptKeys;
-use landfall_attestation::tpm::challenge::KeptChallenge;
 use landfall_domain::clock::Timestamp;
 use landfall_domain::hub::{Hub, HubState};
 use landfall_domain::names::{Digest, RegistrationId};
@@ -11,7 +9,7 @@ use landfall_domain::registration::Registration;
 use landfall_domain::registry::{ManufacturingRecord, RecordState};
 
 use super::make::{
-    Shared, assigned, batch, challenge, commit_of, decision_of, group_count, hub, link, place, record, registration,
+    Shared, assigned, batch, commit_of, decision_of, follow, group_count, hub, link, place, record, registration,
     scope, tracking, try_place,
 };
 use crate::{CommitOutcome, DeleteOutcome, Page, Precondition, RegistrationCommit, RegistrationFilter, entity_tag};
@@ -287,28 +285,31 @@ pub async fn a_record_that_admits_otherwise_now_stops_what_it_admitted(store: Sh
     // Its facts do not admit it.
     store.import_batch(batch(vec![record("pump-1", "acme", "y")])).await.unwrap();
     assert!(matches!(commit(Some(told.clone())).await, CommitOutcome::Committed(_)));
-    store.set_record_state(&scope(), &id, RecordState::Quarantined, Timestamp::from_millis(9)).await.unwrap();
+    let (now, any) = (Timestamp::from_millis(9), Precondition::Any);
+    store.set_record_state(&scope(), &id, RecordState::Quarantined, now, any).await.unwrap().unwrap();
     assert_eq!(commit(Some(told)).await, CommitOutcome::RecordChanged);
 }
 
-/// Also of one that was looked at before it was linked, and of one that is not linked any more.
+/// Also of one that is not linked any more.
 pub async fn how_full_a_hub_is_follows_every_commit(store: Shared) {
     link(&store, &[("a.example", 9), ("b.example", 9)]).await;
-    let catalogue = store.load_catalogue().await.unwrap();
-    let records = catalogue.scopes.iter().find(|s| s.scope == scope()).unwrap();
-    let full = || records.hubs.iter().map(|(_, load)| load.assigned()).collect::<Vec<_>>();
-    assert_eq!(full(), [0, 0]);
+    let loads = follow(&store).await;
+    let full = async |a, b| {
+        loads.wait_for("a.example", a).await;
+        loads.wait_for("b.example", b).await;
+    };
+    full(0, 0).await;
     place(&store, "pump-1", "a.example", &[]).await;
     place(&store, "pump-2", "a.example", &[]).await;
-    assert_eq!(full(), [2, 0]);
+    full(2, 0).await;
     place(&store, "pump-1", "b.example", &[]).await;
-    assert_eq!(full(), [1, 1]);
+    full(1, 1).await;
     store.delete_hub(&scope(), &"b.example".parse().unwrap(), Precondition::Any).await.unwrap();
     store.delete_registration(&scope(), &"pump-1".parse().unwrap(), Precondition::Any).await.unwrap().unwrap();
-    assert_eq!(full(), [1, 0]);
+    full(1, 0).await;
     link(&store, &[("b.example", 9)]).await;
     place(&store, "pump-2", "b.example", &[]).await;
-    assert_eq!(full(), [0, 1]);
+    full(0, 1).await;
     assert_eq!((assigned(&store, "a.example").await, assigned(&store, "b.example").await), (0, 1));
 }
 
@@ -327,72 +328,4 @@ pub async fn scopes_do_not_see_each_other(store: Shared) {
             crate::RegistrationCommit { scope: other, ..commit_of(registration("pump-1", Some("a.example"), &[]), 0) };
         assert_eq!(store.commit_registration(elsewhere).await.unwrap(), CommitOutcome::NoRoom);
     }
-}
-
-pub async fn a_challenge_is_spent_with_the_registration_that_its_answer_began(store: Shared) {
-    link(&store, &[("a.example", 1)]).await;
-    for number in [2, 3] {
-        store.keep_challenge(challenge(number, 100), Timestamp::from_millis(0)).await.unwrap();
-    }
-    let spent = |kept: Vec<KeptChallenge>| kept.into_iter().map(|kept| (kept.name, kept.spent)).collect::<Vec<_>>();
-    let answered = |id: &str, challenge| {
-        let commit = commit_of(registration(id, Some("a.example"), &[]), 0);
-        store.commit_registration(RegistrationCommit { answered: Some(challenge), ..commit })
-    };
-    assert!(matches!(answered("pump-1", tracking(2)).await.unwrap(), CommitOutcome::Committed(_)));
-    assert_eq!(spent(store.challenges().await.unwrap()), [(tracking(2), true), (tracking(3), false)]);
-    assert_eq!(answered("pump-2", tracking(3)).await.unwrap(), CommitOutcome::NoRoom);
-    assert_eq!(spent(store.challenges().await.unwrap()), [(tracking(2), true), (tracking(3), false)]);
-}
-
-pub async fn challenges_that_are_over_make_room(store: Shared) {
-    for number in 1..=9 {
-        store.keep_challenge(challenge(number, number), Timestamp::from_millis(0)).await.unwrap();
-    }
-    assert_eq!(store.challenges().await.unwrap().len(), 9);
-    let now = Timestamp::from_millis(7);
-    for number in [10, 11] {
-        store.keep_challenge(challenge(number, 99), now).await.unwrap();
-    }
-    let left: Vec<_> = store.challenges().await.unwrap().into_iter().map(|kept| kept.name).collect();
-    assert_eq!(left, [8, 9, 10, 11].map(tracking));
-}
-
-pub async fn an_authenticator_is_spent_once_until_it_is_over(store: Shared) {
-    let at = Timestamp::from_millis;
-    let spend =
-        |number: u64, until, now| store.spend_authenticator(Digest::of(&number.to_be_bytes()), at(until), at(now));
-    for number in 1..=6 {
-        assert!(spend(number, 10, 0).await.unwrap());
-        assert!(!spend(number, 10, 0).await.unwrap(), "{number} again");
-    }
-    assert!(!spend(1, 10, 9).await.unwrap());
-    // Whoever comes later removes those that are over, and they could come again, if their time were not judged before.
-    assert!(spend(7, 20, 11).await.unwrap());
-    assert!(spend(8, 20, 11).await.unwrap());
-    assert!(spend(1, 10, 11).await.unwrap());
-    assert!(!spend(7, 20, 19).await.unwrap());
-}
-
-pub async fn an_issuers_keys_take_the_place_of_those_that_it_had(store: Shared) {
-    let kept = |issuer: &str, ca: Option<&str>, at, keys: &[&str]| KeptKeys {
-        issuer: issuer.to_owned(),
-        ca_certificate: ca.map(ToOwned::to_owned),
-        public_hosts_only: false,
-        read_at: Timestamp::from_millis(at),
-        keys: keys.iter().map(ToString::to_string).collect(),
-    };
-    let all = [kept("a", None, 5, &["1"]), kept("a", Some("ca"), 6, &["2"]), kept("b", None, 7, &["3", "4"])];
-    let never = Timestamp::from_millis(0);
-    for keys in [kept("a", None, 1, &["old"])].into_iter().chain(all.clone()) {
-        store.keep_issuer_keys(keys, never).await.unwrap();
-    }
-    let sorted = |mut kept: Vec<KeptKeys>| {
-        kept.sort_by_key(|keys| keys.read_at);
-        kept
-    };
-    assert_eq!(sorted(store.issuer_keys().await.unwrap()), all);
-    let later = kept("b", None, 9, &["5"]);
-    store.keep_issuer_keys(later.clone(), Timestamp::from_millis(6)).await.unwrap();
-    assert_eq!(sorted(store.issuer_keys().await.unwrap()), [all[1].clone(), later]);
 }

@@ -3,14 +3,14 @@
 use landfall_attestation::x509::crl::ListFacts;
 use landfall_attestation::x509::make::Authority;
 use landfall_attestation::x509::revocation::{
-    Issuer, KeptRevocations, RevocationChange, RevocationCommand, SerialRange,
+    Issuer, KeptRevocations, RevocationChange, RevocationCommand, RevocationConflict, SerialRange,
 };
 use landfall_domain::clock::Timestamp;
 use landfall_domain::enrollment::{CertificatePin, GroupAttestation};
-use landfall_domain::names::Digest;
+use landfall_domain::names::{CaName, Digest};
 
 use super::make::{Shared, group, policies, scope};
-use crate::{AuthorityUpload, DeleteOutcome, Precondition, PutOutcome};
+use crate::{AuthorityUpload, Conflict, DeleteOutcome, InUse, Leaning, Precondition, PutOutcome};
 
 const NOW: Timestamp = Timestamp::from_millis(1_893_456_000_000);
 
@@ -18,7 +18,10 @@ pub async fn what_is_revoked_of_an_issuer_outlives_its_authority(store: Shared) 
     let (root, other) = (Authority::root("CA", NOW, 30).unwrap(), Authority::root("CA", NOW, 30).unwrap());
     assert_eq!(upload(&store, "root", &root.certificate_der, false).await, PutOutcome::Created);
     assert_eq!(change(&store, &root, vec![RevocationCommand::Whole(true)]).await, PutOutcome::Replaced);
-    assert_eq!(store.delete_authority(&scope(), &"root".parse().unwrap()).await.unwrap(), DeleteOutcome::Deleted);
+    assert_eq!(
+        store.delete_authority(&scope(), &"root".parse().unwrap(), Precondition::Any).await.unwrap(),
+        DeleteOutcome::Deleted
+    );
     assert!(kept(&store).await[0].record.rules.whole);
     // A namesake with another key is another.
     change(&store, &other, vec![RevocationCommand::Whole(false)]).await;
@@ -49,7 +52,7 @@ pub async fn a_request_is_done_as_a_whole_or_not_at_all(store: Shared) {
     change(&store, &root, vec![revoke(1)]).await;
     let before = kept(&store).await;
     let outcome = change(&store, &root, vec![revoke(2), RevocationCommand::Restore(vec![range(3)])]).await;
-    assert!(matches!(outcome, PutOutcome::Conflict(text) if text.contains("3 was not revoked so")));
+    assert_eq!(outcome, PutOutcome::Conflict(Conflict::Revocation(RevocationConflict::NotRevokedSo(range(3)))));
     assert_eq!(kept(&store).await, before);
 }
 
@@ -69,7 +72,9 @@ pub async fn a_list_takes_the_place_of_an_older_one_only(store: Shared) {
     };
     assert_eq!(change(&store, &root, vec![list("5", b"five")]).await, PutOutcome::Replaced);
     let older = change(&store, &root, vec![list("4", b"four")]).await;
-    assert!(matches!(older, PutOutcome::Conflict(text) if text.contains("older than the list that is there")));
+    let older_list =
+        |conflict: &Conflict| matches!(conflict, Conflict::Revocation(RevocationConflict::OlderList { .. }));
+    assert!(matches!(older, PutOutcome::Conflict(conflict) if older_list(&conflict)));
     assert_eq!(kept(&store).await[0].list.as_deref(), Some(&b"five"[..]));
     change(&store, &root, vec![list("A", b"ten")]).await;
     assert_eq!(kept(&store).await[0].list.as_deref(), Some(&b"ten"[..]));
@@ -94,7 +99,7 @@ pub async fn what_was_held_last_in_the_middle_is_remembered(store: Shared) {
     proven("line", &line.certificate_der).await;
     upload(&store, "cell", &cell.certificate_der, false).await;
     for name in ["root", "cell"] {
-        store.delete_authority(&scope(), &name.parse().unwrap()).await.unwrap();
+        store.delete_authority(&scope(), &name.parse().unwrap(), Precondition::Any).await.unwrap();
     }
     assert_eq!(kept(&store).await, [], "a root, and one that nobody has proven");
     let other = root.intermediate("Line 4", NOW, 30).unwrap();
@@ -106,14 +111,14 @@ pub async fn what_was_held_last_in_the_middle_is_remembered(store: Shared) {
     }
     assert_eq!(remembered().await, std::slice::from_ref(&line.certificate_der));
     proven("cell", &cell.certificate_der).await;
-    store.delete_authority(&scope(), &"cell".parse().unwrap()).await.unwrap();
+    store.delete_authority(&scope(), &"cell".parse().unwrap(), Precondition::Any).await.unwrap();
     assert!(remembered().await.contains(&cell.certificate_der), "deleted");
 }
 
 pub async fn an_authority_stays_while_a_groups_intermediate_leans_on_it(store: Shared) {
     let root = Authority::root("CA", NOW, 30).unwrap();
     let line = root.intermediate("Line 3", NOW, 30).unwrap();
-    let name = "root".parse().unwrap();
+    let name: CaName = "root".parse().unwrap();
     policies(&store).await;
     upload(&store, "root", &root.certificate_der, false).await;
     let mut authority = store.load_catalogue().await.unwrap().scopes.remove(0).authorities.remove(0);
@@ -123,13 +128,15 @@ pub async fn an_authority_stays_while_a_groups_intermediate_leans_on_it(store: S
     let pin = CertificatePin { sha256: Digest::of(&der), der: Some(der) };
     let held = GroupAttestation::X509Intermediates { primary: pin, secondary: None };
     store.put_group(&scope(), group("pumps", held), Precondition::New).await.unwrap();
-    let leans = |text: &str| text.contains("enrollment group pumps");
-    assert!(matches!(store.delete_authority(&scope(), &name).await.unwrap(), DeleteOutcome::InUse(by) if leans(&by)));
+    let leaning = || Leaning::HoldsIssued("pumps".parse().unwrap());
+    let stays = store.delete_authority(&scope(), &name, Precondition::Any).await.unwrap();
+    assert_eq!(stays, DeleteOutcome::InUse(InUse::Leans(leaning())));
     let stranger = Authority::root("Another CA", NOW, 30).unwrap();
     let over = upload(&store, "root", &stranger.certificate_der, true).await;
-    assert!(matches!(over, PutOutcome::Conflict(by) if leans(&by)));
+    let leaned_on = Conflict::LeanedOn { authority: name.clone(), leaning: leaning() };
+    assert_eq!(over, PutOutcome::Conflict(leaned_on));
     store.delete_group(&scope(), &"pumps".parse().unwrap(), Precondition::Any).await.unwrap();
-    assert_eq!(store.delete_authority(&scope(), &name).await.unwrap(), DeleteOutcome::Deleted);
+    assert_eq!(store.delete_authority(&scope(), &name, Precondition::Any).await.unwrap(), DeleteOutcome::Deleted);
     let remembered: Vec<_> = kept(&store).await.into_iter().filter_map(|kept| kept.record.remembered).collect();
     assert_eq!(remembered, [line.certificate_der], "pinned certificates may be below the group's intermediate");
 }

@@ -6,8 +6,8 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 /// Why there is no list in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum ListTextError {
-    /// Nothing.
     #[error("the revocation list is empty")]
     Empty,
     /// None of its forms.
@@ -16,10 +16,8 @@ pub enum ListTextError {
          -noout -text` shows what a list says"
     )]
     Unknown,
-    /// UTF-16.
     #[error("the text is in UTF-16; save it as UTF-8 (or plain ASCII) and bring it again")]
     Utf16,
-    /// Another thing.
     #[error("it is a certificate, not the revocation list that the authority publishes (-----BEGIN X509 CRL-----)")]
     Certificate,
     /// More than one.

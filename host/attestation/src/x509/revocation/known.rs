@@ -255,7 +255,6 @@ impl Known {
     }
 }
 
-/// One judgement.
 struct Judgement<'k> {
     known: &'k Known,
     now: Timestamp,

@@ -10,8 +10,8 @@ use super::{Issuer, ListSource, RevocationRules, SerialRange, WhenStale};
 
 /// What is said of an issuer's certificates. Its list's bytes are kept beside it: they are large and change seldom.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct RevocationRecord {
-    /// Whose certificates.
     pub issuer: Issuer,
     /// What an operator says.
     #[serde(default)]
@@ -29,26 +29,26 @@ pub struct RevocationRecord {
 
 /// A record with its list's bytes, DER.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct KeptRevocations {
     /// What is said.
     pub record: RevocationRecord,
-    /// The list.
     pub list: Option<Vec<u8>>,
 }
 
 /// Something to change in what is said of an issuer's certificates: all commands, or none.
 #[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct RevocationChange {
-    /// Whose certificates.
     pub issuer: Issuer,
     /// What is changed, in this order.
     pub commands: Vec<RevocationCommand>,
-    /// Now.
     pub now: Timestamp,
 }
 
 /// One thing to change.
 #[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum RevocationCommand {
     /// Takes these numbers back. Those that are taken back already stay so.
     Revoke(Vec<SerialRange>),
@@ -64,7 +64,6 @@ pub enum RevocationCommand {
     List {
         /// What is known of it.
         facts: ListFacts,
-        /// DER.
         der: Vec<u8>,
         /// How far ahead of ours the clock of whoever made a list may run.
         skew_seconds: u64,
@@ -73,6 +72,26 @@ pub enum RevocationCommand {
     },
     /// No list is there any more.
     RemoveList,
+}
+
+/// Why a change does not fit what stands there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RevocationConflict {
+    /// More than [`MOST_RANGES`] ranges of serial numbers would be kept.
+    TooManyRanges,
+    /// This range was not revoked so.
+    NotRevokedSo(SerialRange),
+    /// A list of the same issuer is there, and is newer.
+    OlderList {
+        /// The one that came.
+        new: ListFacts,
+        /// The one that is there.
+        present: ListFacts,
+    },
+    /// The masked address is not that of the source that is there.
+    MaskedAddress,
+    /// There is no source that could be changed.
+    NoSource,
 }
 
 /// What is changed of where a list is fetched. What is left out stays as it is.
@@ -94,12 +113,11 @@ impl SourceChange {
     /// # Errors
     ///
     /// There is none to change, or none of which the masked address is.
-    pub fn complete(&self, before: Option<&ListSource>) -> Result<ListSource, String> {
+    pub fn complete(&self, before: Option<&ListSource>) -> Result<ListSource, RevocationConflict> {
         let mut source = match (&self.url, before) {
             (Some(url), before) => {
                 let kept: Vec<&str> = before.iter().map(|before| before.url.as_str()).collect();
-                let whole = address::restored(url, &kept)
-                    .map_err(|_| "the key of this address is not known; give the whole address".to_owned())?;
+                let whole = address::restored(url, &kept).map_err(|_| RevocationConflict::MaskedAddress)?;
                 let url = whole.unwrap_or(url).to_owned();
                 let stands = before.is_some_and(|before| before.url == url && !before.public_hosts_only);
                 ListSource {
@@ -110,7 +128,7 @@ impl SourceChange {
                 }
             }
             (None, Some(before)) => before.clone(),
-            (None, None) => return Err("say where the list is fetched".to_owned()),
+            (None, None) => return Err(RevocationConflict::NoSource),
         };
         source.refresh_minutes = self.refresh_minutes.unwrap_or(source.refresh_minutes);
         if let Some(pem) = &self.ca_certificate {
@@ -141,7 +159,7 @@ impl RevocationRecord {
     /// # Errors
     ///
     /// What does not fit what stands there by now.
-    pub fn apply(&mut self, command: &RevocationCommand, now: Timestamp) -> Result<(), String> {
+    pub fn apply(&mut self, command: &RevocationCommand, now: Timestamp) -> Result<(), RevocationConflict> {
         match command {
             RevocationCommand::Revoke(ranges) => {
                 for range in ranges {
@@ -150,16 +168,14 @@ impl RevocationRecord {
                     }
                 }
                 if self.rules.serials.len() > MOST_RANGES {
-                    return Err(format!(
-                        "at most {MOST_RANGES} ranges of serial numbers are kept for an authority; a revocation list takes more"
-                    ));
+                    return Err(RevocationConflict::TooManyRanges);
                 }
             }
             RevocationCommand::Restore(ranges) => {
                 for range in ranges {
                     let at = self.rules.serials.iter().position(|known| known == range);
                     let Some(at) = at else {
-                        return Err(format!("{range} was not revoked so; landfall ca show says what was"));
+                        return Err(RevocationConflict::NotRevokedSo(range.clone()));
                     };
                     self.rules.serials.remove(at);
                 }
@@ -176,10 +192,7 @@ impl RevocationRecord {
                 // One of the future, which earlier versions took, holds no true list back; one within the skew is true.
                 let present = self.list.as_ref().filter(|present| present.has_begun(now, *skew_seconds).is_ok());
                 if let Some(present) = present.filter(|present| facts.is_older_than(present)) {
-                    return Err(format!(
-                        "the list ({facts}) is older than the list that is there ({present}); if it is the right one all the \
-                         same, take the present one away first: landfall ca crl NAME --remove"
-                    ));
+                    return Err(RevocationConflict::OlderList { new: facts.clone(), present: present.clone() });
                 }
                 self.list = Some(facts.clone());
             }
@@ -268,7 +281,7 @@ mod tests {
         SourceChange { url: Some(url.to_owned()), ..SourceChange::default() }
     }
 
-    fn set(record: &mut RevocationRecord, change: SourceChange) -> Result<ListSource, String> {
+    fn set(record: &mut RevocationRecord, change: SourceChange) -> Result<ListSource, RevocationConflict> {
         record.apply(&RevocationCommand::Source(Some(change)), NOW)?;
         Ok(record.rules.source.clone().unwrap())
     }

@@ -52,6 +52,7 @@ pub(in crate::admin_api) async fn rollback(
 ) -> Answer {
     let (scope, name): (_, PluginName) = (known(&service, &scope)?, name.parse()?);
     caller.may_publish(&name)?;
+    let when = body::precondition(request.headers());
     let body: RollbackBody = body::json(&service, request).await?;
     let plugin = published(&scope, &name)?;
     let to = match body.revision {
@@ -69,9 +70,10 @@ pub(in crate::admin_api) async fn rollback(
         })?,
     };
     let revision = service.images().revision_of(Lane::Operator, &name, to).await.map_err(not_loaded)?;
-    let made = service.make_live(&scope.scope, &name, &revision, Vec::new(), &caller.publisher()).await;
-    made.map_err(|error| not_switched(&name, error))?;
-    body::ok(&shown(&service, &scope.scope, &name).await?)
+    let made = service.make_live(&scope.scope, &name, &revision, Vec::new(), &caller.publisher(), when).await;
+    let outcome = made.map_err(|error| not_switched(&name, error))?;
+    let (shown, tag) = shown(&service, &scope.scope, &name).await?;
+    body::put(outcome, &format!("plugin {name}"), Some(&tag), &shown)
 }
 
 /// Where to go back to.

@@ -14,11 +14,11 @@ use landfall_domain::secret::address;
 use landfall_policy::budget::{Budget, check_limits};
 use landfall_policy::image::ConfigureError;
 use landfall_policy::shipped;
-use landfall_store::Lane;
+use landfall_store::{Lane, PutOutcome};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
-use super::{not_loaded, not_switched, published, shown};
+use super::{answered, not_loaded, not_switched, published};
 use crate::admin_api::authorize::Caller;
 use crate::admin_api::body::{self, Answer, At};
 use crate::admin_api::hub::known;
@@ -32,6 +32,7 @@ pub(in crate::admin_api) async fn set(
     request: Request,
 ) -> Answer {
     let (scope, name): (_, PluginName) = (known(&service, &scope)?, name.parse()?);
+    let when = body::precondition(request.headers());
     let body: RulesBody = body::json(&service, request).await?;
     let plugin = published(&scope, &name)?;
     check_limits(body.limits.over(plugin.rules.limits)).map_err(|error| {
@@ -51,9 +52,12 @@ pub(in crate::admin_api) async fn set(
         limits: body.limits.over(before.limits),
         on_failure: resorts.unwrap_or_else(|| before.on_failure.clone()),
     };
-    let set = service.set_rules(&scope.scope, &name, &revision, change).await;
-    set.map_err(|error| not_switched(&name, error))?;
-    body::ok(&shown(&service, &scope.scope, &name).await?)
+    let set = service.set_rules(&scope.scope, &name, &revision, change, when).await;
+    match set.map_err(|error| not_switched(&name, error))? {
+        // Its place says what there is to say of one that is gone.
+        PutOutcome::Replaced | PutOutcome::Missing => answered(&service, &scope.scope, &name).await,
+        refused => body::put(refused, &format!("plugin {name}"), None, &()),
+    }
 }
 
 /// Reads the resorts and gives the shipped policies their settings, which is how they check them.

@@ -30,12 +30,10 @@ pub(in crate::cli) struct Options {
     millis: u64,
 }
 
-/// One figure.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Figure {
     what: String,
-    /// Microseconds each.
     micros: f64,
 }
 

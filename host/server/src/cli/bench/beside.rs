@@ -26,7 +26,6 @@ pub(super) enum Neighbour {
     /// One that takes all that a call may: `table` with a rule that is hard to look at, and a device whose claim fills its
     /// memory. A server's breaker would stop it, which is not what is measured here.
     Hostile,
-    /// A component.
     Component(PathBuf),
 }
 

@@ -28,7 +28,6 @@ pub(super) struct Plan {
     pub(super) address: SocketAddr,
     /// The CA of the server's certificate.
     pub(super) ca: PathBuf,
-    /// The tenant.
     pub(super) scope: IdScope,
     /// The devices: id, certificate (DER), key (PKCS#8 DER), each with the same issuer.
     pub(super) devices: Vec<(String, Vec<u8>, Vec<u8>)>,
@@ -36,7 +35,6 @@ pub(super) struct Plan {
     pub(super) first: usize,
     /// Connections at once.
     pub(super) connections: usize,
-    /// How long.
     pub(super) seconds: u64,
 }
 
@@ -45,7 +43,6 @@ pub(super) struct Plan {
 pub(super) struct Seen {
     /// Requests answered 200.
     pub(super) good: u64,
-    /// Everything else.
     pub(super) bad: u64,
     /// The first of those.
     pub(super) first_bad: Option<String>,

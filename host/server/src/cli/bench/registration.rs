@@ -62,7 +62,6 @@ pub(in crate::cli) struct Options {
     records: usize,
 }
 
-/// The figures.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Report {

@@ -30,7 +30,6 @@ pub(super) struct Told {
     pub(super) device: String,
     /// The HTTP status.
     pub(super) status: u16,
-    /// The body.
     pub(super) body: Value,
     /// The id under which the operator finds it.
     pub(super) tracking_id: String,

@@ -7,7 +7,6 @@ use serde_json::json;
 
 /// What a factory has made.
 pub(super) struct Factory {
-    /// Its CA.
     pub(super) authority: Authority,
     /// The devices that are welcome, by registration id.
     pub(super) devices: Vec<(String, Issued)>,

@@ -19,6 +19,7 @@ use landfall_policy::Fetched;
 use landfall_policy::image::Revision;
 use landfall_policy::workbench::compare::{Changed, Comparison, compare};
 use landfall_policy::workbench::vector::VectorFile;
+use landfall_store::Precondition;
 
 use super::super::Output;
 use crate::service::Service;
@@ -133,7 +134,7 @@ impl Reload<'_> {
             Err(told) => return story + &told + &format!("  held back; {kept}"),
         }
         let by = Publisher { token: PUBLISHED_BY, most_bytes: None };
-        match self.service.make_live(self.scope, name, &revision, Vec::new(), &by).await {
+        match self.service.make_live(self.scope, name, &revision, Vec::new(), &by, Precondition::Any).await {
             Ok(_) => {
                 story + &format!("  {digest} is live, {} ms after the change was seen", began.elapsed().as_millis())
             }

@@ -5,7 +5,7 @@ use std::path::Path;
 use landfall_domain::clock::Ambient;
 use landfall_domain::secret::sealing::SealingKey;
 use landfall_policy::PolicyHost;
-use landfall_store::Store as _;
+use landfall_store::CatalogueStore as _;
 use landfall_store::redb::{RedbStore, StoreSettings};
 
 use super::super::call::Shown;

@@ -13,7 +13,7 @@ use landfall_domain::names::{Digest, DirectoryName, IdScope, RegistrationId};
 use landfall_domain::registration::Registration;
 use landfall_domain::registry::ManufacturingRecord;
 use landfall_domain::secret::sealing::SealingKey;
-use landfall_store::{Store, StoreError};
+use landfall_store::{EnrollmentStore, ProofStore, RecordStore, RegistrationStore, Store, StoreError};
 
 use crate::catalogue::{Catalogue, ScopeCatalogue};
 use crate::config::Config;
@@ -36,7 +36,6 @@ pub(in crate::provisioning) struct Grounds<'a> {
 }
 
 impl Grounds<'_> {
-    /// One tenant.
     pub(super) fn scope(&self, scope: &IdScope) -> Option<&Arc<ScopeCatalogue>> {
         self.catalogue.scope(scope)
     }
@@ -71,42 +70,42 @@ pub(super) type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What admission reads of what is kept, and the two things that it keeps itself so that they count once.
 pub(super) trait Kept: Send + Sync {
-    /// [`Store::individual`].
+    /// [`EnrollmentStore::individual`].
     fn individual<'a>(
         &'a self,
         scope: &'a IdScope,
         id: &'a RegistrationId,
     ) -> Later<'a, Result<Option<Individual>, StoreError>>;
 
-    /// [`Store::enrollment_of_certificate`].
+    /// [`EnrollmentStore::enrollment_of_certificate`].
     fn enrollment_of_certificate<'a>(
         &'a self,
         scope: &'a IdScope,
         certificate: Digest,
     ) -> Later<'a, Result<Option<EnrollmentRef>, StoreError>>;
 
-    /// [`Store::record`].
+    /// [`RecordStore::record`].
     fn record<'a>(
         &'a self,
         scope: &'a IdScope,
         id: &'a RegistrationId,
     ) -> Later<'a, Result<Option<ManufacturingRecord>, StoreError>>;
 
-    /// [`Store::registration`].
+    /// [`RegistrationStore::registration`].
     fn registration<'a>(
         &'a self,
         scope: &'a IdScope,
         id: &'a RegistrationId,
     ) -> Later<'a, Result<Option<Registration>, StoreError>>;
 
-    /// [`Store::device_of_key`].
+    /// [`RegistrationStore::device_of_key`].
     fn device_of_key<'a>(
         &'a self,
         scope: &'a IdScope,
         key: Digest,
     ) -> Later<'a, Result<Option<RegistrationId>, StoreError>>;
 
-    /// [`Store::spend_authenticator`].
+    /// [`ProofStore::spend_authenticator`].
     fn spend_authenticator(
         &self,
         authenticator: Digest,
@@ -114,7 +113,7 @@ pub(super) trait Kept: Send + Sync {
         now: Timestamp,
     ) -> Later<'_, Result<bool, StoreError>>;
 
-    /// [`Store::keep_challenge`].
+    /// [`ProofStore::keep_challenge`].
     fn keep_challenge(&self, challenge: KeptChallenge, now: Timestamp) -> Later<'_, Result<(), StoreError>>;
 }
 
@@ -124,7 +123,7 @@ impl Kept for Arc<dyn Store> {
         scope: &'a IdScope,
         id: &'a RegistrationId,
     ) -> Later<'a, Result<Option<Individual>, StoreError>> {
-        Store::individual(&**self, scope, id)
+        EnrollmentStore::individual(&**self, scope, id)
     }
 
     fn enrollment_of_certificate<'a>(
@@ -132,7 +131,7 @@ impl Kept for Arc<dyn Store> {
         scope: &'a IdScope,
         certificate: Digest,
     ) -> Later<'a, Result<Option<EnrollmentRef>, StoreError>> {
-        Store::enrollment_of_certificate(&**self, scope, certificate)
+        EnrollmentStore::enrollment_of_certificate(&**self, scope, certificate)
     }
 
     fn record<'a>(
@@ -140,7 +139,7 @@ impl Kept for Arc<dyn Store> {
         scope: &'a IdScope,
         id: &'a RegistrationId,
     ) -> Later<'a, Result<Option<ManufacturingRecord>, StoreError>> {
-        Store::record(&**self, scope, id)
+        RecordStore::record(&**self, scope, id)
     }
 
     fn registration<'a>(
@@ -148,7 +147,7 @@ impl Kept for Arc<dyn Store> {
         scope: &'a IdScope,
         id: &'a RegistrationId,
     ) -> Later<'a, Result<Option<Registration>, StoreError>> {
-        Store::registration(&**self, scope, id)
+        RegistrationStore::registration(&**self, scope, id)
     }
 
     fn device_of_key<'a>(
@@ -156,7 +155,7 @@ impl Kept for Arc<dyn Store> {
         scope: &'a IdScope,
         key: Digest,
     ) -> Later<'a, Result<Option<RegistrationId>, StoreError>> {
-        Store::device_of_key(&**self, scope, key)
+        RegistrationStore::device_of_key(&**self, scope, key)
     }
 
     fn spend_authenticator(
@@ -165,11 +164,11 @@ impl Kept for Arc<dyn Store> {
         until: Timestamp,
         now: Timestamp,
     ) -> Later<'_, Result<bool, StoreError>> {
-        Store::spend_authenticator(&**self, authenticator, until, now)
+        ProofStore::spend_authenticator(&**self, authenticator, until, now)
     }
 
     fn keep_challenge(&self, challenge: KeptChallenge, now: Timestamp) -> Later<'_, Result<(), StoreError>> {
-        Store::keep_challenge(&**self, challenge, now)
+        ProofStore::keep_challenge(&**self, challenge, now)
     }
 }
 

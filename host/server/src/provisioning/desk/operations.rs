@@ -37,10 +37,9 @@ mod waiting;
 
 /// Whose operation it is. Two keys that claim one id at once have an operation each; the store decides which wins.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Claimant {
-    /// The tenant.
     pub scope: IdScope,
-    /// The device.
     pub id: RegistrationId,
     /// The key that was proven.
     pub key: Digest,
@@ -77,10 +76,8 @@ impl Progress {
     }
 }
 
-/// One operation.
 #[derive(Clone, Debug)]
 pub(crate) struct Operation {
-    /// Its id.
     pub id: OperationId,
     progress: watch::Sender<Progress>,
     said: Arc<Mutex<Statement>>,
@@ -108,7 +105,6 @@ struct Running {
 pub(crate) struct Begun {
     /// The request that began it.
     pub request: TrackingId,
-    /// When.
     pub at: Timestamp,
     /// What the device said then. A poll says nothing, and a decision must not be made as if the device had said nothing.
     pub kind: StatementKind,
@@ -117,7 +113,6 @@ pub(crate) struct Begun {
 /// What a device says when it registers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Statement {
-    /// Of itself.
     pub payload: Option<JsonText>,
     /// That it wants a certificate.
     pub csr: Option<Arc<CertificateRequest>>,
@@ -126,7 +121,6 @@ pub(crate) struct Statement {
 /// What a statement contains, as an operation's id tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StatementKind {
-    /// Nothing.
     Nothing,
     /// Something of itself, which the ledger keeps.
     Payload,

@@ -23,7 +23,6 @@ use landfall_domain::names::{IdScope, RegistrationId};
 use crate::config::ThrottleLimits;
 use crate::network;
 
-/// All measures.
 pub(in crate::provisioning) struct Throttle {
     addresses: Buckets<IpAddr>,
     scopes: Buckets<IdScope>,

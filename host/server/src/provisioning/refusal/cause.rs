@@ -13,6 +13,7 @@ use landfall_domain::registry::Part;
 
 /// A refusal's cause. Exhaustive on purpose: each is told to the operator, and none may be forgotten.
 #[derive(Clone, Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum Cause {
     /// The tenant is unknown.
     #[error("no id scope {0} exists here")]
@@ -39,10 +40,7 @@ pub enum Cause {
     #[error(
         "the token's end (se) is more than {days} days ahead (limits.device.shared_key_token_days); make one that ends sooner"
     )]
-    TokenWithoutEnd {
-        /// The limit.
-        days: u64,
-    },
+    TokenWithoutEnd { days: u64 },
     /// No key that is known has signed the token.
     #[error("no individual enrollment for {0}, and none of the groups' keys has signed its token")]
     NotEnrolledByKey(RegistrationId),
@@ -57,7 +55,6 @@ pub enum Cause {
     /// The enrollment's keys are there and cannot be opened.
     #[error("the keys of {enrollment} cannot be opened: {reason}")]
     KeysNotOpened {
-        /// The enrollment.
         enrollment: String,
         /// Why, and what to do.
         reason: String,
@@ -65,7 +62,6 @@ pub enum Cause {
     /// The enrollment demands another kind of credential.
     #[error("{enrollment} demands {demands}, and the device showed {shown}")]
     OtherMechanism {
-        /// The enrollment.
         enrollment: String,
         /// What it demands.
         demands: &'static str,
@@ -78,7 +74,6 @@ pub enum Cause {
     /// The ticket cannot be used.
     #[error("the device's ticket cannot be used (directory {directory}): {reason}")]
     Ticket {
-        /// The directory.
         directory: String,
         /// What is wrong.
         reason: KerberosFlaw,
@@ -90,60 +85,30 @@ pub enum Cause {
     #[error(
         "the directory {directory} cannot be asked for the account {account:?}: {reason}; the device was told to come back"
     )]
-    DirectoryAway {
-        /// The directory.
-        directory: String,
-        /// The account.
-        account: String,
-        /// Why.
-        reason: String,
-    },
+    DirectoryAway { directory: String, account: String, reason: String },
     /// The directory has no such account, has disabled it, or has let it end.
     #[error(
         "the directory {directory} has no account {account:?} that is enabled and has not ended, whose ticket the device showed"
     )]
-    NoAccount {
-        /// The directory.
-        directory: String,
-        /// The account.
-        account: String,
-    },
+    NoAccount { directory: String, account: String },
     /// The name is another account's by now.
     #[error(
         "the device's ticket was given to another account than that which the directory {directory} has under the name \
          {account:?} now (their SIDs differ): one of them was renamed or made anew; the device needs a new ticket"
     )]
-    AccountChanged {
-        /// The directory.
-        directory: String,
-        /// The name.
-        account: String,
-    },
+    AccountChanged { directory: String, account: String },
     /// The account is another device's.
     #[error(
         "the ticket is of the account {account:?}, and the device registers as {id}; a group takes computers, whose names \
          end with $ and are ids without it, or users"
     )]
-    AccountOfAnother {
-        /// The account.
-        account: String,
-        /// The id.
-        id: RegistrationId,
-    },
+    AccountOfAnother { account: String, id: RegistrationId },
     /// The account is in none of the groups.
     #[error("{enrollment} takes accounts that are in one of {wanted}, and {account:?} is in none")]
-    NotInDirectoryGroup {
-        /// The enrollment.
-        enrollment: String,
-        /// The account.
-        account: String,
-        /// The groups.
-        wanted: String,
-    },
+    NotInDirectoryGroup { enrollment: String, account: String, wanted: String },
     /// Of a device whose credential an enrollment has accepted.
     #[error("{cause}")]
     OfEnrollment {
-        /// The enrollment.
         enrollment: String,
         /// Why it is refused all the same.
         cause: Box<Self>,
@@ -171,19 +136,13 @@ pub enum Cause {
     UnknownIssuer(String),
     /// The issuer's keys cannot be had.
     #[error("the keys of the token's issuer {issuer} cannot be had: {reason}; the device was told to come back")]
-    IssuerAway {
-        /// The issuer.
-        issuer: String,
-        /// Why.
-        reason: String,
-    },
+    IssuerAway { issuer: String, reason: String },
     /// The key that has signed it may be one that the issuer has published since it was asked.
     #[error(
         "no key fits that the issuer {issuer} of the token had published when it was asked a moment ago; the device was told to \
          come back in {seconds} s, when it can be asked again"
     )]
     IssuerKeyNotYet {
-        /// The issuer.
         issuer: String,
         /// When it can be asked again.
         seconds: u64,
@@ -194,7 +153,6 @@ pub enum Cause {
     /// The token does not satisfy the enrollment.
     #[error("{enrollment} does not accept the token: {reason}")]
     Bearer {
-        /// The enrollment.
         enrollment: String,
         /// What is wrong.
         reason: BearerFlaw,
@@ -222,7 +180,6 @@ pub enum Cause {
     /// The certificate is that of another TPM.
     #[error("the endorsement certificate {certificate} is not of the endorsement key {key} that {id} has shown")]
     OtherEndorsementCertificate {
-        /// The id.
         id: RegistrationId,
         /// The SHA-256 of the certificate.
         certificate: Digest,
@@ -232,7 +189,6 @@ pub enum Cause {
     /// No group relies on the record's manufacturer for TPMs.
     #[error("no group takes TPMs of devices that {manufacturer} has made, as the manufacturing record of {id} says")]
     NoMakerGroup {
-        /// The id.
         id: RegistrationId,
         /// Who imported the record.
         manufacturer: ManufacturerId,
@@ -240,7 +196,6 @@ pub enum Cause {
     /// No maker on which the group relies has made the TPM.
     #[error("{enrollment} does not take the TPM: {reason}")]
     EndorsementCertificate {
-        /// The group.
         enrollment: String,
         /// What is wrong.
         reason: ChainError,
@@ -248,7 +203,6 @@ pub enum Cause {
     /// The enrollment names another TPM.
     #[error("the individual enrollment {id} names the endorsement key {enrolled}, and the device showed {shown}")]
     OtherEndorsementKey {
-        /// The id.
         id: RegistrationId,
         /// The SHA-256 of the one that is enrolled.
         enrolled: Digest,
@@ -261,7 +215,6 @@ pub enum Cause {
     /// The certificate is another device's.
     #[error("the certificate's CN is {cn:?}, and the device registers as {id}")]
     OtherName {
-        /// The CN.
         cn: String,
         /// The id of the URL.
         id: RegistrationId,
@@ -281,7 +234,6 @@ pub enum Cause {
     /// The certificate does not satisfy the enrollment that counts.
     #[error("{enrollment} does not accept the certificate: {reason}")]
     Certificate {
-        /// The enrollment.
         enrollment: String,
         /// What is wrong.
         reason: ChainError,
@@ -290,23 +242,16 @@ pub enum Cause {
     #[error(
         "group {group} rests on certificate authority {authority}, whose key has not been proven; run `landfall ca verify`"
     )]
-    AuthorityUnproven {
-        /// The group.
-        group: GroupId,
-        /// The authority.
-        authority: String,
-    },
+    AuthorityUnproven { group: GroupId, authority: String },
     /// The second factor is missing.
     #[error("no manufacturing record names {0}; have its manufacturer import it")]
     NoRecord(RegistrationId),
     /// The second factor comes from somebody on whom the enrollment does not rely.
     #[error("the manufacturing record of {id} was imported by {manufacturer}, and {enrollment} relies on {relied_on}")]
     RecordOfAnother {
-        /// The id.
         id: RegistrationId,
         /// Who imported it.
         manufacturer: ManufacturerId,
-        /// The enrollment.
         enrollment: String,
         /// Whose records count for it.
         relied_on: String,
@@ -320,7 +265,6 @@ pub enum Cause {
     /// The second factor describes another credential.
     #[error("the manufacturing record demands {what} {expected}, and the device showed {shown}")]
     EvidenceMismatch {
-        /// Which evidence.
         what: Part,
         /// What the manufacturer said.
         expected: String,
@@ -332,7 +276,6 @@ pub enum Cause {
         "{id} is bound to the key {bound}, and the device showed {shown}; if that is right, run `landfall registration release {id}`"
     )]
     KeyChanged {
-        /// The id.
         id: RegistrationId,
         /// The key that has it.
         bound: Digest,
@@ -345,9 +288,7 @@ pub enum Cause {
          is the same device under a new id, run `landfall registration release {owner}`"
     )]
     KeyOfAnother {
-        /// The id.
         id: RegistrationId,
-        /// The key.
         shown: Digest,
         /// The id that has it.
         owner: RegistrationId,

@@ -120,7 +120,7 @@ const MOST_SLOTS: usize = 1024;
 
 #[cfg(test)]
 mod tests {
-    use landfall_domain::clock::SystemClock;
+    use landfall_domain::clock::{ManualClock, SystemClock};
     use landfall_domain::names::Digest;
     use landfall_domain::plugin::rules::PluginLimits;
 
@@ -182,7 +182,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_wrong_with_it_is_remembered_and_what_the_machine_lacked_is_not() {
-        let making = Making::new(Arc::new(SystemClock));
+        let clock = Arc::new(ManualClock::stopped_now());
+        let making = Making::new(Arc::clone(&clock) as _);
         let interrupted = making.turn(key(b"a"), &scope()).await.ended::<()>(Err(ImageError::Interrupted));
         assert!(interrupted.is_err());
         assert!(making.turn(key(b"a"), &scope()).await.failed().is_none());
@@ -191,6 +192,10 @@ mod tests {
         let told = making.turn(key(b"a"), &scope()).await.failed();
         assert!(told.is_some_and(|error| error.to_string().contains("no JSON")));
         assert!(making.turn(key(b"b"), &scope()).await.failed().is_none());
+        clock.advance(FRESH - Duration::from_millis(1));
+        assert!(making.turn(key(b"a"), &scope()).await.failed().is_some());
+        clock.advance(Duration::from_millis(1));
+        assert!(making.turn(key(b"a"), &scope()).await.failed().is_none(), "it is tried again after a while");
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use landfall_domain::names::{Digest, IdScope, PluginName};
 use landfall_domain::plugin::{PublishBounds, PublishedPlugin};
 use landfall_policy::shipped;
-use landfall_store::{Lane, Store, StoreError};
+use landfall_store::{Lane, Precondition, Store, StoreError};
 
 use crate::catalogue::{BoundPolicy, ScopeCatalogue};
 use crate::service::Service;
@@ -72,7 +72,8 @@ impl Service {
                 continue;
             }
             let plugin = PublishedPlugin::first(name, component, self.ambient.now(), "landfall");
-            store.publish_plugin(scope, plugin, component.to_vec(), Vec::new(), PublishBounds::NONE).await?;
+            let (bytes, bounds) = (component.to_vec(), PublishBounds::NONE);
+            store.publish_plugin(scope, plugin, bytes, Vec::new(), bounds, Precondition::New).await?;
         }
         Ok(())
     }

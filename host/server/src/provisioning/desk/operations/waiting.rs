@@ -29,12 +29,11 @@ pub struct Wait {
 
 /// A device that waits.
 #[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct WaitingDevice {
-    /// Which.
     pub claimant: Claimant,
     /// What it polls for.
     pub operation: OperationId,
-    /// Why.
     pub wait: std::sync::Arc<Wait>,
 }
 

@@ -86,27 +86,9 @@ pub struct DecisionPage {
     pub limit: usize,
 }
 
-impl DecisionFilter {
-    /// Whether an entry is to be listed. Of which id scope it is, is not looked at.
-    pub fn passes(&self, entry: &Entry) -> bool {
-        let Self { from, to, device, enrollment, hub: _, policy: _, result: _ } = self;
-        from.is_none_or(|from| entry.at >= from)
-            && to.is_none_or(|to| entry.at < to)
-            && device.as_ref().is_none_or(|device| entry.registration_id.eq_ignore_ascii_case(device.as_str()))
-            && enrollment.as_ref().is_none_or(|enrollment| counted(entry, enrollment))
-            && self.fits(&DecisionSummary::of(entry))
-    }
-
-    /// Whether what is known of a decision before it is read is as asked.
-    pub fn fits(&self, summary: &DecisionSummary) -> bool {
-        self.result.is_none_or(|result| summary.result == Some(result))
-            && self.hub.as_ref().is_none_or(|hub| summary.hub.as_ref() == Some(hub))
-            && self.policy.as_ref().is_none_or(|policy| policy.was_asked(summary))
-    }
-}
-
 impl PolicyFilter {
-    fn was_asked(&self, summary: &DecisionSummary) -> bool {
+    /// Whether it is among the policies of a decision.
+    pub(crate) fn was_asked(&self, summary: &DecisionSummary) -> bool {
         let is_it = |revision: &Digest| self.revision.is_none_or(|wanted| wanted == *revision);
         summary.policies.iter().any(|(plugin, revision)| *plugin == self.plugin && is_it(revision))
     }
@@ -173,24 +155,6 @@ impl FromStr for PolicyFilter {
             Some((plugin, revision)) => Self { plugin: plugin.parse()?, revision: Some(revision.parse()?) },
             None => Self { plugin: text.parse()?, revision: None },
         })
-    }
-}
-
-/// The enrollment that counted for a request, as far as it is known.
-pub(crate) fn enrollment_of(entry: &Entry) -> Option<String> {
-    match &entry.kind {
-        EntryKind::Refused { enrollment, .. } => enrollment.clone(),
-        EntryKind::Decided(decision) => Some(decision.factors.enrollment.to_string()),
-        EntryKind::Answered { .. } => None,
-    }
-}
-
-/// Whether an enrollment counted for a request. A registration id is one in any case of its letters.
-fn counted(entry: &Entry, enrollment: &EnrollmentRef) -> bool {
-    let (Some(named), wanted) = (enrollment_of(entry), enrollment.to_string()) else { return false };
-    match enrollment {
-        EnrollmentRef::Individual(_) => named.eq_ignore_ascii_case(&wanted),
-        EnrollmentRef::Group(_) => named == wanted,
     }
 }
 

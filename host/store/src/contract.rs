@@ -1,0 +1,77 @@
+//! The contract, resource by resource: what every store promises, and what the suite tests of it.
+//!
+//! - Each operation is one transaction. Reads see the last finished one and wait for no write.
+//! - Each change and each removal of what an operator keeps takes a [`Precondition`]. What stands in its way is a typed
+//!   [`Conflict`] or [`InUse`], and no text.
+//! - Times are parameters: no promise rests on a clock of the store's.
+//! - Numbers are plain. What goes on following the store is told to whoever asked for it
+//!   ([`HubStore::follow_hub_loads`]).
+
+mod authorities;
+mod catalogue;
+mod condition;
+mod conflict;
+mod decisions;
+mod enrollments;
+mod error;
+mod hubs;
+mod ledger;
+mod page;
+mod plugins;
+mod proofs;
+mod records;
+mod registrations;
+mod tokens;
+mod upkeep;
+
+pub use self::authorities::{AuthorityStore, AuthorityUpload, authority_tag};
+pub use self::catalogue::{CatalogueRecords, CatalogueStore, ScopeRecords};
+pub use self::condition::{DeleteOutcome, Precondition, PutOutcome, entity_tag};
+pub use self::conflict::{Conflict, Held, InUse, Leaning};
+pub use self::decisions::{
+    DecisionFilter, DecisionPage, DecisionPlace, DecisionPlaceError, DecisionResult, DecisionSummary, PolicyFilter,
+};
+pub use self::enrollments::EnrollmentStore;
+pub use self::error::StoreError;
+pub use self::hubs::{HubLoadFollower, HubStore};
+pub use self::ledger::LedgerStore;
+pub use self::page::{Listing, Page};
+pub use self::plugins::{PluginStore, plugin_tag};
+pub use self::proofs::ProofStore;
+pub use self::records::{Batches, ImportBatch, RecordFilter, RecordStore, RowOutcome, RowResult, Staging};
+pub use self::registrations::{
+    AdmissionBasis, Admissions, CommitOutcome, RegistrationCommit, RegistrationFilter, RegistrationStore, Way,
+};
+pub use self::tokens::TokenStore;
+pub use self::upkeep::Upkeep;
+
+/// A store. Reads see the last finished transaction and never wait for writes.
+pub trait Store:
+    RegistrationStore
+    + LedgerStore
+    + RecordStore
+    + EnrollmentStore
+    + AuthorityStore
+    + HubStore
+    + PluginStore
+    + CatalogueStore
+    + TokenStore
+    + ProofStore
+    + Upkeep
+{
+}
+
+impl<T> Store for T where
+    T: RegistrationStore
+        + LedgerStore
+        + RecordStore
+        + EnrollmentStore
+        + AuthorityStore
+        + HubStore
+        + PluginStore
+        + CatalogueStore
+        + TokenStore
+        + ProofStore
+        + Upkeep
+{
+}

@@ -1,0 +1,68 @@
+//! What every store has to judge, written once.
+//!
+//! A rule looks at one id scope through [`Scoped`], within the transaction that it judges, and answers what may be written;
+//! it writes nothing itself, but for [`contents`] and [`publishing`], which say what they write through
+//! [`contents::Contents`]. So an implementation is its tables, its transactions, and how it finds things in them.
+
+pub(crate) mod admissions;
+pub(crate) mod authorities;
+pub(crate) mod claims;
+pub(crate) mod contents;
+pub(crate) mod filters;
+pub(crate) mod groups;
+pub(crate) mod import;
+pub(crate) mod publishing;
+pub(crate) mod registrations;
+pub(crate) mod revocations;
+pub(crate) mod tokens;
+
+use landfall_attestation::x509::revocation::{Issuer, RevocationRecord};
+use landfall_domain::enrollment::{CertificateAuthority, EnrollmentRef, Group};
+use landfall_domain::hub::Hub;
+use landfall_domain::names::{CaName, DeviceId, Digest, GroupId, HubName, PluginName, RegistrationId, TrackingId};
+use landfall_domain::registration::Registration;
+use landfall_domain::registry::ManufacturingRecord;
+
+use crate::{Held, StoreError, Way};
+
+/// What a transaction sees of an id scope.
+pub(crate) trait Scoped {
+    /// The registration of an id.
+    fn registration(&self, id: &RegistrationId) -> Result<Option<Registration>, StoreError>;
+    /// The manufacturing record of an id.
+    fn record(&self, id: &RegistrationId) -> Result<Option<ManufacturingRecord>, StoreError>;
+    /// The entity tag of the individual enrollment of an id.
+    fn individual_tag(&self, id: &RegistrationId) -> Result<Option<String>, StoreError>;
+    /// The entity tag of a group.
+    fn group_tag(&self, id: &GroupId) -> Result<Option<String>, StoreError>;
+    /// All groups.
+    fn groups(&self) -> Result<Vec<Group>, StoreError>;
+    /// How many groups there are.
+    fn count_groups(&self) -> Result<u64, StoreError>;
+    /// An authority.
+    fn authority(&self, name: &CaName) -> Result<Option<CertificateAuthority>, StoreError>;
+    /// All authorities. They are few.
+    fn authorities(&self) -> Result<Vec<CertificateAuthority>, StoreError>;
+    /// What is said of an issuer's certificates.
+    fn said_of(&self, issuer: &Issuer) -> Result<Option<RevocationRecord>, StoreError>;
+    /// The enrollment that has something which may be in one only.
+    fn holder(&self, held: &Held) -> Result<Option<EnrollmentRef>, StoreError>;
+    /// A linked hub.
+    fn hub(&self, name: &HubName) -> Result<Option<Hub>, StoreError>;
+    /// How many devices a hub has.
+    fn hub_load(&self, name: &HubName) -> Result<u64, StoreError>;
+    /// The device to which a key belongs.
+    fn owner_of_key(&self, key: Digest) -> Result<Option<RegistrationId>, StoreError>;
+    /// The device that has an id in a hub.
+    fn owner_of_identity(&self, hub: &HubName, id: &DeviceId) -> Result<Option<RegistrationId>, StoreError>;
+    /// How often what is looked at to find enrollments has changed.
+    fn admissions(&self, way: Way) -> Result<u64, StoreError>;
+    /// The revision of the catalogue.
+    fn revision(&self) -> Result<u64, StoreError>;
+    /// Whether a plugin is published.
+    fn has_plugin(&self, name: &PluginName) -> Result<bool, StoreError>;
+    /// Whether a component can be had.
+    fn has_component(&self, component: Digest) -> Result<bool, StoreError>;
+    /// Whether a challenge is kept, and no registration was begun with its answer.
+    fn is_open(&self, challenge: TrackingId) -> Result<bool, StoreError>;
+}

@@ -1,0 +1,25 @@
+//! Tokens of the management API.
+
+use landfall_domain::api_token::TokenRecord;
+use landfall_domain::clock::Timestamp;
+
+use crate::{DeleteOutcome, InUse, Precondition, entity_tag};
+
+/// Whether all tokens of a public id may be revoked: not when nobody were left then who can make another.
+///
+/// # Errors
+///
+/// What came of it when they may not.
+pub(crate) fn revocable(
+    revoked: &[TokenRecord],
+    left: &[TokenRecord],
+    when: &Precondition,
+    now: Timestamp,
+) -> Result<(), DeleteOutcome> {
+    when.judge_removal(revoked.first().map(entity_tag).as_deref())?;
+    let rules = |tokens: &[TokenRecord]| tokens.iter().any(|token| token.rules_all(now));
+    if rules(revoked) && !rules(left) {
+        return Err(DeleteOutcome::InUse(InUse::LastOperator));
+    }
+    Ok(())
+}
