@@ -12,6 +12,7 @@ mod client_certificates;
 mod command_line;
 mod command_line_alone;
 mod compiling;
+mod decisions;
 mod documentation;
 mod durability;
 mod full_disk;

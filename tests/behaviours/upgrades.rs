@@ -92,6 +92,11 @@ async fn holds_all_that_it_held(which: &str) -> RedbStore {
             let is = world.get(&format!("/api/v1{path}")).await;
             says(path, was, &is);
         }
+        // All that it had decided or refused is listed, which no version before could do.
+        let listed = world.get(&format!("/api/v1/scopes/{}/decisions", world.scope)).await;
+        let listed: Vec<_> = listed["items"].as_array().unwrap().iter().map(|item| &item["trackingId"]).collect();
+        let kept = expected.as_object().unwrap().keys().filter_map(|path| path.strip_prefix("/decisions/"));
+        assert!(kept.into_iter().all(|id| listed.contains(&&id.into())), "{listed:?}");
         world.restart().await;
     }
     let (_place, database) = world.stop().await;

@@ -27,7 +27,7 @@ use crate::registration::IssuedCertificate;
 use crate::registry::SerialNumber;
 
 /// What was decided about a device, and from what.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Decision {
     /// The two factors that admitted it.
@@ -35,8 +35,10 @@ pub struct Decision {
     /// What the policies were told of it.
     pub device: Device,
     /// The linked hubs as they were: the SHA-256 of a kept content, a JSON list in the order that candidates name.
+    #[schema(value_type = String)]
     pub hubs: Digest,
     /// The engine that ran the policies: the fingerprint of its version and settings.
+    #[schema(value_type = String)]
     pub engine: Digest,
     /// The calls in the order in which they were made.
     pub calls: Vec<PolicyCall>,
@@ -48,16 +50,20 @@ pub struct Decision {
 }
 
 /// A certificate that was issued, as far as it must be known to find it again.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the names say it")]
 pub struct IssuedNote {
     /// The issuer's name in `landfall.toml`.
+    #[schema(value_type = String)]
     pub issuer: IssuerName,
     /// The certificate's number.
+    #[schema(value_type = String)]
     pub serial: SerialNumber,
     /// SHA-256 of its DER.
+    #[schema(value_type = String)]
     pub sha256: Digest,
+    /// Its end, in milliseconds since 1970-01-01 UTC.
+    #[schema(value_type = u64)]
     pub not_after: Timestamp,
 }
 
@@ -74,41 +80,61 @@ impl IssuedNote {
 }
 
 /// What admitted a device.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the names say it")]
+#[schema(as = DecisionFactors)]
 pub struct Factors {
+    /// The enrollment.
+    #[schema(value_type = AdmittingEnrollment)]
     pub enrollment: EnrollmentRef,
     /// How it proved its credential, in a sentence.
     pub credential: String,
     /// The SHA-256 of the public key that it proved.
+    #[schema(value_type = String)]
     pub key_identity: Digest,
     /// Who made it, as the manufacturing record says; absent when the enrollment demands no record and none is there.
+    #[schema(value_type = Option<String>)]
     pub manufacturer: Option<ManufacturerId>,
     /// Which parts of the record's evidence matched.
     pub evidence: Vec<String>,
 }
 
+/// The enrollment that admitted a device, as it is written: for the OpenAPI document.
+#[derive(utoipa::ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only its schema is used")]
+enum AdmittingEnrollment {
+    /// The individual enrollment of this registration id.
+    Individual(String),
+    /// The group of this id.
+    Group(String),
+}
+
 /// One call of a policy.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the names say it")]
 pub struct PolicyCall {
+    /// What for.
     pub step: Step,
     /// The plugin's name.
+    #[schema(value_type = String)]
     pub plugin: PluginName,
     /// The SHA-256 of its component.
+    #[schema(value_type = String)]
     pub revision: Digest,
     /// The settings: the SHA-256 of a kept content.
+    #[schema(value_type = String)]
     pub settings: Digest,
     /// What was ambient.
     pub call: Call,
     /// The hubs that it was shown; for grouping the one that was chosen.
+    #[schema(value_type = Vec<Candidate>)]
     pub candidates: Arc<[Candidate]>,
     /// Its answer, and what it took.
     pub report: CallReport<Answer>,
     /// What it might use: the SHA-256 of a kept content. Absent in records of versions that kept none.
     #[serde(default)]
+    #[schema(value_type = Option<String>)]
     pub budget: Option<Digest>,
     /// In whose place it was asked; absent for the policy that the enrollment names.
     #[serde(default)]
@@ -116,8 +142,9 @@ pub struct PolicyCall {
 }
 
 /// Why a policy was asked that the enrollment does not name for this step.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = PolicyInstead)]
 pub struct Instead {
     /// What the plugin's rules call it: `previous-revision` or `shipped`.
     pub resort: String,
@@ -126,10 +153,11 @@ pub struct Instead {
 }
 
 /// What a policy was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
-#[allow(missing_docs, reason = "the names say it")]
+#[schema(as = PolicyStep)]
 pub enum Step {
+    /// A hub.
     Selection,
     /// A hub, after the first policy abstained.
     Fallback,
@@ -138,25 +166,31 @@ pub enum Step {
 }
 
 /// A policy's answer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
-#[allow(missing_docs, reason = "the names say it")]
+#[schema(as = PolicyAnswer)]
 pub enum Answer {
     /// To hub selection.
     Selected(Outcome),
+    /// To grouping.
     Placed(Placement),
 }
 
 /// What came of the calls.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
-#[allow(missing_docs, reason = "the names say it")]
+#[schema(as = DecisionVerdict)]
 pub enum Verdict {
     /// The device has a hub and a place.
+    #[schema(rename_all = "camelCase")]
     Assigned {
+        /// The hub.
+        #[schema(value_type = String)]
         hub: HubName,
         /// Its id there.
+        #[schema(value_type = String)]
         device_id: DeviceId,
+        /// Its group.
         group_path: Vec<String>,
     },
     /// A policy refused it; its registration failed.
@@ -173,10 +207,12 @@ pub enum Verdict {
     },
     /// It waits and asks again.
     Postponed {
-        /// When it may.
+        /// When it may, in milliseconds since 1970-01-01 UTC.
+        #[schema(value_type = u64)]
         until: Timestamp,
         /// Why, for programs: `deferred` or the kind of failure.
         kind: String,
+        /// Why.
         detail: String,
     },
 }

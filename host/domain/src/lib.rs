@@ -28,5 +28,6 @@ pub mod names;
 pub mod plugin;
 pub mod registration;
 pub mod registry;
+pub mod rfc3339;
 pub mod secret;
 pub mod text;

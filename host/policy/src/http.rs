@@ -7,7 +7,7 @@
 //! | what | how |
 //! | --- | --- |
 //! | where to | an allow-list of origins ([`origin`]); the empty list denies |
-//! | which machines | public addresses only, unless the grant says otherwise; looked at after the name is resolved, and the address that was looked at is the one connected to ([`address`]) |
+//! | which machines | public addresses only, unless the grant says otherwise; looked at after the name is resolved, and the address that was looked at is the one connected to ([`landfall_net::address`]) |
 //! | how | HTTP/1.1 over TLS 1.2 or 1.3, certificates judged by the platform's roots or by the configured file; no redirect is followed, no proxy is taken from the environment |
 //! | how much | requests, bytes out, bytes in, bytes of headers and milliseconds of a call, in `[limits.http]` |
 //!
@@ -21,7 +21,6 @@
 //!
 //! A call that may wait never holds one of the workers that other policies need: it runs on threads of its own.
 
-pub mod address;
 mod client;
 pub use landfall_domain::decision::exchange;
 pub mod origin;
@@ -240,6 +239,7 @@ impl Connection {
             bytes_in_limit: quota.bytes_in,
             header_bytes: quota.header_bytes,
             wait: quota.wait.saturating_sub(spent.waited),
+            wait_limit: quota.wait,
         })
     }
 }
@@ -269,6 +269,7 @@ struct Allowed {
     bytes_in_limit: usize,
     header_bytes: usize,
     wait: Duration,
+    wait_limit: Duration,
 }
 
 fn millis(span: Duration) -> u64 {

@@ -22,6 +22,7 @@ use crate::service::Service;
 mod authority;
 mod authorize;
 mod body;
+mod decision;
 mod enrollment;
 mod entry;
 mod hub;

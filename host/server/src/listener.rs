@@ -10,9 +10,11 @@
 //!   for (`turns`). Who comes when very many wait is closed unanswered: that costs less than any answer;
 //! - **the handshake and the head of a request** have a time, with a timer that really runs. Only what is spent waiting for
 //!   the peer counts (`handshake`);
-//! - **a connection** has an idle time, a number of requests and an age, so that no device keeps an admission
-//!   longer than the operator would think;
+//! - **a connection** has an age, so that no device keeps an admission longer than the operator would think; and its protocol
+//!   gives it an idle time and a number of requests;
 //! - **its end** is said, and what the peer still sends is taken for a moment, so that it gets to read its last answer.
+//!
+//! What is spoken on a connection is a [`Protocol`]; [`Http`] is the one that is served.
 //!
 //! Stopping is graceful: no new connections, requests under way are finished, and what is left after the drain time
 //! is cut.
@@ -23,7 +25,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::Router;
 use landfall_attestation::x509::PresentedChain;
 use landfall_domain::clock::Clock;
 use landfall_domain::names::TrackingId;
@@ -40,10 +41,13 @@ mod answering;
 mod connection;
 mod crowd;
 mod handshake;
+mod http;
 
 pub use answering::{BadHead, BadHeads};
+pub use connection::{Connection, Ending, Protocol, Stream};
 pub use crowd::Standing;
 use crowd::{Crowd, Place};
+pub use http::{Http, names_one_host};
 
 /// What is known of the connection that a request came on. Every request carries it as an extension.
 #[derive(Debug)]
@@ -149,41 +153,27 @@ impl Counts {
     }
 }
 
-/// A socket that is served.
-pub struct Listener {
+/// A socket that is served: `P` is what is spoken there.
+pub struct Listener<P> {
     socket: TcpListener,
     tls: Arc<ServerConfig>,
-    router: Router,
-    limits: ListenerLimits,
+    protocol: P,
+    limits: Arc<ListenerLimits>,
     clock: Arc<dyn Clock>,
     counts: Arc<Counts>,
-    longest_request: Duration,
-    heads: Option<Arc<dyn BadHeads>>,
 }
 
-impl Listener {
+impl<P: Protocol> Listener<P> {
     /// A listener on a bound socket.
     pub fn new(
         socket: TcpListener,
         tls: Arc<ServerConfig>,
-        router: Router,
+        protocol: P,
         limits: ListenerLimits,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let counts = Arc::new(Counts::new(&clock));
-        Self { socket, tls, router, limits, clock, counts, longest_request: Duration::ZERO, heads: None }
-    }
-
-    /// Lets a request that is under way go on for so long when its connection is too old for another: for imports.
-    #[must_use]
-    pub fn with_long_requests(self, longest_request: Duration) -> Self {
-        Self { longest_request, ..self }
-    }
-
-    /// Answers what is no HTTP request with more than a status.
-    #[must_use]
-    pub fn with_bad_heads(self, heads: Arc<dyn BadHeads>) -> Self {
-        Self { heads: Some(heads), ..self }
+        Self { socket, tls, protocol, limits: Arc::new(limits), clock, counts }
     }
 
     /// What it has seen.
@@ -198,14 +188,12 @@ impl Listener {
         let most_waiting = self.limits.handshakes_per_core.saturating_mul(cores);
         let shared = Arc::new(connection::Shared {
             tls: self.tls,
-            router: self.router,
+            protocol: self.protocol,
             turns: Arc::new(Turns::new(cores, most_waiting)),
             counts: self.counts,
             stop: stop.clone(),
             limits: self.limits,
             clock: self.clock,
-            longest_request: self.longest_request,
-            heads: self.heads,
         });
         let told_to_come_back = Arc::new(Semaphore::new(TOLD_TO_COME_BACK));
         let mut connections = JoinSet::new();
@@ -256,15 +244,6 @@ impl Listener {
         if tokio::time::timeout(Duration::from_secs(seconds), drained).await.is_err() {
             tracing::warn!(seconds, open = connections.len(), "connections were cut after the drain time");
         }
-    }
-}
-
-/// Whether a request says once for which host it is (RFC 9112, 3.2). Of HTTP/1.0 it need not say it.
-pub fn names_one_host<T>(request: &http::Request<T>) -> bool {
-    match request.headers().get_all(http::header::HOST).iter().count() {
-        0 => request.version() < http::Version::HTTP_11,
-        1 => true,
-        _ => false,
     }
 }
 

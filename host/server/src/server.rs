@@ -15,10 +15,10 @@ use tokio::net::TcpListener;
 
 use crate::certificate_issuing::{CertificateIssuing, IssuerError};
 use crate::config::{Config, ConfigError};
-use crate::device_api::heads::Heads;
+use crate::device_api::http::heads::Heads;
 use crate::directory::{Directories, DirectoryError};
 use crate::folder::DataFolder;
-use crate::listener::{Counts, Listener};
+use crate::listener::{Counts, Http, Listener};
 use crate::provisioning::Provisioning;
 use crate::reseal::has_sealed;
 use crate::service::seen::Seen;
@@ -174,11 +174,11 @@ impl Server {
         let (device_addr, management_addr) = (address(&devices)?, address(&management)?);
         let device_router = device_api::http::router(Arc::clone(&provisioning));
         let management_router = admin_api::router(Arc::clone(&provisioning));
+        let device_http = Http::new(device_router).with_bad_heads(Arc::new(Heads::new(Arc::clone(&provisioning))));
+        let management_http = Http::new(management_router).with_long_requests(LONGEST_IMPORT);
         let clock = || Arc::clone(&service.ambient().clock);
-        let devices = Listener::new(devices, tls::for_devices(&identity)?, device_router, limits.clone(), clock())
-            .with_bad_heads(Arc::new(Heads::new(Arc::clone(&provisioning))));
-        let management = Listener::new(management, tls::for_management(&identity)?, management_router, limits, clock())
-            .with_long_requests(LONGEST_IMPORT);
+        let devices = Listener::new(devices, tls::for_devices(&identity)?, device_http, limits.clone(), clock());
+        let management = Listener::new(management, tls::for_management(&identity)?, management_http, limits, clock());
         let device_counts = devices.counts();
         service.counters().listen(vec![("devices", devices.counts()), ("management", management.counts())]);
         service.run_by_itself();

@@ -179,7 +179,7 @@ fn tell_of_panics() {
 const NAME: &str = "landfall";
 
 /// Its parts that are crates of their own.
-const CRATES: &[&str] = &["attestation", "domain", "policy", "store"];
+const CRATES: &[&str] = &["attestation", "domain", "net", "policy", "store"];
 
 /// The other parts.
 const PARTS: &[&str] = &[

@@ -11,6 +11,7 @@ mod authorities;
 mod catalogue;
 mod condition;
 mod conflict;
+mod decisions;
 mod enrollments;
 mod error;
 mod hubs;
@@ -27,10 +28,13 @@ pub use self::authorities::{AuthorityStore, AuthorityUpload, authority_tag};
 pub use self::catalogue::{CatalogueRecords, CatalogueStore, ScopeRecords};
 pub use self::condition::{DeleteOutcome, Precondition, PutOutcome, entity_tag};
 pub use self::conflict::{Conflict, Held, InUse, Leaning};
+pub use self::decisions::{
+    DecisionFilter, DecisionPage, DecisionPlace, DecisionPlaceError, DecisionResult, DecisionSummary, PolicyFilter,
+};
 pub use self::enrollments::EnrollmentStore;
 pub use self::error::StoreError;
 pub use self::hubs::{HubLoadFollower, HubStore};
-pub use self::ledger::{EntryFilter, LedgerStore};
+pub use self::ledger::LedgerStore;
 pub use self::page::{Listing, Page};
 pub use self::plugins::{PluginStore, plugin_tag};
 pub use self::proofs::ProofStore;

@@ -4,6 +4,7 @@
 pub mod admissions;
 pub mod catalogue;
 pub mod concurrency;
+pub mod decisions;
 pub mod enrollments;
 pub mod ledger;
 pub mod make;
@@ -59,12 +60,16 @@ macro_rules! store_suite {
                 two_devices_never_share_one_id_in_a_hub;
             ledger:
                 an_entry_is_found_by_its_tracking_id
-                what_was_refused_is_listed_by_device_and_enrollment_the_newest_first
                 the_oldest_refusals_make_room_and_decisions_stay
                 a_device_that_registers_in_a_loop_keeps_its_last_decisions_only
                 decisions_of_deleted_registrations_make_room
                 what_only_entries_name_comes_with_the_first_and_goes_with_the_last
                 content_is_kept_once_under_its_digest;
+            decisions:
+                what_was_refused_is_listed_by_device_and_enrollment_the_newest_first
+                every_decision_is_found_by_each_thing_that_is_asked_for
+                a_page_goes_on_where_the_one_before_it_ended
+                what_is_gone_is_listed_no_more_and_nothing_is_listed_twice;
             records:
                 an_import_says_what_came_of_each_row
                 importing_the_same_again_changes_nothing

@@ -118,6 +118,17 @@ fn why_a_device_is_refused_is_one_command() {
     assert_eq!(both["items"][0]["registrationId"], "SN-43", "the newest first: {both}");
     assert_eq!(site.json(&["decision", "list", "--limit", "1"])["more"], true);
     assert_eq!(site.json(&["decision", "list", "--group", "valves"])["items"], serde_json::json!([]));
+    let count = |words: &[&str]| {
+        let listed = site.json(&[&["decision", "list", "--device", "SN-42"], words].concat());
+        listed["items"].as_array().unwrap().len()
+    };
+    assert_eq!(count(&["--since", "1h", "--verdict", "refused"]), 1);
+    assert_eq!(count(&["--since", "1h", "--verdict", "waiting"]), 0);
+    assert_eq!(count(&["--until", "2026-01-01T00:00:00+02:00"]), 0);
+    assert_eq!(count(&["--hub", "hub-1.example"]) + count(&["--policy", "weighted"]), 0);
+    site.says(&["decision", "list", "--verdict", "assigned"], &["of which all of this is true"]);
+    let slip = site.run(&["decision", "list", "--since", "2w"]);
+    assert!(slip.err.contains("neither like 2026-01-31T12:00:00Z"), "{slip:?}");
     stop(server);
 }
 

@@ -11,17 +11,17 @@ use serde::{Deserialize, Serialize};
 
 use super::failure::CallFailure;
 use super::log::Log;
-use super::transcript::Transcript;
+use super::transcript::{Exchange, Transcript};
 pub use crate::hub::Location;
 use crate::text::one_line;
 
 /// All that hub selection is told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the names say it")]
 pub struct SelectInput {
     /// What is ambient.
     pub call: Call,
+    /// Who registers.
     pub device: Arc<Device>,
     /// The hubs that may be chosen.
     pub candidates: Candidates,
@@ -30,10 +30,10 @@ pub struct SelectInput {
 /// All that grouping is told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the names say it")]
 pub struct PlaceInput {
     /// What is ambient.
     pub call: Call,
+    /// Who registers.
     pub device: Arc<Device>,
     /// The hub that was chosen; its handle is 0.
     pub hub: Hub,
@@ -42,8 +42,9 @@ pub struct PlaceInput {
 }
 
 /// Everything ambient that a decision may depend on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = PolicyInputCall)]
 pub struct Call {
     /// The id under which the decision is kept.
     pub decision_id: String,
@@ -58,8 +59,9 @@ pub struct Call {
 }
 
 /// The device that registers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = PolicyDevice)]
 pub struct Device {
     /// The registration id.
     pub registration_id: String,
@@ -82,9 +84,10 @@ pub struct Device {
 }
 
 /// How a device proved its credential.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "the names are those of the attestation mechanisms")]
+#[schema(as = PolicyAttestation)]
 pub enum Attestation {
     X509,
     Tpm,
@@ -93,7 +96,7 @@ pub enum Attestation {
 }
 
 /// Whether one device or a group of devices is enrolled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "the names are those of the enrollments")]
 pub enum EnrollmentKind {
@@ -102,16 +105,18 @@ pub enum EnrollmentKind {
 }
 
 /// A key and its value.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "a key and its value")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Label {
+    /// What is told.
     pub key: String,
+    /// What is told of it.
     pub value: String,
 }
 
 /// Where a device was before this registration.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = PriorPlace)]
 pub struct Prior {
     /// The hub's name; it may no longer be among the candidates.
     pub hub: String,
@@ -132,7 +137,7 @@ pub struct Candidates {
 
 /// A hub as it was shown to a policy: its place among the linked hubs, and what changes from call to call. A hub's
 /// handle is the place of its candidate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Candidate {
     /// Its position among the linked hubs.
@@ -160,16 +165,18 @@ pub struct Hub {
 }
 
 /// The position of a hub among the candidates of one call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(transparent)]
 pub struct HubHandle(pub u32);
 
 /// What hub selection decided.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
-#[allow(missing_docs, reason = "the names say it")]
+#[schema(as = SelectionOutcome)]
 pub enum Outcome {
+    /// This hub.
     Assign(Choice),
+    /// Not now.
     Defer(Deferral),
     /// Never: the registration fails.
     Reject(Reason),
@@ -178,9 +185,8 @@ pub enum Outcome {
 }
 
 /// A hub for the device.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the names say it")]
 pub struct Choice {
     /// The chosen hub.
     pub hub: HubHandle,
@@ -188,31 +194,32 @@ pub struct Choice {
     pub alternates: Vec<HubHandle>,
     /// The id of the device in its hub, when it differs from the registration id.
     pub device_id: Option<String>,
+    /// Why.
     pub reasons: Vec<Reason>,
 }
 
 /// When the device is to ask again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the names say it")]
 pub struct Deferral {
     /// Milliseconds until the device asks again.
     pub retry_after_ms: u32,
+    /// Why.
     pub reason: Reason,
 }
 
 /// Why something was answered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names say it")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Reason {
+    /// For programs.
     pub code: String,
+    /// For people.
     pub detail: String,
 }
 
 /// Where a device belongs and what it starts with.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the names say it")]
 pub struct Placement {
     /// From the outermost group inwards; empty for no opinion.
     pub group_path: Vec<String>,
@@ -222,13 +229,14 @@ pub struct Placement {
     pub desired: Option<String>,
     /// What the device is told in its registration's payload: JSON text.
     pub reply: Option<String>,
+    /// Why.
     pub reasons: Vec<Reason>,
 }
 
 /// The policy could not do its work.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
-#[allow(missing_docs, reason = "the names say it")]
+#[schema(as = PolicyFault)]
 pub enum Fault {
     /// It does not handle such devices or candidates.
     #[error("unsupported: {}", one_line(.0))]
@@ -236,27 +244,41 @@ pub enum Fault {
     /// Something it was given is wrong.
     #[error("bad input: {}", one_line(.0))]
     BadInput(String),
+    /// Anything else.
     #[error("internal: {}", one_line(.0))]
     Internal(String),
 }
 
 /// One call's result, and all that is to be known of how it came about.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CallReport<T> {
     /// The checked answer, or why there is none.
+    #[schema(value_type = CallResult<T>)]
     pub result: Result<T, CallFailure>,
     /// What it took.
     pub usage: Usage,
     /// What the catalogue answered.
+    #[schema(value_type = Vec<Exchange>)]
     pub transcript: Transcript,
     /// What the policy logged.
     pub log: Log,
 }
 
+/// How the result of a [`CallReport`] is written: for the OpenAPI document.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "only its schema is used: utoipa knows no `Result`")]
+enum CallResult<T> {
+    /// The checked answer.
+    Ok(T),
+    /// Why there is none.
+    Err(CallFailure),
+}
+
 /// What a call took.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = PolicyUsage)]
 pub struct Usage {
     /// Units of fuel, calls into the host included.
     pub fuel: u64,

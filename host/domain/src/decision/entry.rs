@@ -8,14 +8,18 @@ use crate::clock::Timestamp;
 use crate::names::{IdScope, TrackingId};
 
 /// What is kept under a tracking id.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the names say it")]
+#[schema(as = DecisionEntry)]
 pub struct Entry {
+    /// The request.
+    #[schema(value_type = String)]
     pub tracking_id: TrackingId,
-    /// When it came.
+    /// When it came, in milliseconds since 1970-01-01 UTC.
+    #[schema(value_type = u64)]
     pub at: Timestamp,
     /// The id scope of its URL.
+    #[schema(value_type = Option<String>)]
     pub scope: Option<IdScope>,
     /// The registration id of its URL, as far as it is one; at most 128 characters are kept.
     pub registration_id: String,
@@ -26,8 +30,9 @@ pub struct Entry {
 }
 
 /// What came of a request.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = DecisionKind)]
 pub enum EntryKind {
     /// The device was turned away before any policy was asked.
     Refused {

@@ -20,63 +20,70 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::names::Digest;
 
 /// A request.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
-#[allow(missing_docs, reason = "the names say it")]
 pub struct HttpRequest {
     /// Its place among the requests of the call, from 1.
     pub number: u32,
+    /// The method.
     pub method: String,
     /// Where it goes. Its query is the key of many a function.
     #[serde(deserialize_with = "read_url")]
     pub url: String,
     /// Headers in the order sent.
     #[serde(deserialize_with = "read_headers")]
+    #[schema(value_type = Vec<Vec<String>>)]
     pub headers: Vec<(String, String)>,
+    /// The body.
     pub body: HttpBody,
 }
 
 /// What came of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
-#[allow(missing_docs, reason = "the names say it")]
 pub enum HttpAnswer {
     /// The service answered.
     Response(HttpResponse),
     /// The network did not bring an answer. The policy is told.
-    Failed { failure: HttpFailure, detail: String },
+    Failed {
+        /// How.
+        failure: HttpFailure,
+        /// For people.
+        detail: String,
+    },
     /// The request was not granted, or used too much. The call ends.
     Breach(HttpBreach),
 }
 
 /// An answer of a service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names say it")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct HttpResponse {
     /// The status code.
     pub status: u16,
     /// Headers in the order received.
+    #[schema(value_type = Vec<Vec<String>>)]
     pub headers: Vec<(String, String)>,
+    /// The body.
     pub body: HttpBody,
 }
 
 /// Bytes, as text where they are text.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
-#[allow(missing_docs, reason = "the names say it")]
 pub enum HttpBody {
+    /// UTF-8.
     Text(String),
     /// Anything else, in base64.
     Base64(String),
 }
 
 /// How the network failed a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
-#[allow(missing_docs, reason = "the names say it")]
 pub enum HttpFailure {
     /// The name does not resolve.
     Dns,
+    /// No connection.
     Connect,
     /// No TLS, or a certificate that is not trusted.
     Tls,
@@ -85,9 +92,8 @@ pub enum HttpFailure {
 }
 
 /// How a request went beyond what is granted.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
-#[expect(missing_docs, reason = "the messages say what the fields are")]
 pub enum HttpBreach {
     /// Nothing is granted to the plugin, or the call is one that never has the network.
     #[error(
@@ -96,27 +102,51 @@ pub enum HttpBreach {
     NotGranted,
     /// The origin is not on the list.
     #[error("it sent a request to {origin}, which policy.http.plugins of landfall.toml does not allow it")]
-    Origin { origin: String },
+    Origin {
+        /// Where it was to go: `https://HOST[:PORT]`.
+        origin: String,
+    },
     /// The name leads to no public address.
     #[error(
         "it sent a request to {host}, which is at {address}, no public address; allow_private_networks grants those"
     )]
-    PrivateAddress { host: String, address: String },
+    PrivateAddress {
+        /// The name.
+        host: String,
+        /// Where it leads.
+        address: String,
+    },
     /// Too many requests.
     #[error("it sent more than {limit} requests (limits.http.requests)")]
-    Requests { limit: u32 },
+    Requests {
+        /// How many one call may send.
+        limit: u32,
+    },
     /// Too much sent.
     #[error("it sent more than {limit} bytes (limits.http.request_kib)")]
-    BytesOut { limit: usize },
+    BytesOut {
+        /// How many bytes one call may send.
+        limit: usize,
+    },
     /// Too much received.
     #[error("the services that it asked answered more than {limit} bytes (limits.http.response_kib)")]
-    BytesIn { limit: usize },
+    BytesIn {
+        /// How many bytes one call may be answered.
+        limit: usize,
+    },
     /// The head of an answer is too large.
     #[error("the service that it asked answered more than {limit} bytes of headers (limits.http.header_kib)")]
-    Headers { limit: usize },
+    Headers {
+        /// How many bytes the head of an answer may have.
+        limit: usize,
+    },
     /// Waited too long.
     #[error("the services that it asked took longer than {limit_ms} ms (limits.http.wait_ms)")]
-    Time { limit_ms: u64 },
+    #[schema(rename_all = "kebab-case")]
+    Time {
+        /// How many milliseconds one call may wait, in all.
+        limit_ms: u64,
+    },
     /// Waits for itself.
     #[error("it waits for the answer to a request whose body it has not finished")]
     Unfinished,

@@ -15,7 +15,7 @@ use super::verdict::Violation;
 use crate::text::one_line;
 
 /// Why a call has no answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CallFailure {
     /// The policy says that it could not do its work.
@@ -30,9 +30,8 @@ pub enum CallFailure {
 }
 
 /// How a policy broke.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
-#[allow(missing_docs, reason = "the names say it")]
 pub enum Breakage {
     /// It did what Wasm does not allow, such as reaching code that it declared unreachable.
     #[error("it trapped: {}{}", one_line(cause), in_frames(frames))]
@@ -42,6 +41,7 @@ pub enum Breakage {
         /// Where, innermost first, as far as the component carries names.
         frames: Vec<String>,
     },
+    /// It panicked.
     #[error("it panicked at {}:{line}: {}", one_line(file), one_line(message))]
     Panic {
         /// The panic's message.
@@ -53,6 +53,7 @@ pub enum Breakage {
     },
     /// It took longer than its deadline.
     #[error("it took longer than its deadline of {deadline_ms} ms")]
+    #[schema(rename_all = "kebab-case")]
     Timeout {
         /// The deadline, in CPU time.
         deadline_ms: u32,
@@ -97,9 +98,8 @@ pub enum Breakage {
 }
 
 /// Why the host could not run a policy.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
-#[allow(missing_docs, reason = "the names say it")]
 pub enum HostFailure {
     /// As many calls wait or run as the executor takes. Answer with Retry-After.
     #[error("{limit} policy calls wait or run already; try again later")]
@@ -136,6 +136,7 @@ pub enum HostFailure {
     Crashed,
     /// Its breaker is open: it broke too often, and is left alone for a while.
     #[error("its breaker is open ({reason}); a call is tried in {retry_ms} ms")]
+    #[schema(rename_all = "kebab-case")]
     BreakerOpen {
         /// Why it opened.
         reason: String,
@@ -143,8 +144,10 @@ pub enum HostFailure {
         retry_ms: u64,
     },
     /// This device breaks it, again and again, and is left alone for a while; others are asked as ever.
+    #[schema(rename_all = "kebab-case")]
     #[error("this device broke it {times} times; a call for it is tried in {retry_ms} ms")]
     DeviceHeld {
+        /// How often.
         times: u32,
         /// Milliseconds until a call may be tried.
         retry_ms: u64,

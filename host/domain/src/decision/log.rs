@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::call::Label;
 
 /// What a call logged.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = PolicyLog)]
 pub struct Log {
     /// The lines within the budget, in order.
     pub lines: Vec<LogLine>,
@@ -14,21 +15,23 @@ pub struct Log {
 }
 
 /// One line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names say it")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = PolicyLogLine)]
 pub struct LogLine {
     /// Where it was written to.
     pub source: LogSource,
     /// How grave it is.
     pub level: LogLevel,
+    /// The text.
     pub message: String,
     /// Values beside the text.
     pub fields: Vec<Label>,
 }
 
 /// Where a line was written to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schema(as = PolicyLogSource)]
 pub enum LogSource {
     /// The contract's `log` import.
     Log,
@@ -39,9 +42,10 @@ pub enum LogSource {
 }
 
 /// How grave a line is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "the usual five")]
+#[schema(as = PolicyLogLevel)]
 pub enum LogLevel {
     Trace,
     Debug,

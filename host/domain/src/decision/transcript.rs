@@ -18,16 +18,20 @@ pub struct Transcript {
 }
 
 /// A question and its answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "a question and its answer")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = PolicyExchange)]
 pub struct Exchange {
+    /// What was asked.
     pub question: Question,
+    /// What was answered.
+    #[schema(value_type = HostAnswer)]
     pub answer: Answer,
 }
 
 /// What can be asked. One label of a hub is recorded as the question for all of them.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schema(as = PolicyQuestion)]
 pub enum Question {
     /// The labels of a hub.
     HubLabels(HubHandle),
@@ -43,6 +47,19 @@ pub enum Question {
 pub enum Answer {
     /// Labels, sorted by key.
     Labels(Arc<[Label]>),
+    /// A number of devices.
+    Count(u64),
+    /// What came of a request.
+    Http(HttpAnswer),
+}
+
+/// What can be answered, as it is written: for the OpenAPI document, whose library knows no shared list.
+#[derive(utoipa::ToSchema)]
+#[schema(rename_all = "kebab-case")]
+#[expect(dead_code, reason = "only its schema is used")]
+enum HostAnswer {
+    /// Labels, sorted by key.
+    Labels(Vec<Label>),
     /// A number of devices.
     Count(u64),
     /// What came of a request.

@@ -7,18 +7,20 @@ use serde::{Deserialize, Serialize};
 use crate::text::one_line;
 
 /// A rule that an answer broke.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize, utoipa::ToSchema)]
 #[error("{rule}: {}; the rule: {}", one_line(detail), rule.says())]
-#[allow(missing_docs, reason = "the names say it")]
+#[schema(as = VerdictViolation)]
 pub struct Violation {
+    /// Which rule.
     pub rule: Rule,
     /// What in the answer breaks it.
     pub detail: String,
 }
 
 /// What is asked of every answer. The names are stable; alarms and records hold them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schema(as = VerdictRule)]
 pub enum Rule {
     /// The chosen hub is among the candidates.
     HubShown,

@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 use crate::names::HubName;
 
 /// A linked hub.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = LinkedHub)]
 pub struct Hub {
     /// Its host name, as devices get it.
+    #[schema(value_type = String)]
     pub name: HubName,
     /// Its share of devices under the `weighted` policy, 1 to 1000.
     pub weight: u32,

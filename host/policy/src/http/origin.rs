@@ -16,6 +16,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use http::Uri;
+use landfall_net::outside::{HTTPS, bare};
 
 /// An origin, or the origins of all names that have one label more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,14 +125,6 @@ pub(super) fn shown(uri: &Uri) -> String {
     let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
     format!("{}://{host}{port}", uri.scheme_str().unwrap_or_default())
 }
-
-/// An IPv6 address without its brackets.
-pub(super) fn bare(host: &str) -> &str {
-    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
-}
-
-/// The port when none is written.
-pub(super) const HTTPS: u16 = 443;
 
 #[cfg(test)]
 mod tests {

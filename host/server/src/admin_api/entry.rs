@@ -1,11 +1,12 @@
-//! The ledger's entries of one id scope, found by device and by enrollment: why a device is refused, or held up.
+//! The decisions of one id scope, found by what they have in common: why devices are refused or held up, and who got what.
 
 use std::sync::Arc;
 
 use axum::extract::State;
+use landfall_domain::clock::Timestamp;
 use landfall_domain::decision::{Entry, EntryKind, Verdict};
 use landfall_domain::enrollment::EnrollmentRef;
-use landfall_store::EntryFilter;
+use landfall_store::{DecisionFilter, DecisionPage, DecisionPlaceError, DecisionResult};
 use serde::{Deserialize, Serialize};
 
 use super::body::{self, Answer, Asked, At, PageQuery};
@@ -13,25 +14,50 @@ use super::hub::known;
 use super::problem::Problem;
 use crate::service::Service;
 
-/// Which entries.
+/// Which decisions. All that is said must hold.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(rename_all = "camelCase")]
 pub(super) struct Filter {
+    /// Only those of requests that came at this moment (RFC 3339) or later.
+    from: Option<String>,
+    /// Only those of requests that came before this moment (RFC 3339).
+    to: Option<String>,
     /// Only those of requests that said this registration id.
     registration_id: Option<String>,
     /// Only those for which this enrollment group counted.
     group: Option<String>,
     /// Only those for which this individual enrollment counted.
     enrollment: Option<String>,
-    /// The key after which the page begins: `next` of the page before.
+    /// Only those that assigned this hub.
+    hub: Option<String>,
+    /// Only those in which this policy was asked: the name of its plugin, or `NAME@DIGEST` for one revision.
+    policy: Option<String>,
+    /// Only those with this result.
+    #[param(inline)]
+    verdict: Option<VerdictWord>,
+    /// Where the page begins: `next` of the page before. Pages follow each other without gaps, whatever comes meanwhile.
     after: Option<String>,
-    /// At most so many.
+    /// At most so many. A page may be shorter, even empty, though there is more: `next` says so.
     limit: Option<usize>,
 }
 
-/// What became of a request that led to no registration, or to one that is gone. `GET /api/v1/decisions/{trackingId}` tells
-/// all of it.
+/// What came of a request, in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(rename_all = "lowercase")]
+pub(super) enum VerdictWord {
+    /// The device got a hub.
+    Assigned,
+    /// It was turned away before any policy was asked.
+    Refused,
+    /// A policy refused it, or no hub that it may get has room.
+    Failed,
+    /// It waits and asks again.
+    Waits,
+}
+
+/// What became of a request of a device. `GET /api/v1/decisions/{trackingId}` tells all of it.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct EntryView {
@@ -41,7 +67,7 @@ pub(super) struct EntryView {
     registration_id: String,
     /// Where it came from.
     source: String,
-    /// `refused`, `failed` (a policy or the hubs said no), `waits`, or `assigned` (a registration that is gone).
+    /// `refused`, `failed` (a policy or the hubs said no), `waits`, or `assigned`.
     result: &'static str,
     /// The cause, for programs.
     cause: String,
@@ -66,12 +92,29 @@ pub(super) async fn list(
             "one enrollment counts: ask for a group or for an individual one",
         ));
     }
-    let filter = EntryFilter {
+    let filter = DecisionFilter {
+        from: moment("from", asked.from.as_deref())?,
+        to: moment("to", asked.to.as_deref())?,
         device: asked.registration_id.as_deref().map(str::parse).transpose()?,
         enrollment: group.or(individual),
+        hub: asked.hub.as_deref().map(str::parse).transpose()?,
+        policy: asked.policy.as_deref().map(str::parse).transpose()?,
+        result: asked.verdict.map(|word| match word {
+            VerdictWord::Assigned => DecisionResult::Assigned,
+            VerdictWord::Refused => DecisionResult::Refused,
+            VerdictWord::Failed => DecisionResult::Failed,
+            VerdictWord::Waits => DecisionResult::Waits,
+        }),
     };
-    let page = PageQuery { after: asked.after, limit: asked.limit };
-    body::listing(service.store().entries(&scope.scope, page.page(&service), filter).await?, view)
+    let after = asked.after.as_deref().map(str::parse).transpose();
+    let after = after.map_err(|error: DecisionPlaceError| Problem::parameter("after", error.to_string()))?;
+    let limit = PageQuery { after: None, limit: asked.limit }.page(&service).limit;
+    body::listing(service.store().decisions(&scope.scope, DecisionPage { after, limit }, filter).await?, view)
+}
+
+fn moment(name: &'static str, said: Option<&str>) -> Result<Option<Timestamp>, Problem> {
+    let read = said.map(str::parse).transpose();
+    read.map_err(|error: landfall_domain::rfc3339::MomentError| Problem::parameter(name, error.to_string()))
 }
 
 fn view(entry: &Entry) -> EntryView {

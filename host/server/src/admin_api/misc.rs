@@ -1,4 +1,4 @@
-//! Scopes, the ledger, and what runs here.
+//! Scopes, and what runs here.
 
 use std::sync::Arc;
 
@@ -8,11 +8,9 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
-use landfall_domain::decision::{Entry, EntryKind};
-use landfall_domain::names::{IdScope, OperationId, TrackingId};
+use landfall_domain::names::IdScope;
 use landfall_store::CatalogueStore;
 use serde::Serialize;
-use serde_json::Value;
 
 use super::authorize::Caller;
 use super::body::{self, Answer, Asked, At, PageQuery};
@@ -44,54 +42,6 @@ pub(super) async fn create_scope(State(service): State<Arc<Service>>, At(scope):
     };
     let created = service.catalogue().change(create).await?;
     body::answer(if created { StatusCode::CREATED } else { StatusCode::OK }, &ScopeView { scope })
-}
-
-pub(super) async fn decision(
-    State(service): State<Arc<Service>>,
-    State(provisioning): State<Arc<Provisioning>>,
-    At(id): At<String>,
-    Extension(caller): Extension<Caller>,
-) -> Answer {
-    let operation = id.parse::<OperationId>().ok().and_then(|operation| Some((operation.request()?, operation)));
-    let request = operation.as_ref().map_or_else(|| id.parse(), |(request, _)| Ok(*request))?;
-    let entry = match operation {
-        Some((_, operation)) => entry_of_operation(&service, request, &operation).await?,
-        None => service.store().ledger_entry(request).await?,
-    };
-    let entry = entry.or_else(|| provisioning.desk().answer(request));
-    // What happened in another scope is as good as nothing.
-    let entry = entry.filter(|entry| caller.sees_of(entry.scope.as_ref()));
-    let entry = entry.ok_or_else(|| Problem::not_found(format!("the ledger has nothing under {id}")))?;
-    let mut view = serde_json::to_value(&entry).map_err(|error| Problem::new(500, error.to_string()))?;
-    if let (Some(hubs), Some(members)) = (hubs_of(&service, &entry).await?, view.as_object_mut()) {
-        members.insert("hubs".to_owned(), hubs);
-    }
-    body::ok(&view)
-}
-
-/// What came of an operation, which is what SDKs log: the decision that its registration rests on now, or else what the
-/// request that began it led to.
-async fn entry_of_operation(
-    service: &Service,
-    request: TrackingId,
-    operation: &OperationId,
-) -> Result<Option<Entry>, Problem> {
-    let Some(first) = service.store().ledger_entry(request).await? else { return Ok(None) };
-    let (Some(scope), Ok(id)) = (&first.scope, first.registration_id.parse()) else { return Ok(Some(first)) };
-    let registration = service.store().registration(scope, &id).await?;
-    let last = registration.filter(|now| now.operation == *operation && now.decision != request);
-    match last {
-        Some(now) => Ok(service.store().ledger_entry(now.decision).await?.or(Some(first))),
-        None => Ok(Some(first)),
-    }
-}
-
-/// The hubs as they were when a decision was made. The entry names the list by its digest, which is all that
-/// replaying needs; who reads the entry wants to know which hub `1` was.
-async fn hubs_of(service: &Service, entry: &Entry) -> Result<Option<Value>, Problem> {
-    let EntryKind::Decided(decision) = &entry.kind else { return Ok(None) };
-    let kept = service.store().content(decision.hubs).await?;
-    Ok(kept.and_then(|list| serde_json::from_slice(&list).ok()))
 }
 
 pub(super) async fn metrics(State(provisioning): State<Arc<Provisioning>>) -> Answer {

@@ -13,7 +13,8 @@ use super::authorize::Rule::{
 };
 use super::body::PageQuery;
 use super::{
-    authority, enrollment, entry, hub, misc, openapi, plugin, record, registration, revocation, store, terms, token,
+    authority, decision, enrollment, entry, hub, misc, openapi, plugin, record, registration, revocation, store, terms,
+    token,
 };
 use crate::record_import::ImportReport;
 
@@ -73,9 +74,10 @@ fn of_all_scopes() -> Vec<Endpoint> {
         read(
             "/api/v1/decisions/{trackingId}",
             Read,
-            get(misc::decision),
+            get(decision::show),
             "What was decided, or refused, under a tracking id, or in the operation that a device was told",
-        ),
+        )
+        .gives::<decision::DecisionView>(),
         read(
             "/api/v1/store/check",
             ReadAll,
@@ -308,7 +310,7 @@ fn of_devices() -> Vec<Endpoint> {
             scoped!("decisions"),
             Read,
             get(entry::list),
-            "Requests that led to no registration, the newest first: refusals, devices that were held up or turned down",
+            "What was decided about devices, or why they were refused, the newest first",
         )
         .pages::<entry::EntryView>()
         .asks::<entry::Filter>(),

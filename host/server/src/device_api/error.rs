@@ -1,8 +1,7 @@
-//! The errors that a device may know (DPS's codes; the status is a code's first three digits).
+//! The errors that a device may know, whatever carries them (DPS's codes; the status is a code's first three digits).
 
 use std::fmt;
 
-use http::StatusCode;
 use landfall_attestation::x509::request::RequestFlaw;
 use landfall_domain::clock::Timestamp;
 use landfall_domain::names::TrackingId;
@@ -41,16 +40,19 @@ impl From<DeviceError> for Wrong {
 pub enum DeviceError {
     /// The request is not one that DPS's protocol knows; the text says what is wrong with it.
     BadRequest(&'static str),
-    /// The head is not one of an HTTP request; the status says in which way.
-    BadHead(StatusCode),
+    /// What came is no message of the transport, or one that it has and that is not served here, such as another method of HTTP.
+    NotSpoken {
+        /// The status, from 400 on.
+        status: u16,
+        /// What is wrong with it.
+        message: &'static str,
+    },
     /// Every refusal, whatever its cause.
     Unauthorized,
     /// There is no such operation, registration or path.
     NotFound,
     /// It is something that DPS or the management API has, and that is not served here; the text says what.
     NotServed(&'static str),
-    /// The path is known, the method is not one of its.
-    MethodNotAllowed,
     /// The body is over the limit.
     TooLarge,
     /// The body did not come in time.
@@ -79,49 +81,44 @@ impl DeviceError {
         })
     }
 
-    /// The HTTP status.
-    pub fn status(self) -> StatusCode {
+    /// The status.
+    pub fn status(self) -> u16 {
         match self {
-            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Self::BadHead(status) => status,
-            Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::NotFound | Self::NotServed(_) => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Busy | Self::BusyFor(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::BadRequest(_) => 400,
+            Self::NotSpoken { status, .. } => status,
+            Self::Unauthorized => 401,
+            Self::NotFound | Self::NotServed(_) => 404,
+            Self::TooLarge => 413,
+            Self::TooSlow => 408,
+            Self::Busy | Self::BusyFor(_) => 503,
+            Self::TooOften(_) => 429,
+            Self::Internal => 500,
         }
     }
 
     /// DPS's code. Those that DPS has not made public end in 001.
     pub fn code(self) -> u32 {
         match self {
-            Self::BadRequest(_) | Self::BadHead(StatusCode::BAD_REQUEST) => 400_004,
-            Self::BadHead(status) => u32::from(status.as_u16()) * 1000 + 1,
+            Self::BadRequest(_) | Self::NotSpoken { status: 400, .. } => 400_004,
             Self::Unauthorized => 401_002,
             Self::NotFound | Self::NotServed(_) => 404_202,
-            Self::MethodNotAllowed => 405_001,
-            Self::TooLarge => 413_001,
-            Self::TooSlow => 408_001,
-            Self::Busy | Self::BusyFor(_) => 503_001,
-            Self::TooOften(_) => 429_001,
-            Self::Internal => 500_001,
+            Self::NotSpoken { .. }
+            | Self::TooLarge
+            | Self::TooSlow
+            | Self::Busy
+            | Self::BusyFor(_)
+            | Self::TooOften(_)
+            | Self::Internal => u32::from(self.status()) * 1000 + 1,
         }
     }
 
     /// What the device is told.
     pub fn message(self) -> &'static str {
         match self {
-            Self::BadRequest(what) => what,
-            Self::BadHead(StatusCode::URI_TOO_LONG) => "The path is too long",
-            Self::BadHead(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE) => "The head of the request is too large",
-            Self::BadHead(_) => "This is not an HTTP/1.1 request",
+            Self::BadRequest(what) | Self::NotServed(what) => what,
+            Self::NotSpoken { message, .. } => message,
             Self::Unauthorized => "Unauthorized",
             Self::NotFound => "Not found",
-            Self::NotServed(what) => what,
-            Self::MethodNotAllowed => "Method not allowed",
             Self::TooLarge => "The message is too large",
             Self::TooSlow => "The message did not come in time",
             Self::Busy | Self::BusyFor(_) => "The service is busy",
@@ -149,4 +146,30 @@ pub struct ErrorBody {
     tracking_id: String,
     message: &'static str,
     timestamp_utc: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_begins_with_its_status() {
+        for (error, code) in [
+            (DeviceError::BadRequest("x"), 400_004),
+            (DeviceError::NotSpoken { status: 400, message: "x" }, 400_004),
+            (DeviceError::NotSpoken { status: 405, message: "x" }, 405_001),
+            (DeviceError::NotSpoken { status: 431, message: "x" }, 431_001),
+            (DeviceError::Unauthorized, 401_002),
+            (DeviceError::NotFound, 404_202),
+            (DeviceError::NotServed("x"), 404_202),
+            (DeviceError::TooLarge, 413_001),
+            (DeviceError::TooSlow, 408_001),
+            (DeviceError::Busy, 503_001),
+            (DeviceError::BusyFor(7), 503_001),
+            (DeviceError::TooOften(7), 429_001),
+            (DeviceError::Internal, 500_001),
+        ] {
+            assert_eq!((error.code(), error.code() / 1000), (code, u32::from(error.status())), "{error:?}");
+        }
+    }
 }

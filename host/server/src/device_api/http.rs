@@ -1,10 +1,11 @@
-//! The device API over HTTPS: requests in, answers out.
+//! The device API over HTTPS: requests become calls, answers become responses.
 //!
-//! Every answer carries a tracking id, and every answer with a body says that it is UTF-8 JSON: clients in the field fail
-//! without either. It is that of the request; an answer that tells what became of a registration carries that of the decision
+//! Every response carries a tracking id, and every response with a body says that it is UTF-8 JSON: clients in the field fail
+//! without either. It is that of the request; a response that tells what became of a registration carries that of the decision
 //! which it rests on, so that what a poll was told leads there too. Ids arrive percent-encoded and are decoded once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -12,19 +13,29 @@ use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post, put};
-use http::StatusCode;
-use http::header::{LOCATION, RETRY_AFTER};
+use bytes::Bytes;
+use http::header::{
+    AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE,
+};
 use http::request::Parts;
-use landfall_domain::names::OperationId;
+use http::{HeaderMap, HeaderName, StatusCode};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::call::{Asked, Call, set};
+use self::origin::HttpOrigin;
+use super::answer::{DeviceAnswer, Outcome};
+use super::call::{Authorization, DeviceCall, Shown, Verb};
 use super::error::{DeviceError, Wrong};
-use super::prefer;
-use super::wire::{OperationStatus, RegistrationState};
+use super::exchange::Exchange;
+use crate::config::DeviceLimits;
 use crate::listener::{self, ConnectionInfo};
-use crate::provisioning::{Provisioning, Status};
+use crate::provisioning::Provisioning;
+
+mod elsewhere;
+pub mod heads;
+mod origin;
+mod prefer;
 
 /// The routes. Paths that are not here answer 404 with a body, like everything else.
 pub fn router(provisioning: Arc<Provisioning>) -> Router {
@@ -32,9 +43,9 @@ pub fn router(provisioning: Arc<Provisioning>) -> Router {
         .route("/{scope}/registrations/{id}/register", put(register))
         .route("/{scope}/registrations/{id}/operations/{operation}", get(poll))
         .route("/{scope}/registrations/{id}", post(look_up))
-        .fallback(not_served)
+        .fallback(elsewhere::not_served)
         .method_not_allowed_fallback(|State(provisioning): State<Arc<Provisioning>>, request: Request| async move {
-            Call::begin(&provisioning, Asked::of(&request)).fail(DeviceError::MethodNotAllowed)
+            fail(&begin(&provisioning, &request), METHOD_NOT_ALLOWED)
         })
         .layer(middleware::from_fn_with_state(Arc::clone(&provisioning), for_one_host))
         .layer(middleware::from_fn_with_state(Arc::clone(&provisioning), with_a_place))
@@ -48,8 +59,7 @@ async fn with_a_place(State(provisioning): State<Arc<Provisioning>>, request: Re
         return next.run(request).await;
     }
     let [chance] = provisioning.service().ambient().random::<1>();
-    Call::begin(&provisioning, Asked::of(&request))
-        .fail(DeviceError::BusyFor(NO_PLACE_SECONDS + u64::from(chance % 16)))
+    fail(&begin(&provisioning, &request), DeviceError::BusyFor(NO_PLACE_SECONDS + u64::from(chance % 16)))
 }
 
 /// Whom a request is for is said once (RFC 9112, 3.2): two names are two readings of it.
@@ -59,7 +69,7 @@ async fn for_one_host(State(provisioning): State<Arc<Provisioning>>, request: Re
     }
     let hosts = request.headers().get_all(http::header::HOST).iter().count();
     let wrong = Wrong::bad("The request must have one Host header", format_args!("it has {hosts}"));
-    Call::begin(&provisioning, Asked::of(&request)).fail(wrong)
+    fail(&begin(&provisioning, &request), wrong)
 }
 
 /// `PUT /{idScope}/registrations/{registrationId}/register`
@@ -68,54 +78,16 @@ async fn register(
     Names(path): Names<DevicePath>,
     request: Request,
 ) -> Response {
-    let call = Call::begin(&provisioning, Asked::of(&request));
-    let wait = prefer::wait(request.headers());
-    let asked = match call.read(&path, request).await {
-        Ok(asked) => asked,
-        Err(error) => return call.fail(error),
-    };
-    let credential = asked.credential.clone();
-    match provisioning.register(asked, call.bounded(wait)).await {
-        // A client that did not ask to wait is told 202 even when the result is there: some refuse anything else.
-        Ok((operation, status)) if wait.is_some() => call.status(&operation, &path, &status, &credential),
-        Ok((operation, status)) => {
-            let seconds = match status {
-                Status::Assigning { retry_after } => retry_after,
-                Status::Finished(_) => provisioning.service().config().limits.device.poll_seconds,
-            };
-            let mut answer = call.answer(StatusCode::ACCEPTED, &OperationStatus::accepted(&operation));
-            set(&mut answer, RETRY_AFTER, &seconds.to_string());
-            set(&mut answer, LOCATION, &path.location(&provisioning.service().config().server.hostname));
-            answer
-        }
-        Err(error) => call.refuse(error),
-    }
+    called(&provisioning, Verb::Register, path, request).await
 }
 
 /// `GET /{idScope}/registrations/{registrationId}/operations/{operationId}`
 async fn poll(
     State(provisioning): State<Arc<Provisioning>>,
-    Names(path): Names<OperationPath>,
+    Names(OperationPath { scope, id, operation }): Names<OperationPath>,
     request: Request,
 ) -> Response {
-    let call = Call::begin(&provisioning, Asked::of(&request));
-    let wait = prefer::wait(request.headers());
-    let OperationPath { scope, id, operation } = path;
-    let path = DevicePath { scope, id };
-    // A poll's body is whatever the client's library put there; what counts is what the registration said.
-    let asked = match call.read(&path, request.map(|_| Body::empty())).await {
-        Ok(asked) => asked,
-        Err(error) => return call.fail(error),
-    };
-    let Ok(operation) = operation.parse::<OperationId>() else {
-        let what = "the operation id of the path is not one that this service makes";
-        return call.fail(Wrong::because(DeviceError::NotFound, what));
-    };
-    let credential = asked.credential.clone();
-    match provisioning.poll(asked, operation, call.bounded(wait)).await {
-        Ok((operation, status)) => call.status(&operation, &path, &status, &credential),
-        Err(error) => call.refuse(error),
-    }
+    called(&provisioning, Verb::Poll { operation }, DevicePath { scope, id }, request).await
 }
 
 /// `POST /{idScope}/registrations/{registrationId}`
@@ -124,60 +96,101 @@ async fn look_up(
     Names(path): Names<DevicePath>,
     request: Request,
 ) -> Response {
-    let call = Call::begin(&provisioning, Asked::of(&request));
-    let asked = match call.read(&path, request).await {
-        Ok(asked) => asked,
-        Err(error) => return call.fail(error),
-    };
-    if asked.csr.is_some() {
-        return call.fail(DeviceError::BadRequest("A csr comes with a registration, not with a look-up"));
-    }
-    let credential = asked.credential.clone();
-    match provisioning.look_up(asked).await {
-        Ok(registration) => {
-            let hub_key = call.hub_key(&path, &registration, &credential);
-            let state = RegistrationState::of(&registration, &credential).with_hub_key(hub_key.as_ref());
-            call.result(&registration, &state)
-        }
-        Err(error) => call.refuse(error),
-    }
+    called(&provisioning, Verb::LookUp, path, request).await
 }
 
-/// Anything else. What is asked of other interfaces of the service, by those who take this for it, is told so, and the operator
-/// reads of it now and then.
-async fn not_served(State(provisioning): State<Arc<Provisioning>>, request: Request) -> Response {
-    let call = Call::begin(&provisioning, Asked::of(&request));
-    let Some(what) = elsewhere(request.uri().path()) else {
-        return call.fail(Wrong::because(DeviceError::NotFound, "nothing is served under this path"));
+/// Does what a request asks.
+async fn called(provisioning: &Arc<Provisioning>, verb: Verb, path: DevicePath, request: Request) -> Response {
+    let exchange = begin(provisioning, &request);
+    let (head, body) = request.into_parts();
+    let Some(connection) = head.extensions.get::<Arc<ConnectionInfo>>() else {
+        return fail(&exchange, DeviceError::Internal);
     };
-    if let Some(unsaid) = provisioning.desk().may_log_not_served() {
-        let peer = request.extensions().get::<Arc<ConnectionInfo>>().map(|connection| connection.peer_addr.to_string());
-        let path: String = request.uri().path().chars().take(MOST_SAID).collect();
-        tracing::warn!(peer, path, unsaid, "not served here: {what}");
+    let config = provisioning.service().config();
+    // DPS names the register URL itself; no client reads it.
+    let location = (verb == Verb::Register)
+        .then(|| format!("https://{}/{}/registrations/{}/register", config.server.hostname, path.scope, path.id));
+    let call = DeviceCall {
+        verb,
+        scope: path.scope,
+        registration_id: path.id,
+        api_version: api_version(head.uri.query().unwrap_or_default()),
+        shown: Shown { authorization: authorization(&head.headers), certificate: connection.presented.clone() },
+        wait: prefer::wait(&head.headers),
+        source: connection.peer_addr.ip(),
+        standing: connection.standing.clone(),
+    };
+    let answer = exchange.answer(call, read_all(body, &config.limits.device)).await;
+    let begun = answer.outcome == Outcome::Begun;
+    let mut response = respond(provisioning, answer);
+    if let Some(location) = location.filter(|_| begun) {
+        set(response.headers_mut(), LOCATION, &location);
     }
-    call.fail(DeviceError::NotServed(what))
+    response
 }
 
-/// What a path is of, that is known and not served here.
-fn elsewhere(path: &str) -> Option<&'static str> {
-    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-    match segments.as_slice() {
-        ["$iothub" | "$servicebus", "websocket", ..] => {
-            Some("MQTT and AMQP are not served here, over WebSocket neither: the device has to use HTTPS")
+fn begin(provisioning: &Arc<Provisioning>, request: &Request) -> Exchange<HttpOrigin> {
+    Exchange::begin(provisioning, HttpOrigin::of(request))
+}
+
+/// An error, whose story is kept for the operator.
+fn fail(exchange: &Exchange<HttpOrigin>, wrong: impl Into<Wrong>) -> Response {
+    respond(exchange.provisioning(), exchange.fail(wrong))
+}
+
+/// An answer as HTTP has it.
+fn respond(provisioning: &Provisioning, answer: DeviceAnswer) -> Response {
+    let mut response = Response::new(Body::empty());
+    // Each status of DPS is one of HTTP.
+    *response.status_mut() = StatusCode::from_u16(answer.outcome.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    set(headers, CONTENT_TYPE, "application/json; charset=utf-8");
+    set(headers, STRICT_TRANSPORT_SECURITY, "max-age=31536000; includeSubDomains");
+    set(headers, REQUEST_ID, &answer.tracking_id.to_string());
+    if let Some(seconds) = answer.retry_after {
+        set(headers, RETRY_AFTER, &seconds.to_string());
+    }
+    if let Outcome::Wrong(error) = answer.outcome {
+        if error == DeviceError::Unauthorized && provisioning.service().outside().directories().any() {
+            set(headers, WWW_AUTHENTICATE, "Negotiate");
         }
-        ["enrollments" | "enrollmentGroups" | "registrations" | "attestations" | "certificates", ..] => Some(
-            "The service API of DPS is not served here: enrollments are the management API's, /api/v1 on the other port",
-        ),
-        ["api", "v1", ..] => Some("The management API is not served here: it has a port of its own"),
-        [.., "getDeviceUpdate" | "reportDeviceUpdateStatus"] => Some("Updates before provisioning are not served here"),
-        _ => None,
+        set(headers, ERROR_CODE, &error.code().to_string());
+    }
+    response.map(|_| Body::from(answer.body))
+}
+
+/// `Authorization`, as far as it is text.
+fn authorization(headers: &HeaderMap) -> Option<Authorization> {
+    let mut given = headers.get_all(AUTHORIZATION).iter();
+    let text = given.next()?.to_str().unwrap_or_default().to_owned();
+    Some(Authorization { text, repeated: given.next().is_some() })
+}
+
+/// The first `api-version` of a query.
+fn api_version(query: &str) -> Option<String> {
+    query.split('&').find_map(|pair| pair.strip_prefix("api-version=")).map(str::to_owned)
+}
+
+async fn read_all(body: Body, limits: &DeviceLimits) -> Result<Bytes, Wrong> {
+    let whole = Limited::new(body, limits.max_body_bytes).collect();
+    match tokio::time::timeout(Duration::from_secs(limits.body_seconds), whole).await {
+        Err(_) => {
+            let seconds = limits.body_seconds;
+            Err(Wrong::because(DeviceError::TooSlow, format_args!("the body did not come within {seconds} s")))
+        }
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let most = limits.max_body_bytes;
+            Err(Wrong::because(DeviceError::TooLarge, format_args!("the body has more than {most} bytes")))
+        }
+        Ok(Err(error)) => Err(Wrong::bad("The body could not be read", error)),
     }
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct DevicePath {
-    pub(super) scope: String,
-    pub(super) id: String,
+struct DevicePath {
+    scope: String,
+    id: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -185,13 +198,6 @@ struct OperationPath {
     scope: String,
     id: String,
     operation: String,
-}
-
-impl DevicePath {
-    /// DPS names the register URL itself; no client reads it.
-    pub(super) fn location(&self, hostname: &str) -> String {
-        format!("https://{hostname}/{}/registrations/{}/register", self.scope, self.id)
-    }
 }
 
 /// The names in a path. Those that are not UTF-8 once they are decoded are answered like every other error.
@@ -204,15 +210,54 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Provisioning>> for Names<T
         match Path::from_request_parts(head, provisioning).await {
             Ok(Path(names)) => Ok(Self(names)),
             Err(_) => {
-                let call = Call::begin(provisioning, Asked::of_head(head));
-                Err(call.fail(DeviceError::BadRequest("The path is not UTF-8 text")))
+                let exchange = Exchange::begin(provisioning, HttpOrigin::of_head(head));
+                Err(fail(&exchange, DeviceError::BadRequest("The path is not UTF-8 text")))
             }
         }
     }
 }
 
+/// Texts of our own making are always header values.
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
+const ERROR_CODE: HeaderName = HeaderName::from_static("x-ms-error-code");
+
+/// The path is known, the method is not one of its.
+const METHOD_NOT_ALLOWED: DeviceError = DeviceError::NotSpoken { status: 405, message: "Method not allowed" };
+
 /// After how many seconds a device comes back at the earliest for whose connection there was no place.
 const NO_PLACE_SECONDS: u64 = 5;
 
-/// How much of a path is said.
-const MOST_SAID: usize = 120;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_version_of_a_query_counts() {
+        for (query, version) in [
+            ("api-version=2021-06-01&forceRegistration=true", Some("2021-06-01")),
+            ("a=b&api-version=2019-03-31&api-version=x", Some("2019-03-31")),
+            ("api-version=", Some("")),
+            ("version=2019-03-31", None),
+            ("", None),
+        ] {
+            assert_eq!(api_version(query).as_deref(), version, "{query}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_is_an_empty_authorization() {
+        let mut headers = HeaderMap::new();
+        assert!(authorization(&headers).is_none());
+        headers.insert(AUTHORIZATION, HeaderValue::from_bytes(b"Basic \xff").unwrap());
+        let shown = authorization(&headers).unwrap();
+        assert_eq!((shown.text.as_str(), shown.repeated), ("", false));
+        headers.append(AUTHORIZATION, HeaderValue::from_static("Basic x"));
+        assert!(authorization(&headers).unwrap().repeated);
+    }
+}

@@ -119,8 +119,12 @@ async fn get<T: DeserializeOwned>(url: &str, tls: &Arc<ClientConfig>, named: Opt
 }
 
 /// A device waits for this.
-const LIMITS: ClientLimits =
-    ClientLimits { connect: Duration::from_secs(5), silence: Duration::from_secs(5), answer_bytes: 256 * 1024 };
+const LIMITS: ClientLimits = ClientLimits {
+    connect: Duration::from_secs(5),
+    silence: Duration::from_secs(5),
+    answer_bytes: 256 * 1024,
+    ..ClientLimits::USUAL
+};
 const MOST_KEYS: usize = 64;
 
 #[cfg(test)]

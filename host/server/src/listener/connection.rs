@@ -1,109 +1,121 @@
-//! One connection, from its handshake to its end.
+//! One connection, from its handshake to its end, whatever is spoken on it.
 
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
-use http::header::CONNECTION;
-use http::{HeaderValue, Request, Response};
-use hyper::body::Incoming;
-use hyper::rt::{Sleep, Timer};
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use landfall_attestation::x509::{PresentedChain, for_the_log};
 use landfall_domain::clock::Clock;
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio_rustls::server::TlsStream;
-use tower::ServiceExt as _;
 
-use super::answering::{Answering, BadHeads};
 use super::crowd::Standing;
 use super::handshake::{Shaken, shake};
 use super::{ConnectionInfo, Counts, Unusable};
 use crate::config::ListenerLimits;
 use crate::turns::Turns;
 
+/// What is spoken on a listener's connections once TLS is done. The listener bounds how many connections there are, how long
+/// each lasts and how long its end takes; what a protocol bounds itself is what only it can see, such as the head of a request
+/// or the time between two.
+pub trait Protocol: Send + Sync + 'static {
+    /// Serves a connection to its end. Errors of a connection are its peer's own affair: they are counted, not told. Answers
+    /// the stream, for the listener to close; a future that is dropped is a connection that is cut.
+    fn serve(&self, connection: Connection) -> impl Future<Output = Stream> + Send;
+
+    /// How long what is under way may go on when its connection is too old for more.
+    fn longest_exchange(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// The stream of a connection.
+pub type Stream = Box<TlsStream<TcpStream>>;
+
+/// A connection that is to be served.
+pub struct Connection {
+    /// What comes and goes.
+    pub stream: Stream,
+    /// What is known of it.
+    pub info: Arc<ConnectionInfo>,
+    /// When it is to end.
+    pub ending: Ending,
+    /// The listener's limits.
+    pub limits: Arc<ListenerLimits>,
+    /// What the listener has seen.
+    pub counts: Arc<Counts>,
+}
+
+/// When a connection is to end: it is too old, or the server stops. What is under way may be finished.
+pub struct Ending(oneshot::Receiver<()>);
+
+impl Ending {
+    /// Comes when nothing more is to begin.
+    pub async fn begins(&mut self) {
+        // The sender lives as long as the connection is served.
+        if (&mut self.0).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 /// What all connections of a listener share.
-pub(super) struct Shared {
+pub(super) struct Shared<P> {
     pub(super) tls: Arc<ServerConfig>,
-    pub(super) router: Router,
+    pub(super) protocol: P,
     pub(super) turns: Arc<Turns>,
     pub(super) counts: Arc<Counts>,
     pub(super) stop: watch::Receiver<bool>,
-    pub(super) limits: ListenerLimits,
+    pub(super) limits: Arc<ListenerLimits>,
     pub(super) clock: Arc<dyn Clock>,
-    /// How long a request may be under way once its connection is too old for another.
-    pub(super) longest_request: Duration,
-    pub(super) heads: Option<Arc<dyn BadHeads>>,
 }
 
-/// Serves a connection to its end. Errors of a connection are its peer's own affair: they are counted, not told.
-pub(super) async fn serve(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, standing: Standing) {
-    let has_place = standing.has_place();
+/// Serves a connection to its end.
+pub(super) async fn serve<P: Protocol>(shared: &Shared<P>, stream: TcpStream, peer: SocketAddr, standing: Standing) {
     let (stream, info) = match shake(shared, stream, peer, standing).await {
         Shaken::Done(stream, info) => (stream, info),
         Shaken::Told(socket) => return goodbye(shared, close(socket)).await,
         Shaken::Over => return,
     };
-    let limits = &shared.limits;
-    let left = AtomicUsize::new(if has_place { limits.requests_per_connection } else { 1 });
-    let service = hyper::service::service_fn(|request: Request<Incoming>| {
-        // The last request that the connection may carry is told so in its answer.
-        let last = left.fetch_sub(1, Ordering::Relaxed) <= 1;
-        answer(shared.router.clone(), request, Arc::clone(&info), last)
-    });
-    let mut connection = http1::Builder::new()
-        .timer(Patience::new(limits))
-        // Who says that it sends no more (close_notify) may still be waiting for its answer (RFC 8446, 6.1).
-        .half_close(true)
-        .header_read_timeout(Duration::from_secs(limits.header_seconds))
-        .max_buf_size(limits.header_bytes)
-        // The buffer grows past its size by what was read last.
-        .max_header_size(limits.header_bytes)
-        .max_headers(limits.headers)
-        .serve_connection(TokioIo::new(Answering::new(stream, shared.heads.clone(), peer)), service);
+    let limits = Arc::clone(&shared.limits);
+    let (end, ending) = oneshot::channel();
+    let connection = Connection {
+        stream,
+        info,
+        ending: Ending(ending),
+        limits: Arc::clone(&limits),
+        counts: Arc::clone(&shared.counts),
+    };
+    let mut served = std::pin::pin!(shared.protocol.serve(connection));
     let age = tokio::time::sleep(Duration::from_secs(limits.connection_minutes.saturating_mul(60)));
     let mut stop = shared.stop.clone();
     let drain = Duration::from_secs(limits.drain_seconds);
     let mut ended = tokio::select! {
-        ended = &mut connection => Some(ended),
+        ended = &mut served => Some(ended),
         () = age => None,
         _ = stop.wait_for(|stop| *stop) => None,
     };
     if ended.is_none() {
-        Pin::new(&mut connection).graceful_shutdown();
+        // The other end is there as long as the connection is served.
+        end.send(()).ok();
         // What is under way may end. A long import is not cut for the age of its connection, as long as it goes on.
         ended = tokio::select! {
-            ended = &mut connection => Some(ended),
-            () = tokio::time::sleep(shared.longest_request.max(drain)) => None,
+            ended = &mut served => Some(ended),
+            () = tokio::time::sleep(shared.protocol.longest_exchange().max(drain)) => None,
             _ = stop.wait_for(|stop| *stop) => None,
         };
     }
-    let ended = match ended {
+    let mut stream = match ended {
         Some(ended) => ended,
         None => {
             // Who never reads its answer is cut.
-            let Ok(ended) = tokio::time::timeout(drain, &mut connection).await else { return };
+            let Ok(ended) = tokio::time::timeout(drain, &mut served).await else { return };
             ended
         }
     };
-    let (mut stream, bad_head) = connection.into_parts().io.into_inner().into_parts();
-    if let Err(error) = ended {
-        if error.is_parse() {
-            shared.counts.speaks_no_http(peer, bad_head.as_ref().map(|answer| answer.tracking_id), &error);
-        }
-        tracing::debug!(%error, %peer, "a connection ended badly");
-        if let Some(answer) = bad_head {
-            (answer.explain)(&error.to_string());
-        }
-    }
     goodbye(shared, async {
         if stream.shutdown().await.is_ok() {
             close(stream.into_inner().0).await;
@@ -113,7 +125,7 @@ pub(super) async fn serve(shared: &Arc<Shared>, stream: TcpStream, peer: SocketA
 }
 
 /// A connection's last moments, which nobody may prolong.
-async fn goodbye(shared: &Shared, closing: impl Future<Output = ()>) {
+async fn goodbye<P>(shared: &Shared<P>, closing: impl Future<Output = ()>) {
     let mut stop = shared.stop.clone();
     tokio::select! {
         _ = tokio::time::timeout(LINGER, closing) => {}
@@ -131,33 +143,6 @@ async fn close(mut socket: TcpStream) {
     }
 }
 
-/// hyper has one time for the head of a request and counts it from the end of the request before. A first head must
-/// come at once; a later one may be long in coming, since devices keep a connection between two polls.
-struct Patience {
-    first: AtomicBool,
-    header: Duration,
-    idle: Duration,
-}
-
-impl Patience {
-    fn new(limits: &ListenerLimits) -> Self {
-        let (header, idle) = (Duration::from_secs(limits.header_seconds), Duration::from_secs(limits.idle_seconds));
-        Self { first: AtomicBool::new(true), header, idle }
-    }
-}
-
-impl Timer for Patience {
-    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
-        TokioTimer::new().sleep(duration)
-    }
-
-    /// Asked once a head, and for nothing else.
-    fn sleep_until(&self, _deadline: Instant) -> Pin<Box<dyn Sleep>> {
-        let first = self.first.swap(false, Ordering::Relaxed);
-        TokioTimer::new().sleep(if first { self.header } else { self.idle })
-    }
-}
-
 /// The certificate is parsed once a connection.
 pub(super) fn describe(stream: &TlsStream<TcpStream>, peer_addr: SocketAddr, standing: Standing) -> ConnectionInfo {
     let (_, tls) = stream.get_ref();
@@ -169,23 +154,6 @@ pub(super) fn describe(stream: &TlsStream<TcpStream>, peer_addr: SocketAddr, sta
     });
     let has_place = standing.has_place();
     ConnectionInfo { peer_addr, presented, has_place, standing }
-}
-
-async fn answer(
-    router: Router,
-    request: Request<Incoming>,
-    info: Arc<ConnectionInfo>,
-    last: bool,
-) -> Result<Response<Body>, std::convert::Infallible> {
-    let mut request = request.map(Body::new);
-    let standing = info.standing.clone();
-    request.extensions_mut().insert(info);
-    let mut answer = router.oneshot(request).await?;
-    // Where places are scarce, none is kept while a device waits for its next poll.
-    if last || standing.is_crowded() {
-        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    Ok(answer)
 }
 
 /// How long a peer has to read the last answer and to close its side.

@@ -33,7 +33,12 @@ pub(super) enum Shaken {
 }
 
 /// Shakes hands.
-pub(super) async fn shake(shared: &Shared, mut stream: TcpStream, peer: SocketAddr, standing: Standing) -> Shaken {
+pub(super) async fn shake<P>(
+    shared: &Shared<P>,
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    standing: Standing,
+) -> Shaken {
     let left = Duration::from_secs(shared.limits.handshake_seconds);
     let mut patience = Patience { left, clock: &shared.clock };
     let too_slow = || {

@@ -319,5 +319,9 @@ const TRIALS_OF_A_SCOPE: usize = 2;
 /// What is told of an address that the operator of the server has named to who operates one id scope.
 const NOT_TOLD: &str =
     "the list cannot be had from where the server's operator has it fetched; the server's log says why";
-const LIMITS: ClientLimits =
-    ClientLimits { connect: Duration::from_secs(10), silence: Duration::from_secs(20), answer_bytes: MAX_BYTES * 2 };
+const LIMITS: ClientLimits = ClientLimits {
+    connect: Duration::from_secs(10),
+    silence: Duration::from_secs(20),
+    answer_bytes: MAX_BYTES * 2,
+    ..ClientLimits::USUAL
+};

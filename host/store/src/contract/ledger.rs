@@ -2,10 +2,9 @@
 
 use async_trait::async_trait;
 use landfall_domain::decision::{Content, Entry};
-use landfall_domain::enrollment::EnrollmentRef;
-use landfall_domain::names::{Digest, IdScope, RegistrationId, TrackingId};
+use landfall_domain::names::{Digest, IdScope, TrackingId};
 
-use crate::{Lane, Listing, Page, StoreError};
+use crate::{DecisionFilter, DecisionPage, Lane, Listing, StoreError};
 
 /// Why each device was answered as it was, and the bytes that these entries name.
 #[async_trait]
@@ -16,8 +15,15 @@ pub trait LedgerStore: Send + Sync + 'static {
     /// Of `contents`, those that it names are written with it where they are not there yet.
     async fn record_entry(&self, entry: Entry, contents: Vec<Content>) -> Result<(), StoreError>;
 
-    /// Entries of an id scope that led to no registration, or to one that is gone: the newest first.
-    async fn entries(&self, scope: &IdScope, page: Page, filter: EntryFilter) -> Result<Listing<Entry>, StoreError>;
+    /// Decisions and refusals of an id scope, by the times that they say, the newest first. A page may hold fewer than asked for,
+    /// even none, when the filter passes few: [`Listing::next`] says whether there is more, as the text of a
+    /// [`DecisionPlace`](crate::DecisionPlace). Pages follow each other without gaps, whatever comes or goes meanwhile.
+    async fn decisions(
+        &self,
+        scope: &IdScope,
+        page: DecisionPage,
+        filter: DecisionFilter,
+    ) -> Result<Listing<Entry>, StoreError>;
 
     /// One ledger entry.
     async fn ledger_entry(&self, id: TrackingId) -> Result<Option<Entry>, StoreError>;
@@ -28,13 +34,4 @@ pub trait LedgerStore: Send + Sync + 'static {
 
     /// Bytes by their digest.
     async fn content(&self, digest: Digest) -> Result<Option<Vec<u8>>, StoreError>;
-}
-
-/// Which entries of the ledger to list, of those that led to no registration.
-#[derive(Clone, Debug, Default)]
-pub struct EntryFilter {
-    /// Only those of this device, whoever said that it was it.
-    pub device: Option<RegistrationId>,
-    /// Only those for which this enrollment counted.
-    pub enrollment: Option<EnrollmentRef>,
 }

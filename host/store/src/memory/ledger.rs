@@ -6,7 +6,7 @@ use landfall_domain::names::{Digest, IdScope, RegistrationId, TrackingId};
 
 use super::{MemoryStore, State};
 use crate::rules::contents::{self, Contents as _, Named};
-use crate::{EntryFilter, Lane, LedgerStore, Listing, Page, StoreError};
+use crate::{DecisionFilter, DecisionPage, DecisionPlace, Lane, LedgerStore, Listing, StoreError};
 
 #[async_trait]
 impl LedgerStore for MemoryStore {
@@ -17,28 +17,23 @@ impl LedgerStore for MemoryStore {
         })
     }
 
-    async fn entries(&self, scope: &IdScope, page: Page, filter: EntryFilter) -> Result<Listing<Entry>, StoreError> {
-        let mut listing = Listing { items: Vec::new(), next: None };
-        let before = match page.after.as_deref() {
-            None => u64::MAX,
-            Some(after) if after.len() == 16 => match u64::from_str_radix(after, 16) {
-                Ok(number) => number,
-                Err(_) => return Ok(listing),
-            },
-            Some(_) => return Ok(listing),
-        };
+    async fn decisions(
+        &self,
+        scope: &IdScope,
+        page: DecisionPage,
+        filter: DecisionFilter,
+    ) -> Result<Listing<Entry>, StoreError> {
         self.read(|state| {
-            let shown = state.others.range(..before).rev();
-            let mut shown =
-                shown.filter(|(_, entry)| entry.scope.as_ref() == Some(scope) && filter.shows(entry)).peekable();
-            while let Some((number, entry)) = shown.next() {
-                listing.items.push(entry.clone());
-                if listing.items.len() >= page.limit.max(1) {
-                    listing.next = shown.peek().map(|_| format!("{number:016x}"));
-                    break;
-                }
-            }
-            listing
+            // What explains a registration counts before what came of its request at first.
+            let others = state.others.values().filter(|entry| !state.decisions.contains_key(&entry.tracking_id));
+            let mut shown: Vec<&Entry> = state.decisions.values().chain(others).collect();
+            shown.retain(|entry| entry.scope.as_ref() == Some(scope) && filter.shows(entry));
+            shown.retain(|entry| page.after.is_none_or(|after| DecisionPlace::of(entry) < after));
+            shown.sort_by_key(|entry| std::cmp::Reverse(DecisionPlace::of(entry)));
+            let more = shown.len() > page.limit.max(1);
+            shown.truncate(page.limit.max(1));
+            let next = shown.last().filter(|_| more).map(|last| DecisionPlace::of(last).to_string());
+            Listing { items: shown.into_iter().cloned().collect(), next }
         })
     }
 

@@ -20,10 +20,10 @@ use serde::de::DeserializeOwned;
 use super::codec::{self, group_keys, key};
 use super::tables::{
     self, BOUND_KEYS, CERTIFICATES, CHALLENGES, CONTENT, DECISIONS, Definition, GROUP_COUNTS, GROUPS, HUB_IDENTITIES,
-    HUB_LOADS, INDIVIDUALS, ISSUER_KEYS, KEPT_COMPONENTS, META, OTHER_VIEWS, OTHERS, OTHERS_ORDER, PLUGIN_USES,
-    PLUGINS, RECORD_COUNTS, RECORD_VIEWS, RECORDS, REGISTRATION_VIEWS, REGISTRATIONS, SCOPES, USES,
+    HUB_LOADS, INDIVIDUALS, ISSUER_KEYS, KEPT_COMPONENTS, META, OTHERS, OTHERS_ORDER, PLUGIN_USES, PLUGINS,
+    RECORD_COUNTS, RECORD_VIEWS, RECORDS, REGISTRATION_VIEWS, REGISTRATIONS, SCOPES, USES,
 };
-use super::{Readable, View, claims, entries, identities, unreadable, uses, views};
+use super::{Readable, View, claims, decisions, identities, unreadable, uses, views};
 use crate::rules::claims::Claims;
 use crate::{Finding, Findings, StoreError};
 
@@ -38,6 +38,7 @@ pub(super) fn check(view: &View) -> Result<Findings, StoreError> {
     records(view, &mut findings)?;
     enrollments(view, &mut findings)?;
     contents(view, &mut findings)?;
+    decisions::check(view, &mut findings)?;
     others(view, &mut findings)?;
     uses_of_contents(view, &mut findings)?;
     each::<KeptChallenge>(view, CHALLENGES, "challenge", |_, _| Ok(()))?;
@@ -173,30 +174,12 @@ fn digest(row: &[u8]) -> String {
 /// Whether all that makes room has its turn.
 fn others(view: &View, findings: &mut Findings) -> Result<(), StoreError> {
     let what = "order of the ledger";
-    let table = view.table(OTHERS)?;
-    each::<Entry>(view, OTHERS, "ledger entry", |_, _| Ok(()))?;
-    let (order, in_views) = (view.table(OTHERS_ORDER)?, view.table(OTHER_VIEWS)?);
-    let mut rows_of_views = 0_u64;
+    let (table, order) = (view.table(OTHERS)?, view.table(OTHERS_ORDER)?);
     for row in order.iter().map_err(unreadable)? {
-        let (number, id) = row.map_err(unreadable)?;
-        let Some(bytes) = table.get(id.value()).map_err(unreadable)? else {
+        let (_, id) = row.map_err(unreadable)?;
+        if table.get(id.value()).map_err(unreadable)?.is_none() {
             findings.push(Finding { what, detail: format!("{:02x?} is not there", id.value()) });
-            continue;
-        };
-        let Ok(number) = <[u8; 8]>::try_from(number.value()) else { continue };
-        let entry: Entry = codec::decode("ledger entry", bytes.value())?;
-        for row in entries::rows_of(u64::from_be_bytes(number), &entry) {
-            rows_of_views = rows_of_views.saturating_add(1);
-            if in_views.get(row.as_slice()).map_err(unreadable)?.is_none() {
-                let detail = format!("{} is not in {:?}", entry.tracking_id, named(&row));
-                findings.push(Finding { what: OTHER_VIEW, detail });
-            }
         }
-    }
-    let there = in_views.len().map_err(unreadable)?;
-    if there != rows_of_views {
-        let detail = format!("{there} rows are there, and {rows_of_views} should be");
-        findings.push(Finding { what: OTHER_VIEW, detail });
     }
     let (numbered, all) = (order.len().map_err(unreadable)?, table.len().map_err(unreadable)?);
     if numbered != all {
@@ -345,7 +328,6 @@ fn uses_of_contents(view: &View, findings: &mut Findings) -> Result<(), StoreErr
 const BINDING: &str = "binding of a key";
 const VIEW: &str = "view of registrations";
 const RECORD_VIEW: &str = "view of manufacturing records";
-const OTHER_VIEW: &str = "view of the ledger";
 const IDENTITY: &str = "identity in a hub";
 
 type Counts = BTreeMap<Vec<u8>, u64>;

@@ -8,10 +8,10 @@ use landfall_domain::plugin::signature::Signature;
 use super::engine::Write;
 use super::tables::{self, CONTENT, DECISIONS, OTHERS, SIGNATURES, Tables};
 use super::uses;
-use super::{RedbStore, View, codec, entries, unreadable};
+use super::{RedbStore, View, codec, decisions, unreadable};
 use crate::rules::contents::{self, Named};
 use crate::writer::Lane;
-use crate::{EntryFilter, Listing, Page, StoreError};
+use crate::{DecisionFilter, DecisionPage, Listing, StoreError};
 
 #[async_trait]
 impl crate::LedgerStore for RedbStore {
@@ -19,9 +19,14 @@ impl crate::LedgerStore for RedbStore {
         self.write(Lane::Device, KeepEntry::new(&entry, contents)?).await
     }
 
-    async fn entries(&self, scope: &IdScope, page: Page, filter: EntryFilter) -> Result<Listing<Entry>, StoreError> {
+    async fn decisions(
+        &self,
+        scope: &IdScope,
+        page: DecisionPage,
+        filter: DecisionFilter,
+    ) -> Result<Listing<Entry>, StoreError> {
         let scope = scope.clone();
-        self.look(move |view| entries::list(view, &scope, &page, &filter)).await
+        self.look(move |view| decisions::list(view, &scope, &page, &filter)).await
     }
 
     async fn ledger_entry(&self, id: TrackingId) -> Result<Option<Entry>, StoreError> {
@@ -76,18 +81,18 @@ pub(super) fn keep_other(tables: &mut Tables<'_>, id: &[u8], entry: &[u8]) -> Re
         let last = tables.others_order.last_key()?.and_then(|key| Some(u64::from_be_bytes(key.try_into().ok()?)));
         let next = last.unwrap_or(0).saturating_add(1);
         tables.others_order.put_encoded(&next.to_be_bytes(), id)?;
-        entries::add(tables, next, id, entry)?;
     }
     let before = tables.others.bytes(id)?;
     tables.others.put_encoded(id, entry)?;
+    decisions::follow(tables, id, before.as_deref())?;
     if let Some(before) = before {
         uses::give_back_entry(tables, &before)?;
     }
     while tables.others_order.len()? > tables.kept.entries {
-        let Some((number, oldest)) = tables.others_order.pop_first()? else { break };
+        let Some((_, oldest)) = tables.others_order.pop_first()? else { break };
         if let Some(entry) = tables.others.bytes(&oldest)? {
-            entries::remove(tables, &number, &entry)?;
             tables.others.remove(&oldest)?;
+            decisions::follow(tables, &oldest, Some(&entry))?;
             uses::give_back_entry(tables, &entry)?;
         }
     }
@@ -98,6 +103,7 @@ pub(super) fn keep_other(tables: &mut Tables<'_>, id: &[u8], entry: &[u8]) -> Re
 pub(super) fn drop_decision(tables: &mut Tables<'_>, id: TrackingId) -> Result<(), StoreError> {
     if let Some(entry) = tables.decisions.bytes(id.as_bytes())? {
         tables.decisions.remove(id.as_bytes())?;
+        decisions::follow(tables, id.as_bytes(), Some(&entry))?;
         uses::give_back_entry(tables, &entry)?;
     }
     Ok(())
@@ -114,6 +120,7 @@ pub(super) fn retire_decision(
     let entry: Entry = codec::decode(WHAT, &bytes)?;
     if is_of(&entry, scope, device) {
         tables.decisions.remove(id.as_bytes())?;
+        decisions::follow(tables, id.as_bytes(), Some(&bytes))?;
         keep_other(tables, id.as_bytes(), &bytes)?;
     }
     Ok(())

@@ -176,6 +176,7 @@ fn prepare(database: &Database, settings: &StoreSettings) -> Result<(), String> 
     let kept = Kept { built_in: settings.built_in, ..Kept::default() };
     Tables::open(&transaction, kept)
         .and_then(|mut tables| steps::bring_up(&mut tables, format, &missing))
+        .and_then(|()| tables::remove_retired(&transaction))
         .map_err(|e| e.to_string())?;
     if format < FORMAT
         && !settings.take_contradictions

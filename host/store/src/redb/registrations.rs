@@ -13,7 +13,7 @@ use super::codec::{self, group_keys, key};
 use super::engine::Write;
 use super::listing::{self, Walk};
 use super::tables::{self, BOUND_KEYS, GROUP_COUNTS, REGISTRATION_VIEWS, REGISTRATIONS, Rows, Tables};
-use super::{RedbStore, View, challenges, identities, ledger, views};
+use super::{RedbStore, View, challenges, decisions, identities, ledger, views};
 use crate::rules::contents::{self, Named};
 use crate::rules::registrations::{self as rules, Judged, Wish};
 use crate::writer::Lane;
@@ -116,6 +116,7 @@ pub(super) struct Commit {
     decision: TrackingId,
     /// Encoded before the job queues: an entry is large, and the writer has more to do.
     entry: Vec<u8>,
+    rows: Option<decisions::Rows>,
     named: Named,
     contents: Vec<Content>,
 }
@@ -132,6 +133,7 @@ impl Commit {
             decision: commit.entry.tracking_id,
             named: Named::by_entry(&commit.entry),
             entry: codec::encode(&commit.entry)?,
+            rows: decisions::Rows::of(&commit.entry)?,
             contents: commit.contents,
         })
     }
@@ -165,6 +167,7 @@ impl Write for Commit {
         gone.into_iter().try_for_each(|old| ledger::drop_decision(tables, old))?;
         tables.registrations.put(&key, &next)?;
         tables.decisions.put_encoded(self.decision.as_bytes(), &self.entry)?;
+        decisions::explain(tables, self.decision, self.rows.as_ref())?;
         Ok(CommitOutcome::Committed(Box::new(next)))
     }
 

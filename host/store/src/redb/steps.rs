@@ -19,10 +19,10 @@ use landfall_domain::registry::ManufacturingRecord;
 use super::claims::{held_rows, plugin_rows};
 use super::codec::{self, group_keys, key};
 use super::tables::{
-    BOUND_KEYS, CERTIFICATES, Definition, GROUP_COUNTS, HUB_IDENTITIES, HUB_LOADS, KEPT_COMPONENTS, OTHER_VIEWS,
+    BOUND_KEYS, CERTIFICATES, DECISION_VIEWS, Definition, GROUP_COUNTS, HUB_IDENTITIES, HUB_LOADS, KEPT_COMPONENTS,
     OTHERS_ORDER, PLUGIN_USES, RECORD_COUNTS, RECORD_VIEWS, REGISTRATION_VIEWS, REVOCATIONS, Rows, Tables, USES,
 };
-use super::{components, entries, identities, ledger, registrations, revocations, uses, views};
+use super::{components, decisions, identities, ledger, registrations, revocations, uses, views};
 use crate::StoreError;
 use crate::rules::claims::Claims;
 
@@ -30,7 +30,7 @@ use crate::rules::claims::Claims;
 ///
 /// It goes up once a release, whenever a release adds a table that is made from others, or a field that an older version
 /// must not drop when it writes a row again.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 
 /// One thing that is done to a file.
 pub(super) struct Step {
@@ -59,7 +59,8 @@ pub(super) const STEPS: &[Step] = &[
     // Came together with the order of the ledger: a file that lacks the one lacks the other.
     Step { since: 2, fills: &[OTHERS_ORDER], run: registrations::count_all },
     Step { since: 2, fills: &[OTHERS_ORDER], run: ledger::order_others },
-    Step { since: 2, fills: &[OTHER_VIEWS], run: entries::make },
+    // Format 2 had views of what led to no registration, by numbers; this one has those of all, by time.
+    Step { since: 3, fills: &[DECISION_VIEWS], run: decisions::make },
     Step { since: 1, fills: &[HUB_LOADS, GROUP_COUNTS], run: count_registrations },
     Step { since: 1, fills: &[RECORD_COUNTS], run: count_records },
     Step { since: 1, fills: &[CERTIFICATES, PLUGIN_USES], run: claim },

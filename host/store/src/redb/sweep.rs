@@ -17,7 +17,7 @@ use super::check::each;
 use super::codec::key;
 use super::engine::Write;
 use super::tables::{self, CONTENT, DECISIONS, GROUPS, INDIVIDUALS, OTHERS, PLUGINS, REGISTRATIONS, Tables};
-use super::{View, unreadable, uses};
+use super::{View, decisions, unreadable, uses};
 use crate::{StoreError, Unused};
 
 /// Looks for it. In memory are the digests of all contents, and nothing else that grows.
@@ -69,6 +69,7 @@ impl Write for Sweep {
             if let Some(entry) = tables.decisions.bytes(id)? {
                 removed = removed.and(Unused { decisions: 1, contents: 0, bytes: bytes(entry.len()) });
                 tables.decisions.remove(id)?;
+                decisions::follow(tables, id, Some(&entry))?;
                 removed = removed.and(uses::give_back_entry(tables, &entry)?);
             }
         }

@@ -199,6 +199,20 @@ impl Default for Kept {
     }
 }
 
+/// Tables that earlier formats had, by name. They are removed when a file is brought up.
+pub(super) const RETIRED: &[Definition] = &[
+    // Format 2: the views of what led to no registration. `decision_views` has those of all.
+    TableDefinition::new("other_views"),
+];
+
+/// Removes what earlier formats had. No table of the transaction may be open.
+pub(super) fn remove_retired(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    RETIRED.iter().try_for_each(|table| match transaction.delete_table(*table) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(StoreError::Write(error.to_string())),
+    })
+}
+
 /// Declares the tables: the definitions, and [`Tables`] with one open table for each.
 macro_rules! tables {
     ($($(#[$doc:meta])* $constant:ident $field:ident $what:literal;)*) => {
@@ -275,8 +289,9 @@ tables! {
     OTHERS others "ledger entry";
     /// Number that counts up → tracking id in [`OTHERS`]: in which order they came, whatever the clock said.
     OTHERS_ORDER others_order "order of the ledger";
-    /// Scope, view, number in [`OTHERS_ORDER`] → tracking id in [`OTHERS`]: the entry is in the view.
-    OTHER_VIEWS other_views "view of the ledger";
+    /// Scope, view, time, tracking id in [`DECISIONS`] or [`OTHERS`] → a summary, in the view of all, or nothing: the entry is
+    /// in the view.
+    DECISION_VIEWS decision_views "view of the ledger";
     /// SHA-256 → the very bytes, without a version: the digest says what they are.
     CONTENT content "content";
     /// SHA-256 of a content → how many entries and enrollments name it.

@@ -6,7 +6,7 @@ use landfall_domain::names::RegistrationId;
 use landfall_domain::registration::Registration;
 use landfall_domain::registry::ManufacturingRecord;
 
-use crate::{EntryFilter, RecordFilter, RegistrationFilter};
+use crate::{DecisionFilter, DecisionSummary, RecordFilter, RegistrationFilter};
 
 impl RegistrationFilter {
     /// Whether it shows a registration.
@@ -28,11 +28,22 @@ impl RecordFilter {
     }
 }
 
-impl EntryFilter {
-    /// Whether it shows an entry.
+impl DecisionFilter {
+    /// Whether it shows an entry of the id scope that is asked about.
     pub(crate) fn shows(&self, entry: &Entry) -> bool {
-        self.device.as_ref().is_none_or(|device| device_of(entry).as_ref() == Some(device))
-            && self.enrollment.as_ref().is_none_or(|enrollment| is_of(entry, enrollment))
+        let Self { from, to, device, enrollment, hub: _, policy: _, result: _ } = self;
+        from.is_none_or(|from| entry.at >= from)
+            && to.is_none_or(|to| entry.at < to)
+            && device.as_ref().is_none_or(|device| device_of(entry).as_ref() == Some(device))
+            && enrollment.as_ref().is_none_or(|enrollment| is_of(entry, enrollment))
+            && self.fits(&DecisionSummary::of(entry))
+    }
+
+    /// Whether what is known of a decision before it is read is as asked.
+    pub(crate) fn fits(&self, summary: &DecisionSummary) -> bool {
+        self.result.is_none_or(|result| summary.result == Some(result))
+            && self.hub.as_ref().is_none_or(|hub| summary.hub.as_ref() == Some(hub))
+            && self.policy.as_ref().is_none_or(|policy| policy.was_asked(summary))
     }
 }
 

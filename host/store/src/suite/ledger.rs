@@ -1,62 +1,18 @@
 //! Entries and contents.
 
 use landfall_domain::decision::{Content, Decision, Entry, EntryKind};
-use landfall_domain::enrollment::EnrollmentRef;
 use landfall_domain::names::Digest;
 use landfall_domain::registration::Registration;
 
 use super::make::{
     Shared, commit_of, decided, decision_of, link, place, policies, refusal, registration, scope, tracking,
 };
-use crate::{CommitOutcome, EntryFilter, Lane, Page, Precondition, RegistrationCommit};
+use crate::{CommitOutcome, Lane, Precondition, RegistrationCommit};
 
 pub async fn an_entry_is_found_by_its_tracking_id(store: Shared) {
     store.record_entry(refusal(3), Vec::new()).await.unwrap();
     assert_eq!(store.ledger_entry(tracking(3)).await.unwrap(), Some(refusal(3)));
     assert_eq!(store.ledger_entry(tracking(4)).await.unwrap(), None);
-}
-
-/// The store under test is opened to keep 10.
-pub async fn what_was_refused_is_listed_by_device_and_enrollment_the_newest_first(store: Shared) {
-    let pumps = EnrollmentRef::Group("pumps".parse().unwrap());
-    for number in 1..=14 {
-        let mut entry = refusal(number);
-        // Two devices, in any case of letters; every third was of the group. The clock goes back meanwhile.
-        entry.tracking_id = tracking(100 - number);
-        entry.registration_id = if number % 2 == 0 { "SN-42" } else { "sn-4" }.to_owned();
-        if let (0, EntryKind::Refused { enrollment, .. }) = (number % 3, &mut entry.kind) {
-            *enrollment = Some(pumps.to_string());
-        }
-        store.record_entry(entry, Vec::new()).await.unwrap();
-    }
-    let numbers = async |device: Option<&str>, enrollment: Option<&EnrollmentRef>, limit: usize| {
-        let filter = || EntryFilter { device: device.map(|id| id.parse().unwrap()), enrollment: enrollment.cloned() };
-        let (mut after, mut found) = (None, Vec::new());
-        loop {
-            let listing = store.entries(&scope(), Page { after, limit }, filter()).await.unwrap();
-            assert!(listing.items.len() <= limit);
-            found.extend(listing.items.iter().map(|entry| entry.at.as_millis()));
-            after = listing.next;
-            if after.is_none() {
-                return found;
-            }
-        }
-    };
-    for limit in [1, 3, 100] {
-        assert_eq!(numbers(None, None, limit).await, [14, 13, 12, 11, 10, 9, 8, 7, 6, 5], "ten are kept");
-        assert_eq!(numbers(Some("sn-42"), None, limit).await, [14, 12, 10, 8, 6]);
-        assert_eq!(numbers(Some("SN-4"), None, limit).await, [13, 11, 9, 7, 5]);
-        assert_eq!(numbers(None, Some(&pumps), limit).await, [12, 9, 6]);
-        assert_eq!(numbers(Some("sn-42"), Some(&pumps), limit).await, [12, 6]);
-        assert!(numbers(Some("sn-43"), None, limit).await.is_empty());
-    }
-    let other = "other".parse().unwrap();
-    let elsewhere = store.entries(&other, Page { after: None, limit: 9 }, EntryFilter::default()).await.unwrap();
-    assert_eq!(elsewhere.items, []);
-    for after in ["", "x", "zzzzzzzzzzzzzzzz", "ffffffffffffffff0"] {
-        let page = Page { after: Some(after.to_owned()), limit: 9 };
-        assert_eq!(store.entries(&scope(), page, EntryFilter::default()).await.unwrap().items, [], "{after}");
-    }
 }
 
 /// The store under test is opened to keep 10.

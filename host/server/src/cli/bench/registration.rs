@@ -34,7 +34,7 @@ use crate::cli::output::say;
 use crate::config::{Config, Server as Addresses, ThrottleLimits};
 use crate::folder::DataFolder;
 use crate::init;
-use crate::listener::Listener;
+use crate::listener::{Http, Listener};
 use crate::server::Server;
 use crate::tls::current::Current;
 use crate::tls::{self, Identity};
@@ -220,7 +220,8 @@ async fn serve_baseline(
     let router = Router::new().fallback(|| async { r#"{"status":"assigned"}"# });
     let (stop, stopping) = watch::channel(false);
     let limits = config.limits.listener.clone();
-    tokio::spawn(Listener::new(socket, tls, router, limits, std::sync::Arc::new(SystemClock)).serve(stopping));
+    let http = Http::new(router);
+    tokio::spawn(Listener::new(socket, tls, http, limits, std::sync::Arc::new(SystemClock)).serve(stopping));
     Ok((address, stop))
 }
 

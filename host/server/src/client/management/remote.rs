@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use http::Uri;
 use landfall_domain::secret::Token;
+use landfall_net::outside::{HTTPS, Outside, OutsideError, Reach, bare};
 use rustls::ClientConfig;
 
 use super::{ManagementClient, ManagementError, Place, token_of, trusting};
@@ -62,24 +63,21 @@ impl ManagementClient {
     }
 }
 
-/// Connects to one of the server's addresses.
+/// Connects to one of the server's addresses. The caller has named it: it may be anywhere.
 pub(super) async fn connect(
     server: &ServerUrl,
     tls: &Arc<ClientConfig>,
     limits: ClientLimits,
 ) -> Result<Client, ManagementError> {
     let nobody = |source| ManagementError::NothingAnswersAt { server: server.clone(), source };
-    let addresses = tokio::net::lookup_host((server.host.as_str(), server.port)).await.map_err(nobody)?;
-    let mut why = std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address");
-    for address in addresses {
-        match Client::connect_within(address, &server.host, Arc::clone(tls), limits).await {
-            Ok(client) => return Ok(client),
-            // The next address may be reached.
-            Err(ClientError::Connect { source, .. }) => why = source,
-            Err(other) => return Err(super::of_connection(other, "--ca-file (or LANDFALL_CA_FILE)")),
+    let outside = Outside { tls: Some(Arc::clone(tls)), reach: Reach::Anywhere, limits };
+    outside.connect(&server.host, server.port).await.map_err(|error| match error {
+        OutsideError::Name { source, .. } | OutsideError::Client(ClientError::Connect { source, .. }) => nobody(source),
+        OutsideError::NoHost | OutsideError::NoAddress { .. } | OutsideError::Private { .. } => {
+            nobody(std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address"))
         }
-    }
-    Err(nobody(why))
+        OutsideError::Client(other) => super::of_connection(other, "--ca-file (or LANDFALL_CA_FILE)"),
+    })
 }
 
 impl FromStr for ServerUrl {
@@ -97,8 +95,7 @@ impl FromStr for ServerUrl {
         if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
             return Err(ServerUrlError("an address has no user name"));
         }
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        Ok(Self { host, port: uri.port_u16().unwrap_or(HTTPS) })
+        Ok(Self { host: bare(host).to_owned(), port: uri.port_u16().unwrap_or(HTTPS) })
     }
 }
 
@@ -108,9 +105,6 @@ impl fmt::Display for ServerUrl {
         if host.contains(':') { write!(f, "https://[{host}]:{port}") } else { write!(f, "https://{host}:{port}") }
     }
 }
-
-/// The port of https (RFC 9110, section 4.2.2).
-const HTTPS: u16 = 443;
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,15 @@
-use serde_json::json;
+use std::sync::Mutex;
 
-use super::super::tests::Server;
+use landfall_attestation::x509::make::Authority;
+use landfall_domain::clock::Ambient;
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
 use super::*;
+use crate::tls::current::Current;
+use crate::tls::{Identity, for_management};
 
 #[tokio::test]
 async fn a_call_carries_the_folders_token_and_gives_the_answers_json() {
@@ -142,4 +150,56 @@ fn token() -> Token {
 
 fn answer(status: &str, kind: &str, body: &str) -> Vec<u8> {
     format!("HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_bytes()
+}
+
+/// Reads requests, whole, and answers them with fixed bytes, one after the other, all on one connection.
+struct Server {
+    address: SocketAddr,
+    ca_pem: String,
+    seen: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Server {
+    async fn answering(answers: Vec<Vec<u8>>) -> Self {
+        let now = Ambient::system().now();
+        let ca = Authority::root("test", now, 1).unwrap();
+        let identity = Identity::of(&ca.server(&["localhost".to_owned()], now, 1).unwrap());
+        let acceptor = TlsAcceptor::from(for_management(&Current::new(identity).unwrap()).unwrap());
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let keep = Arc::clone(&seen);
+        tokio::spawn(async move {
+            let (stream, _) = socket.accept().await.unwrap();
+            let Ok(mut stream) = acceptor.accept(stream).await else { return };
+            let mut part = vec![0; 65_536];
+            for answer in answers {
+                let mut request = Vec::new();
+                while !is_whole(&request) {
+                    let len = stream.read(&mut part).await.unwrap_or_default();
+                    if len == 0 {
+                        return;
+                    }
+                    request.extend_from_slice(&part[..len]);
+                }
+                keep.lock().unwrap().extend(request);
+                stream.write_all(&answer).await.unwrap();
+                stream.flush().await.unwrap();
+            }
+            // Open until the client goes.
+            let _ = stream.read(&mut part).await;
+        });
+        Self { address, ca_pem: ca.certificate_pem, seen }
+    }
+
+    fn seen(&self) -> String {
+        String::from_utf8(self.seen.lock().unwrap().clone()).unwrap()
+    }
+}
+
+fn is_whole(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    body.len() >= length.unwrap_or(0)
 }

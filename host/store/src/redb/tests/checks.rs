@@ -34,7 +34,7 @@ async fn a_check_names_what_contradicts_itself() {
         tables.decisions.remove(make::decision_of("pump-1").as_bytes()).unwrap();
         tables.certificates.remove(&key(&Digest::of(b"c1").to_string())).unwrap();
         tables.content.put_encoded(Digest::of(b"x").as_bytes(), b"y").unwrap();
-        tables.other_views.put_encoded(&key("of nothing"), b"x").unwrap();
+        tables.decision_views.put_encoded(&key("of nothing"), b"x").unwrap();
         tables.uses.put(Digest::of(b"weighted").as_bytes(), &5_u64).unwrap();
         let (plugin, publisher) = ("weighted".parse().unwrap(), "t1".to_owned());
         let kept = KeptComponent { scope: make::scope(), plugin, publisher, bytes: 8 };
@@ -87,8 +87,8 @@ async fn an_entry_that_nobody_can_read_makes_room_like_any_other() {
     let store = RedbStore::open(&path, settings()).unwrap();
     store.record_entry(make::refusal(11), Vec::new()).await.unwrap();
     assert_eq!(store.ledger_entry(make::tracking(1)).await.unwrap(), None);
-    let page = Page { after: None, limit: 100 };
-    let listed = store.entries(&make::scope(), page, crate::EntryFilter::default()).await.unwrap();
+    let page = crate::DecisionPage { after: None, limit: 100 };
+    let listed = store.decisions(&make::scope(), page, crate::DecisionFilter::default()).await.unwrap();
     assert_eq!(listed.items.len(), 10, "its rows in the views show nothing");
 }
 
@@ -140,6 +140,7 @@ async fn what_nothing_names_is_found_and_compacting_removes_it() {
         let entry =
             landfall_domain::decision::Entry { tracking_id: make::tracking(6), kind: decided, ..make::refusal(6) };
         tables.decisions.put(make::tracking(6).as_bytes(), &entry).unwrap();
+        crate::redb::decisions::make(&mut tables).unwrap();
     }
     transaction.commit().unwrap();
     drop(database);

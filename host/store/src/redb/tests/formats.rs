@@ -12,15 +12,20 @@ async fn a_file_of_a_newer_format_is_refused_and_left_as_it_is() {
     let path = folder.path().join("landfall.redb");
     let database = Database::open(&path).unwrap();
     let transaction = database.begin_write().unwrap();
-    tables::Tables::open(&transaction, tables::Kept::default()).unwrap().meta.put(b"format", &3_u32).unwrap();
+    tables::Tables::open(&transaction, tables::Kept::default())
+        .unwrap()
+        .meta
+        .put(b"format", &(steps::FORMAT + 1))
+        .unwrap();
     transaction.commit().unwrap();
     drop(database);
     let error = RedbStore::open(&path, settings()).err().unwrap().to_string();
-    for words in ["format 3", "up to 2", env!("CARGO_PKG_VERSION"), "newer version"] {
+    let (newer, ours) = (format!("format {}", steps::FORMAT + 1), format!("up to {}", steps::FORMAT));
+    for words in [&newer, &ours, env!("CARGO_PKG_VERSION"), "newer version"] {
         assert!(error.contains(words), "{error}");
     }
     let error = RedbStore::open(&path, settings()).err().unwrap().to_string();
-    assert!(error.contains("format 3"), "{error}");
+    assert!(error.contains(&newer), "{error}");
 }
 
 #[tokio::test]

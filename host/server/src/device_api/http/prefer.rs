@@ -7,7 +7,7 @@ use http::HeaderMap;
 
 /// How long the client would wait, if it says so. A preference that cannot be understood is ignored, as the RFC
 /// asks (section 2).
-pub fn wait(headers: &HeaderMap) -> Option<Duration> {
+pub(super) fn wait(headers: &HeaderMap) -> Option<Duration> {
     headers
         .get_all("prefer")
         .iter()

@@ -1,6 +1,6 @@
 //! Which addresses are public.
 //!
-//! A policy that could make the host connect to any address would reach what only this machine can: the management API,
+//! Whoever could make the host connect to any address would reach what only this machine can: the management API,
 //! the database beside it, the cloud's metadata service. So everything is refused that is not plainly of the public
 //! Internet, from the special-purpose registries of IANA (RFC 6890 and those after it). An IPv6 address that carries an
 //! IPv4 address is judged by that one.

@@ -7,8 +7,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
-use crate::tls::current::Current;
-use crate::tls::for_management;
+use crate::tls;
 
 #[tokio::test]
 async fn a_request_is_sent_and_its_answer_read() {
@@ -45,8 +44,7 @@ async fn a_server_that_never_answers_is_given_up() {
 async fn a_server_of_another_ca_is_not_trusted() {
     let server = Server::start(b"").await;
     let other = Authority::root("other", now(), 1).unwrap();
-    let tls = tls::client(other.certificate_pem.as_bytes(), None).unwrap();
-    let error = Client::connect(server.address, "localhost", tls).await.err().unwrap();
+    let error = Client::connect(server.address, "localhost", trusting(&other.certificate_pem)).await.err().unwrap();
     assert!(matches!(error, ClientError::Tls { .. }), "{error}");
 }
 
@@ -77,22 +75,31 @@ async fn a_folder_is_no_file_to_send() {
 }
 
 /// Reads requests, whole, and answers them with fixed bytes, one after the other; with none it stays silent.
-pub(super) struct Server {
-    pub(super) address: SocketAddr,
-    pub(super) ca_pem: String,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    ca_pem: String,
     seen: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Server {
-    async fn start(answer: &'static [u8]) -> Self {
+    pub(crate) async fn start(answer: &'static [u8]) -> Self {
         Self::answering(vec![answer.to_vec()]).await
     }
 
     /// A server for as many requests as there are answers, all on one connection.
-    pub(super) async fn answering(answers: Vec<Vec<u8>>) -> Self {
+    pub(crate) async fn answering(answers: Vec<Vec<u8>>) -> Self {
         let ca = Authority::root("test", now(), 1).unwrap();
-        let identity = crate::tls::Identity::of(&ca.server(&["localhost".to_owned()], now(), 1).unwrap());
-        let acceptor = TlsAcceptor::from(for_management(&Current::new(identity).unwrap()).unwrap());
+        let issued = ca.server(&["localhost".to_owned()], now(), 1).unwrap();
+        let config = rustls::ServerConfig::builder_with_provider(tls::provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![issued.certificate_der.clone().into()],
+                rustls_pki_types::PrivateKeyDer::Pkcs8(issued.key_der.clone().into()),
+            )
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -121,13 +128,20 @@ impl Server {
     }
 
     async fn connect(&self, limits: ClientLimits) -> Result<Client, ClientError> {
-        let tls = tls::client(self.ca_pem.as_bytes(), None).unwrap();
-        Client::connect_within(self.address, "localhost", tls, limits).await
+        Client::connect_within(self.address, "localhost", self.trust(), limits).await
     }
 
-    pub(super) fn seen(&self) -> String {
+    pub(crate) fn trust(&self) -> Arc<ClientConfig> {
+        trusting(&self.ca_pem)
+    }
+
+    pub(crate) fn seen(&self) -> String {
         String::from_utf8(self.seen.lock().unwrap().clone()).unwrap()
     }
+}
+
+fn trusting(ca_pem: &str) -> Arc<ClientConfig> {
+    tls::config(tls::roots(ca_pem.as_bytes()).unwrap(), None).unwrap().into()
 }
 
 fn is_whole(request: &[u8]) -> bool {

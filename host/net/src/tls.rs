@@ -1,0 +1,122 @@
+//! Whom a client trusts, and what it shows.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::pem::{Error as PemError, PemObject as _};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+/// Why there is nobody to trust.
+#[derive(Debug, thiserror::Error)]
+pub enum RootsError {
+    /// The text cannot be read, or is no PEM.
+    #[error("{0}")]
+    Pem(PemError),
+    /// It is PEM, and no block of it is a certificate.
+    #[error("no such block is in it")]
+    Empty,
+    /// A block is not the certificate that it says it is.
+    #[error(transparent)]
+    Certificate(#[from] rustls::Error),
+    /// This machine trusts nobody. The text says why.
+    #[error("{0}")]
+    Platform(String),
+}
+
+/// A certificate, with what chains it to its root, and its key.
+pub type ClientIdentity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+/// The one cryptographic provider.
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+/// The certificates of a PEM text.
+///
+/// # Errors
+///
+/// [`RootsError::Pem`], or [`RootsError::Empty`] when there is none.
+pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, RootsError> {
+    let all: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(RootsError::Pem)?;
+    if all.is_empty() { Err(RootsError::Empty) } else { Ok(all) }
+}
+
+/// The authorities of a PEM text, and no other.
+///
+/// # Errors
+///
+/// As [`certificates`], or when one of them is no certificate.
+pub fn roots(pem: &[u8]) -> Result<RootCertStore, RootsError> {
+    let mut roots = RootCertStore::empty();
+    for root in certificates(pem)? {
+        roots.add(root)?;
+    }
+    Ok(roots)
+}
+
+/// The authorities of a file of PEM certificates, and no other.
+///
+/// # Errors
+///
+/// As [`roots`].
+pub fn roots_of_file(path: &Path) -> Result<RootCertStore, RootsError> {
+    roots(&std::fs::read(path).map_err(|error| RootsError::Pem(PemError::Io(error)))?)
+}
+
+/// The authorities that this machine trusts. One certificate that cannot be read is no reason to have none.
+///
+/// # Errors
+///
+/// [`RootsError::Platform`] when there is none.
+pub fn roots_of_platform() -> Result<RootCertStore, RootsError> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        let why = found.errors.first().map_or_else(|| "there are none".to_owned(), ToString::to_string);
+        return Err(RootsError::Platform(why));
+    }
+    Ok(roots)
+}
+
+/// A client of HTTP/1.1 that trusts `roots`, and shows `identity` when it is asked for a certificate. Each connection proves
+/// everything anew: no session is resumed, unless the caller sets [`ClientConfig::resumption`].
+///
+/// # Errors
+///
+/// When the identity's key does not fit its certificate.
+pub fn config(roots: RootCertStore, identity: Option<ClientIdentity>) -> Result<ClientConfig, rustls::Error> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13, &TLS12])?
+        .with_root_certificates(roots);
+    let mut config = match identity {
+        Some((chain, key)) => builder.with_client_auth_cert(chain, key)?,
+        None => builder.with_no_client_auth(),
+    };
+    config.resumption = rustls::client::Resumption::disabled();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roots_are_those_of_the_text_and_nothing_else_is_taken() {
+        assert!(matches!(roots(b""), Err(RootsError::Empty)));
+        assert!(matches!(
+            roots(b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"),
+            Err(RootsError::Pem(_))
+        ));
+        let no_certificate = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert!(matches!(roots(no_certificate), Err(RootsError::Certificate(_))));
+        assert!(matches!(roots_of_file("no-such-file".as_ref()), Err(RootsError::Pem(PemError::Io(_)))));
+        let now = landfall_domain::clock::Ambient::system().now();
+        let made = landfall_attestation::x509::make::Authority::root("A", now, 1).unwrap();
+        assert_eq!(roots(made.certificate_pem.as_bytes()).unwrap().len(), 1);
+    }
+}
