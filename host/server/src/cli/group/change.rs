@@ -1,4 +1,4 @@
-//! Changes of how a group's devices prove themselves, as the command line says them.
+//! Changes of how a group's devices prove themselves, from the options of the command line.
 
 use std::path::PathBuf;
 
@@ -99,7 +99,7 @@ pub(super) struct CredentialChangeArgs {
 }
 
 impl CredentialChangeArgs {
-    /// What is said.
+    /// The changes that the options ask for.
     pub(super) fn edits(&self) -> Result<Edits, CliError> {
         let mut edits = Edits::default();
         let name = |name: &Option<CaName>| name.as_ref().map(|name| json!(name));
@@ -124,7 +124,7 @@ impl CredentialChangeArgs {
     fn directory(&self, edits: &mut Edits) {
         edits.begin(&DIRECTORY, "name", self.directory.as_ref().map(|name| json!(name)));
         edits.set(&DIRECTORY, "groups", several(&self.directory_groups));
-        // Groups and any account exclude each other.
+        // A list of groups and any account exclude each other.
         edits.remove(&DIRECTORY, "anyAccount", !self.directory_groups.is_empty());
         edits.set(&DIRECTORY, "anyAccount", self.any_account.then(|| true.into()));
         edits.remove(&DIRECTORY, "groups", self.any_account);
@@ -153,7 +153,7 @@ impl CredentialChangeArgs {
     }
 }
 
-/// A list of which anything was said.
+/// A list, if the option was given at least once.
 fn several(all: &[String]) -> Option<Value> {
     (!all.is_empty()).then(|| json!(all))
 }
