@@ -68,13 +68,13 @@ pub(super) struct ChangeArgs {
     /// No plugin chooses when the first has no opinion: its devices wait.
     #[arg(long)]
     no_fallback: bool,
-    /// A plugin that says where devices belong, with its settings. All that are given take the place of those that stand.
+    /// A plugin that says where devices belong, with its settings. All that are given replace the present ones.
     #[arg(long, value_name = "PLUGIN[=JSON|FILE]", conflicts_with = "no_grouping")]
     grouping: Vec<String>,
     /// No plugin says where devices belong.
     #[arg(long)]
     no_grouping: bool,
-    /// A hub that devices may get. All that are given take the place of those that stand.
+    /// A hub that devices may get. All that are given replace the present ones.
     #[arg(long = "hub", value_name = "NAME", conflicts_with = "all_hubs")]
     hubs: Vec<HubName>,
     /// Devices may get every linked hub.
@@ -83,10 +83,10 @@ pub(super) struct ChangeArgs {
     /// Whether a manufacturing record is demanded.
     #[arg(long, value_name = "HOW")]
     manufacturing: Option<ManufacturingName>,
-    /// A manufacturer whose records admit devices. All that are given take the place of those that stand.
+    /// A manufacturer whose records admit devices. All that are given replace the present ones.
     #[arg(long = "manufacturer", value_name = "ID", conflicts_with = "all_manufacturers")]
     manufacturers: Vec<ManufacturerId>,
-    /// The records of whoever may import admit devices.
+    /// The records of every manufacturer admit devices.
     #[arg(long)]
     all_manufacturers: bool,
     /// Whether a device may come back with another key.

@@ -37,7 +37,7 @@ pub(super) struct TermsArgs {
     /// Whether a manufacturing record is demanded. `optional` drops the second factor; it is for migrations.
     #[arg(long, value_name = "HOW", default_value = "required")]
     manufacturing: ManufacturingName,
-    /// A manufacturer whose records admit devices; can be given several times. Without it, whoever may import.
+    /// A manufacturer whose records admit devices; can be given several times. Without it, every manufacturer.
     #[arg(long = "manufacturer", value_name = "ID")]
     manufacturers: Vec<ManufacturerId>,
     /// Whether a device may come back with another key.

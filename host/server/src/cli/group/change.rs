@@ -36,10 +36,10 @@ pub(super) struct CredentialChangeArgs {
     no_secondary_intermediate: bool,
     #[command(flatten)]
     shared_key: SharedKeyChangeArgs,
-    /// A file with the makers' certificates that are trusted, PEM, in the place of those that stand.
+    /// A file with the makers' certificates that are trusted, PEM, in place of the present ones.
     #[arg(long, value_name = "FILE")]
     tpm_maker: Option<PathBuf>,
-    /// A file with certificates that lead up to the makers', PEM, in the place of those that stand.
+    /// A file with certificates that lead up to the makers', PEM, in place of the present ones.
     #[arg(long, value_name = "FILE", conflicts_with = "no_tpm_intermediates")]
     tpm_intermediates: Option<PathBuf>,
     /// No certificates lead up to the makers'.
@@ -48,7 +48,7 @@ pub(super) struct CredentialChangeArgs {
     /// The directory whose accounts its devices are, by its name in the server's landfall.toml.
     #[arg(long, value_name = "NAME")]
     directory: Option<DirectoryName>,
-    /// A security group of which an account must be in one. All that are given take the place of those that stand.
+    /// A security group of which an account must be in one. All that are given replace the present ones.
     #[arg(long = "directory-group", value_name = "NAME", conflicts_with = "any_account")]
     directory_groups: Vec<String>,
     /// Any account of the kind will do, whatever groups it is in.
@@ -60,19 +60,19 @@ pub(super) struct CredentialChangeArgs {
     /// The identity provider whose tokens are taken: its https:// address, as its tokens write it.
     #[arg(long, value_name = "URL")]
     token_issuer: Option<String>,
-    /// For whom tokens must be. All that are given take the place of those that stand.
+    /// An audience that tokens may be for. All that are given replace the present ones.
     #[arg(long = "token-audience", value_name = "NAME")]
     token_audiences: Vec<String>,
     /// The claim that is the registration id.
     #[arg(long, value_name = "CLAIM")]
     token_id_claim: Option<String>,
-    /// A claim that must have this value: JSON, or a text. All that are given take the place of those that stand.
+    /// A claim that must have this value: JSON, or a text. All that are given replace the present ones.
     #[arg(long = "token-claim", value_name = "CLAIM=VALUE", value_parser = claim, conflicts_with = "no_token_claims")]
     token_claims: Vec<(String, Value)>,
     /// No claim must have a certain value.
     #[arg(long)]
     no_token_claims: bool,
-    /// An algorithm with which tokens may be signed. All that are given take the place of those that stand.
+    /// An algorithm with which tokens may be signed. All that are given replace the present ones.
     #[arg(long = "token-algorithm", value_name = "NAME", conflicts_with = "no_token_algorithms")]
     token_algorithms: Vec<String>,
     /// Tokens may be signed with all the algorithms of key pairs.

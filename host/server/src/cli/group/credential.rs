@@ -57,7 +57,7 @@ pub(super) struct CredentialArgs {
     /// write it.
     #[arg(long, value_name = "URL", requires = "token_audiences")]
     token_issuer: Option<String>,
-    /// For whom tokens must be; can be given several times, for one of them.
+    /// An audience for tokens; can be given several times, and a token must be for one of them.
     #[arg(long = "token-audience", value_name = "NAME", requires = "token_issuer")]
     token_audiences: Vec<String>,
     /// The claim that is the registration id: sub, if nothing else is said.
@@ -84,7 +84,7 @@ pub(super) struct CredentialArgs {
 pub(super) enum AccountName {
     /// Computers, whose names end with $; the registration id is without it.
     Computers,
-    /// People's, and those that services run as.
+    /// Accounts of people, and accounts that services run as.
     Users,
 }
 
