@@ -1,8 +1,8 @@
 //! The configuration: one `landfall.toml` in the data folder.
 //!
 //! It has the server's name and addresses, and every limit. A limit is declared once, in `limits`, with its default,
-//! its range, what it bounds and what happens beyond it. The file that `landfall init` writes, the table that `landfall
-//! config` prints and the checks here are all made from that one declaration.
+//! its range, what it bounds and what happens beyond it. The file that `landfall init` writes, the table that
+//! `landfall config` prints and the checks here are all made from that one declaration.
 //!
 //! A mistake in the file is never ignored: an unknown key is an error that names the nearest known one. Otherwise a
 //! misspelt limit would silently keep its default, and nobody would notice before the day when the limit is needed.
