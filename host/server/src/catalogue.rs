@@ -1,8 +1,9 @@
-//! What every decision reads, held in memory: id scopes with their hubs, groups, authorities and plugins.
+//! The part of the store that every decision reads, held in memory: id scopes with their hubs, groups, authorities and
+//! plugins.
 //!
-//! There are few of these and they change seldom, so a change reads all of them anew and puts the new catalogue in
-//! the old one's place; a request works on the one that it began with. What there are many of (individual
-//! enrollments, manufacturing records, registrations) is looked up in the store one by one.
+//! There are few of these and they rarely change. So a change reads them anew and replaces the catalogue; a request
+//! works on the catalogue that it began with. What there may be millions of (individual enrollments, manufacturing
+//! records, registrations) is looked up in the store one by one.
 
 pub mod candidates;
 
@@ -30,7 +31,7 @@ use rustls_pki_types::CertificateDer;
 
 use crate::catalogue::candidates::{HubLoads, Hubs};
 
-/// All id scopes.
+/// The catalogue of all id scopes.
 #[derive(Default)]
 pub struct Catalogue {
     scopes: HashMap<IdScope, Arc<ScopeCatalogue>>,
@@ -38,13 +39,13 @@ pub struct Catalogue {
     loads: Arc<HubLoads>,
 }
 
-/// One id scope.
+/// The catalogue of one id scope.
 pub struct ScopeCatalogue {
     /// The id scope.
     pub scope: IdScope,
-    /// Counts up with every change.
+    /// The revision, which grows by one with every change.
     pub revision: u64,
-    /// Count up with every change of what is looked at to find the enrollment of a device.
+    /// Counters of changes to what is read to find a device's enrollment.
     pub admissions: Admissions,
     /// Its linked hubs.
     pub hubs: Hubs,
@@ -58,34 +59,34 @@ pub struct ScopeCatalogue {
     plugins: Plugins,
 }
 
-/// What policies are bound with.
+/// What is needed to bind policies to revisions.
 struct Plugins {
     scope: IdScope,
     published: BTreeMap<PluginName, PublishedPlugin>,
     watches: Arc<Watches>,
 }
 
-/// A group with what its devices need at hand.
+/// A group, with everything that admitting its devices needs.
 #[allow(missing_docs, reason = "the names say it")]
 pub struct BoundGroup {
     pub group: Group,
-    /// What becomes of its devices.
+    /// The terms for its devices.
     pub terms: Arc<Terms>,
     pub allocation: Arc<BoundAllocation>,
-    /// The certificates up to which its devices' chains are verified.
+    /// The certificates that end the chains of its devices.
     pub anchors: Vec<Anchor>,
-    /// The makers whose TPMs its devices have.
+    /// The makers of TPMs on whom it relies.
     pub makers: Option<TpmMakers>,
     /// The keys from which its devices' keys are derived.
     pub keys: Vec<GroupKey>,
 }
 
-/// Whose a certificate on a chain is.
+/// The group to which a certificate on a chain belongs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct AnchorOwner {
     pub group: GroupId,
-    /// The authority that the group rests on, when its key has not been proven.
+    /// The group's certificate authority, if its key has not been proven.
     pub unproven: Option<CaName>,
 }
 
@@ -94,14 +95,14 @@ pub struct AnchorOwner {
 pub struct BoundAllocation {
     /// Chooses the hub.
     pub selection: BoundPolicy,
-    /// Chooses when the first abstains.
+    /// Chooses the hub if the first abstains.
     pub fallback: Option<BoundPolicy>,
-    /// Place the device.
+    /// Choose the device's place.
     pub grouping: Vec<BoundPolicy>,
 }
 
 impl BoundAllocation {
-    /// All of them.
+    /// All policies of the allocation.
     pub fn policies(&self) -> impl Iterator<Item = &BoundPolicy> {
         std::iter::once(&self.selection).chain(&self.fallback).chain(&self.grouping)
     }
@@ -113,55 +114,55 @@ impl BoundAllocation {
 pub struct BoundPolicy {
     /// The plugin's name.
     pub plugin: PluginName,
-    /// Its revision. A plugin that is not published (any more) has none, and its devices wait.
+    /// Its revision. A plugin that is not published, or no longer, has none, and its devices wait.
     pub revision: Option<Digest>,
-    /// Whose it is. Images are shared among id scopes, and the turns to make them are not.
+    /// Its id scope. Images are shared among id scopes, but the turns to make them are not.
     pub scope: IdScope,
     pub settings: JsonText,
     /// SHA-256 of the settings' text.
     pub settings_digest: Digest,
-    /// What a call of it may use, where that is not what the configuration says.
+    /// What a call of it may use, if that differs from the configuration.
     pub limits: PluginLimits,
     /// Its breaker and its meters; a plugin that is not published has none.
     pub watch: Option<Arc<Watch>>,
-    /// Who is asked when it gives no answer, in this order. They have none of their own.
+    /// The policies that are asked in this order when it gives no answer. They have no stand-ins of their own.
     pub stand_ins: Vec<StandIn>,
 }
 
 impl BoundPolicy {
-    /// Whether both are decided by one image.
+    /// Whether both use the same image.
     pub fn is_same(&self, other: &Self) -> bool {
         (&self.plugin, &self.revision, &self.settings_digest, &self.limits)
             == (&other.plugin, &other.revision, &other.settings_digest, &other.limits)
     }
 }
 
-/// Who is asked in a policy's place.
+/// A policy that is asked in another's place.
 #[derive(Clone)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct StandIn {
-    /// What it is to the policy: the kind of [`Resort`].
+    /// Its role for that policy: the kind of [`Resort`].
     pub resort: &'static str,
     pub policy: BoundPolicy,
 }
 
 impl BoundPolicy {
-    /// The policy, and then its stand-ins with what they are to it.
+    /// The policy, and then its stand-ins with their roles.
     pub fn chain(&self) -> impl Iterator<Item = (Option<&'static str>, &Self)> {
         let stand_ins = self.stand_ins.iter().map(|stand_in| (Some(stand_in.resort), &stand_in.policy));
         std::iter::once((None, self)).chain(stand_ins)
     }
 
-    /// Whether both are one revision with the same settings.
+    /// Whether both are the same revision with the same settings.
     pub fn is_the_same_as(&self, other: &Self) -> bool {
         self.revision == other.revision && self.settings_digest == other.settings_digest && self.plugin == other.plugin
     }
 }
 
 impl Catalogue {
-    /// The catalogue of what the store holds. Hubs go on counting the places that are being taken in `before`. A scope that
-    /// nobody changed is the one that it was, and in one that was changed the groups whose keys and certificates are the
-    /// same are not read again: a change costs what it changes.
+    /// The catalogue of what the store holds. Hubs keep counting the places that are being taken in `before`. A scope
+    /// that did not change is taken over as it was. In a changed scope, groups whose keys and certificates are the same
+    /// are not read again. So the cost of a change depends on its size.
     pub fn new(records: CatalogueRecords, before: &Self, watches: &Arc<Watches>, sealing: &SealingKey) -> Self {
         let scopes = records.scopes.into_iter().map(|records| {
             let known = before.scope(&records.scope);
@@ -189,7 +190,7 @@ impl Catalogue {
         self.scopes.get(scope)
     }
 
-    /// All of them.
+    /// All id scopes.
     pub fn scopes(&self) -> impl Iterator<Item = &Arc<ScopeCatalogue>> {
         self.scopes.values()
     }
@@ -242,42 +243,43 @@ impl ScopeCatalogue {
         }
     }
 
-    /// One group.
+    /// The group with this id.
     pub fn group(&self, id: &GroupId) -> Option<&Arc<BoundGroup>> {
         self.groups.get(id)
     }
 
-    /// All groups.
+    /// All enrollment groups.
     pub fn groups(&self) -> impl Iterator<Item = &Arc<BoundGroup>> {
         self.groups.values()
     }
 
-    /// Those that have symmetric keys.
+    /// The groups that have symmetric keys.
     pub fn signers(&self) -> &Arc<[Arc<BoundGroup>]> {
         &self.signers
     }
 
-    /// Which groups' certificates stand on chains.
+    /// Finds the groups whose certificates are on a chain.
     pub fn anchors(&self) -> &AnchorIndex<AnchorOwner> {
         &self.anchors
     }
 
-    /// What was taken back by authorities and of them.
+    /// What is revoked: by authorities, and of them.
     pub fn revocations(&self) -> &Known {
         &self.revocations
     }
 
-    /// One certificate authority.
+    /// The certificate authority of this name.
     pub fn authority(&self, name: &CaName) -> Option<&CertificateAuthority> {
         self.authorities.get(name)
     }
 
-    /// All of them.
+    /// All certificate authorities.
     pub fn authorities(&self) -> impl Iterator<Item = &CertificateAuthority> {
         self.authorities.values()
     }
 
-    /// Whether an intermediate's certificate was issued by a proven authority of this tenant; if not, why.
+    /// Checks that an intermediate's certificate was issued by a proven authority of this id scope. The error says why
+    /// it was not.
     pub fn vouches_for(&self, intermediate: &[u8]) -> Result<(), String> {
         Anchor::parse(intermediate).map_err(|error| error.to_string())?;
         let chain = PresentedChain::parse(&[CertificateDer::from(intermediate)]).map_err(|error| error.to_string())?;
@@ -298,7 +300,7 @@ impl ScopeCatalogue {
         self.plugins.published.values()
     }
 
-    /// One published plugin.
+    /// The published plugin of this name.
     pub fn plugin(&self, name: &PluginName) -> Option<&PublishedPlugin> {
         self.plugins.published.get(name)
     }
@@ -308,13 +310,13 @@ impl ScopeCatalogue {
         bind_allocation(allocation, &self.plugins, Watches::get_for_one)
     }
 
-    /// Binds one policy.
+    /// Binds one policy to a revision.
     pub fn bind_one(&self, binding: &PolicyBinding) -> BoundPolicy {
         bind(binding, &self.plugins, Watches::get_for_one)
     }
 }
 
-/// Binds a group. `read` is the group with the same attestation as it was bound before.
+/// Binds a group. `read` is the group as it was bound before with the same attestation.
 fn bind_group(
     group: Group,
     read: Option<&BoundGroup>,
@@ -326,7 +328,8 @@ fn bind_group(
     let (mut anchors, mut keys, mut makers) = (Vec::new(), Vec::new(), None);
     let mut add = |der: &[u8], unproven: Option<CaName>| {
         let known = read.and_then(|read| read.anchors.iter().find(|anchor| anchor.sha256() == Digest::of(der)));
-        // What does not parse was refused when it was uploaded; a newer, stricter version may refuse it now.
+        // A certificate that does not parse is refused when it is uploaded. But a newer and stricter version may refuse
+        // a stored one.
         let Some(anchor) = known.cloned().or_else(|| Anchor::parse(der).ok()) else {
             tracing::error!(group = %group.id, "a certificate of this group is not acceptable any more: its devices are refused");
             return;
@@ -372,7 +375,7 @@ fn bind_group(
     BoundGroup { terms: Arc::new(group.terms.clone()), group, allocation, anchors, makers, keys }
 }
 
-/// How a policy comes by its watch.
+/// How a policy gets its watch.
 type Watching = fn(&Watches, Watched) -> Arc<Watch>;
 
 fn bind_allocation(allocation: &Allocation, plugins: &Plugins, watching: Watching) -> BoundAllocation {
@@ -467,7 +470,7 @@ mod tests {
         };
         let watches = Arc::new(Watches::new(Limits::default().policy.breaker(), ambient));
         let first = Catalogue::new(records(1, 1), &Catalogue::default(), &watches, &sealing(1));
-        // Another sealing key would not open them: they are not opened again.
+        // Another sealing key could not open the keys. The test passes because they are not opened again.
         let second = Catalogue::new(records(2, 5), &first, &watches, &sealing(2));
         let of = |catalogue: &Catalogue, scope: &str| Arc::clone(catalogue.scope(&scope.parse().unwrap()).unwrap());
         assert!(Arc::ptr_eq(&of(&first, "0neOTHER"), &of(&second, "0neOTHER")), "nobody changed it");

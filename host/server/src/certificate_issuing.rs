@@ -1,14 +1,15 @@
-//! Certificates for devices: short-lived ones, with which they work, issued when they register.
+//! Short-lived certificates for devices, which are issued when they register.
 //!
-//! A device that asks for one (a `csr` in its registration) gets it with its hub, if its enrollment names an *issuer*: a
-//! certificate authority of the operator whose key is at hand here, in a file or in a PKCS#11 token. The certificate says
-//! what the service knows and nothing that the device wished: the registration id as its CN, the key that the request has
-//! proven, client authentication, and an end that comes soon. To renew it the device registers again.
+//! A device that asks for a certificate (a `csr` in its registration) gets it together with its hub, if its enrollment
+//! names an *issuer*: a certificate authority of the operator whose key this machine has, in a file or in a PKCS#11
+//! token. The certificate says what the service knows, and nothing that the device asked for: the registration id as
+//! its CN, the key that the request has proven, client authentication, and an early end. To renew it, the device
+//! registers again.
 //!
-//! IdentityProviders are named in `landfall.toml`, because their keys are this machine's, and loaded when the server starts. Each is
-//! tried then: it issues a certificate for nobody, which must verify as a device's would. So a key that is not the
-//! certificate's, an authority that may not issue, or a name that would be written otherwise is found before any device
-//! is told so.
+//! Issuers are named in `landfall.toml`, because their keys are on this machine, and they are loaded when the server
+//! starts. Each issues a trial certificate then, which must verify as a device's would. So problems are found before a
+//! device meets them: a key that does not belong to the certificate, an authority that may not issue, or a name that
+//! would be encoded differently.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -40,19 +41,19 @@ pub use signer::SignerError;
 #[derive(Default)]
 pub struct CertificateIssuing(ByScope<IssuerName, CertificateIssuer>);
 
-/// One issuer.
+/// An issuer: its certificate chain, and what signs for it.
 pub struct CertificateIssuer {
     name: IssuerName,
-    /// Its own certificate, and those above it.
+    /// Its own certificate, and the certificates above it.
     chain: Vec<CertificateDer<'static>>,
     anchor: Anchor,
-    /// The end of its own certificate or of one above it, whichever comes first: nothing that it issues is good for longer.
+    /// The earliest end in its chain. Nothing that it issues is valid for longer.
     ends: Timestamp,
     issuer: rcgen::Issuer<'static, Signer>,
     lifetime: Duration,
 }
 
-/// Why an issuer cannot be used. Each names the issuer by its table.
+/// Why an issuer cannot be used. The error names the issuer's table.
 #[derive(Debug, thiserror::Error)]
 #[error("[issuing.{name}] in landfall.toml: {reason}")]
 #[allow(missing_docs, reason = "the names say it")]
@@ -72,12 +73,12 @@ pub enum IssuerFlaw {
     Certificate(String),
     #[error(transparent)]
     Key(#[from] SignerError),
-    /// Neither or both kinds of key.
+    /// There is no key, or there are two kinds of key.
     #[error("give key = \"FILE\", or pkcs11_module, pkcs11_token, pkcs11_key and pkcs11_pin_file, and not both")]
     Which,
     #[error("lifetime_hours is {0}; it must be from 1 to 87600")]
     Lifetime(u64),
-    /// It has issued one for nobody, which does not verify.
+    /// The trial certificate does not verify.
     #[error("what it issues would not be accepted: {0}")]
     Trial(String),
 }
@@ -86,10 +87,10 @@ pub enum IssuerFlaw {
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum IssueError {
-    /// The issuer's own certificate is over, or nearly.
+    /// The issuer's own certificate has ended, or ends too soon.
     #[error("the certificate of the issuer {0}, or one above it, ends at {1}; give it a new one")]
     Ending(IssuerName, String),
-    /// The enrollment's issuer is not there any more, or not for its id scope.
+    /// The issuer that the enrollment names does not exist any more, or is not for its id scope.
     #[error("the enrollment names an issuer that it cannot have: {}", no_issuer(.0, .1))]
     Missing(IssuerName, IdScope),
     /// The work ended without an answer.
@@ -100,11 +101,11 @@ pub enum IssueError {
 }
 
 impl CertificateIssuing {
-    /// Loads the issuers, and has each issue one certificate for nobody. One that names no id scopes is for `own`.
+    /// Loads the issuers, and has each issue a trial certificate. An issuer that names no id scopes is for `own`.
     ///
     /// # Errors
     ///
-    /// [`IssuerError`], of the first that cannot be used.
+    /// The [`IssuerError`] of the first issuer that cannot be used.
     pub fn load(
         configured: &BTreeMap<IssuerName, IssuerConfig>,
         own: &IdScope,
@@ -121,19 +122,20 @@ impl CertificateIssuing {
         Ok(Self(configured.iter().map(load).collect::<Result<_, _>>()?))
     }
 
-    /// The issuer of this name, if there is one for this id scope.
+    /// The issuer of this name, if it is for this id scope.
     pub fn get(&self, scope: &IdScope, name: &IssuerName) -> Option<&Arc<CertificateIssuer>> {
         self.0.get(scope, name)
     }
 
-    /// Why an enrollment of an id scope cannot name an issuer, if it cannot. Whether there is one for other scopes is not
-    /// said: the operator may be bound to this one.
+    /// Why an enrollment of an id scope cannot name this issuer; `None` if it can. The text does not say whether the
+    /// issuer exists for other scopes: the operator may be bound to this one.
     pub fn refusal(&self, scope: &IdScope, name: &IssuerName) -> Option<String> {
         let refused = || format!("{}; there are: {}", no_issuer(name, scope), self.0.names(scope));
         self.get(scope, name).is_none().then(refused)
     }
 
-    /// A certificate and those above it, up to the root, DER. Without those above where its issuer is not there any more.
+    /// A certificate and the ones above it, up to the root, in DER. If its issuer does not exist any more, only the
+    /// certificate.
     pub fn chain<'a>(&'a self, issued: &'a IssuedCertificate) -> impl Iterator<Item = &'a [u8]> {
         let above = self.0.whoever_asks(&issued.issuer).into_iter().flat_map(|issuer| &issuer.chain);
         std::iter::once(issued.der.as_slice()).chain(above.map(|certificate| &**certificate))
@@ -158,7 +160,7 @@ impl CertificateIssuer {
         let ends = Timestamp::from_millis(u64::try_from(ends).unwrap_or(0).saturating_mul(1000));
         let signer = Signer::load(config, folder, own)?;
         let chain: Vec<CertificateDer<'static>> = chain.into_iter().map(CertificateDer::from).collect();
-        // Devices are told it as it is: each certificate after the one that it has issued, and the root last.
+        // Devices get the chain as it is here: each certificate after the one that it has issued, and the root last.
         let whole = PresentedChain::parse(&chain).map_err(|error| IssuerFlaw::Certificate(error.to_string()))?;
         if let Some(missing) = whole.missing_issuer() {
             tracing::warn!(issuer = %name, missing, "the certificates above an issuer's are not all in its file: devices are told none up to the root");
@@ -171,7 +173,7 @@ impl CertificateIssuer {
         Ok(Self { name: name.clone(), chain, anchor, ends, issuer, lifetime })
     }
 
-    /// Devices get shorter and shorter certificates towards its end, and then none.
+    /// Warns that the chain ends soon: devices get shorter and shorter certificates towards its end, and then none.
     fn warn_of_expiry(&self, now: Timestamp) {
         if self.ends.since(now) < self.lifetime {
             let (issuer, ends) = (&self.name, &self.ends);
@@ -179,7 +181,7 @@ impl CertificateIssuer {
         }
     }
 
-    /// Issues a certificate for nobody, and verifies it as a device's.
+    /// Issues a trial certificate, and verifies it as a device's.
     fn tried(&self, ambient: &Ambient) -> Result<(), IssuerFlaw> {
         let trial = |reason: &dyn std::fmt::Display| IssuerFlaw::Trial(reason.to_string());
         let key = KeyPair::generate().map_err(|error| trial(&error))?;
@@ -191,8 +193,8 @@ impl CertificateIssuer {
         verified.map(drop).map_err(|error| trial(&error))
     }
 
-    /// Issues a certificate for the key of a request, which has been proven. It may wait for a token: not for the threads
-    /// that serve connections.
+    /// Issues a certificate for the proven key of a request. It may wait for a PKCS#11 token, so it must not run on the
+    /// threads that serve connections.
     ///
     /// # Errors
     ///
@@ -224,12 +226,12 @@ impl CertificateIssuer {
         }
         let failed = |error: &dyn std::fmt::Display| IssueError::Sign(self.name.clone(), error.to_string());
         let moment = |seconds| OffsetDateTime::from_unix_timestamp(seconds).map_err(|error| failed(&error));
-        // Positive and never of fewer octets (RFC 5280, 4.1.2.2): 126 bits by chance.
+        // The serial number must be positive, and its length must not vary (RFC 5280, 4.1.2.2): 126 random bits.
         number[0] = number[0] & 0x3f | 0x40;
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, cn);
-        // Clocks of devices run behind.
+        // The clocks of devices may be slow.
         params.not_before = moment(seconds.saturating_sub(BACKDATED_SECONDS))?;
         params.not_after = moment(end)?;
         params.serial_number = Some(number.to_vec().into());
@@ -251,10 +253,10 @@ fn no_issuer(name: &IssuerName, scope: &IdScope) -> String {
     )
 }
 
-/// A certificate that ends sooner is none.
+/// The shortest lifetime of a certificate. None is issued that would end sooner.
 const LEAST_SECONDS: i64 = 60;
 
-/// How much earlier than now a certificate begins.
+/// How far before now a certificate begins.
 const BACKDATED_SECONDS: i64 = 5 * 60;
 
 #[cfg(test)]

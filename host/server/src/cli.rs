@@ -1,9 +1,9 @@
 //! The command line: `landfall COMMAND`.
 //!
-//! `init`, `serve`, `config`, `demo` and `bench` work by themselves, `backup` and `store` also without a server. All other
-//! commands talk to a running server: the data folder says where it is and who is calling, or `--server`, `--ca-file` and
-//! `--token-file` do. Output is for people; `--json` prints what the API answered. It ends with 0 when all went well, 1 when
-//! something was refused or failed, 2 when the command was not understood.
+//! `init`, `serve`, `config`, `demo` and `bench` work by themselves; `backup` and `store` also work without a server.
+//! All other commands talk to a running server. The data folder gives its address and the token, or `--server`,
+//! `--ca-file` and `--token-file` do. Output is for people; `--json` prints the API's answer. The exit code is 0 if
+//! everything succeeded, 1 if something was refused or failed, and 2 if the command was not understood.
 
 use std::ffi::OsString;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
@@ -59,19 +59,19 @@ pub fn main() -> ExitCode {
     run(std::env::args_os())
 }
 
-/// Runs a command line, whose first word is the program's own name.
+/// Runs a command line. Its first word is the program's own name.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match understood(words) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are "errors" too; clap knows which of its texts goes where.
+            // For clap, help and version are "errors" too. It knows which of its texts goes to which stream.
             let _ = error.print();
             return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }
     };
     let ended = runtime(&cli.command).map_err(CliError::Runtime).and_then(|runtime| {
         let ended = runtime.block_on(cli.run());
-        // What still waits for somebody who reads its output is left.
+        // Threads that still wait for a reader of their output are abandoned.
         runtime.shutdown_timeout(FAREWELL);
         ended
     });
@@ -82,7 +82,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// A command line, if it is one.
+/// Parses a command line.
 fn understood(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let mut command = Cli::command();
     let matches = command.try_get_matches_from_mut(words)?;
@@ -92,7 +92,8 @@ fn understood(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Er
             let both = "--server names a server and --data a data folder of this machine; say one of them";
             return Err(command.error(clap::error::ErrorKind::ArgumentConflict, both));
         }
-        // What is typed counts more than what the environment says: a folder for tests is never another's server.
+        // A typed option takes precedence over the environment: with a typed data folder, the server in the environment
+        // must not be called.
         (true, false, true) => {
             let Common { server, ca_file, scope, token_file, .. } = &mut cli.common;
             (*server, *ca_file) = (None, None);
@@ -104,7 +105,7 @@ fn understood(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Er
     Ok(cli)
 }
 
-/// Whether an option was typed, and does not come from the environment or from its default.
+/// Whether an option was typed, and not taken from the environment or from its default.
 fn typed(matches: &ArgMatches, option: &str) -> bool {
     matches.value_source(option) == Some(ValueSource::CommandLine)
 }
@@ -195,10 +196,10 @@ enum Command {
     /// Enrollment groups: many devices each.
     #[command(subcommand)]
     Group(group::GroupCommand),
-    /// Linked hubs.
+    /// Linked hubs: link, drain and unlink them.
     #[command(subcommand)]
     Hub(hub::HubCommand),
-    /// Policy plugins.
+    /// Policy plugins: write, publish and roll them back.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
     /// What became of devices.
@@ -213,7 +214,8 @@ enum Command {
 }
 
 impl Command {
-    /// Whether it works on the files of a data folder. With `--server` it would work on another installation than is named.
+    /// Whether the command works on the files of a data folder. With `--server` it would work on another installation
+    /// than the named one.
     fn is_of_this_machine(&self) -> bool {
         match self {
             Self::Serve(_)
@@ -284,25 +286,25 @@ impl Common {
         DataFolder::at(&self.data)
     }
 
-    /// The configuration in the data folder.
+    /// Reads the configuration in the data folder.
     ///
     /// # Errors
     ///
-    /// When it is not there or not right.
+    /// If it cannot be read or is not valid.
     pub fn config(&self) -> Result<Config, CliError> {
         Ok(Config::load(&self.folder().config())?)
     }
 
-    /// Where results are printed to.
+    /// The output for results.
     pub fn output(&self) -> Output {
         Output::new(self.json)
     }
 
-    /// Asks whoever sits at a terminal before something that cannot be undone.
+    /// Asks the person at a terminal to confirm something that cannot be undone.
     ///
     /// # Errors
     ///
-    /// When the answer is not yes.
+    /// If the answer is not yes.
     fn sure(&self, what: &str) -> Result<(), CliError> {
         if self.yes || !std::io::stdin().is_terminal() {
             return Ok(());
@@ -319,7 +321,7 @@ impl Common {
         Err(CliError::Failed("nothing was changed".to_owned()))
     }
 
-    /// Everything that a command needs to talk to the running server.
+    /// Everything that a command needs to talk to the running server about an id scope.
     fn session(&self) -> Result<Session, CliError> {
         if self.server.is_some() {
             let without = "--server goes with --scope SCOPE, or LANDFALL_SCOPE in the environment; `landfall scope list` shows those that the token may see";
@@ -332,19 +334,19 @@ impl Common {
         Ok(Session { api, scope, out: self.output() })
     }
 
-    /// What a command needs to talk to the running server about what belongs to no id scope.
+    /// A client of the running server, for what belongs to no id scope.
     fn api(&self) -> Result<ManagementClient, CliError> {
         let Some(server) = self.server.clone() else {
             return Ok(ManagementClient::of_folder(self.folder(), &self.config()?, self.token_file.as_deref())?);
         };
         let (ca_file, token_file) = (self.ca_file.clone(), self.token_file.clone());
-        // Not an option: the words of a command can be read by whoever is on the machine.
+        // The token is not an option: everybody on the machine can read the words of a command.
         let token = std::env::var("LANDFALL_TOKEN").ok().filter(|token| !token.is_empty());
         Ok(ManagementClient::of_server(Remote { server, ca_file, token_file, token })?)
     }
 }
 
-/// A command's talk with the server.
+/// A command's connection with the server, for one id scope.
 struct Session {
     api: ManagementClient,
     scope: IdScope,
@@ -352,7 +354,7 @@ struct Session {
 }
 
 impl Session {
-    /// The path of something within the scope; every part is escaped.
+    /// The path of something within the scope. Every part is escaped.
     fn path(&self, parts: &[&str]) -> String {
         let mut path = format!("/scopes/{}", escaped(self.scope.as_str()));
         for part in parts {
@@ -363,14 +365,15 @@ impl Session {
     }
 }
 
-/// The configuration of a data folder that this process serves, compiling in processes of this program.
+/// The configuration for serving a data folder in this process. Components are compiled in child processes of this
+/// program.
 fn config_to_serve(folder: &DataFolder) -> Result<Config, ConfigError> {
     let mut config = Config::load(&folder.config())?;
     config.compiler = worker::this_program();
     Ok(config)
 }
 
-/// Commands that serve use all cores; the others make a few calls, one after the other.
+/// Commands that serve use all cores. The others make a few calls, one after the other, on one thread.
 fn runtime(command: &Command) -> std::io::Result<tokio::runtime::Runtime> {
     let serves = matches!(command, Command::Serve(_) | Command::Demo | Command::Bench(_));
     let mut builder = if serves {

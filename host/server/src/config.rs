@@ -1,11 +1,11 @@
 //! The configuration: one `landfall.toml` in the data folder.
 //!
-//! It holds who this Landfall is, where it listens, and every limit there is. A limit is declared once, in
-//! `limits`, with its default, its range, what it bounds and what happens beyond it; the file that `landfall init`
-//! writes, the table that `landfall config` prints and the checks here are all made from that one declaration.
+//! It has the server's name and addresses, and every limit. A limit is declared once, in `limits`, with its default,
+//! its range, what it bounds and what happens beyond it. The file that `landfall init` writes, the table that
+//! `landfall config` prints and the checks here are all made from that one declaration.
 //!
-//! A mistake in the file is never passed over: an unknown key is an error that names the nearest known one, because a
-//! misspelt limit that silently keeps its default is found only on the day when it was needed.
+//! A mistake in the file is never ignored: an unknown key is an error that names the nearest known one. Otherwise a
+//! misspelt limit would silently keep its default, and nobody would notice before the day when the limit is needed.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -36,81 +36,81 @@ pub use limits::{
 pub use outside::{DirectoryConfig, IssuerConfig};
 pub use policy::{HttpConfig, HttpGrant, PolicyConfig};
 
-/// Everything that is configured.
+/// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Who this is and where it listens.
+    /// The name of this server, and its addresses.
     pub server: Server,
-    /// How certificates are judged.
+    /// How certificates are verified.
     #[serde(default)]
     pub certificates: CertificateRules,
-    /// Whether devices may prove themselves by passwords.
+    /// Whether devices may authenticate with passwords.
     #[serde(default)]
     pub passwords: PasswordRules,
-    /// Whose policy plugins are taken.
+    /// Which policy plugins are accepted.
     #[serde(default)]
     pub plugins: SigningRules,
     /// What policies are granted.
     #[serde(default)]
     pub policy: PolicyConfig,
-    /// Directories whose accounts devices are.
+    /// The directories whose accounts are devices.
     #[serde(default)]
     pub directory: BTreeMap<DirectoryName, DirectoryConfig>,
-    /// Who issues certificates for devices.
+    /// The issuers of certificates for devices.
     #[serde(default)]
     pub issuing: BTreeMap<IssuerName, IssuerConfig>,
-    /// What is bounded, and by how much.
+    /// All limits.
     #[serde(default)]
     pub limits: Limits,
-    /// The program that compiles components in a process of its own, told by whoever starts the server; this process
-    /// compiles them when there is none. Not in the file.
+    /// The program that compiles components in a process of its own. Whoever starts the server sets it; without it,
+    /// this process compiles them. It is not in the file.
     #[serde(skip)]
     pub compiler: Option<PathBuf>,
 }
 
-/// Who this Landfall is and where it listens.
+/// The name of this server, and its addresses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Server {
     /// The host name that devices know.
     pub hostname: String,
-    /// The id scope that the command line means when it is told no other.
+    /// The default id scope of the command line.
     pub scope: IdScope,
-    /// Where devices are served.
+    /// The address of the devices' listener.
     #[serde(default = "Server::default_device_listen", deserialize_with = "listen::address")]
     pub device_listen: SocketAddr,
-    /// Where the management API is.
+    /// The address of the management API.
     #[serde(default = "Server::default_management_listen", deserialize_with = "listen::address")]
     pub management_listen: SocketAddr,
 }
 
-/// Whether devices may prove themselves by passwords.
+/// Whether devices may authenticate with passwords.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PasswordRules {
-    /// They may. Not recommended.
+    /// Whether passwords are accepted. Not recommended.
     pub enabled: bool,
 }
 
-/// Whose policy plugins are taken.
+/// Which policy plugins are accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SigningRules {
-    /// Files with the Ed25519 public keys (PEM) whose signatures count, named from the data folder.
+    /// Files with the Ed25519 public keys (PEM) that are trusted. Paths are relative to the data folder.
     pub trusted_keys: Vec<PathBuf>,
-    /// Whether a revision is taken only with the signature of a trusted key.
+    /// Whether a revision is accepted only with the signature of a trusted key.
     pub require_signature: bool,
 }
 
-/// Why a configuration is not taken.
+/// Why a configuration is refused.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum ConfigError {
     /// The file cannot be read.
     #[error("cannot read {path}: {source}; {}", advice(.path, .source))]
     Read { path: PathBuf, source: std::io::Error },
-    /// It is not TOML, or a value is not of its kind.
+    /// The file is not TOML, or a value has the wrong type.
     #[error("{path}:{line}: {reason}")]
     Value {
         path: PathBuf,
@@ -119,7 +119,7 @@ pub enum ConfigError {
         /// What is wrong.
         reason: String,
     },
-    /// A key that nothing reads.
+    /// There is no such setting.
     #[error("{path}:{line}: there is no setting {key:?}; {advice}")]
     UnknownKey {
         path: PathBuf,
@@ -138,19 +138,19 @@ pub enum ConfigError {
         line: usize,
         /// The key, with its table.
         key: String,
-        /// What it is.
+        /// The value in the file.
         value: String,
-        /// The least that is taken.
+        /// The lowest value that is accepted.
         lowest: u64,
-        /// The most that is taken.
+        /// The highest value that is accepted.
         highest: u64,
-        /// What is counted.
+        /// The unit of the value.
         unit: &'static str,
     },
 }
 
 impl Config {
-    /// The defaults for a server.
+    /// The default configuration of a server.
     pub fn new(server: Server) -> Self {
         Self {
             server,
@@ -169,18 +169,18 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong with it, with its line.
+    /// The first mistake in the file, with its line.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text =
             std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         Self::parse(&text, path)
     }
 
-    /// Reads a text; `path` is what errors call it.
+    /// Parses a text. Errors call it `path`.
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong with it, with its line.
+    /// The first mistake in the text, with its line.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         check::parse(text, path)
     }
@@ -190,24 +190,24 @@ impl Config {
         file::text(server)
     }
 
-    /// Every limit with the value that is in force.
+    /// Every limit, with its current value.
     pub fn in_force(&self) -> Vec<(&'static Fact, u64)> {
         let mut all = self.certificates.in_force();
         all.extend(self.limits.in_force());
         all
     }
 
-    /// How strictly certificates are judged at a moment.
+    /// How strictly certificates are verified at this time.
     pub fn verify_policy(&self, now: Timestamp) -> VerifyPolicy {
         VerifyPolicy { clock_skew: self.clock_skew(), ..VerifyPolicy::at(now) }
     }
 
-    /// How far a clock elsewhere may be ahead.
+    /// How far another machine's clock may be ahead.
     pub fn clock_skew(&self) -> Duration {
         Duration::from_secs(self.certificates.clock_skew_minutes.saturating_mul(60))
     }
 
-    /// How the store is set up.
+    /// The settings of the store.
     pub fn store_settings(&self) -> StoreSettings {
         let limits = &self.limits.store;
         StoreSettings {
@@ -225,13 +225,13 @@ impl Config {
         }
     }
 
-    /// How the store is set up for a command that works on it while no server runs. It keeps no room free: a disk that is
-    /// nearly full is why some of these commands are given.
+    /// The settings of the store for a command that works on it while no server runs. No disk space is reserved: a
+    /// nearly full disk is the reason for some of these commands.
     pub fn offline_store_settings(&self) -> StoreSettings {
         StoreSettings { reserve_bytes: 0, ..self.store_settings() }
     }
 
-    /// How the policy host is set up, with compiled components in `cache_dir`.
+    /// The settings of the policy host, with compiled components in `cache_dir`.
     pub fn policy_settings(&self, cache_dir: impl Into<PathBuf>) -> PolicySettings {
         let limits = &self.limits.policy;
         let by_machine = PolicySettings::new(cache_dir);
@@ -256,7 +256,7 @@ impl Config {
 }
 
 impl Server {
-    /// A server with the usual addresses.
+    /// A server with the default addresses.
     pub fn new(hostname: impl Into<String>, scope: IdScope) -> Self {
         Self {
             hostname: hostname.into(),
@@ -276,7 +276,7 @@ impl Server {
 }
 
 impl PolicyLimits {
-    /// When a policy is not asked any more.
+    /// When the breaker of a policy opens.
     pub fn breaker(&self) -> BreakerLimits {
         BreakerLimits {
             failures: self.breaker_failures,
@@ -288,7 +288,7 @@ impl PolicyLimits {
         }
     }
 
-    /// What compiling a component may use.
+    /// The resources that compiling a component may use.
     pub fn compile(&self) -> CompileLimits {
         CompileLimits {
             cpu_seconds: self.compile_cpu_seconds,
@@ -297,7 +297,7 @@ impl PolicyLimits {
         }
     }
 
-    /// What a plugin may use.
+    /// The resources that a plugin may use.
     pub fn budgets(&self) -> Budgets {
         let call = Budget {
             fuel: self.fuel,

@@ -1,4 +1,4 @@
-//! What is counted for its own sake. All of it only counts up, and is shown by [`crate::metrics`].
+//! The counters of this process. They only count up; [`crate::metrics`] shows them.
 
 use std::sync::{Arc, OnceLock};
 
@@ -8,7 +8,7 @@ use prometheus_client::metrics::family::Family;
 use crate::listener::Counts;
 use crate::tls::current::Current;
 
-/// What is counted for its own sake.
+/// The counters of this process.
 #[derive(Default)]
 pub struct Counters {
     pub(crate) registrations: Family<Word, Counter>,
@@ -24,7 +24,7 @@ pub struct Counters {
 pub(crate) type Word = [(&'static str, &'static str); 1];
 
 impl Counters {
-    /// Counts what came of a registration.
+    /// Counts the result of a registration.
     pub fn registered(&self, result: &'static str) {
         self.registrations.get_or_create(&[("result", result)]).inc();
     }
@@ -34,30 +34,30 @@ impl Counters {
         self.refusals.get_or_create(&[("cause", cause)]).inc();
     }
 
-    /// Counts a request that came too soon.
+    /// Counts a request that was throttled, by the measure that was full.
     pub fn throttled(&self, measure: &'static str) {
         self.throttled.get_or_create(&[("measure", measure)]).inc();
     }
 
-    /// Counts rows of an import that name devices which another manufacturer has.
+    /// Counts rows of imports that name a device of another manufacturer.
     pub fn claimed(&self, rows: u64) {
         self.claims.inc_by(rows);
     }
 
-    /// Counts what came of reading the server's certificate again.
+    /// Counts the result of reading the server's certificate again.
     pub fn certificate_read(&self, result: &'static str) {
         self.certificate_reads.get_or_create(&[("result", result)]).inc();
     }
 
-    /// Says which certificate the server shows.
+    /// Sets the certificate that the server shows.
     pub fn certificate(&self, certificate: Arc<Current>) {
-        // As for the listeners.
+        // As for the listeners below.
         let _ = self.certificate.set(certificate);
     }
 
-    /// Says what the listeners count, once they are there.
+    /// Sets the counts of the listeners, once the listeners are there.
     pub fn listen(&self, listeners: Vec<(&'static str, Arc<Counts>)>) {
-        // A service has its listeners for life; whoever comes second is a test.
+        // A service keeps its listeners for its whole life. Only a test sets them a second time.
         let _ = self.listeners.set(listeners);
     }
 }

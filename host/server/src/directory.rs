@@ -1,12 +1,13 @@
-//! Active Directory: whether an account is one, and which groups it is in.
+//! Active Directory: checks that an account exists and is enabled, and in which groups it is.
 //!
-//! A device that belongs to a domain proves itself by a Kerberos ticket ([`landfall_attestation::kerberos`]), which a keytab
-//! opens without asking anybody. The ticket outlives the account by hours, and says nothing of groups that a person could
-//! read. So the directory is asked over LDAPS: for the account by its exact name, which must be enabled, for its SID, which
-//! stays with it for life and must be the ticket's, and for all groups that it is in, those in those included.
+//! A device that belongs to a domain proves itself by a Kerberos ticket ([`landfall_attestation::kerberos`]). A keytab
+//! opens the ticket, and nobody has to be asked for that. But the ticket outlives the account by hours, and has no
+//! readable names of groups. So the directory is asked over LDAPS, for the account with exactly this name. The account
+//! must be enabled. Its SID, which it keeps for life, must be the ticket's. Its groups include those that it is in
+//! through other groups.
 //!
-//! Each directory is a table of `landfall.toml`, because its keytab and password are this machine's. When it is away,
-//! devices are told to come back, not turned away.
+//! Each directory is a table of `landfall.toml`, because its keytab and its password are on this machine. If a
+//! directory cannot be reached, devices are told to come back, and are not refused.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -46,7 +47,7 @@ pub enum DirectoryReason {
     Read { path: PathBuf, source: std::io::Error },
     #[error(transparent)]
     Keytab(#[from] KerberosFlaw),
-    /// How it is asked.
+    /// The LDAPS settings cannot be used.
     #[error(transparent)]
     Ldaps(#[from] DirectoryFlaw),
 }
@@ -57,7 +58,7 @@ pub struct Directories {
     known: ByScope<DirectoryName, Directory>,
 }
 
-/// One directory.
+/// A directory: its keytab, how it is asked, and what it has answered.
 pub struct Directory {
     name: DirectoryName,
     keytab: Keytab,
@@ -66,11 +67,12 @@ pub struct Directory {
 }
 
 impl Directories {
-    /// Reads keytabs, passwords and certificates. Nobody is asked yet. One that names no id scopes is for `own`.
+    /// Reads keytabs, passwords and certificates. No directory is asked yet. A directory that names no id scopes is for
+    /// `own`.
     ///
     /// # Errors
     ///
-    /// [`DirectoryError`], of the first that cannot be used.
+    /// The [`DirectoryError`] of the first directory that cannot be used.
     pub fn load(
         configured: &BTreeMap<DirectoryName, DirectoryConfig>,
         own: &IdScope,
@@ -85,17 +87,18 @@ impl Directories {
         Ok(Self { known: configured.iter().map(load).collect::<Result<_, _>>()? })
     }
 
-    /// The directory of this name, if there is one for this id scope.
+    /// The directory of this name, if it is for this id scope.
     pub fn get(&self, scope: &IdScope, name: &DirectoryName) -> Option<&Arc<Directory>> {
         self.known.get(scope, name)
     }
 
-    /// Whether there is any, so that devices are told that they may come with a ticket.
+    /// Whether there is any directory. If so, devices are told that they may authenticate with a ticket.
     pub fn any(&self) -> bool {
         self.known.any()
     }
 
-    /// Why a group of an id scope cannot name a directory, if it cannot. Whether there is one for other scopes is not said.
+    /// Why a group of an id scope cannot name this directory; `None` if it can. The text does not say whether it exists
+    /// for other scopes.
     pub fn refusal(&self, scope: &IdScope, name: &DirectoryName) -> Option<String> {
         let refused = || {
             let known = self.known.names(scope);
@@ -126,7 +129,7 @@ impl Directory {
         Ok(Self { name: name.clone(), keytab, ldaps, known: Known::new(Arc::clone(clock)) })
     }
 
-    /// Opens a token of `Authorization: Negotiate`, decoded.
+    /// Opens a ticket: the decoded token of `Authorization: Negotiate`.
     ///
     /// # Errors
     ///
@@ -135,16 +138,17 @@ impl Directory {
         accept(token, &self.keytab, i64::try_from(now.as_secs()).unwrap_or(i64::MAX), SKEW)
     }
 
-    /// What the directory says of an account, by its exact name; none when there is none that is enabled now.
+    /// Looks up an account by its exact name. Answers `None` if there is no such account that is enabled now.
     ///
     /// # Errors
     ///
-    /// [`DirectoryFlaw`]: the directory does not answer.
+    /// A [`DirectoryFlaw`] if the directory does not answer.
     pub async fn account(&self, name: &str, now: Timestamp) -> Result<Option<Arc<Account>>, DirectoryFlaw> {
         let account = self.known.account(self.name.as_str(), name, || self.ldaps.account(name)).await?;
         Ok(account.filter(|account| !account.is_over(now)))
     }
 }
 
-/// How far a device's clock may be off, in seconds: what domains allow. What is said of certificates' times is another thing.
+/// How far a device's clock may be off, in seconds: the usual value in domains. The clock skew for certificates is a
+/// setting of its own.
 const SKEW: i64 = 300;

@@ -1,48 +1,48 @@
-//! The data folder: everything that one Landfall has.
+//! The data folder: all files of one installation of Landfall.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
-/// A data folder and the names within it.
+/// A data folder and the names of its files.
 #[derive(Clone, Debug)]
 pub struct DataFolder {
     root: PathBuf,
 }
 
 impl DataFolder {
-    /// The folder at a path. Nothing is read or made.
+    /// The data folder at a path. Nothing is read or made.
     pub fn at(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
 
-    /// The folder itself.
+    /// The path of the folder itself.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The configuration.
+    /// The path of the configuration.
     pub fn config(&self) -> PathBuf {
         self.root.join("landfall.toml")
     }
 
-    /// The database.
+    /// The path of the database.
     pub fn database(&self) -> PathBuf {
         self.root.join("landfall.redb")
     }
 
-    /// What was seen of the database and of the clock, to notice when one of them goes back.
+    /// The newest state that was seen of the database and the clock. It is there to notice when one of them goes back.
     pub fn seen(&self) -> PathBuf {
         self.root.join("landfall.seen")
     }
 
-    /// A copy of the database that the server makes for a backup, until the backup has taken it.
+    /// A copy of the database that the server makes for a backup. The backup moves it away.
     pub fn copy(&self, id: &str) -> PathBuf {
         self.root.join(format!("{COPY}{id}"))
     }
 
-    /// Removes copies that no backup has taken. While none is being made.
+    /// Removes copies that no backup has taken. No copy may be under way.
     pub fn forget_copies(&self) {
         let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
         for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(COPY)) {
@@ -52,22 +52,22 @@ impl DataFolder {
         }
     }
 
-    /// Compiled policies: can be deleted at any time, and is filled again.
+    /// Compiled policies. The folder can be deleted at any time, and fills again.
     pub fn cache(&self) -> PathBuf {
         self.root.join("cache").join("policies")
     }
 
-    /// The certificate of the CA that signed the server's own: what clients trust.
+    /// The certificate of the CA that issued the server's certificate. Clients trust it.
     pub fn ca_certificate(&self) -> PathBuf {
         self.root.join("tls").join("ca.pem")
     }
 
-    /// The certificate that takes the place of the server's as soon as its key is there.
+    /// The next server certificate. It replaces the present one as soon as its key is there.
     pub fn next_server_certificate(&self) -> PathBuf {
         self.root.join("tls/server.next.pem")
     }
 
-    /// The key of that CA. Whoever brings certificates of another CA has none.
+    /// The key of that CA. It is missing if the operator uses certificates of another CA.
     pub fn ca_key(&self) -> PathBuf {
         self.root.join("tls").join("ca.key")
     }
@@ -82,7 +82,7 @@ impl DataFolder {
         self.root.join("tls").join("server.key")
     }
 
-    /// The key that makes operation ids, so that one from before a restart is known again.
+    /// The key that makes operation ids, so that ids from before a restart are recognised.
     pub fn operations_key(&self) -> PathBuf {
         self.root.join("operations.key")
     }
@@ -97,28 +97,28 @@ impl DataFolder {
         self.root.join("sealing.key.next")
     }
 
-    /// The sealing key before the last rotation, for copies of the database from before it.
+    /// The sealing key before the last rotation, for older copies of the database.
     pub fn former_sealing_key(&self) -> PathBuf {
         self.root.join("sealing.key.before")
     }
 
-    /// The first operator's token, by which the command line says who it is.
+    /// The first operator's token, with which the command line authenticates.
     pub fn operator_token(&self) -> PathBuf {
         self.root.join("operator.token")
     }
 
-    /// Makes a folder of this folder's that only its owner may enter.
+    /// Makes a folder that only its owner may enter.
     pub fn make(path: &Path) -> std::io::Result<()> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
     }
 
-    /// Writes a file in place of the one that is there: whole under another name first, and then renamed. Owner and
-    /// mode stay those of the file that was there, so that a command that root runs leaves a service its files.
+    /// Replaces a file: writes the whole content under another name first, and then renames it. Owner and mode stay
+    /// those of the old file, so that a service can still read its files after a command that root ran.
     pub fn replace(path: &Path, content: &[u8], secret: bool) -> std::io::Result<()> {
         Self::replace_like(path, path, content, secret)
     }
 
-    /// The same, of a file that is to take the place of another later: it gets the other's owner and mode.
+    /// Writes a file that will later replace another one: it gets the owner and mode of `other`.
     pub fn replace_like(path: &Path, other: &Path, content: &[u8], secret: bool) -> std::io::Result<()> {
         let mut unfinished = path.as_os_str().to_owned();
         unfinished.push(".unfinished");
@@ -136,7 +136,7 @@ impl DataFolder {
         fs::rename(unfinished, path)
     }
 
-    /// Removes a file that was not finished. An error names it: nobody else would.
+    /// Removes an unfinished file. The error names the file, because nothing else will remove it.
     pub fn discard(path: &Path) -> Result<(), String> {
         match fs::remove_file(path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -146,8 +146,8 @@ impl DataFolder {
         }
     }
 
-    /// Gives a file or folder the owner of another, so that a service can use what root has made for it. Who may not give
-    /// files away keeps it.
+    /// Gives a file or folder the owner of another, so that a service can use what root has made for it. Changes
+    /// nothing if the caller may not change owners.
     pub fn give(path: &Path, other: &fs::Metadata) -> std::io::Result<()> {
         match give_to_owner_of(path, other) {
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
@@ -155,7 +155,7 @@ impl DataFolder {
         }
     }
 
-    /// Writes a new file, and never over one that is there. A secret one only its owner may read.
+    /// Writes a new file, and never overwrites an existing one. Only the owner may read a secret file.
     pub fn write_new(path: &Path, content: &[u8], secret: bool) -> std::io::Result<()> {
         let mode = if secret { 0o600 } else { 0o644 };
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
@@ -164,7 +164,8 @@ impl DataFolder {
     }
 }
 
-/// Gives a file the owner and the mode of another. The owner first: a change of owner can take bits of the mode away.
+/// Gives a file the owner and the mode of another. The owner comes first, because a change of owner can clear bits of
+/// the mode.
 fn take_over(path: &Path, other: &fs::Metadata) -> std::io::Result<()> {
     give_to_owner_of(path, other)?;
     fs::set_permissions(path, other.permissions())
@@ -178,7 +179,7 @@ fn give_to_owner_of(path: &Path, other: &fs::Metadata) -> std::io::Result<()> {
     chown(path, Some(other.uid()), Some(other.gid()))
 }
 
-/// How the names of copies of the database begin.
+/// The beginning of the names of the database's copies.
 const COPY: &str = "landfall.redb.copy-";
 
 #[cfg(test)]
@@ -194,7 +195,7 @@ mod tests {
         DataFolder::replace(&path, b"one", true).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        // Only root may give files away; others see that their own stays theirs.
+        // Only root may change a file's owner. Other users check that their own ownership stays.
         let given = chown(&path, Some(65_534), Some(65_534)).is_ok();
         DataFolder::replace(&path, b"two", true).unwrap();
         let after = fs::metadata(&path).unwrap();
@@ -202,7 +203,7 @@ mod tests {
         if given {
             assert_eq!((after.uid(), after.gid()), (65_534, 65_534));
         }
-        // One that takes its place later is like it already.
+        // A file that will replace another one later already has its owner and mode.
         let next = place.path().join("server.key.next");
         DataFolder::replace_like(&next, &path, b"three", true).unwrap();
         let (next, after) = (fs::metadata(&next).unwrap(), fs::metadata(&path).unwrap());

@@ -1,14 +1,15 @@
 //! The keys of identity providers, as they publish them.
 //!
-//! An issuer's keys are found where it says (OpenID Connect Discovery 1.0, section 4): its configuration, whose issuer must
-//! be the very one that was asked, names the address of its keys. Both are read over TLS, with limits, when a token of that
-//! issuer first comes, and again now and then; a token that names an unknown key has them read again, though not more often
-//! than twice a minute, whoever sends such tokens: its device is told to come back when that time is over, for the key may be
-//! a new one. Only issuers that an enrollment names are ever asked.
+//! An issuer says where its keys are (OpenID Connect Discovery 1.0, section 4): its configuration names the address of
+//! its keys, and the issuer in that configuration must be exactly the one that was asked. Both are fetched over TLS,
+//! with limits: when a token of the issuer first arrives, and again at intervals. A token that names an unknown key
+//! causes another fetch, because the key may be new. Such fetches happen at most twice a minute, whoever sends such
+//! tokens; a device that comes in between is told to come back when that time is over. Only issuers that an enrollment
+//! names are ever asked.
 //!
-//! A provider that is away is no reason to turn devices away: keys that were read once are kept in the store and used until they
-//! are `limits.device.issuer_keys_hours` old, and the operator is told that they were not renewed: in the log, and in the
-//! metrics.
+//! If a provider cannot be reached, devices are not refused. Fetched keys are kept in the store, and are used until
+//! they are `limits.device.issuer_keys_hours` old. The log and the metrics tell the operator that they were not
+//! renewed.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,31 +24,31 @@ mod fetch;
 
 pub use fetch::FetchError;
 
-/// Every issuer's keys.
+/// The keys of all issuers.
 pub struct IdentityProviders {
     slots: Mutex<HashMap<Named, Arc<Slot>>>,
-    /// How long keys are used that cannot be read again.
+    /// How long keys are used if they cannot be fetched again.
     fresh: Duration,
     store: Arc<dyn Store>,
     ambient: Ambient,
 }
 
-/// How it stands with an issuer.
+/// The state of an issuer.
 #[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct IssuerState {
     pub issuer: String,
-    /// How old its keys are; none when there are none.
+    /// The age of its keys; `None` if there are none.
     pub keys_age: Option<Duration>,
-    /// Whether it did not answer the last time.
+    /// Whether its last fetch failed.
     pub in_trouble: bool,
 }
 
-/// What is known of an issuer.
+/// The slot of an issuer: what is known about it.
 #[derive(Default)]
 struct Slot {
     known: Mutex<Known>,
-    /// Held by whoever asks the issuer.
+    /// Held while the issuer is asked.
     asking: tokio::sync::Mutex<()>,
 }
 
@@ -58,10 +59,10 @@ struct Known {
     trouble: Option<String>,
 }
 
-/// What an issuer has published.
+/// The keys that an issuer has published.
 #[derive(Clone)]
 struct Keys {
-    /// How long they are known here, and how old they were then.
+    /// How long the keys have been here, and how old they were when they were loaded.
     known: Stopwatch,
     before: Duration,
     all: Arc<Vec<IssuerKey>>,
@@ -74,12 +75,12 @@ impl Keys {
 }
 
 impl IdentityProviders {
-    /// None was asked yet.
+    /// Keys of no issuer yet.
     pub fn new(fresh: Duration, store: Arc<dyn Store>, ambient: Ambient) -> Self {
         Self { slots: Mutex::default(), fresh, store, ambient }
     }
 
-    /// Takes up what was read before a restart.
+    /// Loads the keys that were fetched before a restart.
     pub fn take_up(&self, kept: Vec<KeptKeys>) {
         let (now, known) = (self.ambient.now(), Stopwatch::start(&self.ambient.clock));
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
@@ -90,12 +91,13 @@ impl IdentityProviders {
         }
     }
 
-    /// Forgets those that no enrollment names.
+    /// Forgets the keys of issuers that no enrollment names.
     pub fn retain(&self, named: &HashSet<Named>) {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).retain(|slot, _| named.contains(slot));
     }
 
-    /// How it stands with each that was ever asked; at worst, where enrollments trust an issuer by different authorities.
+    /// The state of each issuer that was ever asked. If enrollments trust an issuer by different authorities, the worst
+    /// state counts.
     pub fn states(&self) -> Vec<IssuerState> {
         let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let mut states = BTreeMap::new();
@@ -110,12 +112,13 @@ impl IdentityProviders {
         states.into_values().collect()
     }
 
-    /// The token, if a key of its issuer has signed it that is to satisfy these rules.
+    /// Verifies a token with its issuer's keys, as these rules demand. Answers `None` if none of its keys has signed
+    /// it.
     ///
     /// # Errors
     ///
-    /// Why that cannot be said: the issuer was never reached, or not for too long; or no key that is known fits, and the
-    /// issuer may not be asked for newer ones yet.
+    /// Why that cannot be decided: the issuer was never reached, or not for too long; or no known key fits, and it is
+    /// too early to ask the issuer for newer ones.
     pub async fn signed<'a>(
         &self,
         rules: &TokenRules,
@@ -125,14 +128,15 @@ impl IdentityProviders {
             let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(slots.entry(named(rules)).or_default())
         };
-        // A token of a key that is known waits for nobody: an issuer that is away is no affair of whoever has a good token.
+        // A token of a known key is verified at once. It does not wait for an issuer that cannot be reached.
         let (came, known) = (self.ambient.instant(), slot.known());
         if let Some(settled) = known.settles(token, self.fresh) {
             return Ok(settled);
         }
         if known.may_be_asked(PAUSE, self.ambient.instant()) {
             let (asker, slot, rules, token) = (self.asker(), Arc::clone(&slot), rules.clone(), token.clone());
-            // Not in the request: it is asked for all, and whoever began it may hang up.
+            // A task fetches the keys, because other requests need them as well, and the client of this request may
+            // disconnect.
             let asking = tokio::spawn(async move {
                 let _asking = slot.asking.lock().await;
                 let known = slot.known();
@@ -142,7 +146,7 @@ impl IdentityProviders {
             });
             drop(asking.await);
         } else {
-            // While it is being asked for somebody else: whoever has waited has the answer.
+            // Another request is asking. After this wait its answer is there.
             drop(slot.asking.lock().await);
         }
         let known = slot.known();
@@ -152,7 +156,8 @@ impl IdentityProviders {
         if known.keys.as_ref().is_none_or(|keys| keys.age() >= self.fresh) {
             return Err(FetchError::Away(known.trouble.unwrap_or_else(|| "it was asked a moment ago".to_owned())));
         }
-        // Only what the issuer has said since this token came is its last word: before, it may have had no such key yet.
+        // "Not signed" is final only if the issuer has answered since this token arrived: before that, it may not have
+        // had the key yet.
         match known.asked {
             Some(asked) if asked >= came && known.trouble.is_none() => Ok(None),
             asked => {
@@ -164,7 +169,8 @@ impl IdentityProviders {
         }
     }
 
-    /// Reads the keys of an issuer again, if they are old; those that were never read wait for a token.
+    /// Fetches the keys of an issuer again, if they are old. Keys that were never fetched are left for a token to ask
+    /// for.
     pub fn renew(&self, rules: &TokenRules) -> Option<impl Future<Output = ()> + Send + 'static> {
         let slot = self.slots.lock().unwrap_or_else(PoisonError::into_inner).get(&named(rules)).cloned();
         let slot = slot.filter(|slot| {
@@ -184,12 +190,12 @@ impl IdentityProviders {
     }
 }
 
-/// Under which name keys are known that are to satisfy these rules.
+/// The name under which the keys for these rules are kept.
 pub fn named(rules: &TokenRules) -> Named {
     (rules.issuer.clone(), rules.ca_certificate.clone(), rules.public_hosts_only)
 }
 
-/// One who asks an issuer, whoever waits for it.
+/// Fetches an issuer's keys, for all requests that wait for them.
 struct Asker {
     fresh: Duration,
     store: Arc<dyn Store>,
@@ -197,7 +203,7 @@ struct Asker {
 }
 
 impl Asker {
-    /// Reads the issuer's keys.
+    /// Fetches the issuer's keys and keeps them.
     async fn ask(&self, slot: &Slot, rules: &TokenRules) {
         let change =
             |change: &dyn Fn(&mut Known)| change(&mut slot.known.lock().unwrap_or_else(PoisonError::into_inner));
@@ -223,7 +229,8 @@ impl Asker {
                     issuer = rules.issuer, %error, keys_good_for_minutes = left,
                     "the keys of an issuer of tokens cannot be read; those that were read before are used"
                 );
-                // Refusals are read by who operates one id scope. The log, above, says where names lead.
+                // Refusals can be read by the operators of one id scope. Only the log, above, says to which address a
+                // name leads.
                 let trouble = error.for_scope(rules.public_hosts_only);
                 change(&|known| known.trouble = Some(trouble.clone()));
             }
@@ -242,7 +249,8 @@ fn millis(duration: Duration) -> u64 {
 }
 
 impl Known {
-    /// What the keys that are known say of a token: signed, or not. Nothing when another key could have signed it.
+    /// What the known keys say about a token: signed, or not signed. `None` if a key that is not known may have signed
+    /// it.
     fn settles<'a>(&self, token: &'a BearerToken, fresh: Duration) -> Option<Option<SignedToken<'a>>> {
         let keys = self.keys.as_ref().filter(|keys| keys.age() < fresh)?;
         match token.signed_by(&keys.all) {
@@ -261,11 +269,11 @@ impl Known {
     }
 }
 
-/// After how long keys are read again.
+/// The age at which keys are fetched again.
 const RENEWED: Duration = Duration::from_secs(3600);
-/// How long an issuer is waited for, all its addresses together.
+/// The longest wait for an issuer, for all its addresses together.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Between two times that an issuer is asked for a token's key.
+/// The shortest time between two fetches that a token causes.
 const PAUSE: Duration = Duration::from_secs(30);
-/// Between two times that it is asked for nobody.
+/// The shortest time between two fetches that a task causes.
 const RETRY: Duration = Duration::from_secs(300);

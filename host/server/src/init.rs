@@ -1,7 +1,7 @@
 //! `landfall init`: a data folder that is ready to serve.
 //!
-//! Nothing that is there is ever written over. The folder is made under another name beside its place and moved there
-//! when it is complete, so that a half-made one is never taken for a whole one.
+//! An existing file is never overwritten. The folder is made under a temporary name beside its place, and moved there
+//! when it is complete. So an incomplete folder is never taken for a complete one.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,15 +28,15 @@ pub struct Made {
     pub folder: DataFolder,
     /// Its id scope.
     pub scope: IdScope,
-    /// The operator's token; it is in the folder too.
+    /// The operator's token. It is in the folder as well.
     pub operator_token: String,
 }
 
-/// Why no folder was made. What was there is as it was.
+/// Why no folder was made. Existing files were not changed.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum InitError {
-    /// The place is taken.
+    /// There is something at this path already.
     #[error(
         "{0} is there already and is not empty; choose another folder, or serve it with `landfall serve --data {0}`"
     )]
@@ -48,13 +48,13 @@ pub enum InitError {
         path: PathBuf,
         source: std::io::Error,
     },
-    /// The host name is none.
+    /// The host name is not valid.
     #[error(
         "{0:?} is not a host name or an IP address that devices could call; give it without a port and without a dot at \
          its end"
     )]
     Hostname(String),
-    /// The configuration made of the answers is not one.
+    /// The configuration that was made from the answers is not valid.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// No certificate could be made.
@@ -66,7 +66,7 @@ pub enum InitError {
     /// The database could not be made.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A generated name is not one; this is a bug.
+    /// A generated name is not valid; this is a bug.
     #[error(transparent)]
     Name(#[from] NameError),
 }
@@ -90,14 +90,14 @@ pub async fn init(root: &Path, server: &Server, ambient: &Ambient) -> Result<Mad
         Err(error) => Err(error),
     };
     if moved.is_err() {
-        // Only what this call has made is under that name.
+        // Only what this call has made is in this folder.
         let _ = std::fs::remove_dir_all(&unfinished);
     }
     let operator_token = moved?;
     Ok(Made { folder: DataFolder::at(root), scope: server.scope.clone(), operator_token })
 }
 
-/// An id scope for somebody who has no wish: of the shape that DPS's have.
+/// A random id scope, in the form of DPS's id scopes, for an operator who names none.
 pub fn random_scope(ambient: &Ambient) -> Result<IdScope, NameError> {
     let digits: String = ambient.random::<4>().iter().map(|byte| format!("{byte:02X}")).collect();
     format!("0ne{digits}").parse()
@@ -161,15 +161,16 @@ async fn fill(folder: &DataFolder, server: &Server, ambient: &Ambient) -> Result
     Ok(token)
 }
 
-/// The command line calls the server by its address, so the certificate says those of this machine too.
+/// The names in the server's certificate. The command line calls the server by its address, so those of this machine
+/// are included.
 pub(crate) fn server_names(hostname: &str) -> Vec<String> {
     let mut names = vec![hostname.to_owned()];
     names.extend(["localhost", "127.0.0.1", "::1"].into_iter().filter(|name| *name != hostname).map(str::to_owned));
     names
 }
 
-/// Ten years: devices carry this certificate.
+/// The lifetime of the CA: ten years, because devices have its certificate built in.
 const CA_DAYS: i64 = 3653;
 
-/// A bit more than a year, then `landfall certificate renew`.
+/// The lifetime of the server's certificate: a bit more than a year, then `landfall certificate renew` is due.
 pub(crate) const SERVER_DAYS: i64 = 397;

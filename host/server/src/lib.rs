@@ -1,9 +1,9 @@
 //! Landfall: zero-touch provisioning for IoT devices.
 //!
-//! This is the server and the one binary: listeners, the API of devices, the API of management, the command line, and what
-//! is read from elsewhere. The way one registration goes is told by [`provisioning`]. What it is made of is in crates of its
-//! own, which know nothing of this one: `landfall-domain`, `landfall-attestation`, `landfall-policy`, `landfall-store`.
-//! `docs/architecture.md` has the map.
+//! This crate is the server and the one binary: listeners, the API for devices, the management API, the command line,
+//! and what is fetched from other servers. [`provisioning`] describes the steps of one registration. The parts below it
+//! are crates of their own, which do not know this one: `landfall-domain`, `landfall-attestation`, `landfall-policy`,
+//! `landfall-store`. `docs/architecture.md` has the map.
 //!
 //! ```
 //! let config = landfall::config::Config::parse("[limits.device]\nmax_operations = 1000\n", "landfall.toml".as_ref());

@@ -1,9 +1,9 @@
-//! What runs here in numbers, as OpenMetrics text that Prometheus reads: `GET /metrics` on the management listener.
+//! The metrics of this process, as OpenMetrics text for Prometheus: `GET /metrics` on the management listener.
 //!
-//! Two rules. **A series never belongs to a device**: labels are words of this program (a result, a cause, a kind of
-//! failure) or names that an operator gave (an id scope, a plugin, a revision), and those of plugins go when they go. And
-//! **nothing is counted twice**: what a part of the program knows anyway (connections, images, breakers, the pool) is read
-//! when somebody asks, here, and not kept again.
+//! There are two rules. **A series never belongs to a device**: labels are words of this program (a result, a cause, a
+//! kind of failure) or names that an operator gave (an id scope, a plugin, a revision), and a plugin's series end with
+//! the plugin. **Nothing is counted twice**: what a part of the program knows anyway (connections, images, breakers,
+//! the pool) is read here when the metrics are requested, and is not stored again.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -27,11 +27,11 @@ use crate::telemetry;
 
 mod series;
 
-/// All of it as text.
+/// All metrics as text.
 ///
 /// # Errors
 ///
-/// Never: a text takes all that is written.
+/// Never happens: a string accepts everything that is written.
 pub fn text(provisioning: &Arc<Provisioning>) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Scrape(Arc::clone(provisioning))));
@@ -119,7 +119,7 @@ impl Scrape {
         series.counter("landfall_tls_handshakes", "TLS handshakes that ended", handshakes)
     }
 
-    /// How full the hubs are, and which devices have none yet.
+    /// How full the hubs are, and how many devices wait for one.
     fn of_hubs(&self, series: &mut Series<'_>) -> fmt::Result {
         let catalogue = self.0.service().catalogue().now();
         let (mut assigned, mut capacity) = (Vec::new(), Vec::new());
@@ -142,7 +142,7 @@ impl Scrape {
         )
     }
 
-    /// Of those on whom it is relied for proofs.
+    /// The metrics of the outside services on which admission relies.
     fn of_others(&self, series: &mut Series<'_>) -> fmt::Result {
         let states = self.0.service().outside().identity_providers().states();
         let named = |state: &IssuerState| labels(&[("issuer", &state.issuer)]);
@@ -201,7 +201,7 @@ impl Scrape {
         )
     }
 
-    /// What there is once for each revision.
+    /// The metrics that exist once for each revision.
     fn of_revisions(&self, series: &mut Series<'_>, watches: &[OfRevision]) -> fmt::Result {
         let states = watches.iter().map(|watch| (named(watch), breaker(watch.state)));
         series.gauge(
@@ -230,7 +230,7 @@ impl Scrape {
     }
 }
 
-/// What runs by itself.
+/// The metrics of the tasks.
 fn of_tasks(series: &mut Series<'_>, tasks: &[TaskStatus]) -> fmt::Result {
     let runs = tasks.iter().flat_map(|task| {
         [("good", task.good_runs), ("failed", task.failed_runs)]
@@ -247,7 +247,7 @@ fn of_tasks(series: &mut Series<'_>, tasks: &[TaskStatus]) -> fmt::Result {
     series.gauge("landfall_task_last_success_timestamp_seconds", what, at(|task| task.last_success))
 }
 
-/// What there is for each revision and interface.
+/// The metrics of each revision and interface.
 fn of_calls(series: &mut Series<'_>, watches: &[OfRevision]) -> fmt::Result {
     let meters: Vec<(Labels, &Meter)> = watches
         .iter()
@@ -272,7 +272,7 @@ fn of_calls(series: &mut Series<'_>, watches: &[OfRevision]) -> fmt::Result {
     Ok(())
 }
 
-/// A histogram's name, what it is of, and where it is.
+/// A histogram's name, its help text, and how it is read.
 type Reading = (&'static str, &'static str, fn(&Meter) -> &prometheus_client::metrics::histogram::Histogram);
 
 const HISTOGRAMS: [Reading; 6] = [

@@ -1,8 +1,9 @@
-//! Which addresses are one network: whoever counts strangers must not count one that has many addresses as many.
+//! Which addresses belong to one network. A limit on strangers must not count one stranger with many addresses as many
+//! strangers.
 
 use std::net::IpAddr;
 
-/// What one machine, or one link of a customer, has for sure: an IPv4 address or an IPv6 /64.
+/// The network that one machine, or one link of a customer, has for certain: an IPv4 address or an IPv6 /64.
 pub(crate) fn of(source: IpAddr) -> IpAddr {
     match source.to_canonical() {
         v4 @ IpAddr::V4(_) => v4,
@@ -10,7 +11,7 @@ pub(crate) fn of(source: IpAddr) -> IpAddr {
     }
 }
 
-/// [`of`] as a number: those who wait take turns by it.
+/// [`of`] as a number. Those who wait take turns by it.
 pub(crate) fn turn(source: IpAddr) -> u128 {
     match of(source) {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
@@ -18,8 +19,8 @@ pub(crate) fn turn(source: IpAddr) -> u128 {
     }
 }
 
-/// What one customer of a provider has, as a number: an IPv4 /24 or an IPv6 /56. For places that are taken before anything
-/// is proven.
+/// The network of one customer of a provider, as a number: an IPv4 /24 or an IPv6 /56. It is used for places that are
+/// taken before anything is proven.
 pub(crate) fn neighbourhood(source: IpAddr) -> u128 {
     match source.to_canonical() {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits() >> 8,

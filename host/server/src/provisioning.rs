@@ -8,11 +8,11 @@
 //! 5 announce   the log, metrics, and whoever waits         announce
 //! ```
 //!
-//! The device is told an operation id as soon as it is admitted; steps 3 to 5 go on whether it waits, comes back or goes
-//! away. A policy that cannot answer makes the device wait; it never turns one away for good.
+//! The device is told an operation id as soon as it is admitted. Steps 3 to 5 then run whether the device waits, polls
+//! or disconnects. A policy that cannot answer makes the device wait; it never refuses a device for good.
 //!
-//! What is remembered of a device from one request to the next is on the [`desk`]. Everything else that is asked here belongs
-//! to the [`Service`].
+//! The [`desk`] keeps what must be remembered of a device between its requests. Everything else that is used here
+//! belongs to the [`Service`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,14 +49,15 @@ pub use desk::throttle::TooOften;
 pub use refusal::{Cause, RegisterError};
 pub use request::{Credential, Request, Status};
 
-/// Registers devices.
+/// Registers devices: runs the five steps and keeps the operations that are under way.
 pub struct Provisioning {
     service: Arc<Service>,
     desk: desk::Desk,
 }
 
 impl Provisioning {
-    /// With the challenges that were open before a restart. `key` makes this installation's operation ids and keys for hubs.
+    /// Starts with the challenges that were open before a restart. `key` makes this installation's operation ids and
+    /// the keys for hubs.
     ///
     /// # Errors
     ///
@@ -70,28 +71,29 @@ impl Provisioning {
         Ok(Arc::new(Self { service, desk }))
     }
 
-    /// What runs here besides.
+    /// The parts of the server that registrations use.
     pub fn service(&self) -> &Arc<Service> {
         &self.service
     }
 
-    /// What is remembered of devices.
+    /// What is remembered of devices between their requests.
     pub fn desk(&self) -> &desk::Desk {
         &self.desk
     }
 
-    /// Registers a device, and waits for the result at most so long.
+    /// Registers a device. Waits for its result for at most `wait`.
     ///
     /// # Errors
     ///
-    /// [`RegisterError`]: what the device is told is up to its transport.
+    /// [`RegisterError`]. What the device is told of it is decided by the transport.
     pub async fn register(
         self: &Arc<Self>,
         request: Request,
         wait: Duration,
     ) -> Result<(OperationId, Status), RegisterError> {
         let admitted = self.throttle_and_admit(&request).await?;
-        // Before an answer to a challenge is spent: the device would have to be challenged again.
+        // This check comes before the answer to a challenge is spent: without room, the device would have to be
+        // challenged again.
         if !self.desk.operations.has_room(&Claimant::of(&request, &admitted)) {
             return Err(RegisterError::Busy);
         }
@@ -102,7 +104,7 @@ impl Provisioning {
             return Err(error);
         }
         if let Some(csr) = &request.csr {
-            // After the proof: a stranger must not learn what an enrollment says.
+            // This check comes after the proof: a stranger must not learn what an enrollment says.
             if admitted.terms.certificate_issuer.is_none() {
                 return Err(RegisterError::NoIssuer);
             }
@@ -113,7 +115,8 @@ impl Provisioning {
         self.begin_or_join(request, admitted, operation, RequestKind::Register, wait).await
     }
 
-    /// Answers how far an operation is. One that is not known any more and whose result is not on disk is begun again.
+    /// Answers how far an operation has come. If the operation is no longer known and its result is not on disk, it
+    /// begins again.
     ///
     /// # Errors
     ///
@@ -139,7 +142,7 @@ impl Provisioning {
         self.begin_or_join(request, admitted, operation, RequestKind::Poll, wait).await
     }
 
-    /// The device's registration as it is, without starting one.
+    /// Reads the device's registration as it is now. Starts no registration.
     ///
     /// # Errors
     ///
@@ -148,8 +151,8 @@ impl Provisioning {
         self.throttle_and_admit(&request).await?.before.ok_or(RegisterError::NotFound)
     }
 
-    /// Steps 1 and 2. A refusal is told to the operator when the device has its answer, so that it cannot tell one cause from
-    /// another by the disk.
+    /// Runs steps 1 and 2. The operator is told of a refusal only after the device has its answer, so that the device
+    /// cannot tell one cause from another by the time that a write to disk takes.
     async fn throttle_and_admit(self: &Arc<Self>, request: &Request) -> Result<Admitted, RegisterError> {
         if let Err(full) = self.desk.throttle.admit(request.source, &request.scope, &request.registration_id) {
             self.desk.counters.throttled(full.measure);
@@ -165,7 +168,8 @@ impl Provisioning {
         admitted
     }
 
-    /// Steps 3 to 5, whether or not the device still listens; then those of the registration that follows, if one does.
+    /// Runs steps 3 to 5, whether or not the device still waits. Then does the same for the registration that follows,
+    /// if there is one.
     async fn carry_out(self: Arc<Self>, claimant: Claimant, mut job: Box<RegistrationJob>, operation: Operation) {
         loop {
             let request = job.request.clone();
@@ -189,9 +193,9 @@ impl Provisioning {
         }
     }
 
-    /// Steps 3 and 4. The policies' wish may have been overtaken: its hub is full or gone, or another request of the same
-    /// device was faster. Then the policies are asked again, with fresh numbers and from what stands there now; a few times,
-    /// and then the device waits.
+    /// Runs steps 3 and 4. What the policies chose may be out of date at the commit: the hub is full or gone, or
+    /// another request of the same device was faster. Then the policies are asked again, with the current counts and
+    /// the current registration. After [`MAX_ATTEMPTS`] attempts the device waits.
     async fn decide_and_commit(&self, job: &mut RegistrationJob) -> Result<Progress, RegisterError> {
         for attempt in 0..MAX_ATTEMPTS {
             let wish = decide::decide(&self.service, job, attempt).await;
@@ -207,13 +211,13 @@ impl Provisioning {
         Ok(Progress::Waiting(Arc::new(wait)))
     }
 
-    /// Commits what the policies wish, as far as that can be had.
+    /// Commits what the policies chose, if it is still possible.
     async fn grant(&self, job: &mut RegistrationJob, wish: Wish, attempt: u32) -> Result<Written, RegisterError> {
         match wish {
             Wish::Hub(choice) => self.take_first_with_room(job, choice, attempt).await,
             Wish::Postpone(postponement) => Ok(Written::Waits(self.postpone(job, postponement).await?)),
-            // A device that has a place keeps it until there is another: a hub that was unlinked by mistake must not cost
-            // a fleet its assignments when it starts anew.
+            // A device that has a place keeps it until there is another one. If a hub is unlinked by mistake, devices
+            // that register again must not lose their assignments.
             Wish::NoRoom { detail } if job.has_a_place() => {
                 let postponement = Postponement::until_mended("no-room", detail);
                 Ok(Written::Waits(self.postpone(job, postponement).await?))
@@ -225,7 +229,7 @@ impl Provisioning {
         }
     }
 
-    /// The first of the hubs that the policy named where there is a place when it comes to it.
+    /// Takes the first of the hubs that the policy named which still has room at the commit.
     async fn take_first_with_room(
         &self,
         job: &mut RegistrationJob,
@@ -260,7 +264,7 @@ impl Provisioning {
         Ok(Written::NoRoom)
     }
 
-    /// Waits until the registrations under way have ended, at most as long as connections may drain.
+    /// Waits until the registrations under way have ended, for at most the time that connections have to drain.
     pub async fn finish(&self) {
         let drain = Duration::from_secs(self.service.config().limits.listener.drain_seconds);
         let ended = async {
@@ -274,9 +278,9 @@ impl Provisioning {
     }
 }
 
-/// A registration that failed for good, until its device asks anew.
+/// A registration that failed for good. The device must register again to try once more.
 struct Failure {
-    /// DPS's error code.
+    /// The error code of DPS.
     code: u32,
     /// What the device is told.
     message: &'static str,
@@ -291,9 +295,9 @@ impl From<Failure> for Outcome {
 /// How often the policy is asked before the device has to wait.
 const MAX_ATTEMPTS: u32 = 4;
 
-/// An allocation policy answered no.
+/// An allocation policy refused the device.
 const REJECTED: Failure =
     Failure { code: 400_207, message: "Custom allocation failed: the policy does not take this device" };
 
-/// There is no hub for the device.
+/// No hub can take the device.
 const NO_HUB: Failure = Failure { code: 400_208, message: "No hub can take this device" };

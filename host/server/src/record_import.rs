@@ -1,23 +1,23 @@
-//! Import of manufacturing records: a stream of JSON Lines or CSV becomes records in the store.
+//! Imports manufacturing records: a stream of JSON Lines or CSV becomes records in the store.
 //!
 //! ```text
 //! HTTP body ─pieces─▶ parser (a blocking thread) ─batches─▶ store, two batches at once
 //! ```
 //!
-//! *Memory stays flat* however long the file: every queue between the steps is short, a row has at most so many
-//! bytes, and the report names at most so many refused rows. *Every refused row is told* with its line and its
-//! reason, and counted when it cannot be named any more. *Importing again changes nothing*: the store compares what
-//! a row says with what stands there.
+//! *The use of memory does not depend on the length of the file*: every queue between the steps is short, the size of a
+//! row is limited, and the report lists a limited number of refused rows. *Every refused row is reported* with its line
+//! and the reason; beyond the limit it is counted. *Importing the same file again changes nothing*: the store compares
+//! each row with the stored record.
 //!
-//! *A device stands in a file once.* A second row of it is refused when both fall into one batch. Further apart, it is an
-//! import of its own like any later one: it changes the record if it says something else.
+//! *A device may be in a file only once.* A second row of it is refused if both rows are in the same batch. Otherwise
+//! the second row is like a later import: it changes the record if it says something else.
 //!
-//! **All or nothing** means: if one row is refused, none is written; and if the power fails, all rows are there or none. A
-//! file that fits one batch is judged and written in one transaction. A longer one is kept on disk while all of it is
-//! judged without being written. If every row was good it is judged again and written, in one transaction of its own;
-//! somebody else may have changed meanwhile what it was judged against (another import of the same devices, a record
-//! that is retired), and then too nothing is written. Nobody else writes during that transaction, so it has a bound of
-//! its own ([`ManagementLimits::import_whole_rows`]).
+//! **All or nothing** means: if one row is refused, no row is written; and after a power failure either all rows are
+//! there or none. A file that fits one batch is checked and written in one transaction. A longer file is kept on disk
+//! while all of it is checked without being written. If every row was good, it is checked again and written, in one
+//! transaction of its own. If somebody has changed the store in between (another import of the same devices, a record
+//! that is retired), a row may be refused then, and nothing is written. Nobody else writes during that transaction, so
+//! its size has a limit of its own ([`ManagementLimits::import_whole_rows`]).
 
 mod csv_rows;
 mod csv_source;
@@ -50,56 +50,56 @@ use parser::{Batch, Parsed, Parser};
 use pieces::{Pieces, Source};
 use staged::Staged;
 
-/// What to import, and how.
+/// An import: what it may do, and how its rows are read.
 #[derive(Clone, Debug)]
 pub struct Import {
-    /// The tenant.
+    /// The id scope of the records.
     pub scope: IdScope,
-    /// Whose records they are.
+    /// The manufacturer of the records.
     pub manufacturer: ManufacturerId,
-    /// How many records this manufacturer may have in all.
+    /// The number of records that this manufacturer may have in all.
     pub quota: Option<u64>,
-    /// How registration ids must begin, in one of these ways; in any way when there are none.
+    /// The allowed prefixes of registration ids. Every id is allowed if the list is empty.
     pub prefixes: Vec<String>,
-    /// How the rows are written.
+    /// The format of the rows.
     pub format: Format,
-    /// Whether one refused row refuses all.
+    /// Whether one refused row means that no row is written.
     pub all_or_nothing: bool,
-    /// Only say what would be done.
+    /// Only report what would be done.
     pub dry_run: bool,
-    /// Whether evidence that a row leaves out goes from the record; otherwise it stays.
+    /// Whether evidence that a row leaves out is removed from the record. Otherwise it stays.
     pub drop_evidence: bool,
-    /// When it came.
+    /// When the import was requested.
     pub now: Timestamp,
 }
 
-/// How rows are written.
+/// The format of the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// One JSON object a line.
+    /// One JSON object on each line.
     JsonLines,
-    /// RFC 4180 with a line of column names.
+    /// RFC 4180, with a first line of column names.
     Csv,
 }
 
-/// A piece of the file, or why there will be no more.
+/// A piece of the file, or the reason why no more pieces come.
 pub type Piece = Result<Bytes, String>;
 
-/// Why an import failed, and how far it had come.
+/// Why an import failed, and how far it got.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum ImportError {
-    /// The store failed; rows of the report are written, if the report says so.
+    /// The store failed. The report says whether rows were written.
     #[error("the import stopped: {error}")]
     Store {
         error: StoreError,
-        /// What was judged until then, and written unless nothing may be.
+        /// What was checked until then. It was written, unless the import may write nothing.
         report: Box<ImportReport>,
     },
-    /// The file cannot be kept on disk.
+    /// The file cannot be stored on disk.
     #[error("the import cannot be kept on disk until it has been checked: {0}")]
     Staging(#[from] std::io::Error),
-    /// The file is larger than may be kept on disk.
+    /// The file is larger than what may be stored on disk.
     #[error(
         "the import is larger than {max_bytes} bytes, which is as much as is taken all or nothing; cut it in parts"
     )]
@@ -107,16 +107,16 @@ pub enum ImportError {
         /// The limit, in bytes.
         max_bytes: u64,
     },
-    /// The parser's thread ended.
+    /// The parser's thread ended early.
     #[error("the import was interrupted")]
     Interrupted,
 }
 
-/// Imports what comes in pieces.
+/// Imports a file that comes in pieces.
 ///
 /// # Errors
 ///
-/// [`ImportError`]. What is wrong with rows is in the report, not here.
+/// [`ImportError`]. Problems of single rows are in the report.
 pub async fn import(
     store: &Arc<dyn Store>,
     limits: &ManagementLimits,
@@ -143,7 +143,8 @@ async fn all_or_nothing(
 ) -> Result<ImportReport, ImportError> {
     let import = writes.import;
     let Staging { file: staged, room } = writes.store.staging().map_err(|error| writes.failed(error))?;
-    // One that is judged may be longer than one that is written; it is told that it is too long before anything is.
+    // A checked file may have `import_rows` rows, but a file that is written whole only `import_whole_rows`. With the
+    // lower limit, a file that is too long is refused before anything is written.
     let limits = &ManagementLimits { import_rows: limits.import_rows.min(limits.import_whole_rows), ..limits.clone() };
     let staging = Staging { file: staged.try_clone()?, room };
     let source = Source::Staged(Pieces::new(pieces), staging, limits.import_staged_bytes);
@@ -153,7 +154,7 @@ async fn all_or_nothing(
         ended(parser).await?;
         return writes.one(first).await;
     };
-    // Judge everything before anything is written.
+    // Everything is checked before anything is written.
     let fresh = || Writes { store: writes.store, import, report: writes.report.clone() };
     let mut judging = Ahead { ahead: [first, second].into(), rest: &mut batches };
     let mode = Mode { dry_run: true, all_or_nothing: false };
@@ -172,7 +173,7 @@ async fn all_or_nothing(
         report.rows = judged.rows;
         return Ok(report.done(true));
     }
-    // Which lines those are is read once more: it happens only when somebody else was faster.
+    // The file is read once more to find the line numbers. This happens only if somebody else made a change in between.
     let named = tokio::task::spawn_blocking(move || staged.lines()).await.map_err(|_| ImportError::Interrupted)??;
     for (batch, outcomes) in named.iter().zip(outcomes) {
         for ((line, id), result) in batch.iter().zip(outcomes) {
@@ -183,7 +184,7 @@ async fn all_or_nothing(
     Ok(report.done(false))
 }
 
-/// Starts the parser; its batches come as fast as they are taken.
+/// Starts the parser. It makes batches as fast as they are taken.
 fn parse(
     import: &Import,
     limits: &ManagementLimits,
@@ -210,7 +211,7 @@ async fn ended(parser: JoinHandle<Result<(), ImportError>>) -> Result<(), Import
     parser.await.map_err(|_| ImportError::Interrupted)?
 }
 
-/// Where batches come from.
+/// A source of batches.
 trait Batches {
     async fn next(&mut self) -> Option<Batch>;
 }
@@ -221,7 +222,7 @@ impl Batches for mpsc::Receiver<Batch> {
     }
 }
 
-/// Batches that were taken already, and those to come.
+/// Batches that were received already, and then the remaining ones.
 struct Ahead<'a> {
     ahead: VecDeque<Batch>,
     rest: &'a mut mpsc::Receiver<Batch>,
@@ -242,21 +243,21 @@ struct Mode {
     all_or_nothing: bool,
 }
 
-/// Brings batches to the store and keeps the report.
+/// Sends batches to the store and keeps the report.
 struct Writes<'a> {
     store: &'a Arc<dyn Store>,
     import: &'a Import,
     report: ImportReport,
 }
 
-/// What the store will answer.
+/// The answer of the store, when it comes.
 type Sent = JoinHandle<Result<Vec<RowResult>, StoreError>>;
 
-/// A batch that the store has: its rows' lines and devices.
+/// A batch that was sent to the store: the lines and devices of its rows.
 type SentBatch = (Vec<(u64, RegistrationId)>, Sent);
 
 impl Writes<'_> {
-    /// A file that is one batch: one transaction, whatever comes of it.
+    /// Imports an all-or-nothing file that is a single batch, in one transaction.
     async fn one(mut self, batch: Batch) -> Result<ImportReport, ImportError> {
         let dry_run = self.import.dry_run || !batch.problems.is_empty() || batch.stopped.is_some();
         self.report.note_parsed(&batch);
@@ -265,7 +266,7 @@ impl Writes<'_> {
         let mut outcomes = self.outcomes(sent).await?;
         let is_not_taken = |result: &RowResult| result.outcome == RowOutcome::NotTaken;
         if outcomes.iter().any(is_not_taken) {
-            // One was refused, and so none was written. What would have become of the others is asked for the report.
+            // A row was refused, so none was written. A dry run finds the result of the other rows for the report.
             let (_, sent) = self.send(judged, Mode { dry_run: true, all_or_nothing: false });
             let judged = self.outcomes(sent).await?;
             let not_taken = outcomes.iter_mut().zip(judged).filter(|(result, _)| is_not_taken(result));
@@ -282,7 +283,8 @@ impl Writes<'_> {
         let mut under_way: VecDeque<SentBatch> = VecDeque::new();
         while let Some(batch) = batches.next().await {
             self.report.note_parsed(&batch);
-            // What a dry run would have added counts against the quota only when the run before it has answered.
+            // In a dry run, the quota must count what an earlier batch would have added. So each batch waits for the
+            // one before.
             let at_once = if mode.dry_run { 0 } else { BATCHES_AT_ONCE - 1 };
             while under_way.len() > at_once {
                 let Some(oldest) = under_way.pop_front() else { break };
@@ -314,7 +316,7 @@ impl Writes<'_> {
     }
 
     fn failed(&self, error: StoreError) -> ImportError {
-        // All or nothing is nothing then, whatever was judged before.
+        // If it is all or nothing, nothing was written, whatever was checked before.
         let written = !self.import.all_or_nothing;
         ImportError::Store { error, report: Box::new(self.report.clone().done(written)) }
     }
@@ -333,7 +335,7 @@ impl Writes<'_> {
     }
 }
 
-/// Waits while other imports fill the queue: a file that is half in should not end for that.
+/// Tries again while other imports fill the queue: a half-finished import should not fail for that.
 async fn patiently(store: Arc<dyn Store>, batch: ImportBatch) -> Result<Vec<RowResult>, StoreError> {
     for _ in 0..BUSY_TRIES {
         match store.import_batch(batch.clone()).await {
@@ -344,12 +346,12 @@ async fn patiently(store: Arc<dyn Store>, batch: ImportBatch) -> Result<Vec<RowR
     store.import_batch(batch).await
 }
 
-/// Batches between the parser and the store.
+/// The number of batches between the parser and the store.
 const BATCHES_WAITING: usize = 2;
 
-/// Batches that the store has at once: while one is committed, the next is made ready.
+/// The number of batches in the store at once: while one is committed, the next is prepared.
 const BATCHES_AT_ONCE: usize = 2;
 
-/// How often, and after which pause, a batch is brought again when too much waits.
+/// How often a batch is sent again while the store's queue is full, and the pause between.
 const BUSY_TRIES: usize = 200;
 const BUSY_PAUSE: Duration = Duration::from_millis(100);

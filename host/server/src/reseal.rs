@@ -1,4 +1,4 @@
-//! How the keys of all enrollments are sealed anew.
+//! Seals the secrets of all enrollments with another key.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use landfall_store::{Page, Precondition, PutOutcome, Store, StoreError};
 
 use crate::conflict;
 
-/// Whether any enrollment has keys that are sealed.
+/// Whether any enrollment has sealed keys.
 ///
 /// # Errors
 ///
-/// The store's.
+/// If the store cannot be read.
 pub async fn has_sealed(store: &dyn Store) -> Result<bool, StoreError> {
     for records in store.load_catalogue().await?.scopes {
         if records.groups.iter().any(|group| matches!(group.attestation, GroupAttestation::SymmetricKey(_))) {
@@ -37,26 +37,26 @@ pub async fn has_sealed(store: &dyn Store) -> Result<bool, StoreError> {
     Ok(false)
 }
 
-/// Why not every secret was sealed anew. Those that were can be opened with the new key, the others with the old one; doing
-/// it again goes on where it stopped.
+/// Why not every secret was sealed with the new key. Those that were can be opened with the new key, all others with
+/// the old one. Running it again continues where it stopped.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum ResealError {
     /// A secret cannot be opened with either key.
     #[error("the keys of {enrollment} cannot be opened: {reason}")]
     Sealed { enrollment: EnrollmentRef, reason: SealError },
-    /// The store did not take the keys.
+    /// The store did not accept the new keys.
     #[error("the new keys of {what} were not taken: {why}; run the same command again")]
     NotTaken {
         what: String,
-        /// What it said.
+        /// The reason that it gave.
         why: String,
     },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Opens the keys of all enrollments and seals them with another key; answers how many enrollments that were.
+/// Opens the keys of all enrollments and seals them with another key. Answers the number of these enrollments.
 ///
 /// # Errors
 ///
@@ -103,7 +103,7 @@ pub async fn reseal(
                 let when = Precondition::Match(individual.terms.etag.clone());
                 changed.push((Individual { attestation, ..individual }, when));
             }
-            // One transaction for a page of them: each flush takes milliseconds.
+            // All of a page are written in one transaction, because each flush to disk takes milliseconds.
             if !changed.is_empty() {
                 let all = changed.len();
                 let outcomes = store.replace_individuals(scope, changed).await?;
@@ -124,7 +124,7 @@ pub async fn reseal(
     Ok(resealed)
 }
 
-/// Enrollments that are read at once.
+/// The number of enrollments that are read at once.
 const PAGE: usize = 1000;
 
 #[cfg(test)]
@@ -161,7 +161,7 @@ mod tests {
         let IndividualAttestation::SymmetricKey(sealed) = &entry.attestation else { panic!("{entry:?}") };
         let opened = sealed.open(&EnrollmentRef::Individual(id), &scope, &key(2)).unwrap();
         assert_eq!(opened[0].expose(), &[7; 32]);
-        // Doing it again goes on where it stopped.
+        // Running it again continues where it stopped.
         assert_eq!(reseal(&store, &key(1), &key(2), &ambient).await.unwrap(), 50);
     }
 }

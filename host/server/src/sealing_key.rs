@@ -1,4 +1,4 @@
-//! Where the sealing key comes from.
+//! Reads or makes the sealing key.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -15,24 +15,24 @@ use crate::folder::DataFolder;
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum SealingKeyError {
-    /// The file cannot be read, or made.
+    /// The file cannot be read, or cannot be made.
     #[error("{path} cannot be used: {source}; bring it back, or set {VARIABLE}")]
     File { path: PathBuf, source: std::io::Error },
-    /// It is gone, and is needed.
+    /// The file is missing, and there are secrets that need it.
     #[error(
         "{path} is not there, and secrets in the database are sealed with it; bring it back from where you keep a copy, or set \
          {VARIABLE}"
     )]
     Gone { path: PathBuf },
-    /// The file holds something else.
+    /// The file does not hold a key.
     #[error("{path} must have exactly 32 bytes; bring the right file back")]
     Length { path: PathBuf },
-    /// The environment holds something else.
+    /// The variable in the environment does not hold a key.
     #[error("{VARIABLE} in the environment must be the base64 of 32 bytes")]
     Environment,
 }
 
-/// The key of a data folder: from the environment, or else from its file; none where there is neither.
+/// The sealing key of a data folder: from the environment, or else from its file. `None` if it is in neither.
 ///
 /// # Errors
 ///
@@ -52,7 +52,7 @@ pub fn load(folder: &DataFolder) -> Result<Option<SealingKey>, SealingKeyError> 
     SealingKey::new(&bytes).map(Some).map_err(|WrongLength| SealingKeyError::Length { path })
 }
 
-/// Makes a key for a folder from before there was one. It must have no secrets yet.
+/// Makes a key for a folder that is older than sealing keys. There must be no sealed secrets in it yet.
 ///
 /// # Errors
 ///
@@ -65,5 +65,5 @@ pub fn make(folder: &DataFolder, ambient: &Ambient) -> Result<SealingKey, Sealin
     SealingKey::new(&*bytes).map_err(|WrongLength| SealingKeyError::Length { path })
 }
 
-/// The variable of the environment that holds the key, base64.
+/// The environment variable with the key in base64.
 pub const VARIABLE: &str = "LANDFALL_SEALING_KEY";

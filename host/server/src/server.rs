@@ -1,4 +1,4 @@
-//! A running server: the parts put together, from the data folder to the sockets.
+//! Puts a running server together, from the data folder to the sockets.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,15 +30,15 @@ use crate::{admin_api, device_api, sealing_key as sealing};
 
 /// A server that serves until it is stopped.
 pub struct Server {
-    /// What requests of management work with.
+    /// The parts that management requests work with.
     pub service: Arc<Service>,
-    /// What requests of devices work with.
+    /// The parts that devices' requests work with.
     pub provisioning: Arc<Provisioning>,
-    /// Where devices are served.
+    /// The address of the devices' listener.
     pub device_addr: SocketAddr,
-    /// Where management is.
+    /// The address of the management API.
     pub management_addr: SocketAddr,
-    /// What the devices' listener has seen.
+    /// The counts of the devices' listener.
     pub device_counts: Arc<Counts>,
     identity: Arc<Current>,
 }
@@ -47,59 +47,59 @@ pub struct Server {
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum ServeError {
-    /// There is no data folder at the place.
+    /// There is no data folder at the path.
     #[error("{0} is no data folder; make one with: landfall init --data {0} --hostname NAME")]
     NoFolder(String),
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The key that seals secrets.
+    /// The sealing key cannot be used.
     #[error(transparent)]
     Sealing(#[from] sealing::SealingKeyError),
-    /// Some secrets are sealed with the next key already.
+    /// A rotation was interrupted: some secrets are sealed with the next key already.
     #[error("a rotation of the sealing key was interrupted; finish it: landfall secrets rotate --data {0}")]
     HalfRotated(String),
-    /// The certificate is for other names than devices call.
+    /// The certificate is not for the host name that devices call.
     #[error(
         "the server's certificate (tls/server.pem) is not for server.hostname {hostname:?}: {reason}; set the name that \
          devices call in landfall.toml, or make a certificate for this one: landfall certificate renew"
     )]
     Hostname {
         hostname: String,
-        /// What the certificate is for.
+        /// The names that the certificate is for.
         reason: String,
     },
-    /// The tenant that landfall.toml names is not in the database.
+    /// The id scope that landfall.toml names is not in the database.
     #[error(
         "server.scope in landfall.toml is {scope}, and the database has {known}; name one of them, or make the new one \
          (landfall scope create) before it is named"
     )]
     Scope {
         scope: IdScope,
-        /// Those that are there.
+        /// The id scopes that are in the database.
         known: String,
     },
-    /// The key of operation ids.
+    /// The key of operation ids cannot be used.
     #[error("{path} cannot be used: {reason}; restore it, or write 32 random bytes there")]
     Key { path: String, reason: String },
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    /// An issuer of certificates.
+    /// An issuer of certificates cannot be used.
     #[error(transparent)]
     Issuer(#[from] IssuerError),
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The policy host.
+    /// The policy host cannot start.
     #[error(transparent)]
     Policy(#[from] StartError),
-    /// The keys that plugins are signed with.
+    /// A key for the signatures of plugins cannot be used.
     #[error(transparent)]
     Trust(#[from] TrustError),
     #[error("cannot listen on {address} for {whom}: {source}; {setting} in landfall.toml chooses another address")]
     Listen {
         address: SocketAddr,
-        /// Who would call there.
+        /// Who would call at this address.
         whom: &'static str,
         setting: &'static str,
         source: std::io::Error,
@@ -125,7 +125,7 @@ impl Server {
         if let Err(error) = store.has_room() {
             tracing::error!(%error, "devices are told to come back later");
         }
-        // Before anything is written: each write counts.
+        // This is read before anything is written, because each write counts.
         let sequence = store.sequence();
         if let Some(at) = store.copied_at().await? {
             tracing::warn!(
@@ -138,13 +138,13 @@ impl Server {
         let seen = Seen::open(&folder.seen(), sequence, ambient.now());
         let sealing = match sealing {
             Some(key) => key,
-            // A new one would seal what comes, and the old one, once it is back, would not open that.
+            // A new key would seal new secrets. When the missing key is restored, it could not open those.
             None if has_sealed(&*store).await? => {
                 return Err(sealing::SealingKeyError::Gone { path: folder.sealing_key() }.into());
             }
             None => sealing::make(folder, &ambient)?,
         };
-        // Ports are taken before anything costly is done, so that a second server says so at once.
+        // The ports are taken before any slow work, so that a second server fails at once.
         let devices = listen(config.server.device_listen, "devices", "server.device_listen").await?;
         let management = listen(config.server.management_listen, "management", "server.management_listen").await?;
         let trust = Trust::load(folder.root(), &config.plugins.trusted_keys, config.plugins.require_signature)?;
@@ -161,8 +161,9 @@ impl Server {
             return Err(ServeError::Scope { scope: scope.clone(), known: known.join(", ") });
         }
         service.counters().certificate(Arc::clone(&identity));
-        // Devices whose policies come with Landfall hardly wait for a compiler, with a cold cache too. Images are made behind
-        // that, and those that devices ask for first of all: there may be many settings, and the server is not to wait.
+        // The built-in policies are loaded first, so that devices which need them hardly wait for a compiler, even with
+        // an empty cache. Images are made later, those that devices ask for first. There may be many settings, and the
+        // start must not wait for all of them.
         if tokio::time::timeout(LONGEST_LOADING, service.load_shipped()).await.is_err() {
             tracing::warn!("the policies that come with Landfall are not compiled yet; devices that need them wait");
         }
@@ -192,11 +193,11 @@ impl Server {
         Ok(Self { identity, service, provisioning, device_addr, management_addr, device_counts })
     }
 
-    /// Shows the certificate that is in the data folder now.
+    /// Shows the certificate that is now in the data folder.
     ///
     /// # Errors
     ///
-    /// When it cannot be used; the one before stays.
+    /// If it cannot be used. The present one then stays.
     pub fn reload_certificate(&self, folder: &DataFolder) -> Result<(), ServeError> {
         let done = self.reload(folder);
         self.service.counters().certificate_read(if done.is_ok() { "taken" } else { "refused" });
@@ -216,12 +217,13 @@ impl Server {
         Ok(())
     }
 
-    /// Comes when something has ended without which the server is none, and says what. The log says why.
+    /// Resolves when a task has ended without which the server cannot work. Answers its name; the log says why it
+    /// ended.
     pub async fn broken(&self) -> &'static str {
         self.service.tasks().broken().await
     }
 
-    /// Stops gracefully: no new connections, requests under way are finished, the store is closed.
+    /// Stops gracefully: new connections are refused, requests under way are finished, the store is closed.
     pub async fn stop(self) -> Result<(), StoreError> {
         self.service.tasks().stop().await;
         self.provisioning.finish().await;
@@ -232,15 +234,16 @@ impl Server {
 }
 
 impl Drop for Server {
-    /// One that was not stopped ends all the same, when its tasks are next looked at.
+    /// A server that was dropped without `stop` ends as well, when its tasks next run.
     fn drop(&mut self) {
         self.service.tasks().let_go();
     }
 }
 
-/// Looks whether clients take the server's certificate, and for how long: one run of the task `server-certificate`. Devices
-/// that cannot trust the server any more cannot be told anything. A server that starts serves all the same: there are devices
-/// that know no time, and it must be reached for what an operator does next.
+/// Checks that clients accept the server's certificate, and for how long: one run of the task `server-certificate`.
+/// Devices that no longer trust the server cannot be told anything. The server starts even with a certificate that is
+/// not valid: some devices do not check the time, and the operator must be able to reach the server to replace the
+/// certificate.
 fn look_at_certificates(identity: &Current, folder: &DataFolder, service: &Service) -> Ran {
     let (now, skew) = (service.ambient().now(), service.config().clock_skew());
     warn_of_authority(folder, now);
@@ -258,7 +261,8 @@ fn look_at_certificates(identity: &Current, folder: &DataFolder, service: &Servi
     Ok(format!("the server's certificate is good for {days} days, until {expires}"))
 }
 
-/// A client that looks at the end of the CA's certificate refuses the server after it, however new the server's own is.
+/// Warns that the CA's certificate ends soon. Clients that check it refuse the server after that, even if its own
+/// certificate is new.
 fn warn_of_authority(folder: &DataFolder, now: Timestamp) {
     let path = folder.ca_certificate();
     let Some(expires) = std::fs::read_to_string(&path).ok().and_then(|pem| expires_at(&pem)) else { return };
@@ -268,7 +272,7 @@ fn warn_of_authority(folder: &DataFolder, now: Timestamp) {
     }
 }
 
-/// 32 bytes that `init` has drawn.
+/// Reads the 32 random bytes that `init` has written.
 fn operations_key(folder: &DataFolder) -> Result<[u8; 32], ServeError> {
     let path = folder.operations_key();
     let unusable = |reason: String| ServeError::Key { path: path.display().to_string(), reason };
@@ -290,17 +294,18 @@ fn address(socket: &TcpListener) -> Result<SocketAddr, ServeError> {
 /// The task that looks at the server's certificate.
 const CERTIFICATE: &str = "server-certificate";
 
-/// How often it does.
+/// How often that task runs.
 const CERTIFICATE_EVERY: Duration = Duration::from_secs(12 * 3600);
 
-/// From so many days on the end of the certificate is warned of.
+/// The number of days before its end from which a warning about the certificate is logged.
 const EXPIRY_DAYS: u64 = 30;
 
-/// How much longer than its connections may drain a listener has to end.
+/// The time that a listener has to end, beyond the time that its connections have to drain.
 const CUTTING: Duration = Duration::from_secs(5);
 
-/// How long the start waits for the policies that come with Landfall to be compiled.
+/// The longest time that the start waits for the built-in policies to be compiled.
 const LONGEST_LOADING: Duration = Duration::from_secs(10);
 
-/// Imports of a hundred million rows take hours; this is no limit on them but on what would never end.
+/// The longest time of an import. Imports of a hundred million rows take hours; this limit is for imports that would
+/// never end.
 const LONGEST_IMPORT: Duration = Duration::from_secs(24 * 3600);

@@ -1,6 +1,6 @@
-//! What a running Landfall consists of, but for what is remembered of devices, which is [`crate::provisioning`]'s.
+//! The parts of a running Landfall, except for what is remembered of devices, which belongs to [`crate::provisioning`].
 //!
-//! Each part has methods in the words of what it is for, and keeps its fields to itself.
+//! Each part has methods for what it does, and keeps its fields private.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,21 +57,21 @@ pub struct Service {
     watches: Arc<Watches>,
     counters: Arc<Counters>,
     tasks: Tasks,
-    /// Who makes another revision of a plugin live.
+    /// Lets one switch of a plugin's revision run at a time.
     switching: Shares<(IdScope, PluginName)>,
 }
 
-/// What only this machine has: its keys, and what it holds keys to.
+/// What only this machine has: its keys, its data folder, and the services for which it holds keys.
 pub struct Keys {
-    /// How far the database and the clock had come before.
+    /// The newest state of the database and of the clock that was ever seen.
     pub seen: Seen,
     /// The data folder.
     pub folder: DataFolder,
-    /// Seals what must not be read in the store.
+    /// Seals the secrets in the store.
     pub sealing: SealingKey,
-    /// Who issues certificates for devices.
+    /// The issuers of certificates for devices.
     pub certificate_issuing: CertificateIssuing,
-    /// Directories whose accounts devices are.
+    /// The directories whose accounts are devices.
     pub directories: Directories,
 }
 
@@ -80,7 +80,7 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// When the store cannot be read.
+    /// If the store cannot be read.
     pub async fn start(
         config: Config,
         ambient: Ambient,
@@ -123,7 +123,7 @@ impl Service {
         }))
     }
 
-    /// Every limit and address.
+    /// The configuration: every limit and address.
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -133,7 +133,7 @@ impl Service {
         &self.ambient
     }
 
-    /// How far the database and the clock had come before.
+    /// The newest state of the database and of the clock that was ever seen.
     pub fn seen(&self) -> &Seen {
         &self.seen
     }
@@ -143,72 +143,74 @@ impl Service {
         &self.folder
     }
 
-    /// Seals what must not be read in the store.
+    /// Seals the secrets in the store.
     pub fn sealing(&self) -> &SealingKey {
         &self.sealing
     }
 
-    /// What must not be lost. Whoever changes what decides, does so with [`LiveCatalogue::change`].
+    /// The store. Changes of what decides must be made with [`LiveCatalogue::change`].
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
     }
 
-    /// Runs policies.
+    /// The policy host, which runs policies.
     pub fn policies(&self) -> &Arc<PolicyHost> {
         &self.policies
     }
 
-    /// What is run: policies with their settings.
+    /// The images that decisions run on: policies with their settings.
     pub fn images(&self) -> &Images {
         &self.images
     }
 
-    /// Those outside on whom it is relied.
+    /// The outside services on which admission relies.
     pub fn outside(&self) -> &Outside {
         &self.outside
     }
 
-    /// What decides now, and how it is changed.
+    /// The live catalogue: what decides now, and how it is changed.
     pub fn catalogue(&self) -> &LiveCatalogue {
         &self.catalogue
     }
 
-    /// The breakers and meters of what can be asked.
+    /// The breakers and meters of the policies that can be asked.
     pub fn watches(&self) -> &Watches {
         &self.watches
     }
 
-    /// What is counted.
+    /// The counters of this process, for metrics.
     pub fn counters(&self) -> &Arc<Counters> {
         &self.counters
     }
 
-    /// What runs by itself.
+    /// The driver of everything that runs by itself.
     pub fn tasks(&self) -> &Tasks {
         &self.tasks
     }
 
-    /// Begins what a service does by itself. It goes on until [`Tasks::stop`].
+    /// Registers the service's tasks. They run until [`Tasks::stop`].
     pub fn run_by_itself(self: &Arc<Self>) {
         background::register(self);
     }
 
-    /// One tenant, as it is now.
+    /// One id scope, as it is now.
     pub fn scope(&self, scope: &IdScope) -> Option<Arc<ScopeCatalogue>> {
         self.catalogue.scope(scope)
     }
 
-    /// The time by which a token has ended: a clock that was set back makes none good again.
+    /// The time that decides whether a token has ended. It never goes back, so setting the clock back makes no token
+    /// valid again.
     pub fn latest_time(&self) -> Timestamp {
         self.seen.latest(self.ambient.now())
     }
 
-    /// Keeps how far the database and the clock have come. Writes a file.
+    /// Writes to a file how far the database and the clock have come.
     pub fn note_seen(&self) {
         self.seen.note(self.store.sequence(), self.ambient.now());
     }
 
-    /// Sees to it, behind the caller, that what decides is at least as new as what the store said of an id scope.
+    /// Makes sure, in a task of its own, that what decides is at least as new as this revision of an id scope in the
+    /// store.
     pub fn catch_up(self: &Arc<Self>, scope: &IdScope, revision: u64) {
         let (service, scope) = (Arc::clone(self), scope.clone());
         tokio::spawn(async move {
@@ -218,7 +220,7 @@ impl Service {
         });
     }
 
-    /// Counts the devices of a tenant's groups, for policies that ask.
+    /// Counts the devices of an id scope's groups, for policies that ask.
     pub fn group_counts(&self, scope: &IdScope) -> Arc<dyn GroupCounts> {
         Arc::new(StoredCounts {
             store: Arc::clone(&self.store),
@@ -228,7 +230,7 @@ impl Service {
     }
 }
 
-/// Asks the store from a policy's thread, which is none of the runtime's and so may wait.
+/// Asks the store from a policy's thread. That thread does not belong to the async runtime, so it may block.
 struct StoredCounts {
     store: Arc<dyn Store>,
     scope: IdScope,

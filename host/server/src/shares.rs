@@ -1,4 +1,5 @@
-//! So many for each owner at once; who has its own waits for itself and nobody else for it.
+//! Limits how many permits each owner has at once. An owner at its limit waits for its own permits, and delays no other
+//! owner.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -6,28 +7,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// What each owner has under way.
+/// The permits that each owner has taken.
 pub(crate) struct Shares<K> {
     each: usize,
     taken: Mutex<HashMap<K, Arc<Semaphore>>>,
 }
 
-/// One that was taken; dropping it gives it back.
+/// A permit. Dropping it gives it back.
 pub(crate) type Share = OwnedSemaphorePermit;
 
 impl<K: Eq + Hash> Shares<K> {
-    /// So many for each owner.
+    /// At most `each` permits for every owner.
     pub(crate) fn new(each: usize) -> Self {
         Self { each, taken: Mutex::default() }
     }
 
-    /// Waits until the owner has one free.
+    /// Waits until the owner has a free permit.
     pub(crate) async fn take(&self, owner: K) -> Option<Share> {
-        // Closed by nobody.
+        // Nobody closes this semaphore.
         self.of(owner).acquire_owned().await.ok()
     }
 
-    /// One, if the owner has one free now.
+    /// A permit, if the owner has a free one now.
     pub(crate) fn try_take(&self, owner: K) -> Option<Share> {
         self.of(owner).try_acquire_owned().ok()
     }
@@ -35,14 +36,14 @@ impl<K: Eq + Hash> Shares<K> {
     fn of(&self, owner: K) -> Arc<Semaphore> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.len() >= MOST_KEPT {
-            // Whoever has or awaits one holds its owner's.
+            // Whoever holds or awaits a permit also holds its owner's semaphore.
             taken.retain(|_, share| Arc::strong_count(share) > 1);
         }
         Arc::clone(taken.entry(owner).or_insert_with(|| Arc::new(Semaphore::new(self.each))))
     }
 }
 
-/// Owners that are kept before those that have nothing are let go.
+/// The number of owners that are kept. Beyond it, owners without permits are dropped.
 const MOST_KEPT: usize = 1024;
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! The log: lines for people on a terminal, JSON for whoever collects it. Always to standard error, so that standard
-//! output belongs to what a command prints.
+//! The log: text for people on a terminal, JSON for programs that collect it. It always goes to standard error, so that
+//! standard output holds only what a command prints.
 //!
-//! Nobody waits for the log. Its lines are written by a thread of their own (`lines`); what cannot be written, because
-//! its reader has stalled or gone or the disk is full, is counted and lost, and everything else goes on.
+//! Nobody waits for the log. A thread of its own writes the lines (`lines`). If a line cannot be written, because the
+//! reader has stalled or is gone or the disk is full, it is counted and lost, and everything else goes on.
 
 use std::borrow::Cow;
 use std::io::{IsTerminal as _, Write as _};
@@ -21,7 +21,7 @@ use landfall_domain::did_you_mean::{did_you_mean, nearest};
 use elsewhere::Elsewhere;
 use lines::Lines;
 
-/// What the environment says of the log cannot be followed.
+/// The log's settings in the environment are not valid.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum LogSettingError {
@@ -30,16 +30,16 @@ pub enum LogSettingError {
          level for a part: info,landfall::service=debug"
     )]
     Filter {
-        /// All of it.
+        /// The whole setting.
         text: String,
-        /// The part that is wrong.
+        /// The part that is not valid.
         part: String,
     },
     #[error("LANDFALL_LOG_FORMAT={0:?} in the environment: write text or json")]
     Format(String),
 }
 
-/// How lines are written.
+/// The format of the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     Text,
@@ -52,14 +52,14 @@ enum Format {
 ///
 /// # Errors
 ///
-/// When one of them says what nobody understands.
+/// If one of the two is not valid.
 pub fn start(default: &str) -> Result<(), LogSettingError> {
     let said =
         |name| std::env::var_os(name).map(|text| text.to_string_lossy().into_owned()).filter(|text| !text.is_empty());
     let wanted = said("LANDFALL_LOG").unwrap_or_else(|| default.to_owned());
     let mut filter = filter(&wanted)?;
     let unknown: Vec<_> = unknown_parts(&wanted).collect();
-    // A filter that names only what is not there lets nothing through, and that has to be said all the same.
+    // A filter that names only unknown parts lets nothing through. This warning must be logged all the same.
     if let (false, Ok(of_this)) = (unknown.is_empty(), concat!(module_path!(), "=error").parse::<Directive>()) {
         filter = filter.add_directive(of_this);
     }
@@ -72,7 +72,7 @@ pub fn start(default: &str) -> Result<(), LogSettingError> {
         Format::Text => registry.with(layer).try_init(),
         Format::Json => registry.with(layer.json()).try_init(),
     };
-    // Somebody who embeds Landfall has a subscriber already, and keeps it.
+    // A program that embeds Landfall may have a subscriber already, and keeps it.
     if started.is_ok() {
         tell_of_panics();
         for (part, meant) in unknown {
@@ -82,8 +82,9 @@ pub fn start(default: &str) -> Result<(), LogSettingError> {
     Ok(())
 }
 
-/// A filter of which every part is understood. `tracing` takes a word that is no level for the name of a part of the
-/// program, of which everything is logged then: `loud` would log nothing of ours, and say nothing of it.
+/// Parses a filter, and checks every part of it. `tracing` accepts a word that is not a level as the name of a target,
+/// and logs everything of that target. So a typing mistake such as `loud` would log nothing of Landfall, without an
+/// error.
 fn filter(text: &str) -> Result<EnvFilter, LogSettingError> {
     let wrong = |part: &str| LogSettingError::Filter { text: text.to_owned(), part: part.to_owned() };
     let parts: Vec<&str> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
@@ -99,7 +100,8 @@ fn filter(text: &str) -> Result<EnvFilter, LogSettingError> {
     targets.join(",").parse().map_err(|_| wrong(text))
 }
 
-/// A directive as the log knows it: what is a crate of its own is named as a part of the program, like the others.
+/// A directive with the target as the log knows it: a crate of ours is written `landfall::store`, and its target is
+/// `landfall_store`.
 fn target_of(directive: &str) -> Cow<'_, str> {
     let rest = directive.strip_prefix("landfall::").unwrap_or_default();
     match CRATES.iter().find(|name| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next() == Some(**name)) {
@@ -108,7 +110,7 @@ fn target_of(directive: &str) -> Cow<'_, str> {
     }
 }
 
-/// The parts that a filter names and that this program has not, each with what was probably meant.
+/// The targets in a filter that this program does not have, each with what was probably meant.
 fn unknown_parts(filter: &str) -> impl Iterator<Item = (&str, String)> {
     filter.split(',').filter_map(|directive| {
         let target = directive.trim().split(['=', '[']).next().unwrap_or_default();
@@ -116,7 +118,7 @@ fn unknown_parts(filter: &str) -> impl Iterator<Item = (&str, String)> {
             return None;
         }
         match target.split_once("::") {
-            // A target counts for all that begin so, of whatever length.
+            // A target matches every module path that begins with it.
             Some(("landfall", below)) => {
                 let part = below.split("::").next().unwrap_or_default();
                 let parts: Vec<&str> = CRATES.iter().chain(PARTS).copied().collect();
@@ -142,15 +144,16 @@ fn format(said: Option<&str>, terminal: bool) -> Result<Format, LogSettingError>
     }
 }
 
-/// Waits until the lines that are there have been written, for a moment only: a process ends whether its log is read or not.
+/// Waits until the present lines have been written, but only for a short time: the process must end whether its log is
+/// read or not.
 pub fn finish() {
     if let Some(lines) = Lines::started() {
         lines.wait(FAREWELL);
     }
 }
 
-/// Says why a command failed, to whoever reads standard error; its exit code says it to everybody else. A process that
-/// logs waits for its reader no longer than for that of its log.
+/// Prints why a command failed on standard error, for people; the exit code tells programs. A process that logs waits
+/// for a reader of this text no longer than for a reader of its log.
 pub fn complain(text: &str) {
     match Lines::started() {
         Some(lines) => {
@@ -161,12 +164,12 @@ pub fn complain(text: &str) {
     }
 }
 
-/// The lines that could not be written since the process began.
+/// The number of lines that could not be written since the process began.
 pub fn lost() -> u64 {
     Lines::started().map_or(0, |lines| lines.lost())
 }
 
-/// What panics is told in the log as well, and so does not wait for whoever reads standard error.
+/// Writes panics to the log, so that a panicking thread does not wait for a reader of standard error.
 fn tell_of_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let message = panic.payload_as_str().unwrap_or("no message");
@@ -175,13 +178,13 @@ fn tell_of_panics() {
     }));
 }
 
-/// This program, as targets name it.
+/// The name of this program in targets.
 const NAME: &str = "landfall";
 
 /// Its parts that are crates of their own.
 const CRATES: &[&str] = &["attestation", "domain", "net", "policy", "store"];
 
-/// The other parts.
+/// Its parts that are modules of this crate.
 const PARTS: &[&str] = &[
     "admin_api",
     "answered",

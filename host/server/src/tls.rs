@@ -1,12 +1,12 @@
-//! TLS: two listeners, two configurations.
+//! TLS: two listeners with two configurations.
 //!
-//! - **Devices**: a client certificate is asked for and none is required; any that parses within the limits is taken,
-//!   and judged afterwards by the enrollment that it meets ([`any_certificate`]). Whom to trust depends on the id scope
-//!   and the enrollment, and both are known only once the URL has been read.
+//! - **Devices**: a client certificate is requested but not required. Any certificate that parses within the limits is
+//!   accepted, and is verified later for the enrollment that counts ([`any_certificate`]). Which authorities to trust
+//!   depends on the id scope and the enrollment, and both are known only after the URL has been read.
 //! - **Management**: no client certificates; every request carries a token.
 //!
-//! Session resumption is off on both: a resumed session brings back the certificate of an earlier handshake without
-//! a new proof that its key is there. TLS 1.2 stays on for the SDKs that pin it, with ECDHE and AEAD suites only.
+//! Session resumption is off on both: a resumed session brings back the certificate of an earlier handshake without a
+//! new proof that the client has its key. TLS 1.2 stays on for the SDKs that pin it, with ECDHE and AEAD suites only.
 //! The provider is named explicitly everywhere, so that no other part of the process can change it.
 
 use std::fs;
@@ -30,10 +30,10 @@ use landfall_domain::clock::Timestamp;
 use any_certificate::AnyCertificate;
 use current::Current;
 
-/// A server's certificate, with what chains it to its root, and its key.
+/// The server's certificate with its chain to the root, and its key.
 #[allow(missing_docs, reason = "the names say it")]
 pub struct Identity {
-    /// The certificate first.
+    /// The server's certificate, then the ones above it.
     pub chain: Vec<CertificateDer<'static>>,
     pub key: PrivateKeyDer<'static>,
 }
@@ -51,30 +51,30 @@ pub enum TlsError {
     /// A file cannot be read.
     #[error("cannot read {path}: {source}")]
     Read { path: PathBuf, source: std::io::Error },
-    /// A file does not hold what it should.
+    /// A file does not contain what it should.
     #[error(
         "{path} holds no {what} in PEM form ({reason}); put one there, or make it anew: landfall certificate renew"
     )]
     Pem {
         path: PathBuf,
-        /// What it should hold.
+        /// What it should contain.
         what: &'static str,
         /// What is wrong.
         reason: String,
     },
-    /// The certificate and the key do not make a server.
+    /// The certificate and the key cannot be used together for a server.
     #[error(
         "the server's certificate and key (tls/server.pem, tls/server.key) cannot be used: {0}; put a certificate, with \
          its chain, and its own key there, or make them anew: landfall certificate renew"
     )]
     Identity(#[from] rustls::Error),
-    /// Whoever looks at its dates refuses it.
+    /// Clients that check its dates refuse it.
     #[error(
         "the server's certificate (tls/server.pem) {0}; renew it where it was issued, or make a new one: landfall certificate \
          renew"
     )]
     Dates(Untimely),
-    /// The roots of the benchmark's baseline do not make a verifier.
+    /// The root certificates of the benchmark's baseline cannot be used.
     #[error("the client roots cannot be used: {0}")]
     Roots(String),
     /// A certificate cannot be made.
@@ -82,12 +82,12 @@ pub enum TlsError {
     Make(#[from] MakeError),
 }
 
-/// Why a certificate is not good now.
+/// Why a certificate is not valid now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Untimely {
-    /// It ended then.
+    /// It ended at this time.
     Expired(Timestamp),
-    /// It begins then.
+    /// It begins at this time.
     NotYet(Timestamp),
 }
 
@@ -101,7 +101,7 @@ impl std::fmt::Display for Untimely {
 }
 
 impl Identity {
-    /// Of a certificate that was made here.
+    /// Uses a certificate that this program has issued.
     pub fn of(issued: &Issued) -> Self {
         Self {
             chain: vec![issued.certificate_der.clone().into()],
@@ -124,22 +124,23 @@ impl Identity {
     }
 }
 
-/// The one cryptographic provider.
+/// The only cryptographic provider that is used.
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-/// For devices.
+/// The TLS configuration of the devices' listener.
 pub fn for_devices(identity: &Arc<Current>) -> Result<Arc<ServerConfig>, TlsError> {
     server(identity, Some(Arc::new(AnyCertificate::new(provider()))))
 }
 
-/// For management.
+/// The TLS configuration of the management listener.
 pub fn for_management(identity: &Arc<Current>) -> Result<Arc<ServerConfig>, TlsError> {
     server(identity, None)
 }
 
-/// For the benchmark's baseline: the chain is verified within the handshake, as a server does that trusts one CA.
+/// The TLS configuration of the benchmark's baseline: the chain is verified within the handshake, as in a server that
+/// trusts one CA.
 pub fn for_baseline(identity: &Arc<Current>, root: CertificateDer<'static>) -> Result<Arc<ServerConfig>, TlsError> {
     let mut roots = RootCertStore::empty();
     roots.add(root)?;

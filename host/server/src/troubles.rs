@@ -1,15 +1,15 @@
-//! What anybody can make go wrong, told to the operator and not shouted.
+//! Logs problems that anybody can cause, without flooding the log.
 //!
-//! A connection that ends before its first request leaves no refusal behind, so its reason must be said in the log. Anybody
-//! can make as many of these as there are packets, so a reason is said a few times a minute, with the number of those that
-//! were not.
+//! A connection that ends before its first request leaves no refusal in the ledger, so the reason must be logged.
+//! Anybody can cause as many of these as they can send packets. So each kind is logged a few times a minute, with the
+//! number of those that were not logged.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use landfall_domain::clock::Clock;
 
-/// Says one kind of trouble now and then.
+/// Limits how often one kind of trouble is logged.
 #[derive(Debug)]
 pub(crate) struct Trouble {
     said: Mutex<Said>,
@@ -24,12 +24,12 @@ struct Said {
 }
 
 impl Trouble {
-    /// None was said yet.
+    /// A limit of which nothing is used yet.
     pub(crate) fn new(clock: &Arc<dyn Clock>) -> Self {
         Self { said: Mutex::default(), clock: Arc::clone(clock) }
     }
 
-    /// Whether it may be said now; then also how many before it were not said.
+    /// Whether it may be logged now. If so, also how many before it were not logged.
     pub(crate) fn may_be_said(&self) -> Option<u64> {
         let now = self.clock.instant();
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);

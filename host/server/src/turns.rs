@@ -1,15 +1,16 @@
-//! Turns at the processor, for what costs it much and strangers can ask for: handshakes, and passwords.
+//! Turns at the processor, for expensive work that strangers can ask for: handshakes and passwords.
 //!
-//! A turn is held for work and never while a peer is waited for, so that nobody can keep one. Those who wait are served
-//! network by network in turn, and within a network first those who are half through. When too many wait, the network with
-//! the most of them loses its newest: no network can keep another from its turn, and one that is alone has all of them.
+//! A turn is held for work, and never while a peer is waited for, so that no peer can hold on to one. Those who wait
+//! are served network by network in rotation. Within a network, those that have already done a part come first. If too
+//! many wait, the network with the most of them loses its newest. So no network can keep another from its turn, and a
+//! network that is alone gets all turns.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// Who works and who waits.
+/// Limits how many work at once, and keeps those who wait in order.
 #[derive(Debug)]
 pub(crate) struct Turns {
     state: Mutex<State>,
@@ -21,29 +22,29 @@ struct State {
     free: usize,
     waiting: usize,
     lines: HashMap<u128, Line>,
-    /// The networks that have somebody waiting, in the order in which they are next.
+    /// The networks that have somebody waiting, in the order of their turns.
     order: VecDeque<u128>,
 }
 
-/// Those of one network who wait.
+/// The waiting ones of one network.
 #[derive(Debug, Default)]
 struct Line {
     going_on: VecDeque<oneshot::Sender<Turn>>,
     beginning: VecDeque<oneshot::Sender<Turn>>,
 }
 
-/// A turn; dropping it gives it to the next.
+/// A turn. Dropping it gives it to the next in line.
 #[derive(Debug)]
 pub(crate) struct Turn(Option<Arc<Turns>>);
 
 impl Turns {
-    /// So many at once, and at most so many who wait to begin.
+    /// At most `at_once` turns at once. At most `most_waiting` wait to begin.
     pub(crate) fn new(at_once: usize, most_waiting: usize) -> Self {
         let state = State { free: at_once.max(1), waiting: 0, lines: HashMap::new(), order: VecDeque::new() };
         Self { state: Mutex::new(state), most_waiting }
     }
 
-    /// A turn for somebody who comes; nothing when too many wait.
+    /// Waits for a turn to begin work. Answers `None` if too many wait.
     pub(crate) async fn begin(self: &Arc<Self>, network: u128) -> Option<Turn> {
         let waits = {
             let mut state = self.state();
@@ -52,7 +53,8 @@ impl Turns {
         self.when_it_comes(waits).await
     }
 
-    /// A turn for a further step of the same work. It is never refused, as what was done already would be lost.
+    /// Waits for a turn for a further step of the same work. It is never refused, because the steps before would be
+    /// lost.
     pub(crate) async fn go_on(self: &Arc<Self>, network: u128) -> Option<Turn> {
         let waits = {
             let mut state = self.state();
@@ -66,8 +68,8 @@ impl Turns {
             Some(waits) => waits.await.ok(),
             None => {
                 let turn = Turn(Some(Arc::clone(self)));
-                // What else is ready goes first, and whoever comes meanwhile waits in the order of the networks: at most
-                // as many steps as there are turns stand between a request and a thread.
+                // Other tasks that are ready run first, and whoever comes meanwhile waits in the order of the networks.
+                // So at most as many steps as there are turns stand between a request and a thread.
                 tokio::task::yield_now().await;
                 Some(turn)
             }
@@ -80,7 +82,7 @@ impl Turns {
 }
 
 impl State {
-    /// Takes a free turn.
+    /// Takes a turn if one is free.
     fn take(&mut self) -> bool {
         let free = self.free > 0;
         self.free -= usize::from(free);
@@ -104,7 +106,8 @@ impl State {
             if here >= longest.beginning.len() {
                 return None;
             }
-            // Dropping it tells whoever waits on it. Its line stays in the order, empty or not, until it is next.
+            // Dropping the sender tells the one who waits for it. The network's line stays in the order, even if empty,
+            // until it is next.
             longest.beginning.pop_back();
             self.waiting = self.waiting.saturating_sub(1);
         }
@@ -120,7 +123,7 @@ impl State {
         waits
     }
 
-    /// Whoever is next.
+    /// The next one who gets a turn.
     fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
         while let Some(network) = self.order.pop_front() {
             let Some(line) = self.lines.get_mut(&network) else { continue };
@@ -149,7 +152,8 @@ impl Drop for Turn {
         while let Some(next) = state.next() {
             match next.send(Self(Some(Arc::clone(&turns)))) {
                 Ok(()) => return,
-                // Whoever waited is gone. What comes back is no turn any more: the next one gets it.
+                // The one who waited is gone. The returned turn must not be given back as well, so it is emptied; the
+                // next one gets the turn.
                 Err(mut unwanted) => unwanted.0 = None,
             }
         }
@@ -165,7 +169,7 @@ mod tests {
         Arc::new(Turns::new(1, most_waiting))
     }
 
-    /// Whose turn it is, one after the other, until nobody waits.
+    /// The order in which turns are given, until nobody waits.
     async fn served(mut holding: Turn, mut waiting: Vec<(&'static str, oneshot::Receiver<Turn>)>) -> Vec<&'static str> {
         let mut order = Vec::new();
         loop {
@@ -210,7 +214,7 @@ mod tests {
         drop(turns.state().queue_to_begin(1, 100));
         let given = turns.state().queue_to_begin(2, 100).unwrap();
         drop(holding);
-        // It has been given a turn and goes without having looked at it.
+        // The receiver has got a turn and is dropped before it looks at it.
         drop(given);
         let state = turns.state();
         assert_eq!((state.free, state.waiting), (1, 0));

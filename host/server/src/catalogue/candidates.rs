@@ -1,7 +1,7 @@
-//! Which hubs there are to choose from, and how full they are.
+//! The hubs that can be chosen, and how full they are.
 //!
-//! The store checks for room in the transaction that fills a place, and tells the counts that are looked at here
-//! ([`HubLoads`]), so that a decision need not read one row a hub. A choice that was made a moment too late loses its race and
+//! The store checks for room in the transaction that takes a place, and tells the counts that are read here ([`HubLoads`]). So
+//! a decision does not have to read one row per hub. If a choice was made on counts that are out of date, its commit fails and it
 //! is made again.
 
 use std::collections::HashMap;
@@ -56,23 +56,23 @@ impl From<u64> for HubLoad {
 #[derive(Debug, Default)]
 pub struct Hubs {
     hubs: Vec<LinkedHub>,
-    /// The same as policies are told of them, in the same order.
+    /// The hubs as policies are told of them, in the same order.
     shown: Arc<[call::Hub]>,
-    /// Places that are being taken. Those of hubs that were unlinked as well: registrations are under way there, and the
-    /// hub may come back.
+    /// Places that are being taken. Hubs that were unlinked are included: registrations are under way there, and the
+    /// hub may be linked again.
     pending: HashMap<HubName, Arc<AtomicU32>>,
 }
 
 /// A hub and its counters.
 #[derive(Clone, Debug)]
 pub struct LinkedHub {
-    /// What the operator says of it.
+    /// The hub as the operator has set it.
     pub hub: Hub,
     load: HubLoad,
     pending: Arc<AtomicU32>,
 }
 
-/// A place in a hub that is being taken. Dropping it ends the wait, however the registration ended.
+/// A place in a hub that is being taken. Dropping it takes the announcement back, however the registration ended.
 #[derive(Debug)]
 pub struct Pending(Arc<AtomicU32>);
 
@@ -83,7 +83,7 @@ impl Drop for Pending {
 }
 
 impl Hubs {
-    /// Hubs with their counts. Places that are being taken in a hub that was there before go on being counted.
+    /// Hubs with their counts. Hubs that are in `before` as well keep counting the places that are being taken in them.
     pub fn new(records: impl IntoIterator<Item = (Hub, HubLoad)>, before: Option<&Self>) -> Self {
         let mut pending = before.map(|hubs| hubs.pending.clone()).unwrap_or_default();
         let linked = records.into_iter().map(|(hub, load)| {
@@ -101,17 +101,17 @@ impl Hubs {
         self.hubs.iter()
     }
 
-    /// One hub.
+    /// The linked hub of this name.
     pub fn get(&self, name: &HubName) -> Option<&LinkedHub> {
         self.hubs.get(self.position(name)?)
     }
 
-    /// What policies are told of all of them; candidates name them by their position here.
+    /// What policies are told of all hubs. A candidate names its hub by the position here.
     pub fn for_policies(&self) -> &Arc<[call::Hub]> {
         &self.shown
     }
 
-    /// One hub as it is shown to a policy now.
+    /// A hub as it is shown to a policy now.
     pub fn candidate(&self, name: &HubName) -> Option<(&call::Hub, Candidate)> {
         let at = self.position(name)?;
         Some((self.shown.get(at)?, self.hubs.get(at)?.candidate(u32::try_from(at).ok()?)))
@@ -121,19 +121,19 @@ impl Hubs {
         self.hubs.binary_search_by(|linked| linked.hub.name.cmp(name)).ok()
     }
 
-    /// How many are linked.
+    /// The number of linked hubs.
     pub fn len(&self) -> usize {
         self.hubs.len()
     }
 
-    /// Whether none is.
+    /// Whether no hub is linked.
     pub fn is_empty(&self) -> bool {
         self.hubs.is_empty()
     }
 }
 
 impl LinkedHub {
-    /// Devices assigned to it.
+    /// The number of devices that are assigned to it.
     pub fn assigned(&self) -> u64 {
         self.load.assigned()
     }
@@ -144,7 +144,7 @@ impl LinkedHub {
         Pending(Arc::clone(&self.pending))
     }
 
-    /// Why it cannot take a device, if it cannot. A device's own hub can, even when it is full or draining.
+    /// Why the hub cannot take a device; `None` if it can. A device's own hub can, even if it is full or draining.
     pub fn refusal(&self, allowed: Option<&[HubName]>, current: Option<&HubName>) -> Option<&'static str> {
         if allowed.is_some_and(|names| !names.contains(&self.hub.name)) {
             return Some("not among the enrollment's hubs");

@@ -1,7 +1,7 @@
 //! A key in a PKCS#11 token (OASIS PKCS #11 2.40): a hardware module, or SoftHSM.
 //!
-//! The module is loaded once and signed in to once. One session signs at a time, which is what small tokens can do anyway;
-//! when it fails, it is opened anew once, because tokens are unplugged and network modules restart.
+//! The module is loaded once, and one login is made. Only one session signs at a time; small tokens cannot do more
+//! anyway. If the session fails, it is opened again once, because tokens are unplugged and network modules restart.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -15,7 +15,7 @@ use cryptoki::slot::Slot;
 use cryptoki::types::AuthPin;
 use rcgen::{PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_RSA_SHA256, SignatureAlgorithm};
 
-/// One key of a token.
+/// A private key in a PKCS#11 token.
 pub(super) struct Token {
     module: Pkcs11,
     slot: Slot,
@@ -25,11 +25,11 @@ pub(super) struct Token {
 }
 
 impl Token {
-    /// Finds the token by its label, signs in, and finds the private key by its label.
+    /// Finds the token by its label, logs in, and finds the private key by its label.
     pub(super) fn open(module: &Path, label: &str, key: &str, pin: &str) -> Result<Self, String> {
         let pkcs11 = Pkcs11::new(module).map_err(|error| format!("{} cannot be loaded: {error}", module.display()))?;
         match pkcs11.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
-            // Another issuer has the same module.
+            // Another issuer has loaded the same module.
             Ok(()) | Err(cryptoki::error::Error::Pkcs11(cryptoki::error::RvError::CryptokiAlreadyInitialized, _)) => {}
             Err(error) => return Err(format!("{} cannot be started: {error}", module.display())),
         }
@@ -51,12 +51,12 @@ impl Token {
         Ok(this)
     }
 
-    /// Whether a token can sign with this.
+    /// Whether a token can sign with this algorithm.
     pub(super) fn signs(algorithm: &'static SignatureAlgorithm) -> bool {
         [&PKCS_ECDSA_P256_SHA256, &PKCS_ECDSA_P384_SHA384, &PKCS_RSA_SHA256].contains(&algorithm)
     }
 
-    /// Signs, as X.509 writes signatures.
+    /// Signs a message. The signature has the encoding of X.509.
     pub(super) fn sign(&self, algorithm: &'static SignatureAlgorithm, message: &[u8]) -> Result<Vec<u8>, String> {
         let (mechanism, input) = if algorithm == &PKCS_ECDSA_P256_SHA256 {
             (Mechanism::Ecdsa, digest::digest(&digest::SHA256, message).as_ref().to_vec())
@@ -99,11 +99,11 @@ impl Token {
     }
 }
 
-/// An ECDSA signature as X.509 has it (RFC 3279, 2.2.3), from two numbers one behind the other.
+/// An ECDSA signature in the encoding of X.509 (RFC 3279, 2.2.3), from the two numbers that PKCS#11 concatenates.
 fn der_of(signature: &[u8]) -> Vec<u8> {
     let (r, s) = signature.split_at(signature.len() / 2);
     let content = [integer(r), integer(s)].concat();
-    // At most 2 x 51 bytes, with P-384: one octet holds the length.
+    // There are at most 2 x 51 bytes, with P-384, so one octet holds the length.
     let length = u8::try_from(content.len()).unwrap_or(u8::MAX);
     [vec![0x30, length], content].concat()
 }

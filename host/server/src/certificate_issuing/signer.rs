@@ -1,4 +1,4 @@
-//! An issuer's key: in a file, or in a token that never gives it away.
+//! The key of an issuer: in a file, or in a PKCS#11 token, which never gives it out.
 
 use std::path::Path;
 
@@ -11,11 +11,11 @@ use super::IssuerFlaw;
 use super::pkcs11::Token;
 use crate::config::IssuerConfig;
 
-/// What signs for an issuer.
+/// The key that signs for an issuer.
 pub(super) enum Signer {
     /// A key in memory.
     File(Box<KeyPair>),
-    /// A key in a PKCS#11 token, and its public part from the issuer's certificate.
+    /// A key in a PKCS#11 token, with the public key from the issuer's certificate.
     Token {
         token: Token,
         /// The public key.
@@ -27,10 +27,10 @@ pub(super) enum Signer {
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum SignerError {
-    /// It is no private key.
+    /// The file holds no private key that can be used.
     #[error("key: {path} holds no private key (PEM, PKCS#8) of a kind that can sign: {reason}")]
     File { path: String, reason: String },
-    /// The certificate's key is of a kind that is not served.
+    /// The certificate's key is of a kind that is not supported.
     #[error("the certificate's key is of a kind with which nothing is signed here: {0}")]
     Kind(String),
     #[error("the PKCS#11 token: {0}")]
@@ -108,7 +108,7 @@ impl SigningKey for Signer {
         match self {
             Self::File(pair) => pair.sign(message),
             Self::Token { token, public } => token.sign(public.algorithm(), message).map_err(|error| {
-                // The library has no variant with a text for this.
+                // The library's error type has no variant with a text for this.
                 tracing::error!(%error, "the PKCS#11 token does not sign");
                 rcgen::Error::RemoteKeyError
             }),

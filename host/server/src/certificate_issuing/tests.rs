@@ -1,4 +1,4 @@
-//! IdentityProviders with keys in files. Those in tokens are tried in the behaviours, with a token.
+//! Issuers with keys in files. Keys in tokens are tested in the behaviours, with a real token.
 
 use landfall_attestation::x509::make::Authority;
 use rcgen::{CertificateParams, KeyPair};
@@ -59,7 +59,7 @@ fn what_is_issued_is_short_lived_and_says_nothing_that_the_device_wished() {
     assert!(verify_group(&chain, std::slice::from_ref(&issuer.anchor), &VerifyPolicy::at(now)).is_ok());
     assert_eq!(issuing.chain(&issued).count(), 2, "the certificate, and the authority's");
     assert_eq!(issue(now, [0; 16]).unwrap().serial.to_string(), format!("40{}", "00".repeat(15)));
-    // Never longer than the authority, and not at all when that is over.
+    // A certificate never ends later than its authority's, and none is issued when that has ended.
     let late = Timestamp::from_millis(now.as_millis() + 29 * 86_400_000 + 43_200_000);
     let until = i64::try_from(issue(late, [1; 16]).unwrap().not_after.as_secs()).unwrap();
     assert_eq!(until, issuer.anchor.not_after_secs());

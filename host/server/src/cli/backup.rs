@@ -1,4 +1,4 @@
-//! `landfall backup`: everything that a server needs to go on elsewhere.
+//! `landfall backup`: copies everything that a server needs to run elsewhere.
 
 use std::fs;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -59,7 +59,7 @@ pub(super) async fn run(common: &Common, args: BackupArgs) -> Result<(), CliErro
     common.output().done(text, &json!({ "to": to.display().to_string(), "rows": rows, "files": files }))
 }
 
-/// Puts everything into an empty folder; answers how many rows and files that are.
+/// Copies everything into an empty folder. Answers the number of rows and of files.
 async fn fill(common: &Common, folder: &DataFolder, target: &DataFolder, new: bool) -> Result<(u64, usize), CliError> {
     let to = target.root();
     let about = |path: PathBuf| fs::metadata(&path).map_err(|source| CliError::Read { path, source });
@@ -87,8 +87,8 @@ async fn fill(common: &Common, folder: &DataFolder, target: &DataFolder, new: bo
     Ok((rows, files.len()))
 }
 
-/// Removes what a backup that failed has put into a folder that was empty, and the folder if it was new. Says what could not
-/// be removed.
+/// Removes what a failed backup has written into an empty folder, and the folder itself if it was new. Answers a text
+/// about what could not be removed.
 fn clear(to: &Path, new: bool) -> String {
     let mut left = Vec::new();
     for entry in fs::read_dir(to).into_iter().flatten().flatten() {
@@ -108,7 +108,7 @@ fn clear(to: &Path, new: bool) -> String {
     left.join("\n")
 }
 
-/// The database as one transaction left it: the running server copies it, or this process when none runs.
+/// Copies the database in a consistent state. The running server makes the copy, or this process if no server runs.
 async fn database(common: &Common, folder: &DataFolder, target: &DataFolder) -> Result<u64, CliError> {
     let failed = |error: landfall_store::StoreError| CliError::Failed(error.to_string());
     if !RedbStore::in_use(&folder.database()) {
@@ -129,7 +129,7 @@ async fn database(common: &Common, folder: &DataFolder, target: &DataFolder) -> 
         into.sync_all()
     });
     let moved = moved.map_err(|source| CliError::Write { path: target.database(), source });
-    // Whether it could be taken or not: nobody else would remove it until the next backup.
+    // The copy is removed in either case: nothing else would remove it before the next backup.
     match (moved, DataFolder::discard(&made)) {
         (Ok(()), Ok(())) => {}
         (Err(error), Ok(())) => return Err(error),
@@ -161,8 +161,8 @@ impl Kept {
     }
 }
 
-/// All files but the database and what is made again, read twice until both readings agree: a certificate that is renewed
-/// at this moment must not be kept with the key before it.
+/// All files except the database and those that are made again. They are read until two readings agree: if a
+/// certificate is being renewed meanwhile, it must not be copied together with its old key.
 fn settled(folder: &DataFolder) -> Result<Vec<Kept>, CliError> {
     let mut before = read(folder)?;
     for _ in 0..READINGS {
@@ -200,7 +200,8 @@ fn read(folder: &DataFolder) -> Result<Vec<Kept>, CliError> {
     Ok(kept)
 }
 
-/// The database is copied by itself; compiled policies, and what was seen, are made again.
+/// Whether a file is not copied here. The database is copied by itself; compiled policies and the seen state are made
+/// again.
 fn made_again(name: &Path) -> bool {
     let text = name.to_string_lossy();
     name == Path::new("cache")
@@ -209,7 +210,7 @@ fn made_again(name: &Path) -> bool {
         || text.ends_with(".unfinished")
 }
 
-/// A backup is never written over anything.
+/// Checks that the target is empty: a backup never overwrites anything.
 fn empty(to: &Path) -> Result<(), CliError> {
     DataFolder::make(to).map_err(|source| CliError::Write { path: to.to_owned(), source })?;
     let mut there = fs::read_dir(to).map_err(|source| CliError::Read { path: to.to_owned(), source })?;
@@ -219,7 +220,7 @@ fn empty(to: &Path) -> Result<(), CliError> {
     }
 }
 
-/// New names are on disk only once their folder is.
+/// Flushes a folder to disk: new names in it are durable only after that.
 fn sync(folder: &Path) -> Result<(), CliError> {
     let synced = fs::File::open(folder).and_then(|folder| folder.sync_all());
     synced.map_err(|source| CliError::Write { path: folder.to_owned(), source })

@@ -1,4 +1,4 @@
-//! `landfall bench`: what this machine reaches, measured against something on the same machine in the same run.
+//! `landfall bench`: measures this machine, and compares with something else on the same machine in the same run.
 
 use std::path::PathBuf;
 
@@ -28,25 +28,25 @@ pub(super) enum Bench {
     /// The attacker of `overload`.
     #[command(hide = true)]
     Attack {
-        /// The plan.
+        /// The file with the plan.
         plan: PathBuf,
     },
     /// The load generator of `registration`.
     #[command(hide = true)]
     Load {
-        /// The plan.
+        /// The file with the plan.
         plan: PathBuf,
     },
 }
 
-/// Why there is no figure.
+/// Why a measurement failed.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum BenchError {
-    /// A file or a process.
+    /// A file could not be used, or a process could not be started.
     #[error("{0}")]
     Io(#[from] std::io::Error),
-    /// A plan or a report.
+    /// A plan or a report cannot be parsed.
     #[error("a plan or a report cannot be read: {0}")]
     Json(#[from] serde_json::Error),
     /// The load generator.
@@ -71,22 +71,22 @@ pub enum BenchError {
     Make(#[from] landfall_attestation::x509::make::MakeError),
     #[error(transparent)]
     Store(#[from] landfall_store::StoreError),
-    /// A name of our own making.
+    /// A generated name is not valid.
     #[error(transparent)]
     Name(#[from] landfall_domain::names::NameError),
-    /// The policy host.
+    /// The policy host cannot start.
     #[error(transparent)]
     Policy(#[from] landfall_policy::StartError),
     /// The policy that is measured cannot be loaded.
     #[error(transparent)]
     Plugin(#[from] landfall_policy::LoadError),
-    /// The policy that is measured does not take its settings.
+    /// The policy that is measured does not accept its settings.
     #[error(transparent)]
     Configure(#[from] landfall_policy::ConfigureError),
-    /// A handshake in memory.
+    /// A handshake in memory failed.
     #[error(transparent)]
     Handshake(#[from] rustls::Error),
-    /// What is measured does not do what it should.
+    /// The measured operation does not do what it should.
     #[error("what was to be measured failed: {0}")]
     Failed(String),
     /// A decision failed.
@@ -95,7 +95,7 @@ pub enum BenchError {
 }
 
 impl Bench {
-    /// Measures and prints.
+    /// Measures, and prints the result.
     pub(super) async fn run(self, json: bool) -> Result<(), BenchError> {
         match self {
             Self::Registration(options) => registration::run(options, json).await,

@@ -38,12 +38,12 @@ pub(super) enum CaCommand {
     },
     /// Make a verification code.
     Code {
-        /// Its name.
+        /// The authority's name.
         name: CaName,
     },
     /// Prove possession of its key by a certificate whose common name is the code.
     Verify {
-        /// Its name.
+        /// The authority's name.
         name: CaName,
         /// The certificate, PEM.
         file: PathBuf,
@@ -74,10 +74,10 @@ Examples:
     },
     /// Show an authority.
     Show {
-        /// Its name.
+        /// The authority's name.
         name: CaName,
     },
-    /// List authorities.
+    /// List the certificate authorities.
     List {
         /// How many at most.
         #[arg(long, default_value_t = 100)]
@@ -85,7 +85,7 @@ Examples:
     },
     /// Delete an authority on which no group rests. What was revoked of it stays revoked.
     Delete {
-        /// Its name.
+        /// The authority's name.
         name: CaName,
     },
 }
@@ -150,7 +150,7 @@ enum WhenStaleName {
 /// What `ca revoke` and `ca restore` take.
 #[derive(Debug, Args)]
 pub(super) struct RevokeArgs {
-    /// Its name.
+    /// The authority's name.
     #[arg(required_unless_present = "issuer")]
     name: Option<CaName>,
     /// Its id in `landfall ca revocations`, in place of a name.
@@ -191,7 +191,8 @@ pub(super) async fn run(common: &Common, command: CaCommand) -> Result<(), CliEr
             let next = format!(
                 "Sign a certificate with this common name by the authority's key, then: landfall ca verify {name} FILE"
             );
-            // The code alone, so that a script can use it: -subj "/CN=$(landfall ca code NAME)".
+            // The code alone goes to standard output, so that a script can use it: -subj "/CN=$(landfall ca code
+            // NAME)".
             out.hint(&next);
             out.done(code, &answer)
         }
@@ -247,7 +248,7 @@ pub(super) async fn run(common: &Common, command: CaCommand) -> Result<(), CliEr
     }
 }
 
-/// Whether anything is revoked of an authority as the API shows it.
+/// Whether the API's answer about an authority shows any revocation.
 fn says_something(authority: &Value) -> bool {
     let serials = authority.pointer("/revocation/serials").and_then(Value::as_array);
     authority.get("crl").is_some()
@@ -255,7 +256,7 @@ fn says_something(authority: &Value) -> bool {
         || serials.is_some_and(|serials| !serials.is_empty())
 }
 
-/// Where an authority's revocations are changed, and what it is called: by its name, or by its id.
+/// The paths for changes to an authority's revocations, and its display name. It is named by its name or by its id.
 fn of_whom(
     session: &Session,
     name: Option<CaName>,
@@ -337,7 +338,7 @@ async fn crl(session: &mut Session, args: CrlArgs) -> Result<(), CliError> {
     out.done(done, &answer)
 }
 
-/// Revokes, or takes that back.
+/// Revokes certificates, or takes revocations back.
 async fn revoke(common: &Common, session: &mut Session, args: &RevokeArgs, revoked: bool) -> Result<(), CliError> {
     let out = session.out;
     let (path, _, name) = of_whom(session, args.name.clone(), args.issuer.clone())?;
@@ -357,7 +358,7 @@ async fn revoke(common: &Common, session: &mut Session, args: &RevokeArgs, revok
         };
         ranges.push(without_nulls(json!({ "from": from, "to": to })));
     }
-    // The server merges it with what stands there by then: of several who revoke at once, each is heard.
+    // The server merges the change with the present list, so that of several concurrent changes none is lost.
     let member = if revoked { "revokeSerials" } else { "restoreSerials" };
     let answer = session.api.put(&path, &json!({ member: ranges })).await?;
     let what = if revoked { "are revoked" } else { "are not revoked any more" };
@@ -368,13 +369,13 @@ fn plain(text: &str) -> Result<SerialNumber, CliError> {
     text.trim().parse().map_err(|error| CliError::Usage(format!("{text:?}: {error}")))
 }
 
-/// The certificate in a file, in whatever form it is there, as PEM. Whether it can be used, the server says.
+/// Reads the certificate in a file of any format, as PEM. The server checks whether it can be used.
 pub(super) fn pem(file: &Path) -> Result<String, CliError> {
     let one = pem::certificate_from(read(file)?);
     Ok(pem::text_of(&one.map_err(|error| CliError::Failed(format!("{}: {error}", file.display())))?))
 }
 
-/// The same where there may be several.
+/// The same, for a file that may hold several certificates.
 fn pems(file: &Path) -> Result<String, CliError> {
     let all = pem::certificates_from(read(file)?);
     let all = all.map_err(|error| CliError::Failed(format!("{}: {error}", file.display())))?;
@@ -384,7 +385,7 @@ fn pems(file: &Path) -> Result<String, CliError> {
 fn read(file: &Path) -> Result<Vec<u8>, CliError> {
     let bytes = std::fs::read(file).map_err(|source| CliError::Read { path: file.to_owned(), source })?;
     if pem::holds_private_key(&bytes) {
-        // Somebody took the wrong file; it must not go over the network, not even to the server.
+        // The operator named the wrong file. Its private key must not be sent over the network, not even to the server.
         let what = format!("{} holds a private key; give a file with the certificate alone", file.display());
         return Err(CliError::Failed(what));
     }

@@ -1,4 +1,4 @@
-//! `landfall certificate`: the server's own certificate. Works on the data folder, whether or not it is served.
+//! `landfall certificate`: the server's own certificate. It works on the data folder, whether or not a server runs.
 
 use std::path::PathBuf;
 
@@ -73,7 +73,8 @@ fn renew(folder: &DataFolder, config: &Config, now: Timestamp, days: i64) -> Res
         .map_err(|source| CliError::Write { path: folder.server_certificate(), source })
 }
 
-/// Only what `landfall` has made is replaced: a certificate of another CA may be the one that devices trust.
+/// Checks that Landfall issued the present certificate. A certificate of another CA may be what devices trust, and is
+/// not replaced.
 fn ours(folder: &DataFolder, authority: &Authority) -> Result<(), CliError> {
     let (pem, key) = (folder.ca_certificate(), folder.ca_key());
     if !authority.has_its_key() {
@@ -89,7 +90,7 @@ fn ours(folder: &DataFolder, authority: &Authority) -> Result<(), CliError> {
     let current = folder.server_certificate();
     let shown = match renewal::load(folder) {
         Ok(identity) => identity,
-        // There is nothing to lose: `renew` is what the error of a broken one advises.
+        // There is nothing to lose: the error about an unusable certificate advises `renew`.
         Err(_) => return Ok(()),
     };
     match shown.chain.first() {

@@ -1,4 +1,5 @@
-//! What a command has changed, told as old and new; and changes of a part, which leave the rest as it is.
+//! Describes what a command has changed, as old and new values, and makes changes of a part that leave the rest as it
+//! is.
 
 use clap::{ArgAction, Args};
 use landfall_domain::names::{HubName, IssuerName, ManufacturerId};
@@ -8,12 +9,12 @@ use super::CliError;
 use super::output::text;
 use super::terms::{KeyChangeName, ManufacturingName, binding, bound, json_or_file};
 
-/// What a change made of a thing, a line for each member that is another now; nothing for a new thing.
+/// Describes a change, one line for each member that differs. Empty for a new thing.
 pub(super) fn told_of(before: Option<&Value>, after: &Value) -> String {
     told_with(before, after, &[])
 }
 
-/// The same, with members that were given anew and that no answer shows.
+/// The same, with members that were set again and that no answer shows.
 pub(super) fn told_with(before: Option<&Value>, after: &Value, unseen: &[&str]) -> String {
     let Some(before) = before else { return String::new() };
     let mut lines = Vec::new();
@@ -30,7 +31,7 @@ fn compare(at: &str, before: &Value, after: &Value, lines: &mut Vec<String>) {
             let member = |members: &Map<String, Value>| members.get(key).cloned().unwrap_or_default();
             compare(&place, &member(old), &member(new), lines);
         }
-        // An answer names a key only when it was made or given just now.
+        // An answer contains a key only if the key was generated or set by this request.
         for key in new.keys().filter(|key| KEYS.contains(&key.as_str())) {
             lines.push(format!("\n  {at}.{key}: (given anew)"));
         }
@@ -41,7 +42,7 @@ fn compare(at: &str, before: &Value, after: &Value, lines: &mut Vec<String>) {
     }
 }
 
-/// A value in one line of a bearable length.
+/// A value in one line, cut to a length.
 fn short(value: &Value) -> String {
     let text = text(Some(value));
     match text.char_indices().nth(MOST_CHARACTERS) {
@@ -67,13 +68,13 @@ pub(super) struct ChangeArgs {
     /// No plugin chooses when the first has no opinion: its devices wait.
     #[arg(long)]
     no_fallback: bool,
-    /// A plugin that says where devices belong, with its settings. All that are given take the place of those that stand.
+    /// A plugin that says where devices belong, with its settings. All that are given replace the present ones.
     #[arg(long, value_name = "PLUGIN[=JSON|FILE]", conflicts_with = "no_grouping")]
     grouping: Vec<String>,
     /// No plugin says where devices belong.
     #[arg(long)]
     no_grouping: bool,
-    /// A hub that devices may get. All that are given take the place of those that stand.
+    /// A hub that devices may get. All that are given replace the present ones.
     #[arg(long = "hub", value_name = "NAME", conflicts_with = "all_hubs")]
     hubs: Vec<HubName>,
     /// Devices may get every linked hub.
@@ -82,10 +83,10 @@ pub(super) struct ChangeArgs {
     /// Whether a manufacturing record is demanded.
     #[arg(long, value_name = "HOW")]
     manufacturing: Option<ManufacturingName>,
-    /// A manufacturer whose records admit devices. All that are given take the place of those that stand.
+    /// A manufacturer whose records admit devices. All that are given replace the present ones.
     #[arg(long = "manufacturer", value_name = "ID", conflicts_with = "all_manufacturers")]
     manufacturers: Vec<ManufacturerId>,
-    /// The records of whoever may import admit devices.
+    /// The records of every manufacturer admit devices.
     #[arg(long)]
     all_manufacturers: bool,
     /// Whether a device may come back with another key.
@@ -116,7 +117,7 @@ pub(super) struct ChangeArgs {
 }
 
 impl ChangeArgs {
-    /// What stands, with what is said changed in it.
+    /// The present body, with the changes of this command in it.
     pub(super) fn over(&self, stands: &Value) -> Result<Map<String, Value>, CliError> {
         let mut body = stands.as_object().cloned().unwrap_or_default();
         self.change_allocation(&mut body)?;
@@ -175,7 +176,7 @@ impl ChangeArgs {
         Ok(())
     }
 
-    /// Whether any word was said, be it one that changes nothing.
+    /// Whether any option was given, even one that changes nothing.
     pub(super) fn says_something(&self) -> bool {
         let Self { allocation, settings, fallback, grouping, hubs, manufacturing, manufacturers, key_change, .. } =
             self;
@@ -199,12 +200,12 @@ impl ChangeArgs {
     }
 }
 
-/// What to say when a command says nothing that could change.
+/// The error for a command that gives nothing to change.
 pub(super) fn nothing_said() -> CliError {
     CliError::Usage("nothing is said that could change; --help lists what can".to_owned())
 }
 
-/// What to know of a policy that was made to choose the hub.
+/// A hint about the fallback, after another policy was set to choose the hub.
 pub(super) fn hint_of_fallback(before: Option<&Value>, after: &Value) -> String {
     let selection = |of: &Value| of.pointer("/allocation/selection/plugin").and_then(Value::as_str).map(str::to_owned);
     let now =
@@ -218,13 +219,13 @@ pub(super) fn hint_of_fallback(before: Option<&Value>, after: &Value) -> String 
     }
 }
 
-/// Members that tell nothing of a change, or that must not be told twice.
+/// Members that say nothing about a change, or that must not be printed twice.
 const UNTOLD: [&str; 7] = ["etag", "updatedAt", "createdAt", "primaryKey", "secondaryKey", "password", "assigned"];
 
-/// Secrets that an answer tells when they were made or given.
+/// Secrets that an answer contains if they were generated or set by this request.
 const KEYS: [&str; 2] = ["primaryKey", "secondaryKey"];
 
-/// How much of a value is told.
+/// The most characters of a value that are printed.
 const MOST_CHARACTERS: usize = 100;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `landfall config`: every limit, from the one list of them.
+//! `landfall config`: prints every limit, from the declared list.
 
 use std::fmt::Display;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{CliError, Common};
 use crate::config::{Config, Fact, Server, scopes_of};
 
-/// Prints what is in force.
+/// Prints the current values.
 pub(super) fn run(common: &Common) -> Result<(), CliError> {
     let path = common.folder().config();
     let out = common.output();
@@ -49,12 +49,12 @@ pub(super) fn run(common: &Common) -> Result<(), CliError> {
     out.say(format!("\nA * stands at values that are not the default. {} changes them.", path.display()))
 }
 
-/// Says which id scopes something is for that names none.
+/// Fills in the id scopes of something that names none.
 fn in_force(scopes: &mut Option<Vec<IdScope>>, server: &Server) {
     *scopes = Some(scopes_of(scopes.as_deref(), &server.scope));
 }
 
-/// What is for some id scopes: the names, each with its scopes.
+/// The names of things that are for some id scopes, each with its scopes.
 fn for_scopes<'a, N: Display>(all: impl Iterator<Item = (N, Option<&'a [IdScope]>)>, server: &Server) -> String {
     let named = |(name, scopes): (N, Option<&[IdScope]>)| {
         let scopes: Vec<String> = scopes_of(scopes, &server.scope).iter().map(ToString::to_string).collect();

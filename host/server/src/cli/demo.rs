@@ -1,8 +1,9 @@
-//! `landfall demo`: the main job, start to end, on this machine, with nothing set up and nothing mocked.
+//! `landfall demo`: the main job from start to end, on this machine, without any set-up and without mocks.
 //!
-//! A factory makes a CA and devices; a server is started in a temporary folder, as `init` and `serve` would; the
-//! manufacturer imports its records with its own token; an operator links hubs and makes a group; and the devices
-//! register over mutual TLS 1.3, each over its own connection, all at once. Then four that must not come in.
+//! A factory makes a CA and devices. A server is started in a temporary folder, as `init` and `serve` would. The
+//! manufacturer imports its records with its own token. An operator links hubs and makes a group. Then the devices
+//! register over mutual TLS 1.3, each over its own connection, all at once. At last four devices come that must be
+//! refused.
 
 use landfall_domain::clock::{Ambient, Stopwatch};
 use landfall_domain::names::NameError;
@@ -28,7 +29,7 @@ use device::{Device, Told};
 use factory::Factory;
 use operator::Operator;
 
-/// Why the demo did not come to its end.
+/// Why the demo did not reach its end.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum DemoError {
@@ -56,16 +57,16 @@ pub enum DemoError {
     Management(#[from] ManagementError),
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A name of our own making.
+    /// A generated name is not valid.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// What the environment says of the log.
+    /// The log's settings in the environment are not valid.
     #[error(transparent)]
     Log(LogSettingError),
-    /// A device's task ended.
+    /// A device's task ended early.
     #[error("a device's task ended: {0}")]
     Interrupted(tokio::task::JoinError),
-    /// Something is not as the demo has it; this is a bug.
+    /// Something is not as the demo expects; this is a bug.
     #[error("{0}; this is a bug in Landfall, please report it")]
     Unexpected(String),
 }
@@ -78,7 +79,7 @@ impl DemoError {
 
 /// Runs the demo.
 pub(super) async fn run() -> Result<(), DemoError> {
-    // Refusals are part of the show and are printed in their place.
+    // Refusals are a part of the demo, and are printed at the right place.
     telemetry::start("off").map_err(DemoError::Log)?;
     let began = Stopwatch::system();
     let ambient = Ambient::system();
@@ -154,7 +155,7 @@ async fn play(factory: &Factory, folder: &DataFolder, server: &Server) -> Result
     Ok(())
 }
 
-/// The group's enrollment, as an operator would send it.
+/// The enrollment group, as an operator would send it.
 fn group() -> Value {
     json!({
         "x509": { "authorities": { "primary": "factory" } },
@@ -178,9 +179,9 @@ fn group() -> Value {
     })
 }
 
-/// Who makes the devices.
+/// The manufacturer of the devices.
 const MANUFACTURER: &str = "acme";
 
-/// Name, weight, capacity, region. There is room for exactly the devices that are welcome.
+/// Name, weight, capacity and region. The hubs have room for exactly the devices that must be admitted.
 const HUBS: [(&str, u32, u64, &str); 3] =
     [("eu-1.hubs.example", 3, 6, "eu"), ("us-1.hubs.example", 2, 4, "us"), ("ap-1.hubs.example", 1, 2, "ap")];

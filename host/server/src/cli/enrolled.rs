@@ -1,4 +1,4 @@
-//! What `landfall enrollment` and `landfall group` have in common: the requests, and how their answers are told.
+//! What `landfall enrollment` and `landfall group` share: the requests, and how their answers are printed.
 
 use serde_json::Value;
 
@@ -13,9 +13,9 @@ use crate::client::management::Changed;
 pub(super) struct Kind {
     /// Their collection in the management API.
     pub(super) collection: &'static str,
-    /// The heading of their ids, and the member that holds one.
+    /// The heading of their ids, and the member with the id.
     pub(super) id: (&'static str, &'static str),
-    /// What a list says that has none.
+    /// The text of an empty list.
     pub(super) none: &'static str,
 }
 
@@ -24,7 +24,8 @@ impl Kind {
         session.path(&[self.collection, id])
     }
 
-    /// Makes one, or says all of it anew. `done` tells it to people: whether it was there before.
+    /// Creates one, or replaces all of it. `done` makes the sentence for people; it is told whether there was one
+    /// before.
     pub(super) async fn put(
         &self,
         session: &mut Session,
@@ -39,7 +40,7 @@ impl Kind {
         session.out.done(format!("{done}{warning}{changes}{keys}"), &answer)
     }
 
-    /// Changes one, over what stands there.
+    /// Changes one, on top of its present state.
     pub(super) async fn set(
         &self,
         session: &mut Session,
@@ -61,7 +62,7 @@ impl Kind {
         session.out.details(&answer)
     }
 
-    /// Lists so many.
+    /// Lists at most `limit` of them.
     pub(super) async fn list(&self, session: &mut Session, limit: usize) -> Result<(), CliError> {
         let path = session.path(&[self.collection]);
         let page = with_proof(session.out, session.api.list(&path, limit).await?);
@@ -78,7 +79,7 @@ impl Kind {
         session.out.list(&page, &columns, self.none)
     }
 
-    /// Deletes one, when whoever is asked is sure.
+    /// Deletes one, after a confirmation.
     pub(super) async fn delete(
         &self,
         (common, session): (&Common, &mut Session),
@@ -93,7 +94,7 @@ impl Kind {
     }
 }
 
-/// The second factor is never off silently.
+/// A warning if the second factor is off: that is never done silently.
 fn warning(body: &Value) -> &'static str {
     if body.get("manufacturing").is_some_and(|how| how == "optional") {
         " No manufacturing record is demanded: the credential alone admits."

@@ -31,7 +31,7 @@ pub(super) enum EnrollmentCommand {
         /// The registration id.
         id: RegistrationId,
     },
-    /// List enrollments.
+    /// List the individual enrollments.
     List {
         /// How many at most.
         #[arg(long, default_value_t = 100)]
@@ -135,7 +135,7 @@ struct CredentialChangeArgs {
     /// A file with another password.
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
-    /// Another username.
+    /// A username in place of the present one.
     #[arg(long, value_name = "NAME")]
     username: Option<String>,
 }
@@ -180,7 +180,7 @@ impl SetArgs {
     }
 }
 
-/// Members that no answer shows, when they were given.
+/// Members that no answer shows, if they were given.
 fn unseen(password_file: Option<&PathBuf>) -> &'static [&'static str] {
     if password_file.is_some() { &["password.password"] } else { &[] }
 }
@@ -253,7 +253,7 @@ fn password(path: &Path) -> Result<Zeroizing<String>, CliError> {
     Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
-/// The public part of an endorsement key, base64.
+/// The public part of an endorsement key, in base64.
 fn endorsement_key(path: &Path) -> Result<String, CliError> {
     let bytes = std::fs::read(path).map_err(|source| CliError::Read { path: path.to_owned(), source })?;
     let text = std::str::from_utf8(&bytes).ok().map(str::trim).filter(|text| PublicArea::parse_base64(text).is_ok());
@@ -266,7 +266,7 @@ fn endorsement_key(path: &Path) -> Result<String, CliError> {
     }
 }
 
-/// One exact certificate: its text, or its digest.
+/// Pins one exact certificate: its text, or its digest.
 fn pin(text: &str) -> Result<Value, CliError> {
     match text.strip_prefix("sha256:") {
         Some(digest) => Ok(json!({ "sha256": digest.parse::<Digest>()? })),

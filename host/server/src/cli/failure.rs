@@ -19,16 +19,16 @@ use crate::telemetry;
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum CliError {
-    /// The words contradict each other in a way that clap does not know.
+    /// The options contradict each other in a way that clap does not check.
     #[error("{0}")]
     Usage(String),
-    /// Something that was found or decided here; the text is complete.
+    /// A failure that was found here. The text is complete.
     #[error("{0}")]
     Failed(String),
-    /// All has been said already, on standard output.
+    /// Everything has been printed already, on standard output.
     #[error("not everything was taken")]
     Told,
-    /// The server said no, or could not be called.
+    /// The server refused the request, or could not be reached.
     #[error(transparent)]
     Management(#[from] ManagementError),
     #[error(transparent)]
@@ -36,16 +36,16 @@ pub enum CliError {
     /// The data folder could not be made.
     #[error(transparent)]
     Init(#[from] InitError),
-    /// The server did not start, or did not end well.
+    /// The server did not start, or did not stop cleanly.
     #[error(transparent)]
     Serve(#[from] ServeCommandError),
-    /// The demo did not come to its end.
+    /// The demo did not reach its end.
     #[error(transparent)]
     Demo(#[from] DemoError),
-    /// There is no figure.
+    /// A measurement failed.
     #[error(transparent)]
     Bench(#[from] BenchError),
-    /// A name is none.
+    /// A name is not valid.
     #[error(transparent)]
     Name(#[from] NameError),
     /// A file cannot be read.
@@ -58,30 +58,30 @@ pub enum CliError {
     #[error("{place} is not JSON: {source}")]
     Json {
         place: String,
-        /// Where and what is wrong.
+        /// The place of the error and what is wrong.
         source: serde_json::Error,
     },
-    /// Tests failed, and have said so.
+    /// Tests failed, and have printed why.
     #[error("tests failed")]
     Tests(u8),
-    /// A component is not compiled; the server that asked reads why.
+    /// A component could not be compiled. The server that asked for it gets the reason.
     #[error(transparent)]
     Compile(#[from] worker::Ended),
-    /// Nothing can be printed.
+    /// Standard output cannot be written.
     #[error("cannot print: {0}")]
     Output(std::io::Error),
-    /// The process cannot have its threads.
+    /// The threads of the process cannot be started.
     #[error("cannot start: {0}")]
     Runtime(std::io::Error),
 }
 
 impl CliError {
-    /// Tells the person, and says how the process ends.
+    /// Prints the failure for people, and answers the exit code.
     pub(super) fn report(&self) -> ExitCode {
         match self {
             Self::Told => ExitCode::FAILURE,
             Self::Tests(code) => ExitCode::from(*code),
-            // Who reads has seen enough: `landfall registry list | head`.
+            // The reader has closed the pipe because it has seen enough: `landfall registry list | head`.
             Self::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             Self::Usage(text) => {
                 telemetry::complain(&format!("landfall: {text}\n\nFor more information, try '--help'."));

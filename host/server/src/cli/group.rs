@@ -26,10 +26,10 @@ pub(super) enum GroupCommand {
     Set(Box<SetArgs>),
     /// Show a group.
     Show {
-        /// Its id.
+        /// The group's id.
         id: GroupId,
     },
-    /// List groups.
+    /// List the enrollment groups.
     List {
         /// How many at most.
         #[arg(long, default_value_t = 100)]
@@ -37,7 +37,7 @@ pub(super) enum GroupCommand {
     },
     /// Delete a group. Its devices keep their hubs until they register again.
     Delete {
-        /// Its id.
+        /// The group's id.
         id: GroupId,
     },
 }

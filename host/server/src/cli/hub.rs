@@ -72,10 +72,10 @@ pub(super) struct LinkArgs {
     labels: Vec<Pair>,
 }
 
-/// Two texts with an equals sign between them.
+/// A key and a value with an equals sign between them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pair {
-    /// Before the first equals sign.
+    /// The text before the first equals sign.
     pub(super) key: String,
     pub(super) value: String,
 }
@@ -107,7 +107,7 @@ pub(super) async fn run(common: &Common, command: HubCommand) -> Result<(), CliE
             out.done(format!("Hub {} is {done}.{drains}{}", args.name, told_of(before.as_ref(), &answer)), &answer)
         }
         HubCommand::Unlink { name, force } => {
-            // What was looked at must be what is unlinked.
+            // The hub that was checked must be the one that is unlinked.
             let seen = if force { HeaderMap::new() } else { spare(&mut session, &name).await? };
             let answer = session.api.delete_if(&session.path(&["hubs", name.as_str()]), seen).await?;
             out.done(format!("Hub {name} is unlinked."), &answer)
@@ -134,7 +134,7 @@ pub(super) async fn run(common: &Common, command: HubCommand) -> Result<(), CliE
     }
 }
 
-/// Puts back what is there, with another state.
+/// Writes the hub back with another state.
 async fn set_state(common: &Common, name: &HubName, state: &str) -> Result<(), CliError> {
     let mut session = common.session()?;
     let path = session.path(&["hubs", name.as_str()]);
@@ -142,7 +142,7 @@ async fn set_state(common: &Common, name: &HubName, state: &str) -> Result<(), C
         let Some(Value::Object(hub)) = stands else {
             return Err(CliError::Failed(format!("{name} is not linked; `landfall hub list` says which hubs are")));
         };
-        // What was read can be sent back.
+        // The answer can be sent back as it is.
         let mut hub = hub.clone();
         hub.insert("state".to_owned(), state.into());
         Ok(hub.into())
@@ -152,9 +152,9 @@ async fn set_state(common: &Common, name: &HubName, state: &str) -> Result<(), C
     session.out.done(format!("Hub {name} is {state}; {assigned} devices are on it."), &answer)
 }
 
-/// Refuses to unlink a hub that somebody needs.
+/// Refuses to unlink a hub that is still needed.
 ///
-/// Answers the version of it that was looked at, as a precondition.
+/// Answers the version of the hub that was checked, as a precondition.
 async fn spare(session: &mut Session, name: &HubName) -> Result<HeaderMap, CliError> {
     let (hub, tag) = session.api.get_tagged(&session.path(&["hubs", name.as_str()])).await?;
     let assigned = hub.get("assigned").and_then(Value::as_u64).unwrap_or(0);
@@ -183,7 +183,7 @@ async fn spare(session: &mut Session, name: &HubName) -> Result<HeaderMap, CliEr
     )))
 }
 
-/// What is said on the command line, over what stands.
+/// The options of the command line, on top of the hub's present state.
 fn body(args: &LinkArgs, stands: Option<&Value>) -> Result<Value, CliError> {
     let member = |key: &str| stands.and_then(|hub| hub.get(key)).cloned().unwrap_or_default();
     let LinkArgs { weight, capacity, location, labels, .. } = args;

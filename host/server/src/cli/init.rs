@@ -30,7 +30,7 @@ pub(super) struct InitArgs {
     management_listen: Option<SocketAddr>,
 }
 
-/// Makes the folder and says what to do next.
+/// Makes the folder and prints what to do next.
 pub(super) async fn run(common: &Common, args: InitArgs) -> Result<(), CliError> {
     let ambient = Ambient::system();
     let scope = match &common.scope {
@@ -51,7 +51,7 @@ pub(super) async fn run(common: &Common, args: InitArgs) -> Result<(), CliError>
     let made = init(&common.data, &server, &ambient).await?;
 
     let out = common.output();
-    // A path need not be UTF-8, and JSON must be.
+    // JSON must be UTF-8, but a path need not be.
     let path_text = |path: std::path::PathBuf| path.display().to_string();
     let (root, folder) = (made.folder.root().display(), &made.folder);
     out.say(format!(
@@ -75,7 +75,7 @@ pub(super) async fn run(common: &Common, args: InitArgs) -> Result<(), CliError>
     }))
 }
 
-/// Whether two sockets of one port would meet.
+/// Whether two listeners on the same port would conflict.
 fn overlap(one: IpAddr, other: IpAddr) -> bool {
     one == other || one.is_unspecified() || other.is_unspecified()
 }

@@ -1,4 +1,4 @@
-//! `landfall key`: keys for the factory floor. Needs neither a server nor a data folder.
+//! `landfall key`: keys for the factory floor. It needs neither a server nor a data folder.
 
 use std::io::{BufRead as _, IsTerminal as _};
 use std::path::PathBuf;
@@ -44,7 +44,7 @@ pub(super) fn run(common: &Common, command: &KeyCommand) -> Result<(), CliError>
             derived.push(json!({ "registrationId": id, "key": key.expose() }));
             return Ok(());
         }
-        // A key that was not written is a device without one.
+        // If a key could not be printed, the device would have none.
         out.line(format_args!("{id}\t{}", key.expose()))
     };
     if args.ids.is_empty() {

@@ -1,7 +1,7 @@
-//! What a command prints: tables and sentences for people, or JSON for programs.
+//! Prints the results of a command: tables and sentences for people, or JSON for programs.
 //!
-//! Much of what is printed was written by devices, manufacturers and plugins. Control characters are taken out of it, so
-//! that nothing that a stranger wrote can move the cursor or colour the terminal of an operator.
+//! Many of the printed texts come from devices, manufacturers and plugins. Control characters are removed from them, so
+//! that no text of a stranger can move the cursor or change the colours of an operator's terminal.
 
 use std::io::Write as _;
 
@@ -11,13 +11,13 @@ use serde_json::Value;
 use super::CliError;
 use crate::client::management::Page;
 
-/// Where a command prints to.
+/// The output of a command.
 #[derive(Clone, Copy, Debug)]
 pub struct Output {
     json: bool,
 }
 
-/// A column of a list: its heading, and the JSON pointer (RFC 6901) of what stands in it.
+/// A column of a list: its heading, and the JSON pointer (RFC 6901) to its value.
 pub(super) type Column = (&'static str, &'static str);
 
 impl Output {
@@ -26,7 +26,7 @@ impl Output {
         Self { json }
     }
 
-    /// Whether programs read it.
+    /// Whether the output is JSON for programs.
     pub fn is_json(self) -> bool {
         self.json
     }
@@ -35,19 +35,19 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// When standard output takes no more.
+    /// If standard output cannot be written.
     pub fn say(self, text: impl AsRef<str>) -> Result<(), CliError> {
         if self.json { Ok(()) } else { print(&cleaned_lines(text.as_ref())) }
     }
 
-    /// Tells people what to do next, on standard error, so that standard output holds the result alone.
+    /// Prints what to do next for people. It goes to standard error, so that standard output has only the result.
     pub(super) fn hint(self, text: &str) {
         if !self.json {
             let _ = writeln!(std::io::stderr().lock(), "{}", cleaned_lines(text));
         }
     }
 
-    /// Prints a line as it is.
+    /// Prints a line unchanged.
     ///
     /// # Errors
     ///
@@ -65,10 +65,10 @@ impl Output {
         if self.json { print(&inert(&format!("{value:#}"))) } else { Ok(()) }
     }
 
-    /// Prints what was done: a sentence for people, the answer for programs.
+    /// Prints what was done: a sentence for people, the API's answer for programs.
     pub(super) fn done(self, text: impl AsRef<str>, answer: &Value) -> Result<(), CliError> {
         self.say(text)?;
-        // What was deleted has no answer; programs get an object all the same.
+        // A deletion has no answer; programs get an empty object.
         self.value(if answer.is_null() { &EMPTY } else { answer })
     }
 
@@ -82,7 +82,7 @@ impl Output {
         print(text.trim_end())
     }
 
-    /// Prints a list; `nothing` is said when it is empty.
+    /// Prints a list, or the text `nothing` if it is empty.
     pub(super) fn list(self, page: &Page, columns: &[Column], nothing: &str) -> Result<(), CliError> {
         if self.json {
             return self.value(&serde_json::json!({ "items": page.items, "more": page.more }));
@@ -118,7 +118,7 @@ impl Output {
     }
 }
 
-/// A value as people read it in one line.
+/// A value in one line, as people read it.
 pub(super) fn text(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => "-".to_owned(),
@@ -135,17 +135,17 @@ pub(super) fn text(value: Option<&Value>) -> String {
     }
 }
 
-/// A text in which every control character, line ends included, is a space.
+/// The text, with a space in the place of every control character, line ends included.
 pub(super) fn cleaned(text: &str) -> String {
     text.chars().map(|c| if is_unsafe(c) { ' ' } else { c }).collect()
 }
 
-/// A text of several lines without any other control character.
+/// The text, with its line ends but without any other control character.
 pub(super) fn cleaned_lines(text: &str) -> String {
     text.chars().map(|c| if c != '\n' && is_unsafe(c) { ' ' } else { c }).collect()
 }
 
-/// A cell; numbers stand to the right.
+/// A cell of a table. Numbers are aligned to the right.
 pub(super) fn cell(value: Option<&Value>) -> Cell {
     let cell = Cell::new(text(value));
     if value.is_some_and(Value::is_number) { cell.set_alignment(CellAlignment::Right) } else { cell }
@@ -188,8 +188,8 @@ fn is_nested(value: &Value) -> bool {
     }
 }
 
-/// JSON in which nothing steers a terminal: serde writes only the first 32 characters by their numbers. Outside of strings
-/// JSON has none of the others.
+/// JSON without characters that control a terminal. Serde escapes only the first 32 characters. The others can occur
+/// only in strings.
 fn inert(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
@@ -202,7 +202,7 @@ fn inert(json: &str) -> String {
     out
 }
 
-/// Control characters, and those that change the direction of text.
+/// Control characters, and characters that change the direction of text.
 fn is_unsafe(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -212,8 +212,8 @@ fn print(text: &str) -> Result<(), CliError> {
     writeln!(out, "{text}").and_then(|()| out.flush()).map_err(CliError::Output)
 }
 
-/// Prints a line for whoever still reads. A command that measures or shows something goes on to its end when nobody
-/// does any more (`landfall demo | head`), so that it cleans up after itself.
+/// Prints a line if somebody still reads. If nobody does (`landfall demo | head`), a command that measures or shows
+/// something continues to its end, so that it cleans up after itself.
 macro_rules! say {
     ($($words:tt)*) => { $crate::cli::output::say_to_whoever_reads(format_args!($($words)*)) };
 }
@@ -223,7 +223,7 @@ pub(super) fn say_to_whoever_reads(text: std::fmt::Arguments<'_>) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
-/// A list that was cut is never told as one that has nothing.
+/// The note under a list that was cut, so that it is never taken for a complete one.
 const MORE: &str = "(there are more; --limit N shows more of them)";
 
 static EMPTY: std::sync::LazyLock<Value> = std::sync::LazyLock::new(|| Value::Object(serde_json::Map::new()));

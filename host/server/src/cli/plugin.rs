@@ -1,4 +1,4 @@
-//! `landfall plugin`: what authors do with files, and what publishers do with a server.
+//! `landfall plugin`: commands of authors on files, and commands of publishers on a server.
 
 use clap::Subcommand;
 

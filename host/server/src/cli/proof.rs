@@ -1,11 +1,11 @@
-//! How the devices of an enrollment prove themselves, in a word or two for a list.
+//! How the devices of an enrollment prove themselves, in one or two words for a list.
 
 use serde_json::Value;
 
 use super::output::{Output, text};
 use crate::client::management::Page;
 
-/// The items as a list shows them: for people, each with its `proof`.
+/// The items as a list shows them. For people, each item gets a `proof`.
 pub(super) fn with_proof(out: Output, page: Page) -> Page {
     let with = |mut item: Value| {
         let proof = proof_of(&item);
@@ -14,7 +14,7 @@ pub(super) fn with_proof(out: Output, page: Page) -> Page {
         }
         item
     };
-    // What programs read is what the server says.
+    // Programs get the server's answer unchanged.
     if out.is_json() { page } else { Page { items: page.items.into_iter().map(with).collect(), ..page } }
 }
 

@@ -15,7 +15,7 @@ pub(super) enum RegistrationCommand {
         /// The registration id.
         id: RegistrationId,
     },
-    /// List registrations.
+    /// List the registrations of devices.
     #[command(after_help = "\
 Examples:
   landfall registration list --hub hub-eu.example.com
@@ -63,12 +63,12 @@ pub(super) enum StateName {
 }
 
 impl ListArgs {
-    /// The query that asks for them.
+    /// The query for this state.
     fn query(&self) -> String {
         let state = match self.state {
             Some(StateName::Assigned) => Some("assigned".to_owned()),
             Some(StateName::Failed) => Some("failed".to_owned()),
-            // They have no registration, and a list of their own.
+            // They have no registration; another list has them.
             Some(StateName::Waiting) | None => None,
         };
         let said = [

@@ -23,7 +23,7 @@ pub(super) enum RegistryCommand {
         /// The registration id.
         id: RegistrationId,
     },
-    /// List records.
+    /// List the manufacturing records.
     List(ListArgs),
     /// Change the state of a record.
     State {
@@ -99,11 +99,11 @@ pub(super) struct ListArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum StateName {
-    /// It may be provisioned.
+    /// Its device may be provisioned.
     Active,
-    /// Not while somebody looks into it.
+    /// Its device is refused while somebody looks into it.
     Quarantined,
-    /// Never again.
+    /// Its device is never provisioned again.
     Retired,
 }
 
@@ -160,7 +160,7 @@ async fn import(common: &Common, args: ImportArgs) -> Result<(), CliError> {
     };
     let mut session = common.session()?;
     let out = session.out;
-    // The server is told beforehand how much comes, so that what comes from a pipe is kept until it ends.
+    // The server is told the size beforehand, so input from a pipe is stored until it ends.
     let kept = if piped { Some(standard_input()?) } else { None };
     let path = kept.as_ref().map_or(file.as_path(), |kept| kept.path());
     let upload = FileUpload::open(path).await.map_err(|source| CliError::Read { path: file.clone(), source })?;
@@ -215,7 +215,7 @@ async fn list(common: &Common, args: &ListArgs) -> Result<(), CliError> {
     session.out.list(&page, &columns, "No record is there; import some with: landfall registry import FILE")
 }
 
-/// Keeps what comes on standard input in a file that nobody else can read and that goes away with it.
+/// Stores standard input in a file that nobody else can read, and that is deleted when it is dropped.
 fn standard_input() -> Result<tempfile::NamedTempFile, CliError> {
     let failed = |source| CliError::Read { path: "standard input".into(), source };
     let mut kept = tempfile::NamedTempFile::new().map_err(failed)?;
@@ -223,7 +223,7 @@ fn standard_input() -> Result<tempfile::NamedTempFile, CliError> {
     Ok(kept)
 }
 
-/// What is there of an import whose answer did not come.
+/// What is known about an import whose answer did not arrive.
 fn after_a_break(all_or_nothing: bool, dry_run: bool) -> &'static str {
     match (dry_run, all_or_nothing) {
         (true, _) => "Nothing was imported: it was a dry run.",
@@ -270,7 +270,7 @@ fn summary(answer: &Value, all_or_nothing: bool) -> String {
     lines.join("\n")
 }
 
-/// What became, or would become, of evidence that the rows leave out.
+/// What happened, or would happen, to evidence that the rows leave out.
 fn left_out(answer: &Value, written: bool) -> Option<String> {
     let left_out = answer.get("evidenceLeftOut")?;
     let rows = left_out.get("rows").and_then(Value::as_u64).unwrap_or_default();
@@ -298,7 +298,7 @@ fn is_spreadsheet(file: &Path) -> bool {
     ["xlsx", "xlsm", "xls", "ods", "numbers"].iter().any(|known| ending.eq_ignore_ascii_case(known))
 }
 
-/// Drawn on standard error, and only when that is a terminal.
+/// The bar is drawn on standard error, and only if that is a terminal.
 fn progress_bar(bytes: u64, hidden: bool) -> ProgressBar {
     if hidden {
         return ProgressBar::hidden();

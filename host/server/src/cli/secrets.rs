@@ -39,7 +39,7 @@ pub(super) async fn run(common: &Common, command: &SecretsCommand) -> Result<(),
     let gone = || SealingKeyError::Gone { path: folder.sealing_key() };
     let old = sealing_key::load(&folder).and_then(|key| key.ok_or_else(gone)).map_err(|error| failed(&error))?;
     let (path, next, before) = (folder.sealing_key(), folder.next_sealing_key(), folder.former_sealing_key());
-    // One that is there was made by a rotation that was interrupted: secrets may be sealed with it already.
+    // An existing next key comes from an interrupted rotation: secrets may already be sealed with it.
     let made = match std::fs::read(&next) {
         Ok(made) => Zeroizing::new(made),
         Err(error) if error.kind() == ErrorKind::NotFound => Zeroizing::new(ambient.random::<32>().to_vec()),
@@ -49,9 +49,9 @@ pub(super) async fn run(common: &Common, command: &SecretsCommand) -> Result<(),
     let store = RedbStore::open(&folder.database(), config.offline_store_settings()).map_err(|error| failed(&error))?;
     let store: Arc<dyn Store> = Arc::new(store);
 
-    // The new key is on disk before anything is sealed with it. Whoever is interrupted here still has both, and every
-    // secret says which of them it needs.
-    // Each is the service's, as the key that is there, whoever runs this.
+    // The new key is on disk before anything is sealed with it. After an interruption both keys are still there, and
+    // every secret says which of them it needs. Each file gets the owner of the present key, so that the service can
+    // read it, whoever runs this.
     let current = folder.sealing_key();
     let write = |path: &std::path::Path, bytes: &[u8]| {
         let failed = |source| CliError::Write { path: path.to_owned(), source };

@@ -27,22 +27,22 @@ pub(super) struct ServeArgs {
 /// Why nothing is served.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeCommandError {
-    /// The server.
+    /// The server could not start.
     #[error(transparent)]
     Serve(#[from] ServeError),
-    /// The configuration.
+    /// The configuration is not valid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The store, when it was closed.
+    /// The store could not be closed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// What the environment says of the log.
+    /// The log's settings in the environment are not valid.
     #[error(transparent)]
     Log(#[from] LogSettingError),
-    /// The system's signals.
+    /// The process cannot receive signals.
     #[error("the system's signals cannot be heard: {0}")]
     Signals(#[from] std::io::Error),
-    /// Something without which nothing is served.
+    /// A part without which nothing can be served has ended.
     #[error("{0} has ended, and the server with it; the log says why. Start it again, and report it")]
     Broken(&'static str),
 }
@@ -58,7 +58,7 @@ pub(super) async fn run(common: &Common, args: ServeArgs) -> Result<(), ServeCom
     let config = super::config_to_serve(folder)?;
     leave_no_core();
     allow_files(&config);
-    // Before the sockets are there: a signal that comes early must not be lost.
+    // The handlers are set before the sockets are open, so that an early signal is not lost.
     let mut stop = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -101,14 +101,15 @@ pub(super) async fn run(common: &Common, args: ServeArgs) -> Result<(), ServeCom
     broken.map_or(Ok(()), |what| Err(ServeCommandError::Broken(what)))
 }
 
-/// Every connection is an open file. What the system allows at first is often less than what it allows to whoever asks.
+/// Every connection is an open file. The initial limit of a process is often lower than what the system allows on
+/// request.
 fn allow_files(config: &Config) {
     let needed = u64::try_from(config.limits.listener.connections).unwrap_or(u64::MAX);
-    // Two listeners, and what else is open: the database, lists, calls of policies.
+    // There are two listeners. Other open files are the database, revocation lists, and calls of policies.
     allow_open_files(needed.saturating_mul(2).saturating_add(FILES_BESIDE_CONNECTIONS));
 }
 
-/// Raises the limit of open files to what is needed, as far as that is allowed.
+/// Raises the limit of open files to the needed number, as far as it is allowed.
 pub(super) fn allow_open_files(needed: u64) {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let Some(now) = current.filter(|now| *now < needed) else { return };
@@ -127,10 +128,10 @@ pub(super) fn allow_open_files(needed: u64) {
     }
 }
 
-/// Files that are open beside connections.
+/// The number of open files besides connections.
 const FILES_BESIDE_CONNECTIONS: u64 = 1_000;
 
-/// A core would hold every key that is in memory.
+/// Turns core dumps off: they would contain every key in memory.
 fn leave_no_core() {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     if let Err(error) = setrlimit(Resource::Core, none) {
@@ -142,7 +143,7 @@ fn leave_no_core() {
     }
 }
 
-/// The two-factor rule can be turned off, and never quietly.
+/// Warns that the two-factor rule is turned off: that is never done silently.
 fn warn_of_one_factor(server: &Server) {
     for scope in server.service.catalogue().now().scopes() {
         for group in scope.groups().filter(|group| group.terms.manufacturing == Manufacturing::Optional) {

@@ -1,4 +1,4 @@
-//! The words of the command line about symmetric keys, and how keys are told.
+//! The options for symmetric keys, and how keys are printed.
 
 use std::path::{Path, PathBuf};
 
@@ -28,7 +28,7 @@ pub(super) struct SharedKeyArgs {
 }
 
 impl SharedKeyArgs {
-    /// What the API takes, when these words were said.
+    /// The API's member for these options, if they were given.
     pub(super) fn body(&self) -> Result<Option<Value>, CliError> {
         if !self.symmetric_key {
             return Ok(None);
@@ -65,7 +65,7 @@ pub(super) struct SharedKeyChangeArgs {
 }
 
 impl SharedKeyChangeArgs {
-    /// What is said of the keys.
+    /// Adds the changes of the keys.
     pub(super) fn edit(&self, edits: &mut Edits) -> Result<(), CliError> {
         edits.begin_bare(&KEYS, self.symmetric_key);
         for (member, file, is_made) in [
@@ -82,14 +82,14 @@ impl SharedKeyChangeArgs {
     }
 }
 
-/// The key in a file.
+/// Reads the key in a file.
 pub(super) fn read(path: &Path) -> Result<SymmetricKey, CliError> {
     let failed = |source| CliError::Read { path: path.to_owned(), source };
     let text = std::fs::read_to_string(path).map(Zeroizing::new).map_err(failed)?;
     SymmetricKey::parse(&text).map_err(|error| CliError::Failed(format!("{}: {error}", path.display())))
 }
 
-/// The keys that an answer tells, this once: those that were made or given.
+/// The keys that this one answer contains: those that were generated or set.
 pub(super) fn key_lines(answer: &Value) -> String {
     let keys = [("primary key  ", "primaryKey"), ("secondary key", "secondaryKey")];
     let line = |(called, member): (&str, &str)| {

@@ -27,7 +27,7 @@ fn every(task: &Value) -> String {
     }
 }
 
-/// What came of the newest run that ended, or that there was none yet.
+/// The result of the last run that ended; a text if there was none yet.
 fn outcome(task: &Value) -> comfy_table::Cell {
     let words = match (task.get("error"), task.get("result"), task.get("running")) {
         (Some(error), ..) => format!("FAILED: {}", text(Some(error))),

@@ -59,7 +59,7 @@ pub(super) async fn run(common: &Common, command: StoreCommand) -> Result<(), Cl
     }
 }
 
-/// The database, with whatever is wrong in it.
+/// Opens the database even if its content is inconsistent.
 fn open(common: &Common) -> Result<RedbStore, CliError> {
     let path = common.folder().database();
     let settings =
@@ -105,5 +105,5 @@ fn failed(error: landfall_store::StoreError) -> CliError {
     CliError::Failed(error.to_string())
 }
 
-/// Contradictions that are told one by one to people.
+/// The number of contradictions that are printed one by one for people.
 const MOST_TOLD: usize = 50;

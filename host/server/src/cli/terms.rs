@@ -37,7 +37,7 @@ pub(super) struct TermsArgs {
     /// Whether a manufacturing record is demanded. `optional` drops the second factor; it is for migrations.
     #[arg(long, value_name = "HOW", default_value = "required")]
     manufacturing: ManufacturingName,
-    /// A manufacturer whose records admit devices; can be given several times. Without it, whoever may import.
+    /// A manufacturer whose records admit devices; can be given several times. Without it, every manufacturer.
     #[arg(long = "manufacturer", value_name = "ID")]
     manufacturers: Vec<ManufacturerId>,
     /// Whether a device may come back with another key.
@@ -78,22 +78,22 @@ pub(super) struct PreconditionArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum ManufacturingName {
-    /// It is.
+    /// A record is demanded.
     Required,
-    /// It is not.
+    /// No record is demanded.
     Optional,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum KeyChangeName {
-    /// Not until an operator releases it.
+    /// Another key is refused until an operator releases the device.
     Refuse,
-    /// It may.
+    /// Another key is accepted.
     Allow,
 }
 
 impl TermsArgs {
-    /// The terms as the API takes them, together with how devices prove themselves.
+    /// The terms as the API takes them, together with how the devices prove themselves.
     pub(super) fn body(&self, (mechanism, how): (&str, Value)) -> Result<Map<String, Value>, CliError> {
         let mut allocation = Map::new();
         allocation.insert("selection".to_owned(), binding(&self.allocation, Some(&self.settings))?);
@@ -138,13 +138,13 @@ impl TermsArgs {
 }
 
 impl PreconditionArgs {
-    /// Whether any was said.
+    /// Whether a precondition was given.
     fn is_said(&self) -> bool {
         self.only_new || self.if_match.is_some()
     }
 
-    /// Puts a body under the precondition that was said. Where none was, it is put over what stands, and made anew when
-    /// somebody else changes that meanwhile, so that what is told as changed is what has changed.
+    /// Writes a body under the given precondition. Without one, the body replaces the present state, and is built again
+    /// if somebody else changes that state meanwhile. So the printed changes are the real ones.
     pub(super) async fn put(&self, api: &mut ManagementClient, path: &str, body: &Value) -> Result<Changed, CliError> {
         if !self.is_said() {
             return api.change(path, |_| Ok(body.clone())).await;
@@ -154,7 +154,7 @@ impl PreconditionArgs {
         Ok(Changed { before, answer })
     }
 
-    /// As headers (RFC 9110, section 13.1).
+    /// The precondition as headers (RFC 9110, section 13.1).
     fn headers(&self) -> Result<HeaderMap, CliError> {
         let mut headers = HeaderMap::new();
         if self.only_new {
@@ -188,14 +188,14 @@ impl KeyChangeName {
     }
 }
 
-/// A text that is JSON, or names a file with JSON in it.
+/// Parses a text that is JSON, or that names a file with JSON.
 pub(super) fn json_or_file(text: &str, what: &str) -> Result<Value, CliError> {
     let (text, place) = text_or_file(text, what)?;
     landfall_domain::json::value(&text).map_err(|source| CliError::Json { place, source })
 }
 
-/// A text that is JSON, or the text of a file with JSON in it, and what it is called. `@FILE` is always a file, what begins
-/// as an object or a list does, or is JSON otherwise, never.
+/// A text that is JSON, or the content of a file with JSON, and a name for it in errors. `@FILE` is always a file. A
+/// text that begins like an object or a list, or is JSON in another way, never is.
 pub(super) fn text_or_file(text: &str, what: &str) -> Result<(String, String), CliError> {
     let is_json = || text.trim_start().starts_with(['{', '[']) || serde_json::from_str::<IgnoredAny>(text).is_ok();
     let file = match text.strip_prefix('@') {
@@ -208,9 +208,9 @@ pub(super) fn text_or_file(text: &str, what: &str) -> Result<(String, String), C
     Ok((read.map_err(|source| CliError::Read { path, source })?, file.to_owned()))
 }
 
-/// `PLUGIN`, or `PLUGIN=` and its settings.
+/// Parses `PLUGIN`, or `PLUGIN=` and its settings.
 pub(super) fn bound(text: &str) -> Result<Value, CliError> {
-    // An address may hold `=` itself, and takes no settings.
+    // An address may contain `=`, and takes no settings.
     if text.starts_with("https://") {
         return binding(text, None);
     }
@@ -222,7 +222,7 @@ pub(super) fn bound(text: &str) -> Result<Value, CliError> {
 
 pub(super) fn binding(plugin: &str, settings: Option<&str>) -> Result<Value, CliError> {
     if plugin.starts_with("https://") {
-        // The settings that a command line has by default are none; others are the server's to refuse.
+        // The default settings of the command line count as none. Other settings are sent, and the server refuses them.
         let settings = settings.map(|text| json_or_file(text, "the settings of the function")).transpose()?;
         return Ok(json!({ "plugin": plugin, "settings": settings.unwrap_or_else(|| json!({})) }));
     }

@@ -15,7 +15,7 @@ fn every_command_of_the_examples_is_understood() {
     for line in texts.iter().flat_map(|text| text.lines()) {
         let Some(example) = line.strip_prefix("  landfall ") else { continue };
         let words = example.split("  ").next().unwrap_or_default();
-        // What the shell does with it is not ours.
+        // Redirections are done by the shell.
         let words = words.split(" < ").next().unwrap_or_default();
         let words: Vec<String> = std::iter::once("landfall".to_owned())
             .chain(words_of(words))
@@ -30,7 +30,7 @@ fn every_command_of_the_examples_is_understood() {
     assert!(seen > 15, "only {seen} examples were found");
 }
 
-/// The words of a command as a shell takes them: what is between single quotes is one.
+/// The words of a command as a shell splits them: a text in single quotes is one word.
 fn words_of(command: &str) -> Vec<String> {
     let (mut words, mut within) = (vec![String::new()], false);
     for letter in command.trim().chars() {

@@ -92,11 +92,11 @@ pub(super) struct CreateArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum RoleName {
-    /// Everything.
+    /// May do everything.
     Operator,
     /// Imports and reads the records of one manufacturer.
     Manufacturer,
-    /// Publishes plugins.
+    /// Publishes and reads plugins.
     Publisher,
     /// Reads everything, changes nothing.
     Auditor,
@@ -105,7 +105,7 @@ enum RoleName {
 }
 
 impl RoleName {
-    /// Whether a token of this role is good for all id scopes unless one is named.
+    /// Whether a token of this role is valid for all id scopes unless a scope is named.
     fn is_for_all(self) -> bool {
         matches!(self, Self::Operator | Self::Monitor)
     }
@@ -175,7 +175,8 @@ async fn create(common: &Common, args: CreateArgs) -> Result<(), CliError> {
         .done(format!("Token {id} is in {}. Keep it secret.", file.display()), &json!({ "id": id, "file": file }))
 }
 
-/// Access to the data folder is access to everything in it, so this gives nobody more than they had.
+/// Makes an operator's token in the database. Who can write the data folder can do everything already, so this grants
+/// nothing new.
 async fn recover(common: &Common, file: Option<PathBuf>) -> Result<(), CliError> {
     let (folder, config, ambient) = (common.folder(), common.config()?, Ambient::system());
     let failed = |error: &dyn std::fmt::Display| CliError::Failed(error.to_string());
@@ -209,7 +210,7 @@ async fn recover(common: &Common, file: Option<PathBuf>) -> Result<(), CliError>
     )
 }
 
-/// Members that were not given are not sent.
+/// Removes members that were not given, so that they are not sent.
 pub(super) fn without_nulls(mut value: Value) -> Value {
     if let Value::Object(members) = &mut value {
         members.retain(|_, value| !value.is_null());

@@ -1,16 +1,16 @@
-//! Changes of how devices prove themselves, member by member: what is not said stays as it is.
+//! Changes of how devices prove themselves, member by member. What is not given stays as it is.
 
 use serde_json::{Map, Value};
 
 use super::{CliError, Common};
 
-/// A way to prove oneself: where it stands in an enrollment as the API shows it, and what it is called.
+/// A mechanism by which devices prove themselves: its place in an enrollment as the API shows it, and its name.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Way {
     outer: &'static str,
     inner: Option<&'static str>,
     called: &'static str,
-    /// The words that begin it.
+    /// The options that select it.
     begun_by: &'static str,
 }
 
@@ -22,7 +22,7 @@ pub(super) const INTERMEDIATES: Way =
 /// Certificates that are pinned.
 pub(super) const PINS: Way = Way::of_certificates("certificates", "a pinned certificate", "--certificate");
 pub(super) const KEYS: Way = Way::of("symmetricKey", "symmetric keys", "--symmetric-key");
-/// TPMs of makers.
+/// TPMs of certain makers.
 pub(super) const MAKERS: Way = Way::of("tpm", "TPMs", "--tpm-maker");
 pub(super) const CHIP: Way = Way::of("tpm", "a TPM", "--endorsement-key");
 /// Accounts of a directory.
@@ -47,31 +47,31 @@ impl Way {
     }
 }
 
-/// What is said of one member of a way.
+/// The change of one member.
 struct Edit {
     way: &'static Way,
     member: &'static str,
-    /// Nothing for a member that goes.
+    /// `None` removes the member.
     becomes: Option<Value>,
 }
 
-/// All that is said of how devices prove themselves.
+/// All changes of how devices prove themselves.
 #[derive(Default)]
 pub(super) struct Edits {
     edits: Vec<Edit>,
-    /// Ways of which a word was said that can begin them.
+    /// The mechanisms that an option can select, and for which one was given.
     begun: Vec<&'static Way>,
 }
 
 impl Edits {
-    /// A member becomes this, if anything was said of it.
+    /// Sets a member, if its option was given.
     pub(super) fn set(&mut self, way: &'static Way, member: &'static str, becomes: Option<Value>) {
         if becomes.is_some() {
             self.edits.push(Edit { way, member, becomes });
         }
     }
 
-    /// The same of the member that a way cannot be without.
+    /// Sets the member that a mechanism cannot do without.
     pub(super) fn begin(&mut self, way: &'static Way, member: &'static str, becomes: Option<Value>) {
         if becomes.is_some() {
             self.begun.push(way);
@@ -79,27 +79,27 @@ impl Edits {
         self.set(way, member, becomes);
     }
 
-    /// A way is said that needs no member.
+    /// Selects a mechanism that needs no member.
     pub(super) fn begin_bare(&mut self, way: &'static Way, is_said: bool) {
         if is_said {
             self.begun.push(way);
         }
     }
 
-    /// A member goes, if that was said.
+    /// Removes a member, if that was asked for.
     pub(super) fn remove(&mut self, way: &'static Way, member: &'static str, is_said: bool) {
         if is_said {
             self.edits.push(Edit { way, member, becomes: None });
         }
     }
 
-    /// Whether anything was said.
+    /// Whether any change was given.
     pub(super) fn say_something(&self) -> bool {
         !self.edits.is_empty() || !self.begun.is_empty()
     }
 
-    /// Changes an enrollment as it stands. Another way takes the place of the one that stands only where the words say
-    /// all that it needs, and somebody who sits at a terminal is asked.
+    /// Applies the changes to an enrollment. Another mechanism replaces the present one only if the options give
+    /// everything that it needs, and after a confirmation at a terminal.
     pub(super) fn apply(&self, common: &Common, whose: &str, body: &mut Map<String, Value>) -> Result<(), CliError> {
         let mut said = self.edits.iter().map(|edit| edit.way).chain(self.begun.iter().copied());
         let Some(way) = said.next() else { return Ok(()) };
@@ -134,7 +134,7 @@ impl Edits {
     }
 }
 
-/// All of them. Of two that stand in the same place the one that is a group's is first; the other says the same of a device.
+/// All mechanisms. If two have the same place, the group's comes first; the other is the same for a single device.
 const WAYS: [&Way; 9] = [&AUTHORITIES, &INTERMEDIATES, &PINS, &KEYS, &MAKERS, &CHIP, &DIRECTORY, &TOKEN, &PASSWORD];
 
 #[cfg(test)]

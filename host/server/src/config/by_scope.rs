@@ -1,7 +1,7 @@
-//! What `landfall.toml` names for some id scopes: issuers, directories.
+//! Things that `landfall.toml` grants to some id scopes: certificate issuers and directories.
 //!
-//! An id scope is a tenant, and an operator may be bound to one. What is not for its scope looks there like what does not
-//! exist, and there is no other way to get at it than by naming the scope.
+//! An id scope is a tenant, and an operator may be bound to one. For a scope, things of other scopes look as if they
+//! did not exist, and the scope must always be named to get at a thing.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -19,24 +19,25 @@ impl<N, T> Default for ByScope<N, T> {
 }
 
 impl<N: Ord + Display, T> ByScope<N, T> {
-    /// One that is for an id scope.
+    /// The thing of this name, if it is for this id scope.
     pub fn get(&self, scope: &IdScope, name: &N) -> Option<&Arc<T>> {
         self.0.get(name).filter(|(scopes, _)| scopes.contains(scope)).map(|(_, thing)| thing)
     }
 
-    /// The names of those that are for an id scope, for people.
+    /// The names of the things that are for this id scope, for people.
     pub fn names(&self, scope: &IdScope) -> String {
         let open = self.0.iter().filter(|(_, (scopes, _))| scopes.contains(scope));
         let names: Vec<String> = open.map(|(name, _)| name.to_string()).collect();
         if names.is_empty() { "none".to_owned() } else { names.join(", ") }
     }
 
-    /// One by its name alone: for what is no secret and was given away already.
+    /// The thing of this name, whatever its id scopes. This is only for data that is no secret and was given out
+    /// before.
     pub(crate) fn whoever_asks(&self, name: &N) -> Option<&Arc<T>> {
         self.0.get(name).map(|(_, thing)| thing)
     }
 
-    /// Whether there is any.
+    /// Whether there is any thing at all.
     pub fn any(&self) -> bool {
         !self.0.is_empty()
     }
@@ -48,7 +49,7 @@ impl<N: Ord, T> FromIterator<(N, (Vec<IdScope>, Arc<T>))> for ByScope<N, T> {
     }
 }
 
-/// The id scopes that something is for: those that it names, or the server's own.
+/// The id scopes that a thing is for: those that are named, or the server's own.
 pub fn scopes_of(named: Option<&[IdScope]>, own: &IdScope) -> Vec<IdScope> {
     named.map_or_else(|| vec![own.clone()], <[IdScope]>::to_vec)
 }

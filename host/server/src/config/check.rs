@@ -1,7 +1,7 @@
-//! From text to [`Config`], with errors that a person can act on.
+//! Parses the text to a [`Config`], with errors that a person can act on.
 //!
-//! The text is walked twice: first key by key against the declared limits, for an error that knows the line, the range
-//! and the nearest known key; then by serde, which also holds every value to its type.
+//! The text is read twice. First each key is compared with the declared limits, so that an error knows the line, the
+//! range and the nearest known key. Then serde reads it, and also checks the type of every value.
 
 use std::ops::Range;
 use std::path::Path;
@@ -33,12 +33,12 @@ struct File<'a> {
 }
 
 impl File<'_> {
-    /// Every key of a table is known, and every limit within its range.
+    /// Checks that every key of a table is known, and that every limit is within its range.
     fn walk(&self, table: &DeTable<'_>, name: &str) -> Result<(), ConfigError> {
         for (key, value) in table {
             let full = joined(name, key.get_ref());
             match value.get_ref() {
-                // Named by the operator: serde holds the names to their form.
+                // The operator chooses these names. Serde checks their form.
                 DeValue::Table(named) if keys_of_named(&full).is_some() => {
                     let known = keys_of_named(&full).unwrap_or_default();
                     for (name, table) in named {
@@ -86,7 +86,7 @@ impl File<'_> {
         ConfigError::Value { path: self.path.to_owned(), line: self.line(at), reason }
     }
 
-    /// The line of a byte, from 1.
+    /// The line of a byte position, from 1.
     fn line(&self, at: usize) -> usize {
         self.text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
     }
@@ -136,7 +136,7 @@ pub(crate) fn is_host(text: &str) -> bool {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         (1..=63).contains(&text.len()) && text.bytes().all(plain) && !text.starts_with('-') && !text.ends_with('-')
     };
-    // The last label of a name is no number: clients would take the text for a broken address.
+    // The last label of a host name may not be a number: clients would take the text for a malformed IP address.
     let name = |text: &str| {
         let last = text.rsplit('.').next().unwrap_or_default();
         text.len() <= 253 && text.split('.').all(label) && !last.bytes().all(|byte| byte.is_ascii_digit())
@@ -144,7 +144,7 @@ pub(crate) fn is_host(text: &str) -> bool {
     text.parse::<std::net::IpAddr>().is_ok() || name(text)
 }
 
-/// The candidate whose compared `part` has the fewest edits, when they are few enough for a slip.
+/// The candidate whose compared `part` needs the fewest edits, if they are few enough for a typing mistake.
 fn nearest(text: &str, candidates: impl Iterator<Item = String>, part: fn(&str) -> &str) -> Option<String> {
     let name = last_part(text).chars().count();
     let most = (name / 4).max(1);
@@ -152,7 +152,7 @@ fn nearest(text: &str, candidates: impl Iterator<Item = String>, part: fn(&str) 
     measured.filter(|(edits, _)| *edits <= most).min().map(|(_, candidate)| candidate)
 }
 
-/// How many characters must be put in, taken out or changed (Levenshtein).
+/// The number of characters to insert, delete or replace (Levenshtein).
 fn edits(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -169,13 +169,13 @@ fn edits(a: &str, b: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
-/// Tables whose keys are no limits.
+/// Tables whose keys are not limits.
 const PLAIN: [(&str, &[&str]); 3] = [
     ("server", &["hostname", "scope", "device_listen", "management_listen"]),
     ("passwords", &["enabled"]),
     ("plugins", &["trusted_keys", "require_signature"]),
 ];
-/// Tables of tables that the operator names.
+/// Tables of tables whose names the operator chooses.
 const NAMED: [(&str, &[&str]); 3] = [
     ("policy.http.plugins", &["allow", "allow_private_networks", "scopes"]),
     ("directory", &["keytab", "ldaps", "ca_file", "base", "bind_dn", "password_file", "scopes"]),

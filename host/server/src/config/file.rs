@@ -1,7 +1,7 @@
 //! The text of a new `landfall.toml`.
 //!
-//! Limits stand in it as comments with their defaults, so that a later release may change a default for everybody who
-//! has not chosen a value of their own.
+//! Limits are written as comments with their defaults. So a later release can change a default for everybody who has
+//! not chosen a value.
 
 use super::Server;
 use super::limits::{Fact, TABLES};
@@ -42,7 +42,7 @@ fn described(fact: &Fact) -> String {
     format!("#\n# {bounds}\n# {lowest} to {highest} {unit}. Beyond: {beyond}.\n# {key} = {default}\n")
 }
 
-/// A TOML string.
+/// Quotes a TOML string.
 fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }

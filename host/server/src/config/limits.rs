@@ -1,25 +1,25 @@
-//! Every limit there is, declared once.
+//! All limits, each declared once.
 //!
-//! A declaration says the limit's name and type, its default and range, its unit, what it bounds (the doc comment)
-//! and what happens beyond it. From it come the field, its default, and the [`Fact`] that the configuration file, the
-//! checks and `landfall config` are made from, so none of them can say something else than the others.
+//! A declaration has the limit's name and type, its default and range, its unit, what it bounds (the doc comment) and
+//! what happens beyond it. The macro makes from it the field, its default, and the [`Fact`] from which the
+//! configuration file, the checks and `landfall config` are made. So all of them always agree.
 
 use serde::{Deserialize, Serialize};
 
-/// What is known of one limit.
+/// The description of one limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Fact {
-    /// The table of `landfall.toml` that it stands in.
+    /// Its table in `landfall.toml`.
     pub table: &'static str,
-    /// Its key there.
+    /// Its key in the table.
     pub key: &'static str,
     /// Its default.
     pub default: u64,
-    /// The least that is taken.
+    /// The lowest value that is accepted.
     pub lowest: u64,
-    /// The most that is taken.
+    /// The highest value that is accepted.
     pub highest: u64,
-    /// What is counted.
+    /// The unit of the value.
     pub unit: &'static str,
     /// What it bounds.
     pub bounds: &'static str,
@@ -47,7 +47,7 @@ macro_rules! limits {
             /// Its table in `landfall.toml`.
             pub const TABLE: &'static str = $table;
 
-            /// What it is about.
+            /// What the table's limits are about.
             pub const ABOUT: &'static str = concat!($($about),*);
 
             /// Its limits, in the order of the file.
@@ -62,7 +62,7 @@ macro_rules! limits {
                 beyond: $beyond,
             } ),*];
 
-            /// Its limits with the values that are in force.
+            /// Its limits with their current values.
             pub fn in_force(&self) -> Vec<(&'static Fact, u64)> {
                 let values = [$( u64::try_from(self.$key).unwrap_or(u64::MAX) ),*];
                 Self::FACTS.iter().zip(values).collect()
@@ -338,7 +338,7 @@ pub struct Limits {
     pub listener: ListenerLimits,
     /// What devices may ask.
     pub device: DeviceLimits,
-    /// `limits.throttle`.
+    /// How often devices may ask.
     pub throttle: ThrottleLimits,
     /// What the management API takes.
     pub management: ManagementLimits,
@@ -351,7 +351,7 @@ pub struct Limits {
 }
 
 impl ThrottleLimits {
-    /// Takes whatever comes: for measurements, whose devices all have one address.
+    /// Limits that throttle nothing: for measurements, whose devices all have one address.
     #[must_use]
     pub fn unlimited() -> Self {
         Self {
@@ -368,7 +368,7 @@ impl ThrottleLimits {
 }
 
 impl Limits {
-    /// Every limit with the value that is in force.
+    /// Every limit with its current value.
     pub fn in_force(&self) -> Vec<(&'static Fact, u64)> {
         let Self { listener, device, throttle, management, store, policy, http } = self;
         let first = [listener.in_force(), device.in_force(), throttle.in_force(), management.in_force()];
@@ -376,7 +376,7 @@ impl Limits {
     }
 }
 
-/// The tables in the order of the file: name, what it is about, and its limits.
+/// The tables in the order of the file: the name, what it is about, and its limits.
 pub(super) const TABLES: [(&str, &str, &[Fact]); 8] = [
     (CertificateRules::TABLE, CertificateRules::ABOUT, CertificateRules::FACTS),
     (ListenerLimits::TABLE, ListenerLimits::ABOUT, ListenerLimits::FACTS),

@@ -1,11 +1,11 @@
-//! Where a listener listens: an address and a port, or a host name of this machine and a port.
+//! The address of a listener: an IP address and a port, or a host name of this machine and a port.
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 
 use serde::de::Error as _;
 use serde::{Deserialize as _, Deserializer};
 
-/// Reads `192.0.2.7:8443`, `[::1]:8443` or `localhost:8443`. A name is looked up once, when the file is read.
+/// Reads `192.0.2.7:8443`, `[::1]:8443` or `localhost:8443`. A name is resolved once, when the file is read.
 pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse(&text).map_err(D::Error::custom)
@@ -25,7 +25,7 @@ fn parse(text: &str) -> Result<SocketAddr, String> {
         return Err(wrong("the address is missing"));
     }
     let found = text.to_socket_addrs().map_err(|error| wrong(&format!("{host} cannot be looked up ({error})")))?;
-    // The same address every time, whatever order a resolver gives.
+    // The lowest address, so that the result does not depend on the resolver's order.
     found.min().ok_or_else(|| wrong(&format!("{host} has no address")))
 }
 

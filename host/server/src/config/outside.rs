@@ -1,38 +1,39 @@
-//! What `landfall.toml` says of directories and of issuers of certificates.
+//! The parts of `landfall.toml` about directories and issuers of certificates.
 
 use std::path::PathBuf;
 
 use landfall_domain::names::IdScope;
 use serde::{Deserialize, Serialize};
 
-/// A directory (`[directory.NAME]` in `landfall.toml`). Files are named from the data folder.
+/// A directory (`[directory.NAME]` in `landfall.toml`). Paths are relative to the data folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct DirectoryConfig {
-    /// The keytab of the service, whose principal is HTTP/ and the name that devices call.
+    /// The keytab of the service. Its principal is HTTP/ and the name that devices call.
     pub keytab: PathBuf,
-    /// Where it is asked: `ldaps://HOST` or `ldaps://HOST:PORT`.
+    /// Its address: `ldaps://HOST` or `ldaps://HOST:PORT`.
     pub ldaps: String,
-    /// The certificate authorities that it is trusted by, PEM.
+    /// The certificate authorities by which its server is trusted, PEM.
     pub ca_file: PathBuf,
-    /// Below which entry accounts and groups are.
+    /// The base entry, below which accounts and groups are searched.
     pub base: String,
     pub bind_dn: String,
     /// A file with that account's password.
     pub password_file: PathBuf,
-    /// The id scopes whose groups may name it; the server's own when absent.
+    /// The id scopes whose groups may name it; the server's own if absent.
     #[serde(default)]
     pub scopes: Option<Vec<IdScope>>,
 }
 
-/// Where an issuer's certificate and key are (`[issuing.NAME]` in `landfall.toml`). Files are named from the data folder.
+/// The certificate and the key of an issuer (`[issuing.NAME]` in `landfall.toml`). Paths are relative to the data
+/// folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IssuerConfig {
-    /// PEM: its certificate, then those above it, up to the root.
+    /// Its certificate, then the ones above it, up to the root, PEM.
     pub certificate: PathBuf,
-    /// Its private key, PEM; or, in its place, the four that follow.
+    /// Its private key, PEM. Without it, the four PKCS#11 settings that follow are needed.
     pub key: Option<PathBuf>,
     /// The PKCS#11 module of the token that holds its key.
     pub pkcs11_module: Option<PathBuf>,
@@ -42,16 +43,16 @@ pub struct IssuerConfig {
     pub pkcs11_key: Option<String>,
     /// A file with the token's PIN.
     pub pkcs11_pin_file: Option<PathBuf>,
-    /// How long its certificates last, in hours.
+    /// The lifetime of its certificates, in hours.
     #[serde(default = "IssuerConfig::default_lifetime_hours")]
     pub lifetime_hours: u64,
-    /// The id scopes whose enrollments may name it; the server's own when absent.
+    /// The id scopes whose enrollments may name it; the server's own if absent.
     #[serde(default)]
     pub scopes: Option<Vec<IdScope>>,
 }
 
 impl IssuerConfig {
-    /// With certificate and key in files, and the usual lifetime.
+    /// An issuer with its certificate and key in files, and the default lifetime.
     pub fn of_files(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         Self {
             certificate: certificate.into(),

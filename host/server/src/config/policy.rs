@@ -10,11 +10,12 @@
 //! scopes = ["0ne00A1B2C3D"]                 # the server's own id scope when absent
 //! ```
 //!
-//! A grant is for the plugin that the named id scopes have under its name: whoever publishes in another scope gets nothing
-//! by taking the same name.
+//! A grant is for the plugin of that name in the named id scopes. Publishing a plugin of the same name in another scope
+//! gets no grant.
 //!
-//! Names of plugins are those that they are published under. A grant may stand here before its plugin is published,
-//! because it must; a name that is a slip of a known one is told when the server starts.
+//! The names are those under which plugins are published. A grant must be written before its plugin is published, so an
+//! unknown name is not an error. If it looks like a misspelled known name, a warning is logged at the start of the
+//! server.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -31,45 +32,45 @@ use super::{HttpLimits, scopes_of};
 #[serde(deny_unknown_fields, default)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct PolicyConfig {
-    /// The plugin that asks an allocation function which an enrollment names by its `https:` address, with
-    /// `{"url": ADDRESS}` as its settings; the shipped `webhook` when absent.
+    /// The plugin that calls an allocation function which an enrollment names by its `https:` address. The plugin gets
+    /// `{"url": ADDRESS}` as its settings. If absent, it is the built-in `webhook`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub function_plugin: Option<PluginName>,
     pub http: HttpConfig,
 }
 
 impl PolicyConfig {
-    /// The name of the plugin that asks functions which are named by their addresses.
+    /// The name of the plugin that calls functions which are named by their addresses.
     pub fn function_plugin(&self) -> &str {
         self.function_plugin.as_ref().map_or("webhook", PluginName::as_str)
     }
 }
 
-/// Which plugins may ask which services.
+/// Which plugins may call which services.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct HttpConfig {
-    /// A file of PEM certificates to trust in place of the platform's.
+    /// A file of PEM certificates that are trusted instead of the platform's.
     pub ca_file: Option<PathBuf>,
     pub plugins: BTreeMap<PluginName, HttpGrant>,
 }
 
-/// What one plugin may reach.
+/// What one plugin may call.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HttpGrant {
-    /// The origins. None allows nothing.
+    /// The origins. An empty list allows nothing.
     #[serde(deserialize_with = "origins", serialize_with = "texts")]
     pub allow: Vec<Origin>,
-    /// Whether addresses that are not public may be connected to.
+    /// Whether connections to addresses that are not public are allowed.
     pub allow_private_networks: bool,
-    /// The id scopes whose plugin it is for; the server's own when absent.
+    /// The id scopes whose plugin gets the grant; the server's own if absent.
     pub scopes: Option<Vec<IdScope>>,
 }
 
 impl HttpConfig {
-    /// As the policy host takes it.
+    /// The grants as the policy host needs them.
     pub(super) fn settings(&self, limits: &HttpLimits, own: &IdScope) -> HttpSettings {
         let grant = |grant: &HttpGrant| Grant {
             allow: grant.allow.clone(),

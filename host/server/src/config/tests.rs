@@ -180,6 +180,6 @@ fn a_plant_of_5000_devices_behind_one_router_comes_through_with_the_defaults() {
     assert!(limits.listener.connections_per_prefix >= plant, "each holds a connection between two polls");
     assert!(limits.listener.connections >= 2 * limits.listener.connections_per_prefix, "and another plant beside it");
     assert!(limits.device.max_operations >= plant);
-    // A registration, and a poll or two, before a bucket fills again.
+    // The burst must allow each device a registration and two polls before the bucket drains.
     assert!(usize::try_from(limits.throttle.address_burst).unwrap() >= 3 * plant);
 }

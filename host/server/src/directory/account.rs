@@ -1,4 +1,4 @@
-//! What an entry of a directory says of an account.
+//! What a directory's entry says about an account.
 
 use landfall_domain::clock::Timestamp;
 use landfall_domain::enrollment::AccountKind;
@@ -9,22 +9,22 @@ use super::DirectoryFlaw;
 /// An account that is enabled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
-    /// Its security identifier, as it stands in the directory: it is never given to another.
+    /// Its security identifier, as the directory has it. It is never given to another account.
     pub sid: Vec<u8>,
-    /// What it is, whatever its name ends with.
+    /// The kind of account, whatever its name ends with.
     pub kind: AccountKind,
-    /// When it ends, if it does.
+    /// When it expires, if it does.
     pub expires: Option<Timestamp>,
-    /// The names (`sAMAccountName`) of all security groups that it is in but its primary one, sorted. Groups for mail are none:
-    /// whoever manages those need not be one who says who may do what.
+    /// The names (`sAMAccountName`) of all its security groups except the primary one, sorted. Distribution groups (for
+    /// mail) are not included: their managers may not be allowed to grant rights.
     pub groups: Vec<String>,
 }
 
 impl Account {
-    /// Reads an entry with [`ATTRIBUTES`]; the groups come from elsewhere.
+    /// Reads an entry with [`ATTRIBUTES`]. The groups come from another query.
     pub(super) fn read(name: &str, entry: &SearchEntry) -> Result<Self, DirectoryFlaw> {
         let sid = entry.bin_attrs.get("objectSid").and_then(|values| values.first()).cloned();
-        // One that happens to be text comes as text.
+        // The library passes on a value as text if its bytes happen to be UTF-8.
         let sid = sid.or_else(|| Some(text(entry, "objectSid")?.as_bytes().to_vec()));
         let hidden = |attribute| DirectoryFlaw::Hidden { attribute, account: name.to_owned() };
         let kind = match text(entry, "sAMAccountType").ok_or_else(|| hidden("sAMAccountType"))? {
@@ -36,7 +36,7 @@ impl Account {
         Ok(Self { sid: sid.ok_or_else(|| hidden("objectSid"))?, kind, expires, groups: Vec::new() })
     }
 
-    /// Whether it has ended.
+    /// Whether it has expired.
     pub(super) fn is_over(&self, now: Timestamp) -> bool {
         self.expires.is_some_and(|expires| expires <= now)
     }
@@ -46,15 +46,15 @@ fn text<'a>(entry: &'a SearchEntry, attribute: &str) -> Option<&'a str> {
     entry.attrs.get(attribute)?.first().map(String::as_str)
 }
 
-/// A time in tenths of microseconds since 1601; zero and the last of all mean never.
+/// Converts a time in units of 100 ns since 1601. Zero and the largest value mean never.
 fn expiry(value: i64) -> Option<Timestamp> {
     let millis = u64::try_from(value).ok()? / 10_000;
     let never = value == 0 || value == i64::MAX;
-    // What ended before 1970 has ended.
+    // A time before 1970 is in the past in any case.
     (!never).then(|| Timestamp::from_millis(millis.saturating_sub(BEFORE_1970)))
 }
 
-/// What is asked of an account's entry.
+/// The attributes of an account that are requested.
 pub(super) const ATTRIBUTES: [&str; 3] = ["objectSid", "sAMAccountType", "accountExpires"];
 /// SAM_MACHINE_ACCOUNT (MS-SAMR, 2.2.1.9).
 const MACHINE: &str = "805306369";

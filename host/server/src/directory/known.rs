@@ -1,7 +1,7 @@
-//! What a directory has said, and for how long it counts.
+//! What a directory has answered, and for how long each answer counts.
 //!
-//! A directory is asked for few accounts at once, for one account once, and not at all for a while when it did not answer: so
-//! neither a storm of devices nor a password that is wrong makes it lock this server out.
+//! A directory is asked for few accounts at the same time, for each account only once, and not at all for a while after
+//! it did not answer. So neither very many devices nor a wrong password makes the directory lock this server out.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -13,16 +13,16 @@ use tokio::sync::{Mutex as Turn, Semaphore};
 
 use super::{Account, DirectoryFlaw};
 
-/// What is known of a directory's accounts.
+/// What is known about a directory's accounts.
 pub(super) struct Known {
     accounts: Mutex<HashMap<String, Arc<Slot>>>,
     turns: Semaphore,
-    /// Until when it is not asked, and why.
+    /// Until when the directory is not asked, and why.
     trouble: Mutex<Option<(Instant, String)>>,
     clock: Arc<dyn Clock>,
 }
 
-/// What was said of an account, and when: there may be none of that name. Held by whoever asks.
+/// The answer about an account, with its time; the account may not exist. The lock is held by the request that asks.
 type Slot = Turn<Option<(Instant, Option<Arc<Account>>)>>;
 
 impl Known {
@@ -31,7 +31,7 @@ impl Known {
         Self { accounts: Mutex::default(), turns: Semaphore::new(AT_ONCE), trouble: Mutex::default(), clock }
     }
 
-    /// What is known of an account, or what `ask` says.
+    /// The known answer about an account, or else the answer of `ask`.
     pub(super) async fn account<F: Future<Output = Result<Option<Account>, DirectoryFlaw>>>(
         &self,
         directory: &str,
@@ -48,7 +48,7 @@ impl Known {
         }
         self.may_be_asked()?;
         let _turn = self.turns.acquire().await;
-        // Whoever was before in the queue knows better.
+        // A request before this one in the queue may have failed meanwhile.
         self.may_be_asked()?;
         let began = self.clock.instant();
         match ask().await {
@@ -91,12 +91,12 @@ impl Known {
     }
 }
 
-/// How long it counts that there is an account, or none. A device that registers polls a few times.
+/// How long an answer counts if there is such an account. A device that registers polls a few times.
 const FRESH: Duration = Duration::from_secs(60);
 const FRESH_ABSENCE: Duration = Duration::from_secs(30);
-/// Of how many accounts something is known.
+/// The number of accounts whose answers are kept.
 const MOST_ACCOUNTS: usize = 10_000;
-/// Questions to a directory at the same time.
+/// The number of questions to a directory at the same time.
 const AT_ONCE: usize = 4;
 
 #[cfg(test)]
@@ -138,12 +138,12 @@ mod tests {
         assert!(matches!(known.account("fleet", "dev-1", refuses).await, Err(DirectoryFlaw::Slow(_))));
         let answers = || async { Ok(None) };
         assert!(matches!(known.account("fleet", "dev-2", answers).await, Err(DirectoryFlaw::Away(_))));
-        // Until its pause is over.
+        // Just before the end of the pause.
         clock.advance(DirectoryFlaw::Slow(Duration::from_secs(1)).pause() - Duration::from_millis(1));
         assert!(matches!(known.account("fleet", "dev-2", answers).await, Err(DirectoryFlaw::Away(_))));
         clock.advance(Duration::from_millis(1));
         assert!(known.account("fleet", "dev-2", answers).await.unwrap().is_none());
-        // What it does not show of one account says nothing of it as a whole.
+        // An attribute that is missing for one account says nothing about the directory as a whole.
         let (known, _) = self::known();
         let hides = || async { Err(DirectoryFlaw::Hidden { attribute: "objectSid", account: "dev-1".to_owned() }) };
         assert!(known.account("fleet", "dev-1", hides).await.is_err());

@@ -1,7 +1,8 @@
-//! Asking a directory over LDAPS.
+//! Asks a directory over LDAPS.
 //!
-//! One connection for each question, which TLS has to protect: the one who asks sends a password. Names go into filters
-//! escaped, those that the directory itself gave too: a backslash or a parenthesis in one of them is no syntax there.
+//! Each question has a connection of its own. TLS must protect it, because a password is sent. Names are escaped in
+//! filters, also names that came from the directory itself: a backslash or a parenthesis in a name must not become
+//! syntax.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,20 +15,20 @@ use zeroize::Zeroizing;
 use super::account::{ATTRIBUTES, Account};
 use crate::client::tls;
 
-/// Why there is no answer. Any of them means that the client is not let in.
+/// Why there is no answer. With any of these errors the device is not admitted.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum DirectoryFlaw {
-    /// The address is of another kind.
+    /// The address has another scheme than `ldaps:`.
     #[error("`{0}` is not an address like ldaps://dc1.example.org; plain LDAP would show the password")]
     Address(String),
-    /// The certificates to trust are not usable.
+    /// The trusted certificates cannot be used.
     #[error("the CA certificates of the directory: {0}")]
     Ca(String),
-    /// Without a password a bind succeeds as nobody.
+    /// The password is empty: such a bind succeeds as the anonymous user.
     #[error("the directory needs a password: an empty one binds as nobody and finds nothing")]
     NoPassword,
-    /// No connection, or no agreement on TLS.
+    /// There is no connection, or TLS failed.
     #[error("the directory cannot be reached: {0}")]
     Connection(String),
     /// The directory answered with an error.
@@ -37,19 +38,19 @@ pub enum DirectoryFlaw {
         operation: &'static str,
         source: Box<LdapError>,
     },
-    /// It took too long.
+    /// The answer took too long.
     #[error("the directory did not answer within {0:?}")]
     Slow(Duration),
-    /// It was asked a moment ago, in vain.
+    /// The directory was asked a short time ago and did not answer.
     #[error("the directory did not answer a moment ago: {0}")]
     Away(String),
-    /// It does not say what counts.
+    /// The directory does not show an attribute that is needed.
     #[error("the directory does not show {attribute} of the account `{account}` to the one who asks")]
     Hidden { attribute: &'static str, account: String },
 }
 
 impl DirectoryFlaw {
-    /// For how long there is no sense in asking again. A bind that fails again and again has an account locked.
+    /// How long the directory is not asked again. A bind that fails again and again would lock this server's account.
     pub(super) fn pause(&self) -> Duration {
         match self {
             Self::Refused { .. } => Duration::from_secs(30),
@@ -59,7 +60,7 @@ impl DirectoryFlaw {
     }
 }
 
-/// Where a directory is, and who asks.
+/// The address of a directory, and the account with which it is asked.
 pub(super) struct Ldaps {
     address: String,
     base: String,
@@ -69,7 +70,7 @@ pub(super) struct Ldaps {
 }
 
 impl Ldaps {
-    /// `ca_pem` is all that is trusted.
+    /// Only the certificates in `ca_pem` are trusted.
     pub(super) fn new(
         address: &str,
         base: &str,
@@ -77,7 +78,7 @@ impl Ldaps {
         password: Zeroizing<String>,
         ca_pem: &[u8],
     ) -> Result<Self, DirectoryFlaw> {
-        // Checked here because the library panics on an address without a host.
+        // This is checked here because the library panics on an address without a host.
         let uri: Option<http::Uri> = address.parse().ok();
         let whole = uri.is_some_and(|uri| {
             let plain = uri.path_and_query().is_none_or(|path| path.as_str() == "/");
@@ -93,7 +94,7 @@ impl Ldaps {
         Ok(Self { address: address.to_owned(), base: base.to_owned(), bind_dn: bind_dn.to_owned(), password, tls })
     }
 
-    /// An account by its exact name (`sAMAccountName`: `dev-1`, or `dev-2$` for a computer), if there is one that is enabled.
+    /// Finds an enabled account by its exact name (`sAMAccountName`: `dev-1`, or `dev-2$` for a computer).
     pub(super) async fn account(&self, name: &str) -> Result<Option<Account>, DirectoryFlaw> {
         tokio::time::timeout(PATIENCE, self.ask(name)).await.map_err(|_| DirectoryFlaw::Slow(PATIENCE))?
     }
@@ -103,7 +104,7 @@ impl Ldaps {
         let (connection, mut ldap) = LdapConnAsync::with_settings(settings, &self.address)
             .await
             .map_err(|error| DirectoryFlaw::Connection(error.to_string()))?;
-        // Whatever the answer, and if there is none in time: the connection ends with the set.
+        // Dropping the set ends the connection, whatever the answer, and also if there is none in time.
         let mut driver = JoinSet::new();
         driver.spawn(connection.drive());
         let answer = self.look_up(&mut ldap, name).await;
@@ -133,11 +134,11 @@ impl Ldaps {
     }
 }
 
-/// LDAP_MATCHING_RULE_IN_CHAIN: member of, at any depth.
+/// LDAP_MATCHING_RULE_IN_CHAIN: membership at any depth.
 const IN_CHAIN: &str = "1.2.840.113556.1.4.1941";
 /// LDAP_MATCHING_RULE_BIT_AND, and the bit of `userAccountControl` that disables an account.
 const DISABLED: &str = "userAccountControl:1.2.840.113556.1.4.803:=2";
-/// A group whose `groupType` says that rights are given to it.
+/// A group that can be given rights, as its `groupType` says.
 const SECURITY_GROUP: &str = "(objectClass=group)(groupType:1.2.840.113556.1.4.803:=2147483648)";
 const PATIENCE: Duration = Duration::from_secs(10);
 

@@ -1,4 +1,4 @@
-//! Reading an issuer's keys.
+//! Fetches an issuer's keys.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,45 +18,45 @@ use crate::outbound::{self, OutboundError};
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum FetchError {
-    /// They cannot be read.
+    /// They cannot be fetched.
     #[error(transparent)]
     Outbound(#[from] OutboundError),
-    /// It took too long.
+    /// The issuer took too long.
     #[error("the issuer did not answer within {0} s")]
     TimedOut(u64),
-    /// It is not JSON of the right shape.
+    /// The answer is not JSON of the right form.
     #[error("what is at {url} is not what it should be: {reason}")]
     Shape {
-        /// What was asked.
+        /// The address of the answer.
         url: String,
         reason: String,
     },
-    /// It is not what it was asked as.
+    /// The configuration is that of another issuer.
     #[error("the configuration of {asked} is that of another issuer")]
     OtherIssuer {
-        /// Which was asked.
+        /// The issuer that was asked.
         asked: String,
     },
     /// None of its keys can be used.
     #[error("{url} has no key that signs tokens")]
     NoKeys {
-        /// Where they are.
+        /// The address of the keys.
         url: String,
     },
-    /// It was not reached before, or not for too long.
+    /// The issuer was not reached before, or not for too long.
     #[error("its keys cannot be had: {0}")]
     Away(String),
-    /// No key that is known fits, and it was asked too short a time ago.
+    /// No known key fits, and the issuer was asked too short a time ago.
     #[error("none of the keys that it had published fits, and it can be asked for newer ones in {seconds} s")]
     NotYet { seconds: u64 },
 }
 
 impl FetchError {
-    /// What whoever operates one id scope may read of it.
+    /// The text that an operator of one id scope may read.
     pub(super) fn for_scope(&self, public_hosts_only: bool) -> String {
         match self {
             Self::Outbound(error) => error.for_scope(public_hosts_only),
-            // Whether a host does not answer or is not there is not told apart.
+            // The text does not say whether a host does not answer or does not exist.
             Self::TimedOut(_) if public_hosts_only => "its host cannot be reached at a public address".to_owned(),
             Self::TimedOut(_) => "its host cannot be reached".to_owned(),
             _ => self.to_string(),
@@ -64,14 +64,14 @@ impl FetchError {
     }
 }
 
-/// The part of an issuer's configuration that counts.
+/// The part of an issuer's configuration that is used.
 #[derive(Deserialize)]
 struct Configuration {
     issuer: String,
     jwks_uri: String,
 }
 
-/// What an issuer publishes. Members that are no keys, or of a kind that is not known, are passed over (RFC 7517, 5).
+/// The keys that an issuer publishes. Members that are not keys, or of an unknown kind, are ignored (RFC 7517, 5).
 #[derive(Deserialize)]
 struct KeySet {
     keys: Vec<Value>,
@@ -90,7 +90,7 @@ impl KeySet {
     }
 }
 
-/// Reads the keys of the issuer that the rules name: those that sign tokens.
+/// Fetches the keys of the issuer that the rules name. Only keys that sign tokens are returned.
 pub(super) async fn keys(rules: &TokenRules) -> Result<Vec<Jwk>, FetchError> {
     let tls = outbound::trusting(rules.ca_certificate.as_deref())?;
     let base = rules.issuer.trim_end_matches('/');
@@ -118,7 +118,7 @@ async fn get<T: DeserializeOwned>(url: &str, tls: &Arc<ClientConfig>, named: Opt
     serde_json::from_slice(&bytes).map_err(shape)
 }
 
-/// A device waits for this.
+/// The limits are small because a device waits for the answer.
 const LIMITS: ClientLimits = ClientLimits {
     connect: Duration::from_secs(5),
     silence: Duration::from_secs(5),

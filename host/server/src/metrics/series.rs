@@ -1,4 +1,4 @@
-//! Writes rows of labels and values as the format wants them. A name without rows is left out.
+//! Writes metrics in the format of OpenMetrics. A name without rows is left out.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 /// The labels of one row.
 pub(super) type Labels = Vec<(&'static str, String)>;
 
-/// What the rows go into.
+/// Receives the rows of each metric.
 pub(super) struct Series<'a>(pub(super) DescriptorEncoder<'a>);
 
 impl Series<'_> {

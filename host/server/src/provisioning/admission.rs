@@ -1,9 +1,9 @@
-//! Steps 1 and 2: who is this, and may it come in?
+//! Steps 1 and 2: which device is this, and may it register?
 //!
-//! Two factors, always: the credential, proven now on this connection, and the manufacturing record, imported
-//! beforehand by somebody else. The order is fixed (select the enrollment, verify the credential as it says, compare
-//! the names, read the record, compare the evidence, compare the key with the one the id is bound to) and nothing is
-//! decided by what the device merely says.
+//! There are always two factors: the credential, which is proven now on this connection, and the manufacturing record,
+//! which the manufacturer imported beforehand. The order is fixed: select the enrollment, verify the credential as the
+//! enrollment demands, compare the names, read the record, compare the evidence, compare the key with the key to which
+//! the id is bound. Nothing is decided by a claim that the device has not proven.
 
 mod bearer;
 mod certificate;
@@ -37,33 +37,33 @@ use crate::provisioning::admission::selection::SelectionError;
 
 /// A device that both factors admit.
 pub struct Admitted {
-    /// Its id as its credential, or the enrollment that names it, writes it.
+    /// Its id, spelled as its credential or the enrollment that names it spells it.
     pub name: RegistrationId,
-    /// Its tenant as it was when it came.
+    /// Its id scope, as it was when the request came.
     pub scope: Arc<ScopeCatalogue>,
-    /// What becomes of it.
+    /// The terms of its enrollment: what becomes of the device.
     pub terms: Arc<Terms>,
-    /// The policies that decide.
+    /// The policies that decide, each bound to a revision.
     pub allocation: Arc<BoundAllocation>,
-    /// Its id in the hub, when its individual enrollment says so.
+    /// Its id in the hub, if its individual enrollment names one.
     pub device_id: Option<DeviceId>,
-    /// What admitted it.
+    /// What admitted it: the enrollment and the record, for the ledger.
     pub factors: Factors,
-    /// By which mechanism its credential was proven.
+    /// The attestation mechanism that proved its credential.
     pub mechanism: Attestation,
     /// What its credential proved.
     pub claims: Vec<Label>,
-    /// The second factor.
+    /// Its manufacturing record: the second factor.
     pub record: Option<ManufacturingRecord>,
-    /// An operator has named this very certificate, so its key needs no further binding.
+    /// An operator has pinned this very certificate, so its key needs no further binding.
     pub pinned: bool,
-    /// What the rest of its admission stands on, as it was read before anything was proven.
+    /// What the admission rests on, as it was read before anything was proven. The commit compares it again.
     pub basis: AdmissionBasis,
-    /// Its registration as it is now.
+    /// Its registration as it was when it was admitted.
     pub before: Option<Registration>,
 }
 
-/// Admits the device or says why not.
+/// Admits the device, or says why it is refused.
 pub(super) async fn admit(grounds: &Grounds<'_>, request: &Request) -> Result<Admitted, RegisterError> {
     let Some(scope) = grounds.scope(&request.scope).cloned() else {
         pretend(grounds, request).await?;
@@ -107,7 +107,8 @@ pub(super) async fn admit(grounds: &Grounds<'_>, request: &Request) -> Result<Ad
     })
 }
 
-/// What the commit compares again: read first, so that whatever is looked at later and is another by then is found out.
+/// What the commit compares again. It is read first, so that the commit notices every later change of what admission
+/// reads after it.
 async fn basis(grounds: &Grounds<'_>, request: &Request, scope: &ScopeCatalogue) -> Result<AdmissionBasis, StoreError> {
     let individual = grounds.kept.individual(&scope.scope, &request.registration_id).await?;
     let certificate = match &request.credential {
@@ -121,11 +122,11 @@ async fn basis(grounds: &Grounds<'_>, request: &Request, scope: &ScopeCatalogue)
     Ok(AdmissionBasis { individual, certificate, ..AdmissionBasis::default() })
 }
 
-/// What else the commit compares: the group that admits the device, and what led to it. Both are as they were in the
-/// catalogue that the device was proven before.
+/// Adds what else the commit compares: the group that admits the device, and what led to that group. Both are taken
+/// from the catalogue with which the credential was verified.
 fn rests_on(basis: &mut AdmissionBasis, request: &Request, scope: &ScopeCatalogue, proven: &Proven) {
     let way = match (proven.shown.mechanism, &proven.enrollment) {
-        // What is revoked counts for pinned certificates too.
+        // Revocations count for pinned certificates too.
         (Attestation::X509, _) | (Attestation::Tpm, EnrollmentRef::Group(_)) => Some(Way::Certificates),
         (Attestation::Token, _) if matches!(request.credential, Credential::Negotiate(_)) => Some(Way::Directories),
         (Attestation::Token, _) => Some(Way::Tokens),
@@ -137,7 +138,7 @@ fn rests_on(basis: &mut AdmissionBasis, request: &Request, scope: &ScopeCatalogu
     }
 }
 
-/// Step 1: the credential, before the enrollment that counts for it.
+/// Step 1: verifies the credential as the enrollment that counts for it demands.
 async fn prove(grounds: &Grounds<'_>, request: &Request, scope: &ScopeCatalogue) -> Result<Proven, RegisterError> {
     match &request.credential {
         Credential::X509(chain) => certificate::prove(grounds, request, scope, chain).await,
@@ -154,8 +155,8 @@ async fn prove(grounds: &Grounds<'_>, request: &Request, scope: &ScopeCatalogue)
     }
 }
 
-/// The work of [`prove`] for an id scope that is not there: it is done in the server's own, so that the time does not tell
-/// which scopes there are. Nobody looks at what comes of it, except for that a device asks too often.
+/// Does the work of [`prove`] for an id scope that does not exist. It is done in the server's own scope, so that the
+/// time does not tell which scopes exist. The result is ignored, except that a device that asks too often is throttled.
 async fn pretend(grounds: &Grounds<'_>, request: &Request) -> Result<(), RegisterError> {
     let own = &grounds.config.server.scope;
     let Some(scope) = grounds.scope(own).cloned() else { return Ok(()) };
@@ -163,7 +164,7 @@ async fn pretend(grounds: &Grounds<'_>, request: &Request) -> Result<(), Registe
     match &request.credential {
         Credential::SharedKey(token) => shared_key::pretend(grounds, request, &scope, token).await,
         Credential::Basic(said) => password::pretend(grounds, request, said).await,
-        // Challenges are for those that are enrolled.
+        // Only enrolled TPMs get a challenge.
         Credential::Tpm { .. } => tpm::pretend(grounds, request, &scope).await,
         _ => match prove(grounds, &Request { scope: own.clone(), ..request.clone() }, &scope).await {
             Err(error @ RegisterError::Store(_)) => Err(error),
@@ -172,14 +173,15 @@ async fn pretend(grounds: &Grounds<'_>, request: &Request) -> Result<(), Registe
     }
 }
 
-/// Begins a registration with the answer of a TPM, which begins one only; another challenge for who brings it again.
+/// Spends the answer of a TPM to its challenge: an answer begins one registration only. A device that sends the same
+/// answer again gets another challenge.
 pub(super) async fn spend_challenge(grounds: &Grounds<'_>, request: &Request) -> Result<(), RegisterError> {
     let (scope, id, now) = (&request.scope, &request.registration_id, grounds.desk.ambient.instant());
     let Some(token) = request.credential.token() else { return Ok(()) };
     match &request.credential {
         Credential::Tpm { .. } if grounds.desk.challenges.spend(scope, id, token, now) => Ok(()),
         Credential::Tpm { chip, .. } => Err(tpm::challenge(grounds, request, chip).await),
-        // The same answer, without the keys beside it.
+        // The device repeats the answer, without its TPM's keys beside it.
         _ if grounds.desk.challenges.name(scope, id, token, now).is_none() => Ok(()),
         _ if grounds.desk.challenges.spend(scope, id, token, now) => Ok(()),
         _ => Err(Cause::AnsweredBefore(id.clone()).into()),
@@ -227,7 +229,7 @@ async fn second_factor(
     Ok((Some(record), matched))
 }
 
-/// A registration id belongs to the key that registered it first.
+/// Checks the binding: a registration id belongs to the key that registered it first.
 fn bound_key(proven: &Proven, before: Option<&Registration>, request: &Request) -> Result<(), Cause> {
     let shown = proven.shown.key_identity;
     let Some(bound) = before.and_then(|registration| registration.key_identity) else {

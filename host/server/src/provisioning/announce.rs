@@ -1,6 +1,6 @@
-//! Step 5: what came of a registration is told: to the operator, and to whoever waits for it.
+//! Step 5: the result of a registration is told to the operator, and to the requests that wait for it.
 //!
-//! An operation ends also when the work on it panics.
+//! An operation also ends if the work on it panics.
 
 use landfall_domain::decision::call::Placement;
 use landfall_domain::names::TrackingId;
@@ -11,7 +11,7 @@ use super::desk::Desk;
 use super::desk::operations::{Claimant, Operation, Progress};
 use super::registration_job::RegistrationJob;
 
-/// One line for each registration that has come to its end.
+/// Writes one line to the log for each registration that has ended.
 pub(super) fn log(request: &Request, progress: &Progress) {
     let Progress::Finished(registration) = progress else { return };
     let Request { tracking_id, registration_id, .. } = request;
@@ -26,7 +26,8 @@ pub(super) fn log(request: &Request, progress: &Progress) {
     }
 }
 
-/// Some SDKs read a policy's reply as an object, and fail on anything else.
+/// Warns the operator of a reply that some SDKs cannot read: they read a policy's reply as an object, and fail on other
+/// JSON.
 pub(super) fn warn_of_an_odd_reply(desk: &Desk, tracking_id: TrackingId, placed: Option<&Placement>) {
     let reply = placed.and_then(|placed| placed.reply.as_deref());
     if let Some(reply) = reply.filter(|reply| !reply.trim_start().starts_with('{'))
@@ -36,7 +37,8 @@ pub(super) fn warn_of_an_odd_reply(desk: &Desk, tracking_id: TrackingId, placed:
     }
 }
 
-/// Sees to it that an operation ends: otherwise its device would poll for ever, and a stop would wait for it.
+/// Makes sure that an operation ends. Otherwise its device would poll for ever, and stopping the server would wait for
+/// it.
 pub(super) struct Ending<'a> {
     desk: &'a Desk,
     claimant: Claimant,
@@ -46,12 +48,12 @@ pub(super) struct Ending<'a> {
 }
 
 impl<'a> Ending<'a> {
-    /// Of an operation that is being worked on.
+    /// Guards an operation that is being worked on.
     pub(super) fn new(desk: &'a Desk, claimant: Claimant, operation: Operation, request: TrackingId) -> Self {
         Self { desk, claimant, operation, request, concluded: false }
     }
 
-    /// Says how far it has come; answers the registration that follows, if one does.
+    /// Records how far the operation has come. Answers the registration that follows, if there is one.
     pub(super) fn conclude(mut self, progress: Progress) -> Option<Box<RegistrationJob>> {
         self.end(progress)
     }
@@ -67,7 +69,7 @@ impl Drop for Ending<'_> {
     fn drop(&mut self) {
         if !self.concluded {
             tracing::error!(tracking_id = %self.request, "a registration was given up by a panic; its device may ask again");
-            // Nobody is left who could do what was to follow.
+            // The work was cut short, so registrations that were to follow cannot be carried out either.
             while self.end(Progress::Failed).is_some() {}
         }
     }

@@ -1,5 +1,5 @@
-//! Step 4: what was decided is written down, all of it in one transaction: the registration, what it does to the counts, and
-//! the decision that explains it. A registration that cannot come further now has its decision written alone, and waits.
+//! Step 4: the decision is written, all in one transaction: the registration, its change to the counts, and the
+//! decision that explains it. If a registration cannot go on now, only its decision is written, and the device waits.
 
 use std::sync::Arc;
 
@@ -15,20 +15,20 @@ use super::refusal::{Cause, RegisterError};
 use super::registration_job::RegistrationJob;
 use super::{Provisioning, Request, placement};
 
-/// What came of trying to write.
+/// The result of trying to write a registration.
 pub(super) enum Written {
     /// The registration is on disk.
     Registered(Arc<Registration>),
-    /// The device has to wait, and the ledger says why.
+    /// The device has to wait. The ledger says why.
     Waits(Wait),
-    /// The hub has no place for it. Nothing was written.
+    /// The hub has no room for the device. Nothing was written.
     NoRoom,
-    /// Another request wrote the registration; this stands there. Nothing was written.
+    /// Another request wrote a registration first: this is the current one. Nothing was written.
     Overtaken(Option<Box<Registration>>),
 }
 
 impl Provisioning {
-    /// Writes a registration, if everything that it rests on is as it was when it was looked at.
+    /// Writes a registration, if everything that the admission rests on is still as it was when it was read.
     pub(super) async fn commit(
         &self,
         job: &RegistrationJob,
@@ -88,7 +88,7 @@ impl Provisioning {
         Ok(Written::Waits(self.postpone(job, postponement).await?))
     }
 
-    /// The device waits; the operator can read why.
+    /// Has the device wait, and writes the reason to the ledger for the operator.
     pub(super) async fn postpone(
         &self,
         job: &RegistrationJob,
@@ -104,13 +104,13 @@ impl Provisioning {
         Ok(Wait { until, again_at, decision: *tracking_id, kind, detail })
     }
 
-    /// The challenge whose answer began the registration. It begins one only.
+    /// The challenge whose answer began this registration. An answer begins one registration only.
     fn answered_challenge(&self, job: &RegistrationJob) -> Option<TrackingId> {
         let token = job.request.credential.token()?;
         self.desk.challenges.name(&job.request.scope, &job.request.registration_id, token, self.desk.ambient.instant())
     }
 
-    /// The registration with the TPM that answered, whose next challenge no stranger pushes out.
+    /// The registration with the TPM that answered. Strangers cannot push out the next challenge of that TPM.
     fn with_its_chip(&self, job: &RegistrationJob, mut registration: Registration) -> Registration {
         let token = job.request.credential.token();
         let answered = |token| {
@@ -126,7 +126,7 @@ impl Provisioning {
     }
 }
 
-/// The id in the hub that was chosen for the device is another's.
+/// The id that was chosen for the device in its hub belongs to another device.
 fn identity_taken(
     job: &RegistrationJob,
     identity: Option<(HubName, DeviceId)>,
@@ -141,8 +141,8 @@ fn identity_taken(
     Postponement::until_mended("device-id-taken", detail)
 }
 
-/// Whether an operator removed the registration, or released it from its key, after the device had been admitted. What was
-/// admitted then may not bind it again: perhaps that is why.
+/// Whether an operator removed the registration, or released it from its key, after the device was admitted. An older
+/// admission may not bind the id again: perhaps the operator acted because of this very device.
 fn was_taken_back(job: &RegistrationJob, now: Option<&Registration>) -> bool {
     let bound = |registration: Option<&Registration>| registration.is_some_and(|known| known.key_identity.is_some());
     bound(job.admitted.before.as_ref()) && !bound(now)

@@ -1,8 +1,8 @@
 //! Step 3: the policies decide.
 //!
-//! Brings together what the enrollment's policies need, has them asked by a worker that may run them, and keeps every
-//! call, so that the decision can be run again. Nothing is written here and nothing is given away: what comes out is a
-//! wish, which the commit grants or not.
+//! This step collects what the enrollment's policies need, has a worker ask them, and keeps every call, so that the
+//! decision can be run again. Nothing is written here and no place is taken. The result is a wish, which the commit
+//! grants or not.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use super::registration_job::RegistrationJob;
 use crate::catalogue::candidates::Pending;
 use crate::service::Service;
 
-/// What the policies would have.
+/// What the policies chose.
 #[derive(Debug)]
 pub(super) enum Wish {
     Hub(HubChoice),
@@ -27,35 +27,35 @@ pub(super) enum Wish {
         code: String,
         detail: String,
     },
-    /// No hub can take it.
+    /// No hub can take the device.
     NoRoom {
-        /// Why each cannot.
+        /// Why each hub cannot.
         detail: String,
     },
 }
 
-/// The hubs that a device may get.
+/// The hubs that the device may get.
 #[derive(Debug)]
 pub(super) struct HubChoice {
-    /// The one to try first.
+    /// The hub to try first.
     pub(super) first: Place,
-    /// The others, in the order of preference.
+    /// The other hubs, in the order of preference.
     pub(super) alternates: Vec<HubName>,
-    /// The device's id in its hub, when the policy says.
+    /// The device's id in its hub, if the policy names one.
     pub(super) device_id: Option<DeviceId>,
 }
 
-/// A hub, and where the device would belong there.
+/// A hub, and the device's place on it.
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) hub: HubName,
-    /// What the grouping policies answered; none when there are none.
+    /// What the grouping policies answered; `None` if there are no grouping policies.
     pub(super) placement: Result<Option<Placement>, Postponement>,
-    /// Tells other decisions that a place in the hub is being taken.
+    /// Tells other decisions that a place in the hub is being taken. Dropping it takes the announcement back.
     pub(super) _pending: Pending,
 }
 
-/// Asks for a hub, and where the device belongs there.
+/// Asks the policies for a hub, and for the device's place on it.
 pub(super) async fn decide(service: &Service, work: &mut RegistrationJob, attempt: u32) -> Wish {
     let deliberation = deliberation(service, work, attempt).await;
     let (waits, payers) = (deliberation.may_wait(), deliberation.payers());
@@ -68,7 +68,7 @@ pub(super) async fn decide(service: &Service, work: &mut RegistrationJob, attemp
     }
 }
 
-/// Asks where the device belongs on another hub than the first.
+/// Asks the grouping policies for the device's place on another hub than the first.
 pub(super) async fn place(service: &Service, work: &mut RegistrationJob, hub: HubName, attempt: u32) -> Option<Place> {
     let pending = work.admitted.scope.hubs.get(&hub)?.pending();
     let deliberation = deliberation(service, work, attempt).await;
@@ -84,7 +84,7 @@ pub(super) async fn place(service: &Service, work: &mut RegistrationJob, hub: Hu
     Some(Place { hub, placement, _pending: pending })
 }
 
-/// One visit to a worker; one that may wait for a service goes to the threads that are kept for it.
+/// Runs work on a worker. Work that may wait for a service runs on the threads that are reserved for that.
 async fn visit<R: Send + 'static>(
     service: &Service,
     waits: bool,

@@ -1,10 +1,11 @@
-//! What the policies are asked, one after the other, on a worker's thread.
+//! Asks the policies of a decision, one after the other, on a worker's thread.
 //!
-//! The enrollment's policies in order: selection, its fallback when it abstains, then each grouping policy for the hub
-//! that was chosen. Where one gives no answer, those that the operator named for that case are asked in its place, one
-//! after the other, in the same visit; every attempt is a call that is kept. All of it is a function of what the deliberation was made with, and of how full hubs and groups are
-//! when a policy is shown them, which the calls record. One visit to a worker for all calls of a decision: each
-//! crossing from thread to thread costs as much as a small policy.
+//! The order is that of the enrollment: selection, its fallback if selection abstains, then each grouping policy for
+//! the chosen hub. If a policy gives no answer, the policies that the operator named for that case (its stand-ins) are
+//! asked in its place, one after the other, in the same visit. Every attempt is a call that is kept. The result depends
+//! only on what the deliberation was made with, and on how full hubs and groups are when a policy is shown them, which
+//! the calls record. All calls of a decision run in one visit to a worker, because passing work from thread to thread
+//! costs as much as running a small policy.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,31 +29,32 @@ use crate::catalogue::candidates::LinkedHub;
 use crate::catalogue::{BoundAllocation, BoundPolicy, ScopeCatalogue};
 use crate::service::images::ReadyImage;
 
-/// What a decision is made from.
+/// The inputs of a decision.
 pub(super) struct Deliberation {
     pub(super) scope: Arc<ScopeCatalogue>,
     pub(super) terms: Arc<Terms>,
     pub(super) allocation: Arc<BoundAllocation>,
-    /// For each of the allocation's policies, in their order: what runs it and then its stand-ins, or why one cannot run.
+    /// For each of the allocation's policies, in their order: the image that runs it and then the images of its
+    /// stand-ins, or why one cannot run.
     pub(super) images: Vec<Vec<Result<Arc<ReadyImage>, Postponement>>>,
-    /// The hub that the device is on, and its id there.
+    /// The hub that the device is on now, and its id there.
     pub(super) current: Option<(HubName, DeviceId)>,
     pub(super) device: Arc<Device>,
-    /// The operator's word on the device's id in its hub.
+    /// The device's id in its hub, if the operator has set it in the individual enrollment.
     pub(super) device_id: Option<DeviceId>,
     pub(super) call: Call,
     pub(super) counts: Arc<dyn GroupCounts>,
-    /// What runs the policies, and knows which of them may ask a service.
+    /// Runs the policies, and knows which of them may call a service.
     pub(super) host: Arc<PolicyHost>,
-    /// What its policies were answered by services.
+    /// Answers of services that were kept for policies.
     pub(super) memory: Arc<Memory>,
 }
 
-/// What the grouping policies answered together.
+/// The joined answer of the grouping policies.
 type Placed = Result<Option<Placement>, Postponement>;
 
 impl Deliberation {
-    /// Asks for a hub and then for the device's place there.
+    /// Asks for a hub and then for the device's place on it.
     pub(super) fn decide(&self, visit: &Visit) -> (Wish, Made) {
         let mut calls = Calls::new(visit);
         if let Some(wish) = self.stay(&mut calls) {
@@ -86,17 +88,18 @@ impl Deliberation {
         (wish, calls.made)
     }
 
-    /// Asks where the device belongs on this hub.
+    /// Asks for the device's place on this hub.
     pub(super) fn place(&self, hub: &HubName, visit: &Visit) -> (Placed, Made) {
         let mut calls = Calls::new(visit);
         (self.placed(hub, &mut calls), calls.made)
     }
 
-    /// A device that is never to be moved stays on its hub, as long as that is linked, and no policy chooses one: a policy
-    /// that says no today must not cost it its place.
+    /// A device that is never to be moved stays on its hub, as long as that hub is linked, and no policy chooses one: a
+    /// policy that refuses today must not cost the device its place.
     ///
-    /// One that asks a service for both halves at once is asked all the same, with this hub alone, as DPS asks an allocation
-    /// function: its word on the place is in the service's answer. What it says of the hub does not count.
+    /// A policy that gets both answers from one call of a service is still asked, with this hub as the only candidate,
+    /// as DPS calls a custom allocation function: the service's answer also holds the place. Its choice of a hub does
+    /// not count.
     fn stay(&self, calls: &mut Calls<'_>) -> Option<Wish> {
         let (hub, device_id) = self.current.clone().filter(|_| !self.terms.reprovision.update_hub_assignment)?;
         let linked = self.scope.hubs.get(&hub)?;
@@ -113,7 +116,7 @@ impl Deliberation {
         Some(Wish::Hub(HubChoice { first, alternates: Vec::new(), device_id: Some(device_id) }))
     }
 
-    /// The hubs that the device may get now, and why the others are none.
+    /// The hubs that the device may get now, and why it may not get the others.
     fn candidates(&self) -> (Candidates, Vec<String>) {
         let (hubs, current) = (&self.scope.hubs, self.current.as_ref().map(|(hub, _)| hub));
         let allowed = self.terms.hubs.as_deref();
@@ -147,8 +150,8 @@ impl Deliberation {
         self.first_answer(&Question { number, policy, step, shown: candidates }, select, Answer::Selected, calls)
     }
 
-    /// The first answer of a policy and its stand-ins. Whatever a policy answers is its answer; only one that broke, or
-    /// could not, is followed by the next.
+    /// The first answer of a policy or one of its stand-ins. An answer of a policy is final, whatever it is. The next
+    /// stand-in is asked only if a policy broke or could not answer.
     fn first_answer<T: Clone>(
         &self,
         question: &Question<'_>,
@@ -191,12 +194,12 @@ impl Deliberation {
         }))
     }
 
-    /// Whether any of the policies may wait for a service.
+    /// Whether any of the policies, or of their stand-ins, may wait for a service.
     pub(super) fn may_wait(&self) -> bool {
         self.images.iter().flatten().flatten().any(|image| waits_for_a_service(image))
     }
 
-    /// Who pays for what the policies do: all that may be asked.
+    /// Who pays for the policies' time: everything that may be asked in this decision.
     pub(super) fn payers(&self) -> Payers {
         let chains = self.allocation.policies().zip(&self.images);
         let asked = chains.flat_map(|(policy, images)| policy.chain().map(|(_, policy)| policy).zip(images));
@@ -207,10 +210,10 @@ impl Deliberation {
         Payers::of(self.scope.scope.clone(), payers)
     }
 
-    /// Asks, unless the breaker is open, and tells the breaker what came of it.
+    /// Asks a policy unless its breaker is open, and reports the result to the breaker.
     fn watched<T>(&self, policy: &BoundPolicy, visit: &Visit, ask: impl FnOnce() -> CallReport<T>) -> CallReport<T> {
         let Some(watch) = &policy.watch else { return ask() };
-        // The spelling of an id is the device's to choose; what it is written under is not.
+        // A device chooses the spelling of its id. So the breaker counts under the lower-case form.
         let device = self.device.registration_id.to_ascii_lowercase();
         match watch.admit(&device) {
             Ok(pass) => {
@@ -228,7 +231,7 @@ impl Deliberation {
         Arc::new(live.connected(self.host.connection(&self.scope.scope, &policy.plugin, key, &self.memory)))
     }
 
-    /// The hubs behind a choice, which the verdict gate has checked, and the device's place on the first of them.
+    /// The hubs of a choice that the verdict gate has checked, and the device's place on the first of them.
     fn chosen(&self, candidates: &Candidates, choice: Choice, calls: &mut Calls<'_>) -> Wish {
         let linked = |handle: &HubHandle| {
             let (_, candidate) = candidates.get(*handle)?;
@@ -238,7 +241,7 @@ impl Deliberation {
             let detail = format!("the chosen hub {} is none of the candidates", choice.hub.0);
             return Wish::Postpone(Postponement::soon("host", detail));
         };
-        // Announced before grouping runs, so that decisions beside this one see it.
+        // The place is announced before grouping runs, so that concurrent decisions see it.
         let pending = first.pending();
         let hub = first.hub.name.clone();
         Wish::Hub(HubChoice {
@@ -249,7 +252,8 @@ impl Deliberation {
                 .filter_map(linked)
                 .map(|linked: &LinkedHub| linked.hub.name.clone())
                 .collect(),
-            // The individual enrollment's device id is the operator's word and stands above the policy's.
+            // The device id of an individual enrollment comes from the operator, and takes precedence over the
+            // policy's.
             device_id: match &self.device_id {
                 Some(id) => Some(id.clone()),
                 None => choice.device_id.as_deref().and_then(|id| id.parse().ok()),
@@ -257,7 +261,7 @@ impl Deliberation {
         })
     }
 
-    /// Asks each grouping policy and joins the answers. None when nobody is to be asked.
+    /// Asks each grouping policy and joins the answers. Answers `None` if there is no grouping policy.
     fn placed(&self, hub: &HubName, calls: &mut Calls<'_>) -> Placed {
         let mut placements = Vec::with_capacity(self.allocation.grouping.len());
         let before = 1 + usize::from(self.allocation.fallback.is_some());
@@ -283,23 +287,23 @@ impl Deliberation {
     }
 }
 
-/// What a policy is asked.
+/// The question that a policy is asked.
 struct Question<'a> {
-    /// Its place among the allocation's policies.
+    /// The policy's index among the allocation's policies.
     number: usize,
     policy: &'a BoundPolicy,
     step: Step,
-    /// The hubs that it is shown.
+    /// The hubs that the policy is shown.
     shown: &'a Candidates,
 }
 
-/// Whether it may wait for a service.
+/// Whether the image may wait for a service.
 fn waits_for_a_service(image: &Image) -> bool {
     image.revision().card().tier == Tier::Recorded
 }
 
-/// Whether the next of a policy's stand-ins is asked. What the host could not do, it cannot do for them either; but a
-/// stand-in that does not make this half of a decision is passed over.
+/// Whether the next of a policy's stand-ins is asked. If the host failed, it would fail for the stand-ins too, so none
+/// is asked. A stand-in that does not implement this half of a decision is skipped.
 fn is_followed(failure: &CallFailure) -> bool {
     match failure {
         CallFailure::Fault(_) | CallFailure::Broke(_) => true,
@@ -310,18 +314,18 @@ fn is_followed(failure: &CallFailure) -> bool {
     }
 }
 
-/// Calls, and what they name by digest.
+/// Calls, and the contents that they name by digest.
 #[derive(Default)]
 pub(super) struct Made {
     pub(super) calls: Vec<PolicyCall>,
     pub(super) contents: Vec<Content>,
 }
 
-/// The calls of one visit to a worker.
+/// Collects the calls of one visit to a worker.
 struct Calls<'a> {
     visit: &'a Visit,
     made: Made,
-    /// Microseconds that the visit waited for its worker, until a call bears them.
+    /// Microseconds that the visit waited for its worker. The first call that is kept takes them.
     waited_us: Option<u64>,
 }
 
@@ -331,7 +335,7 @@ impl<'a> Calls<'a> {
         Self { visit, made: Made::default(), waited_us: Some(waited_us) }
     }
 
-    /// Keeps a call for the ledger. The first one bears the time in the queue.
+    /// Keeps a call for the ledger. The first call carries the time in the queue.
     fn keep(
         &mut self,
         question: &Question<'_>,
@@ -367,7 +371,7 @@ impl<'a> Calls<'a> {
     }
 }
 
-/// The same report with its answer as the ledger keeps it.
+/// The same report, with its answer in the form that the ledger keeps.
 fn answered<T>(report: CallReport<T>, answer: impl FnOnce(T) -> Answer) -> CallReport<Answer> {
     let CallReport { result, usage, transcript, log } = report;
     CallReport { result: result.map(answer), usage, transcript, log }

@@ -1,11 +1,11 @@
-//! The desk: what is remembered of devices from one of their requests to the next.
+//! The desk keeps what is remembered of devices between their requests.
 //!
-//! All of it is bounded and in memory. A restart forgets it, and no harm is done: an operation is begun again when its device
-//! polls, a bucket of the throttle is empty, a password is hashed once more. Only the challenges of TPMs are in the store as
-//! well, because a device answers a challenge once.
+//! All of it is bounded and in memory. A restart forgets it and does no harm: an operation begins again when its device
+//! polls, the throttle's buckets are empty, a password is hashed once more. Only the challenges of TPMs are in the
+//! store as well, because a device answers a challenge once.
 //!
-//! What takes long or costs memory, and anybody can ask for, takes turns here: trying passwords, and trying a token with the
-//! keys of many groups.
+//! Work that anybody can ask for, and that is slow or takes much memory, takes turns here: checking passwords, and
+//! checking a token with the keys of many groups.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -39,46 +39,46 @@ pub(super) mod operations;
 mod report_limits;
 pub(super) mod throttle;
 
-/// What is remembered of devices between requests.
+/// What is remembered of devices between their requests.
 pub struct Desk {
-    /// Registrations under way.
+    /// The registrations that are under way.
     pub(super) operations: Operations,
-    /// How often devices may ask.
+    /// Bounds how often devices may ask.
     pub(super) throttle: Throttle,
-    /// Challenges that TPMs have not answered yet, or have a moment ago.
+    /// The challenges of TPMs: open ones, and those that were answered a short time ago.
     pub(super) challenges: Challenges,
-    /// What passwords are tried with.
+    /// What checking passwords needs.
     pub(super) passwords: Passwords,
-    /// Bounds the tokens that are tried at once with the keys of many groups.
+    /// Bounds how many tokens are checked at once with the keys of many groups.
     pub(super) token_checks: Arc<Turns>,
-    /// What is opened and tried where there are no keys.
+    /// The keys that are opened and tried for a device that has none.
     pub(super) decoy: Decoy,
-    /// Bounds what is logged and kept of refusals.
+    /// Bounds how many refusals are logged and kept.
     pub(super) report_limits: ReportLimits,
-    /// Replies of policies that some devices cannot read.
+    /// Warns of policies' replies that some devices cannot read.
     pub(super) odd_replies: Trouble,
-    /// What is counted.
+    /// The counters of this process, for metrics.
     pub(super) counters: Arc<Counters>,
     pub(super) ambient: Ambient,
-    /// What devices ask for that is not served here.
+    /// Warns of requests that are not served here.
     not_served: Trouble,
     answered: Answered,
-    /// Makes the keys with which TPMs sign in at their hubs.
+    /// Makes the keys with which TPMs authenticate to their hubs.
     hub_keys: hmac::Key,
 }
 
-/// What passwords are tried with.
+/// What checking passwords needs.
 pub(super) struct Passwords {
-    /// Who was let in by a password a moment ago.
+    /// The devices that were admitted by a password a short time ago.
     pub(super) remembered: Remembered,
-    /// What is compared where there is no password.
+    /// The hash that is compared when an id has no password.
     pub(super) decoy: PasswordHash,
-    /// Bounds those that are tried at once.
+    /// Bounds how many passwords are checked at once.
     pub(super) checks: Arc<Turns>,
 }
 
 impl Desk {
-    /// An empty one. `key` makes this installation's operation ids and the keys for hubs.
+    /// An empty desk. `key` makes this installation's operation ids and the keys for hubs.
     pub(super) fn new(config: &Config, ambient: Ambient, key: &[u8; 32], counters: Arc<Counters>) -> Option<Self> {
         let device = &config.limits.device;
         let passwords = Passwords {
@@ -103,44 +103,45 @@ impl Desk {
         })
     }
 
-    /// How many registrations are being worked on.
+    /// The number of registrations that are being worked on.
     pub fn registrations_under_way(&self) -> usize {
         self.operations.running()
     }
 
-    /// The devices of an id scope that wait, in no order.
+    /// The devices of an id scope that wait, in no particular order.
     pub fn waiting(&self, scope: &IdScope) -> Vec<WaitingDevice> {
         self.operations.waiting(scope)
     }
 
-    /// Whether a device waits. Each key that claims its id waits for itself.
+    /// The device's operations that wait. Each key that claims the id has an operation of its own.
     pub fn waiting_of(&self, scope: &IdScope, id: &RegistrationId) -> Vec<WaitingDevice> {
         self.operations.waiting_of(scope, id)
     }
 
-    /// How many devices wait: by id scope, and by the word for what holds them up.
+    /// The number of devices that wait: by id scope, and by the word for what holds them up.
     pub fn waiting_counts(&self) -> impl Iterator<Item = ((String, &'static str), u64)> {
         self.operations.waiting_counts().into_iter()
     }
 
-    /// Keeps the story of an answer that is neither a decision nor a refusal, for the operator who asks for its tracking id.
-    /// `admitted` is whether the connection has proven itself.
+    /// Keeps the story of an answer that is neither a decision nor a refusal, for the operator who asks for its
+    /// tracking id. `admitted` says whether the connection has proven itself.
     pub fn keep_answer(&self, source: IpAddr, admitted: bool, entry: Entry) {
         self.answered.keep(network::of(source), admitted, entry);
     }
 
-    /// The story of such an answer, if it is still there.
+    /// The story of such an answer, if it is still kept.
     pub fn answer(&self, id: TrackingId) -> Option<Entry> {
         self.answered.get(id)
     }
 
-    /// Whether it may be logged now that a device asked for what is not served here; then also how many times it was not.
+    /// Whether a request that is not served here may be logged now. If so, also how many such requests were not logged
+    /// before.
     pub fn may_log_not_served(&self) -> Option<u64> {
         self.not_served.may_be_said()
     }
 
-    /// The chip that answered the challenge with this token, and the key with which it signs in at its hub; nothing for a
-    /// registration without a hub.
+    /// The chip that answered the challenge with this token, and the key with which it authenticates to its hub. `None`
+    /// if the registration has no hub.
     pub fn chip_and_hub_key(
         &self,
         scope: &IdScope,
@@ -154,8 +155,8 @@ impl Desk {
         Some((chip, key))
     }
 
-    /// The key with which a TPM signs in at its hub, and which the hub has to have: made of this installation's own key and
-    /// the TPM's, so that it is the same at every registration and is kept nowhere.
+    /// The key with which a TPM authenticates to its hub. The hub must have it as well. It is derived from this
+    /// installation's key and the TPM's endorsement key, so it is the same at every registration and is stored nowhere.
     pub fn hub_key(&self, scope: &IdScope, id: &RegistrationId, endorsement: Digest) -> Zeroizing<[u8; 32]> {
         let text = format!("hub key\0{scope}\0{}\0{endorsement}", id.key());
         let tag = hmac::sign(&self.hub_keys, text.as_bytes());
@@ -167,8 +168,8 @@ impl Desk {
     }
 }
 
-/// Passwords that are tried at once: each takes a core and 19 MiB.
+/// The number of passwords that are checked at once: each takes a core and 19 MiB.
 const PASSWORD_CHECKS: usize = 2;
 
-/// Tokens that are tried at once with the keys of more groups than a request tries by itself.
+/// The number of tokens that are checked at once with the keys of more groups than a request tries by itself.
 const TOKEN_CHECKS: usize = 2;

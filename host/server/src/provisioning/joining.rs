@@ -1,4 +1,4 @@
-//! How a request meets the operation of its device: it begins one, joins the one that runs, or is what comes next.
+//! How a request meets its device's operation: it begins one, joins the one that runs, or comes next.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +41,7 @@ impl Provisioning {
                 }
                 BeginResult::Behind => match operations.follow(&claimant, job) {
                     Ok(operation) => break operation,
-                    // What was being worked on has ended meanwhile.
+                    // The operation has ended in the meantime.
                     Err(again) => job = again,
                 },
                 BeginResult::Full => return Err(RegisterError::Busy),
@@ -51,8 +51,8 @@ impl Provisioning {
         Ok((operation.id.clone(), self.status(&progress)?))
     }
 
-    /// Waits for an operation that another request began. Whoever is refused by it is refused under a tracking id of its
-    /// own, and the operator finds the cause under that one too.
+    /// Waits for an operation that another request began. If the operation is refused, this request is refused under
+    /// its own tracking id, and the operator finds the cause under that id as well.
     pub(super) async fn wait_for_other(
         self: &Arc<Self>,
         request: &Request,
@@ -84,14 +84,14 @@ impl Provisioning {
 }
 
 impl Claimant {
-    /// Whose operation a request is of.
+    /// The device and the key that a request's operation belongs to.
     pub(super) fn of(request: &Request, admitted: &Admitted) -> Self {
         let (scope, id) = (request.scope.clone(), request.registration_id.clone());
         Self { scope, id, key: admitted.factors.key_identity }
     }
 }
 
-/// The result of an operation that began then, or of a later one: the moment alone would not do, for a clock that was set
+/// The result of this operation or of a later one. The time alone would not be enough: the clock may have been set
 /// back.
 pub(super) fn result<'a>(
     registration: Option<&'a Registration>,
@@ -101,11 +101,12 @@ pub(super) fn result<'a>(
     registration.filter(|known| known.operation == *operation || known.updated_at >= begun)
 }
 
-/// Has a poll say what its device said when it registered: the server was started again meanwhile, or made room.
+/// Fills a poll with what its device said when it registered. This is needed when the server was restarted since, or
+/// the operation had to make room.
 ///
 /// # Errors
 ///
-/// [`RegisterError::NotFound`] where nobody knows any more what that was: the device has to register again.
+/// [`RegisterError::NotFound`] if that is no longer known: then the device has to register again.
 pub(super) async fn say_again(service: &Service, request: &mut Request, begun: Begun) -> Result<(), RegisterError> {
     match begun.kind {
         StatementKind::Nothing => Ok(()),

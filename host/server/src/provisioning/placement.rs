@@ -1,4 +1,4 @@
-//! From a decision to the registration that says so.
+//! Makes the registration from a decision.
 
 use landfall_domain::clock::Timestamp;
 use landfall_domain::decision::call::Placement;
@@ -37,7 +37,7 @@ pub(super) fn registration(work: &RegistrationJob, outcome: Outcome) -> Registra
     }
 }
 
-/// A device's place on a hub: the enrollment's initial twin, refined by what the grouping policies placed.
+/// A device's place on a hub: the enrollment's initial twin, overlaid with what the grouping policies answered.
 pub(super) fn assignment(
     work: &RegistrationJob,
     hub: &HubName,
@@ -66,11 +66,12 @@ pub(super) fn assignment(
         group_path = placed.group_path;
         payload = Some(match placed.reply {
             Some(reply) => JsonText::of(&parsed(&reply)),
-            // Nobody else brings the device its first configuration when its hub needs no telling.
+            // Hubs are not told of devices, so this answer is the only way in which the device gets its first
+            // configuration.
             None => JsonText::of(&json!({ "group": group_path, "tags": tags, "desired": desired })),
         });
-        // A device that is never to be moved keeps what it has been told, too, where nobody says anything else: a function
-        // that is down, or says no today, must not cost it that.
+        // A device that is never to be moved also keeps its last answer, if the policies say nothing new: it must not
+        // lose that because a custom allocation function is down, or refuses today.
         if let Some(kept) = from.filter(|from| silent && from.hub == *hub && !terms.reprovision.update_hub_assignment) {
             group_path.clone_from(&kept.group_path);
             payload.clone_from(&kept.payload);
@@ -93,18 +94,18 @@ pub(super) fn assignment(
     })
 }
 
-/// Whether a device's twin is as it was: it stays on its hub, or moves with its data. An initial twin is for a device that
-/// is new to its hub, and for one whose data is reset.
+/// Whether a device's twin stays as it was: the device stays on its hub, or moves with its data. An initial twin is for
+/// a device that is new to its hub, or whose data is reset.
 fn keeps_its_data(from: &Assignment, hub: &HubName, policy: ReprovisionPolicy) -> bool {
     from.hub == *hub || policy.migrate_device_data
 }
 
-/// Whether the grouping policies have no opinion at all.
+/// Whether the grouping policies answered nothing at all.
 fn is_silent(placed: &Placement) -> bool {
     placed.group_path.is_empty() && placed.tags.is_empty() && placed.desired.is_none() && placed.reply.is_none()
 }
 
-/// The members of an object that was kept.
+/// The members of a stored JSON object.
 fn members(kept: &JsonText) -> Map<String, Value> {
     match parsed(kept.as_str()) {
         Value::Object(members) => members,
@@ -112,12 +113,12 @@ fn members(kept: &JsonText) -> Map<String, Value> {
     }
 }
 
-/// JSON that the verdict gate has read already.
+/// Parses JSON that the verdict gate has already checked.
 fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or(Value::Null)
 }
 
-/// Lays members over others, object by object (RFC 7396 without removal).
+/// Merges members into others, object by object (RFC 7396 without removal).
 fn overlay(base: &mut Map<String, Value>, over: Map<String, Value>) {
     for (key, value) in over {
         match (base.get_mut(&key), value) {
@@ -129,7 +130,7 @@ fn overlay(base: &mut Map<String, Value>, over: Map<String, Value>) {
     }
 }
 
-/// How a device comes to a hub, given where it was (dps-protocol: section "re-provisioning").
+/// How a device comes to its hub, given where it was before (dps-protocol: section "re-provisioning").
 fn substatus(before: Option<&Registration>, hub: &HubName, policy: ReprovisionPolicy) -> Substatus {
     let Some(registration) = before else {
         return Substatus::InitialAssignment;
@@ -143,7 +144,7 @@ fn substatus(before: Option<&Registration>, hub: &HubName, policy: ReprovisionPo
     }
 }
 
-/// Since when the device is on the hub.
+/// Since when the device has been on the hub.
 fn since(before: Option<&Registration>, hub: &HubName, now: Timestamp) -> Timestamp {
     match before.and_then(Registration::assignment) {
         Some(assignment) if assignment.hub == *hub => assignment.since,

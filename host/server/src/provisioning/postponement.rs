@@ -1,4 +1,4 @@
-//! Why a device has to wait, and how long.
+//! Why a device has to wait, and for how long.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use landfall_policy::failure::CallFailure;
 use crate::catalogue::BoundPolicy;
 use crate::service::images::ImageError;
 
-/// Why a device has to wait, and how long.
+/// Why a device has to wait, and for how long.
 #[derive(Clone, Debug)]
 pub(super) struct Postponement {
-    /// Until it may ask again.
+    /// The time until the device may ask again.
     pub(super) retry_after: Duration,
     pub(super) kind: &'static str,
     pub(super) detail: String,
@@ -23,12 +23,12 @@ impl Postponement {
         Self { retry_after: SOON, kind, detail }
     }
 
-    /// For a cause that somebody has to mend.
+    /// For a cause that somebody has to repair.
     pub(super) fn until_mended(kind: &'static str, detail: String) -> Self {
         Self { retry_after: UNTIL_MENDED, kind, detail }
     }
 
-    /// For a policy that gave no answer, and whose stand-in gave none either.
+    /// For a policy that gave no answer, when its stand-in gave none either.
     pub(super) fn and_then(self, resort: &str, next: &Self) -> Self {
         Self { detail: format!("{}; in its place ({resort}) {}", self.detail, next.detail), ..self }
     }
@@ -58,8 +58,9 @@ impl Postponement {
     }
 }
 
-/// What passes by itself: a full queue, a lost race.
+/// The wait for a cause that passes by itself: a full queue, a lost race.
 const SOON: Duration = Duration::from_secs(2);
 
-/// What somebody has to mend: a policy that breaks. Long enough not to run it in vain, short enough for a production line.
+/// The wait for a cause that somebody has to repair: a policy that breaks. It is long enough not to run the policy in
+/// vain, and short enough for a production line.
 const UNTIL_MENDED: Duration = Duration::from_secs(10);

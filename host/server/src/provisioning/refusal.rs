@@ -1,5 +1,5 @@
-//! How a refusal is told. The device is told none of its cause: the wire knows one refusal. The operator is told all of it,
-//! under the tracking id that the device got.
+//! How a refusal is reported. The device learns nothing of its cause: on the wire all refusals are alike. The operator
+//! gets the whole cause, under the tracking id that the device got.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,9 +17,9 @@ use super::{Credential, Provisioning, Request, registration_job};
 
 mod cause;
 
-/// Tells the operator why a device was refused, in the log and in the ledger, when the device has its answer: neither a longer
-/// text nor a write may make a longer wait, nor take the core on which the answer is written. Of each address only so much is
-/// logged, and of strangers only so much is kept; all are counted.
+/// Tells the operator in the log and in the ledger why a device was refused. This happens after the device has its
+/// answer: neither a longer text nor a write to disk may delay the answer, nor use the core on which it is written. Log
+/// lines are limited for each address, and entries of strangers are limited in the ledger; all refusals are counted.
 pub(super) fn report(provisioning: &Arc<Provisioning>, request: &Request, cause: &Cause) {
     provisioning.desk.counters.refused(cause.code());
     let source = request.source;
@@ -49,7 +49,7 @@ pub(super) fn report(provisioning: &Arc<Provisioning>, request: &Request, cause:
     });
 }
 
-/// The cause, and what would end the search for the commonest mistake: a device that does not send its intermediate.
+/// The cause, with a hint for the most common mistake: a device that does not send its intermediate certificate.
 fn detail(cause: &Cause, credential: &Credential) -> String {
     match (cause, credential) {
         (Cause::NotEnrolled(_), Credential::X509(chain)) => match chain.missing_issuer() {
@@ -63,7 +63,7 @@ fn detail(cause: &Cause, credential: &Credential) -> String {
     }
 }
 
-/// What a device has shown, for people: nothing that anybody could use in its place.
+/// What a device has shown, for people. It holds nothing that could be used in the device's place.
 fn shown(credential: &Credential) -> Vec<Label> {
     let fact = |key: &str, value: String| Label { key: key.to_owned(), value: cut(&value) };
     match credential {
@@ -93,39 +93,40 @@ fn shown(credential: &Credential) -> Vec<Label> {
     }
 }
 
-/// What a device says may be long.
+/// Cuts a text that a device has sent: it may be long.
 fn cut(text: &str) -> String {
     text.chars().take(MOST_SHOWN).collect()
 }
 
-/// Characters of what a device has shown.
+/// The most characters that are kept of what a device has shown.
 const MOST_SHOWN: usize = 300;
 
-/// By then a device has its answer.
+/// After this time a device has its answer.
 const ANSWERED: Duration = Duration::from_millis(20);
 
 /// Why a request got no result.
 #[derive(Debug, thiserror::Error)]
 pub enum RegisterError {
-    /// The device is turned away.
+    /// The device is refused.
     #[error(transparent)]
     Refused(#[from] Cause),
-    /// The device is told to come back: somebody whose word counts cannot be asked.
+    /// The device is told to come back: an outside service on whose statement its admission depends cannot be asked
+    /// now.
     #[error("not now: {0}")]
     NotNow(Cause),
     /// There is no such operation or registration.
     #[error("there is no such operation, or no registration")]
     NotFound,
-    /// The device's TPM has to prove itself first: it gets this.
+    /// The device's TPM has to prove itself first, with this challenge.
     #[error("the TPM is challenged")]
     Challenged(Box<Blob>),
-    /// It wants a certificate, and its enrollment gives none.
+    /// The device wants a certificate, and its enrollment issues none.
     #[error("certificates are not issued for this enrollment")]
     NoIssuer,
-    /// Its request for a certificate is wrong.
+    /// Its request for a certificate is malformed.
     #[error("the csr: {0}")]
     CertificateRequest(#[from] RequestFlaw),
-    /// It asks too often.
+    /// The device asks too often.
     #[error(transparent)]
     TooOften(#[from] TooOften),
     /// Too many registrations are under way.
@@ -137,7 +138,7 @@ pub enum RegisterError {
     /// The work on the registration failed; the log says why.
     #[error("the registration could not be carried out")]
     Failed,
-    /// The registration id is no device id.
+    /// The registration id cannot be a device id.
     #[error(transparent)]
     Name(NameError),
 }

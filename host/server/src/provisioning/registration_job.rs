@@ -1,4 +1,5 @@
-//! A registration between its admission and its commit: what was asked, what was decided so far, and what explains it.
+//! A registration between its admission and its commit: the request, what was decided so far, and the calls that
+//! explain it.
 
 use std::sync::Arc;
 
@@ -21,14 +22,14 @@ pub(super) struct RegistrationJob {
     pub(super) request: Request,
     pub(super) admitted: Admitted,
     pub(super) operation: OperationId,
-    /// What the policies are told of the device.
+    /// What the policies are told about the device.
     pub(super) device: Arc<Device>,
     seed: u64,
     calls: Vec<PolicyCall>,
-    /// What the calls name by digest.
+    /// The contents that the calls name by digest.
     contents: Vec<Content>,
     engine: Digest,
-    /// The certificate that it asked for.
+    /// The certificate that was issued for the device's request.
     issued: Option<IssuedCertificate>,
 }
 
@@ -50,7 +51,7 @@ impl RegistrationJob {
         }
     }
 
-    /// Goes on with an operation that was begun before, and with what the device said then.
+    /// Continues an operation that began before, with what the device said then.
     pub(super) fn goes_on(&mut self, operation: OperationId, said: Statement) {
         self.operation = operation;
         if self.request.said() != said {
@@ -59,8 +60,8 @@ impl RegistrationJob {
         }
     }
 
-    /// What is ambient to a call. Every call of a decision has the same clock; the seed differs by the attempt, so
-    /// that a policy that draws lots does not draw the same one again.
+    /// The inputs of a call that come from outside. Every call of a decision has the same clock. The seed differs from
+    /// attempt to attempt, so that a policy that chooses at random does not choose the same again.
     pub(super) fn call(&self, attempt: u32) -> Call {
         Call {
             decision_id: self.request.tracking_id.to_string(),
@@ -71,7 +72,7 @@ impl RegistrationJob {
         }
     }
 
-    /// Issues the certificate that the device has asked for, once.
+    /// Issues the certificate that the device asked for. A second call issues none.
     pub(super) async fn issue(&mut self, service: &Service) -> Result<(), IssueError> {
         let (None, Some(request)) = (&self.issued, &self.request.csr) else { return Ok(()) };
         let Some(name) = &self.admitted.terms.certificate_issuer else { return Ok(()) };
@@ -91,7 +92,7 @@ impl RegistrationJob {
         self.issued.as_ref()
     }
 
-    /// Keeps calls for the ledger, and what they name.
+    /// Keeps calls for the ledger, and the contents that they name.
     pub(super) fn keep(&mut self, made: Made) {
         self.calls.extend(made.calls);
         for content in made.contents {
@@ -101,16 +102,16 @@ impl RegistrationJob {
         }
     }
 
-    /// What an entry of this registration names by digest.
+    /// The contents that this registration's ledger entry names by digest.
     pub(super) fn contents(&self) -> Vec<Content> {
         self.contents.iter().chain([&self.admitted.scope.hubs_list]).cloned().collect()
     }
 
-    /// Another request wrote this registration first: goes on from what stands there now.
+    /// Another request wrote this registration first: starts again from the current one.
     ///
     /// # Errors
     ///
-    /// When the other one proved another key: then the id is taken.
+    /// If that request proved another key: then the id is taken.
     pub(super) fn begin_from(&mut self, now: Option<Registration>) -> Result<(), RegisterError> {
         let shown = self.admitted.factors.key_identity;
         let bound = now.as_ref().and_then(|registration| registration.key_identity);
@@ -126,7 +127,7 @@ impl RegistrationJob {
         Ok(())
     }
 
-    /// The ledger entry of what has happened so far.
+    /// The ledger entry of what has happened so far, with this verdict.
     pub(super) fn entry(&self, verdict: Verdict) -> Entry {
         let decision = Decision {
             factors: self.admitted.factors.clone(),
@@ -140,24 +141,24 @@ impl RegistrationJob {
         Entry { kind: EntryKind::Decided(Box::new(decision)), ..entry_of(&self.request) }
     }
 
-    /// The registration id as it was first registered, and then as it is proven. Hubs tell ids apart by case, and may compare
-    /// a device's with its certificate, where the URL has it in either.
+    /// The registration id, spelled as it was first registered, and otherwise as it is proven. Hubs distinguish ids by
+    /// case, and may compare a device's id with its certificate, while the URL may have any case.
     pub(super) fn name(&self) -> &RegistrationId {
         self.admitted.before.as_ref().map_or(&self.admitted.name, |before| &before.registration_id)
     }
 
-    /// Whether the device is on a hub.
+    /// Whether the device already has a place on a hub.
     pub(super) fn has_a_place(&self) -> bool {
         self.admitted.before.as_ref().is_some_and(|before| before.hub().is_some())
     }
 
-    /// The moment of this registration.
+    /// The time of this registration.
     pub(super) fn now(&self) -> Timestamp {
         self.request.received_at
     }
 }
 
-/// A request's ledger entry, of which only the kind is missing.
+/// The ledger entry of a request, without its kind.
 pub(super) fn entry_of(request: &Request) -> Entry {
     Entry {
         tracking_id: request.tracking_id,
@@ -169,7 +170,7 @@ pub(super) fn entry_of(request: &Request) -> Entry {
     }
 }
 
-/// The device as a policy sees it. Texts are compared by their keys, so both lists are in order.
+/// The device as a policy sees it. Both lists are sorted by the keys of their labels.
 fn device(request: &Request, admitted: &Admitted) -> Device {
     let (enrollment, enrollment_id) = match &admitted.factors.enrollment {
         EnrollmentRef::Individual(id) => (EnrollmentKind::Individual, id.to_string()),

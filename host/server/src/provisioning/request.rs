@@ -1,4 +1,4 @@
-//! What a device asks, and what it may know of the answer. No transport is named here.
+//! What a device asks, and how much of the answer it may know. This module does not depend on a transport.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,43 +18,43 @@ use landfall_domain::registration::Registration;
 use super::desk::operations::Statement;
 use crate::listener::Standing;
 
-/// What a device asks, and how it proves that it may.
+/// What a device asks, and how it proves its identity.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// The request's own id.
     pub tracking_id: TrackingId,
-    /// When it came.
+    /// When it arrived.
     pub received_at: Timestamp,
-    /// Where it came from.
+    /// The address it came from.
     pub source: IpAddr,
-    /// How its connection stands at the listener.
+    /// The listener's view of its connection.
     pub standing: Standing,
-    /// The tenant that its URL names.
+    /// The id scope in its URL.
     pub scope: IdScope,
-    /// The device that its URL names.
+    /// The registration id in its URL.
     pub registration_id: RegistrationId,
-    /// What was proven on this connection.
+    /// The credential that the device showed.
     pub credential: Credential,
-    /// What the device says of itself.
+    /// The payload: what the device says about itself.
     pub payload: Option<JsonText>,
     /// Its request for a certificate.
     pub csr: Option<Arc<CertificateRequest>>,
 }
 
 impl Request {
-    /// What it says when it registers.
+    /// What the device says when it registers.
     pub(super) fn said(&self) -> Statement {
         Statement { payload: self.payload.clone(), csr: self.csr.clone() }
     }
 }
 
-/// What a device showed of itself on its connection.
+/// The credential that a device showed in this request.
 #[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Credential {
-    /// A certificate whose key it has, with the chain that it sent.
+    /// A certificate whose key was proven in the handshake, with the chain that the device sent.
     X509(Arc<PresentedChain>),
-    /// A token that somebody has signed with a symmetric key; by whom is not known yet.
+    /// A token that was signed with a symmetric key. Whose key that is, is not known yet.
     SharedKey(SasToken),
     /// The keys of its TPM, and the token with which it answers a challenge.
     Tpm {
@@ -62,15 +62,15 @@ pub enum Credential {
         /// The answer, once there is one.
         token: Option<SasToken>,
     },
-    /// A token of an identity provider, of which nothing has been proven yet.
+    /// A token of an identity provider. Nothing about it has been proven yet.
     Bearer(BearerToken),
-    /// One that does not parse.
+    /// A token of an identity provider that does not parse.
     UnreadableBearer(BearerFlaw),
-    /// A ticket of a directory, unopened.
+    /// A Kerberos ticket of a directory. It has not been opened yet.
     Negotiate(NegotiateToken),
     /// A username and a password.
     Basic(BasicCredential),
-    /// Ones that do not parse.
+    /// A username and a password that do not parse.
     UnreadableBasic(BasicFlaw),
     /// A token that does not parse.
     UnreadableToken(TokenFlaw),
@@ -80,7 +80,7 @@ pub enum Credential {
 }
 
 impl Credential {
-    /// The token, if it is one or carries one that a shared key has signed.
+    /// The SAS token: the credential itself, or the one that comes with a TPM's keys.
     pub fn token(&self) -> Option<&SasToken> {
         match self {
             Self::SharedKey(token) => Some(token),
@@ -89,7 +89,7 @@ impl Credential {
         }
     }
 
-    /// What is told of the certificate, if there is one.
+    /// The description of the certificate, if there is one.
     pub fn certificate(&self) -> Option<&CertificateInfo> {
         match self {
             Self::X509(chain) => Some(chain.leaf().info()),
@@ -98,11 +98,11 @@ impl Credential {
     }
 }
 
-/// How far a registration is, as its device may know.
+/// How far a registration has come, as far as its device may know.
 #[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Status {
-    /// It goes on; ask again after this many seconds.
+    /// It is under way. The device asks again after this many seconds.
     Assigning { retry_after: u64 },
     /// It is on disk.
     Finished(Arc<Registration>),

@@ -1,8 +1,8 @@
-//! CSV: RFC 4180, the first line naming the columns, and what spreadsheets make of it.
+//! CSV: RFC 4180 with column names in the first line, and the variants that spreadsheets write.
 //!
-//! A spreadsheet separates fields by a semicolon where the comma is the decimal sign, or by a tab; other tools by a vertical
-//! bar. It writes rows and columns of empty cells beside those that were filled. A field, a row or a column that is empty says
-//! nothing.
+//! A spreadsheet separates fields with a semicolon where the comma is the decimal sign, or with a tab; other tools use
+//! a vertical bar. Spreadsheets also write empty rows and columns beside the filled ones. An empty field, row or column
+//! says nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, ErrorKind};
@@ -16,7 +16,7 @@ use super::csv_source::{CsvSource, Progress, line_ends};
 use super::parser::Stop;
 use super::row::{Draft, NOT_UTF8, RowLimits, add_evidence, add_fact, check_fact_name, members, unknown};
 
-/// The rows of a file.
+/// The rows of a CSV file.
 pub(super) struct CsvRows {
     reader: csv::Reader<CsvSource>,
     progress: Progress,
@@ -24,7 +24,7 @@ pub(super) struct CsvRows {
     record: ByteRecord,
 }
 
-/// What a column says.
+/// What a column contains.
 enum Column {
     RegistrationId,
     Evidence(&'static str),
@@ -33,7 +33,7 @@ enum Column {
     Unnamed,
 }
 
-/// A row's line, and what was made of it or why nothing was.
+/// The line of a row, with what it was parsed to or why it was refused.
 type RowRead<T> = (u64, Result<T, String>);
 
 impl CsvRows {
@@ -58,7 +58,7 @@ impl CsvRows {
         Ok(Self { reader, progress, columns, record })
     }
 
-    /// Reads the next row: its line, and what is made of it. An error ends the file.
+    /// Reads the next row: its line, and what it was parsed to. An error ends the file.
     pub(super) fn next<T>(
         &mut self,
         limits: &RowLimits,
@@ -92,13 +92,13 @@ impl CsvRows {
     }
 
     fn draft<T>(&self, limits: &RowLimits, with: impl FnOnce(Draft<'_>) -> Result<T, String>) -> Result<T, String> {
-        // No value may hold one, and a quotation mark too many or too few takes rows into a field.
+        // No value may contain a line end. A missing or surplus quotation mark makes following rows part of a field.
         if self.record.iter().any(|field| line_ends(field) > 0) {
             let text = "a field between quotation marks goes on over the end of a line; is a mark missing, or is one too many?";
             return Err(text.to_owned());
         }
         let (found, expected) = (self.record.len(), self.columns.len());
-        // What stands to the right of the last column must be empty, like what stands below no name.
+        // Fields to the right of the last column must be empty, like fields in a column without a name.
         let beyond = self.record.iter().skip(expected).any(|field| !field.is_empty());
         if found < expected || beyond {
             return Err(format!("it has {found} fields, and there are {expected} columns"));
@@ -162,7 +162,8 @@ fn column(name: &str, limits: &RowLimits) -> Result<Column, String> {
         _ => match name.strip_prefix("fact.") {
             Some(name) => fact(name),
             None if ["state", "manufacturer"].iter().any(|word| name.eq_ignore_ascii_case(word)) => Err(unknown(name)),
-            // A slip of the pen in evidence would quietly become a fact, and the device would be let in without it.
+            // A misspelled evidence column would become a fact without notice, and the device would be admitted without
+            // that evidence.
             None => match spelled_otherwise(name).or_else(|| nearest(name, members())) {
                 Some(meant) => {
                     Err(format!("the column `{name}` looks like `{meant}`; if it is a fact, call it `fact.{name}`"))
@@ -173,7 +174,7 @@ fn column(name: &str, limits: &RowLimits) -> Result<Column, String> {
     }
 }
 
-/// The member that a column is named after in another spelling, as in a heading for people: `Registration ID`.
+/// The member that a column name means in another spelling, as in a heading for people: `Registration ID`.
 fn spelled_otherwise(name: &str) -> Option<&'static str> {
     let plain = |name: &str| -> String {
         name.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect()

@@ -1,5 +1,5 @@
-//! The bytes of a CSV file on their way to the reader: which separator they use, how many of one row are handed out, and
-//! in which line of an editor a row begins.
+//! The bytes of a CSV file on their way to the CSV reader. This part finds the separator, limits the bytes of one row,
+//! and knows in which line of an editor a row begins.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -11,8 +11,8 @@ use csv::ByteRecord;
 use super::parser::{BYTE_ORDER_MARK, Stop, read_line};
 use super::row::RowLimits;
 
-/// Hands out so many bytes beyond the beginning of a row, and no more: without it, a quotation mark that is never closed
-/// would take the whole file into memory as one row.
+/// Passes on a limited number of bytes of each row. Without the limit, a quotation mark that is never closed would read
+/// the whole file into memory as one row.
 pub(super) struct CsvSource {
     source: Box<dyn BufRead>,
     separator: u8,
@@ -20,41 +20,41 @@ pub(super) struct CsvSource {
     max: u64,
 }
 
-/// How far the file has been read; shared by the source and the reader above it.
+/// How far the file has been read. The source and the CSV reader above it share this.
 #[derive(Clone)]
 pub(super) struct Progress(Rc<RefCell<Lines>>);
 
 #[derive(Default)]
 struct Lines {
-    /// Bytes that were handed out.
+    /// The number of bytes that were passed on.
     given: u64,
-    /// Where the row that is being read began.
+    /// The position where the current row began.
     row_began: u64,
-    /// Lines that ended before `row_began`.
+    /// The number of lines that ended before `row_began`.
     ended: u64,
-    /// Behind which bytes lines end, from `row_began` on.
+    /// The positions after which lines end, from `row_began` on.
     ends: VecDeque<u64>,
-    /// The last byte was a carriage return, which ends a line unless a line feed follows.
+    /// The last byte was a carriage return. It ends a line by itself, unless a line feed follows.
     after_return: bool,
-    /// Where in a field the last byte stood.
+    /// The place of the last byte in its field.
     place: Place,
-    /// The line in which the last quotation mark stands that opens a field.
+    /// The line of the last quotation mark that opens a field.
     opened: u64,
     /// The file has ended.
     at_end: bool,
 }
 
-/// Where in a field a byte stands, as the reader above sees it.
+/// The place of a byte in a field, as the CSV reader sees it.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Place {
-    /// Before its first byte.
+    /// Before the first byte of a field.
     #[default]
     Begin,
-    /// In one without quotation marks, or behind the closing one.
+    /// In a field without quotation marks, or after the closing one.
     Plain,
-    /// Between its quotation marks.
+    /// Inside the quotation marks.
     Quoted,
-    /// Behind a quotation mark that closes it, or is the first of a pair.
+    /// After a quotation mark that either closes the field or is the first of a pair.
     MayClose,
 }
 
@@ -72,8 +72,8 @@ impl Place {
 }
 
 impl CsvSource {
-    /// Looks at the first line. The separator is the one that `sep=` names (a line that Excel writes and reads), or else
-    /// a comma, or where the line has none a semicolon, a tab or a vertical bar.
+    /// Reads the first line to find the separator. It is the one that `sep=` names (a line that Excel writes and
+    /// reads), or else a comma. If the line has no comma, it is a semicolon, a tab or a vertical bar.
     pub(super) fn begin(mut source: Box<dyn BufRead>, limits: &RowLimits) -> Result<(Self, u8), Stop> {
         let mut first = Vec::new();
         let whole = read_line(&mut source, limits.row_bytes, &mut first)?;
@@ -105,7 +105,7 @@ impl CsvSource {
 impl Read for CsvSource {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let mut lines = self.progress.0.borrow_mut();
-        // Exactly so many bytes of a row, in whatever pieces the file comes.
+        // The limit counts exactly the bytes of a row, however the file is cut into pieces.
         let left = self.max.saturating_sub(lines.given.saturating_sub(lines.row_began));
         let room = out.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         if room == 0 {
@@ -121,28 +121,28 @@ impl Read for CsvSource {
 }
 
 impl Progress {
-    /// Says that a row was read up to this byte; the line, from 1, that it began in.
+    /// Records that a row ended at this byte. Answers the line, from 1, where it began.
     pub(super) fn row_ends(&self, at: u64, record: &ByteRecord) -> u64 {
         let mut lines = self.0.borrow_mut();
-        // The reader stops behind the first byte of a line's end, and a row's own end is not in its fields.
+        // The CSV reader stops after the first byte of a line's end, and the end of the row is not part of its fields.
         let before = lines.ended + lines.ends.iter().take_while(|end| **end < at).count() as u64;
         let within: u64 = record.iter().map(line_ends).sum();
         lines.advance(at);
         (before + 1).saturating_sub(within)
     }
 
-    /// The line in which a quotation mark opens a field that nothing closes, as far as the file was read.
+    /// The line of a quotation mark that opens a field and is never closed, as far as the file was read.
     pub(super) fn never_closed(&self) -> Option<u64> {
         let lines = self.0.borrow();
         (lines.place == Place::Quoted).then_some(lines.opened)
     }
 
-    /// The same where the file has ended.
+    /// The same, at the end of the file.
     pub(super) fn never_closed_at_end(&self) -> Option<u64> {
         self.never_closed().filter(|_| self.0.borrow().at_end)
     }
 
-    /// The line that the next row begins in, or a later one where there are empty lines before it.
+    /// The line where the next row begins, or an earlier one if there are empty lines before it.
     pub(super) fn next_line(&self) -> u64 {
         self.0.borrow().ended + 1
     }
@@ -175,7 +175,7 @@ impl Lines {
     }
 }
 
-/// A line as it was read, with an end again.
+/// The line as it was read, with its end if it had one.
 fn with_end(mut line: Vec<u8>, there: bool) -> Vec<u8> {
     if there {
         line.push(b'\n');
@@ -183,15 +183,15 @@ fn with_end(mut line: Vec<u8>, there: bool) -> Vec<u8> {
     line
 }
 
-/// How many lines end within a field.
+/// The number of lines that end within a field.
 pub(super) fn line_ends(field: &[u8]) -> u64 {
     let mut lines = Lines::default();
     lines.hand_out(field, b',');
     lines.ends.len() as u64 + u64::from(lines.after_return)
 }
 
-/// A row that is merely too long is refused alone; one of more than this is a file without an end. The first 64 KiB are
-/// what the reader may have buffered of the rows behind it.
+/// The limit for the bytes of one row. A row that is only too long is refused by itself; beyond this limit the file is
+/// refused, as one whose row never ends. The first 64 KiB are for following rows that the CSV reader may have buffered.
 fn ahead(limits: &RowLimits) -> u64 {
     u64::try_from(limits.row_bytes).unwrap_or(u64::MAX).saturating_mul(4).saturating_add(64 * 1024)
 }

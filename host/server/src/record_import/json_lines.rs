@@ -11,14 +11,14 @@ use serde_json::value::RawValue;
 
 use super::row::{Draft, NOT_UTF8, RowLimits, add_evidence, add_fact, unknown};
 
-/// Reads one line. Texts are borrowed from it wherever they hold no escapes.
+/// Parses one line. Texts are borrowed from it if they have no escapes.
 pub(super) fn draft<T>(
     line: &[u8],
     limits: &RowLimits,
     with: impl FnOnce(Draft<'_>) -> Result<T, String>,
 ) -> Result<T, String> {
     let line = std::str::from_utf8(line).map_err(|_| NOT_UTF8.to_owned())?;
-    // Serde would read a list as the members in their order.
+    // Serde would accept an array as the members in their order.
     if !line.trim_start().starts_with('{') {
         return Err("it is not a JSON object".to_owned());
     }
@@ -72,12 +72,12 @@ struct Row<'a> {
     facts: Facts<'a>,
 }
 
-/// Serde borrows a text only where it stands alone.
+/// Serde borrows a text only if it is a type of its own.
 #[derive(Deserialize)]
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// Facts in the order in which they stand, so that one that is there twice is seen.
+/// Facts in the order of the line, so that a duplicate is noticed.
 #[derive(Default)]
 struct Facts<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
@@ -103,7 +103,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Facts<'a> {
     }
 }
 
-/// Numbers and truth values are kept as they are written.
+/// Numbers and booleans are kept as they are written.
 fn fact_text<'a>(name: &str, value: &'a RawValue) -> Result<Cow<'a, str>, String> {
     let text = value.get();
     match text.as_bytes().first() {
@@ -119,7 +119,7 @@ fn fact_text<'a>(name: &str, value: &'a RawValue) -> Result<Cow<'a, str>, String
     }
 }
 
-/// Serde's message without the line, which is always 1, and with a hint for what is unknown.
+/// Serde's message without the line number, which is always 1, and with a hint for unknown members.
 fn reason(error: &serde_json::Error) -> String {
     let message = error.to_string();
     let (message, _) = message.rsplit_once(" at line ").unwrap_or((&message, ""));

@@ -1,13 +1,13 @@
-//! Files that are no text, told before their first row is read.
+//! Detects files that are not text before their first row is read.
 
 use std::io::{BufRead, Cursor, Read as _};
 
 use super::parser::Stop;
 
-/// Looks at how a file begins; gives it back whole.
+/// Looks at the first bytes of a file. Gives back a reader of the whole file.
 pub(super) fn of_text(mut source: Box<dyn BufRead>) -> Result<Box<dyn BufRead>, Stop> {
     let mut head = Vec::new();
-    // A file comes in whatever pieces.
+    // The pieces of a file may be of any size.
     source.by_ref().take(HEAD).read_to_end(&mut head)?;
     match flaw(&head) {
         Some(flaw) => Err(Stop::Because(flaw.to_owned())),
@@ -17,7 +17,7 @@ pub(super) fn of_text(mut source: Box<dyn BufRead>) -> Result<Box<dyn BufRead>, 
 
 fn flaw(head: &[u8]) -> Option<&'static str> {
     match head {
-        // A space between two characters of one byte each is none in a text, and zero is.
+        // A zero byte never occurs in such a text. Beside a character of one byte it means UTF-16.
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, ..] | [_, 0, ..] => Some(
             "the file is UTF-16 text, as Excel's \"Unicode Text\" and PowerShell's > write it; save it as UTF-8 (Excel: CSV UTF-8; \
              otherwise: iconv -f UTF-16 -t UTF-8 FILE)",
@@ -36,5 +36,5 @@ fn flaw(head: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Bytes that tell what a file is.
+/// The number of bytes that are enough to detect the kind of file.
 const HEAD: u64 = 4;

@@ -1,4 +1,4 @@
-//! From bytes to batches of records, on a thread that may wait.
+//! Parses bytes to batches of records, on a thread that may block.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -15,7 +15,7 @@ use super::report::ImportProblem;
 use super::row::RowLimits;
 use super::{Format, ImportError, json_lines, kind};
 
-/// How to read a file.
+/// How a file is read.
 pub(super) struct Parser {
     pub(super) limits: RowLimits,
     pub(super) max_rows: u64,
@@ -26,19 +26,19 @@ pub(super) struct Parser {
     pub(super) now: Timestamp,
 }
 
-/// Some rows of a file.
+/// A batch of rows.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    /// Rows that were seen, the bad ones too.
+    /// The number of rows that were read, refused ones included.
     pub(super) seen: u64,
-    /// The good ones.
+    /// The accepted rows.
     pub(super) rows: Vec<Parsed>,
     pub(super) problems: Vec<ImportProblem>,
-    /// Why nothing after them was read.
+    /// Why nothing after these rows was read.
     pub(super) stopped: Option<String>,
 }
 
-/// A good row.
+/// A row that was accepted.
 #[derive(Clone, Debug)]
 pub(super) struct Parsed {
     pub(super) line: u64,
@@ -46,7 +46,7 @@ pub(super) struct Parsed {
 }
 
 impl Parser {
-    /// Reads until the file ends or nobody wants more.
+    /// Reads until the file ends or the receiver of batches is gone.
     pub(super) fn run(&self, source: Source, batches: &mpsc::Sender<Batch>) -> Result<(), ImportError> {
         let max_bytes = source.max_bytes();
         let mut out =
@@ -64,7 +64,7 @@ impl Parser {
         Ok(())
     }
 
-    /// Whether the import may say anything of the device.
+    /// Checks that the import may name this device.
     fn may_name(&self, record: ManufacturingRecord) -> Result<ManufacturingRecord, String> {
         let key = record.registration_id.key();
         if self.prefixes.is_empty() || self.prefixes.iter().any(|prefix| key.starts_with(&prefix.to_ascii_lowercase()))
@@ -110,12 +110,12 @@ impl Parser {
     }
 }
 
-/// Gathers rows into batches.
+/// Collects rows in batches.
 struct Out<'a> {
     parser: &'a Parser,
     batches: &'a mpsc::Sender<Batch>,
     batch: Batch,
-    /// The devices of the batch, and the lines that name them.
+    /// The devices of the batch, and the lines of their rows.
     named: HashMap<RegistrationId, u64>,
     seen: u64,
     wanted: bool,
@@ -149,8 +149,8 @@ impl Out<'_> {
         }
     }
 
-    /// A file that says two things of one device is not believed the second time. That is seen within a batch; to see
-    /// it in the whole file, all of its devices would have to be kept in memory.
+    /// Refuses a second row of a device: a file must not say two things of one device. This is checked within a batch.
+    /// To check the whole file, all of its devices would have to be kept in memory.
     fn first_of_its_device(&mut self, line: u64, record: ManufacturingRecord) -> Result<ManufacturingRecord, String> {
         match self.named.entry(record.registration_id.clone()) {
             Entry::Vacant(place) => {
@@ -173,9 +173,9 @@ impl Out<'_> {
     }
 }
 
-/// Why nothing more is read.
+/// Why no more is read.
 pub(super) enum Stop {
-    /// More than may be kept on disk.
+    /// The file is larger than what may be stored on disk.
     TooLarge,
     Because(String),
 }
@@ -195,7 +195,7 @@ impl From<String> for Stop {
     }
 }
 
-/// Reads a line without its end; says whether it is whole, or too long to be. Nothing at the end of the file.
+/// Reads a line without its end. Answers whether the line is complete or too long; `None` at the end of the file.
 pub(super) fn read_line(source: &mut dyn BufRead, max: usize, line: &mut Vec<u8>) -> io::Result<Option<bool>> {
     line.clear();
     let with_end = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(2);
@@ -229,5 +229,5 @@ fn skip_line(source: &mut dyn BufRead) -> io::Result<()> {
     }
 }
 
-/// Some tools begin a file with it.
+/// Some tools write it at the start of a file.
 pub(super) const BYTE_ORDER_MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];

@@ -1,4 +1,4 @@
-//! The file as a blocking reader of the pieces in which it comes.
+//! Reads the file as a blocking reader, from the pieces in which it arrives.
 
 use std::io::{self, BufRead, BufReader, Read, Write as _};
 
@@ -11,15 +11,15 @@ use super::staged::FromTheBeginning;
 
 /// Where the bytes come from.
 pub(super) enum Source {
-    /// From the network, once.
+    /// From the network. It can be read once.
     Live(Pieces),
-    /// From the network, and kept on disk up to so many bytes.
+    /// From the network, and stored on disk, up to this number of bytes.
     Staged(Pieces, Staging, u64),
     File(FromTheBeginning),
 }
 
 impl Source {
-    /// How many bytes are taken.
+    /// The number of bytes that are accepted.
     pub(super) fn max_bytes(&self) -> u64 {
         match self {
             Self::Staged(.., max_bytes) => *max_bytes,
@@ -39,7 +39,7 @@ impl Source {
     }
 }
 
-/// The pieces as they come. Waits on the thread of the caller.
+/// The pieces in their order. Reading blocks the caller's thread.
 pub(super) struct Pieces {
     pieces: mpsc::Receiver<Piece>,
     current: Bytes,
@@ -76,12 +76,12 @@ impl Read for Pieces {
     }
 }
 
-/// Keeps what is read.
+/// Stores on disk what is read.
 struct Keeping {
     pieces: Pieces,
     staging: Staging,
     left: u64,
-    /// Bytes since it was asked whether there is room on the disk.
+    /// The number of bytes since the free disk space was last checked.
     unwatched: u64,
 }
 
@@ -100,8 +100,8 @@ impl Read for Keeping {
     }
 }
 
-/// After so many bytes it is asked again whether there is room on the disk.
+/// The free disk space is checked again after this number of bytes.
 const WATCHED_BYTES: u64 = 4 << 20;
 
-/// Bytes that are moved to or from the disk at once.
+/// The number of bytes that are written to or read from the disk at once.
 const STAGING_BYTES: usize = 256 * 1024;

@@ -1,4 +1,4 @@
-//! What came of an import.
+//! The report of an import.
 
 use std::collections::BTreeMap;
 

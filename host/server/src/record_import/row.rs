@@ -1,4 +1,4 @@
-//! What a row may say, whatever it is written in.
+//! The contents of a row, whatever its format.
 
 use std::collections::BTreeMap;
 
@@ -13,26 +13,26 @@ use landfall_domain::registry::{Evidence, ManufacturingRecord, RecordState};
 
 use crate::config::ManagementLimits;
 
-/// The names of a row's members and of a file's columns; everything else in a CSV file is a fact.
+/// The names of a row's members, and of a file's columns. Any other column of a CSV file is a fact.
 pub(super) fn members() -> impl Iterator<Item = &'static str> {
     std::iter::once("registrationId").chain(EVIDENCE).chain(["facts"])
 }
 
-/// How much a row may say.
+/// The limits for the contents of a row.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct RowLimits {
-    /// Bytes of the row.
+    /// The bytes of a row.
     pub row_bytes: usize,
     pub facts: usize,
-    /// Bytes of a fact's name.
+    /// The bytes of a fact's name.
     pub fact_name_bytes: usize,
-    /// Bytes of a fact.
+    /// The bytes of a fact.
     pub fact_bytes: usize,
 }
 
 impl RowLimits {
-    /// Those of the configuration.
+    /// The limits in the configuration.
     pub fn of(limits: &ManagementLimits) -> Self {
         Self {
             row_bytes: limits.import_row_bytes,
@@ -43,7 +43,7 @@ impl RowLimits {
     }
 }
 
-/// A record in the making.
+/// A record that is being built from a row.
 pub(super) struct Draft<'a> {
     pub(super) registration_id: &'a str,
     pub(super) evidence: Evidence,
@@ -70,7 +70,7 @@ impl Draft<'_> {
     }
 }
 
-/// Adds what a member says of the credential; an empty text says nothing.
+/// Adds a member that is evidence of the credential. An empty text says nothing.
 pub(super) fn add_evidence(evidence: &mut Evidence, member: &str, text: &str) -> Result<(), String> {
     let text = text.trim();
     if text.is_empty() {
@@ -131,7 +131,8 @@ pub(super) fn add_fact(
     Ok(())
 }
 
-/// Names are plain so that a policy's settings, a template or a URL can hold them without escapes.
+/// Checks a fact's name. Names are simple, so that a policy's settings, a template or a URL can contain them without
+/// escapes.
 pub(super) fn check_fact_name(name: &str, limits: &RowLimits) -> Result<(), String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     if name.is_empty() || name.len() > limits.fact_name_bytes || !name.bytes().all(plain) {
@@ -142,7 +143,7 @@ pub(super) fn check_fact_name(name: &str, limits: &RowLimits) -> Result<(), Stri
     Ok(())
 }
 
-/// What to say of a member or column that is not known.
+/// The message for an unknown member or column.
 pub(super) fn unknown(name: &str) -> String {
     let shown: String = name.chars().take(80).collect();
     if name.eq_ignore_ascii_case("state") {
@@ -157,8 +158,8 @@ pub(super) fn unknown(name: &str) -> String {
     )
 }
 
-/// What to say of bytes that are no text here.
+/// The message for bytes that are not UTF-8.
 pub(super) const NOT_UTF8: &str = "it is not UTF-8 text; save the file with the character set UTF-8";
 
-/// Distinguished names and addresses of issuers are shorter.
+/// The limit for texts of evidence. Distinguished names and addresses of issuers are shorter.
 const MAX_NAME_BYTES: usize = 512;

@@ -1,4 +1,4 @@
-//! A file that is kept on disk until all of it has been judged, as the batches of one transaction.
+//! A file that is stored on disk until all of it has been checked. It gives the batches of one transaction.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -14,7 +14,7 @@ use super::pieces::Source;
 use super::{BATCHES_WAITING, Import, ImportError, parser};
 use crate::config::ManagementLimits;
 
-/// The file, and how it is read.
+/// The stored file, and how it is parsed.
 pub(super) struct Staged {
     file: Arc<File>,
     import: Import,
@@ -26,20 +26,20 @@ impl Staged {
         Self { file: Arc::new(file), import: import.clone(), limits: limits.clone() }
     }
 
-    /// The lines and devices of each batch. On a thread that may wait.
+    /// The lines and devices of each batch. It blocks, so it must run on a thread that may.
     pub(super) fn lines(&self) -> Result<Vec<Vec<(u64, RegistrationId)>>, ImportError> {
         let of = |batch: Batch| batch.rows.into_iter().map(|row| (row.line, row.record.registration_id)).collect();
         self.parse().map(|batch| batch.map(of)).collect()
     }
 
-    /// Its batches, from the beginning.
+    /// The batches of the file, from the beginning.
     fn parse(&self) -> impl Iterator<Item = Result<Batch, ImportError>> + use<> {
         let (sender, mut batches) = mpsc::channel(BATCHES_WAITING);
         let parser = parser(&self.import, &self.limits);
         let source = Source::File(FromTheBeginning { file: Arc::clone(&self.file), at: 0 });
         let mut thread = Some(std::thread::spawn(move || parser.run(source, &sender)));
         std::iter::from_fn(move || match batches.blocking_recv() {
-            // All of it was judged good before: what is different now is a fault of the disk.
+            // Every row was accepted when the file was checked. If one is not now, the disk is faulty.
             Some(Batch { stopped: Some(reason), .. }) => Some(Err(ImportError::Staging(io::Error::other(reason)))),
             Some(Batch { problems, .. }) if !problems.is_empty() => {
                 Some(Err(ImportError::Staging(io::Error::other("it reads otherwise than before"))))
@@ -73,7 +73,7 @@ impl Batches for Staged {
     }
 }
 
-/// Reads a file that others read too, at places of their own.
+/// Reads a shared file from its beginning, with a position of its own.
 pub(super) struct FromTheBeginning {
     file: Arc<File>,
     at: u64,

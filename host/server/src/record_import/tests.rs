@@ -142,7 +142,7 @@ async fn all_or_nothing_writes_nothing_when_one_row_of_many_batches_is_bad() {
     assert_eq!((report.rows, report.added, place.count().await), (50, 50, 50));
 }
 
-/// One that is one batch too, whoever refuses the row: the reader, or the store in the transaction.
+/// Also an import of a single batch, whether the parser or the store's transaction refuses the row.
 #[tokio::test]
 async fn what_is_refused_as_a_whole_says_that_nothing_was_added() {
     let place = Place::new().await;
@@ -340,7 +340,7 @@ proptest! {
     }
 }
 
-/// A row in both ways of writing; some are good, some are not.
+/// A row in both formats. Some rows are valid, some are not.
 fn row_of_some_kind() -> impl Strategy<Value = (String, String)> {
     let end = prop_oneof![Just("\n"), Just("\r\n"), Just("\n\n")];
     let digest = prop_oneof![Just(""), Just(DIGEST), Just("9f86")];
@@ -366,7 +366,7 @@ async fn a_byte_order_mark_that_comes_in_parts_is_one() {
 async fn a_row_without_an_end_stops_the_file_at_the_same_row_however_it_comes() {
     let max = 4 * 4096 + 64 * 1024;
     for (length, stops) in [(max, false), (max + 1, true)] {
-        // The row's whole length, its identifier, its quotation marks and its end included.
+        // The limit is for the whole row: its identifier, its quotation marks and its end are included.
         let mut file = "registrationId,model\n".to_owned();
         file.push_str(&format!("long,\"{}\"\n", "a".repeat(length - "long,\"\"\n".len())));
         file.push_str("next,x\n");
@@ -379,7 +379,7 @@ async fn a_row_without_an_end_stops_the_file_at_the_same_row_however_it_comes() 
     }
 }
 
-/// A store in a folder of its own, and small limits.
+/// A store in a folder of its own, with small limits.
 struct Place {
     store: Arc<dyn Store>,
     limits: ManagementLimits,
@@ -426,7 +426,7 @@ impl Place {
         change(&mut wish);
         let (sender, pieces) = mpsc::channel(4);
         let feeding = async {
-            // Cut where nobody would.
+            // Cut in the middle of rows.
             for piece in file.chunks(1000) {
                 if sender.send(Ok(Bytes::copy_from_slice(piece))).await.is_err() {
                     break;
@@ -437,7 +437,7 @@ impl Place {
         tokio::join!(import(&self.store, &self.limits, wish, pieces), feeding).0
     }
 
-    /// Imports a file in pieces of these lengths, over and over.
+    /// Imports a file in pieces of these lengths, which are repeated.
     async fn import_cut(&self, format: Format, mut file: &[u8], cuts: &[usize]) -> ImportReport {
         let (sender, pieces) = mpsc::channel(2);
         let feeding = async {
@@ -509,7 +509,7 @@ async fn what_spreadsheets_write_is_read() {
 #[tokio::test]
 async fn a_quotation_mark_that_is_not_closed_is_told_with_its_line() {
     for (rows, line, added) in [
-        // To the end of the file, and in its first line.
+        // The open quotation mark lasts to the end of the file, and is in its first line.
         ("a,Oslo,\nb,\"Bergen,\nc,Lom,\n", 3, 1),
         ("a,Oslo,\n\nb,x,\"y\r\nc,\"\"Lom,\n", 4, 1),
         ("\"a,Oslo,\nb,Bergen,\n", 2, 0),
@@ -526,7 +526,7 @@ async fn a_quotation_mark_that_is_not_closed_is_told_with_its_line() {
     let place = Place::new().await;
     let report = place.import(Format::Csv, b"\"registrationId,site\na,Oslo\n").await;
     assert!(report.stopped.is_some_and(|why| why.starts_with("line 1: the quotation mark")));
-    // One that the next row's closes.
+    // A quotation mark that the next row's quotation mark closes.
     let report = place.import(Format::Csv, b"registrationId,site\na,\"Oslo\nb,\"Lom\"\nc,Bergen\n").await;
     assert_eq!((report.added, report.errors[0].line), (1, 2), "{report:?}");
     assert!(report.errors[0].reason.contains("over the end of a line"), "{report:?}");
@@ -552,7 +552,7 @@ async fn a_file_that_is_no_utf8_text_is_told_with_how_to_save_it() {
             }
         }
     }
-    // As Windows wrote it before UTF-8.
+    // The encoding that Windows used before UTF-8.
     let place = Place::new().await;
     let report = place.import(Format::Csv, b"registrationId,site\na,K\xf6ln\nb,Lom\n").await;
     assert_eq!((report.added, report.errors[0].line), (1, 2), "{report:?}");

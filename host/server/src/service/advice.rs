@@ -1,11 +1,11 @@
-//! What the operator is told of at a start: what may be a slip, and what is risky.
+//! Warnings to the operator at a start: about what may be a mistake, and about what is risky.
 
 use landfall_domain::names::IdScope;
 
 use super::Service;
 
 impl Service {
-    /// Tells the operator of a grant whose plugin nobody has published: it may come, or its name may be a slip.
+    /// Warns of a grant whose plugin is not published: the plugin may still come, or its name may be misspelled.
     pub fn check_grants(&self) {
         for granted in self.config.policy.http.plugins.keys() {
             let catalogue = self.catalogue.now();
@@ -21,8 +21,8 @@ impl Service {
         }
     }
 
-    /// Tells the operator of groups that take the word of any manufacturer, where there are several: each of them could name
-    /// another's devices first, and say of them what it likes.
+    /// Warns of groups that rely on the records of any manufacturer, if there are several manufacturers: each of them
+    /// could import another's devices first, with whatever facts it likes.
     pub async fn warn_of_mixed_manufacturers(&self, scope: &IdScope) {
         let manufacturers = match self.store.manufacturers(scope, MANUFACTURERS_TOLD).await {
             Ok(manufacturers) if manufacturers.len() > 1 => manufacturers,

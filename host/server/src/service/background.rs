@@ -1,4 +1,4 @@
-//! What a service does by itself: its tasks, each with its plan.
+//! The tasks of a service, each with its plan.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,11 +39,11 @@ async fn noting_seen(service: Arc<Service>) -> Ran {
     noted.map(|()| "how far database and clock have come is noted".to_owned()).map_err(|error| error.to_string())
 }
 
-/// How often the file is written that says how far database and clock have come.
+/// How often the file is written that says how far the database and the clock have come.
 const SEEN_EVERY: Duration = Duration::from_secs(60);
-/// How often it is looked whether keys of an issuer are old.
+/// How often the task looks for keys of issuers that are old.
 const LOOK_FOR_OLD_KEYS: Duration = Duration::from_secs(60);
-/// How often it is looked whether a list is due.
+/// How often the task looks for revocation lists that are due.
 const LOOK_FOR_DUE_LISTS: Duration = Duration::from_secs(30);
-/// How long after a change could not be read it is read again.
+/// The pause before a change that could not be read is read again.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);

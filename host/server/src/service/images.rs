@@ -1,17 +1,18 @@
-//! The images that decisions run on, ready when they are asked for.
+//! The images that decisions run on. They are ready before they are needed.
 //!
-//! An enrollment names a plugin and settings; a decision needs the image made of both, and of the limits that the
-//! operator has set for the plugin. Groups share images, and a million individual enrollments may name as many
-//! settings, so images are made when they are first needed and shared from then on. Making one reads the compiled
+//! An enrollment names a plugin and settings. A decision needs the image that is made of both, and of the limits that
+//! the operator has set for the plugin. Groups share images, and a million individual enrollments may name as many
+//! settings. So an image is made when it is first needed, and shared from then on. Making one reads the compiled
 //! component from the cache, or compiles it, on a thread that may block.
 //!
-//! **What stays.** The images of all groups, and those of whoever is asked or rolled back to when one of them breaks,
-//! are resident: the revision before the live one stays loaded, so that going back to it takes no longer than the next
-//! decision. An image that was resident and is not any more goes at once; of the others, the one that was not used for
-//! longest goes when there are too many; a revision that is not resident goes with its last image. Whoever still decides
-//! with one keeps it until that is done.
+//! **What stays in memory.** Resident images stay: those of all groups, and those that are asked or rolled back to when
+//! one of them breaks. So the revision before the live one stays loaded, and going back to it takes no longer than the
+//! next decision. An image that is no longer resident is dropped at once. Of all others, the least recently used one is
+//! dropped when there are too many. A revision that is not resident is dropped with its last image. A decision that is
+//! still running keeps its image until it is done.
 //!
-//! What an image was made of is at hand with it, and is written with the first decision that names it by digest.
+//! Each image comes with the contents that it was made of. They are written with the first decision that names them by
+//! digest.
 
 mod making;
 mod warm_up;
@@ -34,7 +35,7 @@ use landfall_store::{Lane, Store, StoreError};
 use self::making::Making;
 use crate::catalogue::BoundPolicy;
 
-/// The images.
+/// Holds the images, and makes them when they are needed.
 pub struct Images {
     host: Arc<PolicyHost>,
     store: Arc<dyn Store>,
@@ -47,8 +48,9 @@ pub struct Images {
     clock: Arc<dyn Clock>,
 }
 
-/// What an image is made of: a revision (SHA-256 of the component), its settings (SHA-256 of their text), and its limits.
-/// The plugin's name as well: whether a revision may be run depends on what its signatures say of the name.
+/// What an image is made of: a revision (SHA-256 of the component), its settings (SHA-256 of their text), and its
+/// limits. The plugin's name is part of the key as well: whether a revision may run depends on what its signatures say
+/// about the name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     plugin: PluginName,
@@ -57,7 +59,7 @@ struct Key {
     limits: PluginLimits,
 }
 
-/// What never makes room for others.
+/// What is never dropped to make room for others.
 #[derive(Default)]
 struct Resident {
     images: HashSet<Key>,
@@ -79,18 +81,18 @@ pub struct ReadyImage {
     age: Stopwatch,
 }
 
-/// The images of one revision, as an operator counts them.
+/// The images of one revision, counted for an operator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Those that start from settings in their memory.
+    /// Images that start from a snapshot of memory with their settings in it.
     pub baked: u64,
-    /// Those that are configured before each call.
+    /// Images that are configured before each call.
     pub configured_each_call: u64,
-    /// How long the oldest of them has been there.
+    /// The age of the oldest image.
     pub oldest: Duration,
 }
 
-/// Why there is no image.
+/// Why an image cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     /// Nothing is published under the name.
@@ -108,13 +110,13 @@ pub enum ImageError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The thread that made it ended.
+    /// The thread that made it ended early.
     #[error("making the image was interrupted")]
     Interrupted,
 }
 
 impl Images {
-    /// None yet; at most so many at once, unless more than that are resident.
+    /// No images yet. Keeps at most `max_images`, unless more than that are resident.
     pub fn new(host: Arc<PolicyHost>, store: Arc<dyn Store>, max_images: usize, clock: Arc<dyn Clock>) -> Self {
         Self {
             host,
@@ -129,17 +131,17 @@ impl Images {
         }
     }
 
-    /// The image of a bound policy, for whoever waits in this lane.
+    /// The image of a bound policy. `lane` says who waits for it.
     ///
     /// # Errors
     ///
-    /// An [`ImageError`], which those who asked for the same image at the same time share.
+    /// An [`ImageError`]. All who asked for the same image at the same time get the same one.
     pub async fn get(&self, lane: Lane, bound: &BoundPolicy) -> Result<Arc<ReadyImage>, Arc<ImageError>> {
         self.image(lane, bound, None).await
     }
 
-    /// Makes the image of a policy with a revision that the store may not have yet, for an operator who publishes it. It was
-    /// checked for the plugin's name.
+    /// Makes the image of a policy with a revision that the store may not have yet, for an operator who is publishing
+    /// it. The revision must have been checked for the plugin's name already.
     ///
     /// # Errors
     ///
@@ -202,7 +204,8 @@ impl Images {
         Ok(Arc::new(ReadyImage { image, settings, budget, age: Stopwatch::start(&self.clock) }))
     }
 
-    /// A revision that a plugin may be run as: its component is there, and what is required is signed for this name.
+    /// A revision that may run under this plugin's name: its component is there, and the required signatures are for
+    /// this name.
     pub async fn revision_of(
         &self,
         lane: Lane,
@@ -214,7 +217,7 @@ impl Images {
         Ok(revision)
     }
 
-    /// A revision whose component is in the store, or comes with Landfall. Under which name it may be run is not looked at.
+    /// A revision whose component is in the store, or is built in. The name under which it may run is not checked.
     pub async fn revision(&self, lane: Lane, digest: Digest) -> Result<Arc<Revision>, ImageError> {
         if let Some(known) = self.loaded(digest) {
             return Ok(known);
@@ -233,13 +236,14 @@ impl Images {
         Ok(revision)
     }
 
-    /// The trusted keys that signed a revision for a plugin, without loading it.
+    /// The trusted keys that signed a revision for a plugin. The component is not loaded.
     pub async fn signers(&self, plugin: &PluginName, version: &str, digest: Digest) -> Result<Vec<KeyId>, ImageError> {
         let subject = Subject { digest, name: Some(plugin), version: Some(version) };
         Ok(self.host.signers(&subject, &self.signatures(digest).await?)?)
     }
 
-    /// The signatures that were kept. One that was taken while nobody trusted its key, and is not that key's, says nothing.
+    /// The stored signatures. A signature may have been stored when its key was not trusted, and so was not verified.
+    /// If it is not that key's, it counts for nothing.
     async fn signatures(&self, digest: Digest) -> Result<Vec<Signature>, ImageError> {
         let mut kept = self.store.signatures(digest).await?;
         kept.retain(|signature| !self.host.trust().disowns(digest, signature));
@@ -251,15 +255,15 @@ impl Images {
         self.revisions.read().unwrap_or_else(PoisonError::into_inner).get(&digest).cloned()
     }
 
-    /// Loads a component that may never have been seen before.
+    /// Loads a component that may never have been loaded before.
     pub async fn load(&self, fetched: Fetched) -> Result<Arc<Revision>, ImageError> {
         let host = Arc::clone(&self.host);
         let loaded = tokio::task::spawn_blocking(move || host.load(fetched)).await;
         Ok(loaded.map_err(|_| ImageError::Interrupted)??)
     }
 
-    /// Says what is resident from now on: these policies, and these revisions whether or not one of them needs them. What
-    /// is not, and is not used, goes.
+    /// Sets what is resident from now on: these policies, and these revisions whether or not one of the policies needs
+    /// them. Whatever is not resident and not in use is dropped.
     pub fn settle<'a>(&self, policies: impl Iterator<Item = &'a BoundPolicy>, revisions: impl Iterator<Item = Digest>) {
         let images: HashSet<Key> = policies.filter_map(|bound| Some(Key::of(bound, bound.revision?))).collect();
         let revisions = images.iter().map(|key| key.revision).chain(revisions).collect();
@@ -309,7 +313,7 @@ impl Images {
         self.forget_revisions();
     }
 
-    /// Lets go of revisions that nobody needs. A few that were only looked at may stay.
+    /// Drops the revisions that nothing needs. A few that were only looked at may stay.
     fn forget_revisions(&self) {
         let resident = self.resident.read().unwrap_or_else(PoisonError::into_inner);
         let ready = self.ready.read().unwrap_or_else(PoisonError::into_inner);

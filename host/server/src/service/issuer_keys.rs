@@ -1,5 +1,5 @@
-//! Keys of identity providers that are read again by a task: an old key that its provider has taken back is not good for as
-//! long as no device comes.
+//! Renews the keys of identity providers in a task. Otherwise a key that its provider has withdrawn would stay valid
+//! for as long as no device comes.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use super::Service;
 use super::live_catalogue::token_rules;
 use crate::tasks::Ran;
 
-/// Reads those keys again that are old: one run of the task `issuer-keys`.
+/// Fetches again the keys that are old: one run of the task `issuer-keys`.
 ///
 /// # Errors
 ///
-/// Which issuers did not answer the last time.
+/// The issuers that did not answer the last time.
 pub async fn renew_old(service: Arc<Service>) -> Ran {
     let mut renewing = JoinSet::new();
     for scope in service.catalogue().now().scopes() {

@@ -1,8 +1,7 @@
-//! The catalogue that decides now, and the one way in which it is changed.
+//! The catalogue that decides now, and the only way to change it.
 //!
-//! A change is written to the store and then read from it, by [`LiveCatalogue::change`]: nobody who writes can forget to read.
-//! What is on disk and could not be read is read by a task, so that it does not lie there unseen until somebody changes
-//! something else.
+//! [`LiveCatalogue::change`] writes a change to the store and then reads the catalogue from it, so no writer can forget
+//! to read. If a change is on disk and could not be read, a task reads it. It does not wait for the next change.
 
 use std::collections::HashSet;
 use std::pin::Pin;
@@ -27,10 +26,10 @@ use crate::catalogue::{BoundPolicy, Catalogue, ScopeCatalogue};
 use crate::identity_providers;
 use crate::tasks::{Ran, Trigger};
 
-/// The catalogue as it is, and what follows it.
+/// The catalogue as it is now, and what must be updated with it.
 pub struct LiveCatalogue {
     live: ArcSwap<Catalogue>,
-    /// Held by whoever reads it from the store.
+    /// Held while the catalogue is read from the store.
     reading: tokio::sync::Mutex<()>,
     unread: Unread,
     store: Arc<dyn Store>,
@@ -40,7 +39,7 @@ pub struct LiveCatalogue {
     outside: Arc<Outside>,
 }
 
-/// A write on its way.
+/// The future of a write to the store.
 pub type Write<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 impl LiveCatalogue {
@@ -72,12 +71,12 @@ impl LiveCatalogue {
         self.live.load().scope(scope).cloned()
     }
 
-    /// Writes to the store, and has what was written decide from now on.
+    /// Writes to the store. What was written decides from then on.
     ///
     /// # Errors
     ///
-    /// Those of the writing: then nothing is another. Or that what was written could not be read: then it is on disk, and in
-    /// force as soon as it can be read.
+    /// The error of the write: then nothing has changed. Or the error of reading: then the change is on disk, and it is
+    /// in force as soon as it can be read.
     pub async fn change<'a, T>(
         &'a self,
         write: impl FnOnce(&'a dyn Store) -> Write<'a, T> + Send,
@@ -87,20 +86,20 @@ impl LiveCatalogue {
         Ok(written)
     }
 
-    /// Reads the catalogue anew: for who has written to the store itself.
+    /// Reads the catalogue anew, for a caller that has written to the store itself.
     ///
     /// # Errors
     ///
-    /// Those of the store; then it is read as soon as it can be.
+    /// The error of the store. The catalogue is then read as soon as it can be.
     pub async fn reload(&self) -> Result<(), StoreError> {
         self.read().await.map_err(|error| self.unread.leave(error))
     }
 
-    /// Reads the catalogue for whoever has changed it and could not: one run of the task `catalogue`.
+    /// Reads changes that could not be read by those who made them: one run of the task `catalogue`.
     ///
     /// # Errors
     ///
-    /// It cannot be read now either.
+    /// If they cannot be read now either.
     pub async fn read_what_is_left(&self) -> Ran {
         let Some(left) = self.unread.left() else { return Ok("every change is in force".to_owned()) };
         self.read().await.map_err(|error| {
@@ -110,13 +109,13 @@ impl LiveCatalogue {
         Ok("the change that could not be read is in force".to_owned())
     }
 
-    /// Has the task run that reads what is left.
+    /// Starts the task that reads such changes.
     pub(super) fn left(&self) -> &Trigger {
         &self.unread.more
     }
 
-    /// Sees to it that what decides is at least as new as what the store said of an id scope. A change is read by whoever made
-    /// it; this is for when that failed.
+    /// Makes sure that what decides is at least as new as this revision of an id scope in the store. Normally whoever
+    /// makes a change reads it as well; this is for when that failed.
     pub(super) async fn catch_up(&self, scope: &IdScope, revision: u64) -> Result<(), StoreError> {
         {
             // Whoever made the change may be reading it now.
@@ -133,13 +132,13 @@ impl LiveCatalogue {
         let records = self.store.load_catalogue().await?;
         let before = self.live.load_full();
         let (known, watches, sealing) = (Arc::clone(&before), Arc::clone(&self.watches), Arc::clone(&self.sealing));
-        // Reading certificates and lists takes what they take, and requests of devices must not wait behind it.
+        // Reading certificates and revocation lists takes long, and requests of devices must not wait for it.
         let reading = tokio::task::spawn_blocking(move || Catalogue::new(records, &known, &watches, &sealing));
         let catalogue = reading.await.map_err(|e| StoreError::Read(format!("the catalogue cannot be read: {e}")))?;
         let catalogue = Arc::new(catalogue);
         self.live.store(Arc::clone(&catalogue));
         let needed: Vec<BoundPolicy> = catalogue.scopes().flat_map(|scope| needed(scope)).collect();
-        // What no group asks is loaded when it is asked for, so that who publishes does not fill the memory.
+        // Revisions that no group uses are loaded on demand, so that publishing many of them does not fill the memory.
         let revisions = catalogue.scopes().flat_map(|scope| {
             let asked = |plugin: &&PublishedPlugin| {
                 let mut policies = scope.groups().flat_map(|group| group.allocation.policies());
@@ -155,15 +154,15 @@ impl LiveCatalogue {
         Ok(())
     }
 
-    /// Has something wait to be read, as after a failure of the store.
+    /// Leaves a change unread, as after a failure of the store.
     #[cfg(test)]
     pub(super) fn leave_unread(&self) {
         self.unread.leave(StoreError::Read("for once".to_owned()));
     }
 }
 
-/// What the groups of a scope are decided with, what is asked when one of these gives no answer, and what would be if
-/// somebody rolled back.
+/// The policies that the groups of a scope use, those that are asked when one of these gives no answer, and those that
+/// would be used after a rollback.
 pub(super) fn needed(scope: &ScopeCatalogue) -> Vec<BoundPolicy> {
     let mut needed = Vec::new();
     for policy in scope.groups().flat_map(|group| group.allocation.policies()) {
@@ -177,7 +176,7 @@ pub(super) fn needed(scope: &ScopeCatalogue) -> Vec<BoundPolicy> {
     needed
 }
 
-/// How enrollments rely on issuers of tokens.
+/// The rules by which the enrollments of a scope accept tokens of issuers.
 pub(super) fn token_rules(scope: &ScopeCatalogue) -> impl Iterator<Item = &TokenRules> {
     scope.groups().filter_map(|bound| match &bound.group.attestation {
         GroupAttestation::Token(rules) => Some(rules),
@@ -185,8 +184,8 @@ pub(super) fn token_rules(scope: &ScopeCatalogue) -> impl Iterator<Item = &Token
     })
 }
 
-/// What can be asked: the groups' policies and their stand-ins, and with whatever settings of every plugin the live
-/// revision, the one before it and what the operator named for when it gives no answer.
+/// What can be asked: the groups' policies and their stand-ins. Also, with any settings, of every plugin the live
+/// revision, the one before it, and those that the operator named for when it gives no answer.
 fn watched(catalogue: &Catalogue, needed: &[BoundPolicy]) -> HashSet<Watched> {
     let of_groups = needed.iter().filter_map(|bound| bound.watch.as_ref()?.of.clone());
     let of_plugins = catalogue.scopes().flat_map(|scope| {

@@ -1,4 +1,4 @@
-//! Those outside on whom it is relied, and what is known of them.
+//! The outside services on which admission relies, and what is known about them.
 
 use super::revocation_refresh::Lists;
 use crate::certificate_issuing::CertificateIssuing;
@@ -27,17 +27,17 @@ impl Outside {
         &self.identity_providers
     }
 
-    /// Directories whose accounts devices are.
+    /// The directories whose accounts are devices.
     pub fn directories(&self) -> &Directories {
         &self.directories
     }
 
-    /// Who issues certificates for devices.
+    /// The issuers of certificates for devices.
     pub fn certificate_issuing(&self) -> &CertificateIssuing {
         &self.certificate_issuing
     }
 
-    /// How the fetching of revocation lists goes.
+    /// The state of fetching revocation lists.
     pub fn lists(&self) -> &Lists {
         &self.lists
     }

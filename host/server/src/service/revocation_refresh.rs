@@ -1,9 +1,10 @@
-//! Revocation lists that are fetched, by a task and never for a request.
+//! Fetches revocation lists, in a task and never for a request.
 //!
-//! Every issuer for which an operator has named an address has its list read again after the time that he named, or at once
-//! when that was changed. A list must be the issuer's own, whole, not of the future and not older than the one that is there;
-//! then it takes that one's place. Whatever goes wrong, the list that is there counts until it is out of date, and what then
-//! holds the issuer's rules say. The log tells of every change of fortune, and of lists that are out of date once an hour.
+//! If an operator has named an address for an issuer, its list is fetched again after the interval that the operator
+//! named, or at once when the address was changed. A list must be the issuer's own, complete, not from the future and
+//! not older than the stored one. Then it replaces the stored one. If anything fails, the stored list counts until it
+//! is out of date, and after that the issuer's rules decide. The log has a line whenever fetching starts or stops to
+//! work, and once an hour for lists that are out of date.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,20 +28,20 @@ use crate::outbound::{self, OutboundError};
 use crate::shares::Shares;
 use crate::tasks::{Ran, Trigger};
 
-/// How the fetching of lists goes.
+/// The state of fetching revocation lists.
 pub struct Lists {
     attempts: Mutex<HashMap<Of, Attempt>>,
     warned: Mutex<Option<Stopwatch>>,
-    /// Has the task run that fetches them.
+    /// Starts the task that fetches them.
     pub(super) due: Trigger,
-    /// Addresses that are tried before they are taken.
+    /// Bounds the addresses that are tried before they are accepted.
     trials: Shares<IdScope>,
 }
 
-/// Whose list: the id scope, and [`RevocationRecord::id`].
+/// Identifies a list: the id scope, and [`RevocationRecord::id`].
 type Of = (IdScope, Digest);
 
-/// The last attempt to fetch one.
+/// The last attempt to fetch a list.
 #[derive(Clone)]
 struct Attempt {
     source: ListSource,
@@ -48,7 +49,7 @@ struct Attempt {
     trouble: Option<Trouble>,
 }
 
-/// Why a list cannot be had, in two texts.
+/// Why a list cannot be fetched, in two texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
     whole: String,
@@ -56,8 +57,8 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    /// What the operator of the server may read, or who is bound to one id scope. That one reads nothing of what answers at
-    /// an address that the server's operator has named.
+    /// The text that a reader may see. The operator of the server sees everything. An operator who is bound to one id
+    /// scope sees nothing of what answers at an address that the operator of the server has named.
     pub fn failure_for(&self, bound: bool) -> &str {
         if bound { &self.for_scope } else { &self.whole }
     }
@@ -72,17 +73,17 @@ impl Trouble {
         Self::of(source, error.to_string(), Some(error.for_scope(source.public_hosts_only)))
     }
 
-    /// One that says nothing of an address.
+    /// A trouble whose text says nothing about an address, so that everyone may read it.
     fn open(text: String) -> Self {
         Self { for_scope: text.clone(), whole: text }
     }
 }
 
-/// A list that was fetched.
+/// A revocation list that was fetched.
 pub struct Fetched {
-    /// What it says.
+    /// The parsed list.
     pub list: Crl,
-    /// The list, DER.
+    /// The list in DER.
     pub der: Vec<u8>,
 }
 
@@ -94,12 +95,12 @@ impl Default for Lists {
 }
 
 impl Lists {
-    /// Has those fetched at once whose address has changed, or whose list was removed.
+    /// Starts fetching at once the lists whose address has changed, or that were removed.
     pub fn look_again(&self) {
         self.due.activate();
     }
 
-    /// Why the last attempt to fetch an issuer's list failed, if it did, from where it is fetched now.
+    /// Why the last attempt to fetch an issuer's list from its current address failed, if it did.
     pub fn trouble(&self, scope: &IdScope, of: &RevocationRecord) -> Option<Trouble> {
         let source = of.rules.source.as_ref()?;
         let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -107,14 +108,14 @@ impl Lists {
         attempt.trouble.clone()
     }
 
-    /// How many lists could not be fetched the last time.
+    /// The number of lists whose last attempt failed.
     pub fn troubles(&self) -> usize {
         let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         attempts.values().filter(|attempt| attempt.trouble.is_some()).count()
     }
 
-    /// Whether a list is to be fetched now. Where none is there although the last time went well, an operator has removed
-    /// it: the issuer's certificates may be refused until the next one comes.
+    /// Whether a list has to be fetched now. If no list is stored although the last attempt succeeded, an operator has
+    /// removed it: the issuer's certificates may be refused until the next one is fetched.
     fn is_due(&self, key: &Of, source: &ListSource, is_there: bool) -> bool {
         let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         attempts.get(key).is_none_or(|last| {
@@ -129,15 +130,16 @@ impl Lists {
     }
 }
 
-/// Fetches the lists that are due: one run of the task `revocation-lists`. What is being fetched when the run is cut is let
-/// go.
+/// Fetches the lists that are due: one run of the task `revocation-lists`. If the run is cut short, fetches that are
+/// under way are dropped.
 ///
 /// # Errors
 ///
-/// How many could not be fetched the last time, in this run or in one before, and why the first of them could not.
+/// How many lists could not be fetched at their last attempt, in this run or an earlier one, and the reason for the
+/// first of them.
 pub async fn fetch_due(service: Arc<Service>) -> Ran {
     let catalogue = service.catalogue().now();
-    // A place that is slow keeps no other list waiting.
+    // Several are fetched at once, so that a slow server does not hold up other lists.
     let (mut fetching, few) = (JoinSet::new(), Arc::new(Semaphore::new(AT_ONCE)));
     let (mut there, mut fetched) = (Vec::new(), 0_usize);
     for scope in catalogue.scopes() {
@@ -169,7 +171,7 @@ pub async fn fetch_due(service: Arc<Service>) -> Ran {
     }
 }
 
-/// Why lists could not be fetched the last time: the id scope, the issuer, the reason.
+/// The lists whose last attempt failed: the id scope, the issuer and the reason.
 fn failures(service: &Service) -> Vec<String> {
     let (catalogue, lists) = (service.catalogue().now(), service.outside().lists());
     let mut failures = Vec::new();
@@ -183,28 +185,28 @@ fn failures(service: &Service) -> Vec<String> {
     failures
 }
 
-/// Fetches a list before an operator's word on where it is counts. Nothing is changed.
+/// Fetches a list from an address before that address is accepted from an operator. Changes nothing.
 ///
 /// # Errors
 ///
-/// Why it cannot be had.
+/// The reason why it cannot be fetched.
 pub async fn try_out(
     service: &Service,
     scope: &ScopeCatalogue,
     of: &RevocationRecord,
     source: &ListSource,
 ) -> Result<Fetched, Trouble> {
-    // Who tries out many waits for itself.
+    // An operator who tries many addresses waits only for its own trials.
     let _one_of_few = service.outside().lists().trials.take(scope.scope.clone()).await;
     had(scope, of, source, TRIAL_PATIENCE).await
 }
 
-/// Says that a list was fetched from there just now, so that it is not fetched again at once.
+/// Records that a list was fetched from this address just now, so that it is not fetched again at once.
 pub fn note_fetched(service: &Service, scope: &IdScope, of: &RevocationRecord, source: &ListSource) {
     note(service, &(scope.clone(), of.id()), of, source, None);
 }
 
-/// Keeps what came of an attempt, and tells when that changed.
+/// Records the result of an attempt, and logs it if it differs from the last one.
 fn note(service: &Service, key: &Of, of: &RevocationRecord, source: &ListSource, trouble: Option<Trouble>) {
     let mut attempts = service.outside().lists().attempts.lock().unwrap_or_else(PoisonError::into_inner);
     let age = Stopwatch::start(&service.ambient().clock);
@@ -249,7 +251,7 @@ async fn fetch(
     }
 }
 
-/// The list that is there now, which is the issuer's own.
+/// Fetches the current list, and checks that it is the issuer's own.
 async fn had(
     scope: &ScopeCatalogue,
     of: &RevocationRecord,
@@ -259,27 +261,27 @@ async fn had(
     let said = |error: &dyn std::fmt::Display| Trouble::of(source, error.to_string(), None);
     let fetched = outbound::get_signed(&source.url, source.ca_certificate.as_deref(), source.public_hosts_only, LIMITS);
     let fetched = tokio::time::timeout(patience, fetched).await;
-    // Where a name leads is not told by how long it takes either.
+    // The time must not tell either what answers at the address.
     let late = |_| {
         let late = format!("it did not come within {} s", patience.as_secs());
         Trouble::of(source, late, Some("its host cannot be reached at a public address".to_owned()))
     };
     let bytes = fetched.map_err(late)?.map_err(|error| Trouble::of_outbound(source, &error))?;
     let der = list_from(&bytes).map_err(|error| said(&error))?;
-    // A large list takes a while to read, and to verify.
+    // A large list takes a while to parse and to verify.
     let issuers = certificates_of(scope, of);
     let reading = tokio::task::spawn_blocking(move || read(&der, &issuers).map(|list| Fetched { list, der }));
     reading.await.map_err(|error| said(&error))?.map_err(|error| said(&error))
 }
 
-/// The certificates of an issuer: those that are uploaded, and that by which it was first known.
+/// The certificates of an issuer: those that were uploaded, and the one by which it was first known.
 fn certificates_of(scope: &ScopeCatalogue, of: &RevocationRecord) -> Vec<Anchor> {
     let uploaded = scope.authorities().filter_map(|authority| Anchor::parse(&authority.der).ok());
     let own = uploaded.filter(|anchor| scope.revocations().of(anchor).is_some_and(|said| said.record.id() == of.id()));
     own.chain(Anchor::parse(&of.issuer.certificate)).collect()
 }
 
-/// The list, if one of an issuer's certificates allows it.
+/// Parses the list. One of the issuer's certificates must verify it.
 fn read(der: &[u8], issuers: &[Anchor]) -> Result<Crl, CrlError> {
     let mut wrong = CrlError::NotSigned;
     for issuer in issuers {
@@ -306,17 +308,17 @@ fn warn_of_stale_ones(service: &Service) {
     }
 }
 
-/// Lists that are fetched at the same time.
+/// The number of lists that are fetched at once.
 const AT_ONCE: usize = 8;
-/// After how long one that could not be fetched is tried again, at most.
+/// The longest pause before a list that could not be fetched is tried again.
 const RETRY: Duration = Duration::from_secs(300);
 const WARNED: Duration = Duration::from_secs(3600);
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Somebody waits for it.
+/// The longest trial of an address. An operator waits for it.
 const TRIAL_PATIENCE: Duration = Duration::from_secs(20);
-/// Addresses that are tried at once for one id scope.
+/// The number of addresses that are tried at once for one id scope.
 const TRIALS_OF_A_SCOPE: usize = 2;
-/// What is told of an address that the operator of the server has named to who operates one id scope.
+/// What an operator of one id scope is told about an address that the operator of the server has named.
 const NOT_TOLD: &str =
     "the list cannot be had from where the server's operator has it fetched; the server's log says why";
 const LIMITS: ClientLimits = ClientLimits {

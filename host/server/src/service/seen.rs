@@ -1,11 +1,11 @@
-//! What this installation has seen already: how far its database had come, and the latest time.
+//! The newest state that this installation has seen: how far its database had come, and the latest time.
 //!
-//! Kept in a file beside the database, so that a database that is put back, and a clock that is set back, are noticed and
-//! told. Neither stops the server: an operator may have done it on purpose. Tokens that had ended stay ended, whatever
-//! the clock says now.
+//! It is kept in a file beside the database. So a database that was restored from an older copy, and a clock that was
+//! set back, are noticed and logged. Neither stops the server: an operator may have done it on purpose. Tokens that had
+//! ended stay ended, whatever the clock says now.
 //!
-//! The file is written once a minute and when the server stops. Who puts a database back within that minute after a
-//! crash is not noticed.
+//! The file is written once a minute and when the server stops. If the server crashes, a database that is restored to a
+//! state of the last minute is not noticed.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::folder::DataFolder;
 
-/// What was seen.
+/// The newest state that was seen, with its file.
 #[derive(Debug, Default)]
 pub struct Seen {
     path: Option<PathBuf>,
@@ -28,26 +28,26 @@ pub struct Seen {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct State {
-    /// How many transactions had changed the database.
+    /// The number of transactions that had changed the database.
     sequence: u64,
     /// The latest time, in milliseconds.
     latest: Timestamp,
-    /// How often an older database was found than the one that was served before.
+    /// How many times the database was found to be older than the one that was served before.
     #[serde(default)]
     put_back: u64,
 }
 
-/// What is different from what was seen.
+/// What differs from the newest state that was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Notice {
-    /// The database lacks so many transactions that were served.
+    /// The database lacks this many transactions that were served before.
     PutBack(u64),
-    /// The clock is so much before the latest time.
+    /// The clock is this far behind the latest time.
     ClockBack(Duration),
 }
 
 impl Seen {
-    /// Compares the file with what is there now, and tells the log.
+    /// Compares the file with the present state, and logs the differences.
     pub fn open(path: &Path, sequence: u64, now: Timestamp) -> Self {
         let before = match std::fs::read(path) {
             Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_else(|error| {
@@ -66,24 +66,24 @@ impl Seen {
         seen
     }
 
-    /// The latest time that was ever seen, this moment included.
+    /// The latest time that was ever seen, `now` included.
     pub fn latest(&self, now: Timestamp) -> Timestamp {
         let mut state = self.lock();
         state.latest = state.latest.max(now);
         state.latest
     }
 
-    /// How long this moment is before the latest that was seen.
+    /// How far `now` is behind the latest time that was seen.
     pub fn behind(&self, now: Timestamp) -> Duration {
         self.lock().latest.since(now)
     }
 
-    /// How often an older database was found than the one that was served before.
+    /// How many times the database was found to be older than the one that was served before.
     pub fn put_back(&self) -> u64 {
         self.lock().put_back
     }
 
-    /// Keeps how far it has come. A clock that was set back is told once.
+    /// Writes how far the database and the clock have come. A clock that was set back is logged once.
     pub fn note(&self, sequence: u64, now: Timestamp) {
         let behind = self.behind(now);
         {
@@ -115,7 +115,7 @@ impl Seen {
 }
 
 impl State {
-    /// What is seen now, and what is odd about it.
+    /// The state that is seen now, and what is unusual about it.
     fn compared(self, sequence: u64, now: Timestamp) -> (Self, Vec<Notice>) {
         let mut notices = Vec::new();
         let missing = self.sequence.saturating_sub(sequence);
@@ -152,7 +152,7 @@ impl Notice {
     }
 }
 
-/// Clocks are set right by so much, and nobody is told.
+/// A clock may be corrected by this much without a notice.
 const TOLERANCE: Duration = Duration::from_secs(60);
 
 #[cfg(test)]

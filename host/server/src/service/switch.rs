@@ -1,11 +1,13 @@
-//! Making another revision of a plugin the live one, whether it is new or one that was live before.
+//! Makes another revision of a plugin the live one, whether it is new or was live before.
 //!
-//! The switch is one pointer: the store writes the new name in one transaction, the catalogue is read anew, and a
-//! decision works on the catalogue that it began with. What makes it safe is what comes before: the revision is loaded,
-//! every enrollment that follows the name is tried with it, and the images of all groups are ready. So no device waits
-//! for a compiler because somebody published, and none meets a revision that does not take its enrollment's settings.
-//! One switch of a plugin at a time: of two, the second is checked against what the first left. Those of other plugins and id
-//! scopes go on meanwhile.
+//! The switch itself is one pointer: the store writes the name's new revision in one transaction, the catalogue is read
+//! anew, and a decision keeps the catalogue that it began with. The checks before it make it safe: the revision is
+//! loaded, every enrollment that follows the name is tried with it, and the images of all groups are ready. So
+//! publishing makes no device wait for a compiler, and no device meets a revision that does not accept its enrollment's
+//! settings.
+//!
+//! Only one switch of a plugin runs at a time: a second one is checked against the result of the first. Switches of
+//! other plugins and id scopes run beside it.
 
 use std::sync::Arc;
 
@@ -22,14 +24,14 @@ use super::take_over::TakeOverError;
 use crate::catalogue::{BoundPolicy, ScopeCatalogue};
 use crate::conflict;
 
-/// Why a revision did not become the live one, or a plugin's rules stayed as they were.
+/// Why a revision did not become the live one, or why a plugin's rules were not changed.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum SwitchError {
-    /// The id scope is not there.
+    /// The id scope does not exist.
     #[error("no id scope {0} exists here")]
     NoScope(IdScope),
-    /// It does not fit the enrollments that follow the name.
+    /// The revision does not fit the enrollments that follow the name.
     #[error(transparent)]
     TakeOver(#[from] TakeOverError),
     /// It does not go with what else the store holds.
@@ -38,28 +40,27 @@ pub enum SwitchError {
     /// The rules were made for the revision that was live before.
     #[error("another revision of {0} became live meanwhile; set it again")]
     OtherLive(PluginName),
-    /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Who publishes.
+/// The API token that publishes, and its quota.
 #[derive(Clone, Copy, Debug)]
 pub struct Publisher<'a> {
-    /// The id of its token.
+    /// The token's id.
     pub token: &'a str,
-    /// Bytes that what it published may take.
+    /// The bytes that everything it published may take.
     pub most_bytes: Option<u64>,
 }
 
 impl Service {
-    /// Makes a loaded revision the live one of a name, if it does what every enrollment that follows the name asks of it.
-    /// Nothing changes when it is the live one already. The condition is looked at before anything is tried, and again when
+    /// Makes a loaded revision the live one of a name, if it does what every enrollment that follows the name needs.
+    /// Changes nothing if it is the live one already. The condition is checked before anything is tried, and again when
     /// it is written: another host may have published meanwhile.
     ///
     /// # Errors
     ///
-    /// A [`SwitchError`]; the live revision is then the one that it was.
+    /// A [`SwitchError`]. The live revision then stays as it was.
     pub async fn make_live(
         self: &Arc<Self>,
         scope: &IdScope,
@@ -77,7 +78,8 @@ impl Service {
         }
         let signatures = self.policies.trust().worth_keeping(signatures);
         if let Some(same) = before.filter(|before| before.live == revision.digest()) {
-            // The same bytes with another signature: it counts at the next start, when this one's key may be gone.
+            // The same bytes with another signature. It is kept for the next start, when the key of the present signature
+            // may no longer be trusted.
             if !signatures.is_empty() {
                 let component = revision.bytes().to_vec();
                 let same = PublishedPlugin { card: Some(revision.plugin_card()), ..same.clone() };
@@ -111,11 +113,12 @@ impl Service {
         Ok(outcome)
     }
 
-    /// Changes what the operator says of a plugin, if the live revision still takes every enrollment's settings then.
+    /// Changes the operator's rules for a plugin, if the live revision still accepts every enrollment's settings under
+    /// them.
     ///
     /// # Errors
     ///
-    /// A [`SwitchError`]; the rules are then what they were.
+    /// A [`SwitchError`]. The rules then stay as they were.
     pub async fn set_rules(
         self: &Arc<Self>,
         scope: &IdScope,
@@ -146,7 +149,8 @@ impl Service {
         Ok(outcome)
     }
 
-    /// Makes what else is missing behind the server; it does not hold up whoever publishes, nor who publishes next.
+    /// Makes the images that are still missing, in a task of its own, so that this publication and the next do not wait
+    /// for it.
     fn warm_up_behind(self: &Arc<Self>, scope: &IdScope, name: &PluginName) {
         let (service, scope, name) = (Arc::clone(self), scope.clone(), name.clone());
         tokio::spawn(async move {
@@ -154,7 +158,8 @@ impl Service {
         });
     }
 
-    /// Makes the images that the groups of a scope will need. One that cannot be made now is made when it is asked for.
+    /// Makes the images that the groups of a scope will need. An image that cannot be made now is made when it is
+    /// needed.
     async fn make_ready(
         &self,
         scope: &ScopeCatalogue,
@@ -173,7 +178,7 @@ impl Service {
     }
 }
 
-/// What was not taken is an error, whoever asked.
+/// Turns what the store did not accept into an error.
 fn taken(outcome: PutOutcome) -> Result<PutOutcome, SwitchError> {
     match outcome {
         PutOutcome::Conflict(conflict) => Err(SwitchError::Conflict(conflict)),
@@ -181,7 +186,7 @@ fn taken(outcome: PutOutcome) -> Result<PutOutcome, SwitchError> {
     }
 }
 
-/// The policies of an enrollment that follow a plugin's name.
+/// The policies of an allocation that follow a plugin's name.
 fn followers(allocation: &Allocation, name: &PluginName, scope: &ScopeCatalogue) -> Vec<BoundPolicy> {
     let follows = allocation.bindings().filter(|binding| binding.plugin == *name && binding.revision.is_none());
     follows.map(|binding| scope.bind_one(binding)).collect()

@@ -1,7 +1,7 @@
-//! Whether a new revision of a plugin can take the old one's place.
+//! Checks whether a new revision of a plugin can take the place of the old one.
 //!
-//! Publishing under a name that is in use changes what decides for every enrollment that names it. A revision that
-//! cannot do what one of them asks of it, or does not take its settings, never becomes the live one.
+//! Publishing under a name that is in use changes what decides for every enrollment that names it. A revision never
+//! becomes the live one if it cannot do what one of these enrollments needs, or does not accept its settings.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -20,10 +20,10 @@ use crate::service::Service;
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum TakeOverError {
-    /// An enrollment stands against it.
+    /// An enrollment does not fit the revision.
     #[error("{enrollment} uses it, and the new revision cannot take over: {reason}")]
     Enrollment {
-        /// Which: the first that was found.
+        /// The enrollment: the first that was found.
         enrollment: String,
         reason: Unfit,
     },
@@ -35,26 +35,26 @@ pub enum TakeOverError {
 /// Why a revision does not fit an enrollment.
 #[derive(Debug, thiserror::Error)]
 pub enum Unfit {
-    /// It is asked for hubs.
+    /// The enrollment needs it to choose hubs.
     #[error("it chooses no hubs")]
     ChoosesNoHubs,
-    /// It is asked for places.
+    /// The enrollment needs it to place devices.
     #[error("it places no devices")]
     PlacesNoDevices,
-    /// It does not take the settings.
+    /// It does not accept the settings.
     #[error(transparent)]
     Configure(#[from] ConfigureError),
-    /// The thread that tried it ended.
+    /// The thread that tried the settings ended early.
     #[error("trying its settings was interrupted; publish it again")]
     Interrupted,
 }
 
 impl Service {
-    /// Whether a revision, within these limits, does what every enrollment that follows the plugin's name asks of it.
+    /// Checks that a revision, within these limits, does what every enrollment that follows the plugin's name needs.
     ///
     /// # Errors
     ///
-    /// The first enrollment that it does not fit, and why.
+    /// The first enrollment that it does not fit, and the reason.
     pub async fn takes_over(
         &self,
         scope: &ScopeCatalogue,
@@ -89,16 +89,16 @@ struct Trial<'a> {
     service: &'a Service,
     name: &'a PluginName,
     revision: &'a Arc<Revision>,
-    /// What it would have.
+    /// The budgets that it would have.
     budgets: Budgets,
-    /// Settings that it has taken: a million enrollments share a few.
+    /// Settings that it has accepted: a million enrollments share a few.
     taken: HashSet<String>,
 }
 
 impl Trial<'_> {
     async fn fits(&mut self, allocation: &Allocation) -> Result<(), Unfit> {
         let name = self.name;
-        // Whoever names one revision keeps it.
+        // An enrollment that names a revision keeps that revision.
         let follows = |binding: &PolicyBinding| binding.plugin == *name && binding.revision.is_none();
         let worlds = self.revision.card().worlds;
         if !worlds.selects() && std::iter::once(&allocation.selection).chain(&allocation.fallback).any(follows) {
@@ -131,5 +131,5 @@ fn against(enrollment: String, reason: Unfit) -> TakeOverError {
     TakeOverError::Enrollment { enrollment, reason }
 }
 
-/// Individual enrollments that are read at once.
+/// The number of individual enrollments that are read at once.
 const PAGE: usize = 1000;

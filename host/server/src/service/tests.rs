@@ -1,4 +1,4 @@
-//! The parts together.
+//! Tests of the parts together.
 
 use landfall_domain::hub::{Connector, Hub, HubState};
 use landfall_store::memory::MemoryStore;
@@ -8,7 +8,7 @@ use super::*;
 use crate::config::Server;
 use crate::directory::Directories;
 
-/// A change is on disk before it is read. One that could not be read is read all the same, and reading it writes nothing.
+/// A change is on disk before it is read. If reading fails, it is read later, and that reading writes nothing.
 #[tokio::test]
 async fn a_change_that_could_not_be_read_is_read_as_soon_as_it_can_be_and_is_written_once() {
     let folder = tempfile::tempdir().unwrap();
@@ -38,7 +38,7 @@ async fn a_change_that_could_not_be_read_is_read_as_soon_as_it_can_be_and_is_wri
         connector: Connector::None,
     };
     store.put_hub(&scope, hub.clone(), Precondition::New).await.unwrap();
-    // Nobody writes from now on: what reads writes nothing.
+    // Nobody writes from now on: reading must not write.
     let there = || service.scope(&scope).is_some_and(|scope| scope.hubs.get(&"a.example".parse().unwrap()).is_some());
     assert!(!there());
     service.catalogue().leave_unread();

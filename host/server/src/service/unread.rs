@@ -1,4 +1,4 @@
-//! Changes of the catalogue that are on disk and could not be read.
+//! Counts changes of the catalogue that are on disk and could not be read.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,31 +6,31 @@ use landfall_store::StoreError;
 
 use crate::tasks::Trigger;
 
-/// How many there were, and how many of them are read by now. Numbers and no flag: a change that is left while an earlier
-/// one is being read may not be in what is read.
+/// How many such changes there were, and how many of them have been read. These are numbers and not a flag, because a
+/// change that is left while an earlier one is being read may not be part of what is read.
 #[derive(Default)]
 pub(super) struct Unread {
     left: AtomicU64,
     read: AtomicU64,
-    /// Has the task run that reads them.
+    /// Starts the task that reads them.
     pub(super) more: Trigger,
 }
 
 impl Unread {
-    /// Leaves one, for this reason.
+    /// Records a change that could not be read, because of this error. Gives the error back.
     pub(super) fn leave(&self, error: StoreError) -> StoreError {
         self.left.fetch_add(1, Ordering::Relaxed);
         self.more.activate();
         error
     }
 
-    /// The last one that is not read, if there is any.
+    /// The number of the newest change that has not been read, if there is one.
     pub(super) fn left(&self) -> Option<u64> {
         let left = self.left.load(Ordering::Relaxed);
         (left > self.read.load(Ordering::Relaxed)).then_some(left)
     }
 
-    /// Everything up to this one is read.
+    /// Records that every change up to this number has been read.
     pub(super) fn read(&self, left: u64) {
         self.read.fetch_max(left, Ordering::Relaxed);
     }

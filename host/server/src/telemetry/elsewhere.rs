@@ -1,7 +1,8 @@
-//! What libraries log.
+//! Limits what libraries log.
 //!
-//! They write whole what a client has sent, as often as it is sent. So their warnings are cut to a length and said now and
-//! then, as our own are. What is asked for in more detail (`LANDFALL_LOG=rustls=debug`) is left as it is.
+//! Libraries log whole texts that a client has sent, as often as they are sent. So their warnings are shortened and
+//! rate-limited, as our own are. Lines that are requested at a more detailed level (`LANDFALL_LOG=rustls=debug`) are
+//! left as they are.
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
@@ -14,11 +15,11 @@ use tracing_subscriber::layer::Context;
 
 use crate::troubles::Trouble;
 
-/// Says it in our words.
+/// Logs the warnings of libraries, shortened and rate-limited.
 pub(super) struct Elsewhere(Trouble);
 
 impl Default for Elsewhere {
-    /// By the machine's clock: the log begins before there is a server that has one.
+    /// Uses the machine's clock: the log starts before there is a server with a clock of its own.
     fn default() -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         Self(Trouble::new(&clock))
@@ -45,13 +46,13 @@ impl<S: Subscriber> Layer<S> for Elsewhere {
     }
 }
 
-/// The text of an event, up to a length.
+/// The text of an event, cut to a length.
 #[derive(Default)]
 struct Cut(String);
 
 impl Visit for Cut {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // It ends with an error once it is long enough.
+        // The writer reports an error when it is full. That is the intended end.
         let _ = match field.name() {
             "message" => write!(self, "{value:?}"),
             name if name.starts_with("log.") => Ok(()),

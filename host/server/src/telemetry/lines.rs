@@ -1,4 +1,4 @@
-//! The lines of the log on their way out.
+//! Writes the lines of the log in a thread of its own.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Takes lines at once and has them written. What there is no room for is counted.
+/// Takes lines without waiting, and has them written. Lines for which there is no room are counted.
 #[derive(Clone)]
 pub(super) struct Lines(Arc<Shared>);
 
@@ -24,25 +24,25 @@ struct Shared {
 struct State {
     waiting: VecDeque<Vec<u8>>,
     bytes: usize,
-    /// Whether the thread has a line in its hands.
+    /// Whether the thread is writing a line now.
     writing: bool,
     lost: u64,
-    /// Of those that are lost, the ones that the log has not been told of.
+    /// The number of lost lines that the log does not mention yet.
     untold: u64,
 }
 
-/// Those of this process, once it logs.
+/// The lines of this process, once it logs.
 static OF_THIS_PROCESS: OnceLock<Option<Lines>> = OnceLock::new();
 
 impl Lines {
-    /// Those to standard error, whose thread is started now if it was not; nothing where there can be no thread.
+    /// The lines to standard error. Starts their thread if it does not run yet; `None` if no thread can be started.
     pub(super) fn of_this_process() -> Option<Self> {
-        // A handle of its own: whoever else writes to standard error does not wait for this one.
+        // A file handle of its own: other writers to standard error do not wait for this one.
         let standard_error = || io::stderr().as_fd().try_clone_to_owned().map(File::from);
         OF_THIS_PROCESS.get_or_init(|| standard_error().and_then(Self::to).ok()).clone()
     }
 
-    /// The same without starting any.
+    /// The same, but starts no thread.
     pub(super) fn started() -> Option<&'static Self> {
         OF_THIS_PROCESS.get()?.as_ref()
     }
@@ -58,7 +58,7 @@ impl Lines {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a line, or counts it.
+    /// Takes a line. Counts it as lost if there is no room.
     pub(super) fn take(&self, line: &[u8]) {
         let mut state = self.state();
         if state.bytes.saturating_add(line.len()) > MOST_BYTES {
@@ -75,10 +75,10 @@ impl Lines {
         self.state().lost
     }
 
-    /// Waits until there is nothing to be written, or until the time is over.
+    /// Waits until every line is written, or until the time is over.
     pub(super) fn wait(&self, longest: Duration) {
         let busy = |state: &mut State| state.writing || !state.waiting.is_empty();
-        // Whether it is done or the time over is the same to whoever ends.
+        // The process ends in either case.
         drop(self.0.done.wait_timeout_while(self.state(), longest, busy));
     }
 
@@ -123,7 +123,8 @@ impl State {
     }
 }
 
-/// A terminal that is shared with a program that does not wait may not take a line at once.
+/// Writes all bytes of a line. A terminal may be in non-blocking mode because of another program, and then may not
+/// accept a whole line at once.
 fn write_whole(out: &mut impl Write, mut line: &[u8]) -> io::Result<()> {
     while !line.is_empty() {
         match out.write(line) {
@@ -137,7 +138,7 @@ fn write_whole(out: &mut impl Write, mut line: &[u8]) -> io::Result<()> {
     out.flush()
 }
 
-/// One line being made: `tracing-subscriber` hands each over in one piece.
+/// One line that is being made: `tracing-subscriber` writes each line in one piece.
 pub(super) struct Line(Lines);
 
 impl Write for Line {
@@ -159,10 +160,10 @@ impl<'a> MakeWriter<'a> for Lines {
     }
 }
 
-/// About ten thousand lines.
+/// The most bytes that wait: about ten thousand lines.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
 
-/// How long a terminal that takes no more is left alone.
+/// The pause before another try, when a terminal accepts no more.
 const PAUSE: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
@@ -171,7 +172,7 @@ mod tests {
 
     use super::*;
 
-    /// A reader that takes one line each time that it is told to, or fails.
+    /// A writer that accepts one line each time the test says so, or fails.
     struct Reader(mpsc::Receiver<io::Result<()>>, mpsc::Sender<Vec<u8>>);
 
     impl Write for Reader {
@@ -195,7 +196,7 @@ mod tests {
         for _ in 0..many {
             lines.make_writer().write_all(&line).unwrap();
         }
-        // One may be in the thread's hands already.
+        // The thread may already have taken one line.
         let fit = u64::try_from(MOST_BYTES / line.len()).unwrap();
         assert!([many - fit, many - fit - 1].contains(&lines.lost()), "{}", lines.lost());
         let lost = lines.lost();

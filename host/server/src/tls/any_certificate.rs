@@ -1,15 +1,15 @@
-//! Takes any client certificate, and proves that its key is there.
+//! Accepts any client certificate, and proves that the client has its key.
 //!
-//! The two questions are apart. *Is the key there?* is answered here, by the handshake's signature over the
-//! transcript: an implementation that answered it with an assertion would let everybody in under any certificate that they
-//! have seen once. *Whose certificate is it?* is answered later, by the enrollment.
+//! There are two separate questions. *Does the client have the key?* is answered here, by the signature of the
+//! handshake over its transcript. An implementation that skipped this check would admit everybody under any certificate
+//! that they have seen once. *Whose certificate is it?* is answered later, for the enrollment.
 //!
-//! Only the key is read of a certificate, because what else may be wrong with it (version 1, an extension that nobody
-//! understands) is to be told with a cause and a tracking id, which an alert does not have. A key that is not accepted here
-//! (too small, another curve) admits nobody: there is no [`PresentedChain`] of it, so nothing rests on its proof, and none
-//! is asked. Its device is refused as soon as it asks for anything, and the operator reads why.
+//! Only the key is read from a certificate. Other problems of a certificate (version 1, an unknown extension) are
+//! reported later, with a cause and a tracking id, which a TLS alert cannot carry. A key that is not accepted here (too
+//! small, another curve) admits nobody: no [`PresentedChain`] is made of it, so nothing depends on its proof, and its
+//! signature is not checked. Such a device is refused at its first request, and the operator sees why.
 //!
-//! No issuers are hinted: a device whose CA is not in such a list would send no certificate at all.
+//! No issuers are suggested to the client: a device whose CA is not in such a list would send no certificate at all.
 //!
 //! [`PresentedChain`]: landfall_attestation::x509::PresentedChain
 
@@ -25,11 +25,11 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, 
 use webpki::RawPublicKeyEntity;
 
 tokio::task_local! {
-    /// The certificate with which the handshake under way failed, for the log.
+    /// The certificate with which the current handshake failed, for the log.
     static FAILED_WITH: RefCell<Option<String>>;
 }
 
-/// Carries out a handshake, and tells beside its outcome which certificate it failed with, if it was one.
+/// Runs a handshake. Answers its result, and the certificate with which it failed, if it failed because of one.
 pub async fn telling<T>(handshake: impl Future<Output = T>) -> (T, Option<String>) {
     FAILED_WITH
         .scope(RefCell::new(None), async {
@@ -46,7 +46,7 @@ pub struct AnyCertificate {
 }
 
 impl AnyCertificate {
-    /// A verifier that checks signatures with a provider's algorithms.
+    /// A verifier that checks signatures with the algorithms of a provider.
     pub fn new(provider: Arc<CryptoProvider>) -> Self {
         Self { provider }
     }
@@ -65,7 +65,7 @@ impl ClientCertVerifier for AnyCertificate {
         &[]
     }
 
-    /// How many there are, how large and of what kind is judged when the device asks for something.
+    /// The number, size and kind of the certificates are checked at the first request.
     fn verify_client_cert(
         &self,
         _end_entity: &CertificateDer<'_>,
@@ -100,7 +100,8 @@ impl ClientCertVerifier for AnyCertificate {
 }
 
 impl AnyCertificate {
-    /// As rustls does it for the key of a certificate that its own reader takes. In TLS 1.2 a scheme names no curve.
+    /// The same check as in rustls, for the key of a certificate that rustls can parse. In TLS 1.2 a signature scheme
+    /// names no curve.
     fn verify_tls12(
         &self,
         message: &[u8],
@@ -116,7 +117,8 @@ impl AnyCertificate {
     }
 }
 
-/// The proof of a key that counts. No other is proven, and no other counts.
+/// Checks the proof of a key that is accepted. For any other key nothing is checked, because nothing depends on its
+/// proof.
 fn proven(
     certificate: &CertificateDer<'_>,
     verify: impl FnOnce(&SubjectPublicKeyInfoDer<'_>) -> Result<HandshakeSignatureValid, Error>,

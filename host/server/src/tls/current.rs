@@ -1,7 +1,7 @@
-//! The server's certificate as it is now: read at start, and again when the operator says so (SIGHUP).
+//! The server's current certificate. It is read at the start, and again when the operator says so (SIGHUP).
 //!
-//! Connections that are open keep the one that they began with. A new one that cannot be used changes nothing: the
-//! server goes on with the one that it has.
+//! Open connections keep the certificate that they began with. A new certificate that cannot be used changes nothing:
+//! the server keeps the present one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,16 +15,16 @@ use rustls_pki_types::ServerName;
 
 use super::{Identity, TlsError, Untimely, provider};
 
-/// The certificate that is shown to whoever connects.
+/// The certificate that clients are shown.
 #[derive(Debug)]
 pub struct Current(ArcSwap<CertifiedKey>);
 
 impl Current {
-    /// Begins with a certificate.
+    /// Starts with this certificate.
     ///
     /// # Errors
     ///
-    /// When key and certificate do not belong together, or are of a kind that TLS does not know.
+    /// If key and certificate do not belong together, or are of a kind that TLS does not support.
     pub fn new(identity: Identity) -> Result<Arc<Self>, TlsError> {
         Ok(Arc::new(Self(ArcSwap::from_pointee(certified(identity)?))))
     }
@@ -33,38 +33,38 @@ impl Current {
     ///
     /// # Errors
     ///
-    /// As [`Current::new`]; the one before stays.
+    /// As [`Current::new`]. The present certificate then stays.
     pub fn replace(&self, identity: Identity) -> Result<(), TlsError> {
         self.0.store(Arc::new(certified(identity)?));
         Ok(())
     }
 
-    /// When it expires. A certificate whose end cannot be read ends now.
+    /// When it expires. If its end cannot be read, it counts as expired now.
     pub fn expires_at(&self) -> Timestamp {
         let shown = self.0.load();
         shown.cert.first().map_or_else(Timestamp::default, |leaf| end_of(leaf))
     }
 
-    /// Whether it is good at a time, by its own dates. A clock may be wrong by so much.
+    /// Checks its dates at a time. The clock may be wrong by `skew`.
     ///
     /// # Errors
     ///
-    /// It has expired, or has not begun.
+    /// If it has expired, or is not valid yet.
     pub fn is_good_at(&self, now: Timestamp, skew: Duration) -> Result<(), Untimely> {
         let shown = self.0.load();
         let (begin, end) = shown.cert.first().map_or_else(Default::default, |leaf| validity_of(leaf));
         if end <= now {
             return Err(Untimely::Expired(end));
         }
-        // Later by more than the clock may be wrong.
+        // It begins later than the clock's error can explain.
         if begin.since(now) > skew { Err(Untimely::NotYet(begin)) } else { Ok(()) }
     }
 
-    /// Whether clients that call the server by this name accept the certificate for it.
+    /// Checks that clients which call the server by this name accept the certificate.
     ///
     /// # Errors
     ///
-    /// Why they do not.
+    /// The reason why they do not.
     pub fn is_for(&self, hostname: &str) -> Result<(), String> {
         let name = ServerName::try_from(hostname).map_err(|error| error.to_string())?;
         let shown = self.0.load();
@@ -114,7 +114,7 @@ mod tests {
         let at = |seconds: i64| Timestamp::from_millis(now.as_millis().saturating_add_signed(seconds * 1000));
         let current = Current::new(issued(&["a.example"], 5)).unwrap();
         assert_eq!(current.is_good_at(now, skew), Ok(()));
-        // It begins an hour ago.
+        // The certificate began an hour ago.
         assert_eq!(current.is_good_at(at(-3700), skew), Ok(()));
         assert!(matches!(current.is_good_at(at(-3600 - 400), skew), Err(Untimely::NotYet(_))));
         assert_eq!(current.is_good_at(at(5 * 86_400), skew), Err(Untimely::Expired(current.expires_at())));

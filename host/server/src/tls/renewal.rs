@@ -1,5 +1,6 @@
-//! A certificate and its key are two files, and no system replaces two files at once. So the new certificate lies beside
-//! the old one before the key is replaced, and takes its place afterwards. Whoever loads them finishes what was cut.
+//! Replaces the server's certificate and key, which are two files that cannot be replaced at the same instant. So the
+//! new certificate is written beside the old one before the key is replaced, and is moved to its place afterwards.
+//! Loading them completes a replacement that was interrupted.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -12,19 +13,19 @@ use crate::folder::DataFolder;
 ///
 /// # Errors
 ///
-/// The file system says no. What is there afterwards fits: the old ones, or the new ones.
+/// The error of the file system. The files then still fit each other: both are old, or both are new.
 pub fn replace(folder: &DataFolder, key: &str, certificate: &str) -> std::io::Result<()> {
     let (next, current) = (folder.next_server_certificate(), folder.server_certificate());
     DataFolder::replace_like(&next, &current, certificate.as_bytes(), false)?;
     DataFolder::replace(&folder.server_key(), key.as_bytes(), true)?;
     match std::fs::rename(next, current) {
-        // A server that was told to read them just now has finished it.
+        // A server that was told to reload has completed the replacement already.
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         done => done,
     }
 }
 
-/// Loads them, after finishing a replacement that was cut.
+/// Loads the certificate and the key. Completes an interrupted replacement first.
 ///
 /// # Errors
 ///
@@ -40,7 +41,7 @@ pub fn load(folder: &DataFolder) -> Result<Identity, TlsError> {
     Identity::load(&current, &folder.server_key())
 }
 
-/// Whether a certificate is there and is that of the key.
+/// Whether there is a certificate and it belongs to the key.
 fn fits(certificate: &Path, folder: &DataFolder) -> bool {
     Identity::load(certificate, &folder.server_key()).and_then(Current::new).is_ok()
 }
@@ -52,7 +53,7 @@ mod tests {
 
     use super::*;
 
-    /// Wherever a renewal is cut, what is loaded afterwards fits, and is the old one or the new one.
+    /// Wherever a renewal is interrupted, the loaded files fit each other, and are the old ones or the new ones.
     #[test]
     fn a_renewal_can_be_cut_anywhere() {
         let now = Ambient::system().now();

@@ -1,4 +1,5 @@
-//! The process beside `landfall bench overload`: it attacks a server on a loopback address, and registers honest devices.
+//! The process beside `landfall bench overload`. It attacks a server on a loopback address, and also registers honest
+//! devices.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -46,9 +47,9 @@ pub(super) enum Kind {
     Bearer,
     /// Tokens that no key has signed.
     SharedKey,
-    /// Tickets of nobody.
+    /// Kerberos tickets that cannot be opened.
     Negotiate,
-    /// Wrong passwords.
+    /// Tries wrong passwords.
     Password,
     /// Certificates that name the factory and are not its own, a handshake each.
     ForgedCertificate,
@@ -59,7 +60,7 @@ impl Kind {
         Self::value_variants().to_vec()
     }
 
-    /// The `Authorization` of a flood.
+    /// The `Authorization` header of a flood of this kind.
     fn authorization(self, scope: &IdScope, id: &str) -> Option<String> {
         match self {
             Self::Bearer => {
@@ -87,10 +88,10 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A device: its id, its certificate and its key, DER.
+/// A device: its id, its certificate and its key in DER.
 pub(super) type Known = (String, Vec<u8>, Vec<u8>);
 
-/// What to do.
+/// The plan of an attack.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Plan {
     pub(super) kind: Kind,
@@ -106,7 +107,7 @@ pub(super) struct Plan {
     pub(super) rate: u64,
 }
 
-/// What was seen.
+/// The results of an attack.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Report {
     pub(super) attempts: u64,
@@ -114,7 +115,7 @@ pub(super) struct Report {
     pub(super) same_network: Seen,
 }
 
-/// What honest devices saw.
+/// What honest devices experienced.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Seen {
     pub(super) good: u64,
@@ -123,7 +124,7 @@ pub(super) struct Seen {
     pub(super) latencies_us: Vec<u64>,
 }
 
-/// Carries a plan out and prints what was seen.
+/// Carries out a plan and prints the results.
 pub(super) async fn run(plan: &Path) -> Result<(), BenchError> {
     let plan: Plan = serde_json::from_slice(&std::fs::read(plan)?)?;
     if !plan.address.ip().is_loopback() {
@@ -132,14 +133,14 @@ pub(super) async fn run(plan: &Path) -> Result<(), BenchError> {
             plan.address
         )));
     }
-    // Both ends of every connection may be counted against one limit.
+    // Both ends of a connection may count against the same limit.
     crate::cli::serve::allow_open_files(u64::from(plan.connections).saturating_mul(2).saturating_add(1_000));
     let side = Arc::new(Side::of(plan)?);
     let mut attackers = JoinSet::new();
     for number in 0..side.plan.connections {
         attackers.spawn(attack(Arc::clone(&side), number));
     }
-    // It has begun before the first honest device comes.
+    // The attack begins before the first honest device comes.
     tokio::time::sleep(AHEAD).await;
     let (elsewhere, same_network) =
         tokio::join!(honest(Arc::clone(&side), [127, 200, 1]), honest(Arc::clone(&side), network(0)));
@@ -190,7 +191,7 @@ impl Side {
 
     async fn socket(&self, [a, b, c]: [u8; 3], last: u8) -> std::io::Result<TcpStream> {
         let socket = TcpSocket::new_v4()?;
-        // Elsewhere than on Linux the other addresses of the loopback network are not there; then all share one.
+        // Only Linux has all addresses of the loopback network. On other systems all connections share one address.
         let _ = socket.bind((Ipv4Addr::new(a, b, c, last), 0).into());
         socket.connect(self.plan.address).await
     }
@@ -206,13 +207,14 @@ impl Side {
     }
 }
 
-/// One connection of the attacker after the other.
+/// Makes one connection of the attacker after the other.
 async fn attack(side: Arc<Side>, number: u16) {
     let from = network(number % u16::from(side.plan.networks.max(1)));
     let last = u8::try_from(number % 200).unwrap_or_default().saturating_add(20);
     while !side.is_over() && side.plan.kind != Kind::Nothing {
         side.attempts.fetch_add(1, Ordering::Relaxed);
-        // Whatever comes of it, the next one is made; not at once, so that a server that refuses is not all there is.
+        // The next connection is made whatever happens, but after a pause, so that a server that refuses at once is not
+        // the only case.
         let _ = attempt(&side, from, last).await;
         tokio::time::sleep(AGAIN).await;
     }
@@ -223,7 +225,7 @@ async fn attempt(side: &Side, from: [u8; 3], last: u8) -> Result<(), ClientError
     match kind {
         Kind::Nothing => {}
         Kind::Silent | Kind::SlowBytes | Kind::HalfHello | Kind::WholeHello | Kind::Handshakes => {
-            // That it ends in one way or the other is what is wanted.
+            // The attack wants it to end, in whatever way.
             let _ = half_way(side, from, last).await;
         }
         Kind::ForgedCertificate => {
@@ -247,7 +249,7 @@ async fn attempt(side: &Side, from: [u8; 3], last: u8) -> Result<(), ClientError
     Ok(())
 }
 
-/// What does not come to the end of a handshake.
+/// Attacks that do not finish a handshake.
 async fn half_way(side: &Side, from: [u8; 3], last: u8) -> std::io::Result<()> {
     let mut socket = side.socket(from, last).await?;
     let half = side.hello.get(..side.hello.len() / 2).unwrap_or_default();
@@ -264,18 +266,18 @@ async fn half_way(side: &Side, from: [u8; 3], last: u8) -> std::io::Result<()> {
         Kind::WholeHello => socket.write_all(&side.hello).await?,
         Kind::Handshakes => {
             socket.write_all(&side.hello).await?;
-            // Whatever the server begins to answer is enough: the client never finishes.
+            // The first bytes of the server's answer are enough: the client never finishes.
             let _some = socket.read(&mut [0; 1024]).await?;
             return Ok(());
         }
         _ => {}
     }
-    // Until the server has had enough.
+    // Waits until the server closes the connection.
     while socket.read(&mut [0; 1024]).await? > 0 {}
     Ok(())
 }
 
-/// Honest devices, at a rate that does not wait for those before.
+/// Honest devices at a fixed rate, which does not wait for earlier ones.
 async fn honest(side: Arc<Side>, from: [u8; 3]) -> Seen {
     let mut coming = JoinSet::new();
     let pause = Duration::from_secs(1).checked_div(u32::try_from(side.plan.rate).unwrap_or(1)).unwrap_or(AHEAD);
@@ -316,7 +318,7 @@ async fn register(side: Arc<Side>, from: [u8; 3]) -> Result<u64, String> {
 }
 
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
-/// How long an attack goes on before honest devices come.
+/// How long an attack runs before honest devices come.
 const AHEAD: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_millis(2);
 const BETWEEN_BYTES: Duration = Duration::from_secs(1);

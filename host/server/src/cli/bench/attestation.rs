@@ -1,4 +1,4 @@
-//! `landfall bench attestation`: what a proof costs here, on one core, without network and disk.
+//! `landfall bench attestation`: the cost of verifying a proof on this machine, on one core, without network and disk.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ struct Figure {
     micros: f64,
 }
 
-/// Measures and prints.
+/// Measures, and prints the result.
 pub(super) fn run(options: &Options, json: bool) -> Result<(), BenchError> {
     let (ambient, span) = (Ambient::system(), Duration::from_millis(options.millis));
     let mut figures = Vec::new();
@@ -77,7 +77,7 @@ pub(super) fn run(options: &Options, json: bool) -> Result<(), BenchError> {
     Ok(())
 }
 
-/// Microseconds that something takes, on average over so long.
+/// The average microseconds of an operation, over a time span.
 fn each<T>(span: Duration, mut what: impl FnMut() -> T) -> f64 {
     let began = Stopwatch::system();
     let mut times = 0_u32;
@@ -88,11 +88,12 @@ fn each<T>(span: Duration, mut what: impl FnMut() -> T) -> f64 {
     began.elapsed().as_secs_f64() * 1e6 / f64::from(times)
 }
 
-/// Public areas of fresh keys, of each kind (the templates of the TCG's EK Credential Profile, without their policies).
+/// Public areas of new keys, one of each kind (the templates of the TCG's EK Credential Profile, without their
+/// policies).
 fn areas() -> Vec<(&'static str, Vec<u8>)> {
     let mut areas = Vec::new();
     let sized = |bytes: &[u8]| [&u16::try_from(bytes.len()).unwrap_or(u16::MAX).to_be_bytes(), bytes].concat();
-    // Attributes of a storage key, no policy, and the suite.
+    // The attributes of a storage key, no policy, and the cipher suite.
     let head = |kind: u8, hash: u8, bits: [u8; 2]| {
         [&[0, kind, 0, hash, 0, 3, 4, 0x72, 0, 0, 0, 6], bits.as_slice(), &[0, 0x43, 0, 0x10]].concat()
     };

@@ -1,8 +1,8 @@
-//! `landfall bench decision --beside`: what one plugin's devices wait because of another's.
+//! `landfall bench decision --beside`: how long the devices of one plugin wait because of another plugin.
 //!
-//! Decisions of one policy come at a steady rate and are timed as the server runs them: through the line of the workers, to
-//! the answer. First they are alone, then another plugin's calls stand in line all the time, as many as it takes to fill it,
-//! and then they are alone once more. The three are measured in one run, so that their ratio is the same on every machine.
+//! Decisions of one policy arrive at a steady rate. They are timed as the server runs them: from the queue of the
+//! workers to the answer. First they run alone. Then calls of another plugin keep the queue full. Then they run alone
+//! once more. All three are measured in one run, so that their ratio is the same on every machine.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,23 +20,23 @@ use serde::Serialize;
 use super::BenchError;
 use crate::cli::output::say;
 
-/// Whose calls stand beside.
+/// The plugin whose calls fill the queue.
 #[derive(Clone, Debug)]
 pub(super) enum Neighbour {
-    /// One that takes all that a call may: `table` with a rule that is hard to look at, and a device whose claim fills its
-    /// memory. A server's breaker would stop it, which is not what is measured here.
+    /// A plugin that uses everything that a call may use: `table` with a rule that is expensive to evaluate, and a
+    /// device whose claim fills its memory. In a server its breaker would stop it, but that is not measured here.
     Hostile,
     Component(PathBuf),
 }
 
-/// What is measured.
+/// The plan of a measurement.
 pub(super) struct Plan {
     pub(super) hubs: usize,
     pub(super) rate: u32,
     pub(super) span: Duration,
 }
 
-/// Reads the word of the command line.
+/// Parses the command line's value of `--beside`.
 pub(super) fn neighbour(text: &str) -> Result<Neighbour, String> {
     Ok(if text == "hostile" { Neighbour::Hostile } else { Neighbour::Component(text.into()) })
 }
@@ -61,7 +61,7 @@ struct Report {
     p99_ratio: f64,
 }
 
-/// Measures and prints.
+/// Measures, and prints the result.
 pub(super) fn run(
     host: &Arc<PolicyHost>,
     image: &Arc<Image>,
@@ -82,7 +82,7 @@ pub(super) fn run(
     let input = Arc::new(made_up(plan.hubs));
     let (own, others) = (payers(0)?, payers(1)?);
     let measured = || runtime.block_on(timed(host, &own, image, &input, plan));
-    // Both are known to the line before anything counts.
+    // After this call the queue knows both plugins. Nothing is counted before that.
     let _ = measured();
     let alone = measured();
     let noise = Noise::of(host, others, other, &theirs);
@@ -126,7 +126,7 @@ pub(super) fn run(
     Ok(())
 }
 
-/// Decisions at a steady rate; one that is late is timed from when it should have begun.
+/// Decisions at a steady rate. A decision that begins late is timed from when it should have begun.
 async fn timed(host: &PolicyHost, payers: &Payers, image: &Arc<Image>, input: &Arc<SelectInput>, plan: &Plan) -> Times {
     let step = Duration::from_secs(1) / plan.rate.max(1);
     let began = SystemClock.instant();
@@ -150,7 +150,7 @@ async fn timed(host: &PolicyHost, payers: &Payers, image: &Arc<Image>, input: &A
     Times { decisions: took.len(), failed, p50_us: at(50).unwrap_or_default(), p99_us: at(99).unwrap_or_default() }
 }
 
-/// What the neighbour does.
+/// The calls of the neighbour.
 struct Noise {
     host: Arc<PolicyHost>,
     payers: Payers,
@@ -174,7 +174,7 @@ impl Noise {
         })
     }
 
-    /// One of those who keep the line full.
+    /// One of the loops that keep the queue full.
     async fn fill(self: Arc<Self>) {
         while !self.stop.load(Ordering::Relaxed) {
             let noise = Arc::clone(&self);
@@ -191,30 +191,29 @@ impl Noise {
     }
 }
 
-/// Settings of the policy `table` with a rule that is right for no device, which is known at the end of a text only.
+/// Settings of the policy `table` with a rule that matches no device, which is known only at the end of a text.
 fn hostile_settings() -> String {
     serde_json::json!({ "rules": [{ "when": [{ "claim": "subject", "glob": "*ab" }], "hub": "none" }] }).to_string()
 }
 
-/// A device for that rule: its claim takes five times as many bytes of the policy's memory as it has, and more work than a
-/// call may use.
+/// A device for that rule. Its claim needs five times the policy's memory, and more work than a call may use.
 fn hard_to_look_at(input: SelectInput) -> SelectInput {
     let claim = Label { key: "subject".into(), value: "a".repeat(CLAIM_BYTES) };
     SelectInput { device: Arc::new(Device { claims: vec![claim], ..Device::clone(&input.device) }), ..input }
 }
 
-/// Two plugins of one id scope: groups side by side, which share more than tenants do.
+/// Two plugins of one id scope: for groups of the same tenant, which share more than two tenants do.
 fn payers(number: u64) -> Result<Payers, BenchError> {
     Ok(Payers::new("0nebench".parse()?, [Payer::of_bench(number)]))
 }
 
-/// Exact below 2^53, which no time reaches.
+/// The conversion is exact below 2^53, which no time reaches.
 #[expect(clippy::cast_precision_loss, reason = "microseconds of a few seconds")]
 fn float(number: u128) -> f64 {
     number as f64
 }
 
-/// What the hostile neighbour's device says.
+/// The size of the claim of the hostile neighbour's device.
 const CLAIM_BYTES: usize = 1_000_000;
-/// Calls of the neighbour that wait or run.
+/// The number of the neighbour's calls that wait or run.
 const FILLING: usize = 64;

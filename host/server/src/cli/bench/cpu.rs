@@ -1,15 +1,15 @@
-//! CPU time of this process, by what its threads are for.
+//! CPU time of this process, by the purpose of its threads.
 
 use std::collections::BTreeMap;
 use std::fs;
 
-/// Nanoseconds on a CPU, by the threads' purpose.
+/// Nanoseconds on a CPU, by the purpose of the threads.
 #[derive(Clone, Debug, Default)]
 pub(super) struct CpuTime(BTreeMap<&'static str, u64>);
 
 impl CpuTime {
-    /// As the kernel counts it now (`/proc/self/task/*/schedstat`). Threads that have ended are not in it; a server
-    /// ends none while it serves.
+    /// The kernel's present counts (`/proc/self/task/*/schedstat`). Threads that have ended are missing; a server ends
+    /// no thread while it serves.
     pub(super) fn now() -> std::io::Result<Self> {
         let mut by_purpose = BTreeMap::new();
         for thread in fs::read_dir("/proc/self/task")? {
@@ -26,7 +26,7 @@ impl CpuTime {
         Ok(Self(by_purpose))
     }
 
-    /// What was used since another reading, in microseconds for each of so many things.
+    /// The microseconds that were used since an earlier reading, divided by a number of things.
     pub(super) fn since(&self, earlier: &Self, things: u64) -> BTreeMap<&'static str, f64> {
         let each = |(purpose, nanos): (&&'static str, &u64)| {
             let used = nanos.saturating_sub(earlier.0.get(purpose).copied().unwrap_or_default());

@@ -40,7 +40,7 @@ pub(in crate::cli) struct Options {
     rate: u32,
 }
 
-/// Measures and prints.
+/// Measures, and prints the result.
 pub(super) fn run(options: &Options, json: bool) -> Result<(), BenchError> {
     let component = match &options.plugin {
         Some(path) => std::fs::read(path)?,

@@ -1,9 +1,10 @@
-//! What judging certificates costs, as a part of `landfall bench attestation`: the server's side of whole handshakes, in
-//! memory, with a client certificate that an intermediate has issued.
+//! The cost of verifying certificates, a part of `landfall bench attestation`: the server's side of whole handshakes,
+//! in memory, with a client certificate that an intermediate has issued.
 //!
-//! Three figures, interleaved so that the machine's moods meet all alike: a handshake that verifies the chain itself up to one
-//! root, as most servers do; a handshake here, which proves the key and judges nothing; and what is done here afterwards,
-//! once for a connection (reading the chain) and for its request (finding the group, path, strict rules, revocation).
+//! There are three figures. They are measured alternately, so that changes of the machine's speed affect all of them.
+//! The first is a handshake that verifies the chain itself, up to one root, as most servers do. The second is a
+//! handshake of this server, which proves the key and verifies nothing else. The third is the work afterwards: once for
+//! a connection (parsing the chain), and for its request (finding the group, the path, the strict rules, revocation).
 
 use std::io::{Cursor, Read as _};
 use std::sync::Arc;
@@ -27,11 +28,11 @@ pub(super) struct Costs {
     pub(super) verifying: f64,
     /// A handshake of the devices' listener.
     pub(super) proving: f64,
-    /// Judging the certificate afterwards.
+    /// The verification of the certificate afterwards.
     pub(super) judging: f64,
 }
 
-/// Measures for so long.
+/// Measures for a time span.
 pub(super) fn measure(ambient: &Ambient, span: Duration) -> Result<Costs, BenchError> {
     let now = ambient.now();
     let root = Authority::root("Root", now, 30)?;
@@ -79,7 +80,7 @@ pub(super) fn measure(ambient: &Ambient, span: Duration) -> Result<Costs, BenchE
     Ok(Costs { verifying: each(verifying), proving: each(proving), judging: each(judging) })
 }
 
-/// A whole handshake; gives the time that the server has worked.
+/// Runs a whole handshake. Answers the time that the server worked.
 fn handshake(device: &Arc<ClientConfig>, server: &Arc<ServerConfig>) -> Result<Duration, BenchError> {
     let name = ServerName::try_from("localhost").map_err(|error| BenchError::Failed(error.to_string()))?;
     let mut client = ClientConnection::new(Arc::clone(device), name)?;
@@ -113,5 +114,5 @@ fn handshake(device: &Arc<ClientConfig>, server: &Arc<ServerConfig>) -> Result<D
     Err(BenchError::Failed("the handshake does not end".to_owned()))
 }
 
-/// TLS 1.3 has two from the client.
+/// The most flights of a handshake. In TLS 1.3 the client has two.
 const MOST_FLIGHTS: u32 = 6;

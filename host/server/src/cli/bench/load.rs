@@ -1,8 +1,8 @@
-//! The load generator: a process of its own, so that its CPU time is not the server's.
+//! The load generator: a process of its own, so that its CPU time is not counted as the server's.
 //!
-//! It is told what to do in a file and says what it saw on standard output, both JSON. So many workers each open a
-//! connection, shake hands with the next device's certificate, register with `Prefer: wait`, read the answer and
-//! close; nothing is reused.
+//! It reads its plan from a file and prints its results on standard output, both in JSON. Each worker opens a
+//! connection, does a handshake with the next device's certificate, registers with `Prefer: wait`, reads the answer and
+//! closes. Nothing is reused.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -21,38 +21,38 @@ use crate::cli::output::say;
 use crate::client::{self, Client};
 use crate::tls::Identity;
 
-/// What to do.
+/// The plan of a run.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Plan {
-    /// Whom to call.
+    /// The address of the server.
     pub(super) address: SocketAddr,
     /// The CA of the server's certificate.
     pub(super) ca: PathBuf,
     pub(super) scope: IdScope,
-    /// The devices: id, certificate (DER), key (PKCS#8 DER), each with the same issuer.
+    /// The devices: id, certificate (DER) and key (PKCS#8 DER), all from the same issuer.
     pub(super) devices: Vec<(String, Vec<u8>, Vec<u8>)>,
-    /// The first device of this run, so that two runs do not begin with the same.
+    /// The first device of this run, so that two runs do not start with the same one.
     pub(super) first: usize,
-    /// Connections at once.
+    /// The number of simultaneous connections.
     pub(super) connections: usize,
     pub(super) seconds: u64,
 }
 
-/// What was seen.
+/// The results of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Seen {
-    /// Requests answered 200.
+    /// The number of requests that were answered with 200.
     pub(super) good: u64,
     pub(super) bad: u64,
-    /// The first of those.
+    /// The first of the failures.
     pub(super) first_bad: Option<String>,
-    /// Seconds from the first connection to the last answer.
+    /// The seconds from the first connection to the last answer.
     pub(super) seconds: f64,
-    /// Microseconds from before a connection to after its answer, sorted.
+    /// Sorted microseconds, each from before the connection to after the answer.
     pub(super) latencies_us: Vec<u64>,
 }
 
-/// Carries a plan out and prints what was seen.
+/// Carries out a plan and prints the results.
 pub(super) async fn run(plan: &Path) -> Result<(), BenchError> {
     let plan: Plan = serde_json::from_slice(&std::fs::read(plan)?)?;
     let seen = carry_out(Arc::new(plan)).await?;

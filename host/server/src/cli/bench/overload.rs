@@ -1,8 +1,8 @@
-//! `landfall bench overload`: honest devices while somebody attacks, on this machine alone.
+//! `landfall bench overload`: honest devices during an attack, on this machine alone.
 //!
-//! A server on a loopback address of its own, and a process beside it that attacks it and registers honest devices: from
-//! the attacker's network, and from another one. Everything is bounded: the connections, the time, and the addresses,
-//! which are of 127.0.0.0/8 by construction.
+//! A server listens on a loopback address of its own. A process beside it attacks it and registers honest devices, from
+//! the attacker's network and from another one. Everything is bounded: the connections, the time, and the addresses,
+//! which are always in 127.0.0.0/8.
 
 use std::path::Path;
 
@@ -42,12 +42,12 @@ pub(in crate::cli) struct Options {
     rate: u64,
 }
 
-/// How honest devices fared during one attack.
+/// What honest devices experienced during one attack.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Fared {
     attack: String,
-    /// What the attacker did, all in all.
+    /// The number of the attacker's attempts.
     attempts: u64,
     elsewhere: Honest,
     same_network: Honest,
@@ -77,7 +77,7 @@ impl Honest {
     }
 }
 
-/// Measures and prints.
+/// Measures, and prints the result.
 pub(super) async fn run(options: Options, json: bool) -> Result<(), BenchError> {
     let ambient = Ambient::system();
     let place = tempfile::tempdir()?;
@@ -92,10 +92,10 @@ pub(super) async fn run(options: Options, json: bool) -> Result<(), BenchError> 
     };
     init::init(folder.root(), &addresses, &ambient).await?;
     let mut config = crate::cli::config_to_serve(&folder)?;
-    // Its floods try them, too.
+    // The floods try passwords too.
     config.passwords.enabled = true;
     let factory = Authority::root("Bench Factory CA", ambient.now(), 30)?;
-    // The attacker's own, under the same name: what it signs names the factory's key.
+    // The attacker's own authority, with the same name: what it signs names the factory's key.
     let forger = Authority::root("Bench Factory CA", ambient.now(), 30)?;
     let devices = make_devices(&factory, &ambient, DEVICES)?;
     let server = Server::start(&folder, config, ambient.clone()).await?;
@@ -134,7 +134,7 @@ pub(super) async fn run(options: Options, json: bool) -> Result<(), BenchError> 
     Ok(())
 }
 
-/// One attack, by a process of its own.
+/// Runs one attack, in a process of its own.
 async fn beside(place: &Path, plan: &attack::Plan) -> Result<attack::Report, BenchError> {
     let file = place.join("attack.json");
     std::fs::write(&file, serde_json::to_vec(plan)?)?;
@@ -195,6 +195,6 @@ fn print(fared: &[Fared], options: &Options) {
     }
 }
 
-/// Honest devices; they register again when all have.
+/// The number of honest devices. They register again when all of them have registered.
 const DEVICES: usize = 500;
 const HUBS: usize = 8;

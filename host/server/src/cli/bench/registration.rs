@@ -1,13 +1,13 @@
-//! `landfall bench registration`: what a full registration costs beyond the handshake that nobody can do without.
+//! `landfall bench registration`: the cost of a full registration, beyond the handshake that every service needs.
 //!
-//! Two servers on the same accept loop with the same limits, in turns, in one run:
+//! Two servers run in turns, in one run, on the same accept loop with the same limits:
 //!
 //! - **baseline**: the chain is verified within the handshake against one root, and every request gets a constant;
 //! - **full**: two factors, a policy in a fresh instance, a durable commit, the answer.
 //!
-//! Both get a new connection for each request, from a load generator that is a process of its own on the same
-//! machine. The ratio of the two rates is the figure to look at: both sides of it were slowed by the same machine. Which
-//! threads the CPU time went to says where the rest goes.
+//! Both get a new connection for each request, from a load generator that is a process of its own on the same machine.
+//! The important figure is the ratio of the two rates: the machine slows both of them equally. The CPU time of the
+//! threads shows where the rest is spent.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -65,15 +65,15 @@ pub(in crate::cli) struct Options {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Report {
-    /// Rate of full registrations as a part of the baseline's.
+    /// The rate of full registrations, divided by the baseline's.
     ratio: f64,
-    /// Server CPU time of a full registration as a multiple of the baseline's.
+    /// The server's CPU time of a full registration, divided by the baseline's.
     cpu_ratio: f64,
     baseline: Figures,
     full: Figures,
 }
 
-/// One server's figures.
+/// The figures of one server.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Figures {
@@ -83,13 +83,13 @@ struct Figures {
     first_error: Option<String>,
     p50_us: u64,
     p99_us: u64,
-    /// Microseconds of server CPU time for each request.
+    /// The microseconds of the server's CPU time for each request.
     server_cpu_us: f64,
-    /// The same by the threads' purpose.
+    /// The same by the purpose of the threads.
     server_cpu_us_by: BTreeMap<&'static str, f64>,
 }
 
-/// Measures and prints.
+/// Measures, and prints the result.
 pub(super) async fn run(options: Options, json: bool) -> Result<(), BenchError> {
     let ambient = Ambient::system();
     let place = tempfile::tempdir()?;
@@ -145,7 +145,7 @@ pub(super) async fn run(options: Options, json: bool) -> Result<(), BenchError> 
     Ok(())
 }
 
-/// One turn: the load generator runs, and this process, the server, counts its own CPU time.
+/// One turn: the load generator runs, and this process, which is the server, measures its own CPU time.
 async fn under_load(place: &Path, plan: &Plan) -> Result<(Seen, CpuTime, CpuTime), BenchError> {
     let file = place.join("plan.json");
     std::fs::write(&file, serde_json::to_vec(plan)?)?;
@@ -207,7 +207,7 @@ pub(super) fn make_devices(
     made.collect()
 }
 
-/// The same listener, answering a constant to whoever the root vouches for.
+/// The same listener. It answers with a constant if the client's chain verifies to the root.
 async fn serve_baseline(
     folder: &DataFolder,
     factory: &Authority,
@@ -225,7 +225,7 @@ async fn serve_baseline(
     Ok((address, stop))
 }
 
-/// Puts into the store what operators and manufacturers would have.
+/// Fills the store with what operators and manufacturers would have written.
 pub(super) async fn fill(
     server: &Server,
     scope: &IdScope,

@@ -1,8 +1,8 @@
-//! Reading a ledger entry from its JSON.
+//! Reads a ledger entry from its JSON.
 //!
-//! An entry may be years old and its records are shown as they were kept, so nothing here insists on a shape: what is
-//! missing is left out of the story, and the rest of it is still told. Members are found under the names of the
-//! API (`registrationId`) and under those of the records themselves (`registration_id`).
+//! An entry may be years old, and its records are shown as they were stored. So nothing here requires a certain form: a
+//! missing member is left out of the story, and the rest is still shown. Members are found under their names in the API
+//! (`registrationId`) and under their names in the stored records (`registration_id`).
 
 use landfall_domain::clock::Timestamp;
 use landfall_policy::CallFailure;
@@ -16,7 +16,7 @@ pub(super) fn field<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
     found.filter(|value| !value.is_null())
 }
 
-/// A member as text, when it is there and not empty.
+/// A member as text, if it is there and not empty.
 pub(super) fn said(value: &Value, name: &str) -> Option<String> {
     field(value, name).map(|value| text(Some(value))).filter(|text| !text.is_empty() && text != "-")
 }
@@ -31,7 +31,7 @@ pub(super) fn number(value: &Value, name: &str) -> Option<u64> {
     field(value, name)?.as_u64()
 }
 
-/// What an enum holds: the name of the variant and what is in it.
+/// The content of an enum: the name of the variant and its value.
 pub(super) fn variant(value: &Value) -> Option<(&str, &Value)> {
     match value {
         Value::String(name) => Some((name, &Value::Null)),
@@ -42,7 +42,7 @@ pub(super) fn variant(value: &Value) -> Option<(&str, &Value)> {
     }
 }
 
-/// A moment: milliseconds in records, RFC 3339 in the API.
+/// A time: milliseconds in records, RFC 3339 in the API.
 pub(super) fn moment(value: Option<&Value>) -> Option<String> {
     match value? {
         Value::Number(millis) => Some(Timestamp::from_millis(millis.as_u64()?).to_string()),
@@ -50,7 +50,7 @@ pub(super) fn moment(value: Option<&Value>) -> Option<String> {
     }
 }
 
-/// Keys and values, on one line.
+/// Keys and values on one line.
 pub(super) fn labels(list: &[Value]) -> String {
     let pair = |label: &Value| match (said(label, "key"), said(label, "value")) {
         (Some(key), Some(value)) => format!("{key}={value}"),
@@ -60,7 +60,7 @@ pub(super) fn labels(list: &[Value]) -> String {
     list.iter().map(pair).collect::<Vec<_>>().join("  ")
 }
 
-/// A path of groups.
+/// A path of groups as text.
 pub(super) fn path(list: &[Value]) -> String {
     list.iter().map(|group| text(Some(group))).collect::<Vec<_>>().join(" / ")
 }
@@ -73,7 +73,7 @@ pub(super) fn failure(value: &Value) -> String {
     said(value, "detail").or_else(|| said(value, "message")).unwrap_or_else(|| text(Some(value)))
 }
 
-/// A number with its thousands apart.
+/// A number with thousands separators.
 pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();

@@ -1,4 +1,4 @@
-//! One decision, told from its end: what came of it first, then why, then everything that was known and asked.
+//! Tells the story of one decision: first its result, then why, then everything that was known and asked.
 
 use serde_json::Value;
 
@@ -56,7 +56,7 @@ pub(super) fn of(entry: &Value) -> String {
 struct Story(String);
 
 impl Story {
-    /// Every line of the story is ours: nothing that a device or a policy wrote ends it.
+    /// Adds a line. Only this function ends lines: no text of a device or a policy can begin a line of its own.
     fn line(&mut self, line: impl AsRef<str>) {
         self.0.push_str(&cleaned(line.as_ref()));
         self.0.push('\n');
@@ -67,7 +67,7 @@ impl Story {
         self.line(text);
     }
 
-    /// A line of a section, when there is something to say.
+    /// Adds a line to a section, if there is a value.
     fn fact(&mut self, name: &str, value: Option<String>) {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
             self.line(format!("  {name:13} {value}"));
@@ -82,7 +82,7 @@ impl Story {
         self.fact("id scope", said(entry, "scope"));
     }
 
-    /// What a refused device showed of itself.
+    /// What a refused device has shown.
     fn shown(&mut self, shown: &[Value]) {
         if !shown.is_empty() {
             self.heading("What the device showed");
@@ -118,7 +118,7 @@ impl Story {
         let what = match mechanism.to_ascii_lowercase().as_str() {
             "x509" => "public key",
             "tpm" => "TPM's key",
-            // Of an enrollment's key, a subject or an account there is none: the id is bound to what stands for them.
+            // With other mechanisms the id is bound to an enrollment, a subject or an account, and not to a key.
             _ => "bound to",
         };
         self.fact(what, said(factors, "keyIdentity").map(|digest| format!("SHA-256 {digest}")));
@@ -150,7 +150,7 @@ impl Story {
         }
     }
 
-    /// The certificate that it asked for.
+    /// The certificate that was issued for the device.
     fn issued(&mut self, decision: &Value) {
         let Some(issued) = field(decision, "issued") else { return };
         self.heading("The certificate that it asked for");
@@ -160,7 +160,7 @@ impl Story {
         self.fact("ends at", moment(field(issued, "notAfter")));
     }
 
-    /// Why a device has a hub that no policy has chosen now.
+    /// Why a device keeps a hub that no policy has chosen now.
     fn stayed(&mut self, decision: &Value) {
         let chosen = |call: &Value| {
             let step = field(call, "step").and_then(variant).map(|(name, _)| name);
@@ -264,7 +264,7 @@ impl Story {
         }
     }
 
-    /// What the catalogue answered.
+    /// What the catalogue answered to a policy's call.
     fn tell_call(&mut self, report: &Value, call: &Value, hubs: &[Value]) {
         let transcript = field(report, "transcript").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         for exchange in transcript {
@@ -294,7 +294,7 @@ impl Story {
     }
 }
 
-/// One question and its answer, with the names that a person knows.
+/// A question and its answer, with names that a person knows.
 fn asked(question: Option<&Value>, answer: Option<&Value>, hub: impl Fn(&Value) -> String) -> String {
     let plain = |value: Option<&Value>| value.map(|value| text(Some(value))).unwrap_or_default();
     let (said, told) = (question.and_then(variant), answer.and_then(variant));
@@ -315,7 +315,7 @@ fn asked(question: Option<&Value>, answer: Option<&Value>, hub: impl Fn(&Value) 
                 }
                 _ => plain(Some(outcome)),
             };
-            // The query is a key, of which only the digest is kept.
+            // The query of the address is a secret, and only its digest is kept.
             let url = of("url");
             let url = url.split_once("?sha256:").map_or(url.clone(), |(address, _)| format!("{address}?****"));
             format!("{} {url}: {came}", of("method"))
@@ -324,7 +324,7 @@ fn asked(question: Option<&Value>, answer: Option<&Value>, hub: impl Fn(&Value) 
     }
 }
 
-/// What came of it, after the device's name.
+/// The result of the decision, after the device's name.
 fn verdict(decision: &Value) -> String {
     let Some((kind, what)) = field(decision, "verdict").and_then(variant) else {
         return "was decided about".to_owned();
@@ -359,7 +359,7 @@ fn in_group(group: &str) -> String {
     if group.is_empty() { String::new() } else { format!(", in the group {group}") }
 }
 
-/// The hub that a handle of a call means: the position among its candidates.
+/// The hub that a handle in a call means: its position among the candidates of the call.
 fn hub_of_handle(handle: &Value, call: &Value, hubs: &[Value]) -> String {
     let position = handle.as_u64().and_then(|handle| usize::try_from(handle).ok());
     match position.and_then(|position| items(call, "candidates").get(position)) {
@@ -368,7 +368,7 @@ fn hub_of_handle(handle: &Value, call: &Value, hubs: &[Value]) -> String {
     }
 }
 
-/// A candidate's name: it says it itself, or its position in the list of hubs that the decision was made from.
+/// The name of a candidate: its own member, or its position in the list of hubs that the decision was made from.
 fn hub_name(candidate: &Value, hubs: &[Value]) -> String {
     let Some(hub) = field(candidate, "hub") else {
         return said(candidate, "name").unwrap_or_default();

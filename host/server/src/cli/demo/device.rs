@@ -16,7 +16,7 @@ use crate::client::{self, Client};
 use crate::folder::DataFolder;
 use crate::server::Server;
 
-/// A device that wants to register.
+/// A device that registers.
 pub(super) struct Device {
     id: String,
     scope: IdScope,
@@ -24,26 +24,26 @@ pub(super) struct Device {
     tls: Arc<ClientConfig>,
 }
 
-/// What a device was told.
+/// The answer that a device got.
 pub(super) struct Told {
     /// Its registration id.
     pub(super) device: String,
     /// The HTTP status.
     pub(super) status: u16,
     pub(super) body: Value,
-    /// The id under which the operator finds it.
+    /// The id under which the operator finds the decision.
     pub(super) tracking_id: String,
-    /// From before the connection to after the answer.
+    /// The time from before the connection to after the answer.
     pub(super) took: Duration,
 }
 
 impl Device {
-    /// Devices that a factory has made.
+    /// All devices that a factory has made.
     pub(super) fn all(folder: &DataFolder, server: &Server, made: &[(String, Issued)]) -> Result<Vec<Self>, DemoError> {
         made.iter().map(|device| Self::one(folder, server, device)).collect()
     }
 
-    /// One of them.
+    /// One of these devices.
     pub(super) fn one(
         folder: &DataFolder,
         server: &Server,

@@ -1,16 +1,16 @@
-//! The factory of the demo.
+//! The factory of the demo: makes the CA, the devices and the import file.
 
 use landfall_attestation::x509::make::{Authority, Issued, MakeError};
 use landfall_domain::clock::Timestamp;
 use landfall_domain::names::Digest;
 use serde_json::json;
 
-/// What a factory has made.
+/// The CA and the devices of a factory.
 pub(super) struct Factory {
     pub(super) authority: Authority,
-    /// The devices that are welcome, by registration id.
+    /// The devices that must be admitted, by registration id.
     pub(super) devices: Vec<(String, Issued)>,
-    /// Those that are not, each with what is wrong.
+    /// The devices that must be refused, each with what is wrong.
     pub(super) unwelcome: Vec<(&'static str, (String, Issued))>,
     foreign: String,
 }
@@ -19,7 +19,7 @@ pub(super) struct Factory {
 pub(super) const QUARANTINED: &str = "pump-91";
 
 impl Factory {
-    /// Makes the CA, twelve devices that are welcome and four that are not.
+    /// Makes the CA, twelve devices that must be admitted, and four that must be refused.
     pub(super) fn build(now: Timestamp) -> Result<Self, MakeError> {
         let authority = Authority::root("Demo Factory CA", now, 365)?;
         let foreign = Authority::root("Somebody Else's CA", now, 365)?;
@@ -35,8 +35,8 @@ impl Factory {
         Ok(Self { authority, devices: devices?, unwelcome, foreign: "pump-92".to_owned() })
     }
 
-    /// The import file: JSON Lines, one device a line. The first has none, the foreign one is the factory's own device
-    /// in name only.
+    /// The import file: JSON Lines, one device on each line. The first refused device has no record. The device of a
+    /// foreign factory has one, because it uses a name of this factory.
     pub(super) fn records(&self) -> String {
         let known = self.unwelcome.iter().skip(1).map(|(_, device)| device);
         let lines = self.devices.iter().chain(known).enumerate().map(|(number, (id, issued))| {
@@ -58,9 +58,9 @@ impl Factory {
     }
 }
 
-/// Devices that are welcome.
+/// The number of devices that must be admitted.
 const WELCOME: usize = 12;
 
-/// Customers and sites of theirs.
+/// Customers and their sites.
 const PLACES: [(&str, &str); 4] =
     [("northwind", "oslo"), ("northwind", "bergen"), ("contoso", "austin"), ("tailwind", "osaka")];

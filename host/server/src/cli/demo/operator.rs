@@ -1,4 +1,4 @@
-//! The operator of the demo: everything goes through the management API, as it would from another machine.
+//! The operator of the demo. Everything goes through the management API, as from another machine.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::folder::DataFolder;
 use crate::server::Server;
 
-/// Somebody with a token.
+/// A caller of the management API with a token.
 pub(super) struct Operator {
     client: ManagementClient,
     folder: DataFolder,
@@ -33,7 +33,7 @@ impl Operator {
         Ok(Self { client, folder: folder.clone(), config, scope, now })
     }
 
-    /// Somebody with a token that can only import one manufacturer's records. It is handed over in a file.
+    /// A caller whose token can only import one manufacturer's records. The token is handed over in a file.
     pub(super) async fn manufacturer(&mut self, name: &str, file: &Path) -> Result<Self, DemoError> {
         let wish = json!({ "role": "manufacturer", "manufacturer": name, "scope": self.scope, "note": "demo" });
         let token = text(&self.client.post("/tokens", &wish).await?, "token")?;
@@ -43,7 +43,7 @@ impl Operator {
         Ok(Self { client, folder, config, scope, now: self.now })
     }
 
-    /// Imports records; answers how many are new.
+    /// Imports records. Answers the number of new ones.
     pub(super) async fn import(&mut self, lines: String) -> Result<u64, DemoError> {
         let mut headers = HeaderMap::new();
         headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
@@ -53,12 +53,12 @@ impl Operator {
         report.get("added").and_then(Value::as_u64).ok_or_else(|| DemoError::unexpected("an import report", &report))
     }
 
-    /// Makes or changes something of the scope.
+    /// Creates or changes something in the id scope.
     pub(super) async fn put(&mut self, what: &str, content: &Value) -> Result<Value, DemoError> {
         Ok(self.client.put(&format!("/scopes/{}/{what}", self.scope), content).await?)
     }
 
-    /// Uploads a CA and proves that its key is at hand.
+    /// Uploads a CA and proves the possession of its key.
     pub(super) async fn upload_authority(&mut self, name: &str, authority: &Authority) -> Result<(), DemoError> {
         self.put(&format!("authorities/{name}"), &json!({ "certificate": authority.certificate_pem })).await?;
         let path = format!("/scopes/{}/authorities/{name}", self.scope);
@@ -68,7 +68,7 @@ impl Operator {
         Ok(())
     }
 
-    /// The ledger entry of a request. A refusal is written a moment after its answer.
+    /// The ledger entry of a request. A refusal is written shortly after its answer, so this waits for it.
     pub(super) async fn decision(&mut self, tracking_id: &str) -> Result<Value, DemoError> {
         let path = format!("/decisions/{tracking_id}");
         for _ in 0..LEDGER_TRIES {

@@ -1,4 +1,4 @@
-//! What the demo prints.
+//! Prints the results of the demo.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// From what the device was told and what the ledger has.
+    /// Made from the device's answer and the ledger's entry.
     pub(super) fn of(told: &Told, entry: &Value) -> Result<Self, DemoError> {
         let decision = match parse(entry)?.kind {
             EntryKind::Decided(decision) => decision,
@@ -49,7 +49,7 @@ impl Row {
     }
 }
 
-/// A device that was turned away.
+/// A device that was refused.
 pub(super) struct Refusal {
     what: &'static str,
     device: String,
@@ -59,7 +59,7 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// From what the device was told and what the ledger has.
+    /// Made from the device's answer and the ledger's entry.
     pub(super) fn of(what: &'static str, told: &Told, entry: &Value) -> Result<Self, DemoError> {
         let known = match parse(entry)?.kind {
             EntryKind::Refused { detail, .. } | EntryKind::Answered { detail, .. } => detail,
@@ -84,17 +84,17 @@ impl Refusal {
     }
 }
 
-/// The first line.
+/// Prints the first line.
 pub(super) fn title() {
     say!("Landfall: twelve devices come to the one address they know. Real sockets, real policies, nothing set up.\n");
 }
 
-/// A step of the set-up.
+/// Prints a step of the set-up.
 pub(super) fn step(name: &str, what: &str) {
     say!("  {name:<9}{what}");
 }
 
-/// The devices that came in.
+/// Prints the devices that were admitted.
 pub(super) fn registered(rows: &[Row]) {
     let mut table = table(["DEVICE", "TWO FACTORS", "HUB", "GROUP", "WHY", "TIME"]);
     for row in rows {
@@ -105,7 +105,7 @@ pub(super) fn registered(rows: &[Row]) {
     say!("{table}");
 }
 
-/// The devices that did not.
+/// Prints the devices that were refused.
 pub(super) fn refused(refusals: &[Refusal]) {
     say!("\nFour that must not come in. The wire tells a stranger nothing; the ledger tells the operator all:\n");
     for refusal in refusals {
@@ -116,7 +116,7 @@ pub(super) fn refused(refusals: &[Refusal]) {
     }
 }
 
-/// What to type next.
+/// Prints which commands to try next.
 pub(super) fn last(took: Duration) {
     say!(
         "\nDone in {:.1} s. Next, a server of your own:\n\

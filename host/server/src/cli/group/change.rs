@@ -1,4 +1,4 @@
-//! Changes of how a group's devices prove themselves, as the command line says them.
+//! Changes of how a group's devices prove themselves, from the options of the command line.
 
 use std::path::PathBuf;
 
@@ -36,10 +36,10 @@ pub(super) struct CredentialChangeArgs {
     no_secondary_intermediate: bool,
     #[command(flatten)]
     shared_key: SharedKeyChangeArgs,
-    /// A file with the makers' certificates that are trusted, PEM, in the place of those that stand.
+    /// A file with the makers' certificates that are trusted, PEM, in place of the present ones.
     #[arg(long, value_name = "FILE")]
     tpm_maker: Option<PathBuf>,
-    /// A file with certificates that lead up to the makers', PEM, in the place of those that stand.
+    /// A file with certificates that lead up to the makers', PEM, in place of the present ones.
     #[arg(long, value_name = "FILE", conflicts_with = "no_tpm_intermediates")]
     tpm_intermediates: Option<PathBuf>,
     /// No certificates lead up to the makers'.
@@ -48,7 +48,7 @@ pub(super) struct CredentialChangeArgs {
     /// The directory whose accounts its devices are, by its name in the server's landfall.toml.
     #[arg(long, value_name = "NAME")]
     directory: Option<DirectoryName>,
-    /// A security group of which an account must be in one. All that are given take the place of those that stand.
+    /// A security group of which an account must be in one. All that are given replace the present ones.
     #[arg(long = "directory-group", value_name = "NAME", conflicts_with = "any_account")]
     directory_groups: Vec<String>,
     /// Any account of the kind will do, whatever groups it is in.
@@ -60,19 +60,19 @@ pub(super) struct CredentialChangeArgs {
     /// The identity provider whose tokens are taken: its https:// address, as its tokens write it.
     #[arg(long, value_name = "URL")]
     token_issuer: Option<String>,
-    /// For whom tokens must be. All that are given take the place of those that stand.
+    /// An audience that tokens may be for. All that are given replace the present ones.
     #[arg(long = "token-audience", value_name = "NAME")]
     token_audiences: Vec<String>,
     /// The claim that is the registration id.
     #[arg(long, value_name = "CLAIM")]
     token_id_claim: Option<String>,
-    /// A claim that must have this value: JSON, or a text. All that are given take the place of those that stand.
+    /// A claim that must have this value: JSON, or a text. All that are given replace the present ones.
     #[arg(long = "token-claim", value_name = "CLAIM=VALUE", value_parser = claim, conflicts_with = "no_token_claims")]
     token_claims: Vec<(String, Value)>,
     /// No claim must have a certain value.
     #[arg(long)]
     no_token_claims: bool,
-    /// An algorithm with which tokens may be signed. All that are given take the place of those that stand.
+    /// An algorithm with which tokens may be signed. All that are given replace the present ones.
     #[arg(long = "token-algorithm", value_name = "NAME", conflicts_with = "no_token_algorithms")]
     token_algorithms: Vec<String>,
     /// Tokens may be signed with all the algorithms of key pairs.
@@ -99,7 +99,7 @@ pub(super) struct CredentialChangeArgs {
 }
 
 impl CredentialChangeArgs {
-    /// What is said.
+    /// The changes that the options ask for.
     pub(super) fn edits(&self) -> Result<Edits, CliError> {
         let mut edits = Edits::default();
         let name = |name: &Option<CaName>| name.as_ref().map(|name| json!(name));
@@ -124,7 +124,7 @@ impl CredentialChangeArgs {
     fn directory(&self, edits: &mut Edits) {
         edits.begin(&DIRECTORY, "name", self.directory.as_ref().map(|name| json!(name)));
         edits.set(&DIRECTORY, "groups", several(&self.directory_groups));
-        // Groups and any account exclude each other.
+        // A list of groups and any account exclude each other.
         edits.remove(&DIRECTORY, "anyAccount", !self.directory_groups.is_empty());
         edits.set(&DIRECTORY, "anyAccount", self.any_account.then(|| true.into()));
         edits.remove(&DIRECTORY, "groups", self.any_account);
@@ -153,7 +153,7 @@ impl CredentialChangeArgs {
     }
 }
 
-/// A list of which anything was said.
+/// A list, if the option was given at least once.
 fn several(all: &[String]) -> Option<Value> {
     (!all.is_empty()).then(|| json!(all))
 }

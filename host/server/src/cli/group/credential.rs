@@ -1,4 +1,4 @@
-//! How a group's devices prove themselves, as the command line says it.
+//! How a group's devices prove themselves, from the options of the command line.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::cli::ca::pem;
 use crate::cli::shared_key::SharedKeyArgs;
 use crate::cli::token::without_nulls;
 
-/// One of these words is said, and no other of them.
+/// Exactly one of these options must be given.
 pub(super) const WAYS: [&str; 7] =
     ["ca", "intermediate", "symmetric_key", "tpm_maker", "directory", "token_issuer", "file"];
 
@@ -57,7 +57,7 @@ pub(super) struct CredentialArgs {
     /// write it.
     #[arg(long, value_name = "URL", requires = "token_audiences")]
     token_issuer: Option<String>,
-    /// For whom tokens must be; can be given several times, for one of them.
+    /// An audience for tokens; can be given several times, and a token must be for one of them.
     #[arg(long = "token-audience", value_name = "NAME", requires = "token_issuer")]
     token_audiences: Vec<String>,
     /// The claim that is the registration id: sub, if nothing else is said.
@@ -84,7 +84,7 @@ pub(super) struct CredentialArgs {
 pub(super) enum AccountName {
     /// Computers, whose names end with $; the registration id is without it.
     Computers,
-    /// People's, and those that services run as.
+    /// Accounts of people, and accounts that services run as.
     Users,
 }
 
@@ -98,7 +98,7 @@ impl AccountName {
 }
 
 impl CredentialArgs {
-    /// The member of a group's body that says it, and what it is.
+    /// The member of a group's body for this mechanism, and its value.
     pub(super) fn member(&self) -> Result<(&'static str, Value), CliError> {
         if let Some(keys) = self.shared_key.body()? {
             return Ok(("symmetricKey", keys));
@@ -148,19 +148,19 @@ impl CredentialArgs {
     }
 }
 
-/// `CLAIM=VALUE`; what is no JSON is a text.
+/// Parses `CLAIM=VALUE`. A value that is not JSON is a text.
 pub(super) fn claim(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or("it is CLAIM=VALUE")?;
     let value = match landfall_domain::json::value(value) {
         Ok(value) => value,
-        // JSON that cannot be kept as it is would be another value as a text.
+        // JSON that cannot be stored exactly would become a different value if it was taken as a text.
         Err(error) if serde_json::from_str::<IgnoredAny>(value).is_ok() => return Err(error.to_string()),
         Err(_) => value.into(),
     };
     Ok((name.to_owned(), value))
 }
 
-/// The certificates of a file, each as PEM.
+/// The certificates in a file, each as PEM.
 pub(super) fn bundle(path: &Path) -> Result<Vec<String>, CliError> {
     let text = std::fs::read(path).map_err(|source| CliError::Read { path: path.to_owned(), source })?;
     let certificates = certificates_from(text);

@@ -50,7 +50,7 @@ pub(in crate::cli) struct Bench {
     seconds: u64,
 }
 
-/// A row, and what handing the hubs over costs, in microseconds.
+/// A row of the result, and the microseconds for handing over the hubs.
 type Row = (BenchRow, Option<f64>);
 
 impl Bench {
@@ -129,7 +129,7 @@ impl Bench {
         ended
     }
 
-    /// Measures one row after the other. Those that were measured before one failed are there.
+    /// Measures one row after the other. If one fails, the rows before it are still there.
     fn measure(
         &self,
         host: &PolicyHost,
@@ -172,7 +172,7 @@ impl Bench {
         Ok(())
     }
 
-    /// Which call failed, why, and what it logged.
+    /// The error of a failed call: which call, why, and what it logged.
     fn failed<T>(&self, hubs: usize, failure: &CallFailure, again: CallReport<T>) -> CliError {
         let advice = match (&self.vectors, failure) {
             (None, CallFailure::Fault(_)) => {
@@ -184,7 +184,7 @@ impl Bench {
     }
 }
 
-/// What is measured is what a decision takes, also beyond what a server gives to it.
+/// Budgets that do not limit the measurement, even if a decision takes more than a server allows.
 fn generous() -> Budgets {
     let mut budgets = Budgets::default();
     budgets.call.fuel = budgets.call.fuel.saturating_mul(GENEROUS);
@@ -192,19 +192,19 @@ fn generous() -> Budgets {
     budgets
 }
 
-/// Whether a server that says nothing of its limits would end such a decision.
+/// Whether a server with default limits would end such a decision.
 fn is_over(row: &BenchRow) -> bool {
     let Budget { fuel, deadline_ms, .. } = Budgets::default().call;
     Duration::from_secs_f64(row.cpu_us / 1e6) > Duration::from_millis(deadline_ms.into())
         || row.fuel > f64::from(u32::try_from(fuel).unwrap_or(u32::MAX))
 }
 
-/// How many times the fuel of a server is there.
+/// The fuel here, as a multiple of a server's.
 const GENEROUS: u64 = 40;
-/// How many times the CPU time of a server is there, on a machine that is slow as well.
+/// The CPU time here, as a multiple of a server's, so that slow machines can measure too.
 const GENEROUS_TIME: u32 = 400;
 
-/// What is asked with so many hubs.
+/// The question with this number of hubs.
 fn asked(vector: Option<&Vector>, hubs: usize) -> (SelectInput, Arc<dyn Catalogue>) {
     let Some(vector) = vector else { return (made_up(hubs), Arc::new(EmptyCatalogue)) };
     let many = vector.with_hubs(hubs);

@@ -1,4 +1,4 @@
-//! Files that authors' commands read.
+//! Reads the files for the commands of authors.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ impl SettingsArg {
         }
     }
 
-    /// As it was typed.
+    /// The option as it was typed.
     pub(super) fn typed(&self) -> Option<&str> {
         self.settings.as_deref()
     }
@@ -44,7 +44,7 @@ pub(super) fn load(host: &PolicyHost, path: &Path) -> Result<Arc<Revision>, CliE
     load_component(host, path, component(path)?)
 }
 
-/// Loads a component that was read from there.
+/// Loads a component that was read from this path.
 pub(super) fn load_component(host: &PolicyHost, path: &Path, component: Fetched) -> Result<Arc<Revision>, CliError> {
     host.load(component).map_err(|error| {
         let log = match &error {
@@ -55,12 +55,12 @@ pub(super) fn load_component(host: &PolicyHost, path: &Path, component: Fetched)
     })
 }
 
-/// Gives it its settings.
+/// Configures a component with its settings.
 pub(super) fn configure(host: &PolicyHost, revision: &Arc<Revision>, settings: &str) -> Result<Arc<Image>, CliError> {
     configure_within(host, revision, settings, Budgets::default())
 }
 
-/// The same, under budgets of one's own.
+/// The same, with other budgets.
 pub(super) fn configure_within(
     host: &PolicyHost,
     revision: &Arc<Revision>,
@@ -81,18 +81,18 @@ pub(super) fn host() -> Result<PolicyHost, CliError> {
     workbench::open().map_err(|error| CliError::Failed(error.to_string()))
 }
 
-/// A component that is read, if it is not larger than any is.
+/// Reads a component, unless it is larger than any server accepts.
 pub(super) fn component(path: &Path) -> Result<Fetched, CliError> {
     Fetched::read(path, MOST_BYTES).map_err(|error| CliError::Failed(error.to_string()))
 }
 
-/// A JSON file of a certain shape; what is wrong with it is told with its place.
+/// Reads a JSON file of a certain form. An error names the place in the file.
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, CliError> {
     let text = std::fs::read(path).map_err(|source| CliError::Read { path: path.to_owned(), source })?;
     json::read(&text).map_err(|misfit| CliError::Failed(vector::of_file(path, misfit).to_string()))
 }
 
-/// The first call of a file of golden vectors that is to be answered, or the first whose name has a text in it.
+/// The first call in a file of golden vectors that must be answered, or the first whose name contains a text.
 pub(super) fn first_call(path: &Path, only: Option<&str>) -> Result<Vector, CliError> {
     let file = VectorFile::read(path).map_err(|error| CliError::Failed(error.to_string()))?;
     let named = |vector: &Vector| match only {
@@ -106,7 +106,7 @@ pub(super) fn first_call(path: &Path, only: Option<&str>) -> Result<Vector, CliE
     })
 }
 
-/// An object with one member more.
+/// The object with one more member.
 pub(super) fn with(mut object: Value, name: &str, value: impl Into<Value>) -> Value {
     if let Some(members) = object.as_object_mut() {
         members.insert(name.to_owned(), value.into());
@@ -114,7 +114,7 @@ pub(super) fn with(mut object: Value, name: &str, value: impl Into<Value>) -> Va
     object
 }
 
-/// What a policy logged, as lines under a sentence.
+/// The log of a policy, as lines under a sentence.
 pub(super) fn log_in_words(log: &Log) -> String {
     let mut text = String::new();
     for line in &log.lines {
@@ -125,7 +125,7 @@ pub(super) fn log_in_words(log: &Log) -> String {
             LogLevel::Warn => "warn",
             LogLevel::Error => "error",
         };
-        // A message of several lines stays one entry: what follows its first line stands further in.
+        // A message of several lines stays one entry: the lines after the first are indented further.
         let message: Vec<_> = line.message.lines().map(one_line).collect();
         text.push_str(&format!("\n  {level:5} {}", message.join("\n          ")));
         for field in &line.fields {

@@ -22,10 +22,10 @@ pub(in crate::cli) struct Fuzz {
     /// a policy that asks for a certain fact is seldom asked more than that.
     #[arg(long, value_name = "FILE")]
     vectors: Vec<PathBuf>,
-    /// How long at most.
+    /// For how many seconds to search at most.
     #[arg(long, default_value_t = 30)]
     seconds: u64,
-    /// How many calls at most.
+    /// How many calls to make at most.
     #[arg(long, default_value_t = u64::MAX, hide_default_value = true)]
     runs: u64,
     /// The same seed makes the same calls; drawn when left out.
@@ -93,7 +93,7 @@ impl Fuzz {
         )
     }
 
-    /// The command that finds the same: all that calls and findings depend on.
+    /// The command that makes the same findings again, with everything that calls and findings depend on.
     fn again(&self, seed: u64, runs: u64) -> String {
         let mut words = vec!["landfall plugin fuzz".to_owned(), shell_word(&self.component)];
         if let Some(settings) = self.settings.typed() {
@@ -108,14 +108,14 @@ impl Fuzz {
     }
 }
 
-/// A word as a shell takes it.
+/// Quotes a word for a shell.
 fn shell_word(word: &Path) -> String {
     let word = word.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./@=+,:".contains(c);
     if !word.is_empty() && word.chars().all(plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
-/// Seconds that the number of calls ends before.
+/// The number of seconds that is long enough for the number of calls to end first.
 const LONG_ENOUGH: u64 = 600;
 
 #[cfg(test)]

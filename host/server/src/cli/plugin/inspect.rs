@@ -28,7 +28,7 @@ impl Inspect {
         let began = Stopwatch::system();
         let revision = files::load(&host, &self.component)?;
         let loaded_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        // Many policies do not take `{}`, and to be told what they are is no mistake.
+        // Many policies do not accept `{}`. Inspecting them is not an error.
         let image = files::configure(&host, &revision, &self.settings.text()?);
         let schema = revision.description().settings_schema.as_deref().and_then(|text| serde_json::from_str(text).ok());
         if out.is_json() {
@@ -68,7 +68,7 @@ fn card(revision: &Revision, image: &Result<std::sync::Arc<Image>, CliError>, lo
     text.trim_end().to_owned()
 }
 
-/// What an import amounts to.
+/// What an import allows a policy to do.
 fn meaning(import: &str) -> &'static str {
     let name = import.split('@').next().unwrap_or(import);
     match name {
@@ -86,7 +86,7 @@ fn meaning(import: &str) -> &'static str {
     }
 }
 
-/// The settings' names and what they are for, from the schema.
+/// The names of the settings and their purpose, from the schema.
 fn outline(schema: &Value) -> String {
     let Some(members) = schema.get("properties").and_then(Value::as_object).filter(|members| !members.is_empty())
     else {

@@ -15,7 +15,7 @@ use super::super::{CliError, Output};
 pub(in crate::cli) struct New {
     /// The policy's name: lower-case letters, digits and hyphens.
     name: PluginName,
-    /// The language.
+    /// The language of the policy.
     #[arg(long, value_enum, default_value = "rust")]
     lang: Language,
     /// What it decides: hubs, places, or both.
@@ -28,11 +28,11 @@ pub(in crate::cli) struct New {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum World {
-    /// Hubs.
+    /// It chooses the hub.
     Selector,
-    /// Places.
+    /// It places the device on its hub.
     Grouper,
-    /// Both.
+    /// It chooses the hub and places the device.
     Policy,
 }
 

@@ -34,7 +34,7 @@ pub(in crate::cli) struct Profile {
     only: Option<String>,
     #[command(flatten)]
     settings: SettingsArg,
-    /// How long.
+    /// For how many seconds samples are taken.
     #[arg(long, default_value_t = 3)]
     seconds: u64,
 }
@@ -82,5 +82,5 @@ impl Profile {
     }
 }
 
-/// Hubs that are made up.
+/// The number of made-up hubs.
 const HUBS: usize = 64;

@@ -1,4 +1,4 @@
-//! What a server has of plugins.
+//! Commands on the plugins of a server.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::admin_api::SIGNATURE;
 pub(in crate::cli) enum PublishedCommand {
     /// Publish a component under a name. Enrollments that name it use it from then on.
     Publish {
-        /// The name.
+        /// The name to publish it under.
         name: PluginName,
         /// The component (.wasm).
         file: PathBuf,
@@ -27,7 +27,7 @@ pub(in crate::cli) enum PublishedCommand {
         #[arg(long, value_name = "FILE")]
         signatures: Option<PathBuf>,
     },
-    /// List plugins.
+    /// List the published plugins.
     List {
         /// How many at most.
         #[arg(long, default_value_t = 100)]
@@ -35,7 +35,7 @@ pub(in crate::cli) enum PublishedCommand {
     },
     /// Show a plugin: what it decides, and what settings it takes.
     Show {
-        /// Its name.
+        /// The plugin's name.
         name: PluginName,
     },
     /// List a plugin's revisions, newest first.
@@ -46,7 +46,7 @@ pub(in crate::cli) enum PublishedCommand {
     Set(rules::SetArgs),
     /// Take a plugin away that no enrollment names.
     Delete {
-        /// Its name.
+        /// The plugin's name.
         name: PluginName,
     },
 }

@@ -37,9 +37,9 @@ pub(in crate::cli) struct RollbackArgs {
 /// A revision as an operator names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Wanted {
-    /// By its digest.
+    /// By its whole digest.
     Digest(Digest),
-    /// By how its digest begins, in small letters.
+    /// By the beginning of its digest, in lower case.
     Beginning(String),
 }
 
@@ -117,11 +117,11 @@ pub(super) async fn rollback(session: &mut Session, args: RollbackArgs) -> Resul
     session.out.done(format!("Plugin {} is back at {version}, revision {digest}.", args.name), &answer)
 }
 
-/// Digits of a digest.
+/// The number of digits of a digest.
 const DIGITS: usize = 64;
-/// Fewer would soon mean several.
+/// The fewest digits that are accepted. Fewer would often match several revisions.
 const LEAST_DIGITS: usize = 8;
-/// More than are kept of a plugin.
+/// More revisions than are kept of a plugin.
 const MOST_REVISIONS: usize = 1000;
 
 #[cfg(test)]

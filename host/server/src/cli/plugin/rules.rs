@@ -44,7 +44,7 @@ pub(in crate::cli) struct SetArgs {
     on_failure: Option<Vec<ResortName>>,
 }
 
-/// A number, or what the configuration says.
+/// A number, or the value of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Limit(Option<u64>);
 
@@ -60,7 +60,7 @@ impl FromStr for Limit {
     }
 }
 
-/// A resort as the management API names it.
+/// A resort in the form of the management API.
 #[derive(Clone, Debug, PartialEq)]
 struct ResortName(Value);
 
@@ -84,7 +84,7 @@ pub(super) async fn set(session: &mut Session, args: SetArgs) -> Result<(), CliE
     session.out.done(format!("Plugin {}: {limits}; when it gives no answer: {resorts}.", args.name), &answer)
 }
 
-/// Resorts as they are typed; settings are shown where there are some.
+/// Resorts as they are typed. Settings are shown if there are any.
 pub(super) fn in_words(resorts: Option<&Value>) -> Vec<String> {
     let word = |resort: &Value| match (resort.get("shipped"), resort.get("settings")) {
         (None, _) => text(Some(resort)),
@@ -96,7 +96,7 @@ pub(super) fn in_words(resorts: Option<&Value>) -> Vec<String> {
     resorts.and_then(Value::as_array).into_iter().flatten().map(word).collect()
 }
 
-/// The merge patch of what was given.
+/// The merge patch for the options that were given.
 fn change(args: &SetArgs) -> Value {
     let limits = [
         ("fuel", args.fuel),

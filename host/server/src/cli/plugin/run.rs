@@ -107,7 +107,7 @@ impl Run {
         })
     }
 
-    /// Prints an answer; says whether it is one.
+    /// Prints an answer. Says whether the call was answered.
     fn show<T>(
         &self,
         out: Output,

@@ -1,4 +1,4 @@
-//! `landfall plugin key`, `sign` and `verify`: whose a component is, without any server.
+//! `landfall plugin key`, `sign` and `verify`: signatures of components. They need no server.
 
 use std::path::{Path, PathBuf};
 
@@ -80,7 +80,7 @@ impl Key {
         let public = key.public();
         let public_file = public_file(&self.file);
         let pem = key.to_pem().map_err(|error| CliError::Failed(error.to_string()))?;
-        // The public one first: a private key that is there alone would not be written over by a second try.
+        // The public key is written first. If only the private key were there, a second try could not overwrite it.
         write_new(&public_file, public.to_pem().as_bytes(), false)?;
         write_new(&self.file, pem.as_bytes(), true)?;
         let answer = json!({ "keyId": public.id().to_string(), "private": self.file, "public": public_file });
@@ -96,7 +96,7 @@ impl Key {
 }
 
 impl Whose {
-    /// What is said of a component.
+    /// What the signature says about a component.
     fn of(self, path: &Path, component: Fetched) -> Result<Statement, CliError> {
         let digest = component.digest();
         let (name, version) = match self {
@@ -128,7 +128,8 @@ impl Sign {
         };
         let file = self.signatures.unwrap_or_else(|| beside(&self.component));
         let mut signatures = read(&file)?.unwrap_or_default();
-        // A key's signature over what the file was before helps nobody; one for another name may still be needed.
+        // A signature over the file's former content is useless and is dropped. A signature for another name may still
+        // be needed.
         let elsewhere = |over: &Over| match over {
             Over::Revision(other) => other.digest == digest && other.name != name,
             Over::Bytes | Over::BytesFor(_) => false,
@@ -171,7 +172,7 @@ impl Verify {
         let file = self.signatures.unwrap_or_else(|| beside(&self.component));
         let signatures = read(&file)?.unwrap_or_default();
         let (path, of) = (self.component.display(), file.display());
-        // What a server demands is nothing to who verifies without one.
+        // A server's demand for signatures does not concern somebody who verifies without a server.
         let failed = |error: VerifyError| match error {
             VerifyError::Unsigned { trusted } => CliError::Failed(format!(
                 "{path} is not signed: {of} is not there, or holds no signature; one of these keys was to have signed it: \
@@ -182,7 +183,7 @@ impl Verify {
             )),
             other => CliError::Failed(format!("{path}: {other}")),
         };
-        // Before anything looks into it, as a server does.
+        // The signatures are checked before the component is parsed, as in a server.
         let subject = Subject { digest, name: self.whose.name.as_ref(), version: self.whose.version.as_deref() };
         trust.verify(&subject, &signatures).map_err(failed)?;
         let Statement { name, version, .. } = self.whose.of(&self.component, component)?;
@@ -200,7 +201,7 @@ impl Verify {
     }
 }
 
-/// The signatures to publish a component with: those of the file that is named, or those beside it if there are any.
+/// The signatures to publish a component with: those in the named file, or those beside the component if there are any.
 pub(super) fn of_component(component: &Path, named: Option<PathBuf>) -> Result<Vec<Signature>, CliError> {
     match named {
         None => Ok(read(&beside(component))?.unwrap_or_default()),
@@ -211,7 +212,7 @@ pub(super) fn of_component(component: &Path, named: Option<PathBuf>) -> Result<V
     }
 }
 
-/// The signatures of a file; none when it is not there.
+/// The signatures in a file; `None` if there is no such file.
 fn read(file: &Path) -> Result<Option<Vec<Signature>>, CliError> {
     match std::fs::read_to_string(file) {
         Ok(text) => read_signatures(&text).map(Some).map_err(|error| of_file(file, &error)),

@@ -1,10 +1,10 @@
-//! `landfall serve --dev NAME=FILE.wasm`: a policy that is being written is live as soon as it is built.
+//! `landfall serve --dev NAME=FILE.wasm`: a policy that is being written becomes live as soon as it is built.
 //!
-//! The file is looked at several times a second; when it has changed and then stayed the same for one look (a build writes
-//! it bit by bit), it goes the way of every revision: all load stages, the settings of every enrollment that follows the
-//! name, the switch. Before the switch its answers to the golden vectors are held against those of the live revision, and a
-//! revision that does not answer as they expect is held back. What does not pass changes nothing; the author reads which
-//! stage refused it, and which revision goes on deciding.
+//! The file is checked several times a second. If it has changed and then stayed the same for one check (a build writes
+//! it in parts), it goes through all stages of a revision: loading, the settings of every enrollment that follows the
+//! name, the switch. Before the switch, its answers to the golden vectors are compared with those of the live revision.
+//! A revision that does not answer as the vectors expect is not made live. If a stage fails, nothing changes. The
+//! author is told which stage failed, and which revision still decides.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -66,7 +66,7 @@ pub(super) async fn watch(service: Arc<Service>, scope: IdScope, args: DevArgs, 
             if changes.settled(stamp(&plugin.file)) {
                 let reload = Reload { service: &service, scope: &scope, plugin, vectors: args.vectors.as_deref() };
                 let story = reload.carry_out().await;
-                // A terminal that has gone or takes no more is no reason to stop serving.
+                // Serving must go on even if the terminal is gone or accepts no more.
                 drop(tokio::task::spawn_blocking(move || out.say(story)).await);
             }
         }
@@ -74,7 +74,7 @@ pub(super) async fn watch(service: Arc<Service>, scope: IdScope, args: DevArgs, 
     }
 }
 
-/// What tells one state of a file from another; nothing while it is not there.
+/// Identifies a state of a file; `None` while there is no file.
 type Stamp = Option<(SystemTime, u64)>;
 
 fn stamp(file: &Path) -> Stamp {
@@ -82,7 +82,7 @@ fn stamp(file: &Path) -> Stamp {
     Some((about.modified().ok()?, about.len()))
 }
 
-/// When a file has changed for good.
+/// Detects when a file has changed and is complete.
 #[derive(Debug, Default)]
 struct Changes {
     last: Stamp,
@@ -90,7 +90,7 @@ struct Changes {
 }
 
 impl Changes {
-    /// Whether the file is another than the one that was taken last, and is as it was at the last look.
+    /// Whether the file differs from the one that was taken last, and is the same as at the last check.
     fn settled(&mut self, now: Stamp) -> bool {
         let settled = now.is_some() && now == self.last && now != self.taken;
         self.last = now;
@@ -110,7 +110,7 @@ struct Reload<'a> {
 }
 
 impl Reload<'_> {
-    /// Takes it through all stages, and says what came of it.
+    /// Takes the file through all stages, and describes the result.
     async fn carry_out(&self) -> String {
         let name = &self.plugin.name;
         let mut story = format!("{name}: {} has changed\n", self.plugin.file.display());
@@ -156,7 +156,7 @@ impl Reload<'_> {
         self.service.images().revision(landfall_store::Lane::Operator, live).await.ok()
     }
 
-    /// How its answers differ; an error when it is not to be live.
+    /// Describes how its answers differ. An error means that it must not become live.
     async fn compared(&self, live: Option<Arc<Revision>>, revision: &Arc<Revision>) -> Result<String, String> {
         let Some(path) = self.vectors else { return Ok(String::new()) };
         let vectors = match VectorFile::read(path) {
@@ -174,7 +174,7 @@ impl Reload<'_> {
     }
 }
 
-/// A comparison as its author reads it.
+/// A comparison in words for the author.
 fn comparison_in_words(comparison: &Comparison) -> String {
     let Comparison { vectors, changed, unmet } = comparison;
     let mut told = match changed {
@@ -194,11 +194,11 @@ fn comparison_in_words(comparison: &Comparison) -> String {
     told
 }
 
-/// How often files are looked at.
+/// How often the files are checked.
 const LOOK_EVERY: Duration = Duration::from_millis(150);
-/// Differences that are printed.
+/// The number of differences that are printed.
 const SHOWN: usize = 20;
-/// Who has published what is served so, in place of a token's id.
+/// The name of the publisher, in the place of a token's id.
 const PUBLISHED_BY: &str = "serve --dev";
 
 #[cfg(test)]

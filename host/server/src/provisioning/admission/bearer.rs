@@ -1,7 +1,7 @@
-//! A token of an identity provider, before the groups that rely on its issuer.
+//! Verifies a token of an identity provider, for the groups that rely on its issuer.
 //!
-//! An individual enrollment of the id counts alone, and demands another kind of credential: it refuses. Of the groups that
-//! rely on the token's issuer, the first that accepts the token counts.
+//! If the id has an individual enrollment, only that one counts. It demands another kind of credential, so the device
+//! is refused. Otherwise the first of the groups that rely on the token's issuer and accept the token counts.
 
 use std::sync::Arc;
 
@@ -31,7 +31,8 @@ pub(super) async fn prove(
         })
         .collect();
     let mut error = RegisterError::from(Cause::UnknownIssuer(token.issuer().to_owned()));
-    // Groups that trust the issuer by the same authority share its keys, so the signature is verified once for them.
+    // Groups that trust the issuer by the same authority share its keys, so the signature is verified once for all of
+    // them.
     let mut verified: Vec<(Option<&str>, Signature<'_>)> = Vec::new();
     for (bound, rules) in relying {
         let ca = rules.ca_certificate.as_deref();
@@ -61,9 +62,9 @@ pub(super) async fn prove(
                 }
                 return Ok(proven);
             }
-            // It would have been taken: no other group takes it instead.
+            // This group would have accepted the token, so no other group may accept it instead.
             Err(disabled @ RegisterError::Refused(Cause::EnrollmentDisabled(_))) => return Err(disabled),
-            // Who may be taken later is not turned away.
+            // A group that may accept the token later keeps the device from being refused now.
             Err(_) if matches!(error, RegisterError::NotNow(_)) => {}
             Err(refused) => error = refused,
         }
@@ -71,7 +72,7 @@ pub(super) async fn prove(
     Err(error)
 }
 
-/// A token whose signature was verified with the keys of its issuer, or why not.
+/// A token whose signature was verified with its issuer's keys, or the reason why it was not.
 type Signature<'a> = Result<SignedToken<'a>, Cause>;
 
 async fn signature<'a>(grounds: &'a Grounds<'_>, rules: &'a TokenRules, token: &'a BearerToken) -> Signature<'a> {

@@ -1,4 +1,4 @@
-//! A certificate, whose key was proven in the handshake, before the enrollment that counts for it.
+//! Verifies a certificate for the enrollment that counts. The handshake has proven the certificate's key already.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::provisioning::Request;
 use crate::provisioning::admission::selection::{self, Selected};
 use crate::provisioning::refusal::{Cause, RegisterError};
 
-/// Finds the enrollment that counts, and has the certificate satisfy it.
+/// Finds the enrollment that counts, and checks the certificate against it.
 pub(super) async fn prove(
     grounds: &Grounds<'_>,
     request: &Request,
@@ -26,7 +26,7 @@ pub(super) async fn prove(
             match attest_pinned(grounds, request, scope, *individual, chain, waived) {
                 Ok(proven) => proven,
                 Err(cause) => {
-                    // What is looked for when there is no enrollment of the id.
+                    // The same lookups as for an id without an enrollment, so that the refusal takes as long.
                     let leaf = chain.leaf().sha256();
                     drop(grounds.kept.enrollment_of_certificate(&scope.scope, leaf).await);
                     let _ = std::hint::black_box(scope.anchors().nearest(chain));
@@ -40,7 +40,7 @@ pub(super) async fn prove(
     Ok(proven)
 }
 
-/// The first group to whose authorities the chain verifies counts, a disabled one too.
+/// The first group with an authority to which the chain verifies counts, even if the group is disabled.
 async fn prove_in_one_of(
     grounds: &Grounds<'_>,
     request: &Request,
@@ -57,13 +57,13 @@ async fn prove_in_one_of(
         }
     }
     let cause = first.unwrap_or_else(|| Cause::NotEnrolled(request.registration_id.clone()));
-    // The groups were found by names, which anybody can write into a certificate.
+    // The groups were found by names, and anybody can write any name into a certificate. So the signatures decide.
     let signed = groups.iter().any(|bound| x509::descends_from(chain, &bound.anchors));
     Err(if signed { cause } else { cause.before_proof() }.into())
 }
 
-/// Whether the device's own certificate may have expired: its enrollment says so, and the device registered before with
-/// this very key.
+/// Whether the device's own certificate may have expired. Both must hold: its enrollment allows it, and the device
+/// registered before with this very key.
 async fn expiry_is_waived(
     grounds: &Grounds<'_>,
     request: &Request,
@@ -90,14 +90,14 @@ fn attest_pinned(
     let grace = grounds.stale_list_seconds();
     let leaf = chain.leaf();
     let name = format!("the individual enrollment {}", individual.registration_id);
-    // Found by the certificate and not by the id: the operator must learn which enrollment stands there. It
-    // keeps its certificate from coming in elsewhere, and admits nobody but the device that it names: a pin
-    // needs no further binding, so it would hand over another device's id with whatever key was pinned.
+    // The enrollment may have been found by the certificate and not by the id, so that the operator learns which
+    // enrollment names it. Such an enrollment keeps its certificate from being used elsewhere, and admits only the device
+    // that it names. A pin needs no further binding, so otherwise whatever key was pinned could take over another id.
     let own = individual.registration_id == request.registration_id;
     match (own, individual.terms.enabled) {
         (true, true) => {}
         (true, false) => {
-            // The id is all that it was found by.
+            // The enrollment was found by the id alone, which proves nothing.
             let (disabled, pins) = (Cause::EnrollmentDisabled(name), pins(&individual.attestation));
             return Err(if pins.contains(&leaf.sha256()) { disabled } else { disabled.before_proof() });
         }
@@ -108,7 +108,7 @@ fn attest_pinned(
         let demands = individual.attestation.in_words();
         return Err(Cause::OtherMechanism { enrollment: name, demands, shown: "a certificate" });
     };
-    // An operator has named this very certificate, and what was said of it and of its issuers since counts all the same.
+    // An operator has named this very certificate. Later revocations of it and of its issuers count all the same.
     x509::verify_pinned(chain, &pins(&individual.attestation), &policy)
         .and_then(|path| scope.revocations().judge(chain, &path, &[], policy.now, grace))
         .map_err(|reason| {
@@ -120,7 +120,7 @@ fn attest_pinned(
     Ok(Proven::by_individual(individual, scope, credential, shown(leaf), claims(leaf)))
 }
 
-/// The certificates that an enrollment names.
+/// The certificates that an enrollment pins.
 fn pins(attestation: &IndividualAttestation) -> Vec<Digest> {
     match attestation {
         IndividualAttestation::X509 { primary, secondary } => {
@@ -142,7 +142,7 @@ fn attest_in_group(
     let (leaf, group) = (chain.leaf(), &bound.group);
     let name = format!("enrollment group {}", group.id);
     let grace = grounds.stale_list_seconds();
-    // Of a path on which something was taken back, another may be free.
+    // If one path has a revoked certificate, another path may have none.
     let not_taken_back =
         |path: &VerifiedPath| scope.revocations().judge(chain, path, &bound.anchors, policy.now, grace);
     x509::verify_group_if(chain, &bound.anchors, &policy, &not_taken_back)
@@ -154,7 +154,7 @@ fn attest_in_group(
     Ok(Proven::by_group(bound, id, credential, shown(leaf), claims(leaf)))
 }
 
-/// Only what is proven is written out: a refusal must not take longer for an id that is enrolled.
+/// The texts are made only for what is proven: a refusal must not take longer for an id that is enrolled.
 fn shown(leaf: &Leaf) -> Shown {
     Shown {
         mechanism: Attestation::X509,
@@ -172,7 +172,7 @@ fn claims(leaf: &Leaf) -> Vec<Label> {
     leaf.claims().into_iter().map(|(key, value)| Label { key, value }).collect()
 }
 
-/// The certificate's CN is the registration id, and there is no second place to take a name from.
+/// Checks that the certificate's CN is the registration id. No other field of a certificate gives a name.
 fn named_so(request: &Request, chain: &PresentedChain) -> Result<RegistrationId, Cause> {
     match chain.leaf().registration_id() {
         Ok(id) if id == request.registration_id => Ok(id),

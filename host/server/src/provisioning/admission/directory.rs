@@ -1,8 +1,8 @@
-//! A Kerberos ticket, before the groups that take accounts of a directory.
+//! Verifies a Kerberos ticket, for the groups that take accounts of a directory.
 //!
-//! The ticket is opened with the keytab of each directory that a group names, and a registration id belongs to the account of
-//! that name. An individual enrollment of the id counts alone, and demands another kind of credential: it refuses. Of
-//! the groups, the first that takes the account counts.
+//! The ticket is opened with the keytab of each directory that a group names. A registration id belongs to the account
+//! with that name. If the id has an individual enrollment, only that one counts. It demands another kind of credential,
+//! so the device is refused. Otherwise the first group that takes the account counts.
 
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ pub(super) async fn prove(
     if !grounds.kept.spend_authenticator(accepted.replay_id, until, request.received_at).await? {
         return Err(Cause::TicketAgain(accepted.principal).into());
     }
-    // The ticket is good: where its directory is away, its device is told to come back, not that it may not come.
+    // The ticket is good. If its directory cannot be reached now, the device is told to come back, and is not refused.
     let principal = &accepted.principal;
     let account = grounds.vouchers.account(&request.scope, directory, principal, request.received_at).await;
     let account = account.map_err(|error| {
@@ -62,7 +62,7 @@ pub(super) async fn prove(
     for (bound, rules) in taking.into_iter().filter(|(_, rules)| rules.directory == *directory) {
         match takes(request, bound, rules, &accepted, &account) {
             Ok(name) => return Ok(proven(name, bound, rules, &accepted, &account)),
-            // It would have been taken: no other group takes it instead.
+            // This group would have taken the account, so no other group may take it instead.
             Err(Cause::EnrollmentDisabled(enrollment)) => return Err(Cause::EnrollmentDisabled(enrollment).into()),
             Err(refused) => drop(cause.get_or_insert(refused)),
         }
@@ -70,7 +70,7 @@ pub(super) async fn prove(
     Err(cause.unwrap_or(Cause::NoDirectoryGroup).into())
 }
 
-/// Opens the ticket with the keytab of one of the directories: of that whose service it is for.
+/// Opens the ticket with the keytab of the directory whose service the ticket is for.
 fn open<'a>(
     grounds: &Grounds<'_>,
     request: &Request,
@@ -89,7 +89,7 @@ fn open<'a>(
             None => {}
             Some(Ok(accepted)) => return Ok((&rules.directory, accepted)),
             Some(Err(reason)) => {
-                // Whose service the ticket is for knows best what is wrong with it.
+                // The directory whose service the ticket is for gives the best reason.
                 let is_for = !matches!(reason, KerberosFlaw::Service { .. });
                 if is_for || cause.is_none() {
                     cause = Some(Cause::Ticket { directory: rules.directory.to_string(), reason });
@@ -112,7 +112,8 @@ fn takes(
 ) -> Result<RegistrationId, Cause> {
     let named = match rules.accounts {
         _ if account.kind != rules.accounts => None,
-        // Never with or without the sign by choice: an account that takes another's name but for it would be let in.
+        // The `$` is always demanded here and never optional: otherwise an account whose name differs from another's
+        // only by the `$` would be admitted as that other account.
         AccountKind::Computers => accepted.principal.strip_suffix('$'),
         AccountKind::Users => Some(accepted.principal.as_str()).filter(|name| !name.ends_with('$')),
     };
@@ -142,7 +143,7 @@ fn proven(
     let claim = |key: &str, value: String| Label { key: key.to_owned(), value };
     let credential = format!("Kerberos ticket of {principal}@{realm}, an account of the directory {}", rules.directory);
     let shown = Shown {
-        // The contract of policies has no word of its own for it; the claims tell it apart.
+        // The contract of policies has no word for a ticket; the claims tell it apart.
         mechanism: Attestation::Token,
         of: Evidential::Token { issuer: realm.clone(), subject: principal.clone() },
         key_identity: Digest::of(&identity),

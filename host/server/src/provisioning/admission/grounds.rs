@@ -1,4 +1,5 @@
-//! What admission looks at besides the request. Nothing of it is the server's: a test makes it from a catalogue and a few maps.
+//! What admission reads besides the request. Nothing here depends on the server: a test builds it from a catalogue and
+//! a few maps.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,15 +24,15 @@ use crate::provisioning::Provisioning;
 use crate::provisioning::desk::Desk;
 use crate::service::outside::Outside;
 
-/// All of it, for one request.
+/// Everything that admission of one request reads.
 pub(in crate::provisioning) struct Grounds<'a> {
     pub(super) config: &'a Config,
-    /// Enrollment groups, authorities and what is revoked, as they were when the request came.
+    /// Enrollment groups, authorities and revocations, as they were when the request came.
     pub(super) catalogue: Arc<Catalogue>,
     pub(super) kept: &'a dyn Kept,
     pub(super) vouchers: &'a dyn Vouchers,
     pub(super) desk: &'a Desk,
-    /// Opens the keys of enrollments.
+    /// Opens the sealed keys of enrollments.
     pub(super) sealing: &'a SealingKey,
 }
 
@@ -40,19 +41,19 @@ impl Grounds<'_> {
         self.catalogue.scope(scope)
     }
 
-    /// How strictly certificates are judged at a moment.
+    /// How strictly certificates are verified at this time.
     pub(super) fn verify_policy(&self, now: Timestamp) -> VerifyPolicy {
         self.config.verify_policy(now)
     }
 
-    /// For how many seconds a revocation list counts that is out of date.
+    /// For how many seconds after its end a revocation list still counts.
     pub(super) fn stale_list_seconds(&self) -> u64 {
         self.config.certificates.stale_crl_hours.saturating_mul(3600)
     }
 }
 
 impl Provisioning {
-    /// What admission looks at now.
+    /// What admission reads, as it is now.
     pub(in crate::provisioning) fn grounds(&self) -> Grounds<'_> {
         Grounds {
             config: self.service.config(),
@@ -65,47 +66,47 @@ impl Provisioning {
     }
 }
 
-/// An answer that comes.
+/// A boxed future, so that the traits below can be used as `dyn`.
 pub(super) type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// What admission reads of what is kept, and the two things that it keeps itself so that they count once.
+/// What admission reads from the store, and the two things that it writes there so that each is used once only.
 pub(super) trait Kept: Send + Sync {
-    /// [`EnrollmentStore::individual`].
+    /// The individual enrollment of an id, or what is read in its place: [`EnrollmentStore::individual`].
     fn individual<'a>(
         &'a self,
         scope: &'a IdScope,
         id: &'a RegistrationId,
     ) -> Later<'a, Result<Option<Individual>, StoreError>>;
 
-    /// [`EnrollmentStore::enrollment_of_certificate`].
+    /// The individual enrollment that pins a certificate: [`EnrollmentStore::enrollment_of_certificate`].
     fn enrollment_of_certificate<'a>(
         &'a self,
         scope: &'a IdScope,
         certificate: Digest,
     ) -> Later<'a, Result<Option<EnrollmentRef>, StoreError>>;
 
-    /// [`RecordStore::record`].
+    /// The manufacturing record of an id: [`RecordStore::record`].
     fn record<'a>(
         &'a self,
         scope: &'a IdScope,
         id: &'a RegistrationId,
     ) -> Later<'a, Result<Option<ManufacturingRecord>, StoreError>>;
 
-    /// [`RegistrationStore::registration`].
+    /// The registration of an id: [`RegistrationStore::registration`].
     fn registration<'a>(
         &'a self,
         scope: &'a IdScope,
         id: &'a RegistrationId,
     ) -> Later<'a, Result<Option<Registration>, StoreError>>;
 
-    /// [`RegistrationStore::device_of_key`].
+    /// The device to which a key is bound: [`RegistrationStore::device_of_key`].
     fn device_of_key<'a>(
         &'a self,
         scope: &'a IdScope,
         key: Digest,
     ) -> Later<'a, Result<Option<RegistrationId>, StoreError>>;
 
-    /// [`ProofStore::spend_authenticator`].
+    /// Marks a ticket's authenticator as used: [`ProofStore::spend_authenticator`].
     fn spend_authenticator(
         &self,
         authenticator: Digest,
@@ -113,7 +114,7 @@ pub(super) trait Kept: Send + Sync {
         now: Timestamp,
     ) -> Later<'_, Result<bool, StoreError>>;
 
-    /// [`ProofStore::keep_challenge`].
+    /// Keeps the challenge of a TPM: [`ProofStore::keep_challenge`].
     fn keep_challenge(&self, challenge: KeptChallenge, now: Timestamp) -> Later<'_, Result<(), StoreError>>;
 }
 
@@ -172,16 +173,16 @@ impl Kept for Arc<dyn Store> {
     }
 }
 
-/// Those outside on whose word devices are admitted: identity providers and directories.
+/// The outside services on whose statements devices are admitted: identity providers and directories.
 pub(super) trait Vouchers: Send + Sync {
-    /// The token, if a key of its issuer has signed it that is to satisfy these rules.
+    /// The token, if one of its issuer's keys has signed it. `rules` say which issuer and how it is trusted.
     fn signed<'a>(
         &'a self,
         rules: &'a TokenRules,
         token: &'a BearerToken,
     ) -> Later<'a, Result<Option<SignedToken<'a>>, FetchError>>;
 
-    /// Opens a ticket with the keytab of a directory; nothing where the id scope has none of that name.
+    /// Opens a ticket with the keytab of a directory. Answers `None` if the id scope has no directory of that name.
     fn open_ticket(
         &self,
         scope: &IdScope,
@@ -190,7 +191,7 @@ pub(super) trait Vouchers: Send + Sync {
         now: Timestamp,
     ) -> Option<Result<Accepted, KerberosFlaw>>;
 
-    /// The account of this name in a directory, if it has one.
+    /// Looks up the account of this name in a directory. There may be none.
     fn account<'a>(
         &'a self,
         scope: &'a IdScope,

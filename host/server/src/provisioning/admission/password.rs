@@ -1,7 +1,7 @@
-//! A username and a password, before the individual enrollment that has them.
+//! Verifies a username and a password for the individual enrollment that has them.
 //!
-//! Whatever stands there, one hash is computed: of the enrollment, or of nobody. So the time tells nobody whether an id is
-//! known.
+//! One hash is always computed: with the enrollment's password, or with a decoy if there is none. So the time tells
+//! nobody whether an id is enrolled.
 
 use landfall_attestation::password::{BasicCredential, is_hash_of};
 use landfall_domain::decision::call::{Attestation, Label};
@@ -14,7 +14,7 @@ use crate::network;
 use crate::provisioning::Request;
 use crate::provisioning::refusal::{Cause, RegisterError};
 
-/// Finds the enrollment, and compares.
+/// Finds the enrollment, and compares the password with its own.
 pub(super) async fn prove(
     grounds: &Grounds<'_>,
     request: &Request,
@@ -43,14 +43,15 @@ pub(super) async fn prove(
     if !same || username != said.username {
         return Err(Cause::WrongPassword(enrollment.to_string()).into());
     }
-    // After the proof: a stranger must not learn that there is an enrollment.
+    // This check comes after the proof: a stranger must not learn that there is an enrollment.
     if !individual.terms.enabled {
         return Err(Cause::EnrollmentDisabled(enrollment.to_string()).into());
     }
     Ok(proven(request, scope, individual, username))
 }
 
-/// The work of [`prove`] for an id scope that is not there; also the same answer when it is tried too often.
+/// Does the work of [`prove`] for an id scope that does not exist. Attempts are counted there too, with the same answer
+/// when there are too many.
 pub(super) async fn pretend(
     grounds: &Grounds<'_>,
     request: &Request,
@@ -58,13 +59,14 @@ pub(super) async fn pretend(
 ) -> Result<(), RegisterError> {
     if grounds.config.passwords.enabled {
         grounds.kept.individual(&grounds.config.server.scope, &request.registration_id).await?;
-        // Nobody looks at what comes of the comparison.
+        // The result of the comparison is ignored.
         is_of(grounds, request, None, said).await?;
     }
     Ok(())
 }
 
-/// Whether it is the password, by one hash; or by none, for who was let in a moment ago.
+/// Whether this is the right password. It computes one hash, or none if this device was admitted by the same password a
+/// moment ago.
 async fn is_of(
     grounds: &Grounds<'_>,
     request: &Request,
@@ -78,14 +80,15 @@ async fn is_of(
     }
     let tried = grounds.desk.throttle.try_password(request.source, scope, id);
     tried.inspect_err(|full| grounds.desk.counters.throttled(full.measure))?;
-    // Each takes 19 MiB and a core for a while, so few at once. The others wait, each address in its turn.
+    // Each hash takes 19 MiB and a core for a while, so only a few run at once. The others wait, and addresses take
+    // turns.
     let Some(one_of_few) = grounds.desk.passwords.checks.begin(network::turn(request.source)).await else {
         grounds.desk.counters.throttled("passwords-waiting");
         return Err(RegisterError::Busy);
     };
     let (compared, password) = (hash.clone(), said.password.clone());
     let comparing = move || {
-        // It goes on when the client has hung up, and counts until it is done.
+        // The hash goes on when the client has disconnected, and holds its place until it is done.
         let _one_of_few = one_of_few;
         is_hash_of(&compared, &password)
     };
@@ -99,7 +102,7 @@ async fn is_of(
 fn proven(request: &Request, scope: &ScopeCatalogue, individual: Individual, username: String) -> Proven {
     let identity = format!("password\0{}\0{}", request.scope, request.registration_id.key());
     let shown = Shown {
-        // The contract of policies has no word of its own for it; the claim tells it apart.
+        // The contract of policies has no word for a password; the claim tells it apart.
         mechanism: Attestation::SymmetricKey,
         of: Evidential::SharedKey,
         key_identity: Digest::of(identity.as_bytes()),

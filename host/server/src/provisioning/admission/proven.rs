@@ -11,7 +11,7 @@ use crate::catalogue::{BoundAllocation, BoundGroup, ScopeCatalogue};
 
 /// An enrollment whose demands the credential meets, and what the credential has shown.
 pub(super) struct Proven {
-    /// The device's id as it is proven. The URL says the same id, in letters of whatever case.
+    /// The device's id as its credential proves it. The URL has the same id, perhaps with another case of letters.
     pub(super) name: RegistrationId,
     pub(super) enrollment: EnrollmentRef,
     pub(super) terms: Arc<Terms>,
@@ -26,7 +26,7 @@ pub(super) struct Proven {
 }
 
 impl Proven {
-    /// What an individual enrollment's credential proves. An operator has named this very credential.
+    /// What the credential of an individual enrollment proves. An operator has named this very credential.
     pub(super) fn by_individual(
         individual: Individual,
         scope: &ScopeCatalogue,
@@ -47,7 +47,7 @@ impl Proven {
         }
     }
 
-    /// What the credential of a group's device proves, whose id is this.
+    /// What the credential of a device of a group proves. `name` is the device's id.
     pub(super) fn by_group(
         bound: &BoundGroup,
         name: RegistrationId,
@@ -69,14 +69,14 @@ impl Proven {
     }
 }
 
-/// What a credential has shown of itself: for the evidence of a manufacturing record, and to bind the id to.
+/// What a credential shows: it is compared with the evidence of the manufacturing record, and the id is bound to it.
 pub(super) struct Shown {
     pub(super) mechanism: Attestation,
     pub(super) of: Evidential,
     pub(super) key_identity: Digest,
 }
 
-/// The parts of a credential that a record can name.
+/// The parts of a credential that a manufacturing record can name.
 pub(super) enum Evidential {
     Certificate {
         sha256: Digest,
@@ -89,12 +89,12 @@ pub(super) enum Evidential {
         issuer: String,
         subject: String,
     },
-    /// Only the enrollment knows its key.
+    /// A symmetric key has no such parts: only the enrollment knows the key.
     SharedKey,
 }
 
 impl Shown {
-    /// What a record that names this part must say.
+    /// The value of this part, which must be the value in a record that names the part.
     pub(super) fn part(&self, part: Part) -> Option<String> {
         match (&self.of, part) {
             (Evidential::Certificate { sha256, .. }, Part::Certificate) => Some(sha256.to_string()),

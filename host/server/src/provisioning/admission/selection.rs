@@ -1,9 +1,9 @@
 //! Which enrollment counts for a device (DPS, "order of decisions").
 //!
-//! An individual enrollment of the registration id counts alone, whatever it says. Without one, the walk goes up the
-//! presented chain from the leaf, and the first certificate that a group names decides: a lower intermediate before
-//! a higher one. A disabled entry counts like any other, and so hides what stands behind it. In what order the device
-//! sent its certificates decides nothing.
+//! If the registration id has an individual enrollment, only that one counts, whatever it says. Without one, the
+//! presented chain is walked from the leaf upwards, and the first certificate that a group names decides: a lower
+//! intermediate comes before a higher one. A disabled enrollment counts like any other, and so hides the ones behind
+//! it. The order in which the device sent its certificates has no influence.
 
 use std::sync::Arc;
 
@@ -18,14 +18,15 @@ use crate::provisioning::Cause;
 
 /// The enrollment that counts.
 pub(super) enum Selected {
-    /// The one of this device.
+    /// The individual enrollment of this device.
     Individual(Box<Individual>),
-    /// The group whose authority stands lowest on the chain. Several, in the order of their ids, where an authority is
-    /// cross-signed or was renewed with its key: then the first counts to whose authorities the chain verifies.
+    /// The group whose authority is the lowest on the chain. There are several, in the order of their ids, if an
+    /// authority is cross-signed or was renewed with the same key. Then the first of them with an authority to which
+    /// the chain verifies counts.
     Groups(Vec<Arc<BoundGroup>>),
 }
 
-/// Why none does.
+/// Why no enrollment counts.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SelectionError {
     /// The device is refused.
@@ -46,7 +47,8 @@ pub(super) async fn select(
     if let Some(individual) = kept.individual(&scope.scope, id).await? {
         return Ok(Selected::Individual(Box::new(individual)));
     }
-    // An individual enrollment may block a certificate whose id it does not know: the leaf comes before any group.
+    // An individual enrollment may pin this certificate for another id, and so block it. So the leaf is looked up
+    // before any group.
     if let Some(EnrollmentRef::Individual(other)) =
         kept.enrollment_of_certificate(&scope.scope, chain.leaf().sha256()).await?
         && let Some(individual) = kept.individual(&scope.scope, &other).await?

@@ -1,10 +1,11 @@
-//! A token, before the keys of the enrollments that it may be signed for.
+//! Verifies a token (SAS) with the symmetric keys of the enrollments that may have signed it.
 //!
-//! A token names no enrollment. An individual enrollment of the id counts alone; without one, the group whose key has
-//! signed counts. Whatever stands there, the same work is done: every group's keys are tried, and two keys are opened and
-//! tried for the individual enrollment, or in its place. So the time tells nobody whether an id is known. Where the groups
-//! are many, that work is done a few at once, address by address in turn, and not on the threads that serve connections: anybody
-//! can ask for it. How many groups there can be is bounded (`limits.store.groups_per_scope`).
+//! A token names no enrollment. If the id has an individual enrollment, only that one counts; without one, the group
+//! whose key signed the token counts. The same work is always done: every group's keys are tried, and two keys are
+//! opened and tried for the individual enrollment, or decoys if there is none. So the time tells nobody whether an id
+//! is enrolled. Anybody can ask for this work. So if there are many groups, only a few tokens are tried at once,
+//! addresses take turns, and the work does not run on the threads that serve connections. The number of groups is
+//! bounded (`limits.store.groups_per_scope`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use crate::network;
 use crate::provisioning::Request;
 use crate::provisioning::refusal::{Cause, RegisterError};
 
-/// Finds the enrollment that counts, and has one of its keys have signed the token.
+/// Finds the enrollment that counts, and checks that one of its keys signed the token.
 pub(super) async fn prove(
     grounds: &Grounds<'_>,
     request: &Request,
@@ -38,7 +39,7 @@ pub(super) async fn prove(
     let individual = grounds.kept.individual(&request.scope, id).await?;
     let own = own_key_has_signed(grounds, request, individual.as_ref(), token);
     let chip = grounds.desk.challenges.answered(&request.scope, id, token, grounds.desk.ambient.instant());
-    // A poll, which carries the token with which the TPM has answered.
+    // The request is a poll, and carries the token with which the TPM answered its challenge.
     let individual = match (individual, chip) {
         (Some(individual), chip) if matches!(individual.attestation, IndividualAttestation::Tpm { .. }) => {
             let chip = chip.ok_or_else(|| Cause::NotSigned(format!("the individual enrollment {id}")))?;
@@ -58,7 +59,7 @@ pub(super) async fn prove(
     Ok(proven)
 }
 
-/// The work of [`prove`] for an id scope that is not there, in one that is.
+/// Does the work of [`prove`] for an id scope that does not exist, in one that does.
 pub(super) async fn pretend(
     grounds: &Grounds<'_>,
     request: &Request,
@@ -70,12 +71,12 @@ pub(super) async fn pretend(
     }
     signer(grounds, scope, request, token).await?;
     grounds.kept.individual(&scope.scope, &request.registration_id).await?;
-    // Nobody looks at what comes of it.
+    // The result is ignored.
     let _ = own_key_has_signed(grounds, request, None, token);
     Ok(())
 }
 
-/// Whether the token's end is over, or too far ahead to be one. A clock may be a little behind.
+/// Whether the token has expired, or expires too far in the future. A device's clock may be a little slow.
 fn out_of_time(grounds: &Grounds<'_>, request: &Request, token: &SasToken) -> Option<Cause> {
     let end = token.expires_at();
     if end.plus(grounds.verify_policy(request.received_at).clock_skew) <= request.received_at {
@@ -86,7 +87,7 @@ fn out_of_time(grounds: &Grounds<'_>, request: &Request, token: &SasToken) -> Op
     endless.then_some(Cause::TokenWithoutEnd { days })
 }
 
-/// The group whose key has let the token be signed. All are tried, whichever it is.
+/// The group with whose key the token was signed. All groups are tried, so that the time is the same for each.
 async fn signer(
     grounds: &Grounds<'_>,
     scope: &ScopeCatalogue,
@@ -103,7 +104,7 @@ async fn signer(
     };
     let (signers, id, token) = (Arc::clone(scope.signers()), id.clone(), token.clone());
     let trying = move || {
-        // It goes on when the client has hung up, and counts until it is done.
+        // The work goes on when the client has disconnected, and holds its place until it is done.
         let _one_of_few = one_of_few;
         signer_among(&signers, &id, &token)
     };
@@ -122,7 +123,7 @@ fn signer_among(groups: &[Arc<BoundGroup>], id: &RegistrationId, token: &SasToke
     found
 }
 
-/// Whether a key of the individual enrollment has signed. Two other keys are opened and tried when there is none.
+/// Whether a key of the individual enrollment signed the token. Two decoy keys are opened and tried if there is none.
 fn own_key_has_signed(
     grounds: &Grounds<'_>,
     request: &Request,
@@ -158,7 +159,7 @@ fn of_individual(
     if !signed? {
         return Err(Cause::NotSigned(enrollment.to_string()));
     }
-    // After the signature: a stranger must not learn that there is an enrollment.
+    // This check comes after the signature: a stranger must not learn that there is an enrollment.
     if !individual.terms.enabled {
         return Err(Cause::EnrollmentDisabled(enrollment.to_string()));
     }
@@ -176,7 +177,8 @@ fn of_group(request: &Request, group: &BoundGroup) -> Result<Proven, Cause> {
     Ok(Proven::by_group(group, request.registration_id.clone(), credential, shown, Vec::new()))
 }
 
-/// The id is bound to the enrollment and not to one of its keys, of which there are two so that they can be changed.
+/// The id is bound to the enrollment and not to one of its keys: an enrollment has two keys so that they can be
+/// changed.
 fn shown(request: &Request, enrollment: &EnrollmentRef) -> Shown {
     let identity = format!("symmetric key\0{}\0{enrollment}\0{}", request.scope, request.registration_id.key());
     Shown {
@@ -186,5 +188,6 @@ fn shown(request: &Request, enrollment: &EnrollmentRef) -> Shown {
     }
 }
 
-/// So many groups are tried in the request itself: less work than a signature of a certificate.
+/// Up to this number of groups is tried within the request: that is less work than verifying one certificate's
+/// signature.
 const TRIED_HERE: usize = 32;

@@ -1,6 +1,6 @@
-//! The two-factor rule, without a server: every kind of credential, with every state of its enrollment, of the manufacturing
-//! record and of the evidence in it. What must come of each is said by [`Case::expected`], in the order of the rule, and not by
-//! the code that is tried.
+//! The two-factor rule, without a server: every kind of credential, with every state of its enrollment, of the
+//! manufacturing record and of the evidence in it. [`Case::expected`] says what the result must be. It follows the
+//! order of the rule, and shares nothing with the code under test.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -60,7 +60,7 @@ enum Enrolled {
     Not,
     Enabled,
     Disabled,
-    /// An individual enrollment of the id demands another kind of credential.
+    /// The id has an individual enrollment that demands another kind of credential.
     Otherwise,
 }
 
@@ -70,11 +70,11 @@ enum Recorded {
     Active,
     Quarantined,
     Retired,
-    /// By a manufacturer on whom the enrollment does not rely.
+    /// Imported by a manufacturer on whom the enrollment does not rely.
     ByAnother,
 }
 
-/// What the record says of the credential.
+/// What the record says about the credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Says {
     Nothing,
@@ -84,13 +84,13 @@ enum Says {
     AnotherKind,
 }
 
-/// Which key the id is bound to.
+/// To which key the id is bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bound {
     Not,
     ToThisKey,
     ToAnother,
-    /// This key is bound to another id.
+    /// The device's key is bound to another id.
     TheKeyToAnother,
 }
 
@@ -118,7 +118,7 @@ const KINDS: [Kind; 9] = [
 ];
 
 impl Kind {
-    /// Of the device itself, whose key an operator has named: it needs no further binding.
+    /// Whether the enrollment is the device's own. An operator has named its key, so it needs no further binding.
     fn is_individual(self) -> bool {
         matches!(self, Self::PinnedCertificate | Self::OwnKey | Self::OwnTpm | Self::Password)
     }
@@ -134,7 +134,8 @@ impl Kind {
         }
     }
 
-    /// Has evidence name a part of the credential, or of another of its kind; false where no record can.
+    /// Puts a part of this credential (`this`), or of another one of its kind, into the evidence. Answers false if no
+    /// record can name a part of this kind.
     fn name_part(self, evidence: &mut Evidence, device: &Device, this: bool) -> bool {
         let other = Digest::of(b"another");
         match self {
@@ -160,11 +161,11 @@ impl Kind {
 }
 
 impl Case {
-    /// What the rule says: select the enrollment, have the credential proven as it demands, then the record, then the
-    /// evidence, then the key that the id is bound to.
+    /// What the rule says, in its order: the enrollment is selected, the credential is proven as the enrollment
+    /// demands, then the record, then the evidence, then the key to which the id is bound.
     fn expected(&self) -> Result<(), &'static str> {
         if self.kind == Kind::TpmOfAMaker && self.enrolled != Enrolled::Otherwise {
-            // A maker vouches for a chip and not for a device: the record comes first, and must name the key.
+            // A maker vouches for a chip and not for a device. So the record comes first, and must name the key.
             if self.enrolled == Enrolled::Not {
                 return Err(self.kind.unknown());
             }
@@ -203,7 +204,7 @@ impl Case {
     }
 }
 
-/// Every credential of one device, and what makes them good.
+/// All credentials of one device, and the keys that make them valid.
 struct Device {
     ambient: Ambient,
     now: Timestamp,
@@ -216,7 +217,7 @@ struct Device {
     group_key: SymmetricKey,
     own_key: SymmetricKey,
     chip: Arc<Chip>,
-    /// What the desk wraps for the chip, so that these tests need no TPM.
+    /// The secret that the desk wraps for the chip. It is fixed here so that these tests need no TPM.
     challenge: [u8; 32],
     issuer: EcdsaKeyPair,
 }
@@ -351,7 +352,7 @@ impl Device {
         Some(Individual { registration_id: self.id.clone(), device_id: None, attestation, terms })
     }
 
-    /// One that demands what this kind of credential is not.
+    /// An individual enrollment that demands another kind of credential than this one.
     fn enrolled_otherwise(&self, kind: Kind, terms: Terms) -> Individual {
         let shows_a_key = matches!(kind, Kind::OwnKey | Kind::KeyOfAGroup);
         let other = if shows_a_key { Kind::PinnedCertificate } else { Kind::OwnKey };
@@ -377,7 +378,7 @@ fn token_rules() -> TokenRules {
     }
 }
 
-/// What is kept, in maps.
+/// The store's rows, in maps.
 #[derive(Default)]
 struct Maps {
     individuals: HashMap<String, Individual>,
@@ -507,7 +508,7 @@ impl Vouchers for Outsiders {
     }
 }
 
-/// Where cases are tried, one after the other.
+/// The place where all cases are tried, one after the other.
 struct Bench {
     device: Device,
     outsiders: Outsiders,
@@ -612,7 +613,7 @@ impl Bench {
         }
     }
 
-    /// What comes of a request, and the key that it showed.
+    /// The result of a request, and the key that it showed.
     async fn tried(&self, case: &Case, kept: &Maps, catalogue: &Arc<Catalogue>) -> Result<Digest, String> {
         let request = Request {
             tracking_id: TrackingId::new(self.device.now, self.device.ambient.random()),
@@ -692,7 +693,7 @@ async fn two_factors_admit_a_device_and_nothing_less_does() {
                             (Bound::TheKeyToAnother, KeyChange::Refuse),
                         ] {
                             let case = Case { kind, enrolled, recorded, says, manufacturing, bound, key_change };
-                            // Who is refused before is refused alike, whatever the id is bound to.
+                            // A device that is refused earlier is refused in the same way, whatever the id is bound to.
                             if bound != Bound::Not && (Case { bound: Bound::Not, ..case }).expected().is_err() {
                                 continue;
                             }
@@ -709,7 +710,7 @@ async fn two_factors_admit_a_device_and_nothing_less_does() {
         }
     }
     assert!(wrong.is_empty(), "{} of {tried}:\n{}", wrong.len(), wrong.join("\n"));
-    // So that a rule that refuses all, or a table that became empty, is noticed.
+    // This notices a rule that refuses everything, and a table of cases that became empty.
     assert!(tried > 1000 && admitted > 100, "{tried} tried, {admitted} admitted");
 }
 

@@ -1,4 +1,5 @@
-//! A TPM, before the individual enrollment that names its endorsement key, or the group that takes its maker's chips.
+//! Verifies a TPM, for the individual enrollment that names its endorsement key, or for the group that takes its
+//! maker's chips.
 
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use crate::network;
 use crate::provisioning::Request;
 use crate::provisioning::refusal::{Cause, RegisterError};
 
-/// Has the TPM answer a challenge; one that has none, or has not answered it, gets one.
+/// Checks the TPM's answer to its challenge. A TPM that has no challenge, or has not answered it, gets one.
 pub(super) async fn prove(
     grounds: &Grounds<'_>,
     request: &Request,
@@ -29,7 +30,7 @@ pub(super) async fn prove(
     let proven = match grounds.kept.individual(&request.scope, id).await? {
         Some(individual) => {
             named_by(&individual, chip)?;
-            // A disabled enrollment says so after the proof: a stranger must not learn it.
+            // A disabled enrollment refuses only after the proof: a stranger must not learn that it is disabled.
             of_individual(scope, individual, &chip.endorsement)
         }
         None => match of_group(grounds, request, scope, chip).await {
@@ -47,7 +48,8 @@ pub(super) async fn prove(
     if answered { Ok(proven?) } else { Err(challenge(grounds, request, chip).await) }
 }
 
-/// The work of [`prove`] for an id scope that is not there: what is read in the server's own for an id that is not.
+/// Does the work of [`prove`] for an id scope that does not exist: reads what would be read for an id that is not
+/// enrolled, in the server's own scope.
 pub(super) async fn pretend(
     grounds: &Grounds<'_>,
     request: &Request,
@@ -76,7 +78,7 @@ pub(super) fn named_by(individual: &Individual, chip: &Chip) -> Result<(), Cause
     Err(Cause::OtherEndorsementKey { id, enrolled: Digest::of(enrolled), shown: chip.endorsement.sha256() })
 }
 
-/// What a TPM with this endorsement key proves, before the enrollment that names it.
+/// What a TPM with this endorsement key proves, for the individual enrollment that names the key.
 pub(super) fn of_individual(
     scope: &ScopeCatalogue,
     individual: Individual,
@@ -91,10 +93,11 @@ pub(super) fn of_individual(
     Ok(Proven::by_individual(individual, scope, credential, shown(key), vec![claim(key)]))
 }
 
-/// What a TPM with this endorsement key proves, before the groups that take TPMs by their makers.
+/// What a TPM with this endorsement key proves, for the groups that take TPMs by their makers.
 ///
-/// A maker says that the key is in a chip of its own, and not in whose device. So the manufacturing record must name the
-/// key. Groups that rely on the record's manufacturer by name come before those that rely on any.
+/// A maker certifies that the key is in one of its chips, and does not know in whose device. So the manufacturing
+/// record must name the key. Groups that rely on the record's manufacturer by name come before groups that rely on any
+/// manufacturer.
 pub(super) async fn of_group(
     grounds: &Grounds<'_>,
     request: &Request,
@@ -169,8 +172,8 @@ fn claim(key: Digest) -> Label {
     Label { key: "endorsement-key-sha256".to_owned(), value: key.to_string() }
 }
 
-/// Wraps a key for the TPM. It is on disk before the device is told. While a challenge is open, it is told again to whoever
-/// asks: it is of no use to anybody but the TPM, and what strangers ask writes nothing.
+/// Wraps a secret for the TPM. The challenge is on disk before the device is told. While a challenge is open, whoever
+/// asks for it is told it again: only the TPM can use it, and so a stranger's requests write nothing.
 pub(super) async fn challenge(grounds: &Grounds<'_>, request: &Request, chip: &Arc<Chip>) -> RegisterError {
     let wrap = |key: &[u8]| {
         let key = key.first_chunk::<32>().ok_or_else(|| unusable("a challenge of another length"))?;
@@ -180,7 +183,7 @@ pub(super) async fn challenge(grounds: &Grounds<'_>, request: &Request, chip: &A
     if let Some(open) = grounds.desk.challenges.open(device, chip, grounds.desk.ambient.instant()) {
         return wrap(open.expose()).map_or_else(RegisterError::from, |blob| RegisterError::Challenged(Box::new(blob)));
     }
-    // What only the device can have is not pushed out by what strangers ask.
+    // Challenges of strangers must not push out the challenge of a device that has proven itself before.
     let own = match grounds.kept.registration(&request.scope, &request.registration_id).await {
         Ok(before) => before.and_then(|before| before.chip) == Some(chip.digest()),
         Err(error) => return error.into(),

@@ -1,9 +1,10 @@
-//! Requests that were answered, and neither decided nor refused: what is no request of a device, what comes too often, what is
-//! not there, what has to come back. A device logs the tracking id of such an answer too, and its operator asks for it.
+//! The stories of answers that are neither a decision nor a refusal: a malformed request, too many requests, something
+//! that was not found, a request that must be repeated later. A device logs the tracking id of such an answer too, and
+//! its operator asks for it.
 //!
-//! Anybody can ask for such answers as often as it likes, so none is written to disk: the last ones are kept in memory, and
-//! a restart forgets them. Devices that were admitted have places of their own. Where places are full, the network with the
-//! most of them loses its oldest: a stranger pushes out its own.
+//! Anybody can ask for such answers at any rate, so none is written to disk. The newest are kept in memory, and a
+//! restart forgets them. Devices that were admitted have places of their own. If the places are full, the network with
+//! the most entries loses its oldest one, so a stranger pushes out only its own entries.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -13,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use landfall_domain::decision::Entry;
 use landfall_domain::names::TrackingId;
 
-/// The last ones.
+/// The newest of these stories.
 pub(crate) struct Answered {
     most: usize,
     strangers: Mutex<Kept>,
@@ -23,28 +24,29 @@ pub(crate) struct Answered {
 #[derive(Default)]
 struct Kept {
     entries: HashMap<TrackingId, Entry>,
-    /// Counts up, so that the smallest number is the oldest entry.
+    /// The number of the next entry. It counts up, so the smallest number is the oldest entry.
     next: u64,
     networks: HashMap<IpAddr, VecDeque<(u64, TrackingId)>>,
-    /// The network with the most, and of several the one with the oldest, comes last.
+    /// The networks by their number of entries. The network with the most comes last; of equal ones, the one with the
+    /// oldest entry.
     ranks: BTreeSet<Rank>,
 }
 
 type Rank = (usize, Reverse<u64>, IpAddr);
 
 impl Answered {
-    /// With room for so many of devices that were admitted, and for as many of all others.
+    /// An empty store, with room for `most` entries of admitted devices and for `most` of all others.
     pub(crate) fn new(most: usize) -> Self {
         Self { most, strangers: Mutex::default(), admitted: Mutex::default() }
     }
 
-    /// Keeps one of a network; `admitted` is whether the connection that it came on has proven itself.
+    /// Keeps an entry of a network. `admitted` says whether the connection has proven itself.
     pub(crate) fn keep(&self, network: IpAddr, admitted: bool, entry: Entry) {
         let kept = if admitted { &self.admitted } else { &self.strangers };
         lock(kept).keep(self.most, network, entry);
     }
 
-    /// The one under a tracking id, if it is still there.
+    /// The entry under a tracking id, if it is still kept.
     pub(crate) fn get(&self, id: TrackingId) -> Option<Entry> {
         [&self.admitted, &self.strangers].into_iter().find_map(|kept| lock(kept).entries.get(&id).cloned())
     }
@@ -126,7 +128,7 @@ mod tests {
         }
         assert!(is_there(1) && is_there(2), "another's flood");
         assert!(is_there(999) && is_there(994) && !is_there(993), "six places are left for the flood");
-        // Many addresses with one each push out the oldest of those with the most.
+        // Many addresses with one entry each push out the oldest entries of the network that has the most.
         for last in 10..16 {
             answered.keep(address(last), false, entry(2_000 + u16::from(last)));
         }

@@ -1,6 +1,8 @@
-//! What is done for a device that is not enrolled, so that its refusal takes as long as that of one that is.
+//! The work that is done for a device that is not enrolled, so that its refusal takes as long as that of an enrolled
+//! device.
 //!
-//! The store reads a neighbour's enrollment where an id has none; here are the keys that are opened and tried then.
+//! If an id has no enrollment, the store reads a neighbour's. This module has the keys that are opened and tried in
+//! that case.
 
 use landfall_attestation::symmetric_key::SymmetricKey;
 use landfall_domain::clock::Ambient;
@@ -8,7 +10,7 @@ use landfall_domain::enrollment::{EnrollmentRef, SealedKeys};
 use landfall_domain::names::IdScope;
 use landfall_domain::secret::sealing::{SealError, SealingKey};
 
-/// Symmetric keys that no enrollment has, and what opens them.
+/// Symmetric keys that belong to no enrollment, and the sealing key that opens them.
 pub(in crate::provisioning) struct Decoy {
     sealed: SealedKeys,
     owner: EnrollmentRef,
@@ -17,7 +19,7 @@ pub(in crate::provisioning) struct Decoy {
 }
 
 impl Decoy {
-    /// New ones, which are kept nowhere. (That there are none is not possible: 32 bytes are a key, and the names are names.)
+    /// New keys, which are stored nowhere. `None` cannot happen: 32 bytes are always a key, and both names are valid.
     pub(crate) fn new(ambient: &Ambient) -> Option<Self> {
         let (owner, scope) = (EnrollmentRef::Individual("nobody".parse().ok()?), "0neNOBODY".parse().ok()?);
         let sealing = SealingKey::new(&ambient.random::<32>()).ok()?;
@@ -26,7 +28,7 @@ impl Decoy {
         Some(Self { sealed, owner, scope, sealing })
     }
 
-    /// Opens the keys: the same work as for keys that are there.
+    /// Opens the decoy keys. It is the same work as opening the keys of an enrollment.
     pub(in crate::provisioning) fn open(&self) -> Result<[SymmetricKey; 2], SealError> {
         self.sealed.open(&self.owner, &self.scope, &self.sealing)
     }

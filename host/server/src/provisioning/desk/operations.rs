@@ -1,18 +1,19 @@
-//! Registrations under way.
+//! Registrations that are under way.
 //!
-//! A device registers, is told an operation id, and asks for the result later; a lost connection, a second request
-//! and a poll in between must all meet the same piece of work. This module keeps that piece of work, and nothing that
-//! matters: what is decided is in the store, and an operation that is not known here (the process was started
-//! again, or made room for others) is simply begun again under the same id when the device asks for it. To tell
-//! those from ids that were made up, an operation id carries a code that only this installation can make.
+//! A device registers, gets an operation id, and asks for the result later. A lost connection, a second request and a
+//! poll must all meet the same operation. This module keeps that operation, and nothing that must not be lost:
+//! decisions are in the store. An operation may be unknown here because the process was restarted, or because it made
+//! room for others. Then it begins again under the same id when the device asks for it. An operation id carries a code
+//! that only this installation can make, so that such ids can be told from invented ones.
 //!
-//! What a device says counts from its newest registration. One that says something new while it waits is decided at once,
-//! under an operation id of its own, so that a poll after a restart finds what was said last; while a decision is being
-//! made, it is next.
+//! The newest registration says what counts. If a device says something new while it waits, it is decided at once,
+//! under a new operation id, so that a poll after a restart finds what was said last. If a decision is being made, the
+//! new registration is decided after it.
 //!
-//! Bounded by `max_operations`, and by the bytes that those keep that wait: what their devices said. Past either the oldest
-//! that only wait for their device make room, and when there are none, a newcomer is told to come back. What such a device
-//! said is read back from the ledger when it polls, as after a restart.
+//! Two limits bound this: `max_operations`, and the bytes that waiting operations keep of what their devices said. If
+//! either is reached, the oldest operations that only wait for their device make room. If none of them waits, a new
+//! device is told to come back. When a device whose operation made room polls, what it said is read from the ledger, as
+//! after a restart.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,7 +36,8 @@ use crate::provisioning::registration_job::RegistrationJob;
 
 mod waiting;
 
-/// Whose operation it is. Two keys that claim one id at once have an operation each; the store decides which wins.
+/// The device and the key that an operation belongs to. Two keys that claim one id at the same time have an operation
+/// each; the store decides which of them gets the id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct Claimant {
@@ -50,18 +52,18 @@ pub struct Claimant {
 pub(crate) enum Progress {
     /// It is being worked on.
     Running,
-    /// The policy could not decide, or asked for time. The next poll after the moment tries again.
+    /// The policy could not decide, or asked for more time. The first poll after that time tries again.
     Waiting(Arc<Wait>),
     /// It is on disk.
     Finished(Arc<Registration>),
-    /// The device was turned away after it had been admitted: another key was faster.
+    /// The device was refused after it had been admitted: another key registered the id first.
     Refused(Arc<Cause>),
     /// The store failed; the device may ask again.
     Failed,
 }
 
 impl Progress {
-    /// A word for metrics.
+    /// The word for this progress in metrics.
     pub(in crate::provisioning) fn word(&self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -81,32 +83,33 @@ pub(crate) struct Operation {
     pub id: OperationId,
     progress: watch::Sender<Progress>,
     said: Arc<Mutex<Statement>>,
-    /// Counts up from operation to operation.
+    /// The number of the operation. It counts up, so a smaller number is an older operation.
     number: u64,
 }
 
-/// An operation, and the registration that is to follow when it is done: the device has said something else meanwhile.
+/// An operation, and the registration that follows it: the device has said something new meanwhile.
 struct Held {
     operation: Operation,
     next: Option<Box<RegistrationJob>>,
-    /// While it waits, how many bytes of what the device said are kept for it.
+    /// While the operation waits: how many bytes of what the device said are kept for it.
     waiting_bytes: usize,
 }
 
-/// Those that are held, and the sum of what those keep that wait.
+/// The operations that are held, and the sum of the bytes that the waiting ones keep.
 #[derive(Default)]
 struct Running {
     held: HashMap<Claimant, Held>,
     waiting_bytes: usize,
 }
 
-/// What an operation's id says of its beginning.
+/// What an operation's id says about its beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Begun {
     /// The request that began it.
     pub request: TrackingId,
     pub at: Timestamp,
-    /// What the device said then. A poll says nothing, and a decision must not be made as if the device had said nothing.
+    /// What kind of statement the device made then. A poll repeats nothing, and no decision may be made as if the
+    /// device had said nothing.
     pub kind: StatementKind,
 }
 
@@ -114,28 +117,28 @@ pub(crate) struct Begun {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Statement {
     pub payload: Option<JsonText>,
-    /// That it wants a certificate.
+    /// Its request for a certificate.
     pub csr: Option<Arc<CertificateRequest>>,
 }
 
-/// What a statement contains, as an operation's id tells it.
+/// What a statement contains. The operation's id tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StatementKind {
     Nothing,
-    /// Something of itself, which the ledger keeps.
+    /// A payload, which the ledger keeps.
     Payload,
-    /// That it wants a certificate, which nothing keeps.
+    /// A request for a certificate, which is not kept.
     Csr,
 }
 
 impl Statement {
-    /// How many bytes are kept of it.
+    /// The number of bytes that are kept of it.
     fn bytes(&self) -> usize {
         let payload = self.payload.as_ref().map_or(0, |payload| payload.as_str().len());
         payload.saturating_add(self.csr.as_ref().map_or(0, |csr| csr.bytes()))
     }
 
-    /// What it contains.
+    /// What the statement contains.
     pub(crate) fn kind(&self) -> StatementKind {
         match self {
             Self { csr: Some(_), .. } => StatementKind::Csr,
@@ -157,17 +160,17 @@ impl StatementKind {
     }
 }
 
-/// What a request wants of an operation.
+/// What a request asks of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RequestKind {
-    /// A registration: what the device says now counts.
+    /// A registration: what the device says in this request counts.
     Register,
-    /// A poll: what it said when it registered counts.
+    /// A poll: what the device said when it registered counts.
     Poll,
 }
 
 impl Operation {
-    /// How far it is.
+    /// How far the operation has come.
     pub(crate) fn progress(&self) -> Progress {
         self.progress.borrow().clone()
     }
@@ -177,13 +180,13 @@ impl Operation {
         self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What the device says now, in a registration that has the operation go on under this id.
+    /// Replaces what the device said, in a registration that continues the operation under a new id.
     fn says(&mut self, id: OperationId, said: Statement) {
         self.id = id;
         *self.said.lock().unwrap_or_else(PoisonError::into_inner) = said;
     }
 
-    /// Waits until it is no longer running, at most so long; answers how far it is then.
+    /// Waits until the operation is no longer running, for at most `at_most`. Answers how far it has come then.
     pub(crate) async fn settled(&self, at_most: Duration) -> Progress {
         let mut watcher = self.progress.subscribe();
         let settled = watcher.wait_for(|progress| !matches!(progress, Progress::Running));
@@ -194,19 +197,19 @@ impl Operation {
     }
 }
 
-/// What a request finds.
+/// The state of the operation that a request meets.
 pub(crate) enum BeginResult {
-    /// Nobody works on it: the caller does, and says how far it is.
+    /// Nobody works on the operation: the caller does, and then reports how far it has come.
     Mine(Operation),
-    /// Somebody does, or it waits.
+    /// Another request works on it, or it waits.
     Theirs(Operation),
-    /// Somebody works on what the device said before: what it says now is next, by [`Operations::follow`].
+    /// Another request works on what the device said before. What it says now comes next, with [`Operations::follow`].
     Behind,
-    /// There is no room.
+    /// There is no room for another operation.
     Full,
 }
 
-/// The registrations under way.
+/// The registrations that are under way.
 pub(crate) struct Operations {
     running: Mutex<Running>,
     next: AtomicU64,
@@ -216,8 +219,8 @@ pub(crate) struct Operations {
 }
 
 impl Operations {
-    /// None yet. `key` makes the operation ids of this installation. So many are held at most, and those that wait keep so
-    /// many bytes at most.
+    /// Holds no operation yet. `key` makes the operation ids of this installation. At most `max_operations` are held,
+    /// and the waiting ones keep at most `max_waiting_bytes` of what devices said.
     pub(crate) fn new(key: &[u8; 32], max_operations: usize, max_waiting_bytes: usize) -> Self {
         Self {
             running: Mutex::default(),
@@ -228,8 +231,8 @@ impl Operations {
         }
     }
 
-    /// The id of the operation that a request begins: `4.CODE.REQUEST`, of the shape that DPS's ids have.
-    /// The code tells apart what the device said.
+    /// The id of the operation that a request begins: `4.CODE.REQUEST`, in the format of DPS's ids. The code depends on
+    /// the kind of what the device said.
     pub(crate) fn new_id(
         &self,
         scope: &IdScope,
@@ -240,7 +243,7 @@ impl Operations {
         OperationId::of_parts(&self.code(scope, id, &request.to_string(), kind), request)
     }
 
-    /// How the operation began, if this installation made its id for this device.
+    /// How the operation began. `None` if its id was not made by this installation for this device.
     pub(crate) fn begun(&self, operation: &OperationId, scope: &IdScope, id: &RegistrationId) -> Option<Begun> {
         let (code, nonce) = operation.as_str().strip_prefix("4.")?.split_once('.')?;
         let kind = StatementKind::ALL.into_iter().find(|kind| code == self.code(scope, id, nonce, *kind))?;
@@ -248,7 +251,7 @@ impl Operations {
         Some(Begun { request, at: request.made_at(), kind })
     }
 
-    /// Finds the claimant's operation, or begins one.
+    /// Finds the claimant's operation, or begins a new one.
     pub(crate) fn begin(
         &self,
         claimant: &Claimant,
@@ -266,7 +269,7 @@ impl Operations {
                 Progress::Running if says_more => return BeginResult::Behind,
                 Progress::Running => false,
                 Progress::Waiting(wait) => says_more || wait.until <= now,
-                // Those have been forgotten; see [`Operations::conclude`].
+                // Operations in these states are no longer held; see [`Operations::conclude`].
                 Progress::Finished(_) | Progress::Refused(_) | Progress::Failed => true,
             };
             if !due {
@@ -290,8 +293,8 @@ impl Operations {
         BeginResult::Mine(operation)
     }
 
-    /// Has a registration follow the one that is being worked on; it takes the place of another that was to follow. Gives
-    /// it back when nothing is being worked on any more.
+    /// Has a registration follow the one that is being worked on. It replaces another one that was to follow. Gives it
+    /// back if nothing is being worked on any more.
     pub(in crate::provisioning) fn follow(
         &self,
         claimant: &Claimant,
@@ -308,23 +311,23 @@ impl Operations {
         }
     }
 
-    /// Whether the claimant would find an operation, or room for one.
+    /// Whether the claimant has an operation, or there is room for a new one.
     pub(crate) fn has_room(&self, claimant: &Claimant) -> bool {
         let running = &self.running.lock().unwrap_or_else(PoisonError::into_inner).held;
         let waits = |held: &Held| !matches!(held.operation.progress(), Progress::Running);
         running.len() < self.max_operations || running.contains_key(claimant) || running.values().any(waits)
     }
 
-    /// The claimant's operation, if it is known.
+    /// The claimant's operation, if it is held.
     pub(crate) fn find(&self, claimant: &Claimant) -> Option<Operation> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.held.get(claimant).map(|held| held.operation.clone())
     }
 
-    /// Says how far an operation has come that was the caller's. One that waits is kept, so that a poll finds its time;
-    /// of any other the result is in the store, or it begins anew, and it is forgotten in the same moment: a request that
-    /// comes between could take it up again, and lose it. Gives the registration that follows, if there is one: then the
-    /// caller goes on with that.
+    /// Records how far an operation of the caller has come. An operation that waits stays held, so that a poll finds
+    /// when to try again. Any other operation is dropped in the same moment, because its result is in the store or it
+    /// begins anew: a request in between could otherwise take it up again and lose it. Answers the registration that
+    /// follows, if there is one; the caller then goes on with that.
     #[must_use]
     pub(in crate::provisioning) fn conclude(
         &self,
@@ -346,13 +349,14 @@ impl Operations {
         None
     }
 
-    /// How many are being worked on.
+    /// The number of operations that are being worked on.
     pub(crate) fn running(&self) -> usize {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.held.values().filter(|held| !held.waits()).count()
     }
 
-    /// 64 bits are enough: a guess only begins the guesser's own registration, which it may do anyway.
+    /// The code of an operation id. 64 bits are enough: who guesses one only begins a registration of its own, which it
+    /// may do anyway.
     fn code(&self, scope: &IdScope, id: &RegistrationId, nonce: &str, kind: StatementKind) -> String {
         let text = format!("operation\0{scope}\0{}\0{nonce}{}", id.key(), kind.mark());
         hex(hmac::sign(&self.key, text.as_bytes()).as_ref().get(..8).unwrap_or_default())
@@ -366,8 +370,8 @@ impl Held {
 }
 
 impl Running {
-    /// Drops the oldest of those that only wait for their devices, which begin them again when they poll: a part of them at
-    /// once, so that not every newcomer looks through all.
+    /// Drops the oldest operations that only wait for their devices; they begin again when the devices poll. It drops a
+    /// fraction of them at once, so that not every new device has to search all of them.
     fn make_room(&mut self) -> bool {
         let waiting = self.held.values().filter(|held| held.waits());
         let mut waiting: Vec<u64> = waiting.map(|held| held.operation.number).collect();
@@ -385,7 +389,8 @@ impl Running {
         true
     }
 
-    /// Counts what one keeps that waits from now on, and has the oldest make room where that is too much.
+    /// Counts the bytes that an operation keeps while it waits. If they are too many in all, the oldest operations make
+    /// room.
     fn has_begun_to_wait(&mut self, claimant: &Claimant, most: usize) {
         if let Some(held) = self.held.get_mut(claimant) {
             let bytes = held.operation.said().bytes();
@@ -396,7 +401,7 @@ impl Running {
     }
 }
 
-/// One of so many that wait makes room.
+/// One in this many of the waiting operations is dropped at once.
 const DROPPED_AT_ONCE: usize = 16;
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! How many refusals are told: lines of the log, and entries of the ledger that wait to be written.
+//! Limits for reporting refusals: lines in the log, and ledger entries that wait to be written.
 //!
-//! Who knows nothing of this installation but its address can be refused as often as it likes. So strangers have lines and
-//! places of their own, and each address only some of them: no stranger fills a disk, and none hides what is said of
-//! devices, or of other strangers.
+//! Anybody who knows the address of this installation can cause refusals at any rate. So strangers have lines and
+//! places of their own, and each address gets only some of them. No stranger can fill a disk, or crowd out what is
+//! reported about devices or about other strangers.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::network;
 
-/// Bounds what is told of refusals.
+/// Bounds how many refusals are logged and kept.
 pub(in crate::provisioning) struct ReportLimits {
     lines: Mutex<Lines>,
     /// Bound the entries that wait to be written.
@@ -32,18 +32,18 @@ struct Lines {
 }
 
 impl ReportLimits {
-    /// Nothing told yet.
+    /// The limits, with nothing reported yet.
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         let places = || Arc::new(Semaphore::new(BEING_KEPT));
         Self { lines: Mutex::default(), strangers: places(), others: places(), clock }
     }
 
-    /// Whether a refusal may be said in the log; then also how many before it were not.
+    /// Whether a refusal may be logged now. If so, also how many refusals before it were not logged.
     pub(in crate::provisioning) fn may_be_said(&self, source: IpAddr, stranger: bool) -> Option<u64> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).at(self.clock.instant(), source, stranger)
     }
 
-    /// A place among the entries that wait to be written, if there is one.
+    /// A place among the entries that wait to be written, if one is free.
     pub(in crate::provisioning) fn place(&self, stranger: bool) -> Option<OwnedSemaphorePermit> {
         let places = if stranger { &self.strangers } else { &self.others };
         Arc::clone(places).try_acquire_owned().ok()
@@ -70,14 +70,15 @@ impl Lines {
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// Lines a minute of the strangers at one address.
+/// Log lines per minute for the strangers at one address.
 const OF_A_STRANGER: u32 = 20;
-/// Lines a minute of all strangers: a quarter of a megabyte.
+/// Log lines per minute for all strangers: a quarter of a megabyte.
 const OF_ALL_STRANGERS: u32 = 600;
-/// Lines a minute of the devices at one address whose credential was proven. The ledger has all of them.
+/// Log lines per minute for devices at one address whose credential was proven. The ledger has all of their refusals.
 const OF_AN_ADDRESS: u32 = 300;
 const MOST_ADDRESSES: usize = 10_000;
-/// Refusals that may wait to be written, strangers' and others'. They are small, and past this the log alone has them.
+/// How many refusals may wait to be written: this many of strangers, and as many of others. They are small. Beyond
+/// this, only the log has them.
 const BEING_KEPT: usize = 256;
 
 #[cfg(test)]

@@ -1,15 +1,15 @@
-//! How often who may ask, judged before anything is read, verified or looked up.
+//! How often a device may ask. This is checked before anything is read, verified or looked up.
 //!
-//! Three measures: the address, the id scope, and the registration id as one network asks for it. Not the id alone, for
-//! its id is all that a stranger needs to know to use up a device's share; from another network it does not touch it.
-//! Each is a leaky bucket that holds one moment: the one at which it will be empty ("GCRA", ATM Forum TM 4.0, 4.4.2).
-//! A request that would overfill it is told when it may come, and is not counted.
+//! There are three measures: the address, the id scope, and the registration id together with the network that asks for
+//! it. The id alone is not a measure: a stranger who knows only the id could use up the device's share. From another
+//! network it cannot. Each measure is a leaky bucket that stores one instant: when it will be empty ("GCRA", ATM Forum
+//! TM 4.0, 4.4.2). A request that would overfill the bucket is told when to come again, and is not counted.
 //!
-//! What is told has up to half of it added by chance: a fleet that comes back to power at once must not come back at
-//! once a second time.
+//! A random part of up to half is added to that time. Otherwise a fleet that is powered up at once would come back at
+//! once as well.
 //!
-//! Bounded: so many buckets for each measure. When there are no more, those that are empty are thrown away, and then,
-//! if need be, all of them: whoever sends so many different names gains a fresh start for everyone, no more.
+//! The memory is bounded by a number of buckets for each measure. If there are too many, the empty ones are dropped,
+//! and if that is not enough, all of them. So who sends very many different names only gives everybody a fresh start.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -35,18 +35,18 @@ pub(in crate::provisioning) struct Throttle {
     ambient: Ambient,
 }
 
-/// Who asked too often.
+/// A request came too soon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("asked too often ({measure}); come again in {retry_after} s")]
 pub struct TooOften {
-    /// Which measure was full: a word for metrics.
+    /// The measure that was full: a word for metrics.
     pub measure: &'static str,
-    /// When to come again, in seconds.
+    /// After how many seconds to come again.
     pub retry_after: u64,
 }
 
 impl Throttle {
-    /// With all buckets empty.
+    /// A throttle whose buckets are all empty.
     pub(crate) fn new(limits: &ThrottleLimits, ambient: Ambient) -> Self {
         let second = Duration::from_secs(1);
         Self {
@@ -62,15 +62,16 @@ impl Throttle {
         }
     }
 
-    /// Whether the ledger keeps one more refusal of somebody whom nobody knows. What is too much of one address takes
-    /// nothing of what all have.
+    /// Whether the ledger keeps one more refusal of a stranger. What exceeds the share of one address takes nothing of
+    /// the share of all.
     pub(in crate::provisioning) fn keeps_a_strangers(&self, source: IpAddr) -> bool {
         let now = self.ambient.instant();
         self.strangers_of_address.pour(now, || network::of(source)).is_ok() && self.strangers.pour(now, || ()).is_ok()
     }
 
-    /// Counts a password that is tried for an account, unless there were too many. Few from one network, so that a stranger
-    /// elsewhere does not keep its device out; more from everywhere, so that nobody guesses from many places.
+    /// Counts an attempt at an account's password, unless there were too many. One network gets few attempts, so that a
+    /// stranger in another network does not lock the device out. All networks together get more, so that nobody can
+    /// guess from many places.
     pub(in crate::provisioning) fn try_password(
         &self,
         source: IpAddr,
@@ -105,28 +106,29 @@ impl Throttle {
     fn jittered(&self, wait: Duration) -> u64 {
         let [chance] = self.ambient.random::<1>();
         let more = wait.mul_f64(f64::from(chance) / 510.0);
-        // A whole number of seconds, and one more by chance: most waits are shorter than that.
+        // At least one full second, and one more by chance: most waits are shorter than a second, so their random part
+        // would be lost.
         (wait + more).as_secs() + 1 + u64::from(chance & 1)
     }
 }
 
-/// Buckets that hold what may come in a minute.
+/// Buckets that hold the requests of one minute.
 fn a_minutes<K: Eq + Hash>(requests: u32) -> Buckets<K> {
     Buckets::new(requests, Duration::from_secs(60), requests)
 }
 
-/// Buckets that hold the strangers of some minutes.
+/// Buckets that hold the strangers' refusals of [`STRANGERS_BURST_MINUTES`] minutes.
 fn of_strangers<K: Eq + Hash>(kept: u32) -> Buckets<K> {
     Buckets::new(kept, Duration::from_secs(60), kept.saturating_mul(STRANGERS_BURST_MINUTES))
 }
 
 /// The buckets of one measure.
 struct Buckets<K> {
-    /// When each is empty again. One that is not there is empty.
+    /// When each bucket is empty again. A bucket that is not in the map is empty.
     empty_at: Mutex<HashMap<K, Instant>>,
-    /// How long one request takes to drain; nothing is measured when there is none.
+    /// How long it takes to drain one request. `None` means that nothing is limited.
     drain: Option<Duration>,
-    /// How far ahead the moment may lie.
+    /// How far ahead of now a bucket's instant may lie.
     depth: Duration,
 }
 
@@ -137,7 +139,7 @@ impl<K: Eq + Hash> Buckets<K> {
         Self { empty_at: Mutex::default(), drain, depth }
     }
 
-    /// Pours one request in, or says after which time there is room for it.
+    /// Counts one request, or says after which time there is room for it.
     fn pour(&self, now: Instant, key: impl FnOnce() -> K) -> Result<(), Duration> {
         let Some(drain) = self.drain else { return Ok(()) };
         let mut buckets = self.empty_at.lock().unwrap_or_else(PoisonError::into_inner);
@@ -158,9 +160,10 @@ impl<K: Eq + Hash> Buckets<K> {
     }
 }
 
-/// How many minutes' worth of strangers' refusals are kept at once: somebody trying out a new factory is a stranger too.
+/// How many minutes' worth of strangers' refusals may be kept at once: a new factory that is tried out is a stranger
+/// too.
 const STRANGERS_BURST_MINUTES: u32 = 10;
-/// About 100 bytes each.
+/// The most buckets of one measure, about 100 bytes each.
 const MOST_BUCKETS: usize = 100_000;
 
 #[cfg(test)]
@@ -248,7 +251,7 @@ mod tests {
                 now += Duration::from_millis(pause);
                 match buckets.pour(now, || ()) {
                     Ok(()) => through += 1,
-                    // Whoever comes when told is let through.
+                    // A request that comes again after the time that it was told is admitted.
                     Err(wait) => {
                         now += wait;
                         prop_assert_eq!(buckets.pour(now, || ()), Ok(()));

@@ -1,5 +1,5 @@
-//! Why devices are refused, of which the wire knows nothing: each cause has a word for programs and metrics, and a sentence
-//! for the operator that says what, where and what to do.
+//! The causes of refusals. The wire shows none of them. Each cause has a word for programs and metrics, and a sentence
+//! for the operator that says what happened, where, and what to do.
 
 use landfall_attestation::bearer::BearerFlaw;
 use landfall_attestation::kerberos::KerberosFlaw;
@@ -11,11 +11,11 @@ use landfall_domain::enrollment::EnrollmentRef;
 use landfall_domain::names::{Digest, GroupId, IdScope, ManufacturerId, RegistrationId};
 use landfall_domain::registry::Part;
 
-/// A refusal's cause. Exhaustive on purpose: each is told to the operator, and none may be forgotten.
+/// The cause of a refusal. Every match on it is exhaustive, so that no cause is forgotten when it is reported.
 #[derive(Clone, Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Cause {
-    /// The tenant is unknown.
+    /// The id scope does not exist.
     #[error("no id scope {0} exists here")]
     UnknownScope(IdScope),
     /// The device showed no credential at all.
@@ -33,15 +33,15 @@ pub enum Cause {
     /// The token is for another device or another tenant.
     #[error("the token's sr is not that of {0} in this id scope")]
     TokenForAnother(RegistrationId),
-    /// The token is over.
+    /// The token has expired.
     #[error("the token expired at {0}; is the device's clock right?")]
     TokenExpired(Timestamp),
-    /// The token has no end that anybody lives to see.
+    /// The token expires too far in the future.
     #[error(
         "the token's end (se) is more than {days} days ahead (limits.device.shared_key_token_days); make one that ends sooner"
     )]
     TokenWithoutEnd { days: u64 },
-    /// No key that is known has signed the token.
+    /// No known key has signed the token.
     #[error("no individual enrollment for {0}, and none of the groups' keys has signed its token")]
     NotEnrolledByKey(RegistrationId),
     /// None of the enrollment's keys has signed the token.
@@ -52,33 +52,33 @@ pub enum Cause {
         "the device brings an answer to a challenge again, with which {0} has registered already; it is given another challenge"
     )]
     AnsweredBefore(RegistrationId),
-    /// The enrollment's keys are there and cannot be opened.
+    /// The enrollment's sealed keys cannot be opened.
     #[error("the keys of {enrollment} cannot be opened: {reason}")]
     KeysNotOpened {
         enrollment: String,
-        /// Why, and what to do.
+        /// The reason, and what to do.
         reason: String,
     },
     /// The enrollment demands another kind of credential.
     #[error("{enrollment} demands {demands}, and the device showed {shown}")]
     OtherMechanism {
         enrollment: String,
-        /// What it demands.
+        /// The kind of credential that it demands.
         demands: &'static str,
-        /// What was shown.
+        /// The kind that was shown.
         shown: &'static str,
     },
-    /// No group takes accounts of a directory, or of this one.
+    /// No group takes accounts of a directory, or of this directory.
     #[error("the device showed a ticket of a directory (Negotiate), and no enrollment group takes accounts of it")]
     NoDirectoryGroup,
     /// The ticket cannot be used.
     #[error("the device's ticket cannot be used (directory {directory}): {reason}")]
     Ticket {
         directory: String,
-        /// What is wrong.
+        /// What is wrong with it.
         reason: KerberosFlaw,
     },
-    /// The ticket's authenticator was here before.
+    /// The ticket's authenticator was used before.
     #[error("the ticket of {0} came with an authenticator that was here before: somebody repeats what was overheard")]
     TicketAgain(String),
     /// The directory does not answer.
@@ -86,46 +86,46 @@ pub enum Cause {
         "the directory {directory} cannot be asked for the account {account:?}: {reason}; the device was told to come back"
     )]
     DirectoryAway { directory: String, account: String, reason: String },
-    /// The directory has no such account, has disabled it, or has let it end.
+    /// The directory has no such account, or it has disabled it, or the account has expired.
     #[error(
         "the directory {directory} has no account {account:?} that is enabled and has not ended, whose ticket the device showed"
     )]
     NoAccount { directory: String, account: String },
-    /// The name is another account's by now.
+    /// The name belongs to another account by now.
     #[error(
         "the device's ticket was given to another account than that which the directory {directory} has under the name \
          {account:?} now (their SIDs differ): one of them was renamed or made anew; the device needs a new ticket"
     )]
     AccountChanged { directory: String, account: String },
-    /// The account is another device's.
+    /// The account belongs to another device.
     #[error(
         "the ticket is of the account {account:?}, and the device registers as {id}; a group takes computers, whose names \
          end with $ and are ids without it, or users"
     )]
     AccountOfAnother { account: String, id: RegistrationId },
-    /// The account is in none of the groups.
+    /// The account is in none of the groups that the enrollment demands.
     #[error("{enrollment} takes accounts that are in one of {wanted}, and {account:?} is in none")]
     NotInDirectoryGroup { enrollment: String, account: String, wanted: String },
-    /// Of a device whose credential an enrollment has accepted.
+    /// The cause, for a device whose credential an enrollment has accepted.
     #[error("{cause}")]
     OfEnrollment {
         enrollment: String,
-        /// Why it is refused all the same.
+        /// Why the device is refused all the same.
         cause: Box<Self>,
     },
-    /// Of a device that has proven nothing yet.
+    /// The cause, for a device that has proven nothing yet.
     #[error("{0}")]
     BeforeProof(Box<Self>),
-    /// Passwords are not taken at all.
+    /// Passwords are turned off.
     #[error("the device showed a password, and passwords are off (passwords.enabled in landfall.toml)")]
     PasswordsOff,
     /// The Authorization header holds no username and password.
     #[error("the device's password cannot be used: {0}")]
     UnreadableBasic(BasicFlaw),
-    /// Nothing of the kind is enrolled.
+    /// No individual enrollment has this id, and the device shows a password.
     #[error("no individual enrollment for {0}, which shows a password")]
     NotEnrolledByPassword(RegistrationId),
-    /// The password, or the username.
+    /// The password or the username is wrong.
     #[error("{0} has another username or password")]
     WrongPassword(String),
     /// The Authorization header holds no token of an identity provider.
@@ -134,17 +134,17 @@ pub enum Cause {
     /// No enrollment relies on the token's issuer.
     #[error("no enrollment group of this id scope relies on the issuer of the token ({0:?})")]
     UnknownIssuer(String),
-    /// The issuer's keys cannot be had.
+    /// The issuer's keys cannot be fetched.
     #[error("the keys of the token's issuer {issuer} cannot be had: {reason}; the device was told to come back")]
     IssuerAway { issuer: String, reason: String },
-    /// The key that has signed it may be one that the issuer has published since it was asked.
+    /// The issuer may have published the token's key since its keys were last fetched.
     #[error(
         "no key fits that the issuer {issuer} of the token had published when it was asked a moment ago; the device was told to \
          come back in {seconds} s, when it can be asked again"
     )]
     IssuerKeyNotYet {
         issuer: String,
-        /// When it can be asked again.
+        /// After how many seconds the keys may be fetched again.
         seconds: u64,
     },
     /// None of the issuer's keys has signed it.
@@ -154,30 +154,30 @@ pub enum Cause {
     #[error("{enrollment} does not accept the token: {reason}")]
     Bearer {
         enrollment: String,
-        /// What is wrong.
+        /// What is wrong with it.
         reason: BearerFlaw,
     },
-    /// The token is another device's.
+    /// The token belongs to another device.
     #[error("the token is for {said:?}, and the device registers as {id}")]
     BearerOfAnother {
-        /// Whom the token names.
+        /// The device that the token names.
         said: String,
-        /// The id of the URL.
+        /// The id in the URL.
         id: RegistrationId,
     },
     /// No enrollment names the TPM.
     #[error("no individual enrollment for {0}, which shows the keys of a TPM, and no group takes TPMs by their makers")]
     NotEnrolledByTpm(RegistrationId),
-    /// A maker's TPM is any device's until a record says whose.
+    /// A group accepts a maker's TPM only if a manufacturing record names its endorsement key.
     #[error("the manufacturing record of {0} names no endorsement key, so no group can take its TPM")]
     NoEndorsementKey(RegistrationId),
-    /// Nobody says who made the TPM.
+    /// Nothing says who made the TPM.
     #[error(
         "neither the manufacturing record of {0} nor the device has shown the certificate of its TPM's endorsement key, so \
          no group can take it"
     )]
     NoEndorsementCertificate(RegistrationId),
-    /// The certificate is that of another TPM.
+    /// The endorsement certificate is for another TPM.
     #[error("the endorsement certificate {certificate} is not of the endorsement key {key} that {id} has shown")]
     OtherEndorsementCertificate {
         id: RegistrationId,
@@ -190,36 +190,36 @@ pub enum Cause {
     #[error("no group takes TPMs of devices that {manufacturer} has made, as the manufacturing record of {id} says")]
     NoMakerGroup {
         id: RegistrationId,
-        /// Who imported the record.
+        /// The manufacturer that imported the record.
         manufacturer: ManufacturerId,
     },
-    /// No maker on which the group relies has made the TPM.
+    /// The TPM was made by none of the makers on which the group relies.
     #[error("{enrollment} does not take the TPM: {reason}")]
     EndorsementCertificate {
         enrollment: String,
-        /// What is wrong.
+        /// What is wrong with its certificate.
         reason: ChainError,
     },
     /// The enrollment names another TPM.
     #[error("the individual enrollment {id} names the endorsement key {enrolled}, and the device showed {shown}")]
     OtherEndorsementKey {
         id: RegistrationId,
-        /// The SHA-256 of the one that is enrolled.
+        /// The SHA-256 of the enrolled endorsement key.
         enrolled: Digest,
-        /// The SHA-256 of the one that was shown.
+        /// The SHA-256 of the endorsement key that was shown.
         shown: Digest,
     },
-    /// Nothing can be wrapped for the TPM's keys.
+    /// The keys of the TPM cannot be used to wrap a challenge.
     #[error("the keys of the device's TPM cannot be used: {0}")]
     UnusableTpm(String),
-    /// The certificate is another device's.
+    /// The certificate belongs to another device.
     #[error("the certificate's CN is {cn:?}, and the device registers as {id}")]
     OtherName {
         cn: String,
-        /// The id of the URL.
+        /// The id in the URL.
         id: RegistrationId,
     },
-    /// Nothing here admits the device.
+    /// Neither an individual enrollment nor a group admits the device.
     #[error("no individual enrollment for {0}, and no group's certificate authority is on its certificate's chain")]
     NotEnrolled(RegistrationId),
     /// The enrollment that counts is disabled.
@@ -235,40 +235,40 @@ pub enum Cause {
     #[error("{enrollment} does not accept the certificate: {reason}")]
     Certificate {
         enrollment: String,
-        /// What is wrong.
+        /// What is wrong with it.
         reason: ChainError,
     },
-    /// The group names an authority that is not proven, or not there.
+    /// The group names an authority that is not proven, or that does not exist.
     #[error(
         "group {group} rests on certificate authority {authority}, whose key has not been proven; run `landfall ca verify`"
     )]
     AuthorityUnproven { group: GroupId, authority: String },
-    /// The second factor is missing.
+    /// The manufacturing record, the second factor, is missing.
     #[error("no manufacturing record names {0}; have its manufacturer import it")]
     NoRecord(RegistrationId),
-    /// The second factor comes from somebody on whom the enrollment does not rely.
+    /// The manufacturing record was imported by a manufacturer on whom the enrollment does not rely.
     #[error("the manufacturing record of {id} was imported by {manufacturer}, and {enrollment} relies on {relied_on}")]
     RecordOfAnother {
         id: RegistrationId,
-        /// Who imported it.
+        /// The manufacturer that imported it.
         manufacturer: ManufacturerId,
         enrollment: String,
-        /// Whose records count for it.
+        /// The manufacturers whose records count.
         relied_on: String,
     },
-    /// The second factor holds the device back.
+    /// The manufacturing record is quarantined.
     #[error("the manufacturing record of {0} is quarantined")]
     Quarantined(RegistrationId),
-    /// The second factor ended the device.
+    /// The manufacturing record is retired.
     #[error("the manufacturing record of {0} is retired")]
     Retired(RegistrationId),
-    /// The second factor describes another credential.
+    /// The manufacturing record names another credential.
     #[error("the manufacturing record demands {what} {expected}, and the device showed {shown}")]
     EvidenceMismatch {
         what: Part,
-        /// What the manufacturer said.
+        /// The value in the record.
         expected: String,
-        /// What the device showed; of a kind of credential that has no such thing, nothing.
+        /// The value that the device showed; `none` if its kind of credential has no such part.
         shown: String,
     },
     /// The id is bound to another key.
@@ -277,7 +277,7 @@ pub enum Cause {
     )]
     KeyChanged {
         id: RegistrationId,
-        /// The key that has it.
+        /// The key to which the id is bound.
         bound: Digest,
         /// The key that was shown.
         shown: Digest,
@@ -290,13 +290,13 @@ pub enum Cause {
     KeyOfAnother {
         id: RegistrationId,
         shown: Digest,
-        /// The id that has it.
+        /// The id to which the key is bound.
         owner: RegistrationId,
     },
 }
 
 impl Cause {
-    /// A word for programs and metrics.
+    /// The word for this cause, for programs and metrics.
     pub fn code(&self) -> &'static str {
         match self {
             Self::UnknownScope(_) => "unknown-scope",
@@ -356,7 +356,7 @@ impl Cause {
         }
     }
 
-    /// After how many seconds a device comes back that is told to.
+    /// After how many seconds the device is told to come back, for a cause that tells it to.
     pub fn again_in(&self) -> Option<u64> {
         match self {
             Self::IssuerKeyNotYet { seconds, .. } => Some(*seconds),
@@ -364,7 +364,7 @@ impl Cause {
         }
     }
 
-    /// The enrollment that counted for the device, as far as the request came to one.
+    /// The enrollment that counted for the device, if the request got that far.
     pub(in crate::provisioning) fn enrollment(&self) -> Option<String> {
         match self {
             Self::BeforeProof(cause) => cause.enrollment(),
@@ -383,17 +383,17 @@ impl Cause {
         }
     }
 
-    /// The same of a device whose credential this enrollment has accepted.
+    /// Wraps the cause: an enrollment has accepted the device's credential.
     pub(in crate::provisioning) fn of(self, enrollment: &EnrollmentRef) -> Self {
         Self::OfEnrollment { enrollment: enrollment.to_string(), cause: Box::new(self) }
     }
 
-    /// The same where nothing has been proven yet, and anybody can be refused so.
+    /// Wraps the cause: nothing has been proven yet, so anybody can be refused like this.
     pub(in crate::provisioning) fn before_proof(self) -> Self {
         Self::BeforeProof(Box::new(self))
     }
 
-    /// Whether anybody can be refused so, who knows nothing of this installation but its address.
+    /// Whether a stranger can cause this refusal, who knows only the address of this installation.
     pub(in crate::provisioning) fn is_a_strangers(&self) -> bool {
         matches!(
             self,

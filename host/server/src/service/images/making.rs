@@ -1,10 +1,10 @@
-//! Making each image once, and not over and over when it cannot be made.
+//! Makes each image only once, and does not keep trying when an image cannot be made.
 //!
-//! Devices that need the same image at the same time wait for one making of it. Those that need others do not wait for
-//! it, so that an interpreter that compiles for seconds holds up nobody else's policy: of one plugin of an id scope one
-//! image is made at a time, and a scope leaves room for the others. What is wrong with a component or
-//! its settings is still wrong a moment later: for a while whoever asks is told so at once, and a fleet that waits for
-//! its operator to mend something costs nothing.
+//! Devices that need the same image at the same time wait for one making of it. Devices that need another image do not
+//! wait for it, so an interpreter that compiles for seconds holds up only its own policy: one image of a plugin of an
+//! id scope is made at a time, and a scope leaves room for the others. An error in a component or its settings does not
+//! go away by itself. So for a while everyone who asks gets the same error at once, and a fleet that waits for a repair
+//! costs nothing.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,10 +17,10 @@ use tokio::sync::{OwnedMutexGuard, Semaphore, SemaphorePermit};
 use super::{ImageError, Key};
 use crate::shares::{Share, Shares};
 
-/// What is being made, and what could not be made a moment ago.
+/// The images that are being made, and those that could not be made a short time ago.
 pub(super) struct Making {
     slots: Mutex<HashMap<Key, Arc<Slot>>>,
-    /// Of one plugin of a scope, one at a time.
+    /// Lets one image of a plugin of an id scope be made at a time.
     plugins: Shares<(IdScope, PluginName)>,
     scopes: Shares<IdScope>,
     at_once: Semaphore,
@@ -36,14 +36,14 @@ struct Failure {
     error: Arc<ImageError>,
 }
 
-/// The right to make one image, for one at a time.
+/// The right to make one image. Only one caller has it at a time.
 pub(super) struct Turn<'a> {
     failure: OwnedMutexGuard<Option<Failure>>,
     making: &'a Making,
     plugin: (IdScope, PluginName),
 }
 
-/// Room for a making. What was taken first is given back last.
+/// The room to make an image. Its permits are given back in the reverse order.
 pub(super) struct Room<'a> {
     _all: Option<SemaphorePermit<'a>>,
     _scope: Option<Share>,
@@ -61,7 +61,7 @@ impl Making {
         }
     }
 
-    /// Waits until nobody else makes this image. The scope is that of who asks for it.
+    /// Waits until nobody else makes this image. `scope` is the id scope of the caller.
     pub(super) async fn turn(&self, key: Key, scope: &IdScope) -> Turn<'_> {
         let plugin = (scope.clone(), key.plugin.clone());
         let slot = {
@@ -78,22 +78,22 @@ impl Making {
 }
 
 impl Turn<'_> {
-    /// Why it could not be made, if that is not long ago.
+    /// Why the image could not be made, if that is not long ago.
     pub(super) fn failed(&self) -> Option<Arc<ImageError>> {
         self.failure.as_ref().filter(|failure| failure.is_fresh()).map(|failure| Arc::clone(&failure.error))
     }
 
-    /// Waits until few enough other images are being made: of the plugin, of the scope, and of all. Who waits for its own
-    /// takes no room from others meanwhile.
+    /// Waits until few enough other images are being made: of the plugin, of the scope, and of all. A caller that waits
+    /// for its own plugin or scope takes no room from others meanwhile.
     pub(super) async fn room(&self) -> Room<'_> {
         let plugin = self.making.plugins.take(self.plugin.clone()).await;
         let scope = self.making.scopes.take(self.plugin.0.clone()).await;
-        // Closed by nobody.
+        // Nobody closes this semaphore.
         let all = self.making.at_once.acquire().await.ok();
         Room { _all: all, _scope: scope, _plugin: plugin }
     }
 
-    /// Keeps what came of it for those who wait, and for a while.
+    /// Keeps the result for those who wait, and a failure for a while.
     pub(super) fn ended<T>(mut self, made: Result<T, ImageError>) -> Result<T, Arc<ImageError>> {
         made.map_err(|error| {
             let lasting = matches!(error, ImageError::Load(_) | ImageError::Configure(_));
@@ -111,11 +111,11 @@ impl Failure {
     }
 }
 
-/// Images that are made at once; how many components are compiled at once is bounded elsewhere.
+/// The number of images that are made at once. The number of components that are compiled at once is bounded elsewhere.
 const AT_ONCE: usize = 4;
-/// How long a failure is told again without another try.
+/// How long a failure is repeated without another try.
 const FRESH: Duration = Duration::from_secs(5);
-/// Slots that are kept before those that nobody needs are let go.
+/// The number of slots that are kept. Beyond it, those that nobody needs are dropped.
 const MOST_SLOTS: usize = 1024;
 
 #[cfg(test)]
@@ -156,7 +156,7 @@ mod tests {
         let first: Vec<Poll<Room<'_>>> = rooms.iter_mut().map(|room| room.as_mut().poll(&mut wake)).collect();
         assert_eq!(first.iter().filter(|room| room.is_ready()).count(), 1, "one of a plugin at a time");
 
-        // Another plugin of the scope goes on, and all that a scope may have leave one for the others.
+        // Another plugin of the scope goes on. All that one scope may make leave room for one image of another scope.
         let others = [making.turn(of("b", ""), &scope()).await, making.turn(of("c", ""), &scope()).await];
         let mut held = Vec::new();
         for turn in &others {

@@ -1,4 +1,4 @@
-//! Images that are made before a device asks for them, and the components that come with Landfall.
+//! Makes images before a device asks for them, and loads and publishes the components that come with Landfall.
 
 use std::collections::HashSet;
 
@@ -12,16 +12,17 @@ use crate::service::Service;
 use crate::service::live_catalogue::needed;
 
 impl Service {
-    /// Makes the images of all groups, so that the first device does not wait for a compiler. One that cannot be made
-    /// is told to the operator; its devices wait. Then those that are asked, or rolled back to, when one of them breaks.
+    /// Makes the images of all groups, so that the first device does not wait for a compiler. If one cannot be made,
+    /// the operator is told and its devices wait. Then makes the images that are asked, or rolled back to, when one of
+    /// the first breaks.
     ///
-    /// One at a time, those that most groups ask first: a device that asks for another one meanwhile has it made at once, so
-    /// that what devices need comes before what they may need.
+    /// One image is made at a time, and those that most groups use come first. If a device asks for another image
+    /// meanwhile, that image is made at once: what devices need now comes before what they may need later.
     pub async fn warm_up(&self) {
         self.warm_up_if(|_| true).await;
     }
 
-    /// Loads the policies that come with Landfall and that groups ask: the components, without anybody's settings.
+    /// Loads the built-in policies that groups use: only the components, without anybody's settings.
     pub async fn load_shipped(&self) {
         let catalogue = self.catalogue.now();
         let groups = catalogue.scopes().flat_map(|scope| scope.groups());
@@ -34,7 +35,8 @@ impl Service {
         }
     }
 
-    /// Makes the images of the groups' policies that are wanted, and then of what stands behind them.
+    /// Makes the images of those policies of the groups for which `wanted` is true, and then of what stands behind
+    /// them.
     pub(in crate::service) async fn warm_up_if(&self, wanted: impl Fn(&BoundPolicy) -> bool) {
         let catalogue = self.catalogue.now();
         let mut asked: Vec<(usize, &ScopeCatalogue, &BoundPolicy)> = Vec::new();
@@ -63,7 +65,7 @@ impl Service {
         }
     }
 
-    /// Publishes the policies that come with Landfall in a scope that does not have them.
+    /// Publishes the built-in policies in a scope that does not have them.
     pub async fn publish_shipped(&self, store: &dyn Store, scope: &IdScope) -> Result<(), StoreError> {
         let known = self.scope(scope);
         for (name, component) in shipped::names_and_components() {

@@ -201,13 +201,13 @@ fn entry(kind: EntryKind) -> Entry {
     }
 }
 
-/// As the record is kept, and with the names of the API.
+/// The entry as the record is stored, and with the names of the API.
 fn both_spellings(entry: &Entry) -> [Value; 2] {
     let kept = with_hubs(serde_json::to_value(entry).unwrap());
     [kept.clone(), camel(kept)]
 }
 
-/// The list that a decision names by digest, in its place.
+/// Puts the list of hubs in the place of the digest by which a decision names it.
 fn with_hubs(mut entry: Value) -> Value {
     entry["hubs"] = json!([{ "name": "hub-eu" }, { "name": "hub-us" }]);
     entry

@@ -1,7 +1,8 @@
-//! Devices that wait: their policy could not decide yet, or asked for time.
+//! Devices that wait: their policy could not decide yet, or asked for more time.
 //!
-//! They are known while this process knows their operations. After a restart, and when others took their room, they are
-//! known again as soon as they poll, which is every few seconds; what held each of them up is in the ledger all the time.
+//! A waiting device is known as long as this process holds its operation. After a restart, or when its operation had to
+//! make room, it is known again as soon as it polls, which happens every few seconds. The ledger always has the reason
+//! of its last wait.
 
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
@@ -12,18 +13,18 @@ use landfall_domain::names::{IdScope, OperationId, RegistrationId, TrackingId};
 
 use super::{Claimant, Operations, Progress};
 
-/// What holds a device up, and how long.
+/// What holds a device up, and for how long.
 #[derive(Debug)]
 pub struct Wait {
-    /// When its next poll tries again: by a clock that nobody sets.
+    /// From when its next poll tries again, on the monotonic clock, which nobody sets.
     pub until: Instant,
-    /// The same, by the clock on the wall.
+    /// The same moment on the wall clock.
     pub again_at: Timestamp,
-    /// The request whose decision held it up; the ledger explains it.
+    /// The request whose decision made the device wait. The ledger has that decision.
     pub decision: TrackingId,
-    /// What holds it up, for programs.
+    /// What holds the device up: a word for programs.
     pub kind: &'static str,
-    /// The same, for people.
+    /// The same for people.
     pub detail: String,
 }
 
@@ -32,23 +33,23 @@ pub struct Wait {
 #[allow(missing_docs, reason = "the names say it")]
 pub struct WaitingDevice {
     pub claimant: Claimant,
-    /// What it polls for.
+    /// The operation that it polls for.
     pub operation: OperationId,
     pub wait: std::sync::Arc<Wait>,
 }
 
 impl Operations {
-    /// The devices of an id scope that wait, in no order.
+    /// The devices of an id scope that wait, in no particular order.
     pub(crate) fn waiting(&self, scope: &IdScope) -> Vec<WaitingDevice> {
         self.waiting_where(|claimant| claimant.scope == *scope)
     }
 
-    /// Whether a device waits. Each key that claims its id waits for itself.
+    /// The device's operations that wait. Each key that claims the id has an operation of its own.
     pub(crate) fn waiting_of(&self, scope: &IdScope, id: &RegistrationId) -> Vec<WaitingDevice> {
         self.waiting_where(|claimant| claimant.id == *id && claimant.scope == *scope)
     }
 
-    /// How many devices wait, by id scope and by what holds them up.
+    /// The number of devices that wait, by id scope and by what holds them up.
     pub(crate) fn waiting_counts(&self) -> BTreeMap<(String, &'static str), u64> {
         let mut counts = BTreeMap::new();
         let running = &self.running.lock().unwrap_or_else(PoisonError::into_inner).held;
@@ -74,7 +75,7 @@ impl Operations {
 }
 
 impl WaitingDevice {
-    /// When the device began to wait, as its operation id says.
+    /// When the device began to wait. Its operation id says so.
     pub fn since(&self) -> Timestamp {
         self.operation.request().unwrap_or(self.wait.decision).made_at()
     }
