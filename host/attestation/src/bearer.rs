@@ -320,7 +320,7 @@ fn judge(
 
 /// The claims that a policy is told, sorted by name.
 fn claims_for_policies(claims: &Map<String, Value>) -> Vec<(String, String)> {
-    let of_token = claims.iter().filter(|(key, _)| !OF_OTHERS.iter().any(|others| key.starts_with(others)));
+    let of_token = claims.iter().filter(|(key, _)| !RESERVED_CLAIMS.iter().any(|prefix| key.starts_with(prefix)));
     let mut told: Vec<_> = of_token.filter_map(|(key, value)| Some((key.clone(), plain(value)?))).collect();
     told.sort();
     told.truncate(MOST_CLAIMS);
@@ -404,7 +404,7 @@ pub const MOST_CLAIMS: usize = 64;
 /// Maximum length of a claim that a policy is told.
 pub const MAX_CLAIM_BYTES: usize = 1024;
 /// The prefixes of claims that other mechanisms give to policies. An issuer may not set claims with these names.
-const OF_OTHERS: [&str; 3] = ["directory.", "password.", "endorsement-key"];
+const RESERVED_CLAIMS: [&str; 3] = ["directory.", "password.", "endorsement-key"];
 /// Maximum number of keys to try. An issuer has one or two keys of a kind, during a key change.
 const MOST_TRIED: usize = 8;
 

@@ -56,7 +56,7 @@ struct Challenge {
 
 impl Challenge {
     /// Whether a stranger could not have caused it: it is for the TPM that registered before, or it was answered.
-    fn is_the_devices(&self) -> bool {
+    fn is_of_the_device(&self) -> bool {
         self.own || self.spent
     }
 }
@@ -263,8 +263,8 @@ fn make_room(challenges: &mut Vec<Challenge>, now: Instant) {
         let of_its_network =
             |known: &Challenge| challenges.iter().filter(|other| other.network == known.network).count();
         // Among several networks with equally many, the last in the list is chosen, which is the oldest.
-        let anybodys = challenges.iter().enumerate().filter(|(_, known)| !known.is_the_devices());
-        match anybodys.max_by_key(|(_, known)| of_its_network(known)).map(|(at, _)| at) {
+        let of_strangers = challenges.iter().enumerate().filter(|(_, known)| !known.is_of_the_device());
+        match of_strangers.max_by_key(|(_, known)| of_its_network(known)).map(|(at, _)| at) {
             Some(at) => drop(challenges.remove(at)),
             None => drop(challenges.pop()),
         }

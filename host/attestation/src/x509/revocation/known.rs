@@ -140,7 +140,7 @@ impl Known {
                 this.hold(certificate, standing);
             }
         }
-        this.lead_up(before);
+        this.find_issuers(before);
         this
     }
 
@@ -169,7 +169,7 @@ impl Known {
     }
 
     /// Finds the issuer of each held certificate.
-    fn lead_up(&mut self, before: Option<&Self>) {
+    fn find_issuers(&mut self, before: Option<&Self>) {
         let mut checked = HashMap::new();
         let mut parents = HashMap::new();
         for child in self.issuers.iter().flat_map(|issuer| &issuer.held) {
@@ -214,7 +214,7 @@ impl Known {
     pub fn judge_authority(&self, authority: &Anchor, now: Timestamp, grace_seconds: u64) -> Result<(), ChainError> {
         let mut judgement = Judgement::new(self, now, grace_seconds);
         let certificate = authority.certificate();
-        judgement.is_not_taken_back(certificate)?;
+        judgement.is_not_revoked(certificate)?;
         judgement.above(certificate, Which::Anchor(certificate.subject_text.clone()))
     }
 
@@ -244,7 +244,7 @@ impl Known {
         let anchor = anchors.iter().find(|anchor| Some(anchor.sha256()) == path.anchor).map(Anchor::certificate);
         let all: Vec<&Certificate> = std::iter::once(leaf).chain(between).chain(anchor).collect();
         for (at, certificate) in all.iter().enumerate() {
-            judgement.is_not_taken_back(certificate)?;
+            judgement.is_not_revoked(certificate)?;
             let which = if at == 0 { Which::Leaf } else { Which::Intermediate(certificate.subject_text.clone()) };
             match all.get(at + 1) {
                 Some(issuer) => judgement.link(certificate, which, issuer)?,
@@ -280,7 +280,7 @@ impl<'k> Judgement<'k> {
     }
 
     /// Refuses the certificate of an authority that was revoked as a whole.
-    fn is_not_taken_back(&self, certificate: &Certificate) -> Result<(), ChainError> {
+    fn is_not_revoked(&self, certificate: &Certificate) -> Result<(), ChainError> {
         self.is_readable(certificate)?;
         let known = self.known;
         let issuer = known.find(certificate).and_then(|at| known.issuers.get(at));
@@ -353,7 +353,7 @@ impl<'k> Judgement<'k> {
     }
 
     fn climb_on(&mut self, certificate: &Certificate, which: Which, sent: &[Certificate]) -> Result<(), ChainError> {
-        self.is_not_taken_back(certificate)?;
+        self.is_not_revoked(certificate)?;
         self.above(certificate, which.clone())?;
         let mut found = None;
         for issuer in sent.iter().filter(|one| one.sha256 != certificate.sha256 && has_issued(one, certificate)) {
