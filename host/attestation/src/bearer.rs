@@ -1,9 +1,9 @@
-//! Tokens of an identity provider: JSON Web Tokens (RFC 7519) that an issuer has signed for a device.
+//! Tokens of an identity provider: JSON Web Tokens (RFC 7519) that an issuer signed for a device.
 //!
-//! A token is only as good as the key that has signed it, so nothing in the token says where the key is: it comes from
-//! what the issuer publishes, and the token names it by its `kid` at most. Algorithms are those of key
-//! pairs, on a list: a token that is "signed" with nothing, or with a secret, is none (RFC 8725, 3.1 and 3.2). Issuer and
-//! audience must be the very texts of the enrollment (3.8 and 3.9), and there must be an end.
+//! A token is only as good as the key that signed it. So a token may not say where its key is: the keys come from what
+//! the issuer publishes, and the token at most names one by its `kid`. Only algorithms of key pairs, from a list, are
+//! accepted: a token that is not signed, or is "signed" with a shared secret, is refused (RFC 8725, 3.1 and 3.2).
+//! Issuer and audience must be exactly the texts of the enrollment (3.8 and 3.9), and the token must have an expiry.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ mod object;
 
 pub use kept::{KeptKeys, NamedIssuer};
 
-/// A token of which nothing has been proven. It is a credential: nothing prints it.
+/// A token that has not been verified. It is a credential, so nothing prints it.
 #[derive(Clone)]
 pub struct BearerToken {
     text: Zeroizing<String>,
@@ -32,93 +32,94 @@ pub struct BearerToken {
     claims: Map<String, Value>,
 }
 
-/// What an issuer's token has proven.
+/// What a verified token proves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
-    /// Who the issuer says that it is.
+    /// The subject, as the issuer states it.
     pub subject: String,
-    /// The claim that is the registration id.
+    /// The value of the claim that holds the registration id.
     pub registration_id: String,
-    /// The claims that are texts, numbers, truth values or lists, as texts: the first [`MOST_CLAIMS`] by name of those that are
-    /// not longer than [`MAX_CLAIM_BYTES`], and none that is named as if a directory had said it.
+    /// The claims, as texts: those that are texts, numbers, booleans or lists. Of those that are not longer than
+    /// [`MAX_CLAIM_BYTES`], the first [`MOST_CLAIMS`] by name are kept. Claims whose names are reserved for other
+    /// mechanisms, such as a directory, are left out.
     pub claims: Vec<(String, String)>,
 }
 
-/// A key of an issuer.
+/// A public key of an issuer.
 pub struct IssuerKey {
     kid: Option<String>,
     algorithm: Option<TokenAlgorithm>,
     key: DecodingKey,
 }
 
-/// Why a token proves nothing. Nothing of the token is repeated.
+/// Why a token is refused. The messages do not repeat the token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BearerFlaw {
-    /// It is longer than any.
+    /// The token is longer than any real token.
     #[error("the token has more than {MAX_BYTES} bytes")]
     TooLong,
-    /// Another scheme, or several headers.
+    /// The header has another scheme, or there are several headers.
     #[error("the Authorization header does not begin with Bearer and one space")]
     Scheme,
-    /// It is no signed JSON Web Token in its compact form.
+    /// The text is not a signed JSON Web Token in compact form.
     #[error("the token is no signed JSON Web Token")]
     Form,
-    /// None of the algorithms that count.
+    /// The algorithm is not one of the accepted ones.
     #[error("the token is not signed with one of ES256, ES384, RS256, RS384, RS512, PS256, PS384, PS512 and EdDSA")]
     Algorithm,
-    /// It brings a key along.
+    /// The token brings its own key along.
     #[error("the token brings a key along, or says where one is (jwk, jku, x5c, x5u); keys are the issuer's alone")]
     KeyInside,
-    /// An algorithm that the enrollment does not take.
+    /// The enrollment does not accept this algorithm.
     #[error("the token is signed with {0}, which the enrollment does not take (algorithms)")]
     OtherAlgorithm(&'static str),
-    /// Another kind of token.
+    /// The token is of another type than the enrollment demands.
     #[error("the token is not of the type {0:?} (typ), which the enrollment demands")]
     OtherType(String),
-    /// It says it was made later.
+    /// The token says that it was issued in the future.
     #[error("the token says that it was issued at {0}, which is to come; is the issuer's clock right?")]
     FromTheFuture(Timestamp),
-    /// It lasts longer than it may.
+    /// The token's lifetime is longer than the enrollment allows.
     #[error("the token is good for {0} s, and the enrollment takes at most {1} s (maxLifetimeMinutes)")]
     TooLongLived(u64, u64),
-    /// It demands something of its reader.
+    /// The token has critical header parameters, which are not understood here.
     #[error("the token demands extensions that are not understood (crit)")]
     Critical,
-    /// It does not say who has issued it.
+    /// The token does not name its issuer.
     #[error("the token does not say who has issued it (iss, an address of at most {MAX_ISSUER_BYTES} bytes)")]
     NoIssuer,
-    /// Another has issued it.
+    /// Another issuer than the enrollment's issued the token.
     #[error("the token was issued by another issuer than the enrollment's (iss)")]
     OtherIssuer,
-    /// It says nobody, or somebody else, for whom it is.
+    /// The token names no audience, or none of the enrollment's.
     #[error("the token is not for one of the enrollment's audiences (aud)")]
     Audience,
-    /// It has no end.
+    /// The token has no expiry.
     #[error("the token does not say when it expires (exp)")]
     NoExpiry,
-    /// It is over.
+    /// The token has expired.
     #[error("the token expired at {0}; is the device's clock right?")]
     Expired(Timestamp),
-    /// It has not begun.
+    /// The token is not valid yet.
     #[error("the token is not good before {0}; is the device's clock right?")]
     NotYet(Timestamp),
-    /// It says nothing of whom it is about.
+    /// The token has no subject.
     #[error("the token does not say whom it is about (sub)")]
     NoSubject,
-    /// The claim that is the registration id is not there, or no text.
+    /// The claim that should hold the registration id is missing, or is not a text.
     #[error("the token has no text in the claim {0}, which is to be the registration id")]
     NoRegistrationId(String),
-    /// A claim is not what it must be.
+    /// A claim does not have the value that it must have.
     #[error("the claim {0} is not what the enrollment demands")]
     Claim(String),
 }
 
 impl BearerToken {
-    /// Reads the value of an `Authorization` header.
+    /// Parses the value of an `Authorization` header.
     ///
     /// # Errors
     ///
-    /// A [`BearerFlaw`] of its form.
+    /// A [`BearerFlaw`] of the token's form.
     pub fn parse(header: &str) -> Result<Self, BearerFlaw> {
         if header.len() > MAX_BYTES {
             return Err(BearerFlaw::TooLong);
@@ -136,7 +137,7 @@ impl BearerToken {
         Ok(Self { text: Zeroizing::new(text.to_owned()), algorithm, kid, token_type, issuer, claims })
     }
 
-    /// Who is said to have issued it.
+    /// The issuer that the token names. This is not verified yet.
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
@@ -150,26 +151,27 @@ impl BearerToken {
         self.token_type.as_deref().is_some_and(|said| plain(said) == plain(wanted))
     }
 
-    /// Whether it names one of these keys. When it names none, the issuer may have a new one that has signed it.
+    /// Whether the token names one of these keys. If it does not, the issuer may have published a new key that signed
+    /// it.
     pub fn names_one_of(&self, keys: &[IssuerKey]) -> bool {
         self.kid.is_some()
             && keys.iter().any(|key| key.kid == self.kid && key.fits(self.algorithm, self.kid.as_deref()))
     }
 
-    /// The token, if one of these keys has signed it. Of those that could have, so many are tried: who leaves out which it was
-    /// must not have the work of all.
+    /// The token, if one of these keys signed it. At most `MOST_TRIED` keys are tried: a token without a `kid` must
+    /// not cost the work of all keys.
     pub fn signed_by(&self, keys: &[IssuerKey]) -> Option<SignedToken<'_>> {
         let mut fitting = keys.iter().filter(|key| key.fits(self.algorithm, self.kid.as_deref())).take(MOST_TRIED);
         fitting.any(|key| key.has_signed(self.algorithm, &self.text)).then_some(SignedToken(self))
     }
 }
 
-/// A token that a key of its issuer has signed.
+/// A token whose signature by a key of its issuer was verified.
 #[derive(Clone, Copy, Debug)]
 pub struct SignedToken<'a>(&'a BearerToken);
 
 impl SignedToken<'_> {
-    /// What the token proves, if it is as the rules demand.
+    /// What the token proves, if it meets the rules.
     ///
     /// # Errors
     ///
@@ -188,7 +190,7 @@ impl SignedToken<'_> {
     }
 }
 
-/// Neither the token nor what it says of the device.
+/// Prints neither the token nor what it says about the device.
 impl fmt::Debug for BearerToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BearerToken").field("issuer", &self.issuer).finish_non_exhaustive()
@@ -196,7 +198,8 @@ impl fmt::Debug for BearerToken {
 }
 
 impl IssuerKey {
-    /// Of a JSON Web Key (RFC 7517). None for what does not sign, or with none of the algorithms that count.
+    /// The key of a JSON Web Key (RFC 7517). `None` if the key is not for signatures, or fits none of the accepted
+    /// algorithms.
     pub fn of(jwk: &Jwk) -> Option<Self> {
         if matches!(&jwk.common.public_key_use, Some(usage) if *usage != PublicKeyUse::Signature) {
             return None;
@@ -208,7 +211,7 @@ impl IssuerKey {
             None => None,
             Some(named) => Some(named.to_string().parse().ok()?),
         };
-        // The library looks at the point alone, whatever curve it is said to be on.
+        // The library looks only at the point, whatever curve the key names. So the curve is checked here.
         let of_curve = match &jwk.algorithm {
             AlgorithmParameters::EllipticCurve(key) => match key.curve {
                 EllipticCurve::P256 => Some(TokenAlgorithm::ES256),
@@ -220,7 +223,7 @@ impl IssuerKey {
                 _ => return None,
             },
             AlgorithmParameters::RSA(_) => None,
-            // Secrets, and what is not known.
+            // Shared secrets, and kinds that are not known.
             _ => return None,
         };
         if of_curve.is_some_and(|of_curve| named.is_some_and(|named| named != of_curve)) {
@@ -232,14 +235,14 @@ impl IssuerKey {
         Some(Self { kid: jwk.common.key_id.clone(), algorithm, key })
     }
 
-    /// Whether it could sign so, and is not another one by its name.
+    /// Whether this key could have made a signature with this algorithm, and its `kid` does not contradict.
     fn fits(&self, algorithm: TokenAlgorithm, kid: Option<&str>) -> bool {
         let named = kid.is_none() || self.kid.is_none() || kid == self.kid.as_deref();
         let meant = self.algorithm.is_none_or(|own| own == algorithm);
         named && meant && self.key.family().algorithms().contains(&of_library(algorithm))
     }
 
-    /// Whether it has signed a token in its compact form; it must fit.
+    /// Whether this key signed a token in compact form. The key must fit.
     fn has_signed(&self, algorithm: TokenAlgorithm, text: &str) -> bool {
         let Some((message, signature)) = text.rsplit_once('.') else { return false };
         jsonwebtoken::crypto::verify(signature, message.as_bytes(), &self.key, of_library(algorithm)).unwrap_or(false)
@@ -280,7 +283,7 @@ fn judge(
         return Err(BearerFlaw::Expired(expires));
     }
     if claims.contains_key("nbf") {
-        // One that cannot be read is not one that is not there.
+        // A claim that cannot be read is an error; it is not treated as missing.
         let begins = at(seconds("nbf").ok_or_else(|| BearerFlaw::Claim("nbf".to_owned()))?);
         if begins > now.plus(skew) {
             return Err(BearerFlaw::NotYet(begins));
@@ -315,17 +318,17 @@ fn judge(
     })
 }
 
-/// What a policy is told of the claims, sorted by name.
+/// The claims that a policy is told, sorted by name.
 fn claims_for_policies(claims: &Map<String, Value>) -> Vec<(String, String)> {
-    let of_token = claims.iter().filter(|(key, _)| !OF_OTHERS.iter().any(|others| key.starts_with(others)));
+    let of_token = claims.iter().filter(|(key, _)| !RESERVED_CLAIMS.iter().any(|prefix| key.starts_with(prefix)));
     let mut told: Vec<_> = of_token.filter_map(|(key, value)| Some((key.clone(), plain(value)?))).collect();
     told.sort();
     told.truncate(MOST_CLAIMS);
     told
 }
 
-/// A claim by its name, or by names with dots between them. A name that has dots itself comes first: namespaced claims are
-/// addresses.
+/// A claim by its name, or by a path of names with dots between them. A claim whose own name contains dots takes
+/// precedence: namespaced claims have addresses as names.
 fn claim<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     if let Some(value) = claims.get(name) {
         return Some(value);
@@ -344,7 +347,7 @@ fn plain(value: &Value) -> Option<String> {
     (text.len() <= MAX_CLAIM_BYTES).then_some(text)
 }
 
-/// The part of a token's header that counts.
+/// The part of a token's header that is used.
 struct Head {
     algorithm: TokenAlgorithm,
     kid: Option<String>,
@@ -356,7 +359,7 @@ fn read_head(part: &str) -> Result<Head, BearerFlaw> {
     if head.contains_key("crit") {
         return Err(BearerFlaw::Critical);
     }
-    // Whoever brings the key along can sign with it.
+    // Whoever can put a key into the header can sign with that key.
     if ["jwk", "jku", "x5c", "x5u"].iter().any(|member| head.contains_key(*member)) {
         return Err(BearerFlaw::KeyInside);
     }
@@ -374,7 +377,7 @@ fn decoded(part: &str) -> Result<Map<String, Value>, BearerFlaw> {
     object::read(&bytes).ok_or(BearerFlaw::Form)
 }
 
-/// The same, as the library names it.
+/// The library's name for the algorithm.
 fn of_library(algorithm: TokenAlgorithm) -> Algorithm {
     match algorithm {
         TokenAlgorithm::ES256 => Algorithm::ES256,
@@ -389,19 +392,20 @@ fn of_library(algorithm: TokenAlgorithm) -> Algorithm {
     }
 }
 
-/// Providers put groups and roles into tokens; more than this does not fit into a header anyway.
+/// Maximum length of a token. Providers put groups and roles into tokens; a longer token does not fit into a header
+/// anyway.
 const MAX_BYTES: usize = 16 * 1024;
-/// Of the name of a key.
+/// Maximum length of a key's name (`kid`).
 const MAX_KID_BYTES: usize = 256;
-/// Of an address.
+/// Maximum length of an issuer's address.
 const MAX_ISSUER_BYTES: usize = 512;
-/// What a policy is told of a token.
+/// Maximum number of claims that a policy is told.
 pub const MOST_CLAIMS: usize = 64;
-/// Of one claim.
+/// Maximum length of a claim that a policy is told.
 pub const MAX_CLAIM_BYTES: usize = 1024;
-/// With what claims begin that other ways of proof tell policies, which no issuer may say in their place.
-const OF_OTHERS: [&str; 3] = ["directory.", "password.", "endorsement-key"];
-/// An issuer has one or two keys of a kind, while it changes them.
+/// The prefixes of claims that other mechanisms give to policies. An issuer may not set claims with these names.
+const RESERVED_CLAIMS: [&str; 3] = ["directory.", "password.", "endorsement-key"];
+/// Maximum number of keys to try. An issuer has one or two keys of a kind, during a key change.
 const MOST_TRIED: usize = 8;
 
 #[cfg(test)]

@@ -1,18 +1,20 @@
-//! Kerberos (RFC 4120) as Active Directory has it: `Authorization: Negotiate` with a service ticket, opened with a keytab.
+//! Kerberos (RFC 4120) with Active Directory: `Authorization: Negotiate` with a service ticket, which a keytab
+//! decrypts.
 //!
-//! A device that is a member of a domain has a ticket for this service from its domain controller. The ticket is encrypted
-//! with the service's own key, which a keytab file holds, and says who the client is; an authenticator beside it, encrypted
-//! with the key that is in the ticket, says that the client has just now made it. The ticket says the account's SID too, which
-//! tells it from another that was given its name. Nobody is asked: the domain controller may be away. Which groups the
-//! account is in, and whether it still is one, is the directory's affair.
+//! A device that is a member of a domain has a ticket for this service from its domain controller. The ticket is
+//! encrypted with the service's own key, which is in a keytab file, and names the client. It comes with an
+//! authenticator, which is encrypted with the session key from the ticket and proves that the client sent the request
+//! just now. The ticket also contains the account's SID, which distinguishes it from another account that got the same
+//! name later. No domain controller is asked, so it may be unreachable. Whether the account still exists and which
+//! groups it is in is looked up in the directory, elsewhere.
 //!
-//! One round trip: the first token must hold the Kerberos request. Encryption is AES-CTS-HMAC-SHA1-96 (RFC 3962), which is
-//! what domain controllers give; RC4 and DES are refused. Whoever calls remembers [`Accepted::replay_id`] until
-//! [`Accepted::replay_until`], and looks the account up by its exact name. The server proves itself by TLS, so it does not
-//! answer with a token of its own.
+//! One round trip: the first token must contain the Kerberos request. The encryption is AES-CTS-HMAC-SHA1-96 (RFC
+//! 3962), which domain controllers use; RC4 and DES are refused. The caller must remember [`Accepted::replay_id`]
+//! until [`Accepted::replay_until`], and must look the account up by its exact name. TLS authenticates the server, so
+//! it does not answer with a token of its own.
 //!
-//! Written here because what there is either links C libraries, or brings half an operating system of its own, or panics on
-//! two bytes; the cryptography is aws-lc's, as everywhere.
+//! This is our own implementation: the existing libraries link C libraries, bring very many dependencies, or panic on
+//! two bytes of input. The cryptography is aws-lc's, as everywhere.
 
 mod accept;
 mod crypto;
@@ -32,19 +34,20 @@ pub use accept::{Accepted, accept};
 pub use flaw::KerberosFlaw;
 pub use keytab::Keytab;
 
-/// What follows `Negotiate` in an `Authorization` header: unopened, and a credential, which nothing prints.
+/// The token after `Negotiate` in an `Authorization` header, not decrypted. It is a credential, so nothing prints it.
 #[derive(Clone)]
 pub struct NegotiateToken(Vec<u8>);
 
 impl NegotiateToken {
-    /// Reads the value of an `Authorization` header; what is not base64 is as good as nothing, and opened as nothing is.
+    /// Parses the value of an `Authorization` header. A value that is not base64 gives an empty token, which is
+    /// refused later.
     pub fn parse(header: &str) -> Self {
         let text = header.split_once(' ').map_or("", |(_, text)| text.trim());
         let fits = text.len() <= MAX_TOKEN_TEXT;
         Self(STANDARD.decode(text).ok().filter(|_| fits).unwrap_or_default())
     }
 
-    /// The bytes.
+    /// The bytes of the token.
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
@@ -56,7 +59,7 @@ impl fmt::Debug for NegotiateToken {
     }
 }
 
-/// A ticket has 48 KiB at most, as Windows comes; `limits.device.header_bytes` may let in less.
+/// Maximum length. A ticket has at most 48 KiB with Windows' defaults; `limits.device.header_bytes` may allow less.
 const MAX_TOKEN_TEXT: usize = 64 * 1024;
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! How a device proves who it is: bytes in, proof out.
+//! How a device proves its identity: bytes in, verified facts out.
 //!
-//! A mechanism turns what a connection showed into facts that others may decide on, and says of a credential whether it is
-//! what an enrollment demands. It reads no file, opens no connection and keeps nothing: it knows neither enrollments nor
-//! manufacturing records, only [`landfall_domain`]. What it works on is bounded before it is read, because everything here
-//! comes from a stranger.
+//! A mechanism turns what a connection presented into facts on which other crates decide, and says whether a
+//! credential meets the demands of an enrollment. It reads no file, opens no connection and keeps no state outside
+//! memory. It knows neither enrollments nor manufacturing records, only [`landfall_domain`]. Input is limited in size
+//! before it is read, because all of it comes from a stranger.
 //!
 //! | module | proves by |
 //! | --- | --- |
@@ -14,7 +14,7 @@
 //! | [`kerberos`] | a ticket of a directory (RFC 4120) |
 //! | [`password`] | a username and a password (RFC 7617) |
 //!
-//! A token proves nothing until a key has signed it:
+//! A token proves nothing until its signature has been verified with a key:
 //!
 //! ```
 //! use landfall_attestation::symmetric_key::{SasToken, SymmetricKey};

@@ -1,9 +1,10 @@
-//! Username and password (RFC 7617): for devices that can do nothing better. Not recommended, and off by default.
+//! Username and password (RFC 7617), for devices that support nothing better. Not recommended, and off by default.
 //!
-//! A password is the weakest credential here: it travels with every request, it can be guessed, and people write it down. So
-//! it is kept as an Argon2id hash (RFC 9106), tried only so often for an account, and tried only on threads of its own, as a
-//! hash costs about as much as a hundred handshakes. A device that was let in a moment ago is not hashed again when it
-//! polls: what is remembered of it is a tag that only this process can make.
+//! A password is the weakest credential here: it is sent with every request, it can be guessed, and people write it
+//! down. So it is stored as an Argon2id hash (RFC 9106). The number of tries for an account is limited. Hashes are
+//! computed on threads of their own, because one hash costs about as much as a hundred TLS handshakes. When a device
+//! that was admitted a moment ago polls, its password is not hashed again: a tag that only this process can make is
+//! remembered instead.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,7 +21,7 @@ use landfall_domain::names::{IdScope, RegistrationId};
 use landfall_domain::secret::SecretText;
 use zeroize::Zeroizing;
 
-/// What a device says in its `Authorization` header.
+/// The username and the password in an `Authorization` header.
 #[derive(Clone)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct BasicCredential {
@@ -28,11 +29,11 @@ pub struct BasicCredential {
     pub password: SecretText,
 }
 
-/// Why a header holds no username and password. Nothing of it is repeated.
+/// Why a header contains no username and password. The messages repeat nothing of the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum BasicFlaw {
-    /// Longer than any.
+    /// The header is longer than any real one.
     #[error("the Authorization header has more than {MAX_HEADER_BYTES} bytes")]
     TooLong,
     #[error("what follows Basic is not base64 (RFC 4648, section 4)")]
@@ -41,13 +42,13 @@ pub enum BasicFlaw {
     Text,
     #[error("there is no colon between username and password")]
     Colon,
-    /// More than one header.
+    /// There is more than one header.
     #[error("there are several Authorization headers")]
     Several,
 }
 
 impl BasicCredential {
-    /// Reads the value of an `Authorization` header.
+    /// Parses the value of an `Authorization` header.
     ///
     /// # Errors
     ///
@@ -70,16 +71,16 @@ impl fmt::Debug for BasicCredential {
     }
 }
 
-/// Why a password is not taken.
+/// Why a password is not accepted for an enrollment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordFlaw {
-    /// Guessed too soon, or longer than a header holds.
+    /// The password is so short that it would soon be guessed, or so long that it does not fit into a header.
     #[error("a password has {LEAST_BYTES} to {MOST_BYTES} bytes; a device has nobody who must remember it")]
     Length,
-    /// Nobody could send it.
+    /// The password has control characters, so no device could send it.
     #[error("a password holds no control characters")]
     Control,
-    /// There was no room to compute it.
+    /// The memory for the hash could not be allocated.
     #[error("the hash could not be computed")]
     Hash,
 }
@@ -101,12 +102,12 @@ pub fn hash(password: &SecretText, salt: [u8; 16]) -> Result<PasswordHash, Passw
     Ok(PasswordHash { salt, hash, memory_kib: MEMORY_KIB, passes: PASSES })
 }
 
-/// A hash that is no password's: a comparison with it takes as long as any other, and never succeeds.
+/// A hash that belongs to no password. Comparing with it takes as long as with any other hash, and never succeeds.
 pub fn hash_of_no_password(random: [u8; 32]) -> PasswordHash {
     PasswordHash { salt: [0; 16], hash: random, memory_kib: MEMORY_KIB, passes: PASSES }
 }
 
-/// Whether a hash is this password's. Takes as long as making it did.
+/// Whether this password has this hash. Takes as long as computing the hash did.
 pub fn is_hash_of(kept: &PasswordHash, password: &SecretText) -> bool {
     let computed = derive(password.expose(), &kept.salt, kept.memory_kib, kept.passes);
     computed.is_some_and(|computed| verify_slices_are_equal(&computed, &kept.hash).is_ok())
@@ -133,27 +134,29 @@ fn derive(password: &str, salt: &[u8; 16], memory_kib: u32, passes: u32) -> Opti
     hashed.ok().map(|()| hash)
 }
 
-/// What hashes are computed in, made once and used again: an allocator that is asked for so much again and again ends up
-/// with many times of it. Every pass writes over all that the one before left.
+/// The memory in which hashes are computed. It is allocated once and used again: an allocator that is asked for such
+/// large blocks repeatedly ends up with many times as much memory. Every computation overwrites everything that the
+/// one before left.
 static MEMORY: Mutex<Vec<Vec<Block>>> = Mutex::new(Vec::new());
 
-/// As many as there are tried at once.
+/// How many unused blocks are kept: as many as hashes are computed at once.
 const MOST_UNUSED: usize = 2;
 
-/// Who was let in a moment ago, by tags that only this process can make and nobody can turn back.
+/// Remembers which passwords were verified a moment ago, by tags that only this process can make and nobody can
+/// invert.
 pub struct Remembered {
     key: hmac::Key,
     tags: Mutex<HashMap<(IdScope, String), (hmac::Tag, Instant)>>,
 }
 
 impl Remembered {
-    /// Nobody yet.
+    /// Creates an empty memory with this key.
     pub fn new(key: &[u8; 32]) -> Self {
         Self { key: hmac::Key::new(hmac::HMAC_SHA256, key), tags: Mutex::default() }
     }
 
-    /// Whether this password was found to be this account's a moment ago. The hash is part of the tag: a changed password is
-    /// unknown at once.
+    /// Whether this password was verified for this account a moment ago. The tag covers the hash, so after a change of
+    /// the password the tag no longer matches.
     pub fn knows(
         &self,
         scope: &IdScope,
@@ -170,7 +173,7 @@ impl Remembered {
         known.is_some_and(|(known, until)| until > now && verify_slices_are_equal(known.as_ref(), tag.as_ref()).is_ok())
     }
 
-    /// Remembers that it was.
+    /// Remembers that the password was verified.
     pub fn remember(
         &self,
         scope: &IdScope,
@@ -201,14 +204,15 @@ impl Remembered {
     }
 }
 
-/// The second recommendation of OWASP's cheat sheet for Argon2id, whose passes and memory RFC 9106 leaves to the machine.
+/// The second recommendation for Argon2id in OWASP's cheat sheet. RFC 9106 leaves passes and memory to the
+/// implementer.
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LEAST_BYTES: usize = 12;
 const MOST_BYTES: usize = 128;
 const MAX_HEADER_BYTES: usize = 1024;
 const REMEMBERED_FOR: Duration = Duration::from_secs(600);
-/// About 150 bytes each.
+/// Maximum number of remembered tags, about 150 bytes each.
 const MOST_REMEMBERED: usize = 10_000;
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
-//! TPM 2.0: the device's key is in a chip that does not give it away.
+//! TPM 2.0: the device's key is in a chip that does not reveal it.
 //!
-//! What is enrolled is the chip's *endorsement key*, which can decrypt and not sign. So the service wraps a fresh HMAC key
-//! such that only the chip with that endorsement key can unwrap it (`TPM2_ActivateCredential`), and only into the chip
-//! (`TPM2_Import` below the chip's storage root key, whose name is bound in); the device answers with a token that this
-//! key has signed. What it proves: a TPM that holds this endorsement key has taken part, now. (DPS's protocol; the
-//! structures are those of the TPM 2.0 Library, part 2, and the wrapping is that of part 1, sections 23 and 24.)
+//! The enrollment names the chip's *endorsement key*, which can decrypt but not sign. So the service wraps a new HMAC
+//! key such that only the chip with that endorsement key can unwrap it (`TPM2_ActivateCredential`), and only into the
+//! chip (`TPM2_Import` below the chip's storage root key, whose name is bound in). The device answers with a token
+//! that is signed with this HMAC key. That proves that a TPM with this endorsement key took part just now. The
+//! protocol is that of DPS; the structures are those of the TPM 2.0 Library, part 2, and the wrapping is that of part
+//! 1, sections 23 and 24.
 //!
-//! The storage root key is the device's own word, so it must be one that a TPM has made and keeps: see [`PublicArea`].
+//! The storage root key is what the device claims, without proof. So it must be a key that a TPM has made and does not
+//! let out: see [`PublicArea`].
 
 pub mod challenge;
 mod der;

@@ -1,16 +1,16 @@
-//! X.509 client certificates: read once, judged by the enrollment that counts.
+//! X.509 client certificates: parsed once, then verified as the enrollment that applies demands.
 //!
-//! The TLS layer takes any certificate whose key the device can use, for which enrollment counts is known only after
-//! the request is read. So there are three steps. [`PresentedChain::parse`] bounds what was sent and reads it into
-//! facts; nothing later looks at the bytes again. [`AnchorIndex::nearest`] finds whose certificate stands lowest on
-//! the chain. [`verify_pinned`] or [`verify_group`] then judges the chain as that enrollment says: a pinned
-//! certificate is compared, never path-built; a group's chain is verified up to that group's authorities alone, never
-//! to the union of all.
+//! The TLS layer accepts any certificate whose key the device can use, because the enrollment that applies is known
+//! only after the request has been read. So there are three steps. [`PresentedChain::parse`] limits the size of what
+//! was sent and parses it into facts; nothing later looks at the bytes again. [`AnchorIndex::nearest`] finds the owner
+//! of the authority that stands lowest on the chain. [`verify_pinned`] or [`verify_group`] then verifies the chain as
+//! that enrollment demands: a pinned certificate is compared, without building a path; a group's chain is verified up
+//! to that group's authorities only, never up to the union of all authorities.
 //!
-//! Paths are built in `path`, each certificate is judged in `strict`, names are compared in `distinguished` and
-//! `constraints`; the public path-validation suites hold all of it to RFC 5280. Bounds: 8 certificates above the device's
-//! own and 16 KiB in all, checked before any is read, and a number of signatures. Nothing that is named inside a certificate (a revocation
-//! list, an issuer's address) is ever fetched.
+//! `path` builds paths, `strict` checks each certificate, `distinguished` and `constraints` compare names. The public
+//! test suites for path validation check all of it against RFC 5280. Limits: 8 certificates above the device's own and
+//! 16 KiB in all, checked before any is parsed, and a maximum number of signatures. Nothing that a certificate names
+//! (a revocation list, an issuer's address) is ever fetched.
 
 mod anchor;
 mod armour;

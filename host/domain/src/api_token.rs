@@ -8,34 +8,34 @@ use crate::clock::Timestamp;
 use crate::names::{Digest, IdScope, ManufacturerId, PluginName};
 use crate::plugin::SHIPPED;
 
-/// What is kept of a token: everything but the token itself, of which only the SHA-256 is stored.
+/// What the store keeps of a token: everything but the token itself. Of the secret part only the SHA-256 is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenRecord {
-    /// A short public name, to list and revoke it by.
+    /// A short public name. Listings show it, and it is used to revoke the token.
     pub id: String,
     /// SHA-256 of the secret part.
     pub secret_sha256: Digest,
-    /// What its holder is for.
+    /// A note of the operator: whom or what the token is for.
     pub note: String,
-    /// What it may do.
+    /// What the holder may do.
     pub role: Role,
-    /// The tenant that it is good for; all of them when absent (operators, auditors and monitors only).
+    /// The id scope for which the token is valid. `None`: all id scopes (operators, auditors and monitors only).
     pub scope: Option<IdScope>,
-    /// When it was made.
+    /// When the token was created.
     pub created_at: Timestamp,
-    /// When it ends.
+    /// When the token expires.
     pub expires_at: Option<Timestamp>,
-    /// Of a publisher: the names that it may publish under; one that ends with `*` is a prefix. Without any, all but those of
-    /// the policies that come with Landfall.
+    /// For publishers: the plugin names under which the holder may publish. A name that ends with `*` is a prefix. An
+    /// empty list allows all names except those of the policies that come with Landfall.
     #[serde(default)]
     pub plugins: Vec<String>,
-    /// Of a publisher: MiB that what it published may take.
+    /// For publishers: how many MiB the plugins that the holder published may occupy.
     #[serde(default)]
     pub plugins_mib: Option<u64>,
 }
 
 impl TokenRecord {
-    /// Whether its holder, if it may publish at all, may do so under a name.
+    /// Whether the holder may publish under a name. The caller checks separately that the role may publish at all.
     pub fn publishes_as(&self, name: &PluginName) -> bool {
         let means = |pattern: &String| match pattern.strip_suffix('*') {
             Some(prefix) => name.as_str().starts_with(prefix),
@@ -49,7 +49,7 @@ impl TokenRecord {
         }
     }
 
-    /// Whether its holder may do everything everywhere at this time.
+    /// Whether the holder may do everything in all id scopes at this time.
     pub fn rules_all(&self, now: Timestamp) -> bool {
         self.role == Role::Operator && self.scope.is_none() && self.expires_at.is_none_or(|end| end > now)
     }
@@ -60,14 +60,15 @@ impl TokenRecord {
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Role {
-    /// Everything within its scope.
+    /// Everything within the scope of the token.
     Operator,
     /// Imports and reads the records of one manufacturer, up to a quota.
     Manufacturer {
         manufacturer: ManufacturerId,
-        /// How many records this manufacturer may have; no bound when absent.
+        /// How many records this manufacturer may have. `None`: no limit.
         quota: Option<u64>,
-        /// How the registration ids of its records begin, in one of these ways; in any way when there are none.
+        /// Prefixes: the registration id of each of its records must begin with one of these. An empty list allows
+        /// every id.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         prefixes: Vec<String>,
     },

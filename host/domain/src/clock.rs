@@ -1,15 +1,16 @@
 //! The only source of time and of randomness.
 //!
-//! There are two kinds of time, and one [`Clock`] gives both, so that they cannot come apart in a test:
+//! There are two kinds of time, and one [`Clock`] gives both, so that they cannot disagree in a test:
 //!
 //! | time | type | for |
 //! | --- | --- | --- |
-//! | wall-clock time | [`Timestamp`] | what is compared with a date that was written somewhere: certificates, tokens, lists, tickets. An operator or NTP may set it, also back |
-//! | monotonic time | [`Instant`] | how long ago something was in this process: windows, back-offs, ages. It never goes back and means nothing after a restart |
+//! | wall-clock time | [`Timestamp`] | comparing with a date that was written somewhere: certificates, tokens, lists, tickets. An operator or NTP may set it, also back |
+//! | monotonic time | [`Instant`] | how long ago something happened in this process: windows, back-offs, ages. It never goes back and means nothing after a restart |
 //!
-//! A part that lives long is given the clock, or an [`Ambient`], when it is made. A function that decides by time is given the
-//! moment. So a test turns a [`ManualClock`] instead of sleeping. What must really wait (a timeout of a connection, a pause
-//! before another try) waits on tokio's timers; whether something is over is decided by this clock.
+//! A long-lived part gets the clock, or an [`Ambient`], when it is created. A function that decides by time gets the
+//! moment as an argument. So a test moves a [`ManualClock`] instead of sleeping. Code that must really wait (a timeout
+//! of a connection, a pause before another try) uses tokio's timers; but whether something has expired is decided by
+//! this clock.
 //!
 //! `Instant::now`, `SystemTime::now` and `elapsed` of both are forbidden elsewhere by a lint (`clippy.toml`).
 
@@ -42,13 +43,13 @@ impl Timestamp {
         self.0 / 1000
     }
 
-    /// The moment that much later.
+    /// The moment that is later by `span`.
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// How long this moment is after another; zero when it is before.
+    /// How much time lies between an earlier moment and this one. Zero when `earlier` is in fact later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
@@ -73,13 +74,13 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     fn instant(&self) -> Instant;
 }
 
-/// Unpredictable bytes.
+/// A source of unpredictable bytes.
 pub trait Entropy: Send + Sync + 'static {
     /// Fills the buffer. Without randomness nothing can be issued safely, so a source that fails ends the process.
     fn fill(&self, out: &mut [u8]);
 }
 
-/// Both of a process's inputs that are not data.
+/// The two inputs of a process that are not data: time and randomness.
 #[derive(Clone)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct Ambient {
@@ -93,7 +94,7 @@ impl Ambient {
         Self { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy) }
     }
 
-    /// The same, with another clock.
+    /// The same inputs with another clock.
     #[must_use]
     pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
         Self { clock, ..self }
@@ -109,7 +110,7 @@ impl Ambient {
         self.clock.instant()
     }
 
-    /// So many random bytes.
+    /// `N` random bytes.
     pub fn random<const N: usize>(&self) -> [u8; N] {
         let mut out = [0; N];
         self.entropy.fill(&mut out);
@@ -142,17 +143,18 @@ pub struct Stopwatch {
 }
 
 impl Stopwatch {
-    /// Begins to measure by a clock.
+    /// Begins to measure with a clock.
     pub fn start(clock: &Arc<dyn Clock>) -> Self {
         Self { began: clock.instant(), clock: Arc::clone(clock) }
     }
 
-    /// Begins to measure by the machine's clock: for the command line and for benchmarks, which tell people what they wait for.
+    /// Begins to measure with the machine's clock. For the command line and for benchmarks, which show people how long
+    /// something takes.
     pub fn system() -> Self {
         Self { began: SystemClock.instant(), clock: Arc::new(SystemClock) }
     }
 
-    /// How long it has been measuring.
+    /// How much time has passed since the start.
     pub fn elapsed(&self) -> Duration {
         self.clock.instant().saturating_duration_since(self.began)
     }
@@ -171,7 +173,7 @@ impl Entropy for SystemEntropy {
     }
 }
 
-/// A clock that stands until it is moved: for tests and simulations.
+/// A clock that stands still until it is moved: for tests and simulations.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -186,25 +188,25 @@ impl Entropy for SystemEntropy {
 pub struct ManualClock(Mutex<(Timestamp, Instant)>);
 
 impl ManualClock {
-    /// A clock that stands at a moment.
+    /// A clock that stands still at a moment.
     pub fn at(moment: Timestamp) -> Self {
         Self(Mutex::new((moment, SystemClock.instant())))
     }
 
-    /// A clock that stands at the moment that it is now.
+    /// A clock that stands still at the machine's present time.
     pub fn stopped_now() -> Self {
         Self::at(SystemClock.now())
     }
 
-    /// Lets time pass: both times go on.
+    /// Lets time pass: wall-clock and monotonic time advance by `span`.
     pub fn advance(&self, span: Duration) {
         let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (now, instant) = &mut *times;
-        // A span that no clock can hold leaves monotonic time where it is.
+        // Where the sum does not fit, monotonic time stays where it is.
         (*now, *instant) = (now.plus(span), instant.checked_add(span).unwrap_or(*instant));
     }
 
-    /// Sets the wall clock, as an operator or NTP does, also back. Monotonic time does not notice.
+    /// Sets the wall clock, forwards or backwards, as an operator or NTP does. Monotonic time does not change.
     pub fn set(&self, moment: Timestamp) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).0 = moment;
     }

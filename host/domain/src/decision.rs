@@ -1,8 +1,8 @@
-//! A decision: what the policies answered, and all that they were told.
+//! A decision: what the policies answered, and everything that they were told.
 //!
-//! Complete on purpose. From a decision, the contents that it names by digest (settings, hubs, components) and an
-//! engine of the same fingerprint, every call can be run again and must give the same bytes; with another component
-//! in its place, the same calls say what would have become of the device.
+//! A decision is complete on purpose. Together with the contents that it names by digest (settings, hubs, components)
+//! and an engine with the same fingerprint, every call can be run again and must give the same bytes. With another
+//! component in place of the original one, the same calls show what would have become of the device.
 
 pub mod call;
 pub mod content;
@@ -26,15 +26,16 @@ use crate::names::{DeviceId, Digest, HubName, IssuerName, ManufacturerId, Plugin
 use crate::registration::IssuedCertificate;
 use crate::registry::SerialNumber;
 
-/// What was decided about a device, and from what.
+/// What was decided about a device, and from which inputs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Decision {
-    /// The two factors that admitted it.
+    /// The two factors that admitted the device.
     pub factors: Factors,
-    /// What the policies were told of it.
+    /// What the policies were told about the device.
     pub device: Device,
-    /// The linked hubs as they were: the SHA-256 of a kept content, a JSON list in the order that candidates name.
+    /// The linked hubs at that time: the SHA-256 of a kept content, a JSON list. The candidates refer to hubs by their
+    /// position in it.
     #[schema(value_type = String)]
     pub hubs: Digest,
     /// The engine that ran the policies: the fingerprint of its version and settings.
@@ -42,24 +43,24 @@ pub struct Decision {
     pub engine: Digest,
     /// The calls in the order in which they were made.
     pub calls: Vec<PolicyCall>,
-    /// The certificate that was issued to it.
+    /// The certificate that was issued to the device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issued: Option<IssuedNote>,
-    /// What came of them.
+    /// What the calls led to.
     pub verdict: Verdict,
 }
 
-/// A certificate that was issued, as far as it must be known to find it again.
+/// A certificate that was issued: only what is needed to find it again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IssuedNote {
     /// The issuer's name in `landfall.toml`.
     #[schema(value_type = String)]
     pub issuer: IssuerName,
-    /// The certificate's number.
+    /// The certificate's serial number.
     #[schema(value_type = String)]
     pub serial: SerialNumber,
-    /// SHA-256 of its DER.
+    /// SHA-256 of the certificate's DER.
     #[schema(value_type = String)]
     pub sha256: Digest,
     /// Its end, in milliseconds since 1970-01-01 UTC.
@@ -68,7 +69,7 @@ pub struct IssuedNote {
 }
 
 impl IssuedNote {
-    /// Of a certificate.
+    /// The note about an issued certificate.
     pub fn of(issued: &IssuedCertificate) -> Self {
         Self {
             issuer: issued.issuer.clone(),
@@ -79,7 +80,7 @@ impl IssuedNote {
     }
 }
 
-/// What admitted a device.
+/// The two factors that admitted a device: its credential and its manufacturing record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = DecisionFactors)]
@@ -87,12 +88,13 @@ pub struct Factors {
     /// The enrollment.
     #[schema(value_type = AdmittingEnrollment)]
     pub enrollment: EnrollmentRef,
-    /// How it proved its credential, in a sentence.
+    /// How the device proved its credential, as a sentence.
     pub credential: String,
-    /// The SHA-256 of the public key that it proved.
+    /// The SHA-256 of the public key that the device proved.
     #[schema(value_type = String)]
     pub key_identity: Digest,
-    /// Who made it, as the manufacturing record says; absent when the enrollment demands no record and none is there.
+    /// The manufacturer, as the manufacturing record says. `None` when the enrollment does not demand a record and
+    /// there is none.
     #[schema(value_type = Option<String>)]
     pub manufacturer: Option<ManufacturerId>,
     /// Which parts of the record's evidence matched.
@@ -125,30 +127,32 @@ pub struct PolicyCall {
     /// The settings: the SHA-256 of a kept content.
     #[schema(value_type = String)]
     pub settings: Digest,
-    /// What was ambient.
+    /// The ambient inputs of the call: time, seed and the like.
     pub call: Call,
-    /// The hubs that it was shown; for grouping the one that was chosen.
+    /// The hubs that the policy was shown. For grouping: the hub that was chosen.
     #[schema(value_type = Vec<Candidate>)]
     pub candidates: Arc<[Candidate]>,
-    /// Its answer, and what it took.
+    /// The policy's answer, and what the call used.
     pub report: CallReport<Answer>,
-    /// What it might use: the SHA-256 of a kept content. Absent in records of versions that kept none.
+    /// What the call was allowed to use: the SHA-256 of a kept content. `None` in records of older versions, which did
+    /// not keep it.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub budget: Option<Digest>,
-    /// In whose place it was asked; absent for the policy that the enrollment names.
+    /// Set when the policy was asked as a resort after another one failed. `None` for the policy that the enrollment
+    /// names.
     #[serde(default)]
     pub instead: Option<Instead>,
 }
 
-/// Why a policy was asked that the enrollment does not name for this step.
+/// Why a policy was asked although the enrollment does not name it for this step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = PolicyInstead)]
 pub struct Instead {
-    /// What the plugin's rules call it: `previous-revision` or `shipped`.
+    /// The resort, as the plugin's rules name it: `previous-revision` or `shipped`.
     pub resort: String,
-    /// The kind of failure of the one before it.
+    /// The kind of failure of the policy that was asked before.
     pub because: String,
 }
 
@@ -159,9 +163,9 @@ pub struct Instead {
 pub enum Step {
     /// A hub.
     Selection,
-    /// A hub, after the first policy abstained.
+    /// Choose a hub, after the first policy abstained.
     Fallback,
-    /// A place; the number counts the enrollment's grouping policies from 0.
+    /// Choose a place. The number is the position among the enrollment's grouping policies, from 0.
     Grouping(u32),
 }
 
@@ -170,13 +174,13 @@ pub enum Step {
 #[serde(rename_all = "lowercase")]
 #[schema(as = PolicyAnswer)]
 pub enum Answer {
-    /// To hub selection.
+    /// An answer to hub selection.
     Selected(Outcome),
     /// To grouping.
     Placed(Placement),
 }
 
-/// What came of the calls.
+/// The result of a decision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 #[schema(as = DecisionVerdict)]
@@ -187,25 +191,25 @@ pub enum Verdict {
         /// The hub.
         #[schema(value_type = String)]
         hub: HubName,
-        /// Its id there.
+        /// The device's id in that hub.
         #[schema(value_type = String)]
         device_id: DeviceId,
         /// Its group.
         group_path: Vec<String>,
     },
-    /// A policy refused it; its registration failed.
+    /// A policy refused the device. The registration failed.
     Rejected {
-        /// The policy's code.
+        /// The code that the policy gave.
         code: String,
-        /// The policy's sentence.
+        /// The sentence that the policy gave.
         detail: String,
     },
-    /// No hub that it may get is linked, active and has room; its registration failed.
+    /// No hub that the device may be assigned to is linked, active and has room. The registration failed.
     NoRoom {
         /// How many hubs are linked, and why each could not take it.
         detail: String,
     },
-    /// It waits and asks again.
+    /// The device waits and asks again.
     Postponed {
         /// When it may, in milliseconds since 1970-01-01 UTC.
         #[schema(value_type = u64)]

@@ -1,6 +1,6 @@
-//! Names that were probably meant.
+//! Finds the known name that a mistyped one was probably meant to be.
 
-/// The known name that is nearest to a mistyped one, if any is near enough to be meant.
+/// The known name that is nearest to a mistyped one, if it is near enough.
 pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = typed.chars().count().div_ceil(3).min(MAX_DISTANCE);
     known
@@ -11,7 +11,7 @@ pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
         .map(|(_, name)| name)
 }
 
-/// A sentence for an unknown name: which was meant, or which there are.
+/// A sentence for an unknown name: the name that was probably meant, or the names that exist.
 pub fn did_you_mean(typed: &str, known: &[&str]) -> String {
     match nearest(typed, known.iter().copied()) {
         Some(name) => format!("did you mean `{name}`?"),
@@ -19,9 +19,9 @@ pub fn did_you_mean(typed: &str, known: &[&str]) -> String {
     }
 }
 
-/// How many characters must be put in, taken out or changed (Levenshtein), or swapped with their neighbour.
+/// The edit distance: insertions, deletions, changes (Levenshtein) and swaps of neighbouring characters.
 fn distance(a: &str, b: &str) -> usize {
-    // Longer texts are no slips of the pen, and must not cost anything.
+    // Longer texts are not typing mistakes, and comparing them must not cost anything.
     if a.len() > MAX_COMPARED || b.len() > MAX_COMPARED {
         return usize::MAX;
     }
@@ -48,10 +48,10 @@ fn distance(a: &str, b: &str) -> usize {
     last.last().copied().unwrap_or(usize::MAX)
 }
 
-/// More changed characters than this make another name.
+/// With more edits than this, it is another name.
 const MAX_DISTANCE: usize = 4;
 
-/// Bytes of a text that is compared at all.
+/// Longer texts (in bytes) are not compared.
 const MAX_COMPARED: usize = 64;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Enrollments: how devices prove themselves, and what becomes of them.
+//! Enrollments: how devices prove their identity, and how they are provisioned.
 
 pub mod entry;
 mod password_hash;

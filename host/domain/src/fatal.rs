@@ -1,19 +1,19 @@
-//! The end of the process, where going on would be wrong.
+//! Ends the process where it would be wrong to go on.
 //!
-//! Two things end it: the system has no randomness, so nothing can be issued safely; and a commit failed, so only opening
-//! the database again can tell what is on disk. The log registers itself with [`before_end`], so that the reason is written
-//! before the process is gone.
+//! There are two reasons: the system has no randomness, so nothing can be issued safely; or a commit failed, so only
+//! reopening the database can tell what is on disk. The log registers itself with [`before_end`], so that the reason
+//! is written before the process ends.
 
 use std::sync::OnceLock;
 
 static BEFORE_END: OnceLock<fn()> = OnceLock::new();
 
-/// Calls this before the process ends. The first one that is registered stays.
+/// Registers a function that is called before the process ends. Only the first registration counts.
 pub fn before_end(flush: fn()) {
     let _ = BEFORE_END.set(flush);
 }
 
-/// Ends the process with this code (those of `sysexits.h`). The caller has logged why.
+/// Ends the process with this exit code (see `sysexits.h`). The caller has logged the reason.
 pub fn end(code: i32) -> ! {
     if let Some(flush) = BEFORE_END.get() {
         flush();
@@ -21,7 +21,7 @@ pub fn end(code: i32) -> ! {
     std::process::exit(code)
 }
 
-/// `EX_OSERR`: the system does not give what it must.
+/// `EX_OSERR`: the operating system does not provide what it must.
 pub const SYSTEM_ERROR: i32 = 71;
-/// `EX_IOERR`: a disk does not take what is written.
+/// `EX_IOERR`: a write to disk failed.
 pub const IO_ERROR: i32 = 74;

@@ -1,4 +1,4 @@
-//! Linked hubs: where devices go.
+//! Linked hubs, to which devices are assigned.
 
 mod record;
 

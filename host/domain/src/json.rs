@@ -1,10 +1,10 @@
-//! JSON as it enters: read by one reader, checked once, kept as text, never re-shaped.
+//! Reads JSON from outside: one reader, checked once, kept as text and never re-formatted.
 //!
-//! Two readers of one text may see two things: of a member that stands there twice one takes the first and another the
-//! last, half of a surrogate pair is no character to some, and a number beyond what they hold becomes infinite, null, or
-//! another number. What decides must see what is kept and what the device gets, so such text is refused wherever it comes
-//! from: settings, twins, payloads, answers of policies, files of the command line ([`value`], [`read`],
-//! [`JsonText::parse`]).
+//! Two readers of one text may see different things. If an object has two members with one name, some readers take the
+//! first and others the last. Half of a surrogate pair is not a character to some readers. A number that is too large
+//! may become infinite, null, or another number. The part that decides must see exactly what is kept and what the
+//! device gets. So such text is refused wherever it comes from: settings, twins, payloads, answers of policies, files
+//! of the command line ([`value`], [`read`], [`JsonText::parse`]).
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -17,20 +17,20 @@ use crate::did_you_mean::did_you_mean;
 mod once;
 mod strict;
 
-/// RFC 8259 text that parsed, within limits of size and depth. It is stored, handed to plugins and sent to devices
-/// as it was written, so that its digest and its numbers stay what they were.
+/// RFC 8259 text that was parsed, within limits of size and depth. It is stored, passed to plugins and sent to devices
+/// exactly as it was written, so that its digest and its numbers do not change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct JsonText(String);
 
-/// Why a text is not taken as JSON.
+/// Why a text is not accepted as JSON.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum JsonError {
-    /// Not RFC 8259.
+    /// The text is not RFC 8259 JSON.
     #[error("not JSON: {0}")]
     Syntax(String),
-    /// Nested too deeply.
+    /// The text is nested too deeply.
     #[error("nested more than {max} levels deep")]
     Depth {
         /// The limit, in levels of arrays and objects.
@@ -38,7 +38,7 @@ pub enum JsonError {
     },
     #[error("{len} bytes long; at most {max} are taken")]
     Size {
-        /// Its length, in bytes.
+        /// The length of the text in bytes.
         len: usize,
         /// The limit, in bytes.
         max: usize,
@@ -46,7 +46,7 @@ pub enum JsonError {
 }
 
 impl JsonText {
-    /// Takes a text when it is JSON of at most `max_bytes` and `max_depth`.
+    /// Accepts a text if it is JSON within `max_bytes` and `max_depth`.
     pub fn parse(text: impl Into<String>, max_bytes: usize, max_depth: usize) -> Result<Self, JsonError> {
         let text = text.into();
         if text.len() > max_bytes {
@@ -59,54 +59,54 @@ impl JsonText {
         Ok(Self(text))
     }
 
-    /// The text of a value.
+    /// The JSON text of a value.
     pub fn of(value: &Value) -> Self {
         Self(value.to_string())
     }
 
-    /// The text.
+    /// The text itself.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The value, for reading its members.
+    /// The parsed value, for reading its members.
     pub fn value(&self) -> Value {
-        // It parsed when it was made; a value that does not any more could only come from a damaged store.
+        // The text was parsed when this was created. Only a damaged store could contain a text that no longer parses.
         serde_json::from_str(&self.0).unwrap_or(Value::Null)
     }
 }
 
-/// A text that is not what was to be read from it.
+/// A text from which the expected value could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misfit {
-    /// Where in it (RFC 6901); none when it is no JSON at all.
+    /// Where the mistake is (RFC 6901). `None` when the text is not JSON at all.
     pub pointer: Option<String>,
-    /// What is wrong, with the nearest known name for one that is not known.
+    /// What is wrong. For an unknown name, the message includes the nearest known name.
     pub message: String,
 }
 
-/// Reads a whole text as a value.
+/// Parses a whole text as a value.
 ///
 /// # Errors
 ///
-/// It is no JSON, or cannot be kept as it is.
+/// The text is not JSON, or it cannot be kept as it is.
 pub fn value(text: &str) -> Result<Value, serde_json::Error> {
     once::check(text)?;
     serde_json::from_str(text)
 }
 
-/// Reads a whole text as a value of a type.
+/// Parses a whole text as a value of a type.
 ///
 /// # Errors
 ///
-/// The first thing that is wrong with it, and where.
+/// The first mistake, and where it is.
 pub fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, Misfit> {
     once::numbers(text).map_err(|message| Misfit { pointer: None, message })?;
     match read_as::<once::Once>(text) {
         Ok(_) => read_as(text),
         Err(misfit) if misfit.pointer.is_some() => Err(misfit),
-        // Text that is no JSON at all is told by the second reading, with its place. That one may pass over what it does not
-        // keep, and what is refused stays refused.
+        // For text that is not JSON at all, the second reading gives the error with its position. The second reader
+        // may accept parts that it skips; the text is refused all the same.
         Err(misfit) => read_as::<T>(text).and(Err(misfit)),
     }
 }
@@ -114,7 +114,8 @@ pub fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, Misfit> {
 fn read_as<T: DeserializeOwned>(text: &[u8]) -> Result<T, Misfit> {
     let mut reader = serde_json::Deserializer::from_slice(text);
     let value = serde_path_to_error::deserialize(Strict(&mut reader)).map_err(|error| {
-        // Serde calls an empty object in the place of a choice a mistake of syntax, which it is not.
+        // Serde reports an empty object in the place of an enum value as a syntax error, although the syntax is
+        // correct.
         if !error.inner().is_data() && serde_json::from_slice::<serde::de::IgnoredAny>(text).is_err() {
             return Misfit { pointer: None, message: error.inner().to_string() };
         }
@@ -129,12 +130,13 @@ fn read_as<T: DeserializeOwned>(text: &[u8]) -> Result<T, Misfit> {
     Ok(value)
 }
 
-/// A name as part of a JSON pointer.
+/// A name, escaped for use in a JSON pointer.
 pub fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 
-/// What serde says of a value that does not fit, in our words, with the nearest known name for one that is not known.
+/// Serde's message about a value of the wrong type, in our words. For an unknown name, the nearest known name is
+/// added.
 pub fn hinted(message: &str) -> String {
     let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
     let message = &without_value(message);
@@ -153,10 +155,10 @@ pub fn hinted(message: &str) -> String {
     format!("{before}unknown member `{name}`; {}", did_you_mean(name, &known))
 }
 
-/// With what a message begins that tells of something in the place of an object.
+/// The start of a message about a value that should be an object and is not.
 pub const AN_OBJECT: &str = "an object is expected, and this is ";
 
-/// A kind of value as serde calls it, in JSON's words.
+/// Serde's name for a kind of value, replaced by JSON's term.
 fn in_words(kind: &str) -> &str {
     match kind {
         "sequence" => "an array",
@@ -168,23 +170,24 @@ fn in_words(kind: &str) -> &str {
     }
 }
 
-/// The same without the value that serde repeats: a password in the wrong place would stand in whatever shows the message.
+/// The message without the value that serde repeats: a password in the wrong place would otherwise appear wherever the
+/// message is shown.
 fn without_value(message: &str) -> String {
     let Some(start) = VALUES.iter().find_map(|start| message.find(start).map(|at| at + start.len())) else {
         return message.to_owned();
     };
-    // What was expected is told last, and nothing in it looks so.
+    // The expected kind comes last in the message, and contains no such marker itself.
     let (before, rest) = message.split_at(start);
     let Some((found, expected)) = rest.rsplit_once(", expected ") else { return message.to_owned() };
     let kind: String = found.chars().take_while(|c| c.is_ascii_lowercase() || *c == ' ').collect();
     format!("{before}{}, expected {expected}", kind.trim_end())
 }
 
-/// After what serde tells the kind and the value of what it found.
+/// The phrases after which serde writes the kind and the value of what it found.
 const VALUES: [&str; 2] = ["invalid type: ", "invalid value: "];
 
-/// The deepest nesting of arrays and objects, counted without building anything. For text that is not JSON the
-/// count is an upper bound.
+/// The deepest nesting of arrays and objects, counted without building values. For text that is not JSON the count is
+/// an upper bound.
 fn depth(text: &str) -> usize {
     let (mut deepest, mut now, mut in_string, mut escaped) = (0_usize, 0_usize, false, false);
     for byte in text.bytes() {
@@ -271,7 +274,7 @@ mod tests {
         assert_eq!(JsonText::parse("[1]", 2, 9), Err(JsonError::Size { len: 3, max: 2 }));
     }
 
-    /// What some readers take and others do not, or take for something else.
+    /// Texts that some readers accept and others do not, or that readers interpret differently.
     const UNKEEPABLE: [&str; 9] = [
         r#"{"a":1,"a":2}"#,
         r#"[{"a":{"b":1,"c":2,"\u0062":3}}]"#,
@@ -284,7 +287,7 @@ mod tests {
         r#"{"\udc00":1}"#,
     ];
 
-    /// Looks at one member only.
+    /// Reads one member and skips all others.
     #[derive(Debug, Deserialize)]
     struct Passing {
         #[serde(rename = "a")]

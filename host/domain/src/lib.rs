@@ -1,10 +1,10 @@
-//! The words of Landfall as types that cannot hold a bad value.
+//! The terms of Landfall as types that cannot hold an invalid value.
 //!
-//! Everything here is data: names, times, JSON that was checked, and what the other crates keep and hand to each other
-//! (enrollments, manufacturing records, registrations, hubs, plugins, decisions, API tokens). Nothing here reads a file,
-//! opens a connection or waits. The crate knows no other crate of Landfall.
+//! Everything here is data: names, times, checked JSON, and what the other crates keep and pass to each other
+//! (enrollments, manufacturing records, registrations, hubs, plugins, decisions, API tokens). Nothing here reads a
+//! file, opens a connection or waits. The crate depends on no other crate of Landfall.
 //!
-//! A text that crosses a border is parsed here once; past that point a bad one cannot exist:
+//! A text from outside is parsed here once. After that, an invalid value cannot exist:
 //!
 //! ```
 //! use landfall_domain::names::RegistrationId;

@@ -1,7 +1,7 @@
-//! The words of the field as types that cannot hold a bad value.
+//! The names of the domain as types that cannot hold an invalid value.
 //!
-//! Every name that crosses a border (a URL, a file, a certificate, a plugin's answer) is parsed here once; past
-//! that point a bad one cannot exist. Each type says its grammar and where the grammar comes from.
+//! Every name from outside (a URL, a file, a certificate, a plugin's answer) is parsed here once. After that, an
+//! invalid value cannot exist. Each type documents its grammar and where the grammar comes from.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use uuid::Uuid;
 
-/// Why a text is not the name that it should be.
+/// Why a text is not a valid name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a {what}: {rule}")]
 pub struct NameError {
@@ -23,14 +23,14 @@ pub struct NameError {
 
 impl NameError {
     fn new(what: &'static str, text: &str, rule: &'static str) -> Self {
-        // A hostile text is quoted in full only as far as a log line should go.
+        // The text may be hostile: a log line quotes only its beginning.
         let text = text.chars().take(160).collect();
         Self { what, text, rule }
     }
 }
 
-/// The id under which a device registers: 1 to 128 characters of `A-Z a-z 0-9 - . _ :`, the last one a letter, a
-/// digit or a dash. Compared without case; kept as it was first written (DPS, "registration ID").
+/// The id under which a device registers: 1 to 128 characters of `A-Z a-z 0-9 - . _ :`, of which the last is a letter,
+/// a digit or a dash. It is compared without case, and kept as it was first written (DPS, "registration ID").
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RegistrationId {
@@ -39,12 +39,12 @@ pub struct RegistrationId {
 }
 
 impl RegistrationId {
-    /// The form for comparison and for keys: lower case.
+    /// The lower-case form, for comparisons and for keys.
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// The form that was first written.
+    /// The id as it was first written.
     pub fn as_str(&self) -> &str {
         &self.written
     }
@@ -116,7 +116,7 @@ impl From<RegistrationId> for String {
     }
 }
 
-/// Declares a name: a checked, cheaply cloned text.
+/// Declares a type for a name: a checked text that is cheap to clone.
 macro_rules! names {
     ($($(#[$doc:meta])* $name:ident, $what:literal, $max:literal, $check:expr, $rule:literal;)*) => {$(
         $(#[$doc])*
@@ -167,7 +167,7 @@ macro_rules! names {
 }
 
 names! {
-    /// A tenant. First part of every key and of every device's URL; compared with case.
+    /// The id of a tenant. It is the first part of every key and of every device's URL. Compared with case.
     IdScope, "id scope", 32,
         |t| t.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'),
         "1 to 32 letters, digits or dashes";
@@ -187,7 +187,7 @@ names! {
     DeviceId, "device id", 128,
         |t| t.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.+%_#*?!(),:=@$'".contains(&b)),
         "1 to 128 letters, digits or any of - . + % _ # * ? ! ( ) , : = @ $ '";
-    /// Who makes devices, and imports their records.
+    /// The name of a manufacturer: it makes devices and imports their records.
     ManufacturerId, "manufacturer", 64,
         |t| t.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.')),
         "1 to 64 lower-case letters, digits, dashes or dots";
@@ -199,34 +199,35 @@ names! {
     CaName, "name of a certificate authority", 64,
         |t| t.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')),
         "1 to 64 letters, digits or any of - . _";
-    /// The name of a directory: of its table in `landfall.toml`.
+    /// The name of a directory, which is the name of its table in `landfall.toml`.
     DirectoryName, "name of a directory", 64,
         |t| t.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')),
         "1 to 64 letters, digits or any of - _";
-    /// The name of an issuer of certificates for devices: of its table in `landfall.toml`.
+    /// The name of an issuer of device certificates, which is the name of its table in `landfall.toml`.
     IssuerName, "name of an issuer", 64,
         |t| t.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')),
         "1 to 64 letters, digits or any of - _";
-    /// One run of one device's registration: what a poll names. Opaque to clients; they put it into a URL as it is.
+    /// One operation: one run of one device's registration. A poll names it. Opaque to clients, which put it into a
+    /// URL unchanged.
     OperationId, "operation id", 64,
         |t| t.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.')),
         "1 to 64 letters, digits, dashes or dots";
 }
 
 impl OperationId {
-    /// `4.CODE.REQUEST`: the shape of DPS's own ids, which some clients may look at.
+    /// `4.CODE.REQUEST`: the form of DPS's own ids. Some clients may inspect it.
     pub fn of_parts(code: &str, request: TrackingId) -> Self {
         Self(format!("4.{code}.{request}").into())
     }
 
-    /// The request that began it, of an id that was made here.
+    /// The tracking id of the request that began the operation, if the id was made here.
     pub fn request(&self) -> Option<TrackingId> {
         self.0.strip_prefix("4.")?.split_once('.')?.1.parse().ok()
     }
 }
 
-/// Whether a text is a version as policies tell theirs: `1.2.3`, then anything that a pre-release or a build may carry
-/// (Semantic Versioning 2.0.0), at most 64 characters.
+/// Whether a text is a version as policies state theirs: `1.2.3`, then optional pre-release and build parts (Semantic
+/// Versioning 2.0.0), at most 64 characters.
 pub fn is_version(text: &str) -> bool {
     let core = text.split(['-', '+']).next().unwrap_or_default();
     let number = |part: &str| !part.is_empty() && part.len() <= 9 && part.bytes().all(|byte| byte.is_ascii_digit());
@@ -286,7 +287,7 @@ impl FromStr for Digest {
     }
 }
 
-/// Hexadecimal digits where people read, 32 bytes in the store.
+/// Serialized as hexadecimal digits in readable formats, as 32 bytes in the store.
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() { serializer.collect_str(self) } else { serializer.serialize_bytes(&self.0) }
@@ -333,29 +334,29 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// The id that one request's answer, log lines and ledger entry share (UUID version 7, RFC 9562): sorted by time,
-/// so that the ledger's oldest entries are its first.
+/// The id that the answer to a request, its log lines and its ledger entry share (UUID version 7, RFC 9562). Ids sort
+/// by time, so the oldest entries come first in the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TrackingId(Uuid);
 
 impl TrackingId {
-    /// An id for a moment, from ten random bytes.
+    /// Makes an id for a moment from ten random bytes.
     pub fn new(now: crate::clock::Timestamp, random: [u8; 10]) -> Self {
         Self(uuid::Builder::from_unix_timestamp_millis(now.as_millis(), &random).into_uuid())
     }
 
-    /// The moment that it was made for.
+    /// The moment for which the id was made.
     pub fn made_at(self) -> crate::clock::Timestamp {
         let millis = self.0.as_bytes().iter().take(6).fold(0, |millis, byte| millis << 8 | u64::from(*byte));
         crate::clock::Timestamp::from_millis(millis)
     }
 
-    /// The 16 bytes, whose order is the order of time.
+    /// The 16 bytes. Their order is the order in time.
     pub fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()
     }
 
-    /// An id from its 16 bytes.
+    /// The id with these 16 bytes.
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(Uuid::from_bytes(bytes))
     }

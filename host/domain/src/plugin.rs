@@ -1,4 +1,4 @@
-//! Policy plugins: what is kept of a component, who may publish it, and what the operator says of it.
+//! Policy plugins: what is kept of a component, who may publish it, and what the operator's rules for it are.
 
 pub mod card;
 pub mod published;
@@ -9,5 +9,6 @@ pub mod statement;
 pub use card::PluginCard;
 pub use published::{KeptComponent, PastRevision, PublishBounds, PublishedPlugin};
 
-/// The names of the policies that come with Landfall, sorted. A publisher without names of its own may not take them.
+/// The names of the policies that come with Landfall, sorted. A publisher whose token lists no names may not publish
+/// under these.
 pub const SHIPPED: [&str; 5] = ["fixed", "nearest", "table", "webhook", "weighted"];

@@ -1,4 +1,4 @@
-//! A device's registration: what was decided about it last, and what it was told.
+//! A device's registration: the last decision about the device, and what the device was told.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,28 +8,28 @@ use crate::json::JsonText;
 use crate::names::{DeviceId, Digest, HubName, IssuerName, OperationId, RegistrationId, TrackingId};
 use crate::registry::SerialNumber;
 
-/// The one registration that a registration id has. Written only by the transaction that also keeps its hub's count
-/// and the decision that led to it.
+/// The registration of a registration id; there is one at most. It is written only by the transaction that also
+/// updates its hub's count and stores the decision that led to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct Registration {
-    /// The device, as first written.
+    /// The registration id, as it was first written.
     pub registration_id: RegistrationId,
-    /// The enrollment that admitted it last.
+    /// The enrollment that admitted the device last.
     pub enrollment: EnrollmentRef,
-    /// The SHA-256 of the public key to which the id is bound; absent once an operator has released it.
+    /// The SHA-256 of the public key to which the id is bound. `None` after an operator has released it.
     pub key_identity: Option<Digest>,
-    /// The operation that wrote this state; what a poll names.
+    /// The operation that wrote this state. A poll names it.
     pub operation: OperationId,
-    /// The ledger entry that explains it.
+    /// The ledger entry that explains this state.
     pub decision: TrackingId,
-    /// What became of it.
+    /// The result of the registration.
     pub outcome: Outcome,
-    /// The first hub it ever had, to tell `reprovisionedToInitialAssignment`.
+    /// The first hub of the device. It is needed to report `reprovisionedToInitialAssignment`.
     pub initial_hub: Option<HubName>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
-    /// 1 for the first state, one more for each later one; guards against two writers.
+    /// 1 for the first state, and one more for each later state. It detects concurrent writers.
     pub generation: u64,
     /// The decisions before this one that the ledger still holds, the latest first.
     #[serde(default)]
@@ -37,19 +37,19 @@ pub struct Registration {
     /// The certificate that was issued to the device last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issued: Option<IssuedCertificate>,
-    /// The TPM that registered, as it shows itself when it asks for a challenge
-    /// (`Chip::digest` of `landfall-attestation`); absent for other credentials.
+    /// A digest of the TPM that registered: of what it presents when it asks for a challenge (`Chip::digest` of
+    /// `landfall-attestation`). `None` for other credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chip: Option<Digest>,
 }
 
-/// A certificate that was issued, as a registration keeps it.
+/// A certificate that was issued, as the registration keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct IssuedCertificate {
-    /// Who has issued it.
+    /// The issuer of the certificate.
     pub issuer: IssuerName,
-    /// The operation in which it was issued: its answers carry the certificate.
+    /// The operation in which it was issued. The answers of this operation carry the certificate.
     pub operation: OperationId,
     #[serde(with = "serde_bytes")]
     pub der: Vec<u8>,
@@ -57,39 +57,39 @@ pub struct IssuedCertificate {
     pub not_after: Timestamp,
 }
 
-/// What became of a registration.
+/// The result of a registration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// The device has a hub.
     Assigned(Assignment),
-    /// The policy, or the lack of room, turned it down.
+    /// A policy refused the device, or no hub had room.
     Failed {
         /// DPS's error code, such as 400207.
         code: u32,
-        /// What the device is told.
+        /// The message that the device is told.
         message: String,
     },
 }
 
-/// A device's place.
+/// The assignment of a device to a hub.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct Assignment {
     pub hub: HubName,
-    /// Its id there.
+    /// The device's id in that hub.
     pub device_id: DeviceId,
-    /// Since when it is on this hub.
+    /// Since when the device is on this hub.
     pub since: Timestamp,
-    /// How it came there.
+    /// How the device came to this hub.
     pub substatus: Substatus,
-    /// The group in the solution, from the outermost inwards.
+    /// The device's path of groups in the solution, from the outermost inwards.
     pub group_path: Vec<String>,
     /// The initial twin's tags: a JSON object.
     pub tags: JsonText,
     /// The initial twin's desired properties: a JSON object.
     pub desired: JsonText,
-    /// What the device is told in `payload`.
+    /// The `payload` that the device is told.
     pub payload: Option<JsonText>,
 }
 
@@ -107,18 +107,19 @@ pub enum Substatus {
     ReprovisionedToInitialAssignment,
 }
 
-/// Tells two states of a registration apart. The generation alone does not: it begins anew when a registration has been
-/// deleted, and what was decided before must not write over what a device with another key has registered since.
+/// Distinguishes two states of a registration. The generation alone does not: it starts anew after a registration was
+/// deleted, and a decision from before the deletion must not overwrite what a device with another key has registered
+/// since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Version {
-    /// Counts the writings.
+    /// The number of this state, see [`Registration::generation`].
     pub generation: u64,
     /// The last decision.
     pub decision: TrackingId,
 }
 
 impl Registration {
-    /// The hub that it is on, if any.
+    /// The hub of the device, if it has one.
     pub fn hub(&self) -> Option<&HubName> {
         match &self.outcome {
             Outcome::Assigned(assignment) => Some(&assignment.hub),
@@ -126,7 +127,7 @@ impl Registration {
         }
     }
 
-    /// Its place, if it has one.
+    /// The device's assignment, if it has one.
     pub fn assignment(&self) -> Option<&Assignment> {
         match &self.outcome {
             Outcome::Assigned(assignment) => Some(assignment),
@@ -134,7 +135,7 @@ impl Registration {
         }
     }
 
-    /// Which writing of which registration this is.
+    /// The version of this state.
     pub fn version(&self) -> Version {
         Version { generation: self.generation, decision: self.decision }
     }

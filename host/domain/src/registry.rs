@@ -1,4 +1,4 @@
-//! The second factor: what manufacturers said of their devices beforehand.
+//! The second factor: what manufacturers have said about their devices beforehand.
 
 pub mod evidence;
 pub mod record;

@@ -1,7 +1,7 @@
-//! Secrets: texts that are wiped when they are no longer needed, and that nothing prints by accident.
+//! Secrets: texts that are wiped from memory when they are no longer needed, and that nothing prints by accident.
 //!
-//! Neither type has `Debug`, `Display` or `Serialize`: a secret reaches a log or an answer only where somebody wrote
-//! `expose` by hand.
+//! Neither type has `Debug`, `Display` or `Serialize`. A secret gets into a log or an answer only where code calls
+//! `expose`.
 
 pub mod address;
 pub mod sealing;
@@ -18,7 +18,7 @@ use crate::names::Digest;
 pub struct SecretText(Zeroizing<String>);
 
 impl SecretText {
-    /// Takes a text over. Copies that were made of it before are not wiped.
+    /// Takes ownership of a text. Copies that were made before are not wiped.
     pub fn new(text: String) -> Self {
         Self(Zeroizing::new(text))
     }
@@ -30,28 +30,28 @@ impl SecretText {
 }
 
 /// A bearer token of the management API: `lf_` and 43 base64url characters (RFC 4648, section 5) of 256 random bits.
-/// The prefix lets scanners of leaked secrets know it when they see it.
+/// Scanners for leaked secrets recognise the prefix.
 #[derive(Clone)]
 pub struct Token(SecretText);
 
-/// A text that is no token. The text is not repeated: it may be most of one.
+/// The text is not a token. The error does not repeat the text, which may be most of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a token is \"lf_\" and 43 letters, digits, dashes or underscores")]
 pub struct TokenError;
 
 impl Token {
-    /// The token of 32 random bytes.
+    /// The token made of 32 random bytes.
     pub fn generate(random: [u8; 32]) -> Self {
         let random = Zeroizing::new(random);
         let body = Zeroizing::new(URL_SAFE_NO_PAD.encode(random.as_slice()));
         Self(SecretText::new(format!("{PREFIX}{}", body.as_str())))
     }
 
-    /// Reads a token; white space around it is not part of it.
+    /// Parses a token. White space around it is ignored.
     ///
     /// # Errors
     ///
-    /// When the text has not the shape of one.
+    /// When the text does not have the form of a token.
     pub fn parse(text: &str) -> Result<Self, TokenError> {
         let text = text.trim();
         let body = text.strip_prefix(PREFIX).ok_or(TokenError)?;
@@ -67,7 +67,8 @@ impl Token {
         self.0.expose()
     }
 
-    /// What is stored in its place: the SHA-256 of its text. The token is random, so no slower hash is needed.
+    /// The SHA-256 of the token's text, which is stored instead of the token. The token is random, so no slower hash
+    /// is needed.
     pub fn digest(&self) -> Digest {
         Digest::of(self.expose().as_bytes())
     }

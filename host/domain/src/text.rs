@@ -1,9 +1,10 @@
-//! Small ways of writing that everything here shares.
+//! Helpers for writing text that the whole crate shares.
 
 use std::fmt::Write as _;
 
-/// A text that a stranger chose, as part of a sentence of ours. Without line ends, other control characters, and those that
-/// change the direction of text, nothing in it passes for a line that we wrote. Records keep the text as it was.
+/// A text from a stranger, made safe for use within one of our sentences. Line ends, other control characters and
+/// characters that change the direction of text become spaces, so that nothing in it looks like a line that we wrote.
+/// Records keep the original text.
 pub fn one_line(text: &str) -> String {
     let steers = |c: char| {
         c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -14,7 +15,7 @@ pub fn one_line(text: &str) -> String {
 /// Bytes as lower-case hexadecimal digits, two for each.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a `String` never fails.
+        // Writing to a `String` cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
     })

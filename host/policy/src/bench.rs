@@ -1,10 +1,10 @@
-//! Measures what one decision costs.
+//! Measures the cost of one decision.
 //!
-//! The figure that counts is **CPU time of the deciding thread**, handing over and judging included: it does not change
-//! when the machine is shared, and capacity follows from it. Decisions a second are reported beside it, for one thread
-//! and for several; their ratio shows whether threads get in each other's way, and means something only on a machine
-//! with as many idle cores. Every decision runs as in production: a fresh metered instance, the verdict gate, no
-//! batching.
+//! The important figure is the **CPU time of the deciding thread**, including passing arguments and checking the
+//! answer: it does not change when the machine is shared, and the capacity of a server follows from it. Decisions per
+//! second are reported too, for one thread and for several. Their ratio shows whether threads block each other; it
+//! means something only on a machine with as many idle cores. Every decision runs as in production: a fresh metered
+//! instance, the verdict gate, no batching.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,14 +20,14 @@ use super::host_view::{Catalogue, EmptyCatalogue};
 use super::image::Image;
 use super::run::cpu_time;
 
-/// What is measured.
+/// What is to be measured.
 #[derive(Debug, Clone)]
 pub struct BenchPlan {
-    /// Numbers of candidates.
+    /// The numbers of candidates.
     pub hubs: Vec<usize>,
-    /// Numbers of threads.
+    /// The numbers of threads.
     pub threads: Vec<usize>,
-    /// How long each pair of the two is measured.
+    /// How long each combination of the two is measured.
     pub span: Duration,
 }
 
@@ -37,35 +37,35 @@ impl Default for BenchPlan {
     }
 }
 
-/// What was measured.
+/// The results of a benchmark.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct BenchReport {
     /// The plugin's name.
     pub plugin: String,
     pub revision: Digest,
-    /// The engine's version and settings.
+    /// The fingerprint of the engine's version and settings.
     pub engine: Digest,
     /// Whether instances came from a pool.
     pub pooled: bool,
-    /// One for each pair of candidates and threads.
+    /// One row for each combination of candidates and threads.
     pub rows: Vec<BenchRow>,
 }
 
-/// One measurement.
+/// The result of one measurement.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BenchRow {
-    /// Candidates of each decision.
+    /// The number of candidates in each decision.
     pub hubs: usize,
-    /// Threads that decided.
+    /// The number of threads that decided.
     pub threads: usize,
-    /// Decisions that were made.
+    /// The number of decisions that were made.
     pub decisions: u64,
     /// Microseconds of CPU time for one decision.
     pub cpu_us: f64,
-    /// Decisions a second, all threads together.
+    /// Decisions per second, all threads together.
     pub per_second: f64,
-    /// Decisions a second as a multiple of those of one thread, when one thread was measured.
+    /// Decisions per second, as a multiple of the result for one thread. `None` if one thread was not measured.
     pub scaling: Option<f64>,
     /// Units of fuel for one decision, on average.
     pub fuel: f64,
@@ -73,12 +73,12 @@ pub struct BenchRow {
     pub peak_memory_bytes: u64,
 }
 
-/// Decides over made-up devices and hubs, again and again. Blocks for as long as the plan says.
+/// Decides repeatedly for generated devices and hubs. Blocks for as long as the plan says.
 ///
 /// # Errors
 ///
-/// The first decision that fails ends the measurement; a policy that needs certain facts is measured with an input of
-/// its own ([`measure_input`]).
+/// The first decision that fails ends the measurement. A policy that needs certain facts must be measured with an
+/// input of its own ([`measure_input`]).
 pub fn measure(image: &Arc<Image>, plan: &BenchPlan) -> Result<BenchReport, CallFailure> {
     let mut rows: Vec<BenchRow> = Vec::new();
     for &hubs in &plan.hubs {
@@ -99,7 +99,7 @@ pub fn measure(image: &Arc<Image>, plan: &BenchPlan) -> Result<BenchReport, Call
     })
 }
 
-/// Decides over one input on `threads` threads for about `span`.
+/// Decides repeatedly for one input on `threads` threads for about `span`.
 ///
 /// # Errors
 ///
@@ -114,7 +114,7 @@ pub fn measure_input(
     measure_calls(input.candidates.len(), threads, span, || image.select_hub(input, Arc::clone(&catalogue)))
 }
 
-/// Makes a call with this number of hubs on `threads` threads for about `span`.
+/// Makes a call repeatedly, with `hubs` hubs, on `threads` threads for about `span`.
 ///
 /// # Errors
 ///
@@ -126,7 +126,7 @@ pub fn measure_calls<T>(
     call: impl Fn() -> CallReport<T> + Sync,
 ) -> Result<BenchRow, CallFailure> {
     let threads = threads.max(1);
-    // Slots of the pool take on the image, and the machine its pace.
+    // Warm-up: the slots of the pool load the image, and the processor reaches its usual speed.
     worker(&call, &AtomicBool::new(false), WARM_UP)?;
     let stop = AtomicBool::new(false);
     let started = Stopwatch::system();
@@ -184,7 +184,7 @@ fn worker<T>(call: &impl Fn() -> CallReport<T>, stop: &AtomicBool, span: Duratio
     Ok(tally)
 }
 
-/// A device and hubs as they are in the field: host names of usual length, uneven weights, some labels.
+/// A device and hubs as they are in production: host names of usual length, different weights, some labels.
 #[must_use]
 pub fn made_up(hubs: usize) -> SelectInput {
     let label = |key: &str, value: &str| Label { key: key.into(), value: value.into() };
@@ -225,5 +225,5 @@ fn count(n: u64) -> f64 {
 }
 
 const WARM_UP: Duration = Duration::from_millis(100);
-/// Decisions between two looks at the clock.
+/// How many decisions are made between two readings of the clock.
 const DECISIONS_A_LOOK: u32 = 16;

@@ -1,48 +1,50 @@
-//! The circuit breaker of one revision of a plugin: when a policy is broken, nobody is made to wait for it to break again.
+//! The circuit breaker of one revision of a plugin: devices do not wait for a broken policy to break again.
 //!
-//! A policy that loops takes its whole deadline from a worker, for every device that comes, and workers are shared by all
-//! policies. Ending each such call bounds the harm of one; only not making the call bounds the harm of all. So calls are
-//! watched, and when a revision is found broken its calls are skipped at once: the resorts that the operator named are
+//! A policy that loops occupies a worker until its deadline, for every device, and all policies share the workers.
+//! Ending such a call limits the harm of one call; only skipping the calls limits the harm of all. So calls are
+//! watched. When a revision is found broken, its calls are skipped at once: the resorts that the operator named are
 //! asked (`rules`), or the device is told to wait.
 //!
-//! **Two signals**, because each alone misses what the other catches:
+//! **Two signals** are used, because each alone misses what the other detects:
 //!
-//! | signal | catches | misses |
+//! | signal | detects | misses |
 //! | --- | --- | --- |
-//! | the calls of so many devices in a row broke | a revision that is broken through and through, after a handful of calls, however few there are | one that breaks for half of the devices: there is always a good call in between |
-//! | too few of the calls in a window of time were good | exactly that | the quiet hours: a share of three calls says nothing, so a least number is demanded |
+//! | the calls of N devices in a row broke | a revision that breaks always, after a few calls, even if calls are rare | a revision that breaks for half of the devices: there is always a good call in between |
+//! | too few calls in a time window were good | a revision that breaks for a part of the devices | quiet hours: a share of three calls means nothing, so a least number of calls is demanded |
 //!
-//! **Devices, not calls, break a policy.** A device whose payload breaks it comes again every few seconds. It counts once;
-//! when it breaks the policy again, it is left alone for a while that doubles each time, and the others are asked as ever.
-//! Its calls open nothing, and as a probe it decides nothing. A policy that was well a moment ago takes four times as many
-//! devices in a row, because those with the same fault are often switched on together, and while others are answered, the
-//! back-off does not grow.
+//! **Devices are counted, not calls.** A device whose payload breaks the policy comes again every few seconds. It
+//! counts once. When it breaks the policy again, the policy is not called for this device for a time that doubles each
+//! time; other devices are not affected. The calls of such a device do not open the breaker, and such a call does not
+//! count as a probe's result. A policy that answered a moment ago needs four times as many devices in a row, because
+//! devices with the same fault are often switched on together. While other devices are answered, the back-off does not
+//! grow.
 //!
-//! The window is a ring of buckets, so that what is long past goes out bit by bit and a burst is not forgotten at the
-//! stroke of a minute.
+//! The window is a ring of buckets, so that old calls drop out gradually and a burst is not forgotten at once.
 //!
-//! **Opening and closing.** Open, the breaker lets no call through until its back-off is over. Then one call at a time is
-//! let through as a probe; all others are skipped until it ends. A probe that answers closes the breaker. When the probes
-//! of as many devices as open a closed breaker break, it opens again for twice as long, up to a limit: with fewer, the
-//! devices that came first would decide, and those with a fault come first because they come most often. A probe that is never heard of again (its worker died) makes room for another
-//! after a while. The back-off is drawn from its upper half, so that hosts that lost the same policy at the same moment do
-//! not try it at the same moment. A revision that opens again soon after it was closed goes on where its back-off was: one
-//! that can do a single call and no more must not be tried every second for ever.
+//! **Opening and closing.** While the breaker is open, it lets no call through until its back-off is over. Then it
+//! lets one call at a time through, as a probe; all others are skipped until the probe ends. A probe that answers
+//! closes the breaker. When the probes of as many devices as open a closed breaker have broken, it opens again for
+//! twice as long, up to a limit. With fewer devices, the first ones would decide, and devices with a fault come first
+//! because they come most often. If a probe never reports (its worker died), another one is allowed after some time.
+//! The back-off is a random value in the upper half of its range, so that hosts that lost the same policy at the same
+//! moment do not all try it at the same moment. A revision that opens again soon after it was closed continues with
+//! its last back-off: otherwise a revision that succeeds only once at a time would be tried every second for ever.
 //!
-//! **Recovery is a cold start.** A closed breaker knows nothing: the window is empty, and the share counts again only when
-//! the least number of calls has been made. What broke before the recovery would otherwise open it at the first slip.
+//! **Recovery starts from zero.** A closed breaker has an empty window, and the share counts again only after the
+//! least number of calls. Otherwise failures from before the recovery would open it at the first new failure.
 //!
-//! **What is not a failure.** A policy that says no has answered (`reject`, `defer`, `abstain`). One that says that it could
-//! not (a fault) has answered too, quickly and in order, and usually of one device: if that counted, a crate of devices
-//! with a missing fact could take the policy from all others. What the host could not do (a full queue, a store that does
-//! not answer) says nothing of the policy. A call that began before the breaker opened and ends after it changes nothing.
+//! **What is not a failure.** A policy that says no has answered (`reject`, `defer`, `abstain`). A policy that says
+//! that it could not do its work (a fault) has answered too, quickly, and usually because of one device: if faults
+//! counted, a batch of devices with a missing fact could disable the policy for all others. What the host could not do
+//! (a full queue, a store that does not answer) says nothing about the policy. A call that began before the breaker
+//! opened and ends after that changes nothing.
 //!
-//! **What it costs.** While all is well, two loads and an addition: calls that answer are counted in one word, with the
-//! number of the bucket that they belong to. The lock is taken when a call broke, when the breaker is not closed, and at
-//! the first call of each bucket. A few answers that fall into the moment of taking it are not counted.
+//! **Cost.** While everything works, a call costs two loads and an addition: answered calls are counted in one word,
+//! together with the number of their bucket. The lock is taken when a call broke, when the breaker is not closed, and
+//! at the first call in each bucket. A few answers that arrive while it is being taken are not counted.
 //!
-//! It is kept for one name in one id scope: two tenants that publish the same component with settings of their own do
-//! not open each other's.
+//! There is one breaker for each name in an id scope: if two tenants publish the same component with different
+//! settings, the breaker of one does not open that of the other.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -59,7 +61,7 @@ mod suspects;
 #[cfg(test)]
 mod tests;
 
-/// The breaker of one revision.
+/// The circuit breaker of one revision.
 pub struct Breaker {
     limits: BreakerLimits,
     ambient: Ambient,
@@ -70,18 +72,19 @@ pub struct Breaker {
 }
 
 impl Breaker {
-    /// A closed one.
+    /// A new breaker, closed.
     #[must_use]
     pub fn new(limits: BreakerLimits, ambient: &Ambient) -> Self {
         let (ambient, age) = (ambient.clone(), Stopwatch::start(&ambient.clock));
         Self { machine: Mutex::new(Machine::new(limits)), limits, ambient, age, calm: AtomicU64::new(0) }
     }
 
-    /// Whether a call may be made for a device now. Whoever makes it tells how it ended.
+    /// Whether a call may be made for a device now. If so, the caller must report with [`Breaker::tell`] how the call
+    /// ended.
     ///
     /// # Errors
     ///
-    /// It is not to be made: how long that goes on, and why.
+    /// The call must be skipped: for how long, and why.
     pub fn admit(&self, device: &str) -> Result<Pass, Skip> {
         if bucket_of(self.calm.load(Ordering::Relaxed)) != NOT_CALM {
             return Ok(Pass::ordinary());
@@ -90,12 +93,12 @@ impl Breaker {
         self.lock().admit(device, now)
     }
 
-    /// Tells how a call ended; answers why the breaker opened, if it did because of this one.
+    /// Reports how a call ended. Returns the reason if this call opened the breaker.
     pub fn tell(&self, pass: Pass, device: &str, ending: Ending) -> Option<Reason> {
         self.tell_at(pass, device, ending, self.age.elapsed())
     }
 
-    /// What it is now.
+    /// The present state.
     #[must_use]
     pub fn state(&self) -> State {
         self.lock().state(self.age.elapsed())
@@ -126,7 +129,7 @@ impl Breaker {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Machine> {
-        // Its numbers are whole at every moment that another could see them.
+        // The state is consistent whenever another thread could see it.
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -135,5 +138,5 @@ fn bucket_of(calm: u64) -> u64 {
     calm >> 32
 }
 
-/// In the place of a bucket's number: the lock is to be taken.
+/// Instead of a bucket's number: the lock must be taken.
 const NOT_CALM: u64 = u32::MAX as u64;

@@ -1,7 +1,7 @@
-//! What one plugin may use, and the meter that holds it to that.
+//! What one plugin may use, and the meter that enforces it.
 //!
-//! A plugin is written by someone else and is fed by devices that lie, so nothing it does may be unbounded. No
-//! single limit is enough, because each alone misses what another catches:
+//! A plugin is written by somebody else and its input comes from devices that may lie, so everything it does must be
+//! limited. No single limit is enough, because each alone misses what another detects:
 //!
 //! | limit | catches | misses |
 //! | --- | --- | --- |
@@ -11,12 +11,12 @@
 //! | host-call bytes, output, log, transcript | that growth | many small calls |
 //! | host calls | many small calls | - |
 //!
-//! Fuel is what makes a budget portable: it is the same number wherever the same engine runs, so an author can
-//! test against it. The deadline is the backstop: CPU time, checked at ticks of one millisecond. A call that ends by it
-//! would perhaps not have on a faster machine, which is why a replay compares fuel and not time.
+//! Fuel makes a budget portable: the number is the same wherever the same engine runs, so authors can test against it.
+//! The deadline is the last safeguard: CPU time, checked at ticks of one millisecond. A call that the deadline ends
+//! might have finished on a faster machine. That is why a replay compares fuel and not time.
 //!
-//! Loading and configuring have a budget of their own (`init`), far larger: an interpreter that starts in a second
-//! is fine once, and a deadline that suits a call would turn it away.
+//! Loading and configuring have a far larger budget of their own (`init`): an interpreter may take a second to start,
+//! once, and a deadline that suits a call would refuse it.
 
 use landfall_domain::plugin::rules::PluginLimits;
 use serde::{Deserialize, Serialize};
@@ -32,31 +32,34 @@ pub struct Budget {
     /// Units of fuel, about one a Wasm instruction. Default 50,000,000 (a Rust policy over 64 hubs takes 60,000; an
     /// interpreted one, 20,000,000).
     pub fuel: u64,
-    /// Milliseconds of CPU time; ten times as long by the clock on the wall. Default 25.
+    /// Milliseconds of CPU time. The limit in wall-clock time is ten times as long. Default 25.
     pub deadline_ms: u32,
-    /// Bytes of each linear memory. Default 16 MiB, at most 64 MiB.
+    /// Bytes in each linear memory. Default 16 MiB, at most 64 MiB.
     pub memory_bytes: usize,
     /// Elements of each table. Default and at most 20,000.
     pub table_elements: usize,
     /// Bytes of the answer, all texts together. Default 64 KiB.
     pub output_bytes: usize,
-    /// Bytes of log lines kept with the decision. Default 8 KiB; what is over is counted and dropped.
+    /// Bytes of log lines that are kept with the decision. Default 8 KiB. Further lines are counted and dropped.
     pub log_bytes: usize,
-    /// Log lines kept with the decision. Default 64.
+    /// Log lines that are kept with the decision. Default 64.
     pub log_lines: usize,
-    /// Log lines below this level are not kept, and a plugin that asks is told so. Default `info`. Part of what a
-    /// decision depends on, as everything here: a tool that explains sets it lower, a replay leaves it as it was.
+    /// The lowest level of log lines that are kept. A plugin that asks is told this level. Default `info`. Like
+    /// everything here, it is part of what a decision depends on: a tool that explains a decision sets it lower, a
+    /// replay uses the recorded value.
     pub log_level: LogLevel,
-    /// Calls from the plugin into the host, WASI's included. Default 10,000.
+    /// Calls from the plugin into the host, including WASI's. Default 10,000.
     pub host_calls: u32,
-    /// Units of fuel that each call into the host costs beyond the instructions around it. Default 1,000.
+    /// Units of fuel that each call into the host costs, in addition to the instructions around it. Default 1,000.
     pub host_call_fuel: u64,
-    /// Bytes that the host copies out of the plugin for one call into the host, or for its answer. Default 1 MiB.
+    /// Bytes that the host copies out of the plugin for one call into the host, or for the plugin's answer. Default 1
+    /// MiB.
     pub host_call_bytes: usize,
-    /// Bytes of what the catalogue answered, kept with the decision. Default 64 KiB.
+    /// Bytes of the catalogue's answers that are kept with the decision. Default 64 KiB.
     pub transcript_bytes: usize,
-    /// Fuel and deadline are for so many hubs; a call that is shown more gets as many times as much, so that a policy does
-    /// not fail on the day when hubs are added. Default 64. A budget that was kept before has no such number.
+    /// The number of hubs for which fuel and deadline are meant. A call with more hubs gets proportionally more, so
+    /// that a policy does not start to fail when hubs are added. Default 64. Budgets that older versions kept do not
+    /// have this number.
     #[serde(default = "any_number")]
     pub hubs: u32,
 }
@@ -71,27 +74,27 @@ pub struct Budgets {
     pub init: InitBudget,
 }
 
-/// What `describe` and `configure` may use; whatever is not here is as in [`Budget`].
+/// What `describe` and `configure` may use. Limits that are not here are those of [`Budget`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct InitBudget {
     /// Units of fuel. Default 5,000,000,000.
     pub fuel: u64,
-    /// Milliseconds of CPU time; ten times as long by the clock on the wall. Default 10,000.
+    /// Milliseconds of CPU time. The limit in wall-clock time is ten times as long. Default 10,000.
     pub deadline_ms: u32,
 }
 
-/// A budget that the engine cannot hold to.
+/// A limit that the engine cannot enforce.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the policy budget's `{limit}` is {value}; it must be from {lowest} to {highest}")]
 pub struct BudgetError {
     /// The limit's name in the configuration.
     pub limit: &'static str,
-    /// What was asked for.
+    /// The value that was requested.
     pub value: u64,
-    /// The least that makes sense.
+    /// The lowest value that makes sense.
     pub lowest: u64,
-    /// The most that the engine allows.
+    /// The highest value that the engine allows.
     pub highest: u64,
 }
 
@@ -120,7 +123,7 @@ impl Budget {
         ranges.into_iter().try_for_each(|(limit, value, lowest, highest)| in_range(limit, value, lowest, highest))
     }
 
-    /// What a call may use that is shown so many hubs.
+    /// The budget for a call that is shown `shown` hubs.
     #[must_use]
     pub fn for_hubs(&self, shown: usize) -> Self {
         let (shown, hubs) = (u64::try_from(shown).unwrap_or(u64::MAX), u64::from(self.hubs.max(1)));
@@ -130,7 +133,7 @@ impl Budget {
         let times =
             |part: u64| u64::try_from(u128::from(part) * u128::from(shown) / u128::from(hubs)).unwrap_or(u64::MAX);
         Self {
-            // What an engine can count.
+            // Limited to what the engine can count.
             fuel: times(self.fuel).min(u64::MAX / 2),
             deadline_ms: u32::try_from(times(self.deadline_ms.into())).unwrap_or(u32::MAX),
             ..self.clone()
@@ -139,7 +142,7 @@ impl Budget {
 }
 
 impl Budgets {
-    /// Refuses what the engine cannot hold, for calls and for loading.
+    /// Refuses limits that the engine cannot enforce, for calls and for loading.
     ///
     /// # Errors
     ///
@@ -150,7 +153,7 @@ impl Budgets {
         in_range("init.deadline_ms", self.init.deadline_ms.into(), 1, 600_000)
     }
 
-    /// These budgets, with the limits of one plugin in place of their own.
+    /// These budgets with the limits of one plugin applied.
     #[must_use]
     pub fn limited(&self, limits: PluginLimits) -> Self {
         let PluginLimits { fuel, deadline_ms, memory_bytes, output_bytes, log_bytes } = limits;
@@ -166,12 +169,13 @@ impl Budgets {
         Self { call, init: self.init.clone() }
     }
 
-    /// The init budget as a whole budget.
+    /// The budget for `describe` and `configure`, as a complete budget.
     pub(super) fn for_init(&self) -> Budget {
         Budget {
             fuel: self.init.fuel,
             deadline_ms: self.init.deadline_ms,
-            // What `configure` leaves behind is what every call starts from, so it must fit in the call's memory.
+            // Every call starts from the memory that `configure` leaves behind, so that memory must fit in the call's
+            // budget.
             ..self.call.clone()
         }
     }
@@ -197,7 +201,7 @@ impl Default for Budget {
     }
 }
 
-/// Refuses limits of a plugin that the engine cannot hold.
+/// Refuses limits of a plugin that the engine cannot enforce.
 ///
 /// # Errors
 ///
@@ -206,7 +210,7 @@ pub fn check_limits(limits: PluginLimits) -> Result<(), BudgetError> {
     Budgets::default().limited(limits).check()
 }
 
-/// The same fuel for however many hubs.
+/// Budgets without this number give the same fuel for any number of hubs.
 fn any_number() -> u32 {
     u32::MAX
 }
@@ -217,10 +221,10 @@ impl Default for InitBudget {
     }
 }
 
-/// Holds a store to its memory and table limits, and remembers the most it had.
+/// Enforces the memory and table limits of a store, and remembers the largest size.
 ///
-/// Growth over the limit is a trap and not the `-1` that Wasm allows: a guest that ignores `-1` would spin until its
-/// deadline, and its author would read `timeout` where the cause is memory.
+/// Growth over the limit is a trap and not the `-1` that Wasm allows: a guest that ignores `-1` would loop until its
+/// deadline, and its author would read `timeout` although the cause is memory.
 #[derive(Debug)]
 pub(super) struct Meter {
     memory_bytes: usize,
@@ -228,7 +232,7 @@ pub(super) struct Meter {
     peak_memory_bytes: usize,
 }
 
-/// The guest wanted more than its budget.
+/// The guest wanted more memory or table elements than its budget allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("wanted {wanted} {unit}, has a budget of {limit}")]
 pub(super) struct OverBudget {
@@ -284,11 +288,11 @@ fn over(unit: &'static str, desired: usize, limit: usize) -> Result<(), OverBudg
     Err(OverBudget { unit, wanted: wide(desired), limit: wide(limit) })
 }
 
-/// Core instances in one store. A Python component alone has 38.
+/// Maximum number of core instances in one store. A Python component alone has 38.
 pub(super) const MAX_CORE_INSTANCES: usize = 64;
-/// Tables in one store.
+/// Maximum number of tables in one store.
 pub(super) const MAX_TABLES: usize = 16;
-/// Linear memories in one store.
+/// Maximum number of linear memories in one store.
 pub(super) const MAX_MEMORIES: usize = 2;
 
 #[cfg(test)]

@@ -1,17 +1,19 @@
 //! Compiled components on disk.
 //!
-//! Compiling takes a tenth of a second for a Rust policy and twenty for an interpreter; reading the result back takes
-//! a millisecond. What is read back is *machine code that this process will run*, so the cache is a border of trust:
+//! Compiling takes a tenth of a second for a Rust policy and twenty seconds for an interpreter; reading the result
+//! back takes a millisecond. What is read back is *machine code that this process will run*, so the cache is a trust
+//! boundary:
 //!
-//! - an entry's name is what it was made from: the engine's fingerprint, the component's SHA-256, and the settings'
-//!   SHA-256 where they are baked. There is no such thing as a stale entry;
+//! - the name of an entry is everything that it was made from: the engine's fingerprint, the component's SHA-256, and
+//!   the settings' SHA-256 where they are baked. So an entry cannot be out of date;
 //! - an entry carries an HMAC-SHA-256 over its name and its code, under a key that only this host's user can read. An
 //!   entry that was edited, cut off, or moved under another name is a miss;
-//! - an entry is written under a temporary name, flushed, and renamed, so that it is whole or not there;
-//! - any failure to read is a miss and never an error: the compiler always knows the answer;
-//! - all entries together stay within a limit; what was not used for longest goes.
+//! - an entry is written under a temporary name, flushed, and renamed, so that it is either complete or absent;
+//! - a failure to read is a miss and never an error, because the component can be compiled again;
+//! - all entries together stay within a limit; those that were not used for longest are deleted.
 //!
-//! The key lies beside the cache directory and not in it, so that wiping or restoring the cache does not touch it.
+//! The key is beside the cache directory and not in it, so that deleting or restoring the cache does not affect the
+//! key.
 
 mod key;
 mod native;
@@ -33,14 +35,14 @@ pub use self::key::KeyError;
 use super::engine::PolicyEngine;
 use room::Room;
 
-/// Compiled components of one host.
+/// The compiled components of one host.
 pub(super) struct Cache {
     directory: PathBuf,
     secret: hmac::Key,
     room: Room,
 }
 
-/// What compiled code is made from; nothing else decides its bytes.
+/// What compiled code is made from. Nothing else influences its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Key {
     engine: Digest,
@@ -52,15 +54,16 @@ pub(super) struct Key {
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum CacheError {
-    /// Its directory cannot be made.
+    /// The directory cannot be created.
     #[error("cannot make the directory {path} for compiled policies: {source}")]
     Directory { path: String, source: io::Error },
-    /// Its key cannot be had.
+    /// The key cannot be read or created.
     #[error(transparent)]
     Key(#[from] KeyError),
 }
 
-/// Code that carries the tag of this host, or comes from its compiler: the only kind that [`native`] turns into a component.
+/// Code that carries this host's tag or comes from its compiler. Only such code is turned into a component by
+/// [`native`].
 struct Authentic<'a>(&'a [u8]);
 
 impl Key {
@@ -87,7 +90,7 @@ impl fmt::Display for Key {
 }
 
 impl Cache {
-    /// The cache in `directory`, which is made if it is not there, of at most `limit_bytes`.
+    /// Opens the cache in `directory`, which is created if it is missing. The cache keeps at most `limit_bytes`.
     pub(super) fn open(directory: &Path, limit_bytes: u64, clock: Arc<dyn Clock>) -> Result<Self, CacheError> {
         private_directory(directory)
             .map_err(|source| CacheError::Directory { path: directory.display().to_string(), source })?;
@@ -98,7 +101,7 @@ impl Cache {
         })
     }
 
-    /// The compiled component, if it is there and is what this host wrote.
+    /// The compiled component, if there is an entry that this host wrote.
     pub(super) fn get(&self, engine: &PolicyEngine, key: &Key) -> Option<Component> {
         let path = self.path(key);
         let (file, entry) = match read(&path) {
@@ -126,12 +129,12 @@ impl Cache {
         }
     }
 
-    /// Makes a component of what the compiler has returned just now, which no one else has had in hand.
+    /// Makes a component from code that the compiler has just returned, and that nobody else could change.
     pub(super) fn fresh(engine: &PolicyEngine, code: &[u8]) -> wasmtime::Result<Component> {
         native::load(engine, Authentic(code))
     }
 
-    /// Keeps compiled code under its key.
+    /// Writes compiled code to the cache.
     pub(super) fn put(&self, key: &Key, code: &[u8]) -> io::Result<()> {
         let path = self.path(key);
         let directory = path.parent().unwrap_or(&self.directory);
@@ -150,7 +153,8 @@ impl Cache {
 
     fn tag(&self, key: &Key, code: &[u8]) -> hmac::Tag {
         let mut context = hmac::Context::with_key(&self.secret);
-        // The name is of one length for each kind, and the kinds differ in length: no two pairs read alike.
+        // Names of one kind have one length, and the kinds differ in length. So two different pairs never give the
+        // same text.
         context.update(key.to_string().as_bytes());
         context.update(b"\n");
         context.update(code);
@@ -169,7 +173,7 @@ fn read(path: &Path) -> io::Result<(File, Vec<u8>)> {
     Ok((file, entry))
 }
 
-/// Opens a file, and nothing else: who opens a pipe waits for somebody to write to it.
+/// Opens a regular file only, without blocking: opening a pipe would wait for a writer.
 fn open_file(path: &Path) -> io::Result<File> {
     let at_once = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
     let file = OpenOptions::new().read(true).custom_flags(at_once).open(path)?;
@@ -180,7 +184,7 @@ fn private_directory(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Writes a file that is whole or not there: under a temporary name, flushed, renamed.
+/// Writes a file that is either complete or absent: under a temporary name, flushed, renamed.
 fn write_whole(path: &Path, parts: &[&[u8]], mode: u32) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let temporary = tempfile::Builder::new()
@@ -189,12 +193,12 @@ fn write_whole(path: &Path, parts: &[&[u8]], mode: u32) -> io::Result<()> {
     let mut file = temporary.as_file();
     parts.iter().try_for_each(|part| file.write_all(part))?;
     file.sync_all()?;
-    // An older file of this name stays whole for whoever has it open: renaming replaces the name, not the file.
+    // A process that has an older file of this name open keeps it: renaming replaces the name, not the file.
     temporary.persist(path).map_err(|error| error.error)?;
     Ok(())
 }
 
-/// What every entry begins with: the form of what follows.
+/// The start of every entry: the format of what follows.
 const MAGIC: &[u8] = b"landfall compiled policy 1\n";
 const TAG_BYTES: usize = 32;
 
@@ -204,7 +208,7 @@ mod tests {
 
     use super::*;
 
-    /// The smallest component that there is.
+    /// The smallest possible component.
     const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
 
     struct Fixture {

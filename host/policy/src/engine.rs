@@ -1,17 +1,17 @@
-//! The one Wasm engine of the process: what guests may be made of, and what they may take.
+//! The only Wasm engine of the process: which features guests may use, and how much.
 //!
-//! Every setting below bounds something; its comment says what. Three of them matter most:
+//! Every setting below limits something, and its comment says what. Three of them matter most:
 //!
-//! - **Fuel and epochs together.** Fuel counts work the same everywhere and makes budgets testable; epochs bound
-//!   time, which fuel does not. Either alone has been the cause of an outage somewhere.
-//! - **A pool of instances, reset by scanning which pages were written.** A decision runs in a fresh instance. Made
-//!   from nothing that costs four times as much, and on two cores it gets slower, not faster, because every
-//!   instance maps and unmaps memory under one lock. The pool keeps its slots mapped and copies only dirty pages back.
-//! - **A fixed set of Wasm features.** An upgrade of the engine turns on new proposals by default, which silently
-//!   widens what guests may do. The exact set is written down here and pinned by a test.
+//! - **Both fuel and epochs.** Fuel counts work in the same way on every machine and makes budgets testable. Epochs
+//!   limit time, which fuel does not. Using only one of them has caused outages elsewhere.
+//! - **A pool of instances, reset by scanning which pages were written.** A decision runs in a fresh instance.
+//!   Creating one from nothing costs four times as much, and becomes slower with two cores, because every instance
+//!   maps and unmaps memory under one lock. The pool keeps its slots mapped and copies only dirty pages back.
+//! - **A fixed set of Wasm features.** An upgrade of the engine enables new proposals by default, which would silently
+//!   extend what guests may do. The exact set is written here and checked by a test.
 //!
-//! Calls are synchronous, on threads of the policy executor; no guest ever runs on a thread that serves connections.
-//! The only compiler is Cranelift: the baseline compiler has had sandbox escapes that it has not.
+//! Calls are synchronous, on threads of the policy executor. No guest ever runs on a thread that serves connections.
+//! The only compiler is Cranelift: the baseline compiler has had sandbox escapes that Cranelift has not had.
 
 pub(super) mod ticker;
 
@@ -26,7 +26,7 @@ use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, Po
 use super::budget::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES};
 use ticker::Ticker;
 
-/// The engine, its name, and what measures its calls.
+/// The engine, its fingerprint, and the parts that measure its calls.
 pub(super) struct PolicyEngine {
     wasm: Engine,
     fingerprint: Digest,
@@ -35,7 +35,7 @@ pub(super) struct PolicyEngine {
     clock: Arc<dyn Clock>,
 }
 
-/// The engine could not be made.
+/// Why the engine could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The settings do not fit this machine.
@@ -47,10 +47,10 @@ pub enum EngineError {
 }
 
 impl PolicyEngine {
-    /// An engine with room for `slots` instances at once.
+    /// Creates an engine with room for `slots` instances at once.
     ///
-    /// Where the address space for the pool cannot be had (a container with `ulimit -v`), the engine falls back to
-    /// instances made on demand and says so: correct, and several times slower.
+    /// If the address space for the pool is not available (a container with `ulimit -v`), the engine creates instances
+    /// on demand instead, and logs that. It is then correct, and several times slower.
     pub(super) fn start(slots: u32, clock: Arc<dyn Clock>) -> Result<Self, EngineError> {
         let mut config = settings();
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots)));
@@ -72,8 +72,8 @@ impl PolicyEngine {
         Ok(Self { wasm, fingerprint, pooled, ticker, clock })
     }
 
-    /// An engine that makes code for one of these, or for one whose instances are made `on_demand`, and runs nothing.
-    /// How instances are made does not go into the code; how their memory is laid out does.
+    /// An engine that compiles code for one of these engines (or for one with instances `on_demand`) and runs nothing.
+    /// How instances are created does not affect the code; how their memory is laid out does.
     pub(super) fn for_compiling(on_demand: bool) -> Result<Engine, EngineError> {
         let mut config = settings();
         if on_demand {
@@ -82,7 +82,7 @@ impl PolicyEngine {
         Engine::new(&config).map_err(|error| EngineError::Wasm(format!("{error:#}")))
     }
 
-    /// Names version and settings of an engine.
+    /// The fingerprint of an engine's version and settings.
     pub(super) fn fingerprint_of(wasm: &Engine) -> Digest {
         digest_of(&wasm.precompile_compatibility_hash())
     }
@@ -91,12 +91,14 @@ impl PolicyEngine {
         &self.wasm
     }
 
-    /// Names version and settings: compiled code and counts of fuel are comparable only under one fingerprint.
+    /// The fingerprint of version and settings. Compiled code and fuel counts are comparable only under one
+    /// fingerprint.
     pub(super) fn fingerprint(&self) -> Digest {
         self.fingerprint
     }
 
-    /// What tells how long calls take. What ends them is their thread's CPU time.
+    /// The clock that measures how long calls take. Deadlines do not use it: they are the CPU time of the call's
+    /// thread.
     pub(super) fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
     }
@@ -110,34 +112,34 @@ impl PolicyEngine {
 fn settings() -> Config {
     let mut config = Config::new();
     config
-        // Work, counted in the guest: deterministic, the same on every machine.
+        // Work, counted in the guest: deterministic and the same on every machine.
         .consume_fuel(true)
-        // Time: the guest checks a counter on loops and calls, which the ticker's thread advances each millisecond.
+        // Time: on loops and calls, the guest checks a counter that the ticker's thread advances each millisecond.
         .epoch_interruption(true)
-        // The guest's stack; deeper recursion is a typed trap. The executor's threads have far more than this.
+        // The guest's stack. Deeper recursion is a typed trap. The executor's threads have a far larger stack.
         .max_wasm_stack(MAX_WASM_STACK_BYTES)
         // An instance starts from a copy-on-write image of its memory instead of copying data segments.
         .memory_init_cow(true)
-        // Up to this size that image is built even when it is sparse. An interpreter's heap comes close to it.
+        // Up to this size the image is built even if it is sparse. An interpreter's heap comes close to it.
         .memory_guaranteed_dense_image_size(32 << 20)
-        // The component model's async is neither offered to guests nor paid for by each store.
+        // The component model's async is not offered to guests, and no store pays for it.
         .concurrency_support(false)
-        // No memory that two instances share.
+        // Two instances cannot share memory.
         .shared_memory(false)
-        // Compiling is rare and cached; deciding is not.
+        // Compiling is rare and cached; decisions are frequent.
         .cranelift_opt_level(OptLevel::Speed)
-        // A NaN has the same bits on every machine, so that a decision replays to the same bytes.
+        // A NaN has the same bits on every machine, so that a replay of a decision gives the same bytes.
         .cranelift_nan_canonicalization(true)
-        // Frames in the report of a trap; unbounded recursion would otherwise report thousands.
+        // The number of frames in the report of a trap. Endless recursion would otherwise report thousands.
         .wasm_backtrace_max_frames(NonZeroUsize::new(32))
-        // Nothing outside the engine unwinds guest frames.
+        // Nothing outside the engine unwinds the frames of guests.
         .native_unwind_info(false);
     config.wasm_features(WasmFeatures::all(), false).wasm_features(FEATURES, true);
     config
 }
 
-/// Instances made from nothing, each within little more address space than its memory may have. Guests then check their
-/// bounds themselves, which is slower again, but 4 GiB for each is what there was no room for.
+/// Instances are created from nothing, each within little more address space than its memory may have. Guests then
+/// check their bounds themselves, which is slower again; but there is no room for 4 GiB each.
 fn on_demand(config: &mut Config) {
     config
         .allocation_strategy(InstanceAllocationStrategy::OnDemand)
@@ -150,33 +152,35 @@ fn on_demand(config: &mut Config) {
 fn pool(slots: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool
-        // Instances at once: the executor's threads, tools and trials. Not the number of requests in flight.
+        // Instances at once: those of the executor's threads, of tools and of trials. Not the number of requests in
+        // progress.
         .total_component_instances(slots)
-        // Counters, not memory: a component is made of several core instances.
+        // These are counters, not memory: a component consists of several core instances.
         .total_core_instances(slots.saturating_mul(64))
         .max_core_instances_per_component(narrow(MAX_CORE_INSTANCES))
-        // Address space: about 4 GiB is reserved, not used, for each of these.
+        // Address space: about 4 GiB is reserved, not used, for each memory.
         .total_memories(slots.saturating_mul(2))
         .max_memories_per_component(narrow(MAX_MEMORIES))
         .total_tables(slots.saturating_mul(4))
         .max_tables_per_component(narrow(MAX_TABLES).min(8))
-        // The engine's own records of one instance.
+        // The engine's internal data for one instance.
         .max_component_instance_size(4 << 20)
         .max_core_instance_size(4 << 20)
-        // What any plugin may at most be granted; its budget is usually less.
+        // The most that any plugin can be granted. Its budget is usually less.
         .max_memory_size(MAX_MEMORY_BYTES)
         .table_elements(MAX_TABLE_ELEMENTS)
-        // Stays mapped in each slot and is reset by copying; resident memory is bounded by slots times this.
+        // Memory that stays mapped in each slot and is reset by copying. Resident memory is at most the number of
+        // slots times this.
         .linear_memory_keep_resident(1 << 20)
         .table_keep_resident(64 << 10)
         // Asks the kernel which pages were written (Linux 6.7 and later) instead of resetting all of them.
         .pagemap_scan(Enabled::Auto)
-        // A slot stays with the image that it last ran, whose memory is then already in place.
+        // A slot stays with the image that it ran last, whose memory is then already in place.
         .max_unused_warm_slots(slots);
     pool
 }
 
-/// SHA-256 over whatever a value feeds to a hasher: the engine names its settings only in this form.
+/// SHA-256 over everything that a value feeds to a hasher. The engine exposes its settings only in this form.
 fn digest_of(value: &impl Hash) -> Digest {
     struct Collect(aws_lc_rs::digest::Context);
     impl Hasher for Collect {
@@ -198,14 +202,14 @@ fn narrow(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-/// The most memory that a budget may grant.
+/// The largest memory that a budget may grant.
 pub(super) const MAX_MEMORY_BYTES: usize = 64 << 20;
-/// The most table elements that a budget may grant.
+/// The largest number of table elements that a budget may grant.
 pub(super) const MAX_TABLE_ELEMENTS: usize = 20_000;
-/// The guest's stack.
+/// The size of the guest's stack.
 pub(super) const MAX_WASM_STACK_BYTES: usize = 512 << 10;
 
-/// What guests may be made of: the WebAssembly 2.0 core that toolchains emit by default, extended constant
+/// The Wasm features that guests may use: the WebAssembly 2.0 core that toolchains emit by default, extended constant
 /// expressions (Python needs them) and the component model. Nothing else, whatever the engine's defaults become.
 pub(super) const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
@@ -219,7 +223,7 @@ pub(super) const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::FLOATS)
     .union(WasmFeatures::EXTENDED_CONST)
     .union(WasmFeatures::COMPONENT_MODEL)
-    // The engine's own marker that it may hold garbage-collected types; no such type is enabled.
+    // The engine's own marker for possible garbage-collected types. No such type is enabled.
     .union(WasmFeatures::GC_TYPES);
 
 #[cfg(test)]
@@ -251,13 +255,13 @@ mod tests {
             "GC_TYPES",
         ];
         assert_eq!(names, expected);
-        // Some names stand for several; the bits are the whole truth.
+        // Some names stand for several features, so the bits are compared too.
         assert_eq!(enabled.bits(), FEATURES.bits());
     }
 
     #[test]
     fn without_address_space_for_the_pool_instances_are_made_on_demand() {
-        // A million slots want more than any processor can address.
+        // A million slots need more address space than any processor has.
         let too_large = engine(1_000_000);
         assert!(!too_large.pooled());
         assert_ne!(too_large.fingerprint(), engine(4).fingerprint());

@@ -1,10 +1,10 @@
 //! The threads that run policies.
 //!
-//! A policy is CPU-bound and written by someone else, so it never runs on a thread that serves connections: as many
-//! workers as cores take calls from a bounded line, whose turns are shared fairly (`line`). What bounds the whole is the
-//! number of calls that wait or run: one is counted until it has *ended*, not until its caller has gone. A client that
-//! disconnects and tries again therefore cannot pile up work that nobody waits for. With no room left the answer is
-//! [`HostFailure::QueueFull`] at once, and the caller tells its client when to come back.
+//! A policy is CPU-bound and written by somebody else, so it never runs on a thread that serves connections. As many
+//! workers as there are cores take calls from a bounded queue, whose turns are shared fairly (`line`). The limit
+//! applies to the number of calls that wait or run. A call counts until it has *ended*, not until its caller has gone:
+//! so a client that disconnects and tries again cannot pile up work that nobody waits for. If there is no room left,
+//! the result is [`HostFailure::QueueFull`] at once, and the caller tells its client when to come back.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,7 +23,7 @@ use super::run::cpu_time;
 
 mod line;
 
-/// A fixed number of worker threads behind a bounded line.
+/// A fixed number of worker threads behind a bounded queue.
 pub(super) struct Executor {
     shared: Arc<Shared>,
     limit: usize,
@@ -39,7 +39,7 @@ struct Shared {
 
 struct State {
     line: Line<Job>,
-    /// Workers that wait to be told of a job. Telling costs a system call, so only then.
+    /// How many workers sleep until they are notified. Notifying costs a system call, so it is done only for these.
     asleep: usize,
     closed: bool,
 }
@@ -49,20 +49,20 @@ struct Job {
     run: Run,
 }
 
-/// What is done in a visit. It is given its visit, or told why there is none.
+/// The work of a visit. It gets its visit, or the reason why it cannot run.
 type Run = Box<dyn FnOnce(Result<&Visit, HostFailure>) + Send>;
 
-/// A visit that has ended, and what it cost: in all, and for each who pays.
+/// A visit that has ended, with its cost: in total, and for each payer.
 struct Ended {
     begun: Begun,
     all: Duration,
     costs: Vec<(Payer, Duration)>,
 }
 
-/// One visit to a worker.
+/// One visit to a worker: the calls of one decision that run there without a break.
 #[derive(Debug)]
 pub struct Visit {
-    /// How long it was waited for.
+    /// How long the visit waited for a worker.
     pub waited: Duration,
     kind: Kind,
     began: Stopwatch,
@@ -74,7 +74,7 @@ impl Visit {
         Self { waited, kind, began: Stopwatch::start(clock), costs: RefCell::default() }
     }
 
-    /// Makes a call that a plugin pays for.
+    /// Makes a call that is charged to a plugin.
     pub fn paid_by<T>(&self, payer: Payer, call: impl FnOnce() -> T) -> T {
         let before = self.spent();
         let answer = call();
@@ -82,7 +82,7 @@ impl Visit {
         answer
     }
 
-    /// What this thread has cost, from some moment on.
+    /// The cost of this thread so far, from some starting point.
     fn spent(&self) -> Duration {
         match self.kind {
             Kind::Decides => cpu_time(),
@@ -92,7 +92,7 @@ impl Visit {
 }
 
 impl Executor {
-    /// Starts `workers` threads; `queue` calls may wait beyond those that run.
+    /// Starts `workers` threads. In addition to the calls that run, `queue` calls may wait.
     pub(super) fn start(kind: Kind, workers: usize, queue: usize, clock: &Arc<dyn Clock>) -> std::io::Result<Self> {
         let limit = workers.saturating_add(queue);
         let state = State { line: Line::new(kind, workers, limit), asleep: 0, closed: false };
@@ -107,7 +107,8 @@ impl Executor {
         Ok(executor)
     }
 
-    /// Runs `calls` on a worker, at the cost of `payers`. They run to their end even when the returned future is dropped.
+    /// Runs `calls` on a worker and charges them to `payers`. They run to their end even if the returned future is
+    /// dropped.
     pub(super) async fn run<R: Send + 'static>(
         &self,
         payers: Payers,
@@ -115,7 +116,7 @@ impl Executor {
     ) -> Result<R, HostFailure> {
         let (reply, answer) = oneshot::channel();
         let run = Box::new(move |visit: Result<&Visit, HostFailure>| {
-            // A caller that has gone does not want the answer; the work is done either way.
+            // If the caller has gone, nobody wants the answer; the work is done in either case.
             let _ = reply.send(visit.map(calls));
         });
         let full = || HostFailure::QueueFull { limit: self.limit };
@@ -131,12 +132,12 @@ impl Executor {
         }
     }
 
-    /// Calls that wait or run now.
+    /// The number of calls that wait or run now.
     pub(super) fn in_flight(&self) -> usize {
         self.shared.lock().line.in_flight()
     }
 
-    /// Takes no more calls and drops those that wait; those that run end by themselves.
+    /// Accepts no more calls and drops those that wait. Calls that run end by themselves.
     pub(super) fn close(&self) {
         let waiting = {
             let mut state = self.shared.lock();
@@ -152,7 +153,7 @@ impl Drop for Executor {
     fn drop(&mut self) {
         self.close();
         for worker in self.workers.drain(..) {
-            // Bounded by the deadline of the calls that run; a worker cannot panic outside a call.
+            // The wait is limited by the deadlines of the calls that run. A worker cannot panic outside a call.
             let _ = worker.join();
         }
     }
@@ -181,7 +182,7 @@ impl Shared {
         while let Some((Job { submitted, run }, begun)) = self.next(ended.take()) {
             let visit = Visit::begin(self.kind, submitted.elapsed(), &self.clock);
             let before = visit.spent();
-            // A panic here is a bug of the host; its caller is told by the dropped reply, and the worker goes on.
+            // A panic here is a bug in the host. The caller notices it by the dropped reply, and the worker goes on.
             if catch_unwind(AssertUnwindSafe(|| run(Ok(&visit)))).is_err() {
                 tracing::error!("a policy worker panicked; this is a bug in Landfall, please report it");
             }
@@ -190,7 +191,7 @@ impl Shared {
         }
     }
 
-    /// Settles what has ended, and waits for what is next.
+    /// Settles the visit that has ended, and waits for the next one.
     fn next(&self, ended: Option<Ended>) -> Option<(Job, Begun)> {
         let mut state = self.lock();
         if let Some(Ended { begun, all, costs }) = ended {
@@ -201,7 +202,8 @@ impl Shared {
                 return None;
             }
             if let Some(begun) = state.line.begin(self.clock.instant()) {
-                // What may begin is not only for those to be told that joined: an end may allow several.
+                // Not only a newly queued visit can allow another to begin: the end of one may allow several. So one
+                // more worker is woken.
                 let more = state.asleep > 0 && state.line.waiting() > 0;
                 drop(state);
                 if more {
@@ -216,22 +218,22 @@ impl Shared {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // The line is whole at every moment that a panic could leave it.
+        // The queue is consistent at every point where a panic could occur.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Threads that mostly wait are many: what they compute goes behind what the others do, so that policies that may ask
-/// services and burn time instead do not take the cores from everybody.
+/// Lowers the priority of threads that mostly wait. There are many of them. Otherwise policies that may ask services
+/// but burn CPU time instead would take the cores from all others.
 fn give_way() {
     if let Err(error) = rustix::process::setpriority_process(None, BEHIND) {
         tracing::debug!(%error, "the threads of policies that wait for services run like all others");
     }
 }
 
-/// Of the kernel's 20 steps; each is a tenth of a core when the cores are wanted.
+/// The priority, of the kernel's 20 steps: such a thread gets about a tenth of a core when others want the cores.
 const BEHIND: i32 = 10;
-/// A guest's stack lies on its worker's; the rest is for the host's functions on top of it.
+/// A guest's stack is on its worker's stack. The rest is for the host's functions on top of it.
 const WORKER_STACK_BYTES: usize = 4 << 20;
 
 #[cfg(test)]

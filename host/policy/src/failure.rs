@@ -1,6 +1,6 @@
-//! What ended a call, read from the engine's error.
+//! Determines from the engine's error what ended a call.
 //!
-//! The cause is read from types (`Trap`, our own errors), never from the text of an error.
+//! The cause is determined from types (`Trap`, our own errors), never from the text of an error.
 
 pub use landfall_domain::decision::failure::{Breakage, CallFailure, HostFailure, MAX_FRAMES};
 pub use landfall_domain::text::one_line;
@@ -12,7 +12,7 @@ use super::http::HttpBreach;
 use super::link::{GuestExit, TooManyHostCalls, TooMuchHeld, TranscriptFull};
 use super::log::PanicNote;
 
-/// Reads what ended a call from the engine's error.
+/// The failure for an error of the engine.
 pub(super) fn of_error(error: &wasmtime::Error, panic: Option<PanicNote>, budget: &Budget) -> CallFailure {
     if let Some(over) = error.downcast_ref::<OverBudget>() {
         let OverBudget { unit, wanted, limit } = *over;
@@ -52,12 +52,12 @@ pub(super) fn of_error(error: &wasmtime::Error, panic: Option<PanicNote>, budget
             Some(PanicNote { message, file, line }) => Breakage::Panic { message, file, line },
             None => Breakage::Trap { cause: trap.to_string(), frames: frames() },
         },
-        // No trap and none of ours: the engine refused what it was to copy out of the guest.
+        // Neither a trap nor one of our errors: the engine refused to copy something out of the guest.
         None => Breakage::Output { detail: error.root_cause().to_string() },
     })
 }
 
-/// Traps of the engine's own code that reads what the guest answers.
+/// Whether a trap comes from the engine's own code that reads the guest's answer.
 fn is_of_output(trap: Trap) -> bool {
     matches!(
         trap,
@@ -74,7 +74,7 @@ fn frames_of(error: &wasmtime::Error) -> Vec<String> {
         return Vec::new();
     };
     let name = |frame: &wasmtime::FrameInfo| match frame.func_name() {
-        // The hash at the end tells nobody anything.
+        // The hash at the end of a symbol is of no use to a reader.
         Some(name) => format!("{:#}", rustc_demangle::demangle(name)),
         None => format!("function {}", frame.func_index()),
     };

@@ -1,9 +1,9 @@
-//! What a policy may ask the host during a call, and the record of what it was told.
+//! What a policy may ask the host during a call, and the record of the answers.
 //!
-//! Answers are functions of the snapshot that is pinned for the call: the same question has one answer however often
-//! it is asked. The host keeps the first answer to each question and repeats it, so that a count that changes
-//! meanwhile does not make a decision that cannot be replayed. The kept answers are the call's [`Transcript`]; a
-//! [`RecordedCatalogue`] made of it stands in for the live state when the decision is run again.
+//! Answers are functions of the snapshot that is pinned for the call: the same question always has the same answer.
+//! The host keeps the first answer to each question and repeats it. Otherwise a count that changes during the call
+//! could lead to a decision that cannot be replayed. The kept answers are the call's [`Transcript`]. When the decision
+//! is run again, a [`RecordedCatalogue`] made from it replaces the live state.
 
 use std::sync::Arc;
 
@@ -13,57 +13,58 @@ pub use landfall_domain::decision::transcript::{Answer, Exchange, Question, Tran
 use super::call::{Candidates, HubHandle, Label};
 use super::http::{Connection, HttpAnswer, HttpBreach, HttpRequest};
 
-/// Answers what a policy asks.
+/// Answers the questions of a policy.
 pub trait Catalogue: Send + Sync {
-    /// The labels of a candidate, sorted by key; none for a handle that is not a candidate.
+    /// The labels of a candidate, sorted by key. Empty for a handle that is not a candidate.
     ///
     /// # Errors
     ///
-    /// [`NoAnswer`]: the recorded call never asked, or the live state cannot be read.
+    /// [`NoAnswer`]: the recorded call did not ask this, or the live state cannot be read.
     fn hub_labels(&self, hub: HubHandle) -> Result<Arc<[Label]>, NoAnswer>;
 
     /// How many devices are placed at a path or below it.
     ///
     /// # Errors
     ///
-    /// As above.
+    /// As for [`Catalogue::hub_labels`].
     fn group_count(&self, path: &[String]) -> Result<u64, NoAnswer>;
 
-    /// Sends a request, or says what came of it in the recorded call. `asked` is the request as it is kept.
+    /// Sends a request, or returns the answer from the recorded call. `asked` is the request in the form that is kept.
     ///
     /// # Errors
     ///
-    /// As above; a service that does not answer is an answer.
+    /// As for [`Catalogue::hub_labels`]. A service that does not answer is not an error but an answer.
     fn exchange(&self, asked: &HttpRequest, request: &http::Request<Bytes>) -> Result<HttpAnswer, NoAnswer> {
         let _ = (asked, request);
         Ok(HttpAnswer::Breach(HttpBreach::NotGranted))
     }
 }
 
-/// Counts devices by group; the live part of the catalogue.
+/// Counts devices by group. This is the live part of the catalogue.
 pub trait GroupCounts: Send + Sync {
     /// How many devices are placed at a path or below it.
     ///
     /// # Errors
     ///
-    /// Why the number cannot be had. The call then ends without an answer: a wrong number could place devices wrongly.
+    /// The reason why the number is not available. The call then ends without an answer: a wrong number could place
+    /// devices wrongly.
     fn group_count(&self, path: &[String]) -> Result<u64, String>;
 }
 
-/// A question to the catalogue that has no answer.
+/// Why a question to the catalogue has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum NoAnswer {
-    /// The recorded call did not ask it.
+    /// The recorded call did not ask this question.
     #[error("the record has no answer to {question}")]
     NotRecorded {
-        /// What was asked.
+        /// The question.
         question: Question,
     },
     /// The live state cannot be read.
     #[error("{question} cannot be had: {reason}")]
     Unavailable {
-        /// What was asked.
+        /// The question.
         question: Question,
         reason: String,
     },
@@ -77,13 +78,13 @@ pub struct LiveCatalogue {
 }
 
 impl LiveCatalogue {
-    /// Labels from the candidates, counts from `counts`.
+    /// A catalogue with the labels of the candidates, and counts from `counts`.
     #[must_use]
     pub fn new(candidates: Candidates, counts: Arc<dyn GroupCounts>) -> Self {
         Self { candidates, counts, connection: None }
     }
 
-    /// With the network that is granted to the plugin, if any is.
+    /// The same catalogue with the network that is granted to the plugin, if any is.
     #[must_use]
     pub fn connected(self, connection: Option<Connection>) -> Self {
         Self { connection, ..self }
@@ -114,7 +115,7 @@ pub struct RecordedCatalogue {
 }
 
 impl RecordedCatalogue {
-    /// Answers what `transcript` holds, and nothing else.
+    /// A catalogue with the answers in `transcript`, and nothing else.
     #[must_use]
     pub fn new(transcript: Transcript) -> Self {
         Self { transcript }
@@ -146,7 +147,7 @@ impl Catalogue for RecordedCatalogue {
     }
 }
 
-/// Nothing to ask: no labels and no devices. What `describe` and `configure` see.
+/// A catalogue without labels and devices, for `describe` and `configure`.
 pub struct EmptyCatalogue;
 
 impl Catalogue for EmptyCatalogue {

@@ -1,22 +1,22 @@
-//! From a component's bytes to an image that decides: a line of stages, each a type, each with its own error.
+//! From a component's bytes to an image that can decide: a sequence of stages, each with its own type and error.
 //!
 //! | stage | refuses | error |
 //! | --- | --- | --- |
-//! | fetched | what is larger than a component may be, before it is read | [`FetchError`] |
-//! | verified | what is not signed as the configuration demands | [`VerifyError`](super::trust::VerifyError) |
-//! | parsed, classified | what is no component, has too much of something, imports what is not granted, is of no known world or version | [`ClassifyError`] |
-//! | compiled | what the engine cannot compile, or not within its limits; through the cache | [`CompileError`] |
+//! | fetched | a component that is larger than allowed, before it is read | [`FetchError`] |
+//! | verified | a component that is not signed as the configuration demands | [`VerifyError`](super::trust::VerifyError) |
+//! | parsed, classified | bytes that are not a component, that have too much of something, import what is not granted, or use an unknown world or version | [`ClassifyError`] |
+//! | compiled | a component that the engine cannot compile, or not within the limits; through the cache | [`CompileError`] |
 //! | linked | functions and types that differ from the WIT | [`LinkError`](super::LinkError) |
-//! | trialled | what breaks when it is instantiated or describes itself; makes a [`Revision`] | [`LoadError`] |
+//! | trialled | a component that breaks when it is instantiated or describes itself; makes a [`Revision`] | [`LoadError`] |
 //! | baked | settings that the plugin refuses, with JSON pointers; makes an [`Image`] | [`ConfigureError`] |
 //! | live | a revision that does not fit an enrollment which follows its name | `TakeOverError` of the service |
 //!
-//! Everything that can be wrong with a plugin is found here, while an operator looks on, and not when a device waits.
-//! The trial is not a formality: some differences of type only show when an instance is made.
+//! Everything that can be wrong with a plugin is found here, while an operator is watching, and not while a device
+//! waits. The trial is necessary: some differences of type only show when an instance is created.
 //!
-//! `configure` is run once and the result is baked: the memory that it leaves behind becomes the memory that every
-//! call starts from. A policy can so parse a large table of rules at no cost to any decision. Where that is not
-//! possible, it is run before each call instead, and the image says so ([`Configured`]).
+//! `configure` is run once and the result is baked: the memory that it leaves behind becomes the memory from which
+//! every call starts. So a policy can parse a large table of rules at no cost to any decision. Where that is not
+//! possible, `configure` is run before each call instead, and the image says so ([`Configured`]).
 
 pub(super) mod bake;
 pub(super) mod classify;
@@ -40,7 +40,7 @@ use super::budget::Budgets;
 use super::engine::PolicyEngine;
 use super::link::Linked;
 
-/// A plugin's bytes, known to load: what settings are given to.
+/// A plugin's component that was loaded successfully, without settings.
 pub struct Revision {
     pub(super) digest: Digest,
     pub(super) bytes: Arc<[u8]>,
@@ -49,7 +49,7 @@ pub struct Revision {
     pub(super) linked: Arc<dyn Linked>,
 }
 
-/// A revision with its settings, ready to decide. Never changes; shared by everyone who decides with it.
+/// A revision with its settings, ready to decide. It never changes, and all decisions that use it share it.
 pub struct Image {
     pub(super) revision: Arc<Revision>,
     pub(super) settings: Arc<str>,
@@ -60,7 +60,7 @@ pub struct Image {
     pub(super) engine: Arc<PolicyEngine>,
 }
 
-/// What is wrong with settings, and where.
+/// One mistake in settings, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct Problem {
@@ -69,45 +69,45 @@ pub struct Problem {
     pub message: String,
 }
 
-/// How an image comes by its settings.
+/// How an image gets its settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Configured {
-    /// They are part of the memory that a call starts from.
+    /// The settings are part of the memory from which a call starts.
     Baked,
     /// The plugin is configured before each call.
     EachCall {
-        /// Why they could not be baked.
+        /// Why the settings could not be baked.
         because: String,
     },
 }
 
 impl Revision {
-    /// SHA-256 of the component: the revision's name.
+    /// SHA-256 of the component, which identifies the revision.
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.digest
     }
 
-    /// Who the plugin says it is.
+    /// The plugin's description of itself.
     #[must_use]
     pub fn description(&self) -> &Description {
         &self.description
     }
 
-    /// What it may do and what it is.
+    /// What the plugin can do, read from its bytes.
     #[must_use]
     pub fn card(&self) -> &Card {
         &self.card
     }
 
-    /// What is kept of it, so that it need not be loaded to be listed.
+    /// The description that is stored, so that listings need not load the plugin.
     #[must_use]
     pub fn plugin_card(&self) -> PluginCard {
         PluginCard { description: self.description.clone(), card: self.card.clone() }
     }
 
-    /// The component.
+    /// The component's bytes.
     #[must_use]
     pub fn bytes(&self) -> &Arc<[u8]> {
         &self.bytes
@@ -115,7 +115,7 @@ impl Revision {
 }
 
 impl Image {
-    /// The plugin.
+    /// The revision of the plugin.
     #[must_use]
     pub fn revision(&self) -> &Arc<Revision> {
         &self.revision

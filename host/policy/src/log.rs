@@ -1,14 +1,14 @@
-//! Log lines of one call: kept with the decision, capped, never part of the outcome.
+//! The log lines of one call: limited, kept with the decision, and never part of the outcome.
 //!
-//! Lines come from the `log` import and from WASI's standard output and error. Past the budget they are counted and
-//! dropped, so a policy that logs without end costs its fuel and nothing else. A panic is noted apart from the lines,
-//! because the one line that its author needs is the last of a thousand.
+//! Lines come from the `log` import and from WASI's standard output and error. Lines beyond the budget are counted and
+//! dropped, so a policy that logs without end costs only its own fuel. A panic is recorded separately, because
+//! otherwise the line that its author needs could be one of those that are dropped.
 
 pub use landfall_domain::decision::log::{Log, LogLevel, LogLine, LogSource};
 
 use super::budget::Budget;
 
-/// A panic of the guest, as its panic hook told it before the trap.
+/// A panic of the guest, as its panic hook reported it before the trap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PanicNote {
     pub(super) message: String,
@@ -40,7 +40,7 @@ impl Recorder {
         }
     }
 
-    /// Whether lines of this level are kept.
+    /// Whether lines with this level are kept.
     pub(super) fn keeps(&self, level: LogLevel) -> bool {
         level >= self.lowest
     }
@@ -64,7 +64,7 @@ impl Recorder {
         self.log.lines.push(line);
     }
 
-    /// Takes what was written to standard output or error.
+    /// Adds bytes that were written to standard output or error.
     pub(super) fn write(&mut self, source: LogSource, bytes: &[u8]) {
         let mut rest = bytes;
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
@@ -115,7 +115,7 @@ fn panic_in_fields(line: &LogLine) -> Option<PanicNote> {
     Some(PanicNote { message: clipped(message), file: clipped(file), line: number.parse().ok()? })
 }
 
-/// Rust's own hook writes `thread 'main' panicked at src/lib.rs:7:5:` and the message on the next line.
+/// Rust's own hook writes `thread 'main' panicked at src/lib.rs:7:5:`, and the message on the next line.
 fn panic_in_stderr(log: &Log) -> Option<PanicNote> {
     let mut lines = log.lines.iter().filter(|line| line.source == LogSource::Stderr).map(|line| &*line.message);
     let place = lines.find_map(|line| line.strip_prefix("thread ")?.split_once(" panicked at ").map(|(_, at)| at))?;
@@ -132,9 +132,9 @@ fn clipped(text: &str) -> String {
     text.char_indices().take_while(|(at, _)| *at < MAX_PANIC_BYTES).map(|(_, c)| c).collect()
 }
 
-/// Bytes kept of one line of standard output or error.
+/// Maximum number of bytes that are kept of one line of standard output or error.
 const MAX_STREAM_LINE_BYTES: usize = 1 << 10;
-/// Bytes kept of a panic's message.
+/// Maximum number of bytes that are kept of a panic's message.
 const MAX_PANIC_BYTES: usize = 1 << 10;
 
 #[cfg(test)]

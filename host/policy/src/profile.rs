@@ -1,8 +1,8 @@
-//! Where a policy spends its time: samples of its stack, taken at ticks of the engine while it decides.
+//! Shows where a policy spends its time: samples of its stack, taken at ticks of the engine while it decides.
 //!
-//! A decision is over in microseconds and a tick comes each millisecond, so one call gives no sample at all. The same
-//! call is made again and again, each in a fresh instance as always, and all samples go into one profile. What the host
-//! does between calls is not in it: samples are only taken while the guest runs.
+//! A decision takes microseconds and a tick comes each millisecond, so one call gives no sample at all. So the same
+//! call is made repeatedly, each time in a fresh instance as always, and all samples go into one profile. The host's
+//! work between calls is not in it: samples are taken only while the guest runs.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,16 +17,16 @@ use super::image::Image;
 use super::link::CallState;
 use super::run::{Surroundings, cpu_time, run_sampled};
 
-/// Samples of one policy.
+/// The profile of one policy.
 pub struct Profile {
     profiler: GuestProfiler,
-    /// Calls that were made.
+    /// The number of calls that were made.
     pub calls: u64,
-    /// Samples that were taken.
+    /// The number of samples that were taken.
     pub samples: u64,
 }
 
-/// What is asked again and again.
+/// The call that is repeated.
 #[derive(Clone)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Question {
@@ -52,16 +52,16 @@ pub(super) struct Sampler(Arc<Mutex<Samples>>);
 struct Samples {
     profiler: GuestProfiler,
     taken: u64,
-    /// CPU time of the thread at the last sample.
+    /// The thread's CPU time at the last sample.
     last: Duration,
 }
 
 impl Image {
-    /// Asks the same for about `span`, and takes samples of where the policy is.
+    /// Repeats the call for about `span`, and samples the policy's stack.
     ///
     /// # Errors
     ///
-    /// The first call that has no answer ends it.
+    /// The first call without an answer ends the measurement.
     pub fn profile(
         &self,
         question: &Question,
@@ -122,18 +122,18 @@ impl Image {
 }
 
 impl Profile {
-    /// Writes it as the Firefox profiler reads it (processed profile format, JSON).
+    /// Writes the profile in the format of the Firefox profiler (processed profile format, JSON).
     ///
     /// # Errors
     ///
-    /// It cannot be written.
+    /// The output cannot be written.
     pub fn write(self, output: impl std::io::Write) -> Result<(), ProfileError> {
         self.profiler.finish(output).map_err(|error| ProfileError::Engine(format!("{error:#}")))
     }
 }
 
 impl Sampler {
-    /// Takes a sample at each tick, in place of watching the deadline: who profiles is there to end it.
+    /// Takes a sample at each tick, instead of checking the deadline: the user of a profile can end it.
     pub(super) fn watch(&self, store: &mut Store<CallState>) {
         let sampler = self.clone();
         store.set_epoch_deadline(1);

@@ -1,8 +1,8 @@
-//! Runs a program in place of a policy: the test binary that `cargo test --target wasm32-wasip2` builds.
+//! Runs a program instead of a policy: the test binary that `cargo test --target wasm32-wasip2` builds.
 //!
-//! The engine, the features that guests may have, the sealed WASI and the meters are those of a policy, so what a unit
-//! test sees is what the policy will see. A program differs in two things: it has arguments, and it is run from its
-//! `main`. What it prints comes back as lines.
+//! The engine, the Wasm features, the sealed WASI and the meters are the same as for a policy, so a unit test runs
+//! under the same conditions as the policy. A program differs in two ways: it has arguments, and it starts from its
+//! `main`. Its output is returned as lines.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use super::link::{self, CallState, GuestExit, LinkError};
 use super::log::Log;
 use super::run::{Spent, store};
 
-/// A program, ready to be run as often as one likes.
+/// A program that can be run any number of times.
 pub struct Program {
     engine: Arc<PolicyEngine>,
     pre: InstancePre<CallState>,
@@ -29,42 +29,42 @@ pub struct Program {
     budget: Budget,
 }
 
-/// How a run ended, and what it printed.
+/// How a run ended, and what the program printed.
 #[derive(Debug, Clone)]
 pub struct Ran {
     /// How it ended.
     pub ended: Ended,
-    /// What it printed, line by line.
+    /// The output, line by line.
     pub log: Log,
-    /// What it took.
+    /// What the run used.
     pub usage: Usage,
 }
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
-    /// By itself, with this exit code.
+    /// The program ended by itself, with this exit code.
     Exit(u8),
-    /// It panicked, trapped, or went beyond its budget.
+    /// The program panicked, trapped, or exceeded its budget.
     Broke(CallFailure),
 }
 
-/// A program that cannot be run.
+/// Why a program cannot be run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProgramError {
-    /// It cannot be compiled.
+    /// The program cannot be compiled.
     #[error(transparent)]
     Compile(#[from] CompileError),
-    /// It wants what neither policies nor their tests get.
+    /// The program imports something that neither policies nor their tests get.
     #[error(transparent)]
     Link(#[from] LinkError),
-    /// It has no `main`.
+    /// The program has no `main`.
     #[error("this is no program: it exports no wasi:cli/run; build it with `cargo test --target wasm32-wasip2`")]
     NoMain,
 }
 
 impl PolicyHost {
-    /// Loads a program, from the cache if it was ever loaded before.
+    /// Loads a program, from the cache if it was loaded before.
     ///
     /// # Errors
     ///
@@ -87,7 +87,7 @@ impl PolicyHost {
 }
 
 impl Program {
-    /// Runs it in an instance of its own. The first argument is what it takes for its name.
+    /// Runs the program in its own instance. The first argument is the program's name.
     #[must_use]
     pub fn run(&self, arguments: Vec<String>) -> Ran {
         let _in_flight = self.engine.ticker.enter();
@@ -110,7 +110,7 @@ impl Program {
     }
 }
 
-/// What a test may use: as much as giving a policy its settings, and all that a policy could be granted.
+/// What a test may use: as much as configuring a policy, and the most that a policy could be granted.
 fn budget() -> Budget {
     Budget {
         memory_bytes: MAX_MEMORY_BYTES,

@@ -1,4 +1,4 @@
-//! Runs one call in a fresh instance, under its budget, and reports on it whatever happens.
+//! Runs one call in a fresh instance, under its budget, and reports on it in every case.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,24 +16,25 @@ use super::link::{CallState, Linked};
 use super::log::{Log, PanicNote};
 use super::profile::Sampler;
 
-/// What a call is surrounded by.
+/// The environment of a call.
 pub(super) struct Surroundings<'a> {
     pub(super) engine: &'a PolicyEngine,
     pub(super) budget: &'a Budget,
     /// Whether the call may wait for a service.
     pub(super) waits: bool,
-    /// Milliseconds since 1970.
+    /// Milliseconds since 1970-01-01 UTC.
     pub(super) now: u64,
     pub(super) seed: u64,
     pub(super) catalogue: Arc<dyn Catalogue>,
 }
 
-/// Makes an instance, runs `body` on it, and drops it.
+/// Creates an instance, runs `body` on it, and drops it.
 ///
-/// The deadline is CPU time of the worker, not time of day: on a loaded machine a thread may wait 25 ms for a core and
-/// do nothing wrong. Epochs only know time of day, so when they say that the deadline has come, the worker's CPU time is
-/// looked at, and what is left of it is granted in further ticks, up to a hard limit of [`WALL_FACTOR`] times the deadline.
-/// Threads of calls that may wait for a service run behind all others, so that limit is wider for them.
+/// The deadline is CPU time of the worker, not wall-clock time: on a loaded machine a thread may wait 25 ms for a core
+/// without doing anything wrong. Epochs measure only wall-clock time. So when they signal the deadline, the worker's
+/// CPU time is read, and the rest of it is granted as further ticks, up to a hard limit of [`WALL_FACTOR`] times the
+/// deadline. Threads of calls that may wait for a service have a lower priority than all others, so their limit is
+/// wider.
 pub(super) fn run<R>(
     linked: &dyn Linked,
     surroundings: Surroundings<'_>,
@@ -42,7 +43,7 @@ pub(super) fn run<R>(
     run_watched(linked, surroundings, None, body)
 }
 
-/// The same, while samples are taken of where the guest is. It has no deadline then.
+/// Like [`run`], with samples of the guest's stack. There is no deadline then.
 pub(super) fn run_sampled<R>(
     linked: &dyn Linked,
     surroundings: Surroundings<'_>,
@@ -75,7 +76,7 @@ fn run_watched<R>(
     let Spent { mut usage, log, transcript, panic } = Spent::of(store, budget);
     let result = match result {
         Err(error) => Err(failure::of_error(&error, panic, budget)),
-        // Calls into the host are paid for at the end: what they may cost is bounded by their number.
+        // Calls into the host are charged at the end: their number limits what they may cost.
         Ok(_) if usage.fuel > budget.fuel => {
             Err(CallFailure::Broke(failure::Breakage::OutOfFuel { fuel: budget.fuel }))
         }
@@ -88,9 +89,9 @@ fn run_watched<R>(
     CallReport { result, usage, transcript, log }
 }
 
-/// What a store has spent, and what was said meanwhile.
+/// What a store has used, and what the guest logged.
 pub(super) struct Spent {
-    /// Without any times.
+    /// The usage, without times.
     pub(super) usage: Usage,
     pub(super) log: Log,
     pub(super) transcript: Transcript,
@@ -99,7 +100,7 @@ pub(super) struct Spent {
 
 impl Spent {
     pub(super) fn of(store: Store<CallState>, budget: &Budget) -> Self {
-        // A store that cannot say how much fuel is left does not exist: metering is on for the whole engine.
+        // Every store knows its remaining fuel, because fuel metering is on for the whole engine.
         let fuel = budget.fuel - store.get_fuel().unwrap_or_default().min(budget.fuel) + store.data().host_fuel();
         let peak_memory_bytes = store.data().meter.peak_memory_bytes();
         let (recorder, transcript) = store.into_data().into_parts();
@@ -108,21 +109,21 @@ impl Spent {
     }
 }
 
-/// A store that is held to its budget.
+/// A store that enforces its budget.
 pub(super) fn store(engine: &PolicyEngine, budget: &Budget, waits: bool, state: CallState) -> Store<CallState> {
     let mut store = Store::new(engine.wasm(), state);
     store.limiter(|state| &mut state.meter);
     store.set_hostcall_fuel(budget.host_call_bytes);
     hold_to_deadline(&mut store, Deadline::new(budget.deadline_ms, waits));
-    // Metering is on for the whole engine, so this cannot fail; without fuel the guest would trap at once.
+    // Fuel metering is on for the whole engine, so this cannot fail. Without fuel, the guest would trap at once.
     let _ = store.set_fuel(budget.fuel);
     store
 }
 
-/// How long a call may still go on.
+/// How long a call may go on.
 struct Deadline {
     cpu: Duration,
-    /// Beyond the deadline itself.
+    /// Further ticks after the deadline itself.
     ticks_left: u64,
 }
 
@@ -132,7 +133,7 @@ impl Deadline {
         Self { cpu: Duration::from_millis(millis.into()), ticks_left: u64::from(millis) * (factor - 1) }
     }
 
-    /// The ticks that a call may have which has spent so much CPU time; none when it is to end.
+    /// The ticks to grant to a call that has spent this much CPU time. `None` if the call must end.
     fn grant(&mut self, spent: Duration) -> Option<u64> {
         let left = self.cpu.saturating_sub(spent);
         if left.is_zero() || self.ticks_left == 0 {
@@ -156,7 +157,7 @@ fn hold_to_deadline(store: &mut Store<CallState>, mut deadline: Deadline) {
     });
 }
 
-/// CPU time of this thread so far.
+/// The CPU time of this thread so far.
 pub(super) fn cpu_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
@@ -175,18 +176,18 @@ fn clipped(fault: Fault) -> Fault {
     }
 }
 
-/// Time of day that a call may take, as a multiple of its deadline in CPU time.
+/// The wall-clock time that a call may take, as a multiple of its deadline in CPU time.
 const WALL_FACTOR: u64 = 10;
-/// The same on threads that run behind all others: beside busy ones they get a tenth of a core or less.
+/// The same for threads with a lower priority: beside busy threads, they get a tenth of a core or less.
 const WALL_FACTOR_BEHIND: u64 = 100;
-/// Characters kept of what a fault says.
+/// Maximum number of characters of a fault's message.
 const MAX_FAULT_CHARS: usize = 1024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The CPU time, in milliseconds, after which a call ends that gets one of so many ticks.
+    /// The CPU time, in milliseconds, after which a call ends that gets one out of `one_of` ticks.
     fn ends_after(waits: bool, one_of: u64) -> u64 {
         let mut deadline = Deadline::new(20, waits);
         let mut ticks = 20;

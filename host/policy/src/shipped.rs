@@ -1,6 +1,6 @@
 //! The policies that come with Landfall, embedded in the binary.
 //!
-//! They are ordinary plugins: loaded, checked, metered and replaceable like anybody's.
+//! They are ordinary plugins: they are loaded, checked, metered and replaceable like any other.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -34,7 +34,7 @@ pub fn is_shipped(component: Digest) -> bool {
     DIGESTS.values().any(|known| *known == component)
 }
 
-/// Of every shipped policy.
+/// The digest of every shipped policy.
 static DIGESTS: LazyLock<BTreeMap<&'static str, Digest>> =
     LazyLock::new(|| names_and_components().map(|(name, component)| (name, Digest::of(component))).collect());
 
@@ -47,7 +47,7 @@ mod tests {
         let names: Vec<_> = names_and_components().map(|(name, _)| name).collect();
         assert_eq!(names, landfall_domain::plugin::SHIPPED);
         for (name, component) in names_and_components() {
-            // A component, and not a core module: layer 1 in the second half of the version.
+            // The header of a component, not of a core module: the second half of the version field is layer 1.
             assert_eq!(component.get(..8), Some(b"\0asm\x0d\0\x01\0".as_slice()), "{name}");
         }
     }

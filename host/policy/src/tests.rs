@@ -1,4 +1,4 @@
-//! The way from bytes to a decision, with the policies that are shipped.
+//! The whole path from bytes to a decision, with the shipped policies.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,7 +40,7 @@ fn a_decision_run_again_gives_the_same_bytes() {
         serde_json::to_vec(&stored).unwrap()
     };
     let first: Vec<_> = (0..32).map(|seed| decide(&compiled, seed)).collect();
-    // In slots of the pool that other decisions have used, on several threads at once.
+    // In slots of the pool that other decisions used before, on several threads at once.
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
@@ -56,7 +56,7 @@ fn a_decision_run_again_gives_the_same_bytes() {
     for (seed, first) in (0..32).zip(&first) {
         assert_eq!(&decide(&from_cache, seed), first);
     }
-    // In one that compiles anew.
+    // In a process that compiles again.
     let anew = Fixture::new();
     let compiled_anew = anew.image(shipped::WEIGHTED, "{}");
     for (seed, first) in (0..32).zip(&first) {
@@ -195,7 +195,7 @@ fn input(hubs: u32, seed: u64) -> SelectInput {
     }
 }
 
-/// Counts that are different each time they are asked for.
+/// Counts that differ each time they are asked for.
 fn counting() -> Arc<dyn Catalogue> {
     struct Counts(AtomicU64);
     impl GroupCounts for Counts {

@@ -1,22 +1,23 @@
-//! Whose revisions are taken: detached signatures over a plugin's name, its version and the component's digest.
+//! Which revisions are accepted: detached signatures over a plugin's name, its version and the component's digest.
 //!
-//! Whoever may publish decides where devices go. A token says who calls; a signature says who has read and built what is
-//! published, and it can be made on a machine that no token ever reaches. Where `plugins.require_signature` is set, a
-//! revision needs the signature of one of `plugins.trusted_keys`, each time that it is loaded: a key that is taken out
-//! of the list takes its revisions with it at the next start.
+//! Whoever may publish decides where devices go. A token proves who calls. A signature proves who has read and built
+//! the component, and it can be made on a machine that no token ever reaches. If `plugins.require_signature` is set, a
+//! revision needs the signature of one of `plugins.trusted_keys` each time that it is loaded. So when a key is removed
+//! from the list, the revisions with its signature are no longer accepted after the next start.
 //!
-//! - Signatures are Ed25519 (RFC 8032) over a short text that names its purpose and all three ([`Statement::text`]), so that
-//!   a signature made for something else can never be one for a revision, and what was signed for tests, or under another
-//!   name, does not decide under this one.
-//! - The name and the digest are compared before anything looks into the component; the version when it has told its own.
-//! - Keys are files in the formats of RFC 8410: `PUBLIC KEY` and `PRIVATE KEY` in PEM, which OpenSSL and most others make
-//!   and read.
-//! - A revision may carry several signatures. One by a key that is not trusted counts for nothing, and does no harm. One
-//!   that names a trusted key and is not that key's refuses the revision, whether signatures are required or not:
-//!   something was exchanged on the way. So do those of trusted keys when all of them are for something else.
-//! - What comes with the binary needs no signature under its own name: the binary is what is trusted already.
+//! - Signatures are Ed25519 (RFC 8032) over a short text that contains its purpose and all three values
+//!   ([`Statement::text`]). So a signature for another purpose can never be used for a revision, and a revision that
+//!   was signed for tests, or under another name, is not accepted under this name.
+//! - The name and the digest are compared before anything inspects the component; the version is compared after the
+//!   component has stated its own.
+//! - Keys are files in the formats of RFC 8410: `PUBLIC KEY` and `PRIVATE KEY` in PEM, which OpenSSL and most other
+//!   tools write and read.
+//! - A revision may carry several signatures. A signature by a key that is not trusted is ignored. A signature that
+//!   names a trusted key but was not made with it causes a refusal, whether signatures are required or not: something
+//!   was exchanged on the way. If all signatures of trusted keys are for something else, the revision is refused too.
+//! - Components in the binary need no signature under their own names: the binary itself is trusted.
 //! - Earlier versions signed the digest alone. What they published stays usable under the names that it had then
-//!   ([`Over::BytesFor`]); nothing is published with such a signature any more.
+//!   ([`Over::BytesFor`]). Nothing is published with such a signature any more.
 
 mod key;
 
@@ -31,18 +32,18 @@ pub use landfall_domain::plugin::statement::{Statement, Subject};
 pub use self::key::{KeyError, PublicKey, SigningKey};
 use super::shipped;
 
-/// The keys whose signatures count, and whether one is needed.
+/// The trusted keys, and whether a signature by one of them is required.
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
     keys: Vec<PublicKey>,
     required: bool,
 }
 
-/// Why a revision is not taken.
+/// Why a revision is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum VerifyError {
-    /// There is no signature, and one is needed.
+    /// A signature is required, and there is none.
     #[error(
         "the component is not signed, and plugins.require_signature is set; sign it with `landfall plugin sign` and one \
          of the trusted keys ({trusted})"
@@ -51,7 +52,7 @@ pub enum VerifyError {
         /// The ids of the trusted keys.
         trusted: String,
     },
-    /// It is signed by others.
+    /// Only keys that are not trusted have signed the component.
     #[error(
         "the component is signed by {found}, and none of these keys is trusted; the trusted ones are {trusted} \
          (plugins.trusted_keys)"
@@ -62,33 +63,33 @@ pub enum VerifyError {
         /// The ids of the trusted keys.
         trusted: String,
     },
-    /// A signature is none.
+    /// A signature was not made with the key that it names.
     #[error(
         "the signature that names the key {key} is not that key's: it was exchanged or damaged, or, of the older form, is \
          over other bytes than the component's ({digest}); sign the component again with `landfall plugin sign`"
     )]
     Wrong {
-        /// The key that it names.
+        /// The key that the signature names.
         key: KeyId,
         digest: Digest,
     },
-    /// A trusted key has signed something else.
+    /// A trusted key has signed another statement.
     #[error("the signature of the key {key} is {differs}; sign the component for its name with `landfall plugin sign`")]
     Another {
         key: KeyId,
-        /// What it is over, and what was asked.
+        /// How the signed statement differs from what is needed.
         differs: String,
     },
 }
 
-/// The keys of the configuration cannot be had.
+/// Why the configured keys cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum TrustError {
-    /// A file is no public key.
+    /// A file is not a public key.
     #[error("plugins.trusted_keys names {path}: {source}")]
     Key { path: PathBuf, source: KeyError },
-    /// Nothing could ever be published.
+    /// A signature is required and no key is trusted, so nothing could ever be published.
     #[error(
         "plugins.require_signature is set and plugins.trusted_keys is empty: nothing could be published; name the keys' files there"
     )]
@@ -96,11 +97,11 @@ pub enum TrustError {
 }
 
 impl Trust {
-    /// Reads the keys of a configuration; files are named from `folder`.
+    /// Reads the keys of a configuration. Relative file names start from `folder`.
     ///
     /// # Errors
     ///
-    /// The first file that is no Ed25519 public key in PEM.
+    /// The first file that is not an Ed25519 public key in PEM.
     pub fn load(folder: &Path, files: &[PathBuf], required: bool) -> Result<Self, TrustError> {
         if required && files.is_empty() {
             return Err(TrustError::NoKeys);
@@ -112,18 +113,18 @@ impl Trust {
         Ok(Self { keys: files.iter().map(key).collect::<Result<_, _>>()?, required })
     }
 
-    /// These keys.
+    /// Trust in these keys; `required` says whether a signature by one of them is demanded.
     #[must_use]
     pub fn new(keys: Vec<PublicKey>, required: bool) -> Self {
         Self { keys, required }
     }
 
-    /// The trusted keys whose signatures the revision carries.
+    /// The trusted keys with a valid signature for the revision.
     ///
     /// # Errors
     ///
-    /// A [`VerifyError`] when one is wrong, when all of the trusted keys are for something else, or when none counts and one
-    /// is needed.
+    /// A [`VerifyError`] if a signature is invalid, if all signatures of trusted keys are for something else, or if a
+    /// signature is required and there is no valid one.
     pub fn verify(&self, subject: &Subject<'_>, signatures: &[Signature]) -> Result<Vec<KeyId>, VerifyError> {
         let digest = subject.digest;
         let (mut signers, mut another) = (Vec::new(), None);
@@ -135,7 +136,7 @@ impl Trust {
             match signature.differs(subject) {
                 None if signers.contains(&key.id()) => {}
                 None => signers.push(key.id()),
-                // That the older form counts for nothing does no harm where none is needed.
+                // If no signature is required, a signature of the older form is ignored.
                 Some(_) if !self.required && signature.over == Over::Bytes => {}
                 Some(differs) => another = another.or(Some(VerifyError::Another { key: key.id(), differs })),
             }
@@ -159,13 +160,14 @@ impl Trust {
         }
     }
 
-    /// Whether a signature names a trusted key and is not that key's.
+    /// Whether a signature names a trusted key but was not made with it.
     #[must_use]
     pub fn disowns(&self, component: Digest, signature: &Signature) -> bool {
         self.key(signature).is_some_and(|key| !key.has_signed(signature, component))
     }
 
-    /// Those of trusted keys, or all as long as no key is trusted: what strangers add is not kept beside what counts.
+    /// The signatures of trusted keys; or all signatures if no key is trusted. So signatures that strangers added are
+    /// not stored beside those that count.
     #[must_use]
     pub fn worth_keeping(&self, mut signatures: Vec<Signature>) -> Vec<Signature> {
         signatures.retain(|signature| self.keys.is_empty() || self.key(signature).is_some());
@@ -199,13 +201,13 @@ mod tests {
         Statement { name: name.parse().unwrap(), version: version.to_owned(), digest: Digest::of(component) }
     }
 
-    /// What is asked when a statement is to hold.
+    /// The subject that matches a statement.
     fn subject(statement: &Statement) -> Subject<'_> {
         let Statement { name, version, digest } = statement;
         Subject { digest: *digest, name: Some(name), version: Some(version) }
     }
 
-    /// A signature as earlier versions made them.
+    /// A signature as earlier versions made it.
     fn older(key: &SigningKey, component: &[u8], over: Over) -> Signature {
         let text = format!("landfall policy revision sha256:{}\n", Digest::of(component));
         Signature { key: key.public().id(), over, bytes: key.signed(text.as_bytes()) }
@@ -252,7 +254,7 @@ mod tests {
                 let error = trust.verify(&subject(&asked), &[ours.sign(signed)]).unwrap_err().to_string();
                 assert!(error.contains(told), "{error}");
             }
-            // As long as the component has not told its version, the others are compared.
+            // Until the component has stated its version, only the name and the digest are compared.
             let unasked = Subject { version: None, ..subject(&asked) };
             assert!(trust.verify(&unasked, &[ours.sign(statement("sg", "0.9.0", b"component"))]).is_ok());
             assert!(trust.verify(&unasked, &[ours.sign(statement("sg4", "1.0.0", b"component"))]).is_err());
@@ -266,7 +268,7 @@ mod tests {
         assert_eq!(trust.verify(&subject(&asked), &[]), Ok(vec![]));
         let mut wrong = ours.sign(asked.clone());
         wrong.bytes[5] ^= 1;
-        // What is said is covered as well as what is not.
+        // The signature covers the statement that stands beside it.
         let mut renamed = ours.sign(statement("sg4", "1.0.0", b"component"));
         renamed.over = Over::Revision(asked.clone());
         for wrong in [wrong, renamed] {

@@ -1,12 +1,13 @@
-//! The gate between what a policy answers and what the host does.
+//! The verdict gate: the check of every policy answer before the host acts on it.
 //!
-//! A policy is never trusted. It may name only hubs that it was shown, by the handles of this very call; what it writes
-//! into a device's twin, its group or its answer is bounded in size and made of characters that the hub will take; what
-//! it asks the device to wait is neither nothing nor for ever. An answer that breaks a rule is not repaired: a repaired
-//! answer would hide the mistake from its author, and a half-taken one would be a decision nobody made. It is the
-//! policy's failure `invalid-verdict`, which names the rule; the device waits.
+//! A policy is never trusted. It may name only hubs that it was shown, by the handles of this call. What it writes
+//! into a device's twin, its group or its answer is limited in size and in characters, so that the hub will accept it.
+//! The time that it makes the device wait has a lower and an upper limit. An answer that breaks a rule is not
+//! corrected: a corrected answer would hide the mistake from its author, and an answer of which only a part is used
+//! would be a decision that nobody made. Such an answer is the failure `invalid-verdict`, which names the rule, and
+//! the device waits.
 //!
-//! Whether the chosen hub still has room is not asked here but in the transaction that commits the registration.
+//! Whether the chosen hub still has room is not checked here but in the transaction that commits the registration.
 
 mod json;
 mod merge;
@@ -21,7 +22,7 @@ pub(super) use self::placement::placement;
 pub(super) use self::selection::outcome;
 use super::call::{HubHandle, Outcome, Placement, Reason};
 
-/// Bytes of all texts of an outcome.
+/// The size of all texts of an outcome in bytes.
 pub(super) fn size_of_outcome(outcome: &Outcome) -> usize {
     match outcome {
         Outcome::Assign(choice) => {
@@ -33,7 +34,7 @@ pub(super) fn size_of_outcome(outcome: &Outcome) -> usize {
     }
 }
 
-/// Bytes of all texts of a placement.
+/// The size of all texts of a placement in bytes.
 pub(super) fn size_of_placement(placement: &Placement) -> usize {
     let path: usize = placement.group_path.iter().map(String::len).sum();
     let tags: usize = placement.tags.iter().map(|tag| tag.key.len() + tag.value.len()).sum();
@@ -64,7 +65,7 @@ fn reason(reason: &Reason) -> Result<(), Violation> {
     Ok(())
 }
 
-/// A hostile text, as far as a log line should go.
+/// The beginning of a possibly hostile text, short enough for a log line.
 fn quoted(text: &str) -> String {
     let start: String = text.chars().take(80).collect();
     if start.len() < text.len() { format!("{start:?}...") } else { format!("{start:?}") }

@@ -1,12 +1,15 @@
-//! What is kept of each policy while it decides: its breaker, who pays for its calls, and its revision's meters.
+//! What is kept of each policy at run time: its circuit breaker, the account that pays for its calls, and the meters
+//! of its revision.
 //!
-//! One watch for each plugin of each id scope, each of its revisions that can be asked, and each of the settings that the
-//! groups give it: two groups whose settings name different services share neither a breaker nor a share of the threads.
-//! Individual enrollments with settings of their own share one watch for each revision. Meters are kept by revision.
+//! There is one watch for each plugin of each id scope, each of its revisions that can be asked, and each of the
+//! settings that groups give it: two groups whose settings name different services share neither a breaker nor a share
+//! of the threads. All individual enrollments with settings of their own share one watch for each revision. Meters are
+//! kept for each revision.
 //!
-//! Bound policies hold their watch, so that a call looks nothing up. How many there are follows what the operator published
-//! and enrolled and never what devices do: a change of the catalogue drops every watch that nothing in it can ask any more.
-//! Beyond a limit of the id scope its policies share one watch, and those of other scopes do not.
+//! A bound policy holds its watch, so that a call needs no lookup. The number of watches depends on what the operator
+//! published and enrolled, never on what devices do: a change of the catalogue drops every watch that can no longer be
+//! used. Beyond a limit for each id scope, the further policies of the scope share one watch. Other scopes are not
+//! affected.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,11 +38,11 @@ pub struct Watches {
 struct OfScope {
     watches: HashMap<Watched, Arc<Watch>>,
     meters: HashMap<(PluginName, Digest), Arc<Meters>>,
-    /// For what is beyond the limit.
+    /// The shared watch of all policies beyond the limit.
     others: Option<Arc<Watch>>,
 }
 
-/// What a watch is kept of.
+/// What identifies a watch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct Watched {
@@ -47,42 +50,42 @@ pub struct Watched {
     /// The plugin's name.
     pub plugin: PluginName,
     pub revision: Digest,
-    /// The SHA-256 of the settings; none for all settings that no group has.
+    /// The SHA-256 of the settings. `None` for all settings that no group has.
     pub settings: Option<Digest>,
 }
 
-/// What is kept of one policy.
+/// The watch of one policy.
 pub struct Watch {
-    /// Of what; nothing for the one that is shared by what is beyond the limit.
+    /// What the watch is for. `None` for the shared watch beyond the limit.
     pub of: Option<Watched>,
-    /// Who pays for its calls.
+    /// The account that pays for its calls.
     pub payer: Payer,
-    /// Whether it is asked.
+    /// The circuit breaker, which decides whether the policy is called.
     pub breaker: Breaker,
-    /// What its revision's calls took and what came of them.
+    /// The meters of the revision: cost and results of its calls.
     pub meters: Arc<Meters>,
 }
 
-/// What is known of one revision, whatever its settings.
+/// What is known of one revision, over all its settings.
 #[allow(missing_docs, reason = "the names say it")]
 pub struct OfRevision {
     pub scope: IdScope,
-    /// The plugin and its revision; nothing for what is beyond the limit.
+    /// The plugin and its revision. `None` for the shared watch beyond the limit.
     pub of: Option<(PluginName, Digest)>,
-    /// What its calls took and what came of them.
+    /// The meters: cost and results of its calls.
     pub meters: Arc<Meters>,
     /// The state of the breaker that is furthest from closed.
     pub state: State,
 }
 
 impl Watches {
-    /// None yet.
+    /// Creates an empty set of watches.
     #[must_use]
     pub fn new(limits: BreakerLimits, ambient: Ambient) -> Self {
         Self { limits, ambient, all: RwLock::default() }
     }
 
-    /// The watch of a policy.
+    /// The watch of a policy. It is created if there is none.
     #[must_use]
     pub fn get(&self, of: Watched) -> Arc<Watch> {
         if let Some(known) = self.find(&of) {
@@ -99,7 +102,8 @@ impl Watches {
         Arc::clone(watches.entry(of.clone()).or_insert_with(new))
     }
 
-    /// The watch of a policy that no group has: the groups' own if one of them has the same settings, or that of all others.
+    /// The watch of a policy that an individual enrollment uses: the watch of the groups if one of them has the same
+    /// settings, otherwise the watch for all settings that no group has.
     #[must_use]
     pub fn get_for_one(&self, of: Watched) -> Arc<Watch> {
         self.find(&of).unwrap_or_else(|| self.get(Watched { settings: None, ..of }))
@@ -112,7 +116,7 @@ impl Watches {
         all.get(&of.scope)?.watches.get(of).cloned()
     }
 
-    /// The state of a revision's breaker that is furthest from closed, whatever its settings.
+    /// The state of a revision's breakers, over all its settings: the one that is furthest from closed.
     #[must_use]
     pub fn state_of(&self, scope: &IdScope, plugin: &PluginName, revision: Digest) -> State {
         let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
@@ -121,7 +125,7 @@ impl Watches {
         worst(own.map(|(_, watch)| watch.breaker.state()))
     }
 
-    /// Drops what can not be asked any more.
+    /// Drops the watches of policies that can no longer be asked.
     pub fn retain(&self, asked: &HashSet<Watched>) {
         let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, OfScope { watches, meters, others }| {
@@ -132,7 +136,7 @@ impl Watches {
         });
     }
 
-    /// All revisions in order, and after those of a scope what is beyond its limit, when there ever was any.
+    /// All revisions in order. After the revisions of a scope follows its shared watch, if it was ever used.
     #[must_use]
     pub fn revisions(&self) -> Vec<OfRevision> {
         let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
@@ -176,7 +180,7 @@ impl Watch {
         Self { of, payer, breaker: Breaker::new(limits, ambient), meters }
     }
 
-    /// Whether a call may be made for a device now; if not, the failure that stands for it.
+    /// Whether a call may be made for a device now. If not, returns the failure to use instead.
     ///
     /// # Errors
     ///
@@ -193,7 +197,7 @@ impl Watch {
         })
     }
 
-    /// Tells the breaker how a call for a device ended.
+    /// Reports to the breaker how a call for a device ended.
     pub fn tell<T>(&self, pass: Pass, device: &str, result: &Result<T, CallFailure>) {
         let ending = match result {
             Ok(_) | Err(CallFailure::Fault(_)) => Ending::Answered,
@@ -215,7 +219,7 @@ impl Meters {
     }
 }
 
-/// Policies of an id scope that are watched apart from each other.
+/// Maximum number of policies of an id scope with a watch of their own.
 const MAX_WATCHES: usize = 1024;
 
 #[cfg(test)]

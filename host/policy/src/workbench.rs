@@ -1,16 +1,17 @@
-//! What authors of policies work with, without any server: `landfall plugin check`, `inspect`, `run`, `test`, `bench`,
+//! Tools for authors of policies, which need no server: `landfall plugin check`, `inspect`, `run`, `test`, `bench`,
 //! `profile` and `fuzz`.
 //!
-//! Everything here loads and runs plugins through [`crate`], as the server does: the same engine settings, the
-//! same budgets, the same verdict gate, the same cache. What passes here behaves so in production, and what a plugin
-//! costs here in fuel it costs there, to the unit. There is no mock of the host, and no second way to run a plugin.
+//! Everything here loads and runs plugins through [`crate`], as the server does: with the same engine settings,
+//! budgets, verdict gate and cache. So a plugin that passes here behaves the same in production, and its fuel is the
+//! same, to the unit. There is no mock of the host, and no second way to run a plugin.
 //!
-//! - [`vector`]: golden vectors, the inputs and expected answers that a policy is tested with, in any language;
-//! - [`trial`]: runs a vector and says what differs;
-//! - [`service`]: what services answer to policies that ask some;
-//! - [`compare`](mod@compare): what another revision answers;
-//! - [`generate`] and [`fuzz`]: devices and hubs that nobody would have thought of, and what must hold for all of them;
-//! - [`shrink`]: makes a call smaller as long as it stays a finding;
+//! - [`vector`]: golden vectors, the inputs and expected answers with which a policy is tested, in any language;
+//! - [`trial`]: runs a vector and reports what differs;
+//! - [`service`]: the answers of services for policies that ask some;
+//! - [`compare`](mod@compare): the answers of another revision;
+//! - [`generate`] and [`fuzz`]: generated devices and hubs that nobody would think of, and properties that must hold
+//!   for all of them;
+//! - [`shrink`]: makes a call smaller as long as it still shows the fault;
 //! - [`crate::profile`]: where a policy spends its time.
 
 pub mod compare;
@@ -30,7 +31,7 @@ use std::path::PathBuf;
 use crate::{PolicyHost, PolicySettings, StartError};
 
 /// Where authors' tools keep compiled components: `landfall` in the user's cache folder (XDG Base Directory
-/// Specification), shared by all of them, so that a test costs milliseconds from the second time on.
+/// Specification). All tools share it, so that a test takes milliseconds from the second time on.
 #[must_use]
 pub fn cache_folder() -> PathBuf {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
@@ -38,7 +39,7 @@ pub fn cache_folder() -> PathBuf {
     caches.unwrap_or_else(std::env::temp_dir).join("landfall").join("policies")
 }
 
-/// The settings of a policy host for one author at a terminal: the server's own, with a worker for each call.
+/// The settings of a policy host for one author at a terminal: those of the server, but with one worker.
 #[must_use]
 pub fn settings() -> PolicySettings {
     PolicySettings { workers: 1, ..PolicySettings::new(cache_folder()) }

@@ -1,12 +1,13 @@
-//! JSON objects that say each thing once, in all their depth. Of two members of one name, one reader takes the first and
-//! another the last: a token that has such is read differently by whoever checks it and whoever uses it (RFC 7519, 4).
+//! JSON objects in which no name occurs twice, at any depth. If an object has two members with one name, some readers
+//! take the first and others the last: the part that checks such a token could read it differently from the part that
+//! uses it (RFC 7519, 4).
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// Reads an object from bytes; none when they are not one, or say a thing twice.
+/// Parses an object. `None` if the bytes are not a JSON object, or a name occurs twice.
 pub(super) fn read(bytes: &[u8]) -> Option<Map<String, Value>> {
     match serde_json::from_slice::<Once>(bytes).ok()?.0 {
         Value::Object(members) => Some(members),

@@ -1,4 +1,4 @@
-//! Tokens signed here, and what is wrong with them.
+//! Tokens that are signed here, and every reason for a refusal.
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
@@ -120,7 +120,7 @@ fn what_could_be_signed_by_anybody_is_no_token() {
     ] {
         assert_eq!(BearerToken::parse(&issuer.sign(&head, &claims())).err(), Some(flaw), "{head}");
     }
-    // Whoever brings the key along can sign with it.
+    // Whoever can put a key into the header can sign with that key.
     for member in ["jwk", "jku", "x5c", "x5u"] {
         let mut head = head();
         head[member] = json!("https://thief.example/keys");

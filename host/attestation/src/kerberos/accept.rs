@@ -1,4 +1,4 @@
-//! The decision on a token (RFC 4120, 3.2.3).
+//! Decides whether a token is accepted (RFC 4120, 3.2.3).
 
 use landfall_domain::names::Digest;
 
@@ -11,7 +11,7 @@ use super::keytab::Keytab;
 use super::messages::{ApReq, Authenticator, TicketPart};
 use super::{pac, spnego};
 
-/// A client that has proved who it is.
+/// A client that has proved its identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
     /// The client's name without realm: `dev-1`, or `dev-2$` for a computer account. In Active Directory it is the
@@ -21,15 +21,16 @@ pub struct Accepted {
     pub realm: String,
     /// The SID of the client's account, as it is in the directory (`objectSid`).
     pub sid: Vec<u8>,
-    /// The same for the same authenticator only, however it is wrapped: a second one is a replay.
+    /// The same value for the same authenticator only, however it is wrapped. A second occurrence is a replay.
     pub replay_id: Digest,
-    /// From this time (Unix) on the authenticator is too old to be accepted and `replay_id` can be forgotten.
+    /// The time (Unix) from which on the authenticator is too old to be accepted, so that `replay_id` can be
+    /// forgotten.
     pub replay_until: i64,
 }
 
-/// Checks the token (decoded from base64) of `Authorization: Negotiate`.
+/// Checks the token of `Authorization: Negotiate` (already decoded from base64).
 ///
-/// Everything is checked but replay: a caller refuses a [`Accepted::replay_id`] it has seen.
+/// Everything is checked except replay: the caller must refuse an [`Accepted::replay_id`] that it has seen before.
 pub fn accept(token: &[u8], keytab: &Keytab, now_unix: i64, skew_secs: i64) -> Result<Accepted, KerberosFlaw> {
     let request = ApReq::read(spnego::ap_req(token)?)?;
     if request.options & ApReq::USE_SESSION_KEY != 0 {
@@ -62,7 +63,7 @@ pub fn accept(token: &[u8], keytab: &Keytab, now_unix: i64, skew_secs: i64) -> R
     })
 }
 
-/// The ticket, and the SID of its account.
+/// Decrypts the ticket. Returns it with the SID of its account.
 fn open_ticket(request: &ApReq<'_>, keytab: &Keytab) -> Result<(TicketPart, Vec<u8>), KerberosFlaw> {
     let sealed = &request.ticket;
     if key_length(sealed.etype).is_none() {

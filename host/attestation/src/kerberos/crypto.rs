@@ -8,10 +8,10 @@ use aws_lc_rs::iv::FixedLength;
 use zeroize::Zeroizing;
 
 const BLOCK: usize = 16;
-/// How long its checksums are.
+/// The length of a checksum in bytes.
 pub(super) const MAC: usize = 12;
 
-/// What a key is used for (RFC 4120, 7.5.1).
+/// The purpose of an encryption or a checksum (RFC 4120, 7.5.1).
 #[derive(Clone, Copy)]
 pub(super) enum Usage {
     /// The encrypted part of a ticket.
@@ -31,7 +31,7 @@ impl AesKey {
         (key_length(etype) == Some(key.len())).then(|| Self(Zeroizing::new(key.to_vec())))
     }
 
-    /// The plaintext, without the confounder, if the checksum is right.
+    /// Decrypts. Returns the plaintext without the confounder, if the checksum is correct.
     pub(super) fn decrypt(&self, usage: Usage, cipher: &[u8]) -> Result<Zeroizing<Vec<u8>>, Unspecified> {
         let (body, mac) =
             cipher.len().checked_sub(MAC).and_then(|at| cipher.split_at_checked(at)).ok_or(Unspecified)?;
@@ -40,12 +40,12 @@ impl AesKey {
         plain.get(BLOCK..).map(|text| Zeroizing::new(text.to_vec())).ok_or(Unspecified)
     }
 
-    /// Whether this is the checksum of the text (RFC 3961, 5.3).
+    /// Verifies the checksum of a text (RFC 3961, 5.3).
     pub(super) fn verify(&self, usage: Usage, text: &[u8], checksum: &[u8]) -> Result<(), Unspecified> {
         verify_slices_are_equal(&self.mac(usage, 0x99, text)?, checksum)
     }
 
-    /// The type of its checksums (RFC 3962, 7).
+    /// The type of the checksums that this key makes (RFC 3962, 7).
     pub(super) fn checksum_type(&self) -> u32 {
         if self.0.len() == 16 { 15 } else { 16 }
     }
@@ -55,7 +55,7 @@ impl AesKey {
         hmac::sign(&key, text).as_ref().first_chunk().copied().ok_or(Unspecified)
     }
 
-    /// `DK(key, usage | kind)`: the folded constant, encrypted over and over until there is enough for a key.
+    /// `DK(key, usage | kind)`: encrypts the folded constant repeatedly until there are enough bytes for a key.
     fn derive(&self, usage: Usage, kind: u8) -> Result<Zeroizing<Vec<u8>>, Unspecified> {
         let key = EncryptingKey::ecb(unbound(&self.0)?)?;
         let mut block = Zeroizing::new(fold([0, 0, 0, usage as u8, kind]));
@@ -68,7 +68,7 @@ impl AesKey {
     }
 }
 
-/// The length of the key of an AES type.
+/// The key length of an AES encryption type. `None` for other types.
 pub(super) fn key_length(etype: i32) -> Option<usize> {
     match etype {
         17 => Some(16),
@@ -81,9 +81,11 @@ fn unbound(key: &[u8]) -> Result<UnboundCipherKey, Unspecified> {
     UnboundCipherKey::new(if key.len() == 16 { &AES_128 } else { &AES_256 }, key)
 }
 
-/// CBC with zero initial vector and ciphertext stealing: the last two blocks are swapped and the last is cut short.
+/// CBC with a zero initial vector and ciphertext stealing: the last two blocks are swapped, and the last one is cut
+/// short.
 fn cts_decrypt(key: &[u8], cipher: &[u8]) -> Result<Vec<u8>, Unspecified> {
-    // All but the last two blocks; the last whole block; what is left of the last one (1 to 16 bytes, or none at all).
+    // The parts: all but the last two blocks; the last whole block; the rest of the last one (1 to 16 bytes, or
+    // nothing).
     let tail = match cipher.len() {
         0..BLOCK => return Err(Unspecified),
         BLOCK => 0,
@@ -132,7 +134,7 @@ mod tests {
     use super::*;
 
     impl AesKey {
-        /// What a KDC or client does, to forge tokens in tests. The texts are longer than a block.
+        /// Encrypts as a KDC or a client does, to forge tokens in tests. The texts must be longer than a block.
         pub(in crate::kerberos) fn encrypt(&self, usage: Usage, text: &[u8]) -> Vec<u8> {
             let mut plain = vec![7; BLOCK];
             plain.extend_from_slice(text);

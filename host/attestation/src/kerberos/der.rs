@@ -1,4 +1,4 @@
-//! The little of DER that Kerberos and SPNEGO need: a cursor over tag, length and value.
+//! The subset of DER that Kerberos and SPNEGO need: a cursor over tag, length and value.
 
 use time::{Date, Month, PrimitiveDateTime, Time};
 
@@ -12,17 +12,17 @@ pub(super) const GENERALIZED_TIME: u8 = 0x18;
 pub(super) const GENERAL_STRING: u8 = 0x1b;
 pub(super) const SEQUENCE: u8 = 0x30;
 
-/// Tag `[number]`, explicit. Numbers up to 30 only; Kerberos has none above.
+/// The tag `[number]`, explicit. Numbers up to 30 only; Kerberos uses none above.
 pub(super) const fn context(number: u8) -> u8 {
     0xa0 | number
 }
 
-/// Tag `[APPLICATION number]`.
+/// The tag `[APPLICATION number]`.
 pub(super) const fn application(number: u8) -> u8 {
     0x60 | number
 }
 
-/// What is still to be read.
+/// The bytes that are still to be read.
 #[derive(Clone, Copy)]
 pub(super) struct Der<'a>(pub(super) &'a [u8]);
 
@@ -32,7 +32,7 @@ impl<'a> Der<'a> {
         self.optional(tag)?.ok_or(Malformed("another field was expected"))
     }
 
-    /// The same, one level down.
+    /// A cursor over the contents of the next value, which must have this tag.
     pub(super) fn enter(&mut self, tag: u8) -> Result<Self, KerberosFlaw> {
         self.read(tag).map(Self)
     }
@@ -57,7 +57,7 @@ impl<'a> Der<'a> {
         Ok(value)
     }
 
-    /// The same, if it is there.
+    /// Like [`Der::field`], for a field that may be absent.
     pub(super) fn optional_field(&mut self, number: u8, tag: u8) -> Result<Option<&'a [u8]>, KerberosFlaw> {
         let Some(value) = self.optional(context(number))? else { return Ok(None) };
         let mut inner = Self(value);
@@ -66,7 +66,7 @@ impl<'a> Der<'a> {
         Ok(Some(value))
     }
 
-    /// Nothing may follow.
+    /// Checks that nothing follows.
     pub(super) fn end(self) -> Result<(), KerberosFlaw> {
         if self.0.is_empty() { Ok(()) } else { Err(Malformed("unexpected bytes after a value")) }
     }
@@ -76,7 +76,7 @@ fn length(bytes: &[u8]) -> Result<(usize, &[u8]), KerberosFlaw> {
     let (first, rest) = bytes.split_first().ok_or(Malformed("cut off"))?;
     match first {
         0..=0x7f => Ok((usize::from(*first), rest)),
-        // Three bytes are 16 MiB: more than any header holds.
+        // A length of three bytes allows 16 MiB: more than any header holds.
         0x81..=0x83 => {
             let (bytes, rest) = rest.split_at_checked(usize::from(first & 0x7f)).ok_or(Malformed("cut off"))?;
             Ok((bytes.iter().fold(0, |length, byte| (length << 8) | usize::from(*byte)), rest))
@@ -85,7 +85,7 @@ fn length(bytes: &[u8]) -> Result<(usize, &[u8]), KerberosFlaw> {
     }
 }
 
-/// The contents of an INTEGER, where it fits 64 bits.
+/// The contents of an INTEGER, if it fits in 64 bits.
 pub(super) fn integer(bytes: &[u8]) -> Result<i64, KerberosFlaw> {
     match bytes {
         [] => Err(Malformed("an empty number")),
@@ -97,13 +97,13 @@ pub(super) fn integer(bytes: &[u8]) -> Result<i64, KerberosFlaw> {
     }
 }
 
-/// The first 32 bits of a BIT STRING, bit 0 of Kerberos being the highest.
+/// The first 32 bits of a BIT STRING. Kerberos' bit 0 is the highest bit.
 pub(super) fn flags(bytes: &[u8]) -> Result<u32, KerberosFlaw> {
     let (_, bits) = bytes.split_first().ok_or(Malformed("empty flags"))?;
     Ok(bits.iter().chain(&[0; 4]).take(4).fold(0, |flags, byte| (flags << 8) | u32::from(*byte)))
 }
 
-/// A KerberosString. Active Directory writes UTF-8 in it.
+/// A KerberosString. Active Directory writes UTF-8 into it.
 pub(super) fn text(bytes: &[u8]) -> Result<String, KerberosFlaw> {
     String::from_utf8(bytes.to_vec()).map_err(|_| Malformed("a name that is not UTF-8"))
 }

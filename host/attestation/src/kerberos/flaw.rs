@@ -1,10 +1,10 @@
-//! What can be wrong with a token or a keytab, in words for the operator.
+//! The reasons why a token or a keytab is refused, as messages for the operator.
 
-/// Why a keytab or a token is not accepted. The texts are for the log; a client is told no more than 401.
+/// Why a keytab or a token is not accepted. The texts are for the log; a client is told only 401.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum KerberosFlaw {
-    /// The file is no keytab, or is cut off.
+    /// The file is not a keytab, or is cut off.
     #[error("the keytab is not readable: {0}")]
     Keytab(&'static str),
     /// The keytab has no AES key.
@@ -16,7 +16,7 @@ pub enum KerberosFlaw {
         /// The encryption types that are in the file.
         found: Vec<i32>,
     },
-    /// The keytab has keys of other services only: whoever has one of their tickets is no device.
+    /// The keytab has keys of other services only. A client with a ticket for another service is not a device.
     #[error(
         "the keytab has no key of a web service (HTTP/…), only of {found}: export that of the name which devices call"
     )]
@@ -24,31 +24,31 @@ pub enum KerberosFlaw {
         /// The service principals that are in the file.
         found: String,
     },
-    /// Keys of two realms, whose accounts one directory does not have.
+    /// The keytab has keys of two realms. One directory does not have the accounts of both.
     #[error("the keytab has keys of two realms, {0} and {1}: give each a directory of its own")]
     TwoRealms(String, String),
-    /// The token is not what its own lengths and tags say.
+    /// The lengths and tags in the token do not fit together.
     #[error("the token is malformed: {0}")]
     Malformed(&'static str),
-    /// The client sent NTLM.
+    /// The client sent an NTLM message.
     #[error(
         "the client sent NTLM instead of Kerberos: it got no ticket; check that the service principal name is registered \
          and that the client uses the host name in it"
     )]
     Ntlm,
-    /// No Kerberos token in the first message.
+    /// The first message contains no Kerberos token.
     #[error("the client offers no Kerberos token in its first message (mechanisms {0})")]
     NotKerberos(String),
-    /// A second message of a negotiation this service did not start.
+    /// The token is a later message of a negotiation that this service did not start.
     #[error("the token continues a negotiation; only a complete first token is accepted")]
     Continuation,
-    /// An option of the AP-REQ this service does not support.
+    /// The AP-REQ has an option that this service does not support.
     #[error("the client asks for {0}, which is not supported")]
     Unsupported(&'static str),
-    /// The ticket is under an encryption type that is not accepted.
+    /// The ticket is encrypted with an encryption type that is not accepted.
     #[error("the ticket is encrypted with {}: set msDS-SupportedEncryptionTypes of the service account to 24 (AES only)", etype_name(*.0))]
     TicketEncryption(i32),
-    /// The session key is of an encryption type that is not accepted.
+    /// The session key has an encryption type that is not accepted.
     #[error("the session key is of type {}: the client or the domain controller must allow AES", etype_name(*.0))]
     SessionEncryption(i32),
     /// The ticket is for another service.
@@ -59,7 +59,7 @@ pub enum KerberosFlaw {
         /// The service principals in the keytab.
         held: String,
     },
-    /// The keytab has the principal, but not this version of its key.
+    /// The keytab has a key of the principal, but not this version.
     #[error("the ticket needs key version {ticket} ({}); the keytab has {keytab:?}: export it again, or let the client get a new ticket", etype_name(*.etype))]
     KeyVersion {
         /// The version the ticket is encrypted with.
@@ -77,16 +77,16 @@ pub enum KerberosFlaw {
     /// The ticket has expired.
     #[error("the ticket expired at {0} (Unix time)")]
     Expired(i64),
-    /// A ticket that says a name and not whose account it is.
+    /// The ticket names an account but does not contain its SID.
     #[error(
         "the ticket does not say the SID of its account: {0}; let the service account have PACs (no NO_AUTH_DATA_REQUIRED \
          in its userAccountControl), and update the domain controller: Windows since November 2021 and Samba since 4.16 say it"
     )]
     NoSid(&'static str),
-    /// The client's clock is too far off.
+    /// The client's clock differs too much from the server's.
     #[error("the clock of the client is {seconds} s ahead of ours (negative: behind); {allowed} s are allowed")]
     ClockSkew {
-        /// Client minus server.
+        /// The client's time minus the server's time.
         seconds: i64,
         allowed: i64,
     },
@@ -98,7 +98,7 @@ pub enum KerberosFlaw {
         /// The client in the authenticator.
         authenticator: String,
     },
-    /// The client is of another realm.
+    /// The client belongs to another realm.
     #[error("the client is of realm `{client}`; only clients of `{service}` are accepted")]
     ForeignRealm {
         /// The client's realm.
@@ -106,14 +106,14 @@ pub enum KerberosFlaw {
         /// The service's realm.
         service: String,
     },
-    /// A name that cannot be written unambiguously, or is anonymous.
+    /// The client's name cannot be written unambiguously, or is anonymous.
     #[error(
         "the client's name `{0}` is not accepted: empty, anonymous, or with `/`, `@`, `\\` or control characters in a part"
     )]
     Name(String),
 }
 
-/// What a stranger has written, for the log: on one line, and not for long.
+/// A text from a stranger, for the log: on one line, and cut if it is long.
 pub(super) fn on_one_short_line(text: &str) -> String {
     let mut told: String = text.escape_debug().take(MOST_TOLD).collect();
     if told.len() < text.len() {

@@ -6,7 +6,7 @@ use super::crypto::{AesKey, key_length};
 use super::flaw::KerberosFlaw::{self, Keytab as Unreadable};
 use super::flaw::on_one_short_line;
 
-/// The AES keys of a keytab for web services of one realm. Other entries are passed over.
+/// The AES keys in a keytab that belong to web services of one realm. Other entries are skipped.
 pub struct Keytab {
     entries: Vec<Entry>,
 }
@@ -16,14 +16,15 @@ struct Entry {
     service: String,
     etype: i32,
     version: u32,
-    /// The file gives 32 bits; old writers give only the lowest 8.
+    /// Whether `version` is the whole 32-bit version; old writers give only the lowest 8 bits.
     whole_version: bool,
     key: AesKey,
 }
 
 impl Keytab {
-    /// Reads the contents of a keytab file. At least one AES key of a web service must be in it. A key of another service, such
-    /// as that of the machine, is not taken: many have tickets for it that are none for this.
+    /// Parses a keytab file. It must contain at least one AES key of a web service. Keys of other services, such as
+    /// that of the machine, are not used: many clients have tickets for such a service that do not count as tickets
+    /// for this one.
     pub fn parse(bytes: &[u8]) -> Result<Self, KerberosFlaw> {
         let mut file = Cursor(bytes);
         match file.array()? {
@@ -40,7 +41,7 @@ impl Keytab {
             let size = i32::from_be_bytes(file.array()?);
             let record =
                 file.take(usize::try_from(size.unsigned_abs()).map_err(|_| Unreadable("an entry is too large"))?)?;
-            // A negative size is a deleted entry. Zeros are the rest of a file that was not cut.
+            // A negative size marks a deleted entry. Zeros are unused space at the end of the file.
             if size <= 0 {
                 continue;
             }
@@ -64,7 +65,7 @@ impl Keytab {
         Ok(Self { entries })
     }
 
-    /// The service principals in it, `HTTP/host@REALM`, each once.
+    /// The service principals in the keytab, `HTTP/host@REALM`, each once.
     pub fn principals(&self) -> Vec<String> {
         let mut names: Vec<_> = self.entries.iter().map(|entry| format!("{}@{}", entry.service, entry.realm)).collect();
         names.sort();
@@ -72,7 +73,8 @@ impl Keytab {
         names
     }
 
-    /// The keys a ticket for this service may be encrypted with: one, unless the ticket does not say the version.
+    /// The keys with which a ticket for this service may be encrypted: exactly one, unless the ticket does not state
+    /// the version.
     pub(super) fn keys(
         &self,
         service: &str,
@@ -80,7 +82,8 @@ impl Keytab {
         etype: i32,
         version: Option<u32>,
     ) -> Result<Vec<&AesKey>, KerberosFlaw> {
-        // Active Directory does not regard case in service names and issues the ticket as the client wrote it.
+        // Active Directory compares service names without case, and issues the ticket with the name as the client
+        // wrote it.
         let of_service: Vec<_> = self
             .entries
             .iter()
@@ -117,7 +120,7 @@ impl Entry {
     }
 }
 
-/// One entry, if it is an AES key, and its encryption type.
+/// Reads one entry. Returns its encryption type, and the entry if it is an AES key.
 fn entry(mut record: Cursor<'_>) -> Result<(i32, Option<Entry>), KerberosFlaw> {
     let parts = u16::from_be_bytes(record.array()?);
     let realm = record.text()?;
@@ -127,7 +130,7 @@ fn entry(mut record: Cursor<'_>) -> Result<(i32, Option<Entry>), KerberosFlaw> {
     let [short_version] = record.array()?;
     let etype = i32::from(i16::from_be_bytes(record.array()?));
     let key = record.counted()?;
-    // Newer writers append the whole version; zero there means it is not given.
+    // Newer writers append the whole version. Zero means that it is not given.
     let whole_version = record.array().ok().map(u32::from_be_bytes).filter(|version| *version != 0);
     if key_length(etype).is_none() {
         return Ok((etype, None));

@@ -1,4 +1,4 @@
-//! The messages of Kerberos (RFC 4120) as far as a service reads them.
+//! The messages of Kerberos (RFC 4120), as far as a service reads them.
 
 use zeroize::Zeroizing;
 
@@ -13,12 +13,12 @@ use super::flaw::KerberosFlaw::{self, Malformed};
 pub(super) struct Name(Vec<String>);
 
 impl Name {
-    /// The parts with `/` between them.
+    /// The components, joined with `/`.
     pub(super) fn joined(&self) -> String {
         self.0.join("/")
     }
 
-    /// Written in one way only, and a name of somebody.
+    /// Whether the name can be written in one way only and is not anonymous.
     pub(super) fn is_plain(&self) -> bool {
         let odd =
             |part: &String| part.is_empty() || part.chars().any(|c| matches!(c, '/' | '@' | '\\') || c.is_control());
@@ -38,7 +38,7 @@ impl Name {
     }
 }
 
-/// Ciphertext and what it is encrypted with.
+/// A ciphertext, with the encryption type and the version of its key.
 pub(super) struct Encrypted<'a> {
     pub(super) etype: i32,
     pub(super) version: Option<u32>,
@@ -49,14 +49,14 @@ impl<'a> Encrypted<'a> {
     fn read(fields: &mut Der<'a>, number: u8) -> Result<Self, KerberosFlaw> {
         let mut data = Der(fields.field(number, SEQUENCE)?);
         let etype = etype(data.field(0, INTEGER)?)?;
-        // Some write the version as a signed number: the low 32 bits are what is meant.
+        // Some implementations write the version as a signed number. The low 32 bits are the version.
         let version = data.optional_field(1, INTEGER)?.map(integer).transpose()?;
         let version = version.map(|version| u32::try_from(version & 0xffff_ffff).unwrap_or_default());
         Ok(Self { etype, version, cipher: data.field(2, OCTET_STRING)? })
     }
 }
 
-/// AP-REQ with the ticket's outside.
+/// An AP-REQ, with the unencrypted part of the ticket.
 pub(super) struct ApReq<'a> {
     pub(super) options: u32,
     pub(super) realm: String,
@@ -66,7 +66,7 @@ pub(super) struct ApReq<'a> {
 }
 
 impl<'a> ApReq<'a> {
-    /// The client wants the ticket decrypted with a session key (user to user).
+    /// The client wants the ticket to be decrypted with a session key (user to user).
     pub(super) const USE_SESSION_KEY: u32 = 1 << 30;
 
     pub(super) fn read(message: &'a [u8]) -> Result<Self, KerberosFlaw> {
@@ -95,7 +95,7 @@ pub(super) struct TicketPart {
     pub(super) start: i64,
     pub(super) end: i64,
     pub(super) address_bound: bool,
-    /// `AuthorizationData`, the list in it.
+    /// The list in `AuthorizationData`.
     pub(super) authorization: Vec<u8>,
 }
 
@@ -126,7 +126,7 @@ impl TicketPart {
 pub(super) struct Authenticator {
     pub(super) realm: String,
     pub(super) client: Name,
-    /// Its checksum is that of GSS-API (RFC 4121, 4.1.1), as it is in a token for a web server.
+    /// Whether its checksum is that of GSS-API (RFC 4121, 4.1.1), as in a token for a web server.
     pub(super) of_gss: bool,
     pub(super) time: i64,
 }
@@ -145,7 +145,8 @@ impl Authenticator {
     }
 }
 
-/// Type 0x8003; 16 as the length of the channel binding, the binding, and four bytes of flags.
+/// Checks for type 0x8003 with the value: 16 as the length of the channel binding, the binding, and four bytes of
+/// flags.
 fn is_of_gss(checksum: &[u8]) -> Result<bool, KerberosFlaw> {
     let mut fields = Der(checksum);
     if integer(fields.field(0, INTEGER)?)? != 0x8003 {
@@ -157,7 +158,7 @@ fn is_of_gss(checksum: &[u8]) -> Result<bool, KerberosFlaw> {
     }
 }
 
-/// `[APPLICATION number] SEQUENCE`, with nothing after it: the AES types do not pad.
+/// Reads `[APPLICATION number] SEQUENCE`, with nothing after it: the AES types do not pad.
 fn outermost(bytes: &[u8], number: u8) -> Result<Der<'_>, KerberosFlaw> {
     let mut message = Der(bytes);
     let mut inner = message.enter(application(number))?;

@@ -1,8 +1,9 @@
-//! The privilege attribute certificate of a ticket (MS-PAC): here, whose account it is.
+//! The privilege attribute certificate of a ticket (MS-PAC). It is read for the SID of the account.
 //!
-//! A ticket says a name, and whoever may rename accounts can have a ticket of any name. The PAC says the account's SID, which
-//! nobody gives to another. A client may ask a controller to put data of its own into a ticket, beside the PAC; so the PAC's
-//! signature with the service's key is checked too, which only the controller and the service have.
+//! A ticket contains an account name, and whoever may rename accounts can get a ticket with any name. The PAC contains
+//! the account's SID, which is never given to another account. A client may ask a controller to put data of its own
+//! into a ticket, beside the PAC. So the PAC's signature with the service's key is verified too; only the controller
+//! and the service have that key.
 
 use super::crypto::{AesKey, MAC, Usage};
 use super::der::{Der, INTEGER, OCTET_STRING, SEQUENCE, integer};
@@ -13,7 +14,8 @@ pub(super) fn account_sid(authorization: &[u8], key: &AesKey) -> Result<Vec<u8>,
     let mut pacs = Vec::new();
     let mut outer = Der(authorization);
     while let Some((kind, data)) = element(&mut outer)? {
-        // The controller has put the PAC into a container for what a service may pass over, and nothing deeper.
+        // The controller puts the PAC into a container of elements that a service may ignore. Deeper containers are
+        // not searched.
         if kind == IF_RELEVANT {
             let mut whole = Der(data);
             let mut inner = whole.enter(SEQUENCE)?;
@@ -34,7 +36,7 @@ pub(super) fn account_sid(authorization: &[u8], key: &AesKey) -> Result<Vec<u8>,
     }
 }
 
-/// `AuthorizationData` (RFC 4120, 5.2.6) is a list of these.
+/// Reads the next element of `AuthorizationData` (RFC 4120, 5.2.6).
 fn element<'a>(list: &mut Der<'a>) -> Result<Option<(i64, &'a [u8])>, KerberosFlaw> {
     if list.0.is_empty() {
         return Ok(None);
@@ -46,7 +48,7 @@ fn element<'a>(list: &mut Der<'a>) -> Result<Option<(i64, &'a [u8])>, KerberosFl
     Ok(Some((kind, data)))
 }
 
-/// `PACTYPE` (2.3): buffers of one kind each, somewhere behind the list of them.
+/// A `PACTYPE` (2.3): a list of buffers, each of its own kind, and the buffers somewhere behind it.
 struct Pac<'a> {
     bytes: &'a [u8],
     account: Option<&'a [u8]>,
@@ -81,7 +83,8 @@ impl<'a> Pac<'a> {
         Ok(Self { bytes, account, by_server: signature(SERVER)?, by_controller: signature(CONTROLLER)? })
     }
 
-    /// The service's signature (2.8.1): of the whole, with zeros where its own and the controller's own stand.
+    /// Verifies the server signature (2.8.1). It covers the whole PAC, with zeros in place of the server's and the
+    /// controller's signatures.
     fn check(&self, key: &AesKey) -> Result<(), KerberosFlaw> {
         let mut signed = self.bytes.to_vec();
         for (start, part) in [self.by_server, self.by_controller] {
@@ -101,7 +104,7 @@ impl<'a> Pac<'a> {
         key.verify(Usage::Pac, &signed, theirs).map_err(|_| Integrity("PAC"))
     }
 
-    /// The SID in `UPN_DNS_INFO` (2.10), where controllers put it since November 2021.
+    /// The SID in `UPN_DNS_INFO` (2.10), where controllers have put it since November 2021.
     fn sid(&self) -> Result<&'a [u8], KerberosFlaw> {
         let account = self.account.ok_or(NoSid("a PAC without UPN_DNS_INFO"))?;
         if u32_at(account, 8).is_none_or(|flags| flags & EXTENDED == 0) {
@@ -109,7 +112,7 @@ impl<'a> Pac<'a> {
         }
         let (length, start) = (u16_at(account, 16), u16_at(account, 18));
         let sid = start.zip(length).and_then(|(start, length)| account.get(start..)?.get(..length));
-        // Revision 1, the number of what follows the authority, the authority, and that many numbers (MS-DTYP, 2.4.2.2).
+        // Revision 1, the number of subauthorities, the authority, and that many subauthorities (MS-DTYP, 2.4.2.2).
         let whole = |sid: &&[u8]| match sid {
             [1, count @ 1..=15, ..] => sid.len() == usize::from(*count).saturating_mul(4).saturating_add(8),
             _ => false,
@@ -118,11 +121,11 @@ impl<'a> Pac<'a> {
     }
 }
 
-/// How long a signature of a type is (2.8). The controller's has the type of its own key and not of the service's; behind
-/// it the number of a read-only controller may stand, which is not part of it.
+/// The length of a signature of this type (2.8). The controller's signature has the type of its own key, not of the
+/// service's key. The number of a read-only controller may follow; it is not part of the signature.
 fn signature_length(kind: u32) -> Option<usize> {
     match kind {
-        // HMAC-MD5, of RC4: -138.
+        // HMAC-MD5, for RC4: -138.
         0xffff_ff76 => Some(16),
         // HMAC-SHA1-96 with AES.
         15 | 16 => Some(MAC),
@@ -144,22 +147,23 @@ fn u16_at(bytes: &[u8], at: usize) -> Option<usize> {
 /// AD-IF-RELEVANT and AD-WIN2K-PAC.
 const IF_RELEVANT: i64 = 1;
 const WIN2K_PAC: i64 = 128;
-/// Kinds of buffers.
+/// Kinds of buffers in a PAC.
 const SERVER: u32 = 6;
 const CONTROLLER: u32 = 7;
 const UPN_DNS_INFO: u32 = 12;
-/// The flag of a `UPN_DNS_INFO` that has a name and a SID too.
+/// The flag of a `UPN_DNS_INFO` that also contains an account name and a SID.
 const EXTENDED: u32 = 2;
-/// How long the type is, which stands before a signature.
+/// The length of the signature type, which precedes a signature.
 const SIGNATURE_TYPE: usize = 4;
-/// There are fewer than twenty kinds.
+/// Maximum number of buffers. Fewer than twenty kinds exist.
 const MOST: usize = 64;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A PAC with nothing but its signatures, signed by a service's key of type 18 beside a controller's of that type.
+    /// A PAC with only its signatures, signed with a service's key of type 18, beside a controller's signature of that
+    /// type.
     fn signed(key: &AesKey, controllers: u32, length: usize, behind: &[u8]) -> Vec<u8> {
         let server = [16_u32.to_le_bytes().as_slice(), &[0; MAC]].concat();
         let controller = [controllers.to_le_bytes().as_slice(), &vec![0; length], behind].concat();

@@ -1,17 +1,17 @@
-//! The wrappings of a `Negotiate` token: SPNEGO (RFC 4178) and the GSS-API frame of Kerberos (RFC 4121, 4.1).
+//! The wrappers of a `Negotiate` token: SPNEGO (RFC 4178) and the GSS-API frame of Kerberos (RFC 4121, 4.1).
 
 use super::der::{Der, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, application, context};
 use super::flaw::KerberosFlaw::{self, Continuation, Malformed, NotKerberos, Ntlm, Unsupported};
 
 const SPNEGO: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x02];
 const KERBEROS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x12, 0x01, 0x02, 0x02];
-/// What Windows 2000 wrote by mistake and every Windows still offers first.
+/// The mechanism id that Windows 2000 wrote by mistake, and that every Windows still offers first.
 const KERBEROS_OF_WINDOWS: &[u8] = &[0x2a, 0x86, 0x48, 0x82, 0xf7, 0x12, 0x01, 0x02, 0x02];
 const NTLM: &[u8] = &[0x2b, 0x06, 0x01, 0x04, 0x01, 0x82, 0x37, 0x02, 0x02, 0x0a];
-/// Of what a client offers, the log names so many.
+/// How many of the mechanisms that a client offers are named in the log.
 const MOST_NAMED: usize = 8;
 
-/// The AP-REQ in a token: SPNEGO's first message, or Kerberos without SPNEGO.
+/// The AP-REQ in a token: in SPNEGO's first message, or in a Kerberos token without SPNEGO.
 pub(super) fn ap_req(token: &[u8]) -> Result<&[u8], KerberosFlaw> {
     if token.starts_with(b"NTLMSSP\0") {
         return Err(Ntlm);
@@ -23,7 +23,7 @@ pub(super) fn ap_req(token: &[u8]) -> Result<&[u8], KerberosFlaw> {
     if mechanism == SPNEGO { mechanism_token(body).and_then(kerberos_message) } else { kerberos_message(token) }
 }
 
-/// `[APPLICATION 0]` with the mechanism in front (RFC 2743, 3.1).
+/// Reads `[APPLICATION 0]`, which begins with the mechanism (RFC 2743, 3.1).
 fn frame(token: &[u8]) -> Result<(&[u8], &[u8]), KerberosFlaw> {
     let mut outer = Der(token);
     let mut inner = outer.enter(application(0))?;
@@ -31,7 +31,7 @@ fn frame(token: &[u8]) -> Result<(&[u8], &[u8]), KerberosFlaw> {
     Ok((inner.read(OBJECT_IDENTIFIER)?, inner.0))
 }
 
-/// The token for the first mechanism of a NegTokenInit, which must be Kerberos.
+/// The token for the first mechanism of a NegTokenInit. That mechanism must be Kerberos.
 fn mechanism_token(body: &[u8]) -> Result<&[u8], KerberosFlaw> {
     let mut init = Der(body).enter(context(0))?.enter(SEQUENCE)?;
     let mut offered = Der(init.field(0, SEQUENCE)?);
@@ -40,7 +40,7 @@ fn mechanism_token(body: &[u8]) -> Result<&[u8], KerberosFlaw> {
         mechanisms.push(mechanism);
     }
     offered.end()?;
-    // Request flags, which the standard says to ignore.
+    // Request flags. The standard says that they are to be ignored.
     init.optional(context(1))?;
     let token = init.optional_field(2, OCTET_STRING)?;
     match (mechanisms.first(), token) {
@@ -73,7 +73,7 @@ fn is_kerberos(mechanism: &[u8]) -> bool {
     mechanism == KERBEROS || mechanism == KERBEROS_OF_WINDOWS
 }
 
-/// An object identifier for the log; what is not one is shown as far as it goes.
+/// An object identifier as text for the log. Invalid bytes are shown as far as they can be read.
 fn dotted(identifier: &[u8]) -> String {
     let mut arcs = Vec::new();
     let mut arc = 0_u64;

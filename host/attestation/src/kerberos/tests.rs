@@ -1,4 +1,4 @@
-//! Tokens that curl sent with tickets of a Samba domain controller (`ad.sh token`), and what can be made of them.
+//! Tokens that curl sent with tickets of a Samba domain controller (`ad.sh token`), and modified copies of them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -33,7 +33,7 @@ fn replace(haystack: &mut [u8], from: &[u8], to: &[u8]) {
     haystack[at..at + to.len()].copy_from_slice(to);
 }
 
-/// The real token with the decrypted ticket and authenticator changed in place, as someone with the keys could.
+/// The real token, with the decrypted ticket and authenticator changed in place, as somebody with the keys could do.
 fn forged(change_ticket: impl Fn(&mut [u8]), change_authenticator: impl Fn(&mut [u8])) -> Vec<u8> {
     let (mut token, keytab) = (base64(TOKEN), keytab());
     let original = token.clone();
@@ -50,7 +50,7 @@ fn forged(change_ticket: impl Fn(&mut [u8]), change_authenticator: impl Fn(&mut 
     token
 }
 
-/// Of the domain that the tokens are of, the account of this number.
+/// The SID of the account with this number, in the domain of the tokens.
 fn sid(number: u32) -> Vec<u8> {
     let domain: [u32; 5] = [21, 0xb69d_3af7, 0x9ce7_b54d, 0xfa95_15e7, number];
     [1, 5, 0, 0, 0, 0, 0, 5].into_iter().chain(domain.into_iter().flat_map(u32::to_le_bytes)).collect()
@@ -122,7 +122,7 @@ fn cut_off() {
     assert!(matches!(refused(&longer), Malformed(_)));
 }
 
-/// A changed bit is refused, or is where nothing depends on it; it never makes another identity.
+/// A token with a changed bit is refused, or the bit has no effect. It never gives another identity.
 #[test]
 fn altered() {
     let (token, honest) = (base64(TOKEN), at(NOW).unwrap());
@@ -137,7 +137,7 @@ fn altered() {
             }
         }
     }
-    // The options and the case of the service's name: both outside of any encryption.
+    // The options and the case of the service's name are outside of any encryption.
     assert!(harmless < 64 + 16, "{harmless}");
 }
 
@@ -150,7 +150,7 @@ fn forgeries() {
     assert_eq!(accept(&forged(other, other), &keytab(), NOW, SKEW).unwrap().principal, "dev-9");
     let slash = |plain: &mut [u8]| replace(plain, b"dev-1", b"de/-1");
     assert_eq!(refused(&forged(slash, slash)), KerberosFlaw::Name("de/-1".into()));
-    // The realm of the client stands before its name; in the ticket it stands once more among the authorisation data.
+    // The realm of the client stands before its name. In the ticket it occurs once more, in the authorisation data.
     let realm = |plain: &mut [u8]| {
         let end = plain.windows(5).position(|window| window == b"dev-1").unwrap();
         replace(&mut plain[..end], b"FLEET.TEST", b"OTHER.TEST");
@@ -168,7 +168,7 @@ fn forgeries() {
         plain[flags] |= 1;
     };
     assert!(matches!(refused(&forged(postdated, same)), Unsupported(_)));
-    // The time of renewal made an address.
+    // The field for the renewal time is turned into addresses.
     let addresses = |plain: &mut [u8]| replace(plain, &[0xa8, 0x11, 0x18, 0x0f], &[0xa9, 0x11, 0x18, 0x0f]);
     assert_eq!(refused(&forged(addresses, same)), Unsupported("a ticket bound to addresses"));
     let mut unwanted = base64(TOKEN);
@@ -176,7 +176,8 @@ fn forgeries() {
     assert_eq!(refused(&unwanted), Unsupported("user-to-user authentication"));
 }
 
-/// Who says another account, or none, in data that a controller puts into a ticket for a client, has not signed it.
+/// A client can make a controller put data into a ticket, but that data is not signed. So data that names another
+/// account, or none, is refused.
 #[test]
 fn whose_account_it_is() {
     let same = |_: &mut [u8]| {};
@@ -188,7 +189,7 @@ fn whose_account_it_is() {
     assert_eq!(refused(&forged(other, same)), Integrity("PAC"));
     let signature = |plain: &mut [u8]| *plain.iter_mut().rev().nth(55).unwrap() ^= 1;
     assert_eq!(refused(&forged(signature, same)), Integrity("PAC"));
-    // The types of both lists, and what stands before a list of either kind.
+    // The types of both lists, and the bytes that precede a list of either kind.
     let container = |plain: &mut [u8]| replace(plain, &[0xa0, 3, 2, 1, 1, 0xa1], &[0xa0, 3, 2, 1, 4, 0xa1]);
     assert_eq!(refused(&forged(container, same)), KerberosFlaw::NoSid("no PAC"));
     let inner = |plain: &mut [u8]| replace(plain, &[0xa0, 4, 2, 2, 0, 0x80], &[0xa0, 4, 2, 2, 0, 0x81]);
@@ -198,7 +199,8 @@ fn whose_account_it_is() {
         plain[at] = 0xab;
     };
     assert_eq!(refused(&forged(list, same)), KerberosFlaw::NoSid("no PAC"));
-    // The number of a buffer: none that says the account, none that is the signature, and two of a kind.
+    // The number of a buffer is changed: no buffer with the account, no buffer with the signature, and two buffers of
+    // a kind.
     let kind = |from: u8, to: u8| {
         move |plain: &mut [u8]| {
             let pac = plain.windows(8).position(|window| window == [7, 0, 0, 0, 0, 0, 0, 0]).unwrap() + 8;
@@ -211,7 +213,8 @@ fn whose_account_it_is() {
     assert_eq!(refused(&forged(kind(12, 66), same)), Integrity("PAC"), "the list of buffers is signed");
 }
 
-/// Every bit of what is inside the encryption, re-encrypted: nothing may panic, and nothing makes another account.
+/// Changes every bit inside the encryption and encrypts again: nothing may panic, and no other account may be
+/// accepted.
 #[test]
 fn altered_inside() {
     for byte in 0..390 {

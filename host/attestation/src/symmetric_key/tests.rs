@@ -1,4 +1,4 @@
-//! Tokens of real clients, and tokens that are none.
+//! Tokens of real clients, and texts that are not tokens.
 
 use std::cell::Cell;
 
@@ -12,7 +12,8 @@ use super::*;
 /// Base64 of ASCII `0123456789abcdef0123456789abcdef`.
 const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
-/// What unmodified clients have sent, signed with [`KEY`]: which, `sr` as written, `se`, the signature, and the device.
+/// Tokens that unmodified clients sent, signed with [`KEY`]: the client, `sr` as written, `se`, the signature, the
+/// device.
 const SENT: [(&str, &str, &str, &str, &str); 3] = [
     ("Node", "0ne00000001/registrations/ok-1", "1795408236", "M4Jphg4Atnj6QoCPfaTsneVZpAOor7cMaH45MLoIRnY=", "ok-1"),
     (
@@ -36,7 +37,8 @@ thread_local! {
     pub(super) static TAGS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// What a token of a stranger costs where a thousand groups have keys. Time depends on the machine; this does not.
+/// The cost of a stranger's token when a thousand groups have keys. HMACs are counted, because time depends on the
+/// machine.
 #[test]
 fn a_token_costs_two_hmacs_for_each_key_of_a_group_and_four_where_the_id_has_capitals() {
     let keys: Vec<GroupKey> = (0..2_000_u16)
@@ -161,7 +163,7 @@ proptest! {
     }
 }
 
-/// Project Wycheproof's codes, of the keys that are keys here.
+/// Project Wycheproof's codes, for those of its keys that are valid keys here.
 #[test]
 fn codes_are_those_of_the_standard() {
     let text = include_str!("../../../../tests/vectors/wycheproof/hmac_sha256_test.json");

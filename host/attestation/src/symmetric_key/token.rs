@@ -1,8 +1,8 @@
-//! Shared access signatures, as the clients write them.
+//! Shared access signatures, in the forms that the clients write.
 //!
 //! `SharedAccessSignature sr=RESOURCE&sig=SIGNATURE&se=EXPIRY&skn=registration`, where RESOURCE is
-//! `SCOPE/registrations/ID`. The signature is over the very text of RESOURCE and EXPIRY, so both are kept as they were
-//! written: some clients write `/`, some `%2F`, some `%2f`.
+//! `SCOPE/registrations/ID`. The signature covers RESOURCE and EXPIRY exactly as they are written, so both are kept
+//! that way: some clients write `/`, some `%2F`, some `%2f`.
 
 use std::fmt;
 
@@ -14,11 +14,11 @@ use landfall_domain::names::{IdScope, RegistrationId};
 
 use super::SymmetricKey;
 
-/// A token that has the form of one. Nothing is proven until a key has signed it.
+/// A token that has the correct form. It proves nothing until its signature has been verified with a key.
 #[derive(Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct SasToken {
-    /// `sr` as written, a line feed, and `se` as written.
+    /// The signed text: `sr` as written, a line feed, and `se` as written.
     signed_text: String,
     resource: String,
     /// Seconds since 1970-01-01 UTC.
@@ -26,40 +26,40 @@ pub struct SasToken {
     signature: Vec<u8>,
 }
 
-/// Why a text is no token. Nothing of the text is repeated.
+/// Why a text is not a token. The messages repeat nothing of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenFlaw {
-    /// It is longer than any token of a real client.
+    /// The text is longer than any token of a real client.
     #[error("the token has more than {MAX_BYTES} bytes")]
     TooLong,
-    /// Another scheme, or none.
+    /// The scheme is missing, or is another one.
     #[error("the Authorization header does not begin with SharedAccessSignature and one space")]
     Scheme,
-    /// A part without a name.
+    /// A part has no name.
     #[error("a part of the token is not NAME=VALUE")]
     Part,
-    /// Which of two counts is anybody's guess.
+    /// A part occurs twice. Readers would not agree on which one counts.
     #[error("the token says {0} twice")]
     Repeated(&'static str),
-    /// It does not say what it must.
+    /// A required part is missing.
     #[error("the token does not say {0}")]
     Missing(&'static str),
-    /// A percent sign without two hexadecimal digits, or bytes that are no text.
+    /// A percent sign is not followed by two hexadecimal digits, or the decoded bytes are not UTF-8.
     #[error("{0} is not percent-encoded text")]
     Percent(&'static str),
-    /// The signature is not the base64 of 32 bytes.
+    /// The signature is not 32 bytes in base64.
     #[error("sig is not the base64 of an HMAC-SHA256")]
     Signature,
-    /// The expiry is no number of seconds.
+    /// The expiry is not a number of seconds.
     #[error("se is not a number of seconds since 1970")]
     Expiry,
-    /// It names a policy that is none of a device's.
+    /// The token names a policy (`skn`) that devices do not have.
     #[error("skn is neither absent nor empty nor registration")]
     Policy,
 }
 
 impl SasToken {
-    /// Reads the value of an `Authorization` header.
+    /// Parses the value of an `Authorization` header.
     ///
     /// # Errors
     ///
@@ -105,7 +105,8 @@ impl SasToken {
         })
     }
 
-    /// Whether it is for this device of this tenant. Some clients write it in lower case.
+    /// Whether the token is for this device in this id scope. Compared without case, because some clients write lower
+    /// case.
     pub fn is_for(&self, scope: &IdScope, id: &RegistrationId) -> bool {
         self.resource.eq_ignore_ascii_case(&format!("{scope}/registrations/{id}"))
     }
@@ -115,30 +116,30 @@ impl SasToken {
         Timestamp::from_millis(self.expires.saturating_mul(1000))
     }
 
-    /// What was signed.
+    /// The text that the signature covers.
     pub fn signed_text(&self) -> &str {
         &self.signed_text
     }
 
-    /// Whether it was signed with this key.
+    /// Whether the signature was made with this key.
     pub fn is_signed_by(&self, key: &SymmetricKey) -> bool {
         verify_slices_are_equal(key.sign(self.signed_text.as_bytes()).as_ref(), &self.signature).is_ok()
     }
 
-    /// The HMAC-SHA256.
+    /// The signature: an HMAC-SHA256.
     pub fn signature(&self) -> &[u8] {
         &self.signature
     }
 }
 
-/// Whoever has a token can use it: the signature is not shown.
+/// The signature is not printed: whoever has a token can use it.
 impl fmt::Debug for SasToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SasToken").field("resource", &self.resource).field("expires", &self.expires).finish()
     }
 }
 
-/// Percent-decodes once. A plus sign is a plus sign: base64 has them.
+/// Percent-decodes once. A plus sign stays a plus sign, because base64 contains plus signs.
 fn decoded(name: &'static str, text: &str) -> Result<String, TokenFlaw> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -157,6 +158,7 @@ fn decoded(name: &'static str, text: &str) -> Result<String, TokenFlaw> {
     String::from_utf8(bytes).map_err(|_| TokenFlaw::Percent(name))
 }
 
-/// A registration id has 128 characters at most, an id scope fewer; percent-encoding makes three of each.
+/// Maximum length. A registration id has at most 128 characters and an id scope fewer; percent-encoding makes three of
+/// each.
 const MAX_BYTES: usize = 2048;
 const SIGNATURE_BYTES: usize = 32;

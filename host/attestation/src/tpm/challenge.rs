@@ -1,16 +1,19 @@
-//! Challenges that are out: which key was wrapped for which TPM, and until when its token is taken.
+//! Open challenges: which key was wrapped for which TPM, and until when its token is accepted.
 //!
-//! A device asks, gets a wrapped key, and answers with a token that the key has signed; its polls carry the same token. A
-//! challenge is for one registration id, one endorsement key and one storage root key, and for a few minutes. Whoever asks
-//! for the same TPM meanwhile is told the same challenge, which nobody can open but that TPM: a stranger who knows its public
-//! keys takes nothing from it by asking. A few are out for a device at most, for other keys and after an answer; where they
-//! are too many, the network that has asked for the most loses its oldest. Those of the very TPM that registered here before,
-//! and those that were answered, are pushed out by none of the others: to make one of the first kind, all that the TPM shows
-//! must be known, and who knows it is told the one that is open; to make one of the second takes the TPM. An answer begins
-//! one registration: who has overheard it begins none.
+//! A device asks for a challenge, gets a wrapped key, and answers with a token that is signed with this key. Its polls
+//! carry the same token. A challenge belongs to one registration id, one endorsement key and one storage root key, and
+//! lasts a few minutes. Whoever asks for the same TPM meanwhile gets the same challenge. Only that TPM can open it, so
+//! a stranger who knows the TPM's public keys gains nothing and takes nothing away by asking.
 //!
-//! They are held here, and kept in the store, sealed, before a device is told: an answer counts after a restart as before
-//! it. That it has been used is written in the transaction that writes the registration.
+//! A device can have a few challenges at once: for other keys, and after an answer. When there are too many, the
+//! network that asked for the most loses its oldest. Two kinds are never pushed out by others: challenges for the TPM
+//! that registered here before, and challenges that were answered. A stranger cannot create more of them: to ask for
+//! the first kind, one must know everything that the TPM presents, and then one gets the challenge that is already
+//! open; to make one of the second kind, one needs the TPM. An answer begins one registration only, so whoever
+//! overheard it cannot begin another.
+//!
+//! Challenges are held here in memory. They are also stored, sealed, before a device gets them, so an answer counts
+//! after a restart too. That a challenge was used is written in the transaction that writes the registration.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -27,9 +30,9 @@ use super::PublicArea;
 use crate::symmetric_key::{SasToken, SymmetricKey};
 use crate::x509::endorsement::EndorsementCertificate;
 
-/// All challenges that are out.
+/// All open challenges.
 pub struct Challenges {
-    /// For each device, the newest first.
+    /// The challenges of each device, newest first.
     out: Mutex<HashMap<(IdScope, String), Vec<Challenge>>>,
     lasts: Duration,
     most: usize,
@@ -41,36 +44,36 @@ struct Challenge {
     chip: Arc<Chip>,
     key: SymmetricKey,
     until: Instant,
-    /// A registration was begun with its answer.
+    /// A registration was begun with the answer to it.
     spent: bool,
-    /// It is in the store.
+    /// The store has it.
     kept: bool,
-    /// The network that has asked for it; not known after a restart.
+    /// The network from which it was asked for. Not known after a restart.
     network: Option<IpAddr>,
     /// It is for the TPM that registered here before.
     own: bool,
 }
 
 impl Challenge {
-    /// Whether only the device itself could have made it, or the one that is open for it.
-    fn is_the_devices(&self) -> bool {
+    /// Whether a stranger could not have caused it: it is for the TPM that registered before, or it was answered.
+    fn is_of_the_device(&self) -> bool {
         self.own || self.spent
     }
 }
 
-/// A TPM as a device names it: both of its keys.
+/// A TPM as the device presents it: both of its keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chip {
     /// The endorsement key.
     pub endorsement: PublicArea,
     /// The storage root key.
     pub storage_root: PublicArea,
-    /// The certificate of the endorsement key, if the device has sent it along.
+    /// The certificate of the endorsement key, if the device sent it.
     pub certificate: Option<EndorsementCertificate>,
 }
 
 impl Chip {
-    /// A digest of all that it shows.
+    /// A digest of everything that the TPM presents.
     pub fn digest(&self) -> Digest {
         let mut all = Vec::new();
         let certificate = self.certificate.as_ref().map(EndorsementCertificate::der);
@@ -85,24 +88,24 @@ impl Chip {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct KeptChallenge {
-    /// The request that asked for it.
+    /// The tracking id of the request that asked for it.
     pub name: TrackingId,
     pub scope: IdScope,
     pub registration_id: RegistrationId,
-    /// The endorsement key: a `TPMT_PUBLIC` with or without its size, as the device has sent it.
+    /// The endorsement key: a `TPMT_PUBLIC` with or without its size, as the device sent it.
     #[serde(with = "serde_bytes")]
     pub endorsement: Vec<u8>,
-    /// The storage root key, as well.
+    /// The storage root key, in the same form.
     #[serde(with = "serde_bytes")]
     pub storage_root: Vec<u8>,
-    /// The certificate of the endorsement key that the device has sent along, in DER.
+    /// The certificate of the endorsement key that the device sent, in DER.
     #[serde(with = "serde_bytes", default)]
     pub certificate: Option<Vec<u8>>,
-    /// The key that is wrapped: 32 bytes, sealed.
+    /// The key that was wrapped: 32 bytes, sealed.
     pub key: Sealed,
-    /// Until when an answer is taken.
+    /// Until when an answer is accepted.
     pub until: Timestamp,
-    /// A registration was begun with its answer, and is on disk.
+    /// A registration was begun with the answer to it, and is on disk.
     pub spent: bool,
     /// It is for the TPM that registered here before.
     #[serde(default)]
@@ -110,13 +113,13 @@ pub struct KeptChallenge {
 }
 
 impl Challenges {
-    /// None yet; each lasts so long, and so many are out at most.
+    /// No challenges yet. Each one lasts for `lasts`, and at most `most` are open at once.
     pub fn new(lasts: Duration, most: usize) -> Self {
         Self { out: Mutex::default(), lasts, most }
     }
 
-    /// The key of the challenge that the TPM has not answered yet, where there is one with time enough for an answer and the
-    /// polls after it.
+    /// The key of the challenge that this TPM has not answered yet, if there is one with enough time left for an
+    /// answer and the polls after it.
     pub fn open(&self, (scope, id): (&IdScope, &RegistrationId), chip: &Chip, now: Instant) -> Option<SymmetricKey> {
         let out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         let known = out.get(&(scope.clone(), id.key().to_owned()))?;
@@ -125,9 +128,9 @@ impl Challenges {
         known.iter().find(open).map(|known| known.key.clone())
     }
 
-    /// Holds the key that is wrapped for a TPM: 32 bytes. False when there is no room, which is never made at another's expense
-    /// before that one's time is over. `name` is the request that asks, and `network` where it came from. `own` says that the
-    /// TPM is the one that registered before.
+    /// Holds the key that was wrapped for a TPM: 32 bytes. Returns false when there is no room; a challenge of another
+    /// device is never dropped before it expires. `name` is the request that asks, and `network` where it came from.
+    /// `own` says that the TPM is the one that registered here before.
     pub fn keep(
         &self,
         (name, network): (TrackingId, IpAddr),
@@ -142,18 +145,18 @@ impl Challenges {
         self.hold(scope, id, challenge, now)
     }
 
-    /// Says that the store has a challenge: from now on it is told to whoever asks for its TPM.
+    /// Notes that the store has a challenge. From now on, whoever asks for its TPM gets it.
     pub fn is_kept(&self, name: TrackingId, (scope, id): (&IdScope, &RegistrationId)) {
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         let known = out.get_mut(&(scope.clone(), id.key().to_owned()));
         known.into_iter().flatten().filter(|known| known.name == name).for_each(|known| known.kept = true);
     }
 
-    /// Takes up what the store has kept, the oldest first. What is over, or was sealed with a key that is not here any more,
-    /// is left: its device is challenged anew.
+    /// Loads the challenges that the store has kept, oldest first. A challenge that has expired, or was sealed with a
+    /// key that is no longer here, is skipped; its device gets a new challenge.
     pub fn take_up(&self, kept: Vec<KeptChallenge>, sealing: &SealingKey, (now, instant): (Timestamp, Instant)) {
         for kept in kept.into_iter().filter(|kept| kept.until > now) {
-            // A clock that was set back does not make one last longer.
+            // Setting the clock back does not make a challenge last longer.
             let until = instant + kept.until.since(now).min(self.lasts);
             let Some((chip, key)) = kept.open(sealing) else { continue };
             let (name, spent, own) = (kept.name, kept.spent, kept.own);
@@ -177,17 +180,17 @@ impl Challenges {
         true
     }
 
-    /// How long one lasts.
+    /// How long a challenge lasts.
     pub fn lasts(&self) -> Duration {
         self.lasts
     }
 
-    /// The TPM whose challenge the token answers, if it does.
+    /// The TPM whose challenge the token answers, if it answers one.
     pub fn answered(&self, scope: &IdScope, id: &RegistrationId, token: &SasToken, now: Instant) -> Option<Arc<Chip>> {
         self.current(scope, id, token, now).map(|known| known.chip)
     }
 
-    /// Which challenge the token answers, if it does.
+    /// The name of the challenge that the token answers, if it answers one.
     pub fn name(&self, scope: &IdScope, id: &RegistrationId, token: &SasToken, now: Instant) -> Option<TrackingId> {
         self.current(scope, id, token, now).map(|known| known.name)
     }
@@ -201,7 +204,8 @@ impl Challenges {
         current.find(|known| token.is_signed_by(&known.key))
     }
 
-    /// Begins a registration with the answer to a challenge: true once. Polls of it carry the answer on.
+    /// Begins a registration with the answer to a challenge. Returns true only once for each challenge. Polls of the
+    /// registration carry the same answer.
     pub fn spend(&self, scope: &IdScope, id: &RegistrationId, token: &SasToken, now: Instant) -> bool {
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         let known = out.get_mut(&(scope.clone(), id.key().to_owned()));
@@ -248,8 +252,8 @@ impl KeptChallenge {
     }
 }
 
-/// Has a device have so many at most. What is over goes first; then, of those that anybody could have made, the oldest of the
-/// network that has the most; and only then the oldest of the device's.
+/// Limits the number of challenges of a device. Expired ones are dropped first; then, of those that a stranger may
+/// have caused, the oldest of the network with the most; and only then the oldest of the device's own.
 fn make_room(challenges: &mut Vec<Challenge>, now: Instant) {
     if challenges.len() <= MOST_A_DEVICE {
         return;
@@ -258,9 +262,9 @@ fn make_room(challenges: &mut Vec<Challenge>, now: Instant) {
     while challenges.len() > MOST_A_DEVICE {
         let of_its_network =
             |known: &Challenge| challenges.iter().filter(|other| other.network == known.network).count();
-        // Of several with as many the last, which is the oldest.
-        let anybodys = challenges.iter().enumerate().filter(|(_, known)| !known.is_the_devices());
-        match anybodys.max_by_key(|(_, known)| of_its_network(known)).map(|(at, _)| at) {
+        // Among several networks with equally many, the last in the list is chosen, which is the oldest.
+        let of_strangers = challenges.iter().enumerate().filter(|(_, known)| !known.is_of_the_device());
+        match of_strangers.max_by_key(|(_, known)| of_its_network(known)).map(|(at, _)| at) {
             Some(at) => drop(challenges.remove(at)),
             None => drop(challenges.pop()),
         }
@@ -271,7 +275,7 @@ fn place(name: TrackingId, scope: &IdScope, id: &RegistrationId) -> String {
     format!("challenge\0{name}\0{scope}\0{}", id.key())
 }
 
-/// Challenges that are out for one device.
+/// Maximum number of open challenges of one device.
 const MOST_A_DEVICE: usize = 8;
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
-//! An RSA key as `SubjectPublicKeyInfo` (RFC 8017, A.1.1, in RFC 5280, 4.1.2.7), which is how the cryptography takes one.
+//! Writes an RSA key as `SubjectPublicKeyInfo` (RFC 8017, A.1.1, in RFC 5280, 4.1.2.7), the form that the
+//! cryptographic library expects.
 
-/// Of a modulus, big-endian, with the exponent 65537.
+/// The `SubjectPublicKeyInfo` of a big-endian modulus, with the exponent 65537.
 pub(super) fn rsa_public_key(modulus: &[u8]) -> Vec<u8> {
     let mut bits = vec![0];
     bits.extend(rsa_key(modulus));
     element(SEQUENCE, &[RSA_ENCRYPTION.to_vec(), element(BIT_STRING, &bits)].concat())
 }
 
-/// `RSAPublicKey` of a modulus with that exponent.
+/// The `RSAPublicKey` of a modulus with that exponent.
 pub(super) fn rsa_key(modulus: &[u8]) -> Vec<u8> {
     element(SEQUENCE, &[unsigned(modulus), unsigned(&[1, 0, 1])].concat())
 }
@@ -36,6 +37,6 @@ fn element(tag: u8, content: &[u8]) -> Vec<u8> {
 const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
 const SEQUENCE: u8 = 0x30;
-/// `AlgorithmIdentifier` of rsaEncryption, with its NULL.
+/// The `AlgorithmIdentifier` of rsaEncryption, with its NULL.
 const RSA_ENCRYPTION: &[u8] =
     &[0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00];

@@ -1,7 +1,8 @@
-//! Public areas of keys (`TPMT_PUBLIC`, part 2, 12.2.4), of the kinds that are taken.
+//! Public areas of keys (`TPMT_PUBLIC`, part 2, 12.2.4), of the kinds that are accepted.
 //!
-//! Taken are keys that wrap others: RSA of 2048 bits or more, P-256 and P-384, with SHA-256 and AES-128 or SHA-384 and
-//! AES-256 (the templates of the TCG's EK Credential Profile), made by the TPM and never outside of it.
+//! Accepted are keys that wrap other keys: RSA of 2048 bits or more, P-256 and P-384, with SHA-256 and AES-128 or
+//! SHA-384 and AES-256 (the templates of the TCG's EK Credential Profile). The TPM must have made the key, and it must
+//! never leave the TPM.
 
 use std::fmt;
 
@@ -14,16 +15,16 @@ use landfall_domain::names::Digest;
 use super::der;
 use super::reader::Reader;
 
-/// The public part of a key that wraps others.
+/// The public part of a key that wraps other keys.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PublicArea {
-    /// With its size, as it came.
+    /// The bytes as they were sent, with the size.
     bytes: Vec<u8>,
     pub(super) suite: Suite,
     pub(super) key: Key,
 }
 
-/// What a key wraps with.
+/// The hash and the cipher that a key uses for wrapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Suite {
     /// SHA-256 and AES-128.
@@ -32,7 +33,7 @@ pub(super) enum Suite {
     Sha384Aes256,
 }
 
-/// The key itself.
+/// The public key itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Key {
     /// The modulus, big-endian. The exponent is 65537.
@@ -50,40 +51,40 @@ pub(super) enum Curve {
     P384,
 }
 
-/// Why bytes are not the public part of such a key.
+/// Why bytes are not the public part of an accepted key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum PublicError {
-    /// It is not base64.
+    /// The text is not base64.
     #[error("it is not base64 (RFC 4648, section 4, with padding)")]
     Base64,
-    /// It is larger than any.
+    /// There are more bytes than any such key has.
     #[error("it has more than {MAX_BYTES} bytes")]
     TooLarge,
-    /// It ends too early.
+    /// The bytes end too early.
     #[error("it ends before it is complete")]
     Short,
-    /// It does not end.
+    /// Bytes follow after the end.
     #[error("bytes are left over after it")]
     Long,
-    /// Another kind of key.
+    /// The key is of a kind that is not accepted.
     #[error("it is neither an RSA nor an elliptic-curve key (type {0:#06x})")]
     Kind(u16),
-    /// Another hash, another cipher, or two that do not belong together.
+    /// The hash or the cipher is not accepted, or the two do not belong together.
     #[error("it wraps with neither SHA-256 and AES-128-CFB nor SHA-384 and AES-256-CFB")]
     Suite,
-    /// It has a scheme of its own.
+    /// The key has a scheme of its own.
     #[error("it has a scheme of its own, and a key that wraps others has none")]
     Scheme,
     #[error("its curve is neither P-256 nor P-384 (curve {0:#06x})")]
     Curve(u16),
-    /// RSA of another size or exponent.
+    /// The RSA key has a size or an exponent that is not accepted.
     #[error("it is not RSA of 2048, 3072 or 4096 bits with the exponent 65537")]
     Rsa,
-    /// The point's coordinates have not the curve's size.
+    /// The coordinates of the point do not have the curve's size.
     #[error("its point is not one of its curve")]
     Point,
-    /// It may be used otherwise, or was not made by a TPM.
+    /// The key may be used for other purposes, or was not made by a TPM.
     #[error(
         "it is not a key that its TPM has made, keeps, and wraps others with (attributes {0:#010x}: fixedTPM, fixedParent, \
          sensitiveDataOrigin, restricted and decrypt must be set, sign must not)"
@@ -92,7 +93,7 @@ pub enum PublicError {
 }
 
 impl PublicArea {
-    /// Reads a `TPM2B_PUBLIC` in base64, as devices and enrollments have it.
+    /// Parses a `TPM2B_PUBLIC` in base64, the form that devices and enrollments use.
     ///
     /// # Errors
     ///
@@ -104,7 +105,7 @@ impl PublicArea {
         Self::parse(&STANDARD.decode(text.trim()).map_err(|_| PublicError::Base64)?)
     }
 
-    /// Reads a `TPM2B_PUBLIC`.
+    /// Parses a `TPM2B_PUBLIC`.
     ///
     /// # Errors
     ///
@@ -142,7 +143,7 @@ impl PublicArea {
         Ok(Self { bytes: bytes.to_vec(), suite, key })
     }
 
-    /// Whether a certificate with these key bits (the content of its subjectPublicKey) is of this key.
+    /// Whether a certificate with these key bits (the content of its subjectPublicKey) belongs to this key.
     pub fn is_certified_by(&self, key_bits: &[u8]) -> bool {
         match &self.key {
             Key::Rsa(modulus) => key_bits == der::rsa_key(modulus),
@@ -150,17 +151,17 @@ impl PublicArea {
         }
     }
 
-    /// As it came: a `TPM2B_PUBLIC`.
+    /// The bytes as they were sent: a `TPM2B_PUBLIC`.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// By which manufacturing records know an endorsement key: the SHA-256 of its `TPM2B_PUBLIC`.
+    /// The SHA-256 of the `TPM2B_PUBLIC`, by which manufacturing records identify an endorsement key.
     pub fn sha256(&self) -> Digest {
         Digest::of(&self.bytes)
     }
 
-    /// Its name (part 1, 16): the hash that it names, and the digest of what follows its size.
+    /// The key's name (part 1, 16): the id of its hash algorithm, and the digest of the public area without its size.
     pub fn name(&self) -> Vec<u8> {
         let area = self.bytes.get(2..).unwrap_or_default();
         let (id, hash) = match self.suite {
@@ -178,7 +179,7 @@ impl fmt::Debug for PublicArea {
 }
 
 impl Suite {
-    /// Of the hash, in bytes; also of a seed.
+    /// The length in bytes of the hash, and of a seed.
     pub(super) fn digest_bytes(self) -> usize {
         match self {
             Self::Sha256Aes128 => 32,
@@ -186,7 +187,7 @@ impl Suite {
         }
     }
 
-    /// Of the cipher's key, in bytes.
+    /// The length in bytes of the cipher's key.
     pub(super) fn key_bytes(self) -> usize {
         match self {
             Self::Sha256Aes128 => 16,
@@ -224,7 +225,7 @@ impl Suite {
 }
 
 impl Curve {
-    /// Of a coordinate, in bytes.
+    /// The length in bytes of a coordinate.
     pub(super) fn bytes(self) -> usize {
         match self {
             Self::P256 => 32,
@@ -243,9 +244,9 @@ impl Curve {
 fn rsa_key(area: &mut Reader<'_>) -> Result<Key, PublicError> {
     let (bits, exponent) = (area.u16()?, area.u32()?);
     let modulus = area.sized()?;
-    // 0 stands for the default.
+    // 0 stands for the default exponent, 65537.
     let usual = matches!(exponent, 0 | 65_537) && [2048, 3072, 4096].contains(&bits);
-    // The first bit is set, so that it is as large as it says.
+    // The first bit must be set, so that the modulus really has the stated size.
     let whole = modulus.len() == usize::from(bits / 8) && modulus.first().is_some_and(|first| first & 0x80 != 0);
     if usual && whole { Ok(Key::Rsa(modulus.to_vec())) } else { Err(PublicError::Rsa) }
 }
@@ -266,7 +267,7 @@ fn ecc_key(area: &mut Reader<'_>) -> Result<Key, PublicError> {
     Ok(Key::Ecc { curve, x: padded(x, curve.bytes()), y: padded(y, curve.bytes()) })
 }
 
-/// Some TPMs leave out leading zeros.
+/// Adds leading zeros, which some TPMs leave out.
 fn padded(bytes: &[u8], length: usize) -> Vec<u8> {
     let mut whole = vec![0; length.saturating_sub(bytes.len())];
     whole.extend_from_slice(bytes);
@@ -281,10 +282,10 @@ const NULL: u16 = 0x0010;
 pub(super) const SHA256: u16 = 0x000b;
 const SHA384: u16 = 0x000c;
 
-/// SEC 1, 2.3.3.
+/// The prefix of an uncompressed point (SEC 1, 2.3.3).
 const UNCOMPRESSED: u8 = 4;
 
-// `TPMA_OBJECT`, part 2, 8.3.
+// Bits of `TPMA_OBJECT` (part 2, 8.3).
 const FIXED_TPM: u32 = 1 << 1;
 const FIXED_PARENT: u32 = 1 << 4;
 const SENSITIVE_DATA_ORIGIN: u32 = 1 << 5;
@@ -292,5 +293,5 @@ const RESTRICTED: u32 = 1 << 16;
 const DECRYPT: u32 = 1 << 17;
 const SIGN: u32 = 1 << 18;
 
-/// RSA of 4096 bits has about 600.
+/// Maximum length in bytes. An RSA key of 4096 bits has about 600.
 const MAX_BYTES: usize = 1024;

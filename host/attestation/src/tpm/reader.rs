@@ -1,8 +1,8 @@
-//! Reading the TPM's structures: big-endian numbers and sized buffers, and never past the end.
+//! Reads the TPM's structures: big-endian numbers and sized buffers, and never past the end.
 
 use super::public::PublicError;
 
-/// What is left to read.
+/// The bytes that are left to read.
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
@@ -23,7 +23,7 @@ impl<'a> Reader<'a> {
         bytes.try_into().map(u32::from_be_bytes).map_err(|_| PublicError::Short)
     }
 
-    /// A buffer with its size before it (`TPM2B`).
+    /// Reads a buffer that is preceded by its size (`TPM2B`).
     pub(super) fn sized(&mut self) -> Result<&'a [u8], PublicError> {
         let size = self.u16()?;
         self.take(size.into())
@@ -34,7 +34,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A buffer with its size before it. Those of this module are all shorter than 64 KiB.
+/// Writes a buffer, preceded by its size. All buffers of this module are shorter than 64 KiB.
 pub(super) fn sized(bytes: &[u8]) -> Vec<u8> {
     let size = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
     [&size.to_be_bytes(), bytes].concat()

@@ -1,5 +1,5 @@
-//! Seeds: secrets that only the holder of a key can learn, and the keys that are derived from them (part 1, 11.4.10, and
-//! annexes B and C).
+//! Seeds: secrets that only the holder of a key can learn. Keys are derived from them (part 1, 11.4.10, and annexes B
+//! and C).
 
 use aws_lc_rs::agreement::{self, EphemeralPrivateKey, UnparsedPublicKey};
 use aws_lc_rs::rand::SystemRandom;
@@ -12,7 +12,7 @@ use super::public::{Curve, Key, PublicArea, Suite};
 use super::reader::sized;
 use super::wrap::WrapError;
 
-/// What a seed is for.
+/// The purpose of a seed.
 #[derive(Clone, Copy)]
 pub(super) enum Purpose {
     Identity,
@@ -28,8 +28,8 @@ impl Purpose {
     }
 }
 
-/// A seed, and the secret from which the TPM gets it (the content of a `TPM2B_ENCRYPTED_SECRET`). `random` is the seed
-/// of an RSA key; that of a curve comes from an ephemeral key.
+/// A seed, and the encrypted secret from which the TPM obtains it (the content of a `TPM2B_ENCRYPTED_SECRET`). For an
+/// RSA key, the seed comes from `random`; for an elliptic curve, it comes from an ephemeral key.
 pub(super) fn for_holder(
     public: &PublicArea,
     purpose: Purpose,
@@ -64,7 +64,7 @@ fn ecc(
     let ephemeral =
         EphemeralPrivateKey::generate(curve.agreement(), &SystemRandom::new()).map_err(|_| WrapError::Key)?;
     let public = ephemeral.compute_public_key().map_err(|_| WrapError::Key)?;
-    // Uncompressed: 4, x, y.
+    // An uncompressed point: 4, x, y.
     let (ours_x, ours_y) =
         public.as_ref().get(1..).and_then(|xy| xy.split_at_checked(curve.bytes())).ok_or(WrapError::Key)?;
     let theirs = UnparsedPublicKey::new(curve.agreement(), [&[4], x, y].concat());
@@ -74,7 +74,7 @@ fn ecc(
     Ok((seed, [sized(ours_x), sized(ours_y)].concat()))
 }
 
-/// KDFa: so many bytes from a seed. The label brings its zero.
+/// KDFa: derives `bytes` bytes from a seed. The label must include its terminating zero.
 pub(super) fn kdf_a(suite: Suite, seed: &[u8], label: &[u8], context: &[u8], bytes: usize) -> Zeroizing<Vec<u8>> {
     let key = hmac::Key::new(suite.hmac(), seed);
     derived(bytes, |counter, bits| {
@@ -86,7 +86,7 @@ pub(super) fn kdf_a(suite: Suite, seed: &[u8], label: &[u8], context: &[u8], byt
     })
 }
 
-/// KDFe: a seed from what two keys agree on.
+/// KDFe: derives a seed from the shared secret of a key agreement.
 fn kdf_e(suite: Suite, z: &[u8], label: &[u8], ours: &[u8], theirs: &[u8]) -> Zeroizing<Vec<u8>> {
     derived(suite.digest_bytes(), |counter, _| {
         let mut round = digest::Context::new(suite.digest());
@@ -119,7 +119,7 @@ mod tests {
     use super::super::reader;
     use super::*;
 
-    /// Computed by another program, from part 1, 11.4.10.2 and 11.4.10.3.
+    /// The expected values were computed by another program, from part 1, 11.4.10.2 and 11.4.10.3.
     #[test]
     fn keys_are_derived_as_the_library_specification_says() {
         let seed: Vec<u8> = (0..32).collect();
@@ -130,7 +130,7 @@ mod tests {
             kdf_a(small, b"INTEGRITY\0", b"", 32),
             "bacf689f634ece301e1f1b15b072d9c87db6a69585db42b1a0cb8f73ebe2692e"
         );
-        // Two rounds.
+        // The output needs two rounds.
         assert_eq!(
             kdf_a(large, b"STORAGE\0", b"name", 80),
             "58a812e8d04ef643625b61135987e761c5822945679221b2bfa8cb387e79682680eb41ff01b45322096f561e11d960660bf6\
@@ -156,7 +156,7 @@ mod tests {
             let digits = case["public"].as_str().unwrap();
             let byte = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
             let point: Vec<u8> = (0..digits.len()).step_by(2).map(byte).collect();
-            // What is no uncompressed point of this curve's size cannot even be said.
+            // A point that is not uncompressed or not of this curve's size cannot be expressed here at all.
             let Some((4, xy)) = point.split_first().map(|(first, xy)| (*first, xy)) else { continue };
             if xy.len() != 64 {
                 continue;
@@ -169,7 +169,7 @@ mod tests {
         assert!(good > 300 && bad > 10, "{good} {bad}");
     }
 
-    /// The storage primary template of P-256.
+    /// A public area with the storage primary template for P-256.
     fn area(x: &[u8], y: &[u8]) -> Vec<u8> {
         let mut area = vec![0, 0x23, 0, 0x0b];
         area.extend(0x0003_0472_u32.to_be_bytes());

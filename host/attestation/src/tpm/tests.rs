@@ -1,5 +1,5 @@
-//! Public areas of every kind, and bytes that are none. Whether a TPM opens what is wrapped is tried on a TPM, in the
-//! behaviours.
+//! Public areas of every kind, and invalid bytes. Whether a TPM can open a wrapped key is tested with a TPM, in the
+//! behaviour tests.
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
@@ -23,12 +23,12 @@ pub(super) fn storage_key() -> Vec<u8> {
     storage_key_of(0xc1)
 }
 
-/// One whose modulus is this byte over and over.
+/// A storage key whose modulus consists of this byte only.
 pub(super) fn storage_key_of(byte: u8) -> Vec<u8> {
     rsa(STORAGE, &[byte; 256])
 }
 
-/// A token that a key has signed.
+/// A token that is signed with a key.
 pub(super) fn token(key: &SymmetricKey) -> SasToken {
     let signed = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.expose()), b"r\n5");
     SasToken::parse(&format!("SharedAccessSignature sr=r&se=5&sig={}", STANDARD.encode(signed))).unwrap()

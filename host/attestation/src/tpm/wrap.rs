@@ -1,4 +1,4 @@
-//! Wrapping: what only one TPM can open.
+//! Wraps a key so that only one TPM can open it.
 
 use aws_lc_rs::cipher::{EncryptingKey, EncryptionContext, UnboundCipherKey};
 use aws_lc_rs::iv::FixedLength;
@@ -12,35 +12,35 @@ use super::public::{PublicArea, SHA256, Suite};
 use super::reader::sized;
 use super::seed::{self, Purpose, kdf_a};
 
-/// A wrapped key, as DPS's clients take it (`authenticationKey`).
+/// A wrapped key, in the form that DPS's clients expect (`authenticationKey`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blob(Vec<u8>);
 
 impl Blob {
-    /// As it goes over the wire.
+    /// The wrapped key in base64, as it is sent.
     pub fn to_base64(&self) -> String {
         STANDARD.encode(&self.0)
     }
 
-    /// The bytes.
+    /// The bytes of the wrapped key.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
-/// Nothing can be wrapped for a key.
+/// Why nothing can be wrapped for a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WrapError {
-    /// The key is none: a modulus that is even, a point that is not on its curve.
+    /// The key is invalid: its modulus is even, or its point is not on the curve.
     #[error("nothing can be wrapped for this key: it is not a sound one")]
     Key,
-    /// The cryptography failed.
+    /// The cryptographic library failed.
     #[error("wrapping failed")]
     Cipher,
 }
 
-/// Wraps an HMAC-SHA256 key of 32 bytes: the TPM with this endorsement key can import it below this storage root key, and
-/// nobody learns it.
+/// Wraps an HMAC-SHA256 key of 32 bytes. Only the TPM with this endorsement key can import it, below this storage root
+/// key, and nobody else learns the HMAC key.
 ///
 /// # Errors
 ///
@@ -51,7 +51,7 @@ pub fn hmac_key_blob(
     key: &[u8; 32],
     ambient: &Ambient,
 ) -> Result<Blob, WrapError> {
-    // The object: its sensitive part, and the public part that names it (part 2, 12.3.2.4 and 12.2.3).
+    // The object to import: its sensitive part, and the public part that identifies it (part 2, 12.3.2.4 and 12.2.3).
     let seed_value = Zeroizing::new(ambient.random::<32>());
     let sensitive = Zeroizing::new(
         [&KEYED_HASH.to_be_bytes(), [0, 0].as_slice(), &sized(seed_value.as_slice()), &sized(key)].concat(),
@@ -70,13 +70,13 @@ pub fn hmac_key_blob(
     .concat();
     let name = [&SHA256.to_be_bytes(), digest::digest(&digest::SHA256, &public).as_ref()].concat();
 
-    // The inner wrapper: a key that the credential carries.
+    // The inner wrapper is encrypted with a key that the credential carries.
     let inner_key = Zeroizing::new(ambient.random::<16>());
     let integrity = digest::digest(&digest::SHA256, &[sensitive.as_slice(), &name].concat());
     let mut inner = Zeroizing::new([sized(integrity.as_ref()).as_slice(), &sensitive].concat());
     encrypt(Suite::Sha256Aes128, inner_key.as_slice(), &mut inner)?;
 
-    // The outer one: for the storage root key.
+    // The outer wrapper is for the storage root key.
     let random = Zeroizing::new(ambient.random::<48>());
     let (seed, import_secret) = seed::for_holder(storage_root, Purpose::Duplicate, &random)?;
     let duplicate = outer(storage_root.suite, &seed, &name, &inner)?;
@@ -86,8 +86,9 @@ pub fn hmac_key_blob(
     Ok(Blob(parts.iter().flat_map(|part| sized(part)).collect()))
 }
 
-/// `TPM2_MakeCredential` in software (part 1, 24): what the TPM with this endorsement key gives out only if it holds the
-/// object of this name as well. The content of a `TPM2B_ID_OBJECT`, and of a `TPM2B_ENCRYPTED_SECRET`.
+/// `TPM2_MakeCredential` in software (part 1, 24). The TPM with this endorsement key releases the credential only if
+/// it also holds the object with this name. Returns the content of a `TPM2B_ID_OBJECT` and of a
+/// `TPM2B_ENCRYPTED_SECRET`.
 ///
 /// # Errors
 ///
@@ -104,7 +105,7 @@ pub fn make_credential(
     Ok((outer(endorsement.suite, &seed, name, &content)?, secret))
 }
 
-/// Encrypts, and binds the name of the object in: the HMAC with its size, then the ciphertext.
+/// Encrypts the content and binds the object's name to it: the HMAC with its size, then the ciphertext.
 fn outer(suite: Suite, seed: &[u8], name: &[u8], content: &[u8]) -> Result<Vec<u8>, WrapError> {
     let key = kdf_a(suite, seed, b"STORAGE\0", name, suite.key_bytes());
     let mut encrypted = content.to_vec();
@@ -116,7 +117,7 @@ fn outer(suite: Suite, seed: &[u8], name: &[u8], content: &[u8]) -> Result<Vec<u
     Ok([sized(integrity.sign().as_ref()), encrypted].concat())
 }
 
-/// AES in full-block CFB with an initial vector of zeros, which the TPM demands; each key is used once.
+/// AES in full-block CFB mode with an initial vector of zeros, as the TPM demands. Each key is used only once.
 fn encrypt(suite: Suite, key: &[u8], text: &mut [u8]) -> Result<(), WrapError> {
     let key = UnboundCipherKey::new(suite.cipher(), key).map_err(|_| WrapError::Cipher)?;
     let key = EncryptingKey::cfb128(key).map_err(|_| WrapError::Cipher)?;
@@ -126,5 +127,5 @@ fn encrypt(suite: Suite, key: &[u8], text: &mut [u8]) -> Result<(), WrapError> {
 
 const KEYED_HASH: u16 = 0x0008;
 const HMAC: u16 = 0x0005;
-/// sign, noDA, userWithAuth. It was not made in the TPM, so nothing else may be said of it.
+/// The attributes sign, noDA and userWithAuth. The key was not made in the TPM, so no other attribute may be set.
 const HMAC_KEY_ATTRIBUTES: u32 = 0x0004_0440;

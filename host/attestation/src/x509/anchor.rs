@@ -1,4 +1,5 @@
-//! Certificates up to which chains are verified: an uploaded authority's, root or intermediate.
+//! Trust anchors: the certificates up to which chains are verified. An anchor is an uploaded authority's certificate,
+//! root or intermediate.
 
 use std::sync::Arc;
 
@@ -9,13 +10,13 @@ use super::certificate::{Certificate, moment};
 use super::error::{ChainError, Which};
 use super::strict::{self, Usage};
 
-/// A certificate authority's certificate that chains may be verified up to. Cheap to clone.
+/// The certificate of a certificate authority up to which chains may be verified. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Anchor(Arc<Certificate>);
 
 impl Anchor {
-    /// Reads an authority's certificate and judges all of it that does not change with time. Its own signature is not looked at: it
-    /// is trusted because an operator uploaded it.
+    /// Parses an authority's certificate and checks everything that does not change with time. Its own signature is
+    /// not checked: it is trusted because an operator uploaded it.
     ///
     /// # Errors
     ///
@@ -42,17 +43,17 @@ impl Anchor {
         &self.0.subject_text
     }
 
-    /// Its last moment, RFC 3339.
+    /// The end of its validity, in the form of RFC 3339.
     pub fn not_after(&self) -> String {
         moment(self.0.not_after)
     }
 
-    /// Its last moment, in seconds since 1970-01-01 UTC.
+    /// The end of its validity, in seconds since 1970-01-01 UTC.
     pub fn not_after_secs(&self) -> i64 {
         self.0.not_after
     }
 
-    /// Whether its last moment is over.
+    /// Whether its validity has ended.
     pub fn has_ended(&self, now: Timestamp) -> bool {
         self.0.not_after < i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
     }

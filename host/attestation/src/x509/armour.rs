@@ -1,5 +1,6 @@
-//! The objects in a text (RFC 7468), read out of what editors, shells and tools make of it: with a byte order mark or in
-//! UTF-16, with line ends of any kind or none or written as `\\n`, indented, with text around it.
+//! Finds the objects in a text (RFC 7468), in whatever form editors, shells and tools leave it: with a byte order mark
+//! or in UTF-16; with line ends of any kind, without line ends, or with line ends written as `\\n`; indented; with
+//! text around it.
 
 use std::borrow::Cow;
 
@@ -10,24 +11,24 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Broken {
-    /// It does not end.
+    /// The object has no end line.
     #[error("its line -----END {0}----- is missing")]
     NoEnd(String),
-    /// It has no whole first line.
+    /// The begin line of the object is incomplete.
     #[error("its line -----BEGIN ...----- is not whole")]
     NoBegin,
     #[error("between its first and its last line stands what is not base64")]
     NotBase64,
 }
 
-/// One object, still in base64.
+/// One object, its content still in base64.
 pub(super) struct Object<'a> {
     pub(super) label: String,
     body: &'a [u8],
 }
 
 impl Object<'_> {
-    /// What it holds. Others beside it may be broken.
+    /// The decoded content. An error concerns this object only; others in the text may be intact.
     pub(super) fn content(&self) -> Result<Vec<u8>, Broken> {
         let mut dense = Vec::with_capacity(self.body.len());
         let mut rest = self.body;
@@ -46,12 +47,12 @@ impl Object<'_> {
     }
 }
 
-/// Whether there is an object in it.
+/// Whether the text contains an object.
 pub(super) fn is_armoured(text: &[u8]) -> bool {
     find(text, BEGIN).is_some()
 }
 
-/// All of them, in their order.
+/// All objects in the text, in their order.
 pub(super) fn objects(text: &[u8]) -> Result<Vec<Object<'_>>, Broken> {
     let mut all = Vec::new();
     let mut rest = text;
@@ -67,7 +68,7 @@ pub(super) fn objects(text: &[u8]) -> Result<Vec<Object<'_>>, Broken> {
     Ok(all)
 }
 
-/// The text in UTF-8 without a mark before it; what is no text stays as it is.
+/// The text in UTF-8 without a byte order mark. Input that is not text is returned unchanged.
 pub(super) fn as_utf8(input: &[u8]) -> Cow<'_, [u8]> {
     let decoded = |units: &[u8], unit: fn([u8; 2]) -> u16| {
         let units: Option<Vec<u16>> = units.chunks(2).map(|two| Some(unit(two.try_into().ok()?))).collect();
@@ -81,7 +82,7 @@ pub(super) fn as_utf8(input: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// DER without the line end that an editor or a shell has put behind it.
+/// DER without the line end that an editor or a shell appended.
 pub(super) fn without_line_end(bytes: &[u8]) -> &[u8] {
     match first_element(bytes) {
         Some(element) if matches!(bytes.get(element.len()..), Some([b'\n'] | [b'\r', b'\n'])) => element,
@@ -89,11 +90,11 @@ pub(super) fn without_line_end(bytes: &[u8]) -> &[u8] {
     }
 }
 
-/// The first element of DER.
+/// The first element of the DER.
 pub(super) fn first_element(bytes: &[u8]) -> Option<&[u8]> {
     let length = match *bytes.get(1)? {
         short @ 0..=0x7f => 2 + usize::from(short),
-        // Without a length there is none in DER (0x80).
+        // DER does not allow an indefinite length (0x80).
         0x81 => 3 + usize::from(*bytes.get(2)?),
         0x82 => 4 + usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?])),
         0x83 => 5 + usize::try_from(u32::from_be_bytes([0, *bytes.get(2)?, *bytes.get(3)?, *bytes.get(4)?])).ok()?,
@@ -102,7 +103,7 @@ pub(super) fn first_element(bytes: &[u8]) -> Option<&[u8]> {
     bytes.get(..length)
 }
 
-/// What stands before and after the first place of the marks.
+/// What stands before and after the first occurrence of the marks.
 fn find<'a>(text: &'a [u8], marks: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     let at = text.windows(marks.len()).position(|window| window == marks)?;
     Some((text.get(..at)?, text.get(at + marks.len()..)?))

@@ -1,4 +1,4 @@
-//! One certificate, read once into the facts that anything here decides on.
+//! One certificate, parsed once into all the facts that the other modules need.
 
 use landfall_domain::names::Digest;
 use rustls_pki_types::CertificateDer;
@@ -16,27 +16,27 @@ use super::key::{self, KeyFlaw};
 use super::signed::{self, Signed};
 use super::{name, object_id};
 
-/// The facts of one certificate. Nothing of it is trusted: what it says is judged by `strict` and `verify`.
+/// The facts of one certificate. None of them is trusted: `strict` and `verify` judge them.
 #[derive(Clone, Debug)]
 pub(super) struct Certificate {
     pub(super) der: CertificateDer<'static>,
     pub(super) sha256: Digest,
     pub(super) version: u32,
-    /// The octets of the serial number as they stand in the DER.
+    /// The octets of the serial number, as they stand in the DER.
     pub(super) serial: Vec<u8>,
     pub(super) subject: Name,
     pub(super) issuer: Name,
-    /// What constraints of its issuers speak of.
+    /// The names to which name constraints of its issuers apply.
     pub(super) names: Names,
     pub(super) subject_text: String,
     pub(super) issuer_text: String,
-    /// Seconds since 1970-01-01 UTC; certificates may begin before.
+    /// Seconds since 1970-01-01 UTC. May be negative, because a validity may begin earlier.
     pub(super) not_before: i64,
     pub(super) not_after: i64,
     pub(super) key: Key,
     pub(super) signature: Signature,
     pub(super) extensions: Extensions,
-    /// What stricter readers would stumble over, and nothing of ours says better.
+    /// A flaw that only stricter parsers report, and that no check of ours reports more precisely.
     pub(super) lax: Option<Flaw>,
 }
 
@@ -53,55 +53,56 @@ pub(super) struct Key {
 /// The issuer's signature.
 #[derive(Clone, Debug)]
 pub(super) struct Signature {
-    /// What is signed.
+    /// The bytes that are signed.
     pub(super) tbs: Vec<u8>,
     /// The content of the AlgorithmIdentifier.
     pub(super) algorithm: Vec<u8>,
-    /// Its object identifier, for people.
+    /// The algorithm's object identifier as text.
     pub(super) algorithm_name: String,
     pub(super) value: Vec<u8>,
 }
 
-/// What the extensions say, as far as anything here decides on it.
+/// What the extensions say, as far as the checks need it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Extensions {
     pub(super) ca: bool,
     pub(super) path_length: Option<u32>,
-    /// keyUsage: whether it has keyCertSign.
+    /// keyUsage: whether keyCertSign is set.
     pub(super) may_sign: Option<bool>,
-    /// keyUsage: whether it has digitalSignature, with which a handshake is signed.
+    /// keyUsage: whether digitalSignature is set, which a key needs to sign a handshake.
     pub(super) signs_handshakes: Option<bool>,
-    /// keyUsage: whether it has cRLSign.
+    /// keyUsage: whether cRLSign is set.
     pub(super) may_sign_lists: Option<bool>,
-    /// cRLDistributionPoints: the addresses of lists that it is on when it is revoked. They are compared, and never fetched.
+    /// cRLDistributionPoints: the addresses of the lists that would contain the certificate if it were revoked. They
+    /// are compared, and never fetched.
     pub(super) list_addresses: Vec<String>,
     pub(super) purposes: Option<Purposes>,
-    /// nameConstraints, and whether they are critical.
+    /// nameConstraints, and whether the extension is critical.
     pub(super) name_constraints: Option<(Constraints, bool)>,
     pub(super) subject_key_id: Option<Vec<u8>>,
     pub(super) authority_key_id: Option<Vec<u8>>,
-    /// The first critical one that is not understood.
+    /// The first critical extension that is not understood.
     pub(super) unknown_critical: Option<String>,
 }
 
-/// What extendedKeyUsage allows.
+/// The purposes that extendedKeyUsage allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Purposes {
     pub(super) clients: bool,
-    /// To certify endorsement keys, and to be one's certificate.
+    /// tcg-kp-EKCertificate: for the certificate of an endorsement key and for its issuers.
     pub(super) endorsement: bool,
-    /// Only the public suites of path validation ask for servers.
+    /// serverAuth. Used only by the public test suites for path validation.
     #[cfg(test)]
     pub(super) servers: bool,
 }
 
 impl Certificate {
-    /// Reads a certificate from its DER.
+    /// Parses a certificate from its DER.
     pub(super) fn read(der: &[u8]) -> Result<Self, Flaw> {
         Self::read_with(der, |_| ()).map(|(certificate, ())| certificate)
     }
 
-    /// Reads a certificate, and lets the caller take more from it while it is open.
+    /// Parses a certificate, and lets the caller take more facts from the parser's result.
     pub(super) fn read_with<T>(der: &[u8], more: impl FnOnce(&X509Certificate<'_>) -> T) -> Result<(Self, T), Flaw> {
         let malformed = |what: &str| Flaw::Malformed(what.to_owned());
         let (rest, parsed) = X509Certificate::from_der(der)
@@ -149,18 +150,19 @@ impl Certificate {
         Ok((certificate, more))
     }
 
-    /// Whether the certificate names that one as its issuer: the names are equal, and the key identifiers
-    /// do not contradict. The signature is another question.
+    /// Whether the certificate names `issuer` as its issuer: the names are equal, and the key identifiers do not
+    /// contradict. The signature is not checked here.
     pub(super) fn names_issuer(&self, issuer: &Self) -> bool {
         self.issuer == issuer.subject && self.key_identifiers_agree(issuer)
     }
 
-    /// Whether the authority gave it to itself, as for a new key (RFC 5280, 3.2).
+    /// Whether the certificate is self-issued, as for a new key of the same authority (RFC 5280, 3.2).
     pub(super) fn is_self_issued(&self) -> bool {
         self.subject == self.issuer
     }
 
-    /// Whether the key identifiers of a link agree. Many device authorities leave them out, and then they do.
+    /// Whether the key identifiers of certificate and issuer agree. They count as agreeing where they are missing:
+    /// many device authorities leave them out.
     pub(super) fn key_identifiers_agree(&self, issuer: &Self) -> bool {
         match (&self.extensions.authority_key_id, &issuer.extensions.subject_key_id) {
             (Some(named), Some(own)) => named == own,
@@ -169,14 +171,15 @@ impl Certificate {
     }
 }
 
-/// A moment of a certificate, as DPS writes moments.
+/// A moment of a certificate, in the form in which DPS writes moments.
 pub(super) fn moment(seconds: i64) -> String {
     let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:7]Z");
     let moment = OffsetDateTime::from_unix_timestamp(seconds).ok();
     moment.and_then(|moment| moment.format(format).ok()).unwrap_or_else(|| format!("second {seconds}"))
 }
 
-/// Bounds what a stranger can make reading cost: nothing that follows is worse than linear in the size of these.
+/// Limits the work that a stranger can cause: everything that follows is at most linear in the size of what is checked
+/// here.
 fn bounded(parsed: &X509Certificate<'_>) -> Result<(), Flaw> {
     if parsed.extensions().len() > MAX_EXTENSIONS {
         return Err(Flaw::Malformed(format!("it has more than {MAX_EXTENSIONS} extensions")));
@@ -195,7 +198,8 @@ fn bounded(parsed: &X509Certificate<'_>) -> Result<(), Flaw> {
     Ok(())
 }
 
-/// What webpki's reader, which is stricter in the form, says; the DER of a unique identifier stops it too.
+/// The flaw that webpki's parser reports, which is stricter about the form. That parser also fails on the DER of a
+/// unique identifier, so that flaw is reported first.
 fn lax(parsed: &X509Certificate<'_>, der: &[u8]) -> Option<Flaw> {
     if parsed.issuer_uid.is_some() || parsed.subject_uid.is_some() {
         return Some(Flaw::UniqueIdentifiers);
@@ -267,13 +271,13 @@ fn read_extensions(parsed: &X509Certificate<'_>) -> Result<Extensions, Flaw> {
     Ok(out)
 }
 
-/// Certificates of authorities have a dozen.
+/// Maximum number of extensions. Certificates of authorities have a dozen.
 const MAX_EXTENSIONS: usize = 64;
 
-/// Names have half a dozen.
+/// Maximum number of attributes in a name. Names have half a dozen.
 const MAX_ATTRIBUTES: usize = 64;
 
-/// The addresses that a distribution point names.
+/// The addresses in a distribution point.
 pub(super) fn addresses<'a>(point: &'a DistributionPointName<'_>) -> impl Iterator<Item = String> + use<'a> {
     let names = match point {
         DistributionPointName::FullName(names) => names.as_slice(),
@@ -285,10 +289,10 @@ pub(super) fn addresses<'a>(point: &'a DistributionPointName<'_>) -> impl Iterat
     })
 }
 
-/// tcg-kp-EKCertificate, 2.23.133.8.1, as it stands in DER (TCG EK Credential Profile, 3.2.16).
+/// tcg-kp-EKCertificate, 2.23.133.8.1, in DER (TCG EK Credential Profile, 3.2.16).
 pub(super) const ENDORSEMENT_KEY: &[u8] = &[0x67, 0x81, 0x05, 0x08, 0x01];
 
-/// Extensions that are acted upon here.
+/// Whether an extension is understood here.
 fn understood(extension: &oid::Oid<'_>) -> bool {
     [
         oid::OID_X509_EXT_BASIC_CONSTRAINTS,

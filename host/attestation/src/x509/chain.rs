@@ -1,4 +1,4 @@
-//! What a device presented: its own certificate, and those that it sent along.
+//! The certificates that a device presented: its own, and those that it sent along.
 
 use landfall_domain::names::Digest;
 use rustls_pki_types::CertificateDer;
@@ -7,36 +7,38 @@ use super::certificate::Certificate;
 use super::error::{ChainError, Flaw, Which};
 use super::leaf::Leaf;
 
-/// How many certificates may stand between a device's own and its authority.
+/// Maximum number of certificates between a device's own and its authority.
 pub const MAX_INTERMEDIATES: usize = 4;
 
-/// How many certificates above the device's own are read: those, the authority's, and some that belong to nothing
-/// (RFC 8446, 4.4.2).
+/// Maximum number of certificates above the device's own that are parsed: the intermediates, the authority's own, and
+/// some that belong to nothing (RFC 8446, 4.4.2).
 pub const MAX_PRESENTED: usize = 8;
 
-/// How many bytes of certificates are read.
+/// Maximum size of all certificates in bytes.
 pub const MAX_CHAIN_BYTES: usize = 16 * 1024;
 
-/// A chain as it was presented: read, within bounds, and not yet judged.
+/// A chain as it was presented: parsed, within the limits, and not verified.
 #[derive(Clone, Debug)]
 pub struct PresentedChain {
     leaf: Leaf,
-    /// Those above, in the order of the wire, which means nothing.
+    /// The certificates above the device's own, in the order in which they were sent. The order means nothing.
     above: Vec<Certificate>,
-    /// Why one of those that were sent could not be read: told where the others lead nowhere.
+    /// Why one of the sent certificates could not be parsed. It is reported if the others do not lead to an authority.
     unread: Option<ChainError>,
 }
 
 impl PresentedChain {
-    /// Reads the certificates of a TLS handshake: the first is the device's own. Exact duplicates are dropped, and so is
-    /// what the names do not lead over from the device's own, or could not be read. No signature is looked at.
+    /// Parses the certificates of a TLS handshake. The first is the device's own. Dropped are exact duplicates,
+    /// certificates that the chain of names from the device's own does not reach, and certificates that cannot be
+    /// parsed. No signature is checked.
     ///
-    /// There is no chain whose first certificate has a key that is not accepted: the handshake asks for no proof of such
-    /// a key (`leaf::provable_key`).
+    /// A chain whose first certificate has a key that is not accepted is an error: for such a key, the handshake
+    /// demands no proof of possession (`leaf::provable_key`).
     ///
     /// # Errors
     ///
-    /// No certificate, too many, too large, or the device's own is none, or has a key that is not accepted.
+    /// There is no certificate, there are too many, they are too large, or the device's own cannot be parsed or has a
+    /// key that is not accepted.
     pub fn parse(certificates: &[CertificateDer<'_>]) -> Result<Self, ChainError> {
         let (leaf, rest) = certificates.split_first().ok_or(ChainError::Empty)?;
         let above = bounded(leaf, rest)?;
@@ -66,7 +68,8 @@ impl PresentedChain {
         Ok(chain)
     }
 
-    /// A chain of which the upper part is ours: of the known certificates, those that the names lead over.
+    /// A chain whose certificates above the device's own come from us: those of the `known` ones that the chain of
+    /// names reaches.
     pub(super) fn of_known(leaf: Leaf, known: &[Certificate]) -> Result<Self, ChainError> {
         let whole = Self { leaf, above: known.to_vec(), unread: None };
         let led_over = whole.levels(|issuer, child| child.names_issuer(issuer)).skip(1).flatten().cloned();
@@ -82,18 +85,18 @@ impl PresentedChain {
         &self.leaf
     }
 
-    /// How many other certificates the device sent, of those that the names lead over.
+    /// How many other certificates the device sent, counting only those that the chain of names reaches.
     pub fn intermediates(&self) -> usize {
         self.above.len()
     }
 
-    /// Who has issued the topmost certificate that the device's own leads to, when that one was not sent.
+    /// The issuer of the topmost certificate that the chain reaches, if that issuer's certificate was not sent.
     pub fn missing_issuer(&self) -> Option<&str> {
         let top = self.levels(|issuer, child| child.names_issuer(issuer)).last()?.into_iter().next()?;
         (top.issuer != top.subject).then_some(top.issuer_text.as_str())
     }
 
-    /// The device's own certificate and those that it leads up to, each after the one that it has issued.
+    /// The device's own certificate and those above it, each one after the certificate that it issued.
     pub fn in_order(&self) -> Vec<CertificateDer<'static>> {
         let levels = self.levels(|issuer, child| child.names_issuer(issuer));
         levels.flatten().map(|certificate| certificate.der.clone()).collect()
@@ -103,13 +106,13 @@ impl PresentedChain {
         &self.above
     }
 
-    /// Why a certificate that was sent along could not be read, if one could not.
+    /// Why one of the sent certificates could not be parsed, if there is one.
     pub(super) fn unread(&self) -> Option<&ChainError> {
         self.unread.as_ref()
     }
 
-    /// The certificates from the device's own upwards, in levels: each level holds those that issued one of the
-    /// level below, by `issued`. What issued nothing does not appear, and nothing appears twice.
+    /// The certificates from the device's own upwards, in levels: each level contains the issuers of the level below,
+    /// as `issued` says. A certificate that issued none of them is left out, and no certificate appears twice.
     pub(super) fn levels<'a>(
         &'a self,
         issued: impl Fn(&Certificate, &Certificate) -> bool + 'a,
@@ -125,11 +128,11 @@ impl PresentedChain {
     }
 }
 
-/// The certificates above a device's own without exact duplicates, when all together are within the limits.
+/// The certificates above a device's own without exact duplicates, if all together are within the limits.
 ///
 /// # Errors
 ///
-/// Too many, or too large.
+/// There are too many, or they are too large.
 fn bounded<'a, 'der>(
     leaf: &CertificateDer<'_>,
     rest: &'a [CertificateDer<'der>],
@@ -143,7 +146,7 @@ fn bounded<'a, 'der>(
         }
         sent += 1;
         bytes = bytes.saturating_add(certificate.len());
-        // Past the limit they are only counted, and so compared with a bounded number of others.
+        // Beyond the limit, certificates are only counted, so that each is compared with a limited number of others.
         if sent <= MAX_PRESENTED {
             above.push(certificate);
         }

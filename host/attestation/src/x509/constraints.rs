@@ -1,15 +1,15 @@
-//! nameConstraints (RFC 5280, 4.2.1.10): for which names an authority may issue.
+//! nameConstraints (RFC 5280, 4.2.1.10): the names for which an authority may issue certificates.
 //!
-//! They hold for the subject and the alternative names of every certificate below, self-issued ones between excepted.
-//! Directory names, host names, mail addresses, addresses of networks and URIs are compared; a name of any other kind
-//! under a constraint of its kind is refused, as the section demands of those who cannot compare it.
+//! They apply to the subject and the alternative names of every certificate below, except self-issued intermediates.
+//! Directory names, host names, mail addresses, network addresses and URIs are compared. A name of any other kind
+//! under a constraint of the same kind is refused, as the section demands of implementations that cannot compare it.
 
 use x509_parser::asn1_rs::{Any, Class, FromDer as _, Tag};
 use x509_parser::extensions::GeneralName;
 
 use super::distinguished::Name;
 
-/// A name as certificates write it in alternative names and in constraints.
+/// A general name, as certificates use it in alternative names and in constraints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum General {
     Host(String),
@@ -17,20 +17,21 @@ pub(super) enum General {
     Uri(String),
     Address(Vec<u8>),
     Directory(Name),
-    /// A kind that is not compared here, by its tag.
+    /// A kind that is not compared here, identified by its tag.
     Other(u32),
 }
 
-/// The names of one certificate that constraints speak of.
+/// The names of one certificate to which constraints apply.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Names {
     pub(super) subject: Name,
     pub(super) alternative: Vec<General>,
-    /// emailAddress of the subject: constraints of mail addresses hold for it where no alternative name is one.
+    /// emailAddress attributes of the subject. Constraints on mail addresses apply to them if no alternative name is a
+    /// mail address.
     pub(super) subject_mails: Vec<String>,
 }
 
-/// What one authority may issue for.
+/// The constraints of one authority.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Constraints {
     permitted: Vec<General>,
@@ -40,9 +41,9 @@ pub(super) struct Constraints {
 /// Why a certificate's names are refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Violation {
-    /// This name is not among those that are allowed.
+    /// The constraints do not allow this name.
     Name(String),
-    /// There are so many that comparing them all is out of proportion.
+    /// There are too many names and constraints to compare them all.
     TooMany,
 }
 
@@ -88,7 +89,7 @@ impl General {
 }
 
 impl Constraints {
-    /// Reads the value of the extension; nothing when it is not of its form, or would be read differently elsewhere.
+    /// Parses the value of the extension. `None` if it is malformed, or if other parsers would read it differently.
     pub(super) fn read(value: &[u8]) -> Option<Self> {
         let mut out = Self::default();
         let mut rest = whole(value)?;
@@ -108,11 +109,11 @@ impl Constraints {
             last = Some(tag);
             rest = after;
         }
-        // Empty ones are not allowed.
+        // An empty sequence is not allowed.
         last.map(|_| out)
     }
 
-    /// Whether the authority may issue for a certificate's names. Every comparison is taken from `left`.
+    /// Whether the authority may issue for a certificate's names. Each comparison is subtracted from `left`.
     pub(super) fn allow(&self, names: &Names, left: &mut usize) -> Result<(), Violation> {
         let mails = names.subject_mails.iter().map(|mail| General::Mail(mail.clone()));
         let has_mail = names.alternative.iter().any(|name| matches!(name, General::Mail(_)));
@@ -135,8 +136,8 @@ impl Constraints {
     }
 }
 
-/// Whether a name stands below the top of a subtree of its kind. Where that cannot be said, `unsure` is the answer: a name
-/// is excluded in doubt, and not permitted in doubt.
+/// Whether a name is within a subtree of its kind. If that cannot be decided, the result is `unsure`: in doubt, a name
+/// counts as excluded and as not permitted.
 fn holds(top: &General, name: &General, unsure: bool) -> bool {
     match (top, name) {
         (General::Directory(top), General::Directory(name)) => name.is_within(top),
@@ -148,8 +149,8 @@ fn holds(top: &General, name: &General, unsure: bool) -> bool {
     }
 }
 
-/// Any name that is made by adding labels on the left. A wildcard stands for names below it, of which an exclusion may hold
-/// some. What is no host name cannot be compared.
+/// A host name is within a subtree if it is made by adding labels on the left. A wildcard stands for the names below
+/// it, and an exclusion may contain some of these. `None` if it is not a host name.
 fn host_holds(top: &str, name: &str, excluding: bool) -> Option<bool> {
     let plain = |host: &str| {
         let known = |label: &str| label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
@@ -166,8 +167,8 @@ fn host_holds(top: &str, name: &str, excluding: bool) -> Option<bool> {
     Some(below(parent, top) || (wildcard && excluding && below(top, parent)))
 }
 
-/// One mailbox, all of a host, or (with a period before it) all of the hosts of a domain. Quoted mailboxes, in which more
-/// may stand, are not compared.
+/// The constraint is one mailbox, all mailboxes of a host, or (with a leading period) all hosts of a domain. Quoted
+/// mailboxes have a more complex syntax and are not compared.
 fn mail_holds(top: &str, name: &str) -> Option<bool> {
     let (local, host) = name.split_once('@').filter(|(local, host)| !local.is_empty() && !host.is_empty())?;
     if host.contains('@') || local.contains('"') {
@@ -179,7 +180,7 @@ fn mail_holds(top: &str, name: &str) -> Option<bool> {
     })
 }
 
-/// A host, or with a period before it all of a domain.
+/// The constraint is a host or, with a leading period, all hosts of a domain.
 fn domain_holds(top: &str, host: &str) -> bool {
     let (top, host) = (top.to_ascii_lowercase(), host.to_ascii_lowercase());
     match top.strip_prefix('.') {
@@ -188,14 +189,14 @@ fn domain_holds(top: &str, host: &str) -> bool {
     }
 }
 
-/// By the host. A URI without one, or with an address in its place, cannot be compared.
+/// URIs are compared by host. `None` if a URI has no host, or an address in its place.
 fn uri_holds(top: &str, name: &str) -> Option<bool> {
     let uri: http::Uri = name.parse().ok()?;
     let host = uri.host().filter(|host| !host.is_empty() && !host.starts_with('['))?;
     host.parse::<std::net::Ipv4Addr>().is_err().then(|| domain_holds(top, host))
 }
 
-/// An address and a mask, 4 octets or 16 each.
+/// The constraint is an address and a mask, 4 or 16 octets each.
 fn address_holds(top: &[u8], name: &[u8]) -> Option<bool> {
     if name.len() != 4 && name.len() != 16 {
         return None;
@@ -207,14 +208,15 @@ fn address_holds(top: &[u8], name: &[u8]) -> Option<bool> {
     Some(network.iter().zip(mask).zip(name).all(|((network, mask), octet)| network & mask == octet & mask))
 }
 
-/// The content of the one sequence that the bytes are.
+/// The content of the sequence, if the bytes are exactly one sequence.
 fn whole(value: &[u8]) -> Option<&[u8]> {
     let (rest, sequence) = Any::from_der(value).ok()?;
     (rest.is_empty() && sequence.tag() == Tag::Sequence && sequence.class() == Class::Universal)
         .then_some(sequence.data)
 }
 
-/// At least one. minimum and maximum are not used in this profile, and so must not be there.
+/// Parses the subtrees, of which there must be at least one. This profile does not use minimum and maximum, so they
+/// must be absent.
 fn subtrees(mut bytes: &[u8], list: &mut Vec<General>) -> Option<()> {
     if bytes.is_empty() {
         return None;
@@ -236,8 +238,8 @@ fn subtrees(mut bytes: &[u8], list: &mut Vec<General>) -> Option<()> {
     Some(())
 }
 
-/// Whether a subtree's top is written as the section says. A host name has no period before it, and a mask is one of
-/// leading bits.
+/// Whether the base of a subtree has the form that the section demands. A host name has no leading period, and a mask
+/// consists of leading one bits.
 fn is_of_its_form(base: &General) -> bool {
     match base {
         General::Host(host) => !host.starts_with('.') && !host.contains('*') && host.is_ascii(),
@@ -253,7 +255,8 @@ fn is_of_its_form(base: &General) -> bool {
     }
 }
 
-/// Comparisons that one search for a path makes: more than any honest chain needs, and a few milliseconds.
+/// Maximum number of comparisons in one search for a path: more than an honest chain needs, and only a few
+/// milliseconds.
 pub(super) const MAX_COMPARISONS: usize = 10_000;
 
 #[cfg(test)]

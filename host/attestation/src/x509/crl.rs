@@ -1,13 +1,14 @@
-//! Certificate revocation lists (RFC 5280, section 5): which of its certificates an authority has taken back.
+//! Certificate revocation lists (RFC 5280, section 5): which of its certificates an authority has revoked.
 //!
-//! A list is brought by an operator or fetched from where one has said, and is believed because the authority's key has
-//! signed it; nothing that a certificate names is fetched. Every certificate of a verified path is looked up in the list of
-//! whoever has issued it, if there is one. A list says until when the next one comes; after that, and a time of grace that
-//! the configuration gives, the authority's certificates are refused, because nobody knows any more.
+//! An operator uploads a list, or it is fetched from an address that an operator gave. It is believed because the
+//! authority's key signed it. No address in a certificate is used. Every certificate of a verified path is looked up
+//! in the list of its issuer, if there is one. A list states when the next one is due. After that time and a
+//! configured grace period, the authority's certificates are refused, because their status is no longer known.
 //!
-//! Only a whole list of one issuer is taken: none of changes, of a part of the certificates or of the reasons, none that
-//! speaks of others' certificates, and none that says something critical that is not understood here (5.2, 5.3). Of two
-//! lists the one with the greater CRLNumber is newer (5.2.3), and without a number the one that was made later.
+//! Only complete lists of one issuer are accepted. Refused are delta lists, lists for a part of the certificates or of
+//! the reasons, lists with entries of other issuers, and lists with critical extensions that are not understood here
+//! (5.2, 5.3). Of two lists, the one with the greater CRLNumber is newer (5.2.3); without numbers, the one that was
+//! made later.
 
 mod text;
 
@@ -28,89 +29,89 @@ use super::certificate::{self, Certificate, moment};
 use super::distinguished::Name;
 use super::{name, object_id, signature, signed};
 
-/// The list of one authority.
+/// The revocation list of one authority.
 #[derive(Clone, Debug)]
 pub struct Crl {
-    /// The numbers' octets as [`plain`] writes them.
+    /// The serial numbers, in the form that [`plain`] gives.
     revoked: HashSet<Box<[u8]>>,
-    /// Where it says that it is published, if it says so.
+    /// The addresses at which the list says that it is published, if it does.
     addresses: Vec<String>,
     facts: ListFacts,
 }
 
-/// What is known of a list without its entries.
+/// The facts of a list, without its entries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListFacts {
     /// SHA-256 of its DER.
     pub sha256: Digest,
-    /// CRLNumber, hexadecimal; a list need not have one.
+    /// CRLNumber, in hexadecimal. A list need not have one.
     pub number: Option<String>,
-    /// When it was made, in seconds since 1970-01-01 UTC.
+    /// When the list was made, in seconds since 1970-01-01 UTC.
     pub this_update: i64,
-    /// When the next one comes, in seconds since 1970-01-01 UTC.
+    /// When the next list is due, in seconds since 1970-01-01 UTC.
     pub next_update: i64,
-    /// How many certificates it names.
+    /// How many certificates the list contains.
     pub revoked: usize,
 }
 
-/// Why a list is not taken.
+/// Why a list is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum CrlError {
-    /// It is larger than any.
+    /// The list is larger than the limit.
     #[error("the list has {0} bytes, and at most {MAX_BYTES} are read")]
     TooLarge(usize),
-    /// It is none.
+    /// The bytes are not a revocation list.
     #[error("it is no certificate revocation list (RFC 5280) in DER or PEM: {0}")]
     Malformed(String),
-    /// It is of somebody else.
+    /// The list names another issuer.
     #[error("the list was issued by {0:?}, not by this authority")]
     OtherIssuer(String),
-    /// Somebody else has signed it.
+    /// The list was not signed with the authority's key.
     #[error("the list was not signed by the authority's key, or with an algorithm that is not accepted")]
     NotSigned,
-    /// The authority's certificate does not allow it (RFC 5280, 6.3.3 (f)).
+    /// The authority's certificate does not allow it to sign lists (RFC 5280, 6.3.3 (f)).
     #[error("this authority may not sign revocation lists (keyUsage has no cRLSign)")]
     MayNotSign,
-    /// It does not say when the next one comes.
+    /// The list does not say when the next one is due.
     #[error("the list does not say when the next one comes (nextUpdate)")]
     NoNextUpdate,
-    /// It ends before it begins.
+    /// The list ends before it begins.
     #[error("the next list is due at {next}, before this one was made at {this} (nextUpdate before thisUpdate)")]
     Inverted { this: String, next: String },
-    /// It is made later.
+    /// The list says that it was made in the future.
     #[error(
         "the list is not valid before {0} (thisUpdate); are the clocks of this machine and of the authority right?"
     )]
     NotYetValid(String),
-    /// It is not the whole list, or not of all certificates.
+    /// The list is a delta list, or does not cover all certificates.
     #[error("the list is not the whole one: it is of {0}; bring the complete list of all certificates")]
     Partial(&'static str),
-    /// It says something that must be understood, and is not.
+    /// The list has a critical extension that is not understood.
     #[error("the list has the critical extension {0}, which is not understood here")]
     UnknownCritical(String),
-    /// An entry says something that must be understood, and is not.
+    /// An entry has a critical extension that is not understood.
     #[error("an entry of the list has the critical extension {0}, which is not understood here")]
     UnknownCriticalOfEntry(String),
-    /// It says a thing twice.
+    /// The list has an extension twice.
     #[error("the list has the extension {0} twice")]
     Duplicate(String),
 }
 
 impl Crl {
-    /// Reads an authority's list from DER, and judges all of it that does not change with time.
+    /// Parses an authority's list from DER, and checks everything that does not change with time.
     ///
     /// # Errors
     ///
     /// [`CrlError`].
     pub fn parse(der: &[u8], authority: &Anchor) -> Result<Self, CrlError> {
-        // It comes from elsewhere, and a parser of such lists has panicked before (RUSTSEC-2026-0104).
+        // The list comes from outside, and a parser of revocation lists has panicked before (RUSTSEC-2026-0104).
         let parsed = catch_unwind(AssertUnwindSafe(|| Self::read(der, Some(authority.certificate()))));
         parsed.unwrap_or_else(|_| Err(CrlError::Malformed("its reader gave up".to_owned())))
     }
 
-    /// Reads a list that was judged when it was taken, as the store keeps it.
+    /// Parses a list from the store. It was verified when it was accepted.
     ///
     /// # Errors
     ///
@@ -137,7 +138,7 @@ impl Crl {
         if issuer.is_some() && next_update < this_update {
             return Err(CrlError::Inverted { this: moment(this_update), next: moment(next_update) });
         }
-        // "Removed from the list" is said in lists of changes only.
+        // The reason "removed from the list" occurs in delta lists only.
         let revoked: HashSet<_> = list.iter_revoked_certificates().map(|one| plain(one.raw_serial()).into()).collect();
         let point = list.extensions().iter().find_map(|extension| match extension.parsed_extension() {
             ParsedExtension::IssuingDistributionPoint(point) => point.distribution_point.as_ref(),
@@ -149,62 +150,64 @@ impl Crl {
         Ok(Self { revoked, addresses, facts })
     }
 
-    /// What is known of it without its entries.
+    /// The facts of the list, without its entries.
     pub fn facts(&self) -> &ListFacts {
         &self.facts
     }
 
-    /// How many certificates it names.
+    /// How many certificates the list contains.
     pub fn len(&self) -> usize {
         self.revoked.len()
     }
 
-    /// Whether it names none.
+    /// Whether the list contains no certificate.
     pub fn is_empty(&self) -> bool {
         self.revoked.is_empty()
     }
 
-    /// Whether a certificate's number is on it, from its octets in the DER.
+    /// Whether the list contains a serial number, given as the octets in the certificate's DER.
     pub(super) fn names(&self, serial: &[u8]) -> bool {
         self.revoked.contains(plain(serial))
     }
 
-    /// Whether the certificate would be on it: where both say at which addresses the list is published, one of these is the
-    /// same (RFC 5280, 6.3.3 (b) (2)). Some authorities write many lists, each of some of their certificates.
+    /// Whether the list is the one that would contain this certificate. If both name the addresses at which the list
+    /// is published, they must have one in common (RFC 5280, 6.3.3 (b) (2)): some authorities publish many lists, each
+    /// for some of their certificates.
     pub(super) fn covers(&self, certificate: &Certificate) -> bool {
         let named = &certificate.extensions.list_addresses;
         self.addresses.is_empty() || named.is_empty() || named.iter().any(|address| self.addresses.contains(address))
     }
 
-    /// Whether the next one was due so long ago.
+    /// Whether the next list is overdue by more than the grace period.
     pub fn is_stale(&self, now: Timestamp, grace_seconds: u64) -> bool {
         self.facts.is_stale(now, grace_seconds)
     }
 }
 
 impl ListFacts {
-    /// Of a list that cannot be read: it is out of date, and each that can be read is newer.
+    /// Facts for a list that cannot be parsed. It counts as out of date, and as older than every list that can be
+    /// parsed.
     pub fn unread(der: &[u8]) -> Self {
         Self { sha256: Digest::of(der), number: None, this_update: 0, next_update: 0, revoked: 0 }
     }
 
-    /// When the next list comes, as DPS writes moments.
+    /// When the next list is due, in the form in which DPS writes moments.
     pub fn next_update(&self) -> String {
         moment(self.next_update)
     }
 
-    /// When it was made, as DPS writes moments.
+    /// When the list was made, in the form in which DPS writes moments.
     pub fn this_update(&self) -> String {
         moment(self.this_update)
     }
 
-    /// Whether the next one was due so long ago.
+    /// Whether the next list is overdue by more than the grace period.
     pub fn is_stale(&self, now: Timestamp, grace_seconds: u64) -> bool {
         let last = self.next_update.saturating_add(i64::try_from(grace_seconds).unwrap_or(i64::MAX));
         seconds(now) > last
     }
 
-    /// Refuses a list of the future (RFC 5280, 5.1.2.4): each true list would be older than it.
+    /// Refuses a list from the future (RFC 5280, 5.1.2.4): every genuine list would count as older.
     ///
     /// # Errors
     ///
@@ -217,10 +220,11 @@ impl ListFacts {
         Ok(())
     }
 
-    /// Whether it was made before that one: by their numbers, and where these say nothing by when they were made.
+    /// Whether this list is older than the other: by their numbers; where these do not decide, by the times at which
+    /// they were made.
     pub fn is_older_than(&self, other: &Self) -> bool {
         let by_number = match (&self.number, &other.number) {
-            // Without leading zeros, the longer one is greater.
+            // Without leading zeros, the longer number is greater.
             (Some(own), Some(others)) => (own.len(), own).cmp(&(others.len(), others)),
             _ => std::cmp::Ordering::Equal,
         };
@@ -237,7 +241,7 @@ impl std::fmt::Display for ListFacts {
     }
 }
 
-/// The list is the issuer's own.
+/// Checks that the list is the issuer's own.
 fn is_of(issuer: &Certificate, der: &[u8], list: &CertificateRevocationList<'_>) -> Result<(), CrlError> {
     if Name::of(list.issuer()) != issuer.subject {
         return Err(CrlError::OtherIssuer(name::text(list.issuer())));
@@ -254,7 +258,7 @@ fn is_of(issuer: &Certificate, der: &[u8], list: &CertificateRevocationList<'_>)
     Ok(())
 }
 
-/// The list is of all of the issuer's certificates, and all that it says is understood.
+/// Checks that the list covers all of the issuer's certificates, and that everything in it is understood.
 fn whole(list: &CertificateRevocationList<'_>) -> Result<(), CrlError> {
     let mut seen = Vec::new();
     for extension in list.extensions() {
@@ -268,7 +272,7 @@ fn whole(list: &CertificateRevocationList<'_>) -> Result<(), CrlError> {
         if extension.oid == oid::OID_X509_EXT_ISSUER_DISTRIBUTION_POINT {
             covers_everything(extension.value)?;
         } else if extension.critical {
-            // None of the others may be (5.2.1, 5.2.3), and what they say narrows no list.
+            // No other extension may be critical (5.2.1, 5.2.3), and no other one narrows a list.
             return Err(CrlError::UnknownCritical(object_id::text(&extension.oid)));
         }
     }
@@ -285,7 +289,7 @@ fn whole(list: &CertificateRevocationList<'_>) -> Result<(), CrlError> {
     Ok(())
 }
 
-/// issuingDistributionPoint (5.2.5): where the list is published may be said, and nothing that makes its scope smaller.
+/// issuingDistributionPoint (5.2.5): it may say where the list is published. It must not narrow the list's scope.
 fn covers_everything(value: &[u8]) -> Result<(), CrlError> {
     let malformed = || CrlError::Malformed("its issuingDistributionPoint is not of its form".to_owned());
     let (rest, whole) = Any::from_der(value).map_err(|_| malformed())?;
@@ -300,7 +304,7 @@ fn covers_everything(value: &[u8]) -> Result<(), CrlError> {
         }
         match (member.tag().0, member.data) {
             (0, _) => {}
-            // False is the default, which some write out.
+            // False is the default, which some programs write explicitly.
             (1 | 2 | 4 | 5, [0]) => {}
             (1, _) => return Err(CrlError::Partial("devices' certificates only (onlyContainsUserCerts)")),
             (2, _) => return Err(CrlError::Partial("authorities' certificates only (onlyContainsCACerts)")),
@@ -314,13 +318,13 @@ fn covers_everything(value: &[u8]) -> Result<(), CrlError> {
     Ok(())
 }
 
-/// Whatever the reason and since when: the certificate is revoked.
+/// The certificate is revoked, whatever the reason and the date.
 fn is_understood_of_entry(extension: &X509Extension<'_>) -> bool {
     [oid::OID_X509_EXT_REASON_CODE, oid::OID_X509_EXT_INVALIDITY_DATE].contains(&extension.oid)
 }
 
-/// Without zeros before it: who has written a number so in one place need not have in the other. A zero that keeps a number
-/// from being negative stays, so that 255 and -1 are two.
+/// A serial number without leading zeros: programs that write the same number may differ in them. A zero that keeps a
+/// number from being negative stays, so that 255 and -1 differ.
 fn plain(mut serial: &[u8]) -> &[u8] {
     while let [0, rest @ ..] = serial {
         if rest.first().is_some_and(|first| first & 0x80 != 0) {
@@ -335,9 +339,9 @@ fn seconds(moment: Timestamp) -> i64 {
     i64::try_from(moment.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// certificateIssuer (5.3.3), 2.5.29.29, as it stands in DER.
+/// certificateIssuer (5.3.3), 2.5.29.29, in DER.
 const CERTIFICATE_ISSUER: &[u8] = &[0x55, 0x1d, 0x1d];
-/// A hundred thousand entries and more.
+/// Maximum size of a list in bytes: enough for more than a hundred thousand entries.
 pub const MAX_BYTES: usize = 8 << 20;
 
 #[cfg(test)]

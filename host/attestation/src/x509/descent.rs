@@ -1,4 +1,4 @@
-//! Whether anybody with a key that counts here has had a hand in a certificate.
+//! Whether a trusted authority signed the device's certificate, directly or through intermediates.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,8 @@ use super::chain::PresentedChain;
 use super::signature::signed_by;
 
 /// Whether signatures lead from the device's certificate up to one of the authorities, whatever else is wrong with the
-/// chain. Anybody can write an authority's name into a certificate; only who has its signature is no stranger.
+/// chain. Anybody can write an authority's name into a certificate, so a device counts as a stranger unless an
+/// authority's signature is found.
 pub fn descends_from(chain: &PresentedChain, anchors: &[Anchor]) -> bool {
     let (mut reached, mut checks) = (vec![&chain.leaf().certificate], 0_usize);
     let mut seen = HashSet::new();
@@ -34,5 +35,5 @@ pub fn descends_from(chain: &PresentedChain, anchors: &[Anchor]) -> bool {
     false
 }
 
-/// Signatures that are checked. An honest chain needs as many as it has certificates.
+/// Maximum number of signatures to check. An honest chain needs as many as it has certificates.
 const MOST_CHECKS: usize = 16;

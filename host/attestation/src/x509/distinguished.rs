@@ -1,26 +1,27 @@
-//! Distinguished names, compared as RFC 5280, 7.1 says: by what is written in them and not by how.
+//! Distinguished names, compared as RFC 5280, 7.1 demands: by their content and not by their encoding.
 //!
-//! Two authorities' tools write one name in different string types, and people in different cases and spaces. So text
-//! is compared without regard to the string type, to case, and to spaces around it or repeated in it; all else (other types,
-//! text that is not of its type) byte for byte. Compatibility forms of characters are not folded: names that differ in them
-//! are different. That two names are equal admits nobody: the key has to be the right one as well.
+//! Tools of different authorities write the same name in different string types, and people write it with different
+//! case and spaces. So text is compared without regard to the string type, to case, and to leading, trailing or
+//! repeated spaces. Everything else (other types, and text that is invalid for its type) is compared byte for byte.
+//! Compatibility forms of characters are not folded: names that differ in them are different. Equal names alone admit
+//! no device: the key must be the right one as well.
 
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
 use super::name::any_text;
 
-/// A name in the form in which it is compared.
+/// A name in a form that can be compared.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Name {
-    /// The relative names from the root downwards.
+    /// The relative names, from the root downwards.
     relative: Vec<Vec<u8>>,
 }
 
 impl Name {
-    /// What a name is compared by.
+    /// Converts a name into the form that is compared.
     pub(super) fn of(name: &X509Name<'_>) -> Self {
         let relative = name.iter().map(|relative| {
-            // A set: its order says nothing.
+            // The attributes are a set, so their order means nothing.
             let mut attributes: Vec<Vec<u8>> = relative.iter().map(comparable).collect();
             attributes.sort();
             attributes.iter().fold(Vec::new(), |mut whole, attribute| {
@@ -31,12 +32,12 @@ impl Name {
         Self { relative: relative.collect() }
     }
 
-    /// Whether it has no parts.
+    /// Whether the name has no parts.
     pub(super) fn is_empty(&self) -> bool {
         self.relative.is_empty()
     }
 
-    /// Whether it stands in the subtree of that name, or is it.
+    /// Whether the name is in the subtree of `top`, or equal to it.
     pub(super) fn is_within(&self, top: &Self) -> bool {
         self.relative.starts_with(&top.relative)
     }
@@ -59,19 +60,19 @@ fn comparable(attribute: &AttributeTypeAndValue<'_>) -> Vec<u8> {
     out
 }
 
-/// Lower case, and one space where there are several.
+/// Lower case, with single spaces.
 fn prepared(text: &str) -> String {
     let folded: String = text.chars().flat_map(char::to_lowercase).collect();
     folded.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The length before the bytes, so that no two names can be written in the same way.
+/// Writes the length before the bytes, so that different names never give the same bytes.
 fn push(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend(u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
     out.extend(bytes);
 }
 
-/// No tag begins so: they are written in four octets.
+/// Marks text. No tag begins with this byte, because tags are written in four octets.
 const TEXT: u8 = 0xff;
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! Certificates of TPMs' endorsement keys (TCG EK Credential Profile), and the makers that issue them.
 //!
-//! They are like no other certificate: the key in them can only decrypt, so none is ever used in a handshake; the subject is
-//! often empty, and what TPM it is stands in a directory name among the alternative names; they end in the year 9999;
-//! and nothing says which device the chip is soldered to. So a certificate here says one thing: this endorsement key is in a
-//! chip of that maker. That the device has the chip is what the challenge proves, and that the chip belongs to the device is
-//! what the manufacturing record says.
+//! They differ from all other certificates. Their key can only decrypt, so it is never used in a handshake. The
+//! subject is often empty; the TPM's model is in a directory name among the alternative names. They are valid until
+//! the year 9999. And they do not say in which device the chip is. So such a certificate proves one fact: this
+//! endorsement key is in a chip of that maker. The challenge proves that the device has the chip, and the
+//! manufacturing record says that the chip belongs to the device.
 //!
-//! The makers' roots and intermediates are what an operator gives for a group. None is built in and none is fetched,
-//! whatever address stands in a certificate.
+//! An operator gives the makers' roots and intermediates for a group. None is built in, and none is fetched, even if a
+//! certificate names an address.
 
 use std::fmt;
 
@@ -26,17 +26,17 @@ use super::revocation::Known;
 use super::strict::Usage;
 use super::verify::{Demands, VerifiedPath, VerifyPolicy};
 
-/// The certificate of an endorsement key: read, and not yet judged.
+/// The certificate of an endorsement key: parsed, and not verified.
 #[derive(Clone)]
 pub struct EndorsementCertificate {
     leaf: Leaf,
-    /// What TPM it is, as far as the certificate says.
+    /// The TPM's maker, model and version, as far as the certificate says.
     chip: Vec<(&'static str, String)>,
 }
 
 impl EndorsementCertificate {
-    /// Reads a certificate as a TPM hands it out: DER, perhaps in the wrapping in which it lies in the TPM's memory, perhaps
-    /// followed by the rest of its place there.
+    /// Parses a certificate in the forms in which a TPM returns it: DER, perhaps with the header that it has in the
+    /// TPM's memory, perhaps followed by unused bytes.
     ///
     /// # Errors
     ///
@@ -49,7 +49,7 @@ impl EndorsementCertificate {
         Ok(Self { leaf, chip })
     }
 
-    /// The DER.
+    /// The certificate in DER.
     pub fn der(&self) -> &[u8] {
         &self.leaf.certificate.der
     }
@@ -64,12 +64,12 @@ impl EndorsementCertificate {
         self.leaf.issuer()
     }
 
-    /// The key's bits, as its certificate has them: a point, or an RSAPublicKey.
+    /// The bits of the public key, as the certificate contains them: a point, or an RSAPublicKey.
     pub fn key_bits(&self) -> &[u8] {
         &self.leaf.certificate.key.bits
     }
 
-    /// What a policy may know of it: keys that begin with `tpm.`.
+    /// The claims that a policy is told: their names begin with `tpm.`.
     pub fn claims(&self) -> Vec<(String, String)> {
         let mut claims = vec![
             ("tpm.certificate.issuer".to_owned(), self.issuer().to_owned()),
@@ -94,7 +94,7 @@ impl fmt::Debug for EndorsementCertificate {
     }
 }
 
-/// Those whose TPMs a group takes.
+/// The makers whose TPMs a group accepts.
 #[derive(Clone, Debug)]
 pub struct TpmMakers {
     roots: Vec<Anchor>,
@@ -102,11 +102,11 @@ pub struct TpmMakers {
 }
 
 impl TpmMakers {
-    /// Reads certificates of makers, DER: those that are trusted, and those that lead up to them.
+    /// Parses certificates of makers, in DER: the roots that are trusted, and the intermediates that lead up to them.
     ///
     /// # Errors
     ///
-    /// [`ChainError::Flawed`], with the subject of the one that cannot be used.
+    /// [`ChainError::Flawed`], with the subject of the certificate that cannot be used.
     pub fn parse(roots: &[Vec<u8>], intermediates: &[Vec<u8>]) -> Result<Self, ChainError> {
         let read = |der: &Vec<u8>| {
             Certificate::read(der)
@@ -118,11 +118,11 @@ impl TpmMakers {
         })
     }
 
-    /// Whether one of them has issued the certificate, and nothing on the way was taken back.
+    /// Verifies that one of the makers issued the certificate, and that nothing on the path was revoked.
     ///
     /// # Errors
     ///
-    /// None has, or the certificate or one above it is not acceptable or was taken back; the error names it.
+    /// No path leads to a maker, or a certificate on the path is not acceptable or was revoked. The error names it.
     pub fn verify(
         &self,
         certificate: &EndorsementCertificate,
@@ -138,8 +138,8 @@ impl TpmMakers {
     }
 }
 
-/// Without the wrapping of the TPM's memory (a tag, a kind and a length: TCG PC Client Specific Implementation, 7.4), and
-/// without what follows.
+/// The certificate without the header of the TPM's memory (a tag, a kind and a length: TCG PC Client Specific
+/// Implementation, 7.4), and without the bytes that follow.
 fn unwrapped(bytes: &[u8]) -> &[u8] {
     let inner = match bytes {
         [0x10, 0x01, 0x00, _, _, inner @ ..] => inner,
@@ -153,7 +153,7 @@ fn unwrapped(bytes: &[u8]) -> &[u8] {
     inner.get(..length).unwrap_or(inner)
 }
 
-/// What TPM it is: maker, model and version, of which each stands there once or means nothing.
+/// The TPM's maker, model and version. An attribute that occurs more than once is ignored.
 fn chip(parsed: &X509Certificate<'_>) -> Vec<(&'static str, String)> {
     let Ok(Some(names)) = parsed.subject_alternative_name() else { return Vec::new() };
     let mut directory = names.value.general_names.iter().filter_map(|name| match name {
@@ -164,7 +164,7 @@ fn chip(parsed: &X509Certificate<'_>) -> Vec<(&'static str, String)> {
     CHIP_ATTRIBUTES.iter().filter_map(|(part, kind)| Some((*part, name::only_value(only, kind)?))).collect()
 }
 
-/// TCG EK Credential Profile, 3.2.9.
+/// The attributes of TCG EK Credential Profile, 3.2.9.
 const CHIP_ATTRIBUTES: [(&str, Oid<'static>); 3] = [
     ("tpm.manufacturer", asn1_rs::oid!(2.23.133.2.1)),
     ("tpm.model", asn1_rs::oid!(2.23.133.2.2)),

@@ -1,4 +1,4 @@
-//! Why a certificate or a chain is refused, in the words that the operator reads.
+//! The reasons why a certificate or a chain is refused, as messages for the operator.
 
 use landfall_domain::names::Digest;
 
@@ -9,22 +9,22 @@ use super::name::CommonNameError;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum ChainError {
-    /// Nothing was sent.
+    /// The device sent no certificate.
     #[error("the device sent no certificate")]
     Empty,
-    /// Over the limit of certificates.
+    /// The device sent too many certificates.
     #[error(
         "the device sent {sent} certificates above its own, and at most {max} are read; send only those up to the certificate authority that is uploaded here"
     )]
     TooManyCertificates {
-        /// How many, exact duplicates not counted.
+        /// The number of certificates, without exact duplicates.
         sent: usize,
         max: usize,
     },
-    /// Over the limit of bytes.
+    /// The certificates are too large.
     #[error("the device's certificates take {bytes} bytes, and at most {max} are read")]
     TooLarge {
-        /// How many bytes.
+        /// Their size in bytes.
         bytes: usize,
         max: usize,
     },
@@ -35,50 +35,50 @@ pub enum ChainError {
         /// What is wrong with it.
         flaw: Flaw,
     },
-    /// The certificate names no device.
+    /// The certificate does not name a device.
     #[error("the device's certificate names no device: {0}")]
     CommonName(#[from] CommonNameError),
-    /// Not the certificate that the enrollment names.
+    /// The certificate is not one that the enrollment names.
     #[error("the enrollment names other certificates; the one shown has the SHA-256 {shown}")]
     NotPinned {
-        /// The one that was shown.
+        /// The certificate that was presented.
         shown: Digest,
     },
-    /// Its issuer has taken it back.
+    /// The certificate's issuer revoked it.
     #[error("{which} is revoked: it is on the revocation list of {issuer:?}")]
     Revoked { which: Which, issuer: String },
-    /// An operator has taken its number back.
+    /// An operator revoked the certificate's serial number.
     #[error("{which} is revoked: its serial number {serial} of {issuer:?} is among those that an operator has revoked")]
     SerialRevoked {
         which: Which,
-        /// Who issued it.
+        /// The issuer of the certificate.
         issuer: String,
         serial: String,
     },
-    /// An operator has taken the authority back.
+    /// An operator revoked the whole authority.
     #[error("the certificate authority {authority:?} is revoked by an operator, with all that it issued")]
     AuthorityRevoked { authority: String },
-    /// The list is of other certificates.
+    /// The revocation list does not cover this certificate.
     #[error(
         "nobody knows whether {which} is revoked: the list of {issuer:?} is published at other addresses (issuingDistributionPoint) \
          than the certificate names (cRLDistributionPoints), so it may be the list of others; bring the complete one, or let this \
          one count: landfall ca crl NAME --when-stale warn"
     )]
     OtherPart { which: Which, issuer: String },
-    /// Nobody knows whether it was taken back.
+    /// The revocation list is out of date, so the certificate's status is unknown.
     #[error(
         "the revocation list of {issuer:?} is out of date since {since}; bring the next one (landfall ca crl), or give more \
          grace (certificates.stale_crl_hours)"
     )]
     StaleRevocations {
         issuer: String,
-        /// When the next one was due.
+        /// When the next list was due.
         since: String,
     },
-    /// The enrollment has nothing to verify up to.
+    /// The enrollment has no authority up to which a chain could be verified.
     #[error("the enrollment has no usable certificate authority")]
     NoAnchors,
-    /// No issuer leads up to the enrollment's authorities.
+    /// No path leads from the certificate to one of the enrollment's authorities.
     #[error(
         "no chain leads from the device's certificate up to the enrollment's certificate authorities; its issuer is {issuer:?}, and the device must send every certificate between"
     )]
@@ -86,49 +86,49 @@ pub enum ChainError {
         /// The issuer that the device's certificate names.
         issuer: String,
     },
-    /// No maker whose TPMs are taken has issued it.
+    /// No maker whose TPMs the group accepts issued the certificate.
     #[error(
         "the endorsement certificate was issued by {issuer:?}, from which no chain of the given certificates leads up to a \
          maker whose TPMs are taken"
     )]
     NoMaker {
-        /// The issuer that it names.
+        /// The issuer that the certificate names.
         issuer: String,
     },
-    /// An issuer of the right name did not sign.
+    /// The certificate was not signed with the key of the issuer that it names.
     #[error(
         "{which} was not signed by the key of the issuer that it names ({issuer:?}); is it another authority of the same name?"
     )]
     BadSignature {
         which: Which,
-        /// The issuer that it names.
+        /// The issuer that the certificate names.
         issuer: String,
     },
-    /// More certificates than the enrollment allows.
+    /// The path has more certificates than the enrollment allows.
     #[error(
         "{found} certificates stand between the device and the certificate authority, and the enrollment allows {max}"
     )]
     PathTooLong {
         found: usize,
-        /// How many may.
+        /// How many the enrollment allows.
         max: usize,
     },
-    /// An authority on the path may not issue for these names.
+    /// An authority on the path may not issue for a name of a certificate below it.
     #[error("the certificate authority {issuer:?} may not issue for {name}, which {which} names (nameConstraints)")]
     NameConstraints {
         issuer: String,
-        /// Which certificate below it.
+        /// The certificate with the name.
         which: Which,
         name: String,
     },
-    /// More names and constraints than anybody needs.
+    /// There are more names and constraints than are compared.
     #[error("{which} has too many names to compare them all with the name constraints of {issuer:?}")]
     TooManyNames {
         issuer: String,
-        /// Which certificate below it.
+        /// The certificate with the names.
         which: Which,
     },
-    /// More ways than are tried.
+    /// There are more possible paths than are tried.
     #[error("the certificates that the device sent lead upwards in more ways than are tried; send one chain only")]
     TooManyPaths,
 }
@@ -138,7 +138,7 @@ impl ChainError {
         Self::Flawed { which, flaw }
     }
 
-    /// The same where the device's certificate is that of its TPM's endorsement key.
+    /// The same error, for a certificate that is a TPM's endorsement certificate.
     pub(super) fn of_endorsement(self) -> Self {
         let which = Which::Endorsement;
         match self {
@@ -152,16 +152,16 @@ impl ChainError {
     }
 }
 
-/// Which certificate is meant.
+/// Which certificate an error is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Which {
-    /// The device's own.
+    /// The device's own certificate.
     Leaf,
-    /// That of its TPM's endorsement key.
+    /// The certificate of the TPM's endorsement key.
     Endorsement,
-    /// One that the device sent along, by its subject.
+    /// A certificate that the device sent along, by its subject.
     Intermediate(String),
-    /// A certificate authority of ours, by its subject.
+    /// A certificate authority of an enrollment, by its subject.
     Anchor(String),
 }
 
@@ -176,14 +176,14 @@ impl std::fmt::Display for Which {
     }
 }
 
-/// What is wrong with one certificate; reads on after "the certificate".
+/// What is wrong with one certificate. The message continues a sentence that begins with "the certificate".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Flaw {
-    /// Not DER, or not a certificate.
+    /// The bytes are not DER, or not a certificate.
     #[error("cannot be read: {0}")]
     Malformed(String),
-    /// Version 1 or 2.
+    /// The certificate has version 1 or 2.
     #[error(
         "has version {0}; only version 3 says what a certificate is for (openssl x509 -req makes version 1 where it is given \
          no -extfile)"
@@ -193,66 +193,66 @@ pub enum Flaw {
     NotYetValid(String),
     #[error("expired at {0}")]
     Expired(String),
-    /// Ends before it begins.
+    /// The validity ends before it begins.
     #[error("ends before it begins")]
     InvertedValidity,
-    /// The key is refused.
+    /// The public key is not accepted.
     #[error("has a key that is not accepted: {0}")]
     Key(#[from] KeyFlaw),
-    /// SHA-1 and the like.
+    /// The signature algorithm is not accepted, such as one with SHA-1.
     #[error("is signed with the algorithm {0}; accepted are RSA, ECDSA and Ed25519 with SHA-256 or better")]
     SignatureAlgorithm(String),
-    /// Says something that must be understood, and is not.
+    /// A critical extension is not understood.
     #[error("has the critical extension {0}, which is not understood here")]
     UnknownCriticalExtension(String),
-    /// Says a thing twice.
+    /// An extension occurs twice.
     #[error("has the extension {0} twice")]
     DuplicateExtension(String),
-    /// The serial number is out of its bounds (RFC 5280, 4.1.2.2).
+    /// The serial number is out of range (RFC 5280, 4.1.2.2).
     #[error("has a serial number that is not a positive number of 1 to 20 octets")]
     Serial,
     #[error("has an empty subject")]
     EmptySubject,
     #[error("has an empty issuer")]
     EmptyIssuer,
-    /// No basicConstraints cA.
+    /// An issuer without basicConstraints cA.
     #[error("is not a certificate authority's (basicConstraints has no cA)")]
     NotAuthority,
-    /// keyUsage without keyCertSign.
+    /// An issuer whose keyUsage lacks keyCertSign.
     #[error("may not sign certificates (keyUsage has no keyCertSign)")]
     MayNotSign,
-    /// A leaf with basicConstraints cA.
+    /// A device's certificate with basicConstraints cA.
     #[error("is a certificate authority's, and no device may show one")]
     LeafIsAuthority,
-    /// A leaf with keyCertSign.
+    /// A device's certificate with keyCertSign.
     #[error("may sign certificates (keyUsage has keyCertSign), and no device's may")]
     LeafMaySign,
-    /// A leaf with nameConstraints.
+    /// A device's certificate with nameConstraints.
     #[error("has name constraints, which only a certificate authority's may have")]
     LeafNameConstraints,
-    /// nameConstraints that some would ignore (RFC 5280, 4.2.1.10).
+    /// nameConstraints that are not critical, so that some programs would ignore them (RFC 5280, 4.2.1.10).
     #[error("has name constraints that are not marked critical")]
     NonCriticalNameConstraints,
-    /// Not meant for this.
+    /// The certificate is not for client authentication.
     #[error("is not for clients (extendedKeyUsage has no clientAuth)")]
     NotForClients,
-    /// keyUsage without digitalSignature (RFC 5280, 4.2.1.3; RFC 5246, 7.4.6).
+    /// keyUsage lacks digitalSignature (RFC 5280, 4.2.1.3; RFC 5246, 7.4.6).
     #[error("may not sign a handshake (keyUsage has no digitalSignature)")]
     MayNotSignHandshakes,
-    /// Fields of version 2.
+    /// The certificate has the unique identifiers of version 2.
     #[error("has unique identifiers of issuer or subject, which nobody uses")]
     UniqueIdentifiers,
-    /// Not of an endorsement key.
+    /// The certificate is not for an endorsement key.
     #[error("is not for the endorsement keys of TPMs (extendedKeyUsage has no 2.23.133.8.1)")]
     NotForEndorsementKeys,
-    /// More certificates below than it allows.
+    /// The path below has more certificates than the authority allows.
     #[error("allows {max} certificate authorities below itself, and {found} stand there")]
     PathLength {
         max: u32,
         /// How many there are.
         found: usize,
     },
-    /// Authority and subject key identifiers of a link differ.
+    /// The authority key identifier of a certificate differs from the subject key identifier of its issuer.
     #[error("names another key of its issuer (authority key identifier) than its issuer has")]
     KeyIdentifier,
 }

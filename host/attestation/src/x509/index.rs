@@ -1,4 +1,4 @@
-//! Which enrollment's authority stands lowest on a chain.
+//! Finds the enrollment whose authority stands lowest on a chain.
 
 use std::collections::HashMap;
 
@@ -10,16 +10,17 @@ use super::chain::PresentedChain;
 use super::distinguished::Name;
 use super::signature::signed_by;
 
-/// Authorities and whose they are.
+/// Authorities and their owners.
 ///
-/// DPS walks the presented chain from the device's own certificate to the root and takes the first entry that refers
-/// to a certificate on it, so a group of a lower intermediate wins over one of a higher. The last link need not be
-/// sent: a certificate that an authority here has signed counts as if that authority's followed it.
+/// DPS walks the presented chain from the device's own certificate to the root, and takes the first entry that refers
+/// to a certificate on it. So the group of a lower intermediate wins over the group of a higher one. The last link
+/// need not be sent: a certificate that an authority in this index signed counts as if that authority's certificate
+/// followed it.
 ///
-/// Where there is a choice, only links with a true signature count, so that nobody steers it by sending certificates of
-/// others; a chain whose names lead to one owner only is left to the verification that follows. A choice takes at most 24
-/// signatures for the links, and one more for every authority here that has the name and key identifier of some
-/// certificate's issuer.
+/// If several owners are possible, only links with a valid signature count, so that nobody can influence the choice by
+/// sending certificates of others. If the names on the chain lead to one owner only, the signatures are left to the
+/// verification that follows. A choice needs at most 24 signature checks for the links, and one more for every
+/// authority in the index that has the name and the key identifier of the issuer of some certificate.
 #[derive(Debug)]
 pub struct AnchorIndex<T> {
     owners: Vec<T>,
@@ -34,7 +35,7 @@ impl<T> Default for AnchorIndex<T> {
 }
 
 impl<T> AnchorIndex<T> {
-    /// Adds an authority. One certificate belongs to one owner: the first stays.
+    /// Adds an authority. One certificate belongs to one owner; the first owner stays.
     pub fn insert(&mut self, anchor: &Anchor, owner: T) {
         if self.by_digest.contains_key(&anchor.sha256()) {
             return;
@@ -45,18 +46,19 @@ impl<T> AnchorIndex<T> {
         self.by_subject.entry(anchor.certificate().subject.clone()).or_default().push((anchor.clone(), at));
     }
 
-    /// Whose authorities stand lowest on the chain. Several owners are told where an authority is cross-signed, or was
-    /// renewed with its key, and stands at one height for all of them.
+    /// The owners of the authorities that stand lowest on the chain. There are several owners if an authority is
+    /// cross-signed, or was renewed with its key, and stands at the same height for all of them.
     pub fn nearest(&self, chain: &PresentedChain) -> Vec<&T> {
-        // Where there is nothing to choose, there is nothing to steer: the signatures are checked once, by the verification
-        // that follows, and not a second time here.
+        // If there is only one candidate, nobody can influence the choice. Then the verification that follows checks
+        // the signatures, and they are not checked here a second time.
         let named = |issuer: &Certificate, child: &Certificate| child.names_issuer(issuer);
         let mut places = match self.only_by_name(chain, named) {
             Some(only) => vec![only],
             None => self.lowest(chain),
         };
         if places.is_empty() {
-            // The verification says that the key identifiers differ, which is more than that nobody is there.
+            // With these owners, the verification reports that the key identifiers differ. That is a better message
+            // than that no owner was found.
             places.extend(self.only_by_name(chain, |issuer, child| child.issuer == issuer.subject));
         }
         places.into_iter().filter_map(|at| self.owners.get(at)).collect()
@@ -80,7 +82,7 @@ impl<T> AnchorIndex<T> {
         Vec::new()
     }
 
-    /// The one owner to whom the names on the chain lead, if they lead to one only.
+    /// The one owner to whom the names on the chain lead, if there is only one.
     fn only_by_name(&self, chain: &PresentedChain, named: fn(&Certificate, &Certificate) -> bool) -> Option<usize> {
         let mut only = None;
         for certificate in chain.levels(named).flatten() {

@@ -1,4 +1,4 @@
-//! Which public keys are accepted: RSA of 2048 to 4096 bits, the curves P-256, P-384 and P-521, Ed25519.
+//! The public keys that are accepted: RSA of 2048 to 4096 bits, the curves P-256, P-384 and P-521, Ed25519.
 
 use x509_parser::oid_registry as oid;
 use x509_parser::public_key::{PublicKey, RSAPublicKey};
@@ -10,25 +10,25 @@ use super::object_id;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum KeyFlaw {
-    /// Too small to be safe, or too large to be checked for everyone.
+    /// The key is too small to be safe, or so large that verifying signatures costs too much.
     #[error("RSA with {bits} bits; accepted are 2048 to 4096 in steps of 8")]
     RsaSize { bits: usize },
-    /// A modulus that is a multiple of 2 is no product of two large primes.
+    /// The modulus is even, so it is not a product of two large primes.
     #[error("RSA with an even modulus")]
     RsaModulus,
-    /// Small exponents break, large ones cost.
+    /// The exponent is so small that it is unsafe, or so large that it costs too much.
     #[error("RSA with an exponent that is not an odd number from 3 to 2^32")]
     RsaExponent,
     #[error("an elliptic curve other than P-256, P-384 and P-521 ({0})")]
     Curve(String),
-    /// Not a point of its curve's size, written uncompressed.
+    /// The key is not an uncompressed point with the size of its curve.
     #[error("an elliptic-curve point that is compressed or of the wrong length")]
     Point,
     #[error("neither RSA nor ECDSA nor Ed25519 ({0})")]
     Kind(String),
 }
 
-/// Judges a certificate's key.
+/// Checks a certificate's public key.
 pub(super) fn check(key: &SubjectPublicKeyInfo<'_>) -> Result<(), KeyFlaw> {
     let kind = &key.algorithm.algorithm;
     let unknown = || KeyFlaw::Kind(object_id::text(kind));
@@ -83,7 +83,7 @@ fn without_zeros(number: &[u8]) -> &[u8] {
     number.get(zeros..).unwrap_or_default()
 }
 
-/// SEC 1, 2.3.3.
+/// The prefix of an uncompressed point (SEC 1, 2.3.3).
 const UNCOMPRESSED: u8 = 4;
 
 #[cfg(test)]
@@ -107,7 +107,7 @@ mod tests {
         check(&SubjectPublicKeyInfo::from_der(&spki).unwrap().1)
     }
 
-    /// A number with its highest and lowest octet.
+    /// A number of `octets` octets with these first and last ones.
     fn number(octets: usize, first: u8, last: u8) -> Vec<u8> {
         let mut number = vec![0x55; octets];
         number[0] = first;

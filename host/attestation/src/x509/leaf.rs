@@ -1,4 +1,4 @@
-//! The device's own certificate: what it says of the device.
+//! The device's own certificate, and what it says about the device.
 
 use landfall_domain::names::{Digest, RegistrationId};
 use landfall_domain::registry::SerialNumber;
@@ -19,28 +19,29 @@ pub struct Leaf {
     pub(super) certificate: Certificate,
     info: CertificateInfo,
     registration_id: Result<RegistrationId, CommonNameError>,
-    /// `o`, `ou`, `serialnumber`, as far as the subject has exactly one of it.
+    /// `o`, `ou` and `serialnumber`, if the subject has exactly one of the attribute.
     subject_parts: Vec<(&'static str, String)>,
 }
 
-/// A certificate as DPS's answers describe it (`X509CertificateInfo`).
+/// A certificate in the form of DPS's answers (`X509CertificateInfo`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct CertificateInfo {
     /// The subject, as RFC 4514 writes names.
     pub subject_name: String,
-    /// SHA-1 of the DER, 40 hex digits in capitals. For people who search for it; nothing here compares it.
+    /// SHA-1 of the DER, 40 hexadecimal digits in capitals. It is shown because people search for it; it is never
+    /// compared.
     pub sha1_thumbprint: String,
-    /// SHA-256 of the DER, 64 hex digits in capitals.
+    /// SHA-256 of the DER, 64 hexadecimal digits in capitals.
     pub sha256_thumbprint: String,
     /// The issuer, as RFC 4514 writes names.
     pub issuer_name: String,
     pub not_before_utc: String,
     pub not_after_utc: String,
-    /// Hexadecimal, in capitals.
+    /// The serial number, in hexadecimal digits in capitals.
     pub serial_number: String,
-    /// 3 for all certificates of this century.
+    /// The version, which is 3 for every current certificate.
     pub version: u32,
 }
 
@@ -57,17 +58,17 @@ impl Leaf {
         self.certificate.sha256
     }
 
-    /// SHA-256 of the SubjectPublicKeyInfo: the same for all certificates of one key.
+    /// SHA-256 of the SubjectPublicKeyInfo. It is the same for all certificates of one key.
     pub fn spki_sha256(&self) -> Digest {
         self.certificate.key.spki_sha256
     }
 
-    /// The number that its issuer has given it.
+    /// The certificate's serial number.
     pub fn serial(&self) -> SerialNumber {
         SerialNumber::of(&self.certificate.serial)
     }
 
-    /// The certificate as DPS's answers describe it.
+    /// The certificate in the form of DPS's answers.
     pub fn info(&self) -> &CertificateInfo {
         &self.info
     }
@@ -82,8 +83,8 @@ impl Leaf {
         &self.certificate.issuer_text
     }
 
-    /// What a policy may know of a proven certificate: keys that begin with `x509.`, in the order of the keys, each
-    /// at most once.
+    /// The claims of a proven certificate that a policy is told. Their names begin with `x509.`; they are sorted by
+    /// name, and each occurs at most once.
     pub fn claims(&self) -> Vec<(String, String)> {
         let certificate = &self.certificate;
         let mut claims = vec![
@@ -99,25 +100,26 @@ impl Leaf {
         claims
     }
 
-    /// The device that the certificate names: the one CN of its subject.
+    /// The registration id: the only CN of the subject.
     ///
     /// # Errors
     ///
-    /// [`ChainError::CommonName`] when there is not exactly one, or it is not a registration id in plain text.
+    /// [`ChainError::CommonName`] when there is not exactly one CN, or it is not a registration id in plain text.
     pub fn registration_id(&self) -> Result<RegistrationId, ChainError> {
         self.registration_id.clone().map_err(ChainError::from)
     }
 }
 
-/// The key of a device's certificate, as SubjectPublicKeyInfo in DER, where it is one that is accepted here. There is
-/// no [`PresentedChain`](super::PresentedChain) of any other: both ask the same reader and the same rule.
+/// The public key of a device's certificate, as SubjectPublicKeyInfo in DER, if the key is accepted. There is no
+/// [`PresentedChain`](super::PresentedChain) with another key: both use the same parser and the same rule.
 pub fn provable_key(der: &[u8]) -> Option<Vec<u8>> {
     let (_, parsed) = small(der)?;
     let key = parsed.public_key();
     key::check(key).ok().map(|()| key.raw.to_vec())
 }
 
-/// What a log says of a certificate that was shown, before anything of it is proven: cut, so that nobody fills the log.
+/// A description of a presented certificate for the log, before anything is proven. It is cut, so that nobody can fill
+/// the log.
 pub fn for_the_log(der: &[u8]) -> String {
     let cn = small(der).and_then(|(_, parsed)| {
         let cn = parsed.subject().iter_common_name().next()?;
@@ -130,7 +132,7 @@ pub fn for_the_log(der: &[u8]) -> String {
     }
 }
 
-/// A certificate that is not too large to be read.
+/// Parses a certificate, unless it is too large.
 fn small(der: &[u8]) -> Option<(&[u8], X509Certificate<'_>)> {
     if der.len() > MAX_CHAIN_BYTES {
         return None;
@@ -138,7 +140,7 @@ fn small(der: &[u8]) -> Option<(&[u8], X509Certificate<'_>)> {
     X509Certificate::from_der(der).ok()
 }
 
-/// As long as a registration id may be.
+/// Maximum length of a text in the description: the length of a registration id.
 const MAX_LOGGED: usize = 128;
 
 fn subject_parts(parsed: &X509Certificate<'_>) -> Vec<(&'static str, String)> {

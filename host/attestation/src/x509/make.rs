@@ -1,4 +1,4 @@
-//! Certificates of our own: the CA and the server certificate of a data folder, and a factory for the demo.
+//! Creates certificates: the CA and the server certificate of a data folder, and a factory for the demo.
 
 use landfall_domain::clock::Timestamp;
 use rcgen::{
@@ -14,27 +14,27 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 use super::certificate::Certificate;
 use super::signature::signed_by;
 
-/// A certificate cannot be made.
+/// Why a certificate could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum MakeError {
-    /// The library that makes certificates refused.
+    /// The library that creates certificates returned an error.
     #[error("cannot make a certificate: {0}")]
     Make(#[from] rcgen::Error),
-    /// What should be the authority's certificate is none.
+    /// The authority's certificate cannot be parsed.
     #[error("the authority's certificate cannot be read: {0}")]
     Certificate(String),
 }
 
-/// A certificate authority whose key is at hand. Keys are P-256.
+/// A certificate authority with its private key. Keys are P-256.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    /// Its certificate, PEM.
+    /// The authority's certificate, PEM.
     pub certificate_pem: String,
-    /// Its certificate, DER.
+    /// The authority's certificate, DER.
     pub certificate_der: Vec<u8>,
 }
 
-/// The digits of a secret never stand in a log.
+/// Does not print the private key.
 impl std::fmt::Debug for Authority {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Authority")
@@ -54,7 +54,7 @@ pub struct Issued {
 }
 
 impl Authority {
-    /// A root that signs itself, good for `days` from an hour ago.
+    /// A self-signed root, valid for `days` from an hour ago.
     pub fn root(name: &str, now: Timestamp, days: i64) -> Result<Self, MakeError> {
         let key = KeyPair::generate()?;
         let params = authority_params(name, now, days)?;
@@ -66,7 +66,7 @@ impl Authority {
         })
     }
 
-    /// An authority whose certificate and key (both PEM) were kept.
+    /// Loads an authority from its certificate and key (both PEM).
     pub fn load(certificate_pem: &str, key_pem: &str) -> Result<Self, MakeError> {
         let key = KeyPair::from_pem(key_pem)?;
         let certificate_der = CertificateDer::from_pem_slice(certificate_pem.as_bytes())
@@ -76,18 +76,18 @@ impl Authority {
         Ok(Self { certificate_pem: certificate_pem.to_owned(), certificate_der, issuer })
     }
 
-    /// When its certificate expires. One whose end cannot be read ends now.
+    /// When the authority's certificate expires. If that cannot be read, the certificate counts as expired.
     pub fn expires_at(&self) -> Timestamp {
         end_of(&self.certificate_der)
     }
 
-    /// Whether certificate and key belong together.
+    /// Whether the certificate contains the public part of the key.
     pub fn has_its_key(&self) -> bool {
         let parsed = X509Certificate::from_der(&self.certificate_der).ok();
         parsed.is_some_and(|(_, own)| own.public_key().raw == self.issuer.key().subject_public_key_info())
     }
 
-    /// Whether a certificate was issued by this authority, whenever either of them was valid.
+    /// Whether this authority issued a certificate. The validity of both is ignored.
     pub fn has_signed(&self, certificate: &[u8]) -> bool {
         let (Ok(own), Ok(issued)) = (Certificate::read(&self.certificate_der), Certificate::read(certificate)) else {
             return false;
@@ -95,12 +95,12 @@ impl Authority {
         own.subject == issued.issuer && signed_by(&issued, &own.key)
     }
 
-    /// Its key, PKCS#8 PEM: a secret.
+    /// The authority's private key, PKCS#8 PEM. It is a secret.
     pub fn key_pem(&self) -> String {
         self.issuer.key().serialize_pem()
     }
 
-    /// An authority below this one.
+    /// Creates an authority below this one.
     pub fn intermediate(&self, name: &str, now: Timestamp, days: i64) -> Result<Self, MakeError> {
         let key = KeyPair::generate()?;
         let params = authority_params(name, now, days)?;
@@ -112,20 +112,21 @@ impl Authority {
         })
     }
 
-    /// The certificate, PEM, of an authority below this one whose key is elsewhere: its SubjectPublicKeyInfo, DER.
+    /// The certificate (PEM) of an authority below this one whose private key is elsewhere. `spki` is its
+    /// SubjectPublicKeyInfo in DER.
     pub fn intermediate_for(&self, spki: &[u8], name: &str, now: Timestamp, days: i64) -> Result<String, MakeError> {
         let key = SubjectPublicKeyInfo::from_der(spki)?;
         Ok(authority_params(name, now, days)?.signed_by(&key, &self.issuer)?.pem())
     }
 
-    /// The certificate of a device: CN = its registration id.
+    /// Creates the certificate of a device: its CN is the registration id.
     pub fn device(&self, name: &str, now: Timestamp, days: i64) -> Result<Issued, MakeError> {
         let mut params = params(name, now, days)?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         self.issue(params)
     }
 
-    /// The certificate of a server, for host names and addresses.
+    /// Creates the certificate of a server, for host names and addresses.
     pub fn server(&self, names: &[String], now: Timestamp, days: i64) -> Result<Issued, MakeError> {
         let mut params = params(names.first().map_or("localhost", String::as_str), now, days)?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -138,13 +139,14 @@ impl Authority {
         self.issue(params)
     }
 
-    /// A certificate for somebody's key, as it is asked for; DER.
+    /// Signs a certificate with the given parameters for a key; DER.
     pub fn sign(&self, mut params: CertificateParams, key: &KeyPair) -> Result<Vec<u8>, MakeError> {
         params.use_authority_key_identifier_extension = true;
         Ok(params.signed_by(key, &self.issuer)?.der().to_vec())
     }
 
-    /// A revocation list of this authority: serial numbers, and how many days until the next one is due, which may be past.
+    /// A revocation list of this authority with these serial numbers. `days` says when the next list is due, and may
+    /// be negative.
     pub fn revocation_list(&self, serials: &[Vec<u8>], now: Timestamp, days: i64) -> Result<Vec<u8>, MakeError> {
         let seconds = i64::try_from(now.as_secs()).unwrap_or_default();
         let now = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
@@ -179,19 +181,19 @@ impl Authority {
     }
 }
 
-/// When the first certificate of a PEM text expires, if there is one.
+/// When the first certificate in a PEM text expires, if there is one.
 pub fn expires_at(pem: &str) -> Option<Timestamp> {
     let der = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
     X509Certificate::from_der(&der).is_ok().then(|| end_of(&der))
 }
 
-/// When a certificate expires, DER. One whose end cannot be read ends at the beginning of time.
+/// When a certificate (DER) expires. If that cannot be read, it counts as expired since 1970.
 pub fn end_of(der: &[u8]) -> Timestamp {
     let seconds = X509Certificate::from_der(der).map_or(0, |(_, parsed)| parsed.validity().not_after.timestamp());
     Timestamp::from_millis(u64::try_from(seconds).unwrap_or(0).saturating_mul(1000))
 }
 
-/// From when to when a certificate is good, DER. One that cannot be read is good at no time.
+/// The start and the end of a certificate's validity (DER). A certificate that cannot be parsed is never valid.
 pub fn validity_of(der: &[u8]) -> (Timestamp, Timestamp) {
     let begin = X509Certificate::from_der(der).map_or(0, |(_, parsed)| parsed.validity().not_before.timestamp());
     (Timestamp::from_millis(u64::try_from(begin).unwrap_or(0).saturating_mul(1000)), end_of(der))

@@ -1,4 +1,4 @@
-//! Names inside certificates: as text for people, and the one CN that names a device.
+//! Names in certificates: as text for people, and the CN that names a device.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -10,38 +10,38 @@ use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
 use super::object_id;
 
-/// Why a subject names no device.
+/// Why a subject does not name a device.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommonNameError {
-    /// None or several.
+    /// There is no CN, or there are several.
     #[error("its subject has {0} common names (CN), not exactly one")]
     Count(usize),
-    /// Beside other attributes in one relative name.
+    /// The CN shares its relative name with other attributes.
     #[error("its common name (CN) shares a relative name with another attribute")]
     Shared,
-    /// A text type that has more than one reading.
+    /// The text type can be read in more than one way.
     #[error("its common name (CN) is neither a UTF8String nor a PrintableString nor an IA5String (tag {0})")]
     TextType(u32),
-    /// The bytes are not of their type.
+    /// The bytes are not valid for their type.
     #[error("its common name (CN) is not text of its type")]
     NotText,
-    /// NUL or another control character.
+    /// The CN contains NUL or another control character.
     #[error("its common name (CN) has a control character")]
     Control,
-    /// Invisible in every table.
+    /// The CN has a leading or trailing space, which is invisible in a table.
     #[error("its common name (CN) begins or ends with a space")]
     EdgeSpace,
-    /// Not a registration id.
+    /// The CN is not a registration id.
     #[error("its common name (CN) {0}")]
     Grammar(#[from] NameError),
 }
 
-/// The device that a subject names: its one CN, which must be a registration id. There is no second place to look.
+/// The registration id in a subject: its only CN. No other place is searched.
 pub(super) fn registration_id(subject: &X509Name<'_>) -> Result<RegistrationId, CommonNameError> {
     Ok(common_name(subject)?.parse()?)
 }
 
-/// The one CN of a subject, as text that has one reading only.
+/// The only CN of a subject, as text that can be read in one way only.
 pub(super) fn common_name<'a>(subject: &X509Name<'a>) -> Result<&'a str, CommonNameError> {
     let mut found = None;
     let mut count = 0;
@@ -67,7 +67,8 @@ pub(super) fn common_name<'a>(subject: &X509Name<'a>) -> Result<&'a str, CommonN
     Ok(text)
 }
 
-/// The one value of an attribute of a subject; nothing when there are several, since then it means nothing certain.
+/// The only value of an attribute of a subject. `None` if there are several values, because none of them is certain
+/// then.
 pub(super) fn only_value(subject: &X509Name<'_>, kind: &oid::Oid<'static>) -> Option<String> {
     let mut values = subject.iter_attributes().filter(|attribute| attribute.attr_type() == kind);
     let (Some(only), None) = (values.next(), values.next()) else {
@@ -77,7 +78,7 @@ pub(super) fn only_value(subject: &X509Name<'_>, kind: &oid::Oid<'static>) -> Op
     (!text.is_empty() && !text.chars().any(char::is_control)).then(|| text.to_owned())
 }
 
-/// A name as text: the relative names from the last to the first, as RFC 4514 writes them.
+/// A name as text: the relative names from the last to the first, in the form of RFC 4514.
 pub(super) fn text(name: &X509Name<'_>) -> String {
     let mut rdns: Vec<String> =
         name.iter().map(|rdn| rdn.iter().map(attribute_text).collect::<Vec<_>>().join("+")).collect();
@@ -85,8 +86,8 @@ pub(super) fn text(name: &X509Name<'_>) -> String {
     rdns.join(",")
 }
 
-/// RFC 4514, 2.3 and 2.4: a type without a short name is written as a number, and its value then as the hexadecimal of its
-/// BER. The value of a known type is text, whichever of the string types holds it.
+/// An attribute as text (RFC 4514, 2.3 and 2.4): a type without a short name is written as a number, and its value as
+/// the hexadecimal of its BER. The value of a known type is written as text, whichever string type it has.
 fn attribute_text(attribute: &AttributeTypeAndValue<'_>) -> String {
     let (kind, value) = (attribute.attr_type(), attribute.attr_value());
     let ber = || format!("#{}", hex(&value.to_der_vec().unwrap_or_default()));
@@ -119,8 +120,8 @@ fn escaped(text: &str) -> String {
     out
 }
 
-/// Text of a type that has one reading only. T61String, BMPString and UniversalString are read differently by
-/// different programs, so a name in them could be two devices.
+/// Text of a type that can be read in one way only. Different programs read T61String, BMPString and UniversalString
+/// differently, so a name in one of these types could stand for two devices.
 fn plain_text<'a>(value: &Any<'a>) -> Result<&'a str, CommonNameError> {
     let tag = value.tag();
     if ![Tag::Utf8String, Tag::PrintableString, Tag::Ia5String].contains(&tag) {
@@ -133,7 +134,8 @@ fn plain_text<'a>(value: &Any<'a>) -> Result<&'a str, CommonNameError> {
     Ok(text)
 }
 
-/// Text of a type of which it is agreed how it is read: for people and for comparing, not for the name of a device.
+/// Text of any string type whose reading is agreed on: for people and for comparing names, not for the name of a
+/// device.
 pub(super) fn any_text<'a>(value: &Any<'a>) -> Option<Cow<'a, str>> {
     let tag = value.tag();
     if tag == Tag::BmpString {
@@ -157,8 +159,8 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// RFC 4514, section 3, and what certificates use besides, under the names that OpenSSL writes too. The types as they stand
-/// in DER.
+/// Short names: those of RFC 4514, section 3, and more that certificates use, as OpenSSL writes them. The types are in
+/// DER.
 const SHORT_NAMES: [(&[u8], &str); 27] = [
     (&[0x55, 4, 3], "CN"),
     (&[0x55, 4, 4], "SN"),
@@ -212,7 +214,7 @@ pub(super) mod tests {
         out
     }
 
-    /// Type, tag and value.
+    /// An attribute: type, tag and value.
     pub(in super::super) type Attribute<'a> = (&'a [u8], u8, &'a [u8]);
 
     /// DER of a name: relative names, each with attributes.

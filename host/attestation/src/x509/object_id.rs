@@ -1,11 +1,11 @@
-//! Object identifiers: compared as bytes, and written for people at a cost that their length bounds.
+//! Object identifiers: compared as bytes, and written as text at a limited cost.
 //!
-//! The digits of a long identifier cost the square of its length, and a stranger chooses how long one is. This is the one
-//! place that writes them.
+//! Writing an identifier in decimal costs the square of its length, and a stranger chooses the length. So this is the
+//! only place that writes identifiers.
 
 use x509_parser::oid_registry::Oid;
 
-/// The identifier in digits and dots; one that is longer than any that is in use, only by its length.
+/// The identifier in digits and dots. For an identifier that is longer than any in use, only its length is given.
 pub(super) fn text(oid: &Oid<'_>) -> String {
     let octets = oid.as_bytes().len();
     if octets > MAX_OCTETS {
@@ -21,7 +21,7 @@ pub(super) fn is_overlong(oid: &Oid<'_>) -> bool {
     oid.as_bytes().len() > MAX_OCTETS
 }
 
-/// Those of UUIDs (2.25) have 20.
+/// Maximum length in octets. Identifiers of UUIDs (2.25) have 20.
 pub(super) const MAX_OCTETS: usize = 48;
 
 #[cfg(test)]
@@ -29,7 +29,7 @@ pub(super) mod tests {
     use std::cell::Cell;
 
     thread_local! {
-        /// How many octets of identifiers were turned into digits.
+        /// How many octets of identifiers were written in decimal.
         pub(in super::super) static WRITTEN: Cell<usize> = const { Cell::new(0) };
     }
 }

@@ -1,15 +1,16 @@
 //! Path validation (RFC 5280, section 6) over the few certificates that a device sent.
 //!
-//! Paths are followed by names from the device's certificate upwards. One that reaches an anchor is judged from the cheap to
-//! the costly: each certificate by itself, lengths, key identifiers, then the signatures, name constraints, then whatever
-//! else the caller knows against it. Names are compared only below an authority's own signatures: how many there are is
-//! otherwise a stranger's choice. A path that is refused gives way to the next, in whatever order the certificates
-//! came; of the refusals the one that came closest is told. The work is bounded by steps, by signatures and by comparisons
-//! of names, and no signature is checked twice.
+//! Paths are built upwards from the device's certificate by comparing names. A path that reaches an anchor is checked
+//! from the cheap to the expensive: key identifiers, each certificate by itself, path lengths, then signatures, name
+//! constraints, and last whatever else the caller checks. Name constraints are compared only after the signatures of
+//! the authorities have been verified: otherwise a stranger could choose how many there are. If a path is refused, the
+//! next one is tried, whatever the order of the certificates. If all are refused, the error is that of the path that
+//! came closest. The work is limited by the number of steps, of signatures and of name comparisons, and no signature
+//! is checked twice.
 //!
-//! It stands here and not with rustls-webpki because that one compares names byte for byte, refuses whatever stands under
-//! constraints of directory or mail names, knows one moment for all certificates, and cannot say which of them it
-//! refused. Its strict reader is still asked about every certificate on a path, and its algorithms check the signatures.
+//! rustls-webpki is not used for this because it compares names byte for byte, refuses everything under constraints on
+//! directory or mail names, uses one moment for all certificates, and does not say which certificate it refused. Its
+//! strict parser still checks every certificate on a path, and its algorithms verify the signatures.
 
 use std::collections::HashMap;
 
@@ -22,7 +23,7 @@ use super::signature::signed_by;
 use super::strict::{self, Usage};
 use super::verify::{Demands, VerifiedPath, VerifyPolicy};
 
-/// Finds a path from the device's certificate, which has been judged by itself, to one of the anchors.
+/// Finds a path to one of the anchors from the device's certificate, which the caller has already checked by itself.
 pub(super) fn find(demands: &Demands<'_>, chain: &PresentedChain) -> Result<VerifiedPath, ChainError> {
     let mut search = Search::new(demands, chain);
     match search.climb(&mut vec![&chain.leaf().certificate]) {
@@ -36,22 +37,23 @@ struct Search<'a> {
     demands: &'a Demands<'a>,
     chain: &'a PresentedChain,
     steps: usize,
-    /// By the places of the two certificates in memory, which stay where they are.
+    /// The results of signature checks. The keys are the addresses of the two certificates in memory, which do not
+    /// move.
     signatures: HashMap<(*const Certificate, *const Certificate), bool>,
-    /// How many names may still be compared with constraints.
+    /// How many comparisons of names with constraints are left.
     comparisons: usize,
-    /// The refusal that came closest, the first of several.
+    /// The error of the path that came closest; of several, the first.
     refused: Option<(Stage, ChainError)>,
 }
 
-/// How close a path came.
+/// How close a refused path came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
-    /// The names lead there, the keys do not.
+    /// The names lead to the anchor, but a signature or key does not fit.
     Key,
-    /// A certificate, or how they stand together, is refused.
+    /// A certificate, or the combination of certificates, is refused.
     Rules,
-    /// Only the caller has refused it.
+    /// Only the caller's check refused it.
     Caller,
 }
 
@@ -60,7 +62,7 @@ impl<'a> Search<'a> {
         Self { demands, chain, steps: 0, signatures: HashMap::new(), comparisons: MAX_COMPARISONS, refused: None }
     }
 
-    /// Goes on from a path that has not reached an anchor.
+    /// Continues a path that has not reached an anchor.
     fn climb(&mut self, path: &mut Vec<&'a Certificate>) -> Option<VerifiedPath> {
         let below = *path.last()?;
         for anchor in self.demands.anchors.iter().filter(|anchor| anchor.certificate().subject == below.issuer) {
@@ -75,7 +77,7 @@ impl<'a> Search<'a> {
             }
         }
         for issuer in self.chain.above().iter().filter(|issuer| issuer.subject == below.issuer) {
-            // Nobody issues through themselves, and what is an anchor needs nobody above it.
+            // No issuer may occur twice in a path, and nothing is needed above a certificate that is an anchor.
             let again = path.iter().any(|one| one.subject == issuer.subject && one.key == issuer.key);
             if again || self.demands.anchors.iter().any(|anchor| anchor.sha256() == issuer.sha256) {
                 continue;
@@ -118,7 +120,7 @@ impl<'a> Search<'a> {
         Ok(verified)
     }
 
-    /// The key identifiers of each link.
+    /// Checks the key identifiers of each link.
     fn judge_links(&self, path: &[&Certificate], top: &Certificate) -> Result<(), ChainError> {
         let issuers = path.iter().copied().skip(1).chain([top]);
         for (at, (child, issuer)) in path.iter().zip(issuers).enumerate() {
@@ -129,7 +131,7 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// RFC 5280, 4.2.1.9: certificates that an authority issued to itself are not counted.
+    /// Checks the path lengths (RFC 5280, 4.2.1.9). Self-issued certificates are not counted.
     fn judge_lengths(&self, between: &[&Certificate], top: &Certificate) -> Result<(), ChainError> {
         let mut found = 0;
         for (at, certificate) in between.iter().chain([&top]).enumerate() {
@@ -149,7 +151,8 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// From the anchor downwards: what its own key has not signed is not worth another look.
+    /// Checks the signatures from the anchor downwards, so that the check ends early at a certificate that the
+    /// anchor's key did not sign.
     fn judge_signatures(&mut self, path: &[&'a Certificate], top: &'a Certificate) -> Result<(), ChainError> {
         let issuers = path.iter().copied().skip(1).chain([top]);
         let links: Vec<_> = path.iter().copied().zip(issuers).enumerate().collect();
@@ -166,7 +169,8 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Why nothing led to an anchor: the first flaw of a certificate that the names lead over, or that one is missing.
+    /// Why no path reached an anchor: the first flaw of a certificate that the names lead to, or that a certificate is
+    /// missing.
     fn unreached(&self) -> ChainError {
         let levels = self.chain.levels(|issuer, child| child.issuer == issuer.subject).skip(1).flatten();
         let mut flaws = levels.filter_map(|one| judge_intermediate(self.demands.usage, one, self.demands.policy).err());
@@ -182,7 +186,7 @@ fn judge_intermediate(usage: Usage, certificate: &Certificate, policy: &VerifyPo
         .map_err(|flaw| ChainError::flawed(Which::Intermediate(certificate.subject_text.clone()), flaw))
 }
 
-/// RFC 5280, 4.2.1.10: constraints hold for all below, self-issued ones between excepted.
+/// Checks name constraints (RFC 5280, 4.2.1.10). They apply to everything below, except self-issued intermediates.
 fn judge_names(
     leaf: &Certificate,
     between: &[&Certificate],
@@ -205,7 +209,7 @@ fn judge_names(
     Ok(())
 }
 
-/// A certificate by its place on a path.
+/// Describes a certificate by its position on a path.
 fn which(at: usize, certificate: &Certificate) -> Which {
     match at {
         0 => Which::Leaf,
@@ -213,10 +217,10 @@ fn which(at: usize, certificate: &Certificate) -> Which {
     }
 }
 
-/// A path of four intermediates takes five, and each copy beside it a few more.
+/// Maximum number of steps. A path with four intermediates needs five, and a few more for each copy of a certificate.
 const MAX_STEPS: usize = 60;
 
-/// Signatures that one search checks.
+/// Maximum number of signatures that one search checks.
 const MAX_SIGNATURES: usize = 24;
 
 #[cfg(test)]

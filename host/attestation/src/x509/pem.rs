@@ -1,4 +1,4 @@
-//! Certificates out of whatever operators and DPS's clients send: PEM, base64 of DER, base64 of PEM, DER itself.
+//! Reads certificates in the forms that operators and DPS's clients send: PEM, base64 of DER, base64 of PEM, and DER.
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -8,47 +8,47 @@ use super::armour::{self, Broken};
 use super::certificate::Certificate;
 use super::error::Flaw;
 
-/// Why there is no certificate in a text.
+/// Why a text contains no certificate that can be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum CertificateTextError {
     #[error("the certificate is empty")]
     Empty,
-    /// More than any certificate has.
+    /// The text is larger than any certificate.
     #[error("the certificate's text has {bytes} bytes, and at most {max} are read", max = MAX_TEXT_BYTES)]
     TooLarge { bytes: usize },
-    /// Neither PEM nor base64 nor DER.
+    /// The text is neither PEM nor base64 nor DER.
     #[error("the certificate is neither PEM nor base64 nor DER")]
     Encoding,
-    /// PEM that is broken.
+    /// The PEM is broken.
     #[error("the certificate's PEM is broken: {0}")]
     Pem(#[from] Broken),
     #[error("the text holds {0} different certificates, not exactly one; give the one that is meant alone")]
     Count(usize),
     #[error("the text holds {found}, and no certificate{how}")]
     Other {
-        /// What it holds.
+        /// What the text contains.
         found: String,
-        /// What helps; begins with its own punctuation.
+        /// Advice for the operator. It begins with its own punctuation.
         how: &'static str,
     },
-    /// More than anybody has.
+    /// The text contains too many certificates.
     #[error("the PEM holds {0} certificates, and at most {MAX_BUNDLE} are read")]
     Bundle(usize),
-    /// A secret that must not travel.
+    /// The text contains a private key, which must not be sent anywhere.
     #[error("the PEM holds a private key; send the certificate alone, and consider the key as disclosed")]
     PrivateKey,
-    /// DER that is no certificate.
+    /// The DER is not a certificate.
     #[error("the certificate {0}")]
     Certificate(#[from] Flaw),
 }
 
-/// The DER of the one certificate in a text. It can be read as a certificate; whether it is acceptable is judged by
-/// those who use it.
+/// The DER of the only certificate in a text. It can be parsed as a certificate; the caller checks whether it is
+/// acceptable.
 ///
 /// # Errors
 ///
-/// There is none, or more than one, or a private key beside it.
+/// There is no certificate, or more than one, or a private key beside it.
 pub fn certificate_from(input: impl AsRef<[u8]>) -> Result<Vec<u8>, CertificateTextError> {
     let mut all = all_from(input.as_ref(), MAX_TEXT_BYTES)?;
     let count = all.len();
@@ -62,7 +62,7 @@ pub fn certificate_from(input: impl AsRef<[u8]>) -> Result<Vec<u8>, CertificateT
 ///
 /// # Errors
 ///
-/// There is none, or too many, or one that cannot be read, or a private key beside them.
+/// There is no certificate, there are too many, one of them cannot be parsed, or there is a private key beside them.
 pub fn certificates_from(input: impl AsRef<[u8]>) -> Result<Vec<Vec<u8>>, CertificateTextError> {
     let all = all_from(input.as_ref(), MAX_TEXT_BYTES * MAX_BUNDLE)?;
     if all.len() > MAX_BUNDLE {
@@ -71,13 +71,13 @@ pub fn certificates_from(input: impl AsRef<[u8]>) -> Result<Vec<Vec<u8>>, Certif
     Ok(all)
 }
 
-/// Whether a private key is among the objects of a text, an encrypted one too.
+/// Whether the objects of a text include a private key, encrypted or not.
 pub fn holds_private_key(input: &[u8]) -> bool {
     let text = armour::as_utf8(input);
     text.windows(PRIVATE_KEY.len()).any(|window| window == PRIVATE_KEY)
 }
 
-/// All that are there, each once.
+/// All certificates in the text, each once.
 fn all_from(input: &[u8], most: usize) -> Result<Vec<Vec<u8>>, CertificateTextError> {
     if input.len() > most {
         return Err(CertificateTextError::TooLarge { bytes: input.len() });
@@ -103,7 +103,7 @@ fn all_from(input: &[u8], most: usize) -> Result<Vec<Vec<u8>>, CertificateTextEr
     Ok(all)
 }
 
-/// DER as it lies in a file: perhaps with a line end behind it, perhaps of something else.
+/// Reads DER from a file. A line end may follow; DER of another kind gives an error that names the kind.
 fn from_der(bytes: &[u8]) -> Result<Vec<u8>, CertificateTextError> {
     let other = |found: &str, how| Err(CertificateTextError::Other { found: found.to_owned(), how });
     if bytes.windows(PKCS7_SIGNED_DATA.len()).take(16).any(|window| window == PKCS7_SIGNED_DATA) {
@@ -119,7 +119,7 @@ fn from_der(bytes: &[u8]) -> Result<Vec<u8>, CertificateTextError> {
     Ok(armour::without_line_end(bytes).to_vec())
 }
 
-/// The certificates among the objects of a text, without those that are there already.
+/// The certificates among the objects of a text, without duplicates.
 fn from_pem(text: &[u8]) -> Result<Vec<Vec<u8>>, CertificateTextError> {
     if holds_private_key(text) {
         return Err(CertificateTextError::PrivateKey);
@@ -129,7 +129,7 @@ fn from_pem(text: &[u8]) -> Result<Vec<Vec<u8>>, CertificateTextError> {
     for object in &objects {
         let der = match object.label.as_str() {
             "CERTIFICATE" | "X509 CERTIFICATE" => object.content()?,
-            // What OpenSSL adds behind the certificate is not signed by anybody.
+            // The data that OpenSSL appends to the certificate is not signed, so it is dropped.
             "TRUSTED CERTIFICATE" => armour::first_element(&object.content()?).unwrap_or_default().to_vec(),
             _ => continue,
         };
@@ -174,21 +174,21 @@ fn from_base64(text: &[u8]) -> Option<Vec<u8>> {
     BASE64.decode(dense).ok()
 }
 
-/// Certificates of all makers of TPMs together are fewer.
+/// Maximum number of certificates in a text. All makers of TPMs together have fewer.
 pub const MAX_BUNDLE: usize = 200;
 
-/// Ten times what a certificate of a device or an authority has.
+/// Maximum size of a certificate's text: ten times that of a usual certificate.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
 const PEM_LINE: usize = 64;
 const PRIVATE_KEY: &[u8] = b"PRIVATE KEY-----";
 const DER_SEQUENCE: u8 = 0x30;
-/// 1.2.840.113549.1.7.2, with its tag and length.
+/// The object identifier 1.2.840.113549.1.7.2, with its tag and length.
 const PKCS7_SIGNED_DATA: &[u8] = &[6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 2];
 const PKCS7_HOW: &str = "; take the certificate out of it: openssl pkcs7 -in FILE -print_certs -out certificate.pem (with -inform der where FILE \
      is not text)";
-/// Version 3, as it begins.
+/// The start of a PKCS#12 file: its version, 3.
 const PKCS12_VERSION: &[u8] = &[2, 1, 3];
-/// As much of a label as is told.
+/// How many characters of a label a message shows.
 const MAX_LABEL: usize = 40;
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
@@ -254,7 +254,7 @@ mod tests {
         assert_eq!(certificate_from(large), Err(CertificateTextError::TooLarge { bytes: MAX_TEXT_BYTES + 1 }));
     }
 
-    /// What people's tools make of a file on its way.
+    /// What tools do to a file on its way here.
     #[test]
     fn a_certificate_is_read_out_of_whatever_stands_around_it() {
         let der = self_signed("dev-1", |_| {}).to_vec();

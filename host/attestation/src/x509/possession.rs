@@ -1,8 +1,8 @@
-//! Proof of possession: whoever uploads an authority's certificate shows that its key is theirs.
+//! Proof of possession: whoever uploads an authority's certificate proves that they have its key.
 //!
-//! They are given a random code and sign, with the authority's key, a certificate whose CN is that code. Until then
-//! the authority admits nobody, so that nobody takes over the devices of another's authority by uploading its public
-//! certificate first.
+//! The service gives out a random code. The uploader signs, with the authority's key, a certificate whose CN is that
+//! code. Until then the authority admits no device. Otherwise somebody could upload another's public certificate
+//! first, and so take over the devices of that authority.
 
 use landfall_domain::clock::Timestamp;
 
@@ -23,10 +23,10 @@ pub enum PossessionError {
     /// The verification certificate is not acceptable.
     #[error("the verification certificate {0}")]
     Verification(Flaw),
-    /// Its subject has no usable CN.
+    /// The verification certificate has no usable CN.
     #[error("the verification certificate does not carry the code: {0}")]
     CommonName(#[from] CommonNameError),
-    /// Its CN is something else, perhaps an older code.
+    /// Its CN is not the code; perhaps it is an older code.
     #[error(
         "the verification certificate's CN is {shown:?}, not the code {code:?}; make a new one with exactly this code"
     )]
@@ -34,12 +34,12 @@ pub enum PossessionError {
     /// It names another issuer.
     #[error("the verification certificate names {issuer:?} as its issuer, not the authority {authority:?}")]
     OtherIssuer {
-        /// The issuer that it names.
+        /// The issuer that the verification certificate names.
         issuer: String,
         /// The authority's subject.
         authority: String,
     },
-    /// Somebody else signed it.
+    /// It was not signed with the authority's key.
     #[error("the verification certificate was not signed with the authority's key")]
     NotSigned,
 }

@@ -1,7 +1,8 @@
 //! A device's request for a certificate (PKCS#10, RFC 2986).
 //!
-//! What counts is the key, which the request proves, and the one CN, which must be the device's registration id. Everything
-//! else that it asks for (alternative names, usages) is not looked at: the service says what is in its certificates.
+//! Two parts are used: the key, whose possession the request proves, and the only CN, which must be the device's
+//! registration id. Everything else in the request (alternative names, usages) is ignored: the service decides what
+//! its certificates contain.
 
 use std::fmt;
 
@@ -15,7 +16,7 @@ use super::name::{self, CommonNameError};
 use super::signature;
 use super::signed::{self, Signed};
 
-/// A request that could be read. Whether it proves its key is asked with [`CertificateRequest::proves_its_key`].
+/// A parsed request. [`CertificateRequest::proves_its_key`] checks whether it proves possession of its key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CertificateRequest {
     registration_id: RegistrationId,
@@ -26,23 +27,23 @@ pub struct CertificateRequest {
     signature: Vec<u8>,
 }
 
-/// Why a request is not taken.
+/// Why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum RequestFlaw {
-    /// Larger than any.
+    /// The request is larger than the limit.
     #[error("it has more than {MAX_BYTES} bytes")]
     TooLarge,
-    /// None at all.
+    /// The bytes are not a certificate request.
     #[error("it is no PKCS#10 request in DER")]
     Malformed,
-    /// It names no device.
+    /// The request does not name a device.
     #[error("{0}")]
     Name(#[from] CommonNameError),
-    /// The key is refused.
+    /// The public key is not accepted.
     #[error("its key is not accepted: {0}")]
     Key(#[from] KeyFlaw),
-    /// Somebody else's key, or a forgery.
+    /// The request was not signed with the key that it contains.
     #[error("it was not signed by the key that is in it, or with an algorithm that is not accepted")]
     NotProven,
     #[error("its common name (CN) is not the registration id")]
@@ -50,11 +51,11 @@ pub enum RequestFlaw {
 }
 
 impl CertificateRequest {
-    /// Reads a request from DER.
+    /// Parses a request from DER. The signature is not checked.
     ///
     /// # Errors
     ///
-    /// [`RequestFlaw`]. The signature is not looked at.
+    /// [`RequestFlaw`].
     pub fn parse(der: &[u8]) -> Result<Self, RequestFlaw> {
         if der.len() > MAX_BYTES {
             return Err(RequestFlaw::TooLarge);
@@ -85,7 +86,8 @@ impl CertificateRequest {
         })
     }
 
-    /// Whether the key that is in the request has signed it, for this device. One signature is checked.
+    /// Checks that the request is for this device, and was signed with the key that it contains. One signature is
+    /// checked.
     ///
     /// # Errors
     ///
@@ -101,12 +103,12 @@ impl CertificateRequest {
         }
     }
 
-    /// How many bytes are kept of it, nearly.
+    /// The approximate size in memory, in bytes.
     pub fn bytes(&self) -> usize {
         [&self.spki, &self.key.bits, &self.signed, &self.signature].iter().map(|part| part.len()).sum()
     }
 
-    /// The key: a SubjectPublicKeyInfo, DER.
+    /// The public key: a SubjectPublicKeyInfo, DER.
     pub fn public_key(&self) -> &[u8] {
         &self.spki
     }
@@ -118,7 +120,7 @@ impl fmt::Debug for CertificateRequest {
     }
 }
 
-/// RSA of 4096 bits and a long name have about 1,400.
+/// Maximum size. A request with RSA of 4096 bits and a long name has about 1,400 bytes.
 const MAX_BYTES: usize = 4096;
 
 #[cfg(test)]
@@ -149,7 +151,8 @@ mod tests {
             let read = CertificateRequest::parse(&der).unwrap();
             assert_eq!(read.proves_its_key(&id), Ok(()), "{algorithm:?}");
             assert_eq!(read.proves_its_key(&other), Err(RequestFlaw::OtherName));
-            // The key of another in its place, of the same length: what RFC 2986 wants the signature for.
+            // The key is replaced by another one of the same length. RFC 2986 demands the signature because of this
+            // attack.
             let theirs =
                 CertificateRequest::parse(&request("pump-1", &KeyPair::generate_for(algorithm).unwrap())).unwrap();
             let at = der.windows(theirs.spki.len()).position(|window| window == read.spki).unwrap();

@@ -1,15 +1,17 @@
-//! What was taken back: one certificate, a range of serial numbers, a whole authority.
+//! Revocation of one certificate, of a range of serial numbers, or of a whole authority.
 //!
-//! An authority says it by its revocation list (a standard, made elsewhere, brought or fetched), and an operator says it
-//! here, at once, without the authority's key: numbers of a lot that was stolen, or the authority itself, whose key was.
+//! There are two sources. An authority publishes a revocation list (a standard form, made elsewhere, uploaded or
+//! fetched). An operator revokes directly, at once and without the authority's key: the serial numbers of a lot that
+//! was stolen, or the authority itself if its key was stolen.
 //!
-//! What was said belongs to the *issuer*: a name and a key ([`Issuer`]), whatever certificate it shows. So it outlives each
-//! certificate of it, its row in the catalogue and the name under which an operator uploaded it ([`RevocationRecord`]). It is
-//! changed by commands ([`RevocationCommand`]), which the store merges over whatever stands there by then.
+//! Revocations belong to the *issuer*: a name and a key ([`Issuer`]), whatever certificate the issuer uses. So they
+//! outlive each of its certificates, its row in the catalogue and the name under which an operator uploaded it
+//! ([`RevocationRecord`]). They are changed by commands ([`RevocationCommand`]), which the store applies to the record
+//! as it is at that time.
 //!
-//! [`Known`] judges: each certificate on a verified path is looked for with its issuer, then the one at the top with its
-//! own, and so on upwards over all certificates that are held here (proven authorities, groups' intermediates, and the
-//! issuers of which something is said). A pinned certificate is asked about like any other.
+//! [`Known`] decides. Each certificate on a verified path is looked up with its issuer; then the certificate at the
+//! top with its own issuer, and so on upwards over all certificates that are held here (proven authorities, groups'
+//! intermediates, and issuers with a revocation record). A pinned certificate is looked up like any other.
 
 mod issuer;
 mod known;
@@ -25,39 +27,39 @@ pub use self::record::{
     SourceChange,
 };
 
-/// What an operator says of an authority's certificates.
+/// An operator's rules for the certificates of an authority.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RevocationRules {
-    /// Where its list is fetched.
+    /// Where the authority's list is fetched from.
     pub source: Option<ListSource>,
-    /// What holds while its list is out of date, or was never there.
+    /// What happens while the list is out of date or missing.
     pub when_stale: WhenStale,
-    /// Numbers that are taken back whatever the list says.
+    /// Serial numbers that are revoked, whatever the list says.
     pub serials: Vec<SerialRange>,
-    /// The authority itself is taken back, with all that it issued.
+    /// The authority itself is revoked, with everything that it issued.
     pub whole: bool,
 }
 
-/// Where a list is fetched, and how often.
+/// Where a list is fetched from, and how often.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListSource {
-    /// An https:// or http:// address. The list is signed, so that http:// alters nothing; who is between can only hold a
-    /// newer one back.
+    /// An https:// or http:// address. The list is signed, so with http:// nobody can change it; an attacker between
+    /// can only withhold a newer list.
     pub url: String,
-    /// Minutes from one time to the next.
+    /// Minutes between two fetches.
     pub refresh_minutes: u64,
-    /// The authority that the address is trusted by, PEM; the platform's when absent.
+    /// The certificate authority (PEM) that is trusted for the connection. `None`: those of the platform.
     pub ca_certificate: Option<String>,
-    /// Whether the address must be a public one: an operator of one id scope has named it, and must not learn through it what
-    /// answers in the server's own networks.
+    /// Whether the address must be public. True when an operator of one id scope named the address: that operator must
+    /// not learn through it what answers in the server's own networks.
     #[serde(default)]
     pub public_hosts_only: bool,
 }
 
 impl ListSource {
-    /// Whether two are one place, trusted in one way, however often it is asked.
+    /// Whether both name the same address with the same trust. The interval is not compared.
     pub fn is_the_place_of(&self, other: &Self) -> bool {
         self.url == other.url
             && self.ca_certificate == other.ca_certificate
@@ -76,7 +78,7 @@ pub enum WhenStale {
     Warn,
 }
 
-/// From one number to another, both among them.
+/// A range of serial numbers, including both ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct SerialRange {

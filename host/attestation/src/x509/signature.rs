@@ -1,14 +1,16 @@
-//! Whether a certificate was signed by a key: for finding the enrollment, before any path is built, and for proofs.
+//! Whether a key signed a certificate. Used to find the enrollment before any path is built, and for proofs of
+//! possession.
 
 use super::certificate::{Certificate, Key};
 
-/// Whether the certificate's signature is that key's, by an algorithm that is accepted here. One signature is checked.
+/// Whether this key made the certificate's signature, with an algorithm that is accepted here. One signature is
+/// checked.
 pub(super) fn signed_by(certificate: &Certificate, key: &Key) -> bool {
     let signature = &certificate.signature;
     verifies(key, &signature.algorithm, &signature.tbs, &signature.value)
 }
 
-/// Whether a signature by this algorithm (the content of its AlgorithmIdentifier) is that key's, and is accepted here.
+/// Whether this key made a signature, with an accepted algorithm (given as the content of the AlgorithmIdentifier).
 pub(super) fn verifies(key: &Key, algorithm_id: &[u8], signed: &[u8], value: &[u8]) -> bool {
     webpki::ALL_VERIFICATION_ALGS.iter().any(|algorithm| {
         algorithm.signature_alg_id().as_ref() == algorithm_id
@@ -17,7 +19,7 @@ pub(super) fn verifies(key: &Key, algorithm_id: &[u8], signed: &[u8], value: &[u
     })
 }
 
-/// Whether signatures by the certificate's algorithm are accepted at all.
+/// Whether the certificate's signature algorithm is accepted at all.
 pub(super) fn accepted(certificate: &Certificate) -> bool {
     let algorithm = &certificate.signature.algorithm;
     webpki::ALL_VERIFICATION_ALGS.iter().any(|known| known.signature_alg_id().as_ref() == *algorithm)

@@ -1,5 +1,5 @@
-//! What is asked of one certificate by itself. Each rule names, where there is one, the section of RFC 5280 that it comes
-//! from.
+//! The rules for each certificate by itself. Each rule names the section of RFC 5280 that it comes from, if there is
+//! one.
 
 use super::certificate::Certificate;
 use super::error::Flaw;
@@ -9,22 +9,22 @@ use super::verify::VerifyPolicy;
 /// What a certificate is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Usage {
-    /// A TLS client: what a device is.
+    /// A TLS client, as devices are.
     Client,
-    /// The certificate of a TPM's endorsement key, which signs nothing and is shown, not used.
+    /// The certificate of a TPM's endorsement key. It signs nothing: it is only presented.
     EndorsementKey,
-    /// A TLS server: what the public suites of path validation ask for.
+    /// A TLS server. Needed by the public test suites for path validation.
     #[cfg(test)]
     Server,
 }
 
-/// What every certificate must be, a pinned one too.
+/// The rules for every certificate, including pinned ones.
 pub(super) fn any(certificate: &Certificate) -> Result<(), Flaw> {
     legible(certificate)?;
     certificate.key.flaw.clone().map_or(Ok(()), |flaw| Err(Flaw::Key(flaw)))
 }
 
-/// All of it is understood.
+/// Everything in the certificate is understood.
 fn legible(certificate: &Certificate) -> Result<(), Flaw> {
     if certificate.version != 3 {
         return Err(Flaw::Version(certificate.version));
@@ -35,13 +35,13 @@ fn legible(certificate: &Certificate) -> Result<(), Flaw> {
     certificate.lax.clone().map_or(Ok(()), Err)
 }
 
-/// A certificate that an operator has named. What it was issued for is not looked at, but that its key may sign.
+/// The rules for a certificate that an operator has named. Its purposes are not checked, except that its key may sign.
 pub(super) fn pinned(certificate: &Certificate) -> Result<(), Flaw> {
     any(certificate)?;
     signs_handshakes(certificate)
 }
 
-/// 4.2.1.3, and RFC 5246, 7.4.6: a key that is shown in a handshake signs it.
+/// 4.2.1.3, and RFC 5246, 7.4.6: the key of a certificate that is presented in a handshake signs the handshake.
 fn signs_handshakes(certificate: &Certificate) -> Result<(), Flaw> {
     match certificate.extensions.signs_handshakes {
         Some(false) => Err(Flaw::MayNotSignHandshakes),
@@ -49,10 +49,11 @@ fn signs_handshakes(certificate: &Certificate) -> Result<(), Flaw> {
     }
 }
 
-/// A certificate, not an authority's, that is verified by its issuers.
+/// The rules for a certificate that its issuers verify and that is not an authority's.
 pub(super) fn issued_leaf(certificate: &Certificate, usage: Usage) -> Result<(), Flaw> {
     match usage {
-        // Its key is compared with the TPM's, which is judged, so its algorithm may be written in any way (RSAES-OAEP).
+        // The key is compared with the TPM's key, which is checked elsewhere. So its algorithm may be written in any
+        // way (RSAES-OAEP).
         Usage::EndorsementKey => legible(certificate)?,
         _ => any(certificate)?,
     }
@@ -77,7 +78,7 @@ pub(super) fn issued_leaf(certificate: &Certificate, usage: Usage) -> Result<(),
     signature_algorithm(certificate)
 }
 
-/// A certificate between the device's and the anchor.
+/// The rules for a certificate between the device's and the anchor.
 pub(super) fn intermediate(certificate: &Certificate, usage: Usage) -> Result<(), Flaw> {
     any(certificate)?;
     issued(certificate, usage)?;
@@ -86,7 +87,7 @@ pub(super) fn intermediate(certificate: &Certificate, usage: Usage) -> Result<()
     signature_algorithm(certificate)
 }
 
-/// An uploaded authority's certificate. Its signature is not looked at, so neither is the signature's algorithm.
+/// The rules for an uploaded authority's certificate. Its signature and the signature's algorithm are not checked.
 pub(super) fn anchor(certificate: &Certificate, usage: Usage) -> Result<(), Flaw> {
     any(certificate)?;
     issued_or_uploaded(certificate, usage)?;
@@ -95,21 +96,23 @@ pub(super) fn anchor(certificate: &Certificate, usage: Usage) -> Result<(), Flaw
     if certificate.not_after < certificate.not_before {
         return Err(Flaw::InvertedValidity);
     }
-    // 4.2.1.10: whoever does not know name constraints must stumble over them.
+    // 4.2.1.10: the extension must be critical, so that programs that do not know name constraints refuse the
+    // certificate.
     if certificate.extensions.name_constraints.as_ref().is_some_and(|(_, critical)| !critical) {
         return Err(Flaw::NonCriticalNameConstraints);
     }
     Ok(())
 }
 
-/// A certificate that proves possession of its issuer's key, and does nothing else. Tools make it in many ways (with
-/// cA, for servers), so little is asked of it.
+/// The rules for a certificate whose only purpose is to prove possession of its issuer's key. Tools make it in many
+/// ways (with cA, for servers), so little is demanded.
 pub(super) fn proof(certificate: &Certificate) -> Result<(), Flaw> {
     any(certificate)?;
     signature_algorithm(certificate)
 }
 
-/// The dates. Clocks of factories run ahead, so a certificate may begin a little later; nothing may end earlier.
+/// Checks the dates. Clocks in factories run ahead, so a certificate may begin a little later than now. The end of its
+/// validity is never extended.
 pub(super) fn dates(certificate: &Certificate, policy: &VerifyPolicy, ignore_expiry: bool) -> Result<(), Flaw> {
     if certificate.not_after < certificate.not_before {
         return Err(Flaw::InvertedValidity);
@@ -123,7 +126,7 @@ pub(super) fn dates(certificate: &Certificate, policy: &VerifyPolicy, ignore_exp
     Ok(())
 }
 
-/// 4.1.2.2 and 4.1.2.4.
+/// Serial number and subject of an issued certificate: 4.1.2.2 and 4.1.2.4.
 fn issued(certificate: &Certificate, usage: Usage) -> Result<(), Flaw> {
     if certificate.serial.iter().all(|octet| *octet == 0) {
         return Err(Flaw::Serial);
@@ -131,8 +134,8 @@ fn issued(certificate: &Certificate, usage: Usage) -> Result<(), Flaw> {
     issued_or_uploaded(certificate, usage)
 }
 
-/// An uploaded authority may have the serial number 0, as public roots have and older tools give: nothing finds an
-/// anchor by its number. TPM makers have given negative numbers, and nobody will replace those chips.
+/// An uploaded authority may have the serial number 0, as public roots have and older tools give: an anchor is never
+/// looked up by its number. Makers of TPMs have given negative numbers, and nobody will replace those chips.
 fn issued_or_uploaded(certificate: &Certificate, usage: Usage) -> Result<(), Flaw> {
     let serial = &certificate.serial;
     let negative = serial.first().is_some_and(|first| first & 0x80 != 0);
@@ -145,7 +148,7 @@ fn issued_or_uploaded(certificate: &Certificate, usage: Usage) -> Result<(), Fla
     Ok(())
 }
 
-/// 4.2.1.12. `anyExtendedKeyUsage` is not taken for clientAuth, nor is it by webpki.
+/// 4.2.1.12. `anyExtendedKeyUsage` does not stand for clientAuth, here and in webpki.
 fn usable(certificate: &Certificate, usage: Usage) -> Result<(), Flaw> {
     let usable = certificate.extensions.purposes.is_none_or(|purposes| match usage {
         Usage::Client => purposes.clients,
@@ -160,7 +163,7 @@ fn usable(certificate: &Certificate, usage: Usage) -> Result<(), Flaw> {
     }
 }
 
-/// 4.1.2.6, 4.2.1.3 and 4.2.1.9.
+/// The rules for an authority: 4.1.2.6, 4.2.1.3 and 4.2.1.9.
 fn authority(certificate: &Certificate) -> Result<(), Flaw> {
     if certificate.subject.is_empty() {
         return Err(Flaw::EmptySubject);

@@ -1,4 +1,5 @@
-//! The module through its front door: chains made for each case, and the public vectors.
+//! Tests of the module through its public functions: with chains that are made for each case, and with the public test
+//! vectors.
 
 pub(super) mod authority;
 mod dates;

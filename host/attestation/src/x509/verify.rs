@@ -1,4 +1,4 @@
-//! Whether a chain is what an enrollment demands.
+//! Verifies that a chain meets the demands of an enrollment.
 
 use std::time::Duration;
 
@@ -12,24 +12,24 @@ use super::error::{ChainError, Flaw, Which};
 use super::path;
 use super::strict::{self, Usage};
 
-/// How far ahead of ours the clock of whoever made a certificate may run.
+/// How far the clock of a certificate's author may be ahead of ours.
 pub const DEFAULT_CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
-/// How strictly chains are judged.
+/// The rules for verifying chains.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifyPolicy {
-    /// The moment that counts. Ours: a device needs no clock.
+    /// The time of verification. It is the server's time: a device needs no clock.
     pub now: Timestamp,
-    /// How much later than now a certificate may begin. An end is never stretched.
+    /// How much later than now the validity of a certificate may begin. Its end is never extended.
     pub clock_skew: Duration,
-    /// Take a device's certificate that has expired; its authorities' must still be valid, now.
+    /// Accept a device's certificate that has expired. The certificates of its authorities must still be valid now.
     pub ignore_expiry: bool,
-    /// How many certificates may stand between a device's and the authority, self-issued ones not counted.
+    /// How many certificates may stand between the device's and the authority. Self-issued ones are not counted.
     pub max_intermediates: usize,
 }
 
 impl VerifyPolicy {
-    /// What holds unless an operator says otherwise.
+    /// The default rules.
     pub const fn at(now: Timestamp) -> Self {
         Self { now, clock_skew: DEFAULT_CLOCK_SKEW, ignore_expiry: false, max_intermediates: MAX_INTERMEDIATES }
     }
@@ -43,22 +43,22 @@ impl VerifyPolicy {
     }
 }
 
-/// How a chain was verified.
+/// The path over which a chain was verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedPath {
-    /// The authority that it leads up to; a pinned certificate needs none.
+    /// The authority at the top of the path. `None` for a pinned certificate, which needs no authority.
     pub anchor: Option<Digest>,
     /// The certificates between, from the device's issuer upwards.
     pub intermediates: Vec<Digest>,
 }
 
-/// Verifies that the device's certificate is one of those that its enrollment names. It may be self-signed, an
-/// authority's, or for servers: an operator has named this very certificate. It must be allowed to sign the handshake. What
-/// was sent along is not looked at.
+/// Verifies that the device's certificate is one that its enrollment names. It may be self-signed, an authority's, or
+/// for servers, because an operator has named this exact certificate. It must be allowed to sign the handshake. Other
+/// certificates that the device sent are ignored.
 ///
 /// # Errors
 ///
-/// It is not, or it is one that nobody should use: a weak key, dates that do not hold, an extension not understood.
+/// It is not one of them, or nobody should use it: a weak key, an invalid date, an extension that is not understood.
 pub fn verify_pinned(
     chain: &PresentedChain,
     pins: &[Digest],
@@ -66,7 +66,7 @@ pub fn verify_pinned(
 ) -> Result<VerifiedPath, ChainError> {
     let leaf = &chain.leaf().certificate;
     let shown = leaf.sha256;
-    // All of them, always: how long it takes does not tell which one it is.
+    // All pins are compared, so that the time does not reveal which one matches.
     let matching = pins.iter().filter(|pin| verify_slices_are_equal(pin.as_bytes(), shown.as_bytes()).is_ok()).count();
     if matching == 0 {
         return Err(ChainError::NotPinned { shown });
@@ -77,11 +77,11 @@ pub fn verify_pinned(
     Ok(VerifiedPath { anchor: None, intermediates: Vec::new() })
 }
 
-/// Whether the certificate could serve as a pin, now or later.
+/// Whether the certificate could be used as a pin, now or later.
 ///
 /// # Errors
 ///
-/// What keeps every device from using it.
+/// A reason that keeps every device from using it.
 pub fn could_be_pinned(leaf: &super::Leaf, policy: &VerifyPolicy) -> Result<(), ChainError> {
     let flawed = |flaw| ChainError::flawed(Which::Leaf, flaw);
     strict::pinned(&leaf.certificate).map_err(flawed)?;
@@ -91,12 +91,12 @@ pub fn could_be_pinned(leaf: &super::Leaf, policy: &VerifyPolicy) -> Result<(), 
     }
 }
 
-/// Verifies that the device's certificate was issued, over whatever else it sent, by one of these authorities: those
-/// of the one group that counts.
+/// Verifies that one of these authorities issued the device's certificate, directly or over other certificates that
+/// the device sent. They are the authorities of the one group that applies.
 ///
 /// # Errors
 ///
-/// No path leads there, or one of the certificates on it is not acceptable; the error names it.
+/// No path leads to an authority, or a certificate on the path is not acceptable. The error names it.
 pub fn verify_group(
     chain: &PresentedChain,
     anchors: &[Anchor],
@@ -105,12 +105,12 @@ pub fn verify_group(
     verify_group_if(chain, anchors, policy, &|_| Ok(()))
 }
 
-/// The same, over a path to which nothing else is to be said against: where one is refused, the next is tried, so that
-/// a revoked copy of a certificate does not stand in the way of a good one beside it.
+/// Like [`verify_group`], but each path must also pass the check `is_good`. If a path is refused, the next one is
+/// tried, so that a revoked copy of a certificate does not block a good one beside it.
 ///
 /// # Errors
 ///
-/// As [`verify_group`], or what was said against the paths that there are.
+/// As [`verify_group`], or the error of `is_good` for the paths that exist.
 pub fn verify_group_if(
     chain: &PresentedChain,
     anchors: &[Anchor],
@@ -120,19 +120,19 @@ pub fn verify_group_if(
     Demands { usage: Usage::Client, anchors, policy, is_good }.verify(chain)
 }
 
-/// What is demanded of the path from a certificate upwards.
+/// What is demanded of the path above a certificate.
 pub(super) struct Demands<'a> {
-    /// What the certificate is to be used for.
+    /// What the certificate is used for.
     pub(super) usage: Usage,
-    /// Where the path must lead.
+    /// The anchors, one of which the path must reach.
     pub(super) anchors: &'a [Anchor],
     pub(super) policy: &'a VerifyPolicy,
-    /// Whatever else may be said against a path.
+    /// The caller's own check of a path.
     pub(super) is_good: &'a dyn Fn(&VerifiedPath) -> Result<(), ChainError>,
 }
 
 impl Demands<'_> {
-    /// Judges the certificate by itself, then finds a path.
+    /// Checks the certificate by itself, then finds a path.
     pub(super) fn verify(&self, chain: &PresentedChain) -> Result<VerifiedPath, ChainError> {
         if self.anchors.is_empty() {
             return Err(ChainError::NoAnchors);

@@ -1,9 +1,9 @@
-//! What goes into a policy and what comes out, as the host keeps it.
+//! The inputs and outputs of a policy, as the host keeps them.
 //!
-//! These are the host's own types, owned and complete, and not those generated from one version of the WIT: they are
-//! what a decision record stores, so they outlive every version. Adapters of the policy host turn them into a version's types
-//! and back. Field order is the stored order; compact encodings write structs as arrays, so fields are only ever added
-//! at the end, and none is left out when it is empty.
+//! These are the host's own types, owned and complete. They are not the types that are generated from one version of
+//! the WIT: decision records store them, so they must outlive every version. Adapters in the policy host convert them
+//! to and from the types of a version. Field order is the stored order. Compact encodings write structs as arrays, so
+//! fields are only ever added at the end, and no field is left out when it is empty.
 
 use std::sync::Arc;
 
@@ -15,11 +15,11 @@ use super::transcript::{Exchange, Transcript};
 pub use crate::hub::Location;
 use crate::text::one_line;
 
-/// All that hub selection is told.
+/// Everything that hub selection is told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SelectInput {
-    /// What is ambient.
+    /// The ambient inputs.
     pub call: Call,
     /// Who registers.
     pub device: Arc<Device>,
@@ -27,30 +27,30 @@ pub struct SelectInput {
     pub candidates: Candidates,
 }
 
-/// All that grouping is told.
+/// Everything that grouping is told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlaceInput {
-    /// What is ambient.
+    /// The ambient inputs.
     pub call: Call,
     /// Who registers.
     pub device: Arc<Device>,
     /// The hub that was chosen; its handle is 0.
     pub hub: Hub,
-    /// How full it is.
+    /// How many devices the hub has.
     pub candidate: Candidate,
 }
 
-/// Everything ambient that a decision may depend on.
+/// All ambient inputs on which a decision may depend.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = PolicyInputCall)]
 pub struct Call {
     /// The id under which the decision is kept.
     pub decision_id: String,
-    /// Milliseconds since 1970-01-01 UTC. WASI's wall clock stands at it for the whole call.
+    /// Milliseconds since 1970-01-01 UTC. WASI's wall clock shows this time during the whole call.
     pub now: u64,
-    /// The only randomness; WASI's is drawn from it.
+    /// The only source of randomness. WASI's random numbers are derived from it.
     pub seed: u64,
     /// Changes whenever the operator changes the hubs.
     pub catalog_revision: u64,
@@ -71,13 +71,13 @@ pub struct Device {
     pub enrollment: EnrollmentKind,
     /// The registration id of an individual enrollment, or the id of the group.
     pub enrollment_id: String,
-    /// What the manufacturer said, sorted by key.
+    /// What the manufacturing record says, sorted by key.
     pub facts: Vec<Label>,
     /// What the credential proved, sorted by key.
     pub claims: Vec<Label>,
     /// Top-level members of the enrollment's initial-twin tags, sorted by key; values are JSON text.
     pub tags: Vec<Label>,
-    /// What the device says of itself: JSON text, untrusted.
+    /// What the device says about itself: JSON text, untrusted.
     pub payload: Option<String>,
     /// Where the device was before.
     pub prior: Option<Prior>,
@@ -126,8 +126,8 @@ pub struct Prior {
     pub since: u64,
 }
 
-/// The hubs that one call may choose. What the operator says of them is shared by all calls of its time: threads that
-/// decide side by side would otherwise wait for each other's counts of references.
+/// The hubs that one call may choose. All calls of one time share what the operator says about the hubs: otherwise
+/// threads that decide in parallel would wait for each other's reference counts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Candidates {
@@ -135,16 +135,16 @@ pub struct Candidates {
     shown: Arc<[Candidate]>,
 }
 
-/// A hub as it was shown to a policy: its place among the linked hubs, and what changes from call to call. A hub's
-/// handle is the place of its candidate.
+/// A hub as it was shown to a policy: its position among the linked hubs, and the numbers that change from call to
+/// call. A hub's handle is the position of its candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Candidate {
     /// Its position among the linked hubs.
     pub hub: u32,
-    /// Devices assigned to it.
+    /// Number of devices that are assigned to it.
     pub assigned: u64,
-    /// Registrations that had chosen it and were not yet committed.
+    /// Number of registrations that had chosen it and were not yet committed.
     pub pending: u32,
 }
 
@@ -158,9 +158,9 @@ pub struct Hub {
     pub weight: u32,
     /// How many devices it takes.
     pub capacity: u64,
-    /// Where it stands.
+    /// Where the hub is.
     pub location: Option<Location>,
-    /// The operator's labels, sorted by key. Not handed over with the candidates; a policy pulls them.
+    /// The operator's labels, sorted by key. They are not passed along with the candidates; a policy asks for them.
     pub labels: Arc<[Label]>,
 }
 
@@ -178,19 +178,19 @@ pub enum Outcome {
     Assign(Choice),
     /// Not now.
     Defer(Deferral),
-    /// Never: the registration fails.
+    /// The device is refused for good: the registration fails.
     Reject(Reason),
     /// No opinion: the enrollment's fallback policy decides.
     Abstain(Reason),
 }
 
-/// A hub for the device.
+/// The hub that was chosen for the device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Choice {
     /// The chosen hub.
     pub hub: HubHandle,
-    /// Taken in this order when the chosen hub has no room left.
+    /// The hubs to try, in this order, when the chosen hub has no room left.
     pub alternates: Vec<HubHandle>,
     /// The id of the device in its hub, when it differs from the registration id.
     pub device_id: Option<String>,
@@ -208,7 +208,7 @@ pub struct Deferral {
     pub reason: Reason,
 }
 
-/// Why something was answered.
+/// A reason that a policy gives for its answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Reason {
     /// For programs.
@@ -217,11 +217,11 @@ pub struct Reason {
     pub detail: String,
 }
 
-/// Where a device belongs and what it starts with.
+/// Where a device belongs, and the tags and properties that it starts with.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Placement {
-    /// From the outermost group inwards; empty for no opinion.
+    /// The path of groups, from the outermost inwards. Empty: the policy has no opinion.
     pub group_path: Vec<String>,
     /// Top-level members of the initial twin's tags; values are JSON text.
     pub tags: Vec<Label>,
@@ -238,10 +238,10 @@ pub struct Placement {
 #[serde(rename_all = "kebab-case")]
 #[schema(as = PolicyFault)]
 pub enum Fault {
-    /// It does not handle such devices or candidates.
+    /// The policy does not handle devices or candidates of this kind.
     #[error("unsupported: {}", one_line(.0))]
     Unsupported(String),
-    /// Something it was given is wrong.
+    /// Something that the policy was given is wrong.
     #[error("bad input: {}", one_line(.0))]
     BadInput(String),
     /// Anything else.
@@ -249,14 +249,14 @@ pub enum Fault {
     Internal(String),
 }
 
-/// One call's result, and all that is to be known of how it came about.
+/// The result of one call, and everything that is known about how it was produced.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CallReport<T> {
-    /// The checked answer, or why there is none.
+    /// The checked answer, or why there is no answer.
     #[schema(value_type = CallResult<T>)]
     pub result: Result<T, CallFailure>,
-    /// What it took.
+    /// What the call used.
     pub usage: Usage,
     /// What the catalogue answered.
     #[schema(value_type = Vec<Exchange>)]
@@ -284,58 +284,58 @@ pub struct Usage {
     pub fuel: u64,
     /// The largest linear memory, in bytes.
     pub peak_memory_bytes: u64,
-    /// Microseconds in the executor's queue.
+    /// Microseconds that the call waited in the executor's queue.
     pub queue_us: u64,
-    /// Microseconds to make the instance.
+    /// Microseconds to create the instance.
     pub instantiate_us: u64,
-    /// Microseconds in the policy, handing over included.
+    /// Microseconds in the policy, passing arguments and results included.
     pub guest_us: u64,
 }
 
 impl Candidates {
-    /// These of the linked hubs.
+    /// The candidates `shown` among the linked hubs.
     pub fn new(linked: Arc<[Hub]>, shown: impl Into<Arc<[Candidate]>>) -> Self {
         Self { linked, shown: shown.into() }
     }
 
-    /// All of these hubs, with the numbers of devices that are assigned to them.
+    /// All of these hubs as candidates, each with the number of devices that are assigned to it.
     pub fn all(hubs: impl IntoIterator<Item = (Hub, u64)>) -> Self {
         let (linked, assigned): (Vec<Hub>, Vec<u64>) = hubs.into_iter().unzip();
         let shown = (0..).zip(assigned).map(|(hub, assigned)| Candidate { hub, assigned, pending: 0 });
         Self { shown: shown.collect(), linked: linked.into() }
     }
 
-    /// With their handles.
+    /// The hubs and candidates with their handles.
     pub fn iter(&self) -> impl Iterator<Item = (HubHandle, &Hub, &Candidate)> {
         (0..).zip(&*self.shown).filter_map(|(handle, candidate)| {
             Some((HubHandle(handle), self.linked.get(usize::try_from(candidate.hub).ok()?)?, candidate))
         })
     }
 
-    /// The one that a handle means.
+    /// The hub and candidate of a handle.
     pub fn get(&self, handle: HubHandle) -> Option<(&Hub, &Candidate)> {
         let candidate = self.shown.get(usize::try_from(handle.0).ok()?)?;
         Some((self.linked.get(usize::try_from(candidate.hub).ok()?)?, candidate))
     }
 
-    /// As decisions keep them.
+    /// The candidates in the form that decisions keep.
     pub fn shown(&self) -> &Arc<[Candidate]> {
         &self.shown
     }
 
-    /// How many they are.
+    /// The number of candidates.
     pub fn len(&self) -> usize {
         self.shown.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no candidates.
     pub fn is_empty(&self) -> bool {
         self.shown.is_empty()
     }
 }
 
 impl<T> CallReport<T> {
-    /// The same report with its result changed.
+    /// The same report, with the result mapped by `check`.
     pub fn and_then<U>(self, check: impl FnOnce(T) -> Result<U, CallFailure>) -> CallReport<U> {
         let Self { result, usage, transcript, log } = self;
         CallReport { result: result.and_then(check), usage, transcript, log }

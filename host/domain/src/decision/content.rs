@@ -1,11 +1,11 @@
-//! Bytes that entries name by their digest: lists of hubs, settings, what calls may use.
+//! Bytes that ledger entries name by digest: lists of hubs, settings, budgets of calls.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::names::Digest;
 
-/// Bytes and their digest. Cheap to clone: many decisions name the same few.
+/// Bytes and their digest. Cheap to clone, because many decisions name the same few contents.
 #[derive(Clone)]
 pub struct Content {
     digest: Digest,
@@ -13,18 +13,18 @@ pub struct Content {
 }
 
 impl Content {
-    /// Of these bytes.
+    /// Computes the digest of the bytes.
     pub fn of(bytes: impl Into<Arc<[u8]>>) -> Self {
         let bytes = bytes.into();
         Self { digest: Digest::of(&bytes), bytes }
     }
 
-    /// Their SHA-256.
+    /// The SHA-256 of the bytes.
     pub fn digest(&self) -> Digest {
         self.digest
     }
 
-    /// The bytes.
+    /// The bytes themselves.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }

@@ -1,4 +1,4 @@
-//! One ledger entry.
+//! One entry of the ledger.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use super::call::Label;
 use crate::clock::Timestamp;
 use crate::names::{IdScope, TrackingId};
 
-/// What is kept under a tracking id.
+/// What the ledger keeps under a tracking id.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = DecisionEntry)]
@@ -18,44 +18,46 @@ pub struct Entry {
     /// When it came, in milliseconds since 1970-01-01 UTC.
     #[schema(value_type = u64)]
     pub at: Timestamp,
-    /// The id scope of its URL.
+    /// The id scope in the request's URL.
     #[schema(value_type = Option<String>)]
     pub scope: Option<IdScope>,
-    /// The registration id of its URL, as far as it is one; at most 128 characters are kept.
+    /// The registration id in the request's URL, valid or not. At most 128 characters are kept.
     pub registration_id: String,
-    /// Where it came from.
+    /// Where the request came from.
     pub source: String,
-    /// What came of it.
+    /// The result of the request.
     pub kind: EntryKind,
 }
 
-/// What came of a request.
+/// The result of a request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = DecisionKind)]
 pub enum EntryKind {
-    /// The device was turned away before any policy was asked.
+    /// The device was refused before any policy was asked.
     Refused {
-        /// The cause, for programs.
+        /// The cause, as a word for programs.
         cause: String,
-        /// The whole story, for the operator.
+        /// The full explanation, for the operator.
         detail: String,
-        /// What the device showed, as far as it is no secret. Absent in records of versions that kept none.
+        /// What the device presented, without secrets. Empty in records of older versions, which did not keep it.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         shown: Vec<Label>,
-        /// The enrollment that counted, as far as the request came to one. Absent in records of versions that kept none.
+        /// The enrollment that applied, if the request got that far. `None` in records of older versions, which did
+        /// not keep it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         enrollment: Option<String>,
     },
-    /// Policies were asked, or would have been.
+    /// Policies were asked, or would have been asked.
     Decided(Box<Decision>),
-    /// It was answered without either. Such an entry is kept in memory only.
+    /// The request was answered without a refusal or a decision. Such an entry is kept in memory only.
     Answered {
         /// The HTTP status.
         status: u16,
-        /// What was wrong with it, and where.
+        /// What was wrong with the request, and where.
         detail: String,
-        /// Its method and path, as far as they could be read; without the query, which may hold a key.
+        /// The request's method and path, as far as they could be read. The query is left out, because it may hold a
+        /// key.
         asked: String,
     },
 }

@@ -1,12 +1,12 @@
-//! One request and its answer, as they are kept with a decision.
+//! One HTTP request of a policy and its answer, as they are kept with a decision.
 //!
-//! An answer has one of three kinds, and all are kept, so that a replay ends as the call did: what the service said, what
-//! the network did, or which part of the grant the request went beyond. Requests are numbered in the order of the call:
-//! the same request sent twice may have two answers.
+//! An answer is of one of three kinds, and all are kept, so that a replay ends as the call did: what the service
+//! answered, how the network failed, or which part of the grant the request exceeded. Requests are numbered in the
+//! order of the call, because the same request sent twice may get two answers.
 //!
-//! Values of headers that carry credentials, and the query of an address, are replaced by their SHA-256. That is enough to see
-//! whether a replay sends the same, and nothing that a reader of the ledger could use. What versions before this one have kept
-//! otherwise is replaced when it is read.
+//! Values of headers that carry credentials, and the query of an address, are replaced by their SHA-256. The digest is
+//! enough to see whether a replay sends the same value, and a reader of the ledger cannot use it. Older versions kept
+//! some of these values in the clear; they are replaced when such a record is read.
 
 use std::fmt;
 
@@ -19,18 +19,18 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::names::Digest;
 
-/// A request.
+/// A request that a policy sends to a service.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct HttpRequest {
-    /// Its place among the requests of the call, from 1.
+    /// The number of this request within the call, from 1.
     pub number: u32,
     /// The method.
     pub method: String,
-    /// Where it goes. Its query is the key of many a function.
+    /// The address that the request is sent to. Its query is often the key of a cloud function.
     #[serde(deserialize_with = "read_url")]
     pub url: String,
-    /// Headers in the order sent.
+    /// The headers, in the order sent.
     #[serde(deserialize_with = "read_headers")]
     #[schema(value_type = Vec<Vec<String>>)]
     pub headers: Vec<(String, String)>,
@@ -38,7 +38,7 @@ pub struct HttpRequest {
     pub body: HttpBody,
 }
 
-/// What came of a request.
+/// The result of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum HttpAnswer {
@@ -67,13 +67,13 @@ pub struct HttpResponse {
     pub body: HttpBody,
 }
 
-/// Bytes, as text where they are text.
+/// A body: as text if it is text, otherwise in base64.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum HttpBody {
     /// UTF-8.
     Text(String),
-    /// Anything else, in base64.
+    /// Bytes that are not text, in base64.
     Base64(String),
 }
 
@@ -85,22 +85,22 @@ pub enum HttpFailure {
     Dns,
     /// No connection.
     Connect,
-    /// No TLS, or a certificate that is not trusted.
+    /// No TLS connection, or a certificate that is not trusted.
     Tls,
-    /// No HTTP, or the connection broke.
+    /// The answer is not HTTP, or the connection broke.
     Protocol,
 }
 
-/// How a request went beyond what is granted.
+/// How a request exceeded what is granted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum HttpBreach {
-    /// Nothing is granted to the plugin, or the call is one that never has the network.
+    /// Nothing is granted to the plugin, or calls of this kind never have the network.
     #[error(
         "it sent a request and is granted no network here; grants are in [policy.http.plugins.NAME] of landfall.toml, and describe and configure never have one"
     )]
     NotGranted,
-    /// The origin is not on the list.
+    /// The origin is not on the list of the grant.
     #[error("it sent a request to {origin}, which policy.http.plugins of landfall.toml does not allow it")]
     Origin {
         /// Where it was to go: `https://HOST[:PORT]`.
@@ -153,7 +153,7 @@ pub enum HttpBreach {
 }
 
 impl HttpBreach {
-    /// A word for metrics and records.
+    /// A stable word for metrics and records.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -171,7 +171,7 @@ impl HttpBreach {
 }
 
 impl HttpRequest {
-    /// As it is kept.
+    /// The form of a request that is kept.
     pub fn of(number: u32, request: &http::Request<Bytes>) -> Self {
         Self {
             number,
@@ -184,7 +184,7 @@ impl HttpRequest {
 }
 
 impl HttpBody {
-    /// Text where the bytes are UTF-8.
+    /// As text where the bytes are UTF-8, otherwise in base64.
     pub fn of(bytes: &[u8]) -> Self {
         match std::str::from_utf8(bytes) {
             Ok(text) => Self::Text(text.to_owned()),
@@ -192,16 +192,17 @@ impl HttpBody {
         }
     }
 
-    /// The bytes.
+    /// The original bytes.
     pub fn bytes(&self) -> Bytes {
         match self {
             Self::Text(text) => Bytes::copy_from_slice(text.as_bytes()),
-            // Nothing but `of` makes it; a ledger that was written to by others reads as empty here.
+            // Only `of` makes this variant. Invalid base64, which only another writer of the ledger can have put here,
+            // reads as empty.
             Self::Base64(text) => STANDARD.decode(text).unwrap_or_default().into(),
         }
     }
 
-    /// Bytes as kept.
+    /// The number of bytes that are kept.
     pub fn size(&self) -> usize {
         match self {
             Self::Text(text) | Self::Base64(text) => text.len(),
@@ -215,7 +216,7 @@ impl fmt::Display for HttpRequest {
     }
 }
 
-/// Headers as they are kept, of a request and of an answer.
+/// The headers of a request or an answer, in the form that is kept.
 pub fn kept(headers: &HeaderMap) -> Vec<(String, String)> {
     let value = |name: &HeaderName, value: &http::HeaderValue| {
         if SECRET.contains(name) || SECRET_NAMES.contains(&name.as_str()) {
@@ -227,13 +228,14 @@ pub fn kept(headers: &HeaderMap) -> Vec<(String, String)> {
     headers.iter().map(|(name, content)| (name.to_string(), value(name, content))).collect()
 }
 
-/// A header of a request, as it is kept. What an answer says under such a name is the policy's to read, and a replay's.
+/// A request's header in the form that is kept: a secret value is replaced. Headers of answers are not treated so: the
+/// policy and a replay must be able to read them.
 fn without_secret((name, value): (String, String)) -> (String, String) {
     let secret = SECRET_WORDS.iter().any(|word| name.to_ascii_lowercase().contains(word));
     if secret && !is_hashed(&value) { (name, hashed(value.as_bytes())) } else { (name, value) }
 }
 
-/// An address as it is kept.
+/// An address in the form that is kept: its query is replaced.
 fn without_query(url: String) -> String {
     match url.split_once('?') {
         Some((address, query)) if !query.is_empty() && !is_hashed(query) => {
@@ -261,9 +263,9 @@ fn read_headers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(Strin
 }
 
 const SECRET: [HeaderName; 4] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, SET_COOKIE];
-/// Where the functions of clouds take their keys.
+/// Header names in which cloud functions expect their keys.
 const SECRET_NAMES: [&str; 4] = ["x-functions-key", "x-api-key", "api-key", "ocp-apim-subscription-key"];
-/// What is in the names of headers that carry keys, as in `x-auth-token`.
+/// Parts of the names of headers that carry keys, as in `x-auth-token`.
 const SECRET_WORDS: [&str; 7] = ["key", "token", "secret", "auth", "password", "signature", "credential"];
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
-//! The three ways in which a call ends without an answer, kept apart.
+//! The three ways in which a call ends without an answer. They are kept apart.
 //!
-//! *The policy said no* is not here: that is an answer (`reject`, `defer`, `abstain`). What is here is
-//! *the policy could not* ([`Fault`]: it says so itself), *the policy broke* ([`Breakage`]: the host ended or refused
-//! it) and *the host could not* ([`HostFailure`]: the plugin was never at fault). They lead to different answers,
-//! alarms and people, so the enums are exhaustive on purpose: whoever handles them must decide about each.
+//! *The policy said no* is not one of them: that is an answer (`reject`, `defer`, `abstain`). The three are: *the
+//! policy could not* ([`Fault`]: the policy says so itself), *the policy broke* ([`Breakage`]: the host ended the call
+//! or refused the answer), and *the host could not* ([`HostFailure`]: the plugin is not at fault). They lead to
+//! different answers to the device, to different alarms and to different people. So the enums are exhaustive on
+//! purpose: code that handles them must decide about each case.
 //!
-//! What went wrong is read from types (`Trap`, our own errors), never from the text of an error.
+//! The kind of a failure is determined from types (`Trap`, our own errors), never from the text of an error.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +22,7 @@ pub enum CallFailure {
     /// The policy says that it could not do its work.
     #[error("the policy could not decide: {0}")]
     Fault(Fault),
-    /// The policy was ended, or its answer was refused.
+    /// The host ended the policy's call, or refused its answer.
     #[error("the policy broke: {0}")]
     Broke(Breakage),
     /// The host could not run the policy; the policy is not to blame.
@@ -33,12 +34,12 @@ pub enum CallFailure {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum Breakage {
-    /// It did what Wasm does not allow, such as reaching code that it declared unreachable.
+    /// The policy did something that Wasm does not allow, such as executing `unreachable`.
     #[error("it trapped: {}{}", one_line(cause), in_frames(frames))]
     Trap {
-        /// What it did.
+        /// The kind of trap.
         cause: String,
-        /// Where, innermost first, as far as the component carries names.
+        /// The stack, innermost frame first, as far as the component has names.
         frames: Vec<String>,
     },
     /// It panicked.
@@ -51,48 +52,48 @@ pub enum Breakage {
         /// The line in that file.
         line: u32,
     },
-    /// It took longer than its deadline.
+    /// The policy took longer than its deadline.
     #[error("it took longer than its deadline of {deadline_ms} ms")]
     #[schema(rename_all = "kebab-case")]
     Timeout {
         /// The deadline, in CPU time.
         deadline_ms: u32,
     },
-    /// It did more work than its fuel allows.
+    /// The policy used up its fuel.
     #[error("it used up its {fuel} units of fuel")]
     OutOfFuel {
-        /// What it had.
+        /// The fuel that it was given.
         fuel: u64,
     },
-    /// It wanted more memory or larger tables than its budget.
+    /// The policy wanted more memory or larger tables than its budget allows.
     #[error("it wanted {wanted} {unit} and has a budget of {limit}")]
     Memory {
-        /// What is counted.
+        /// The unit in which `wanted` and `limit` are counted.
         unit: String,
         /// How much it wanted.
         wanted: u64,
         /// How much it may have.
         limit: u64,
     },
-    /// It called itself too deeply.
+    /// The calls in the policy nested too deeply.
     #[error("it recursed until its stack was full")]
     StackOverflow,
-    /// Its answer breaks a rule of the verdict gate.
+    /// The answer breaks a rule of the verdict gate.
     #[error("its answer is not acceptable: {0}")]
     InvalidVerdict(Violation),
-    /// Its answer could not be read, or is too large.
+    /// The answer could not be read, or is too large.
     #[error("its answer cannot be taken over: {}", one_line(detail))]
     Output {
-        /// What is wrong with it.
+        /// What is wrong with the answer.
         detail: String,
     },
-    /// It called the host too often, or made it keep too much.
+    /// The policy called the host too often, or made it keep too much.
     #[error("{detail}")]
     HostCalls {
-        /// Which limit it reached.
+        /// Which limit was reached.
         detail: String,
     },
-    /// It went beyond what it is granted of the network.
+    /// The policy went beyond the network access that it is granted.
     #[error("{0}")]
     Http(HttpBreach),
 }
@@ -101,31 +102,32 @@ pub enum Breakage {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum HostFailure {
-    /// As many calls wait or run as the executor takes. Answer with Retry-After.
+    /// The executor's queue is full. Answer with Retry-After.
     #[error("{limit} policy calls wait or run already; try again later")]
     QueueFull {
         /// How many calls the executor takes.
         limit: usize,
     },
-    /// The host stops.
+    /// The host is shutting down.
     #[error("the host is shutting down")]
     ShuttingDown,
-    /// All instances of the pool are in use. The pool is larger than the executor, so only tools can see this.
+    /// All instances of the pool are in use. The pool is larger than the executor's limit, so this can occur in tools
+    /// only.
     #[error("all instances of the pool are in use; try again later")]
     NoInstance,
-    /// A replay was asked for something that the recorded call did not ask.
+    /// A replay asked something that the recorded call did not ask.
     #[error("the record has no answer to {question}; the decision cannot be replayed with this policy")]
     NotRecorded {
-        /// What was asked.
+        /// The question.
         question: String,
     },
-    /// What the policy asked for could not be read from the store.
+    /// The store could not deliver what the policy asked for.
     #[error("{detail}")]
     NoCatalogue {
         /// What, and why.
         detail: String,
     },
-    /// The image does not have what was asked of it.
+    /// The component does not export the interface that was called.
     #[error("the plugin does not export `{interface}`")]
     NotExported {
         /// The interface that was called.
@@ -134,16 +136,17 @@ pub enum HostFailure {
     /// The worker that ran the call panicked. This is a bug in Landfall.
     #[error("the policy worker failed; this is a bug in Landfall, please report it")]
     Crashed,
-    /// Its breaker is open: it broke too often, and is left alone for a while.
+    /// The policy's circuit breaker is open: the policy broke too often, and is not called for some time.
     #[error("its breaker is open ({reason}); a call is tried in {retry_ms} ms")]
     #[schema(rename_all = "kebab-case")]
     BreakerOpen {
-        /// Why it opened.
+        /// Why the breaker opened.
         reason: String,
         /// Milliseconds until a call may be tried.
         retry_ms: u64,
     },
-    /// This device breaks it, again and again, and is left alone for a while; others are asked as ever.
+    /// This device broke the policy repeatedly. For some time the policy is not called for this device; other devices
+    /// are not affected.
     #[schema(rename_all = "kebab-case")]
     #[error("this device broke it {times} times; a call for it is tried in {retry_ms} ms")]
     DeviceHeld {
@@ -155,7 +158,7 @@ pub enum HostFailure {
 }
 
 impl CallFailure {
-    /// A word for metrics and records.
+    /// A stable word for metrics and records.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -177,7 +180,7 @@ impl CallFailure {
 }
 
 impl Breakage {
-    /// A word for metrics and records.
+    /// A stable word for metrics and records.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -203,15 +206,15 @@ fn in_frames(frames: &[String]) -> String {
     }
 }
 
-/// The function that most of a trap's frames are of. A stack in the guest's own memory ends in an access out of bounds,
-/// which nobody would take for what it is.
+/// The function that makes up most of a trap's frames. A stack overflow in the guest's own memory shows as an access
+/// out of bounds, which does not look like endless recursion.
 fn calling_itself(frames: &[String]) -> Option<&str> {
     let times = |name: &str| frames.iter().filter(|frame| *frame == name).count();
     let name = frames.iter().map(String::as_str).max_by_key(|name| times(name))?;
     (frames.len() == MAX_FRAMES && times(name) >= MAX_FRAMES / 2).then_some(name)
 }
 
-/// Frames of a trap that are kept.
+/// How many frames of a trap are kept.
 pub const MAX_FRAMES: usize = 8;
 
 #[cfg(test)]

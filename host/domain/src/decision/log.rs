@@ -1,34 +1,35 @@
-//! What a policy logged in one call. The lines are kept with the decision and are never part of its outcome.
+//! The log lines that a policy wrote during one call. They are kept with the decision, and are never part of its
+//! outcome.
 
 use serde::{Deserialize, Serialize};
 
 use super::call::Label;
 
-/// What a call logged.
+/// The log of one call.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = PolicyLog)]
 pub struct Log {
-    /// The lines within the budget, in order.
+    /// The lines within the log budget, in order.
     pub lines: Vec<LogLine>,
-    /// How many lines were over it.
+    /// How many lines exceeded the budget and were dropped.
     pub dropped: u32,
 }
 
-/// One line.
+/// One line of a policy's log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = PolicyLogLine)]
 pub struct LogLine {
-    /// Where it was written to.
+    /// Where the policy wrote the line to.
     pub source: LogSource,
-    /// How grave it is.
+    /// The severity.
     pub level: LogLevel,
     /// The text.
     pub message: String,
-    /// Values beside the text.
+    /// Structured values beside the text.
     pub fields: Vec<Label>,
 }
 
-/// Where a line was written to.
+/// Where a policy wrote a line to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schema(as = PolicyLogSource)]
@@ -41,7 +42,7 @@ pub enum LogSource {
     Stderr,
 }
 
-/// How grave a line is.
+/// The severity of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "the usual five")]

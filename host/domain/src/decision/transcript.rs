@@ -1,4 +1,4 @@
-//! What one call of a policy asked the host, and what it was told.
+//! What one call of a policy asked the host, and what the host answered.
 //!
 //! The answers are kept with the decision, so that the call can be run again without the live state.
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::call::{HubHandle, Label};
 use super::exchange::{HttpAnswer, HttpRequest};
 
-/// What one call asked and was told, sorted by question, each once.
+/// All questions of one call with their answers, sorted by question. Each question occurs once.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Transcript {
@@ -28,7 +28,7 @@ pub struct Exchange {
     pub answer: Answer,
 }
 
-/// What can be asked. One label of a hub is recorded as the question for all of them.
+/// What a policy can ask. When it asks for one label of a hub, the question for all labels of the hub is recorded.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schema(as = PolicyQuestion)]
@@ -37,11 +37,11 @@ pub enum Question {
     HubLabels(HubHandle),
     /// How many devices a group has.
     GroupCount(Vec<String>),
-    /// What a service answers to a request.
+    /// The answer of a service to a request.
     Http(Box<HttpRequest>),
 }
 
-/// What can be answered.
+/// What the host can answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Answer {
@@ -49,7 +49,7 @@ pub enum Answer {
     Labels(Arc<[Label]>),
     /// A number of devices.
     Count(u64),
-    /// What came of a request.
+    /// The result of a request.
     Http(HttpAnswer),
 }
 
@@ -67,7 +67,7 @@ enum HostAnswer {
 }
 
 impl Transcript {
-    /// All that was asked and answered.
+    /// All questions and answers.
     #[must_use]
     pub fn exchanges(&self) -> &[Exchange] {
         &self.exchanges
@@ -79,7 +79,7 @@ impl Transcript {
         self.exchanges.get(at).map(|exchange| &exchange.answer)
     }
 
-    /// Keeps an answer; the first to a question stays.
+    /// Records an answer. If the question has an answer already, the first one stays.
     pub fn record(&mut self, question: Question, answer: Answer) {
         if let Err(at) = self.position(&question) {
             self.exchanges.insert(at, Exchange { question, answer });
@@ -92,7 +92,7 @@ impl Transcript {
 }
 
 impl Exchange {
-    /// Bytes that it adds to a record, texts counted and the rest estimated.
+    /// How many bytes an exchange adds to a record: the texts are counted, the rest is estimated.
     pub fn size(question: &Question, answer: &Answer) -> usize {
         let question = match question {
             Question::HubLabels(_) => 0,
@@ -119,5 +119,5 @@ impl fmt::Display for Question {
     }
 }
 
-/// What an exchange takes beside its texts.
+/// The estimate for an exchange, without its texts.
 const EXCHANGE_BYTES: usize = 16;

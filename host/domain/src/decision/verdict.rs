@@ -1,6 +1,7 @@
-//! The rules that every answer of a policy must keep, each in a sentence made of the very numbers that are checked.
+//! The rules that every answer of a policy must obey. Each rule has a sentence that is built from the numbers that are
+//! checked.
 //!
-//! Authors read the sentence in the message of an answer that is not acceptable, and in `docs/policies/limits.md`.
+//! Plugin authors read the sentence in the message for an invalid answer, and in `docs/policies/limits.md`.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,11 +14,11 @@ use crate::text::one_line;
 pub struct Violation {
     /// Which rule.
     pub rule: Rule,
-    /// What in the answer breaks it.
+    /// What in the answer breaks the rule.
     pub detail: String,
 }
 
-/// What is asked of every answer. The names are stable; alarms and records hold them.
+/// The rules for every answer. Their names are stable: alarms and records contain them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schema(as = VerdictRule)]
@@ -82,7 +83,7 @@ impl std::fmt::Display for Rule {
 }
 
 impl Rule {
-    /// All of them.
+    /// All rules of the verdict gate.
     pub const ALL: [Self; 12] = [
         Self::HubShown,
         Self::Alternates,
@@ -98,7 +99,7 @@ impl Rule {
         Self::Reply,
     ];
 
-    /// What it demands.
+    /// What the rule demands, as a sentence.
     #[must_use]
     pub fn says(self) -> String {
         let kib = |bytes: usize| bytes / 1024;
@@ -133,31 +134,31 @@ impl Rule {
     }
 }
 
-/// Reasons in one answer.
+/// Maximum number of reasons in one answer.
 pub const MAX_REASONS: usize = 16;
-/// Characters of a reason's code.
+/// Maximum number of characters in a reason's code.
 pub const MAX_CODE_CHARS: usize = 64;
-/// Bytes of a reason's detail.
+/// Maximum number of bytes in a reason's detail.
 pub const MAX_DETAIL_BYTES: usize = 1024;
-/// Levels of arrays and objects.
+/// Maximum nesting of arrays and objects.
 pub const MAX_DEPTH: usize = 10;
-/// Characters of a key of a twin.
+/// Maximum number of characters in a key of a twin.
 pub const MAX_KEY_CHARS: usize = 64;
-/// Groups in a path.
+/// Maximum number of groups in a path.
 pub const MAX_PATH_DEPTH: usize = 8;
-/// Characters of a group's name.
+/// Maximum number of characters in a group's name.
 pub const MAX_SEGMENT_CHARS: usize = 64;
-/// Tags of one device.
+/// Maximum number of tags of one device.
 pub const MAX_TAGS: usize = 64;
-/// Bytes of all tags; what a hub takes.
+/// Maximum size of all tags in bytes: the limit of a hub.
 pub const MAX_TAGS_BYTES: usize = 8 << 10;
-/// Bytes of the desired properties; what a hub takes.
+/// Maximum size of the desired properties in bytes: the limit of a hub.
 pub const MAX_DESIRED_BYTES: usize = 32 << 10;
-/// Bytes of what the device is told.
+/// Maximum size in bytes of the reply that the device gets.
 pub const MAX_REPLY_BYTES: usize = 16 << 10;
-/// A second: sooner would be a busy loop over TLS handshakes.
+/// One second. Shorter delays would make a busy loop of TLS handshakes.
 pub const MIN_RETRY_AFTER_MS: u32 = 1_000;
-/// A day: later and nobody remembers that the device waits.
+/// One day. With a longer delay, nobody would remember that the device waits.
 pub const MAX_RETRY_AFTER_MS: u32 = 24 * 60 * 60 * 1_000;
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! What an enrollment says. The words and their defaults are those of DPS's enrollment records where it has them.
+//! The content of an enrollment. The terms and their defaults are those of DPS's enrollment records where DPS has
+//! them.
 
 use std::fmt;
 
@@ -12,16 +13,16 @@ use crate::names::{
     CaName, DeviceId, Digest, DirectoryName, GroupId, HubName, IssuerName, ManufacturerId, PluginName, RegistrationId,
 };
 
-/// An individual enrollment: one device. It alone decides about its registration id, whatever group would match too.
+/// An individual enrollment: one device. It alone decides about its registration id, even if a group would match too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct Individual {
     pub registration_id: RegistrationId,
-    /// Its id in the hub; the registration id when absent.
+    /// The device's id in the hub. `None`: the registration id.
     pub device_id: Option<DeviceId>,
-    /// How it proves itself.
+    /// How the device proves its identity.
     pub attestation: IndividualAttestation,
-    /// What becomes of it.
+    /// How the device is provisioned.
     pub terms: Terms,
 }
 
@@ -30,14 +31,14 @@ pub struct Individual {
 #[allow(missing_docs, reason = "the names say it")]
 pub struct Group {
     pub id: GroupId,
-    /// How its devices prove themselves.
+    /// How the group's devices prove their identity.
     pub attestation: GroupAttestation,
-    /// What becomes of them.
+    /// How the group's devices are provisioned.
     pub terms: Terms,
 }
 
 impl Group {
-    /// The certificates of authorities that it holds itself, DER.
+    /// The authorities' certificates (DER) that the group itself holds.
     pub fn intermediates(&self) -> impl Iterator<Item = &[u8]> {
         let (pins, makers): (_, [&[Vec<u8>]; 2]) = match &self.attestation {
             GroupAttestation::X509Intermediates { primary, secondary } => {
@@ -51,34 +52,34 @@ impl Group {
     }
 }
 
-/// How the device of an individual enrollment proves itself.
+/// How the device of an individual enrollment proves its identity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum IndividualAttestation {
-    /// By exactly one of these certificates.
+    /// With exactly one of these certificates.
     X509 {
         primary: CertificatePin,
-        /// Its successor, while certificates are rolled over.
+        /// The successor, while certificates are rolled over.
         secondary: Option<CertificatePin>,
     },
-    /// By a token that one of these keys has signed.
+    /// With a token that was signed with one of these keys.
     SymmetricKey(SealedKeys),
-    /// By its TPM, which holds this endorsement key: a `TPM2B_PUBLIC`.
+    /// With its TPM, which holds this endorsement key: a `TPM2B_PUBLIC`.
     Tpm {
         #[serde(with = "serde_bytes")]
         endorsement_key: Vec<u8>,
     },
-    /// By a username and a password.
+    /// With a username and a password.
     Password {
         username: String,
-        /// What is kept of the password.
+        /// The hash of the password.
         hash: PasswordHash,
     },
 }
 
 impl IndividualAttestation {
-    /// What the device has to show, for people.
+    /// What the device has to present, as text for people.
     pub fn in_words(&self) -> &'static str {
         match self {
             Self::X509 { .. } => "the certificate that is pinned",
@@ -89,31 +90,31 @@ impl IndividualAttestation {
     }
 }
 
-/// How the devices of a group prove themselves.
+/// How the devices of a group prove their identity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum GroupAttestation {
-    /// By a certificate that chains up to one of these uploaded, proven authorities (a root or an intermediate).
+    /// With a certificate that chains up to one of these uploaded, proven authorities (a root or an intermediate).
     X509Authorities { primary: CaName, secondary: Option<CaName> },
-    /// By a certificate that chains up to one of these intermediates, which the group itself holds. Their own
-    /// issuer must be an uploaded, proven authority.
+    /// With a certificate that chains up to one of these intermediates, which the group itself holds. The issuer of
+    /// the intermediate must be an uploaded, proven authority.
     X509Intermediates {
         /// The intermediate's certificate.
         primary: CertificatePin,
         secondary: Option<CertificatePin>,
     },
-    /// By a token that was signed by a key derived from one of these and the registration id.
+    /// With a token that was signed with a key derived from one of these keys and the registration id.
     SymmetricKey(SealedKeys),
-    /// By a token of an identity provider.
+    /// With a token of an identity provider.
     Token(TokenRules),
-    /// By an account of a directory.
+    /// With an account of a directory.
     Directory(DirectoryRules),
-    /// By a TPM of one of these makers, whose endorsement key the device's manufacturing record names.
+    /// With a TPM of one of these makers. The device's manufacturing record must name the endorsement key.
     TpmMakers {
-        /// The makers' certificates that are trusted, DER.
+        /// The makers' root certificates that are trusted, DER.
         roots: Vec<Vec<u8>>,
-        /// Those that lead up to them, DER.
+        /// The intermediate certificates that lead up to the roots, DER.
         intermediates: Vec<Vec<u8>>,
     },
 }
@@ -123,9 +124,11 @@ pub enum GroupAttestation {
 pub struct DirectoryRules {
     /// The directory's name in `landfall.toml`.
     pub directory: DirectoryName,
-    /// What kind of account. The account's name is the registration id; a computer's without the `$` at its end.
+    /// The kind of account. The account's name is the registration id; for a computer account, without the `$` at its
+    /// end.
     pub accounts: AccountKind,
-    /// Groups of which it must be in one, those in them included; none when any account of the kind will do.
+    /// The account must be a member of one of these groups, directly or through other groups. Empty: every account of
+    /// the kind is accepted.
     pub groups: Vec<String>,
 }
 
@@ -145,64 +148,65 @@ pub enum AccountKind {
 pub struct CertificatePin {
     /// SHA-256 of the DER.
     pub sha256: Digest,
-    /// The DER, when it was given and not only its digest.
+    /// The DER, if the operator gave the certificate and not only its digest.
     #[serde(with = "serde_bytes", default)]
     pub der: Option<Vec<u8>>,
 }
 
-/// An uploaded certificate authority. Only a proven one can admit devices.
+/// An uploaded certificate authority. Devices are admitted only by a proven authority.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct CertificateAuthority {
     pub name: CaName,
     #[serde(with = "serde_bytes")]
     pub der: Vec<u8>,
-    /// Whether possession of its key has been proven.
+    /// Whether possession of the authority's key has been proven.
     pub verified: bool,
-    /// The code that the verification certificate's CN must be, while possession is unproven.
+    /// The code that must be the CN of the verification certificate, while possession is unproven.
     pub verification_code: Option<String>,
-    /// When it was uploaded.
+    /// When the authority was uploaded.
     pub created_at: Timestamp,
-    /// When it last changed.
+    /// When the authority last changed.
     pub updated_at: Timestamp,
 }
 
-/// What becomes of an enrollment's devices.
+/// How an enrollment's devices are provisioned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Terms {
-    /// A disabled enrollment refuses its devices, and hides any other that would take them.
+    /// A disabled enrollment refuses its devices. No other enrollment takes its place, even if one would match.
     pub enabled: bool,
     /// Whether a manufacturing record is demanded.
     pub manufacturing: Manufacturing,
-    /// Whose manufacturing records admit its devices; anybody's who may import, when absent.
+    /// Whose manufacturing records admit the enrollment's devices. `None`: those of every manufacturer that may
+    /// import.
     #[serde(default)]
     pub manufacturers: Option<Vec<ManufacturerId>>,
-    /// Whether a device may come back with another key.
+    /// Whether a device may register again with another key.
     pub key_change: KeyChange,
-    /// Whether a device may come back with a certificate that has expired.
+    /// Whether a device may register again with a certificate that has expired.
     #[serde(default)]
     pub expired_certificates: ExpiredCertificates,
-    /// Who issues the certificates that its devices ask for; they get none when absent.
+    /// The issuer of the certificates that the devices ask for. `None`: they get no certificates.
     #[serde(default)]
     pub certificate_issuer: Option<IssuerName>,
-    /// What happens on a further registration.
+    /// What happens when a device registers again.
     pub reprovision: ReprovisionPolicy,
-    /// The hubs that its devices may get; all linked ones when absent.
+    /// The hubs to which the devices may be assigned. `None`: all linked hubs.
     pub hubs: Option<Vec<HubName>>,
-    /// Which policies decide.
+    /// The policies that decide.
     pub allocation: Allocation,
-    /// Where its hub identity starts.
+    /// The initial twin of the devices.
     pub initial_twin: InitialTwin,
-    /// When it was made.
+    /// When the enrollment was created.
     pub created_at: Timestamp,
-    /// When it last changed.
+    /// When the enrollment last changed.
     pub updated_at: Timestamp,
-    /// Changes with every change; what `If-Match` compares.
+    /// A new value after every change. `If-Match` compares it.
     pub etag: String,
 }
 
 impl Terms {
-    /// Those of an enrollment of which nothing is said but which policies decide.
+    /// Default terms with these policies.
     pub fn with_policies(allocation: Allocation, now: Timestamp) -> Self {
         Self {
             enabled: true,
@@ -229,12 +233,12 @@ pub struct Allocation {
     pub selection: PolicyBinding,
     /// Chooses the hub when `selection` abstains.
     pub fallback: Option<PolicyBinding>,
-    /// Place the device, in this order.
+    /// Place the device in groups; they run in this order.
     pub grouping: Vec<PolicyBinding>,
 }
 
 impl Allocation {
-    /// All policies.
+    /// All policies of the enrollment: selection, fallback and grouping.
     pub fn bindings(&self) -> impl Iterator<Item = &PolicyBinding> {
         std::iter::once(&self.selection).chain(&self.fallback).chain(&self.grouping)
     }
@@ -245,9 +249,9 @@ impl Allocation {
 pub struct PolicyBinding {
     /// The plugin's published name.
     pub plugin: PluginName,
-    /// One exact revision; the live one of that name when absent.
+    /// One exact revision. `None`: the live revision of that name.
     pub revision: Option<Digest>,
-    /// JSON, as the plugin's schema says.
+    /// The settings: JSON that follows the plugin's schema.
     pub settings: JsonText,
 }
 
@@ -301,7 +305,7 @@ impl Default for ReprovisionPolicy {
     }
 }
 
-/// Where a device's twin starts.
+/// The initial twin of a device.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct InitialTwin {
@@ -316,7 +320,7 @@ pub struct InitialTwin {
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum EnrollmentRef {
-    /// The individual enrollment of its registration id.
+    /// The individual enrollment with this registration id.
     Individual(RegistrationId),
     Group(GroupId),
 }

@@ -1,4 +1,4 @@
-//! The keys of an enrollment as they are kept.
+//! The symmetric keys of an enrollment, as the store keeps them.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use crate::names::IdScope;
 use crate::secret::sealing::{SealError, Sealed, SealingKey};
 use crate::secret::symmetric_key::SymmetricKey;
 
-/// The two keys of an enrollment, as they are kept. Either is good, so that one can be changed while devices use the other.
+/// The two keys of an enrollment, sealed. Both are valid, so that one can be changed while devices use the other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct SealedKeys {
@@ -17,7 +17,7 @@ pub struct SealedKeys {
 }
 
 impl SealedKeys {
-    /// Seals two keys for the enrollment that has them.
+    /// Seals the two keys of an enrollment.
     pub fn seal(
         keys: &[SymmetricKey; 2],
         owner: &EnrollmentRef,
@@ -30,7 +30,7 @@ impl SealedKeys {
         Self { primary: seal(primary, "primary"), secondary: seal(secondary, "secondary") }
     }
 
-    /// Opens them.
+    /// Opens the two keys.
     ///
     /// # Errors
     ///
@@ -49,7 +49,7 @@ impl SealedKeys {
     }
 }
 
-/// Where a key stands, for its seal. A registration id is one in any case.
+/// The row of a key, which is bound into its seal. For a registration id the lower-case form is used.
 fn place(owner: &EnrollmentRef, scope: &IdScope, slot: &str) -> String {
     match owner {
         EnrollmentRef::Individual(id) => format!("{scope}/enrollments/{}/{slot}", id.key()),

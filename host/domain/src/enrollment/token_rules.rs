@@ -1,4 +1,4 @@
-//! What an enrollment demands of the tokens of an identity provider.
+//! What an enrollment demands of an identity provider's tokens.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,32 +10,32 @@ use serde_json::Value;
 /// What an enrollment demands of tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenRules {
-    /// Who must have issued them: the issuer's URL, as it writes it itself.
+    /// The issuer's URL, exactly as the issuer writes it in its tokens (`iss`).
     pub issuer: String,
-    /// For whom they must be: one of these.
+    /// The audiences: a token must name one of these.
     pub audiences: Vec<String>,
-    /// The claim that is the registration id: a name, or names with dots between them.
+    /// The claim that holds the registration id: a name, or a path of names with dots between them.
     pub registration_id_claim: String,
     /// Claims that must have these values.
     pub required_claims: BTreeMap<String, Value>,
-    /// The algorithms with which they may be signed; all of [`TokenAlgorithm::ALL`] when empty.
+    /// The accepted signature algorithms. Empty: all of [`TokenAlgorithm::ALL`].
     #[serde(default)]
     pub algorithms: Vec<TokenAlgorithm>,
-    /// What kind of token they must say that they are (`typ`), such as `at+jwt` (RFC 9068); any when absent.
+    /// The type (`typ`) that tokens must have, such as `at+jwt` (RFC 9068). `None`: any type.
     #[serde(default)]
     pub token_type: Option<String>,
-    /// How long they may be good for, from `iat` to `exp`; any time when absent.
+    /// The longest accepted lifetime, from `iat` to `exp`. `None`: any lifetime.
     #[serde(default)]
     pub max_lifetime_minutes: Option<u64>,
-    /// The certificate authority that the issuer is called with (PEM); the platform's when absent.
+    /// The certificate authority (PEM) that is trusted for connections to the issuer. `None`: those of the platform.
     pub ca_certificate: Option<String>,
-    /// Whether the issuer must be at a public address: an operator of one id scope has named it, and must not learn through it
-    /// what answers in the server's own networks.
+    /// Whether the issuer must be at a public address. True when an operator of one id scope named the issuer: that
+    /// operator must not learn through it what answers in the server's own networks.
     #[serde(default)]
     pub public_hosts_only: bool,
 }
 
-/// With what a token may be signed: the algorithms of key pairs (RFC 7518, section 3.1; RFC 8037).
+/// The signature algorithms of tokens: those that use key pairs (RFC 7518, section 3.1; RFC 8037).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names are those of the standards")]
 pub enum TokenAlgorithm {
@@ -50,13 +50,13 @@ pub enum TokenAlgorithm {
     EdDSA,
 }
 
-/// A text that names no algorithm of key pairs.
+/// The text does not name a signature algorithm that uses key pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("it is none of ES256, ES384, RS256, RS384, RS512, PS256, PS384, PS512, EdDSA")]
 pub struct UnknownAlgorithm;
 
 impl TokenAlgorithm {
-    /// All of them.
+    /// All accepted algorithms.
     pub const ALL: [Self; 9] = [
         Self::ES256,
         Self::ES384,
@@ -69,7 +69,7 @@ impl TokenAlgorithm {
         Self::EdDSA,
     ];
 
-    /// The name that the header of a token has.
+    /// The name of the algorithm in a token's header.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ES256 => "ES256",

@@ -6,26 +6,26 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::HubName;
 
-/// A linked hub.
+/// A linked hub, as the operator configured it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = LinkedHub)]
 pub struct Hub {
-    /// Its host name, as devices get it.
+    /// The hub's host name, which devices are told.
     #[schema(value_type = String)]
     pub name: HubName,
     /// Its share of devices under the `weighted` policy, 1 to 1000.
     pub weight: u32,
-    /// How many devices it takes.
+    /// How many devices the hub takes.
     pub capacity: u64,
-    /// Where it stands.
+    /// Where the hub is.
     pub location: Option<Location>,
-    /// Free labels for policies, such as `region`, sorted by key.
+    /// Labels for policies, such as `region`, sorted by key. The operator chooses them freely.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
-    /// Whether it takes new devices.
+    /// Whether the hub takes new devices.
     #[serde(default)]
     pub state: HubState,
-    /// How the hub is told of a device.
+    /// How the hub learns of a device.
     #[serde(default)]
     pub connector: Connector,
 }

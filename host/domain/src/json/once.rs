@@ -1,4 +1,4 @@
-//! What is JSON by the letter and cannot be kept as it is.
+//! Finds text that is formally JSON but cannot be kept as it is, because readers interpret it differently.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -7,14 +7,14 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Vis
 
 use crate::text::one_line;
 
-/// Whether a text is JSON that every reader takes for the same.
+/// Whether a text is JSON that every reader interprets in the same way.
 pub(super) fn check(text: &str) -> Result<(), serde_json::Error> {
     numbers(text.as_bytes()).map_err(serde_json::Error::custom)?;
     serde_json::from_str::<Once>(text).map(drop)
 }
 
-/// Any value whose objects say each thing once. Texts and numbers are read and not passed over, so that the reader finds
-/// what is wrong in them.
+/// Any value whose objects have no two members with one name. Texts and numbers are parsed and not skipped, so that
+/// the reader finds mistakes in them.
 pub(super) struct Once;
 
 impl<'de> Deserialize<'de> for Once {
@@ -75,8 +75,8 @@ impl<'de> Visitor<'de> for Reader {
     }
 }
 
-/// Whether each whole number of a JSON text is one that readers hold exactly, and each other one is finite. Of text that is
-/// no JSON it may say anything: whether it is one is found elsewhere.
+/// Whether every integer in a JSON text is one that readers represent exactly, and every other number is finite. For
+/// text that is not JSON the result may be anything: the caller checks separately whether it is JSON.
 pub(super) fn numbers(text: &[u8]) -> Result<(), String> {
     let (mut in_string, mut escaped, mut began) = (false, false, None);
     for (place, byte) in text.iter().copied().chain([b' ']).enumerate() {
@@ -116,7 +116,7 @@ fn number(text: &str) -> Result<(), String> {
     }
 }
 
-/// Characters of a name or a number that a message shows.
+/// How many characters of a name or a number a message shows.
 const MOST_SHOWN: usize = 60;
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! An object is an object. Serde reads an array as well where an object is expected, its items as the members in the order
-//! in which this program happens to declare them; nobody means that, and no schema allows it.
+//! Accepts only an object where an object is expected. Serde also accepts an array there, and takes its items as the
+//! members in the order in which this program declares them. Nobody means that, and no schema allows it.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
 
-/// Reads through another deserializer, all the way down.
+/// Applies the rule to another deserializer, at every depth.
 pub(super) struct Strict<T>(pub(super) T);
 
 macro_rules! forwarded {

@@ -1,17 +1,17 @@
-//! What a component is, as it says itself and as its bytes say.
+//! A description of a component: what it says about itself, and what its bytes show.
 
 use serde::{Deserialize, Serialize};
 
-/// What a revision is: what it says of itself, and what was read from its bytes.
+/// The description of a revision: what it says about itself, and what was read from its bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginCard {
-    /// Who it says it is.
+    /// What the plugin says about itself.
     pub description: Description,
-    /// What it may do.
+    /// What the component can do.
     pub card: Card,
 }
 
-/// Who a plugin says it is.
+/// What a plugin says about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct Description {
@@ -23,32 +23,33 @@ pub struct Description {
     pub settings_schema: Option<String>,
 }
 
-/// What a component may do and what it is, read from its bytes.
+/// What a component can do, read from its bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Card {
-    /// What its imports amount to.
+    /// The tier, which follows from its imports.
     pub tier: Tier,
     /// The version of the contract that it was built against.
     pub wit: WitVersion,
-    /// What it exports of the contract.
+    /// The interfaces of the contract that it exports.
     pub worlds: Worlds,
-    /// Everything that it imports, sorted. This is its authority.
+    /// All imports, sorted. They are all the authority that the component has.
     pub imports: Vec<String>,
-    /// Size of the component.
+    /// The size of the component in bytes.
     pub size_bytes: u64,
 }
 
-/// What a plugin's imports amount to.
+/// A class of plugins, determined by their imports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tier {
-    /// The contract's own imports and WASI that is bound to the call: its decisions can be run again to the byte.
+    /// Imports only the contract and WASI that is bound to the call: its decisions can be run again and give the same
+    /// bytes.
     Pure,
-    /// `wasi:http` as well, which the operator must grant: its decisions are run again from what was answered.
+    /// Also imports `wasi:http`, which the operator must grant: its decisions are run again with the recorded answers.
     Recorded,
 }
 
-/// Which halves of a decision a plugin makes.
+/// Which parts of a decision a plugin makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "the names say it")]
@@ -58,7 +59,7 @@ pub enum Worlds {
     Policy,
 }
 
-/// A version of the contract that this host speaks.
+/// A version of the contract that this host supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum WitVersion {
@@ -67,10 +68,10 @@ pub enum WitVersion {
 }
 
 impl WitVersion {
-    /// The versions that this host speaks, newest first.
+    /// The versions that this host supports, newest first.
     pub const KNOWN: &[Self] = &[Self::V0_1];
 
-    /// The major and minor number, as plugins are built against it.
+    /// The major and minor number: plugins are built against these.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -80,13 +81,13 @@ impl WitVersion {
 }
 
 impl Worlds {
-    /// Whether it chooses hubs.
+    /// Whether the plugin chooses hubs.
     #[must_use]
     pub fn selects(self) -> bool {
         matches!(self, Self::Selector | Self::Policy)
     }
 
-    /// Whether it places devices.
+    /// Whether the plugin places devices in groups.
     #[must_use]
     pub fn places(self) -> bool {
         matches!(self, Self::Grouper | Self::Policy)

@@ -1,11 +1,11 @@
-//! Signatures as text: a file beside the component, one line each.
+//! Signatures as text: a file beside the component, one signature on each line.
 //!
 //! ```text
 //! ed25519 KEY-ID NAME VERSION SHA-256 BASE64-OF-64-BYTES
 //! ```
 //!
-//! Versions of Landfall before names were signed wrote `ed25519 KEY-ID BASE64-OF-64-BYTES`. Such a line is read, so that it
-//! can be told what is the matter with it.
+//! Older versions of Landfall, which did not sign names, wrote `ed25519 KEY-ID BASE64-OF-64-BYTES`. Such a line is
+//! still read, so that a message can say why the signature is not accepted.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,12 +17,12 @@ use serde::{Deserialize, Serialize};
 use super::statement::{Statement, Subject};
 use crate::names::{Digest, PluginName, is_version};
 
-/// The first eight bytes of the SHA-256 of a public key's DER: short enough to read out, long enough to tell a team's
-/// keys apart. It only says which key to try.
+/// The first eight bytes of the SHA-256 of a public key's DER: short enough to read aloud, long enough to distinguish
+/// the keys of a team. It only says which key to try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct KeyId(pub [u8; 8]);
 
-/// A text that is no key id.
+/// The text is not a key id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a key's id is 16 hexadecimal digits")]
 pub struct KeyIdError;
@@ -32,44 +32,44 @@ pub struct KeyIdError;
 #[serde(try_from = "String", into = "String")]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct Signature {
-    /// The key that it names.
+    /// The id of the key that made the signature.
     pub key: KeyId,
-    /// What it is over.
+    /// What the signature covers.
     pub over: Over,
     pub bytes: [u8; 64],
 }
 
-/// What a signature is over.
+/// What a signature covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Over {
     /// A plugin's name, version and bytes.
     Revision(Statement),
-    /// The bytes alone: the older form, with which nothing is published any more.
+    /// The bytes alone. This is the older form; nothing is published with it any more.
     Bytes,
-    /// The bytes alone, of what an older version of Landfall published under this name: it stays usable under it. Only the
-    /// store has these, and only from files that such a version wrote.
+    /// The bytes alone, of a component that an older version of Landfall published under this name. The component
+    /// stays usable under that name. This variant occurs in the store only, in files that such a version wrote.
     BytesFor(PluginName),
 }
 
-/// A text that is no signature.
+/// The text is not a signature file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum SignatureError {
-    /// A line is none.
+    /// A line is not a signature.
     #[error(
         "line {line} is no signature; one reads: ed25519, the key's id, the plugin's name and version, the component's SHA-256, 64 bytes in base64"
     )]
     Line { line: usize },
-    /// More than anybody needs.
+    /// There are more signatures than anybody needs.
     #[error("there are more than {MOST} signatures")]
     TooMany,
 }
 
-/// Reads the signatures of a file; empty lines and lines that begin with `#` are passed over.
+/// Reads the signatures of a file. Empty lines and lines that begin with `#` are skipped.
 ///
 /// # Errors
 ///
-/// The first line that is none.
+/// The first line that is not a signature.
 pub fn read_signatures(text: &str) -> Result<Vec<Signature>, SignatureError> {
     let mut signatures = Vec::new();
     for (number, line) in (1..).zip(text.lines().map(str::trim)) {
@@ -85,14 +85,14 @@ pub fn read_signatures(text: &str) -> Result<Vec<Signature>, SignatureError> {
     Ok(signatures)
 }
 
-/// The text of a file with these signatures.
+/// The text of a signature file with these signatures.
 #[must_use]
 pub fn write_signatures(signatures: &[Signature]) -> String {
     signatures.iter().map(|signature| format!("{signature}\n")).collect()
 }
 
 impl Signature {
-    /// The text that is signed; of the older form, over this component.
+    /// The text that is signed. For the older form: the text for this component.
     #[must_use]
     pub fn text(&self, component: Digest) -> String {
         match &self.over {
@@ -101,7 +101,7 @@ impl Signature {
         }
     }
 
-    /// In what that which it is over differs from what is asked, in words; none where it is that.
+    /// How the signed statement differs from `subject`, in words. `None` if it does not differ.
     pub fn differs(&self, subject: &Subject<'_>) -> Option<String> {
         match &self.over {
             Over::Revision(statement) => statement.differs(subject),
@@ -179,7 +179,7 @@ impl From<Signature> for String {
 }
 
 const ALGORITHM: &str = "ed25519";
-/// Signatures of one revision.
+/// Maximum number of signatures of one revision.
 const MOST: usize = 32;
 
 #[cfg(test)]
@@ -204,7 +204,7 @@ mod tests {
             for signature in &signatures {
                 prop_assert_eq!(&signature.to_string().parse::<Signature>().unwrap(), signature);
             }
-            // What only the store has is not taken from a file.
+            // A form that only the store has is not accepted from a file.
             let of_store = signatures.iter().position(|signature| matches!(signature.over, Over::BytesFor(_)));
             let read = match of_store {
                 Some(at) => Err(SignatureError::Line { line: at + 1 }),

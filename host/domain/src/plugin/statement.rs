@@ -1,7 +1,8 @@
-//! What is signed: which component, under which name, in which version.
+//! The statement that is signed: a component, its plugin name and its version.
 //!
-//! The text that is signed is one line of netstrings (each a length in bytes, a colon, so many bytes, a comma), so that no
-//! two statements have the same text, and it begins with what it is for, so that nothing else is ever a statement:
+//! The signed text is one line of netstrings (each one a length in bytes, a colon, that many bytes, a comma), so that
+//! no two statements have the same text. It begins with its purpose, so that no text that is signed for another
+//! purpose is a statement:
 //!
 //! ```text
 //! 26:landfall policy revision 2,11:our-regions,5:1.2.0,64:(SHA-256 in hexadecimal),
@@ -9,30 +10,30 @@
 
 use crate::names::{Digest, PluginName};
 
-/// That a component is the revision of a plugin.
+/// The statement that a component is a revision of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
     /// The name under which it is published.
     pub name: PluginName,
-    /// What it says of its version.
+    /// The version that the component states.
     pub version: String,
     /// SHA-256 of the component.
     pub digest: Digest,
 }
 
-/// What is asked of signatures.
+/// What a signature is checked against.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
     /// SHA-256 of the component.
     pub digest: Digest,
-    /// The plugin; none where only the bytes are asked about.
+    /// The plugin. `None` when only the bytes are checked.
     pub name: Option<&'a PluginName>,
-    /// What the component says of its version; none as long as it has not been asked.
+    /// The version that the component states. `None` while the component has not been asked.
     pub version: Option<&'a str>,
 }
 
 impl Statement {
-    /// The text that is signed, its line end included.
+    /// The text that is signed, with its line end.
     #[must_use]
     pub fn text(&self) -> String {
         let digest = self.digest.to_string();
@@ -42,7 +43,7 @@ impl Statement {
         text
     }
 
-    /// In what it differs from what is asked, in words; none where it is that.
+    /// How the statement differs from `subject`, in words. `None` if it does not differ.
     pub fn differs(&self, subject: &Subject<'_>) -> Option<String> {
         let mut differences = Vec::new();
         if let Some(name) = subject.name.filter(|name| **name != self.name) {
@@ -60,7 +61,7 @@ impl Statement {
     }
 }
 
-/// What a signature is for, and the second form of it. The first said the digest alone.
+/// The purpose of a signature, in its second form. The first form signed the digest alone.
 const PURPOSE: &str = "landfall policy revision 2";
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a manufacturing record knows of its device's credential.
+//! What a manufacturing record says about the credential of its device.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::Digest;
 
-/// What is known of the device's credential. Every part that is present must match what the device shows; of a credential
-/// that has no such part, it cannot.
+/// What is known about the device's credential. Every part that is present must match what the device presents. A
+/// credential that does not have such a part does not match.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     /// SHA-256 of the certificate's DER.
@@ -17,19 +17,20 @@ pub struct Evidence {
     /// SHA-256 of the public key's SubjectPublicKeyInfo, DER.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_key_sha256: Option<Digest>,
-    /// The issuer of the certificate, as RFC 4514 writes names.
+    /// The issuer of the certificate, in the form of RFC 4514.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_issuer: Option<String>,
-    /// The number that this issuer has given the certificate.
+    /// The serial number that this issuer gave the certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_serial: Option<SerialNumber>,
     /// SHA-256 of the TPM's endorsement key (TPM2B_PUBLIC).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endorsement_key_sha256: Option<Digest>,
-    /// The certificate of the TPM's endorsement key, DER: for devices that do not send it. It is judged, not compared.
+    /// The certificate of the TPM's endorsement key, DER, for devices that do not send it. It is verified, not
+    /// compared.
     #[serde(with = "serde_bytes", default, skip_serializing_if = "Option::is_none")]
     pub endorsement_certificate: Option<Vec<u8>>,
-    /// The identity provider whose token it is (`iss`).
+    /// The identity provider that issued the token (`iss`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_issuer: Option<String>,
     /// The subject of the token (`sub`).
@@ -38,7 +39,7 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// What a credential must show, and what it must be.
+    /// The parts that a credential must have, with the value of each.
     pub fn demands(&self) -> impl Iterator<Item = (Part, String)> {
         let digest = |digest: &Option<Digest>| digest.map(|digest| digest.to_string());
         [
@@ -55,7 +56,7 @@ impl Evidence {
     }
 }
 
-/// The members of evidence, as rows and records name them.
+/// The names of evidence members, as import rows and records write them.
 pub const EVIDENCE: [&str; 8] = [
     "certificateSha256",
     "publicKeySha256",
@@ -67,26 +68,27 @@ pub const EVIDENCE: [&str; 8] = [
     "tokenSubject",
 ];
 
-/// Some members of evidence: a bit each, in the order of [`EVIDENCE`].
+/// A set of evidence members: one bit for each, in the order of [`EVIDENCE`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EvidenceMembers(u8);
 
 impl EvidenceMembers {
-    /// Whether it is none.
+    /// Whether the set is empty.
     pub fn is_none(self) -> bool {
         self.0 == 0
     }
 
-    /// Their names.
+    /// The names of the members in the set.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         EVIDENCE.into_iter().enumerate().filter(move |(at, _)| (self.0 >> at) & 1 == 1).map(|(_, name)| name)
     }
 }
 
 impl Evidence {
-    /// What this says nothing of and what stood before does. What was true of another credential is no evidence: the certificate
-    /// of an endorsement key goes with its key; public key, issuer and serial number go with a certificate that is replaced, and
-    /// a certificate and its serial number with a public key that is.
+    /// The members that `stood` has and this evidence leaves out. Evidence about a replaced credential does not count:
+    /// the certificate of an endorsement key is dropped with its key; public key, issuer and serial number are dropped
+    /// with a certificate that is replaced; a certificate and its serial number are dropped with a public key that is
+    /// replaced.
     pub fn leaves_out(&self, stood: &Self) -> EvidenceMembers {
         fn missing<T>(this: &Option<T>, stood: &Option<T>) -> bool {
             this.is_none() && stood.is_some()
@@ -111,11 +113,11 @@ impl Evidence {
         EvidenceMembers(missing.iter().rev().fold(0, |bits, missing| (bits << 1) | u8::from(*missing)))
     }
 
-    /// This, and what it leaves out as it stood.
+    /// This evidence, completed with the members of `stood` that it leaves out.
     #[must_use]
     pub fn over(&self, stood: &Self) -> Self {
         let left_out: Vec<&str> = self.leaves_out(stood).names().collect();
-        /// The new one, or the one that stood if it is kept.
+        /// The new value, or the earlier one if it is to be kept.
         fn kept<T: Clone>(new: &Option<T>, stood: &Option<T>, keeps: bool) -> Option<T> {
             new.clone().or_else(|| stood.clone().filter(|_| keeps))
         }
@@ -179,13 +181,13 @@ impl fmt::Display for Part {
 #[serde(try_from = "String", into = "String")]
 pub struct SerialNumber(String);
 
-/// Why a text is no serial number.
+/// The text is not a serial number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a serial number is 1 to 20 octets in hexadecimal digits, with or without colons between them")]
 pub struct SerialNumberError;
 
 impl SerialNumber {
-    /// The number whose octets these are.
+    /// The number with these octets.
     pub fn of(octets: &[u8]) -> Self {
         let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0').to_ascii_uppercase();
         let digits: String = octets.iter().flat_map(|octet| [digit(octet >> 4), digit(octet & 15)]).collect();
@@ -199,7 +201,7 @@ impl SerialNumber {
 }
 
 impl Ord for SerialNumber {
-    /// As numbers: of two without leading zeros, the longer one is larger.
+    /// Compared as numbers: without leading zeros, the longer text is the larger number.
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         (self.0.len(), &self.0).cmp(&(other.0.len(), &other.0))
     }
@@ -218,7 +220,7 @@ impl FromStr for SerialNumber {
         let digits: String = text.chars().filter(|c| *c != ':').map(|c| c.to_ascii_uppercase()).collect();
         let fits = !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
         let plain = Self::plain(&digits);
-        // A number whose first bit is set has an octet of zeros before it.
+        // A number whose first bit is set has a zero octet before it.
         if fits && plain.0.len() <= 40 { Ok(plain) } else { Err(SerialNumberError) }
     }
 }
@@ -267,7 +269,7 @@ mod tests {
         let rest = Evidence { certificate_sha256: Some(other), token_subject: None, ..all.clone() };
         assert_eq!(rest.leaves_out(&all).names().collect::<Vec<_>>(), ["tokenSubject"]);
         assert_eq!(rest.over(&all), Evidence { certificate_sha256: Some(other), ..all.clone() });
-        // The certificate of a key that is another now.
+        // The key has changed, so the certificate of the old key is dropped.
         let chip = Evidence { endorsement_key_sha256: Some(other), endorsement_certificate: None, ..all.clone() };
         assert!(chip.leaves_out(&all).is_none());
         assert_eq!(chip.over(&all), chip);

@@ -1,4 +1,4 @@
-//! The manufacturing record.
+//! The manufacturing record of a device.
 
 use std::collections::BTreeMap;
 
@@ -8,43 +8,45 @@ use super::Evidence;
 use crate::clock::Timestamp;
 use crate::names::{ManufacturerId, RegistrationId};
 
-/// What the manufacturer says of one device: that it made it, how its credential can be recognised, and facts that
-/// policies may use. Keyed by id scope and registration id.
+/// What the manufacturer says about one device: that it made the device, how the credential can be recognised, and
+/// facts for policies. The key is the id scope and the registration id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct ManufacturingRecord {
     pub registration_id: RegistrationId,
-    /// Who imported it, and alone may change it.
+    /// The manufacturer that imported the record. No other manufacturer may change it.
     pub manufacturer: ManufacturerId,
-    /// Whether it may be provisioned.
+    /// Whether the device may be provisioned.
     pub state: RecordState,
-    /// What the credential must match, if anything is said of it.
+    /// What the credential must match, as far as the manufacturer says anything about it.
     #[serde(default)]
     pub evidence: Evidence,
-    /// Free facts, such as `model` or `region`, sorted by key.
+    /// Facts, such as `model` or `region`, sorted by key. The manufacturer chooses them freely.
     #[serde(default)]
     pub facts: BTreeMap<String, String>,
-    /// When it was first imported.
+    /// When the record was first imported.
     pub imported_at: Timestamp,
-    /// When it or its state last changed.
+    /// When the record or its state last changed.
     pub updated_at: Timestamp,
-    /// Who else says that it made the device. Of several the last one; the record is not theirs, and stays as it is.
+    /// Another manufacturer that says that it made the device: the last one, if there are several. Its import does not
+    /// change the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,
 }
 
-/// A manufacturer that says it made a device whose record is another's. One of the two is wrong, and only an operator can
-/// know which.
+/// The claim of a manufacturer to have made a device whose record another manufacturer imported. One of them is wrong,
+/// and only an operator can find out which.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct Claim {
     pub manufacturer: ManufacturerId,
-    /// When it first said so.
+    /// When the manufacturer first made the claim.
     pub at: Timestamp,
 }
 
 impl ManufacturingRecord {
-    /// Whether two imports say the same of the device; state and times are not the manufacturer's to say.
+    /// Whether two imports say the same about the device. State and times are not compared: the manufacturer does not
+    /// set them.
     pub fn says_the_same_as(&self, other: &Self) -> bool {
         self.registration_id.as_str() == other.registration_id.as_str()
             && self.manufacturer == other.manufacturer
@@ -53,7 +55,7 @@ impl ManufacturingRecord {
     }
 }
 
-/// Whether two readings of a device's record, or its absence, let the same credential in.
+/// Whether two states of a device's record (`None`: no record) admit the same credentials.
 pub fn admit_alike(one: Option<&ManufacturingRecord>, other: Option<&ManufacturingRecord>) -> bool {
     let admits = |record: Option<&'_ ManufacturingRecord>| {
         record.map(|record| (record.manufacturer.clone(), record.state, record.evidence.clone()))

@@ -1,16 +1,16 @@
 //! Addresses whose query is a credential.
 //!
-//! Functions of clouds take their key in the query of their address (`?code=KEY`, `?sig=...`). So where an address is shown
-//! its query is masked, as DPS masks it, and one that comes back masked means the one that is kept.
+//! Cloud functions take their key in the query of their address (`?code=KEY`, `?sig=...`). So wherever an address is
+//! shown, its query is masked, as DPS does. When an address comes back masked, it stands for the address that is kept.
 
 use std::borrow::Cow;
 
 use serde_json::Value;
 
-/// What stands in place of a query.
+/// The text that replaces a query.
 const MASK: &str = "****";
 
-/// The address without its query, which is masked; a text that is no address, or has none, as it is.
+/// The address with its query masked. A text that is not an address, or has no query, is returned unchanged.
 pub fn masked(text: &str) -> Cow<'_, str> {
     match query_of(text) {
         Some((address, query)) if query != MASK => Cow::Owned(format!("{address}?{MASK}")),
@@ -18,7 +18,7 @@ pub fn masked(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Masks every address in settings; whether there was one.
+/// Masks every address in the settings. Returns whether there was one.
 pub fn mask_all(settings: &mut Value) -> bool {
     let mut any = false;
     each_text(settings, &mut String::new(), &mut |_, text| {
@@ -30,7 +30,7 @@ pub fn mask_all(settings: &mut Value) -> bool {
     any
 }
 
-/// Puts the queries of the addresses that are kept in place of masked ones; whether there were any.
+/// Replaces masked queries in the settings with those of the addresses that are kept. Returns whether there were any.
 ///
 /// # Errors
 ///
@@ -48,11 +48,11 @@ pub fn restore_all(settings: &mut Value, kept: &[&str]) -> Result<bool, String> 
     unknown.map_or(Ok(any), Err)
 }
 
-/// A masked address that stands for none that is kept, or for several.
+/// A masked address that matches no kept address, or several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotKept;
 
-/// The address that is kept and is masked here; none when it is not masked.
+/// The kept address for a masked one. `None` when the address is not masked.
 ///
 /// # Errors
 ///
@@ -66,7 +66,7 @@ pub fn restored<'a>(text: &str, kept: &[&'a str]) -> Result<Option<&'a str>, Not
     }
 }
 
-/// The addresses with a query in settings.
+/// All addresses in the settings that have a query.
 pub fn addresses(settings: &mut Value) -> Vec<String> {
     let mut found = Vec::new();
     each_text(settings, &mut String::new(), &mut |_, text| {

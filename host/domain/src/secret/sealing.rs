@@ -1,11 +1,12 @@
 //! Secrets at rest.
 //!
-//! What must be kept and could be used by whoever reads it (symmetric keys) is sealed before it reaches the store, with a
-//! key that is not in the database: a copy of the database alone gives nothing away. AES-256-GCM (NIST SP 800-38D) with
-//! a random nonce each; where a secret stands is bound in, so that a sealed value that is moved to another row cannot be
-//! opened there. The name of the key stands before it, so that a wrong key is told from damage.
+//! A secret that must be kept and that a reader could use (a symmetric key) is sealed before it reaches the store. The
+//! sealing key is not in the database, so a copy of the database alone reveals nothing. The cipher is AES-256-GCM
+//! (NIST SP 800-38D) with a random nonce for each secret. The row of a secret is bound in as associated data, so a
+//! sealed value that is moved to another row cannot be opened there. The name of the sealing key stands before the
+//! value, so that a wrong key and a damaged value give different errors.
 //!
-//! The key comes from `sealing.key` in the data folder, or from the environment, for those who keep keys elsewhere.
+//! The key comes from `sealing.key` in the data folder, or from the environment for operators who keep keys elsewhere.
 
 use std::fmt;
 
@@ -16,13 +17,13 @@ use zeroize::Zeroizing;
 
 use crate::text::hex;
 
-/// The key that seals.
+/// The key that seals secrets.
 pub struct SealingKey {
     key: LessSafeKey,
     name: KeyName,
 }
 
-/// The first bytes of the SHA-256 of a sealing key.
+/// The name of a sealing key: the first bytes of its SHA-256.
 type KeyName = [u8; 4];
 
 /// A sealed secret: the key's name, the nonce, and the ciphertext with its tag.
@@ -37,29 +38,29 @@ pub struct Sealed {
 /// Why a secret cannot be opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
-    /// Another key has sealed it.
+    /// It was sealed with another key.
     #[error(
         "it was sealed with the key {}, and sealing.key is the key {}: bring the right one back, or give the secret anew",
         hex(sealed),
         hex(here)
     )]
     OtherKey {
-        /// The key that it needs.
+        /// The name of the key with which it was sealed.
         sealed: KeyName,
-        /// The key that is here.
+        /// The name of the key that is configured.
         here: KeyName,
     },
-    /// It was changed, or moved.
+    /// The value was changed, or moved to another row.
     #[error("it was changed, or it stood elsewhere when it was sealed: restore the database, or give the secret anew")]
     Damaged,
 }
 
 impl SealingKey {
-    /// Of 32 random bytes.
+    /// A sealing key from 32 random bytes.
     ///
     /// # Errors
     ///
-    /// When they are not 32.
+    /// When there are not exactly 32 bytes.
     pub fn new(bytes: &[u8]) -> Result<Self, WrongLength> {
         let key = UnboundKey::new(&AES_256_GCM, bytes).map_err(|_| WrongLength)?;
         let digest = digest::digest(&digest::SHA256, bytes);
@@ -70,7 +71,7 @@ impl SealingKey {
         Ok(Self { key: LessSafeKey::new(key), name })
     }
 
-    /// Seals a secret for the place where it is kept. The nonce is random and used once.
+    /// Seals a secret for the place where it is kept. The nonce must be random and is used once.
     pub fn seal(&self, secret: &[u8], place: &str, nonce: [u8; NONCE_LEN]) -> Sealed {
         let mut text = secret.to_vec();
         let sealed = self.key.seal_in_place_append_tag(
@@ -78,7 +79,7 @@ impl SealingKey {
             Aad::from(place.as_bytes()),
             &mut text,
         );
-        // It fails for texts of 64 GiB only; nothing of such a one is kept.
+        // Encryption fails only for texts of 64 GiB and more. Nothing of such a text is kept.
         let ciphertext = sealed.map(|()| text).unwrap_or_default();
         Sealed { key: self.name, nonce, ciphertext }
     }
@@ -101,7 +102,7 @@ impl SealingKey {
     }
 }
 
-/// A sealing key has 32 bytes.
+/// The sealing key does not have 32 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a sealing key has 32 bytes")]
 pub struct WrongLength;

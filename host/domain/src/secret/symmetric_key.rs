@@ -1,4 +1,4 @@
-//! A symmetric key that a device and the service both have.
+//! A symmetric key that the device and the service share.
 
 use std::fmt;
 
@@ -14,27 +14,27 @@ use crate::text::hex;
 #[derive(Clone)]
 pub struct SymmetricKey(Zeroizing<Vec<u8>>);
 
-/// A text that is no key. The text is not repeated: it may be most of one.
+/// The text is not a key. The error does not repeat the text, which may be most of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a symmetric key is the base64 (RFC 4648, section 4, with padding) of 16 to 64 bytes")]
 pub struct KeyError;
 
 impl SymmetricKey {
-    /// Reads base64; white space around it is not part of it.
+    /// Parses base64. White space around it is ignored.
     ///
     /// # Errors
     ///
-    /// When it is no base64, or of too few or too many bytes.
+    /// When the text is not base64, or the key has too few or too many bytes.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         let bytes = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| KeyError)?);
         Self::of_bytes(bytes)
     }
 
-    /// A key of bytes that were kept.
+    /// The key with these bytes, which were kept.
     ///
     /// # Errors
     ///
-    /// When they are too few or too many.
+    /// When there are too few or too many.
     pub fn of_bytes(bytes: Zeroizing<Vec<u8>>) -> Result<Self, KeyError> {
         if (MIN_BYTES..=MAX_BYTES).contains(&bytes.len()) { Ok(Self(bytes)) } else { Err(KeyError) }
     }
@@ -45,12 +45,13 @@ impl SymmetricKey {
         Self(Zeroizing::new(random.to_vec()))
     }
 
-    /// The key of one device of the group that has this key: HMAC-SHA256 over its registration id, as it is written.
+    /// The key of one device in the group that has this key: HMAC-SHA256 over the device's registration id, as it is
+    /// written.
     pub fn derive(&self, registration_id: &str) -> Self {
         Self(Zeroizing::new(self.sign(registration_id.as_bytes()).as_ref().to_vec()))
     }
 
-    /// The key as devices and people get it.
+    /// The key in base64, as devices and people get it.
     pub fn to_base64(&self) -> SecretText {
         SecretText::new(STANDARD.encode(self.0.as_slice()))
     }
@@ -60,7 +61,7 @@ impl SymmetricKey {
         &self.0
     }
 
-    /// By which two keys can be told apart and nothing is learned of either: 16 hexadecimal digits.
+    /// A fingerprint of 16 hexadecimal digits. It distinguishes keys and reveals nothing about them.
     pub fn fingerprint(&self) -> String {
         hex(self.sign(b"landfall fingerprint").as_ref().get(..8).unwrap_or_default())
     }
@@ -71,7 +72,7 @@ impl SymmetricKey {
     }
 }
 
-/// Not even its length.
+/// Prints nothing of the key, not even its length.
 impl fmt::Debug for SymmetricKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SymmetricKey")

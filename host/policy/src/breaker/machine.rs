@@ -1,5 +1,5 @@
-//! The breaker's states, as a function of what happens and when. It knows no clock, no randomness and no threads: a
-//! moment is the time since the breaker was made.
+//! The states of the breaker, as a function of events and times. It uses no clock, no randomness and no threads: a
+//! moment is the time since the breaker was created.
 
 use std::time::Duration;
 
@@ -8,53 +8,54 @@ use super::suspects::{Held, Suspects};
 /// When a breaker opens, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerLimits {
-    /// So many devices in a row whose calls broke open it; four times as many when as many calls were good lately.
+    /// The calls of this many devices in a row must break to open it. If as many calls were answered lately, four
+    /// times as many.
     pub failures: u32,
-    /// The time over which the share of good calls is taken.
+    /// The time over which the share of good calls is computed.
     pub window: Duration,
-    /// The share counts from so many calls in the window.
+    /// The least number of calls in the window. With fewer calls, the share does not count.
     pub least_calls: u32,
-    /// Less than this share of good calls opens it, in percent.
+    /// A smaller share of good calls opens the breaker, in percent.
     pub success_percent: u32,
-    /// How long it is open at first.
+    /// For how long it opens at first.
     pub open: Duration,
-    /// How long it is open at most.
+    /// For how long it opens at most.
     pub open_most: Duration,
 }
 
-/// The right to make one call.
+/// The permission to make one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pass {
-    /// The number of the probe that it is, if it is one.
+    /// The number of the probe, if the call is a probe.
     probe: Option<u64>,
 }
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// The policy answered, be it no or that it could not.
+    /// The policy answered. A refusal and a fault are answers too.
     Answered,
     /// The policy broke.
     Broke,
-    /// The policy was never at fault, nor was it well.
+    /// The policy was not at fault, and the call does not show that the policy works.
     NotItsDoing,
 }
 
 /// Why a breaker opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// The calls of so many devices in a row broke.
+    /// The calls of the given number of devices in a row broke.
     InARow,
     /// Too few of the calls in the window were good.
     Share,
 }
 
-/// A call is not to be made.
+/// Why a call must be skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Skip {
-    /// Nobody's: the breaker is open.
+    /// The breaker is open for all devices.
     Open(Shut),
-    /// This device's: it breaks the policy, others do not.
+    /// The policy is not called for this device: it breaks the policy, and others do not.
     Device(Held),
 }
 
@@ -63,33 +64,33 @@ pub enum Skip {
 pub struct Shut {
     /// Why the breaker opened.
     pub reason: Reason,
-    /// Until a call may be tried.
+    /// The time until a call may be tried.
     pub left: Duration,
 }
 
-/// What a breaker is.
+/// The state of a breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Calls are made.
     Closed,
-    /// Calls are skipped, for so long still.
+    /// Calls are skipped, for the time that is given.
     Open(Shut),
-    /// One call is tried, or the next one will be.
+    /// One call is being tried as a probe, or the next call will be.
     Probation(Reason),
 }
 
-/// The states and what leads from one to another.
+/// The state, and everything that decides about the next state.
 #[derive(Debug)]
 pub(super) struct Machine {
     limits: BreakerLimits,
     phase: Phase,
     window: [Bucket; BUCKETS],
     in_a_row: u32,
-    /// Openings without a calm window between them.
+    /// How often it opened without a good window between.
     openings: u32,
-    /// Counts probes, so that a late one is known.
+    /// The number of the last probe. It identifies the result of a probe that was given up.
     probes: u64,
-    /// When a call was answered last.
+    /// When a call was last answered.
     answered: Option<Duration>,
     suspects: Suspects,
 }
@@ -99,7 +100,7 @@ enum Phase {
     Closed {
         since: Duration,
     },
-    /// `broke`: the devices whose probes broke since the back-off was over.
+    /// `broke`: the number of devices whose probes have broken since the back-off ended.
     Open {
         until: Duration,
         reason: Reason,
@@ -150,7 +151,7 @@ impl Machine {
         }
     }
 
-    /// Takes in how a call ended; answers why the breaker opened, if it did.
+    /// Records how a call ended. Returns the reason if the breaker opened.
     pub(super) fn tell(
         &mut self,
         pass: Pass,
@@ -169,7 +170,7 @@ impl Machine {
             Ending::NotItsDoing => false,
         };
         match (self.phase, pass.probe) {
-            // What is known of a device says nothing new of the policy.
+            // A device that is known to break the policy says nothing new about the policy.
             (Phase::Closed { .. }, None) if known => None,
             (Phase::Closed { since }, None) => {
                 let reason = self.count(ending, now)?;
@@ -194,12 +195,12 @@ impl Machine {
                     None
                 }
             },
-            // A call from before, or a probe that was given up.
+            // A call from before the breaker opened, or a probe that was given up.
             _ => None,
         }
     }
 
-    /// Calls that answered in a bucket and were counted elsewhere.
+    /// Adds answered calls of a bucket that were counted outside of the machine.
     pub(super) fn add_answers(&mut self, bucket: u32, calls: u32, now: Duration) {
         self.answered = if calls > 0 { Some(now) } else { self.answered };
         if matches!(self.phase, Phase::Closed { .. }) && calls > 0 {
@@ -207,7 +208,7 @@ impl Machine {
         }
     }
 
-    /// Whether there is nothing to do for a call but to count it.
+    /// Whether a call needs nothing but being counted.
     pub(super) fn is_calm(&self) -> bool {
         self.in_a_row == 0 && self.suspects.is_empty() && matches!(self.phase, Phase::Closed { .. })
     }
@@ -252,7 +253,7 @@ impl Machine {
         reason
     }
 
-    /// Adds calls to the bucket of a number; what was in its place is long past.
+    /// Adds calls to the bucket with this number. Old contents of its place in the ring are discarded.
     fn add(&mut self, number: u32, answered: u32, broke: u32) {
         let place = usize::try_from(number).unwrap_or_default() % BUCKETS;
         let Some(bucket) = self.window.get_mut(place) else { return };
@@ -263,7 +264,7 @@ impl Machine {
         bucket.broke = bucket.broke.saturating_add(broke);
     }
 
-    /// Calls that answered and calls that broke, in the window that ends with a bucket.
+    /// The numbers of calls that answered and that broke, in the window that ends with this bucket.
     fn in_window(&self, number: u32) -> (u64, u64) {
         let buckets = u32::try_from(BUCKETS).unwrap_or(u32::MAX);
         let within = self.window.iter().filter(|bucket| number.wrapping_sub(bucket.number) < buckets);
@@ -274,23 +275,23 @@ impl Machine {
 }
 
 impl BreakerLimits {
-    /// The number of the bucket that a moment falls into.
+    /// The number of the bucket for a moment.
     pub(super) fn bucket_at(&self, now: Duration) -> u32 {
         let width = (self.window.as_millis() / BUCKETS_WIDE).max(1);
-        // Below the number that means something else, and round again after a year or so.
+        // The number stays below `NOT_CALM`, and wraps around after a year or so.
         u32::try_from(now.as_millis() / width % u128::from(u32::MAX)).unwrap_or_default()
     }
 }
 
 impl Pass {
-    /// That of a call while the breaker is closed.
+    /// The permission for a call while the breaker is closed.
     pub(super) fn ordinary() -> Self {
         Self { probe: None }
     }
 }
 
 impl Reason {
-    /// A word for metrics.
+    /// A stable word for metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -309,11 +310,12 @@ impl std::fmt::Display for Reason {
     }
 }
 
-/// How many times as many devices in a row have to break a policy that was well a moment ago: a crate of devices with the
-/// same odd payload is switched on at once.
+/// The factor for the number of devices in a row when a policy answered a moment ago: a batch of devices with the same
+/// odd payload is switched on at once.
 const WELL: u32 = 4;
-/// Buckets of the window.
+/// The number of buckets in the window.
 const BUCKETS: usize = 10;
 const BUCKETS_WIDE: u128 = 10;
-/// How long a probe may be on its way before another is tried: many times the usual deadline, by the clock on the wall.
+/// How long to wait for the result of a probe before another one is allowed: many times the usual deadline, in
+/// wall-clock time.
 const PROBE_PATIENCE: Duration = Duration::from_secs(30);

@@ -1,24 +1,24 @@
-//! The devices that broke a policy, which others may not.
+//! The devices that broke a policy while others may not break it.
 //!
-//! A device whose payload breaks a policy comes again and again. It counts against the policy once, and is then a matter
-//! between the two: each further time that it breaks, it is left alone for twice as long. An answer clears it, and so does
-//! time.
+//! A device whose payload breaks a policy comes again and again. It counts against the policy once. After that, only
+//! this device is affected: each further time that it breaks the policy, the policy is not called for it for twice as
+//! long. An answer clears the device, and so does time.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use super::machine::BreakerLimits;
 
-/// A device is left alone.
+/// The policy is not called for a device for some time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// How often it broke the policy.
+    /// How often the device broke the policy.
     pub times: u32,
-    /// Until its next call is tried.
+    /// The time until its next call is tried.
     pub left: Duration,
 }
 
-/// Devices that broke a policy lately.
+/// The devices that broke a policy lately.
 #[derive(Debug, Default)]
 pub(super) struct Suspects {
     devices: HashMap<String, Suspect>,
@@ -38,13 +38,13 @@ impl Suspects {
         self.devices.is_empty()
     }
 
-    /// Whether a device is left alone now.
+    /// Whether the policy is not to be called for a device now.
     pub(super) fn held(&self, device: &str, now: Duration) -> Option<Held> {
         let suspect = self.devices.get(device).filter(|suspect| now < suspect.until)?;
         Some(Held { times: suspect.times, left: suspect.until - now })
     }
 
-    /// A device's call was answered.
+    /// Records that a device's call was answered.
     pub(super) fn clear(&mut self, device: &str, now: Duration) {
         if now >= self.until {
             self.devices.clear();
@@ -52,14 +52,14 @@ impl Suspects {
         self.devices.remove(device);
     }
 
-    /// A device's call broke; answers whether one did before.
+    /// Records that a device's call broke. Returns whether one broke before.
     pub(super) fn strike(&mut self, device: &str, now: Duration, limits: &BreakerLimits) -> bool {
         if self.devices.len() >= MOST {
             self.devices.retain(|_, suspect| now < suspect.forgotten);
         }
         let before = self.devices.get(device).filter(|suspect| now < suspect.forgotten).map(|suspect| suspect.times);
         let Some(before) = before else {
-            // Beyond the limit it counts as new each time: so many make it the policy's fault.
+            // Beyond the limit, a device counts as new each time: with so many devices, the policy is at fault.
             if self.devices.len() < MOST {
                 self.put(device, Suspect { times: 1, until: now, forgotten: now + limits.open_most });
             }
@@ -77,5 +77,5 @@ impl Suspects {
     }
 }
 
-/// Devices of which one policy remembers that they broke it.
+/// How many devices are remembered for one policy.
 const MOST: usize = 1024;

@@ -18,7 +18,7 @@ fn at(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// A call of a device that was never seen before.
+/// Reports the end of a call of a device that was never seen before.
 fn tell(machine: &mut Machine, ending: Ending, now: Duration) -> Option<Reason> {
     tell_of(machine, &another(), ending, now)
 }
@@ -38,7 +38,7 @@ fn shut(skip: Skip) -> Shut {
     shut
 }
 
-/// Draws nothing but zeros.
+/// A source of randomness that gives only zeros.
 struct Zeros;
 
 impl Entropy for Zeros {
@@ -47,7 +47,7 @@ impl Entropy for Zeros {
     }
 }
 
-/// Opens a machine at a moment.
+/// A machine that opened at a moment.
 fn opened(at: Duration) -> Machine {
     let mut machine = Machine::new(LIMITS);
     assert_eq!(tell(&mut machine, Ending::Broke, at), None);
@@ -183,7 +183,7 @@ fn devices_that_break_it_stop_no_other_however_often_they_come() {
 
 #[test]
 fn a_crate_of_devices_with_one_fault_delays_the_others_for_a_moment_at_most() {
-    // All of them before any other, which is the worst that they can do.
+    // All of them come before any other device, which is the worst order.
     let mut machine = Machine::new(LIMITS);
     let poison: Vec<_> = (0..12).map(|number| format!("poison-{number}")).collect();
     let mut waited = 0;
@@ -227,7 +227,7 @@ fn a_device_that_is_answered_is_no_suspect_any_more() {
     assert!(machine.is_calm());
 }
 
-/// What happens to a breaker: time passes, calls begin, calls end in some order.
+/// An event for a breaker: time passes, calls begin, calls end in some order.
 #[derive(Clone, Copy, Debug)]
 enum Event {
     Pass(u64),
@@ -300,7 +300,7 @@ proptest! {
                 Event::End(..) => {}
             }
         }
-        // It is never stuck: when time has passed, a call is let through, and one that answers closes it.
+        // The breaker is never stuck: after some time a call is let through, and an answered call closes the breaker.
         now += at(30_000);
         let pass = machine.admit("d", now);
         prop_assert!(pass.is_ok());

@@ -1,4 +1,4 @@
-//! The key that marks compiled code as this host's own.
+//! The key that authenticates compiled code as this host's own.
 
 use std::fs;
 use std::io::{self, Read};
@@ -7,25 +7,25 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::{hmac, rand};
 
-/// The cache's key cannot be had, or cannot be trusted.
+/// Why the cache's key cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum KeyError {
-    /// It cannot be read or written.
+    /// The file cannot be read or written.
     #[error("cannot read or make {path}, the key of the cache of compiled policies: {source}")]
     Io { path: String, source: io::Error },
-    /// Someone else could have read or changed it.
+    /// Another user could have read or changed the file.
     #[error(
         "{path} must belong to the user that runs this host and be readable by nobody else (mode 0600); delete it if \
          it may have been copied, a new one is made"
     )]
     Exposed { path: String },
-    /// It is not a key.
+    /// The file does not contain a key.
     #[error("{path} is not a key of {KEY_BYTES} bytes; delete it, a new one is made")]
     Damaged { path: String },
 }
 
-/// Reads the key beside `directory`, or makes it.
+/// Reads the key beside `directory`, or creates it.
 pub(super) fn open(directory: &Path) -> Result<hmac::Key, KeyError> {
     let path = beside(directory);
     let name = || path.display().to_string();
@@ -52,11 +52,12 @@ fn beside(directory: &Path) -> PathBuf {
     directory.with_file_name(name)
 }
 
-/// Makes a key that is whole or not there. Of two processes that make it at once, one wins and both read the winner's.
+/// Creates a key file that is either complete or absent. If two processes do it at once, one wins, and both read the
+/// winner's key.
 fn make(path: &Path) -> io::Result<()> {
     let mut key = [0; KEY_BYTES];
     rand::fill(&mut key).map_err(|_| io::Error::other("the system has no randomness"))?;
-    // A name without a folder has the parent ``, which no system call takes.
+    // A path without a folder has the parent ``, which system calls do not accept.
     let directory = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut temporary = tempfile::Builder::new().prefix(".new-").tempfile_in(directory)?;
     io::Write::write_all(&mut temporary, &key)?;
@@ -68,7 +69,7 @@ fn make(path: &Path) -> io::Result<()> {
     }
 }
 
-/// As long as the hash.
+/// The length of the key in bytes: that of the hash.
 const KEY_BYTES: usize = 32;
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! Keeps the cache within its size.
+//! Keeps the cache within its size limit.
 //!
-//! Every pair of component and settings is an entry, and there is no end to settings. When the entries take more than
-//! their limit, those that were not used for longest go, until a tenth of the limit is free: pruning is a walk over all
-//! entries, so it must not be needed at every write. An entry that goes is compiled again when it is needed.
+//! Every pair of component and settings is an entry, and the number of settings is unlimited. When the entries exceed
+//! the limit, those that were not used for longest are deleted until a tenth of the limit is free: deleting needs a
+//! walk over all entries, so it must not happen at every write. A deleted entry is compiled again when it is needed.
 
 use std::fs::{self, File};
 use std::io;
@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use landfall_domain::clock::Clock;
 
-/// How much of its room the cache takes.
+/// How much disk space the cache uses.
 pub(super) struct Room {
     limit_bytes: u64,
     used_bytes: AtomicU64,
@@ -27,13 +27,13 @@ struct Entry {
 }
 
 impl Room {
-    /// Measures what is there.
+    /// Measures the present entries.
     pub(super) fn measure(directory: &Path, limit_bytes: u64, clock: Arc<dyn Clock>) -> Self {
         let used = entries(directory).iter().map(|entry| entry.bytes).sum();
         Self { limit_bytes, used_bytes: AtomicU64::new(used), clock }
     }
 
-    /// Notes that an entry was used. A file system that refuses only makes the order of pruning worse.
+    /// Records that an entry was used. If the file system refuses, only the order of deletion gets worse.
     pub(super) fn used(&self, file: &File) {
         let now = Duration::from_millis(self.clock.now().as_millis());
         let _ = file.set_modified(SystemTime::UNIX_EPOCH + now);
@@ -48,7 +48,7 @@ impl Room {
         let mut entries = entries(directory);
         entries.sort_by_key(|entry| entry.used);
         let mut used: u64 = entries.iter().map(|entry| entry.bytes).sum();
-        // The newest stays, however large it is: it was written to be used.
+        // The newest entry is never deleted, however large it is: it was written to be used.
         for entry in entries.iter().take(entries.len().saturating_sub(1)) {
             if used <= self.limit_bytes - self.limit_bytes / 10 {
                 break;
@@ -61,7 +61,7 @@ impl Room {
     }
 }
 
-/// Every entry of every engine. What cannot be read is not counted; it is not the cache's.
+/// All entries of all engines. Files that cannot be read are not counted; they do not belong to the cache.
 fn entries(directory: &Path) -> Vec<Entry> {
     let engines = fs::read_dir(directory).into_iter().flatten().flatten();
     let files = engines.flat_map(|engine| fs::read_dir(engine.path()).into_iter().flatten().flatten());

@@ -1,13 +1,13 @@
-//! The thread that tells guests that a millisecond has passed.
+//! The thread that signals to guests that a millisecond has passed.
 //!
-//! It is a thread of the operating system and not a task, because the runtime that it would share is exactly what is
-//! late when the machine is loaded, and a burst of late ticks would end policies that did nothing wrong: this thread
-//! sleeps one millisecond after each tick and never makes up for lost ones, so a deadline can only come late.
+//! It is a thread of the operating system and not a task: the async runtime is late when the machine is loaded, and a
+//! burst of late ticks would end policies that did nothing wrong. This thread sleeps one millisecond after each tick
+//! and never makes up for missed ones, so a deadline can only come late.
 //!
-//! It parks when no call has been in flight for a while, so that a host at rest uses no CPU. A call announces itself
-//! with one atomic addition; only the first after a rest pays for waking the thread.
+//! It parks when no call has been in progress for a while, so that an idle host uses no CPU. A call announces itself
+//! with one atomic addition; only the first call after a pause pays for waking the thread.
 //!
-//! It holds the engine weakly: an engine that was dropped ends its ticker.
+//! It holds the engine weakly, so it ends when the engine is dropped.
 
 use std::io;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use wasmtime::EngineWeak;
 
-/// Advances the engine's epoch once a millisecond while anything is in flight.
+/// Advances the engine's epoch once a millisecond while any call is in progress.
 pub(crate) struct Ticker {
     shared: Arc<Shared>,
     thread: Thread,
@@ -31,7 +31,7 @@ struct Shared {
     stopped: AtomicBool,
 }
 
-/// Keeps the ticker awake for as long as it lives.
+/// Keeps the ticker awake as long as it exists.
 pub(crate) struct InFlight<'a>(&'a Shared);
 
 impl Ticker {
@@ -63,7 +63,7 @@ impl Drop for Ticker {
         self.shared.stopped.store(true, SeqCst);
         self.thread.unpark();
         if let Some(handle) = self.handle.take() {
-            // The thread cannot panic; and if it had, there would be nothing left to do about it here.
+            // The thread cannot panic. If it did, nothing could be done about it here.
             let _ = handle.join();
         }
     }
@@ -87,8 +87,8 @@ fn tick(engine: &EngineWeak, shared: &Shared) {
 }
 
 fn park(shared: &Shared) {
-    // Say so first, then look once more: a call that came in between either sees `parked` and wakes this thread,
-    // or is seen here.
+    // First set `parked`, then check once more: a call that arrives in between either sees `parked` and wakes this
+    // thread, or is seen here.
     shared.parked.store(true, SeqCst);
     if shared.in_flight.load(SeqCst) > 0 {
         shared.parked.store(false, SeqCst);
@@ -98,9 +98,9 @@ fn park(shared: &Shared) {
     }
 }
 
-/// One tick; deadlines are counted in these.
+/// The length of a tick. Deadlines are counted in ticks.
 const TICK: Duration = Duration::from_millis(1);
-/// How many ticks without a call until the thread parks.
+/// How many ticks without a call pass before the thread parks.
 const LINGER_TICKS: u32 = 200;
 
 #[cfg(test)]

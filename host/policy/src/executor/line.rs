@@ -1,23 +1,26 @@
-//! Who waits for a worker, and whose turn is next. It knows no threads: moments and costs are told to it.
+//! The queue for workers: who waits, and whose turn is next. It uses no threads and no clock: times and costs are
+//! passed in.
 //!
-//! Turns are shared in two levels, so that neither a tenant nor a policy delays the others by more than one of its calls:
-//! first among id scopes, then among the plugins (by revision) of the scope whose turn it is. Each of them has an account
-//! of what its calls have cost; whoever has cost least is next. The cost is time of the thread, so that touched memory,
-//! calls into the host and the clearing away of an instance are paid for as well as instructions. A visit to a worker
-//! asks several plugins: it stands in the line of the one that has cost most, and each pays for its own calls. One that
-//! had nothing to ask for a while does not come back with a credit, nor does one that was asked with a dearer one only.
+//! Turns are shared on two levels, so that neither a tenant nor a policy delays the others by more than one of its
+//! calls: first among id scopes, then among the plugins (by revision) of the scope whose turn it is. Each of them has
+//! an account of what its calls have cost. The one with the lowest cost is next. Cost is time of the thread, so
+//! touched memory, calls into the host and the cleanup of an instance are paid for as well as instructions. A visit to
+//! a worker asks several plugins: it is ordered by the most expensive of their accounts, and each plugin pays for its
+//! own calls. A plugin that was not asked for a while gets no credit for that time, and neither does one that was
+//! asked only together with a more expensive one.
 //!
-//! A call is not interrupted for another's sake, so turns alone are not enough. What may take every thread differs:
+//! A running call is not interrupted for another, so turns alone are not enough: calls must not occupy all threads.
+//! The rule depends on the kind of queue:
 //!
-//! - [`Kind::Decides`]: calls that take long by what they took lately (a new revision counts as such until it is known)
-//!   leave one thread to the others, while there are others.
-//! - [`Kind::Waits`]: calls that wait for services are cheap to hold and may be held for seconds. A plugin begins another
-//!   one only while it has fewer under way than threads are free, and an id scope while it has fewer than twice as many. A
-//!   visit that asks plugins which only compute as well is not held back for these, whoever else asks them.
-//!   One plugin alone gets half of the threads, two get a third each, and there is always a free one for the next.
+//! - [`Kind::Decides`]: calls of plugins whose calls lately took long leave one thread to the others, while there are
+//!   others. A new revision counts as long until it is known.
+//! - [`Kind::Waits`]: calls that wait for services cost little and may take seconds. A plugin begins another one only
+//!   while it has fewer running than there are free threads, and an id scope while it has fewer than twice as many.
+//!   The plugins of a visit that only compute are not counted. So one plugin alone gets half of the threads, two get a
+//!   third each, and there is always a free thread for the next plugin.
 //!
-//! When the line is full, the newest visit of who has most of them in it makes room for who has fewer: of the id scopes, and
-//! within one of the plugins that the two visits do not share.
+//! When the queue is full, whoever has the most visits in it loses the newest one to whoever has fewer. That holds
+//! among id scopes, and within a scope among the plugins that the two visits do not share.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -25,11 +28,11 @@ use std::time::{Duration, Instant};
 
 use landfall_domain::names::IdScope;
 
-/// What the calls of a line do.
+/// The kind of calls in a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Decides,
-    /// They may wait for a service.
+    /// Calls that may wait for a service.
     Waits,
 }
 
@@ -37,18 +40,18 @@ pub(crate) enum Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Payers {
     scope: IdScope,
-    /// In order, each once.
+    /// All plugins, sorted, each once.
     plugins: Vec<Payer>,
-    /// Those of them whose calls may wait for a service, in order.
+    /// The plugins whose calls may wait for a service, sorted.
     waiting: Vec<Payer>,
 }
 
-/// One revision of one plugin of one id scope.
+/// The account of one revision of one plugin in one id scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Payer(pub(crate) u64);
 
 impl Payer {
-    /// One that a benchmark makes up.
+    /// An account for a benchmark.
     #[must_use]
     pub fn of_bench(number: u64) -> Self {
         Self(u64::MAX - number)
@@ -56,13 +59,13 @@ impl Payer {
 }
 
 impl Payers {
-    /// These. The calls of each of them may wait for a service.
+    /// Payers of which every plugin may wait for a service.
     #[must_use]
     pub fn new(scope: IdScope, plugins: impl IntoIterator<Item = Payer>) -> Self {
         Self::of(scope, plugins.into_iter().map(|plugin| (plugin, true)))
     }
 
-    /// These, each with whether its calls may wait for a service.
+    /// Payers. The flag says for each plugin whether its calls may wait for a service.
     #[must_use]
     pub fn of(scope: IdScope, plugins: impl IntoIterator<Item = (Payer, bool)>) -> Self {
         let (mut all, mut waiting) = (Vec::new(), Vec::new());
@@ -78,7 +81,7 @@ impl Payers {
     }
 }
 
-/// What waits, and the accounts of who has it run.
+/// The visits that wait, and the accounts of their payers.
 pub(super) struct Line<J> {
     kind: Kind,
     threads: usize,
@@ -86,56 +89,57 @@ pub(super) struct Line<J> {
     flows: Vec<Flow<J>>,
     waiting: usize,
     running: usize,
-    /// Runs that take long.
+    /// How many running visits count as long.
     long: usize,
-    /// When one began that does not.
+    /// When a visit that does not count as long last began.
     short_began: Option<Instant>,
     scopes: HashMap<IdScope, Account>,
     plugins: HashMap<Payer, Account>,
-    /// What the scope had cost whose turn it was last.
+    /// The cost of the scope whose turn was last.
     reached: u64,
     number: u64,
 }
 
-/// Visits with the same payers, in the order in which they came.
+/// Visits with the same payers, in the order in which they arrived.
 struct Flow<J> {
     payers: Arc<Payers>,
     jobs: VecDeque<(u64, J)>,
 }
 
-/// What somebody's calls cost.
+/// The account of a scope or a plugin.
 #[derive(Clone, Copy, Debug)]
 struct Account {
-    /// Nanoseconds of a thread, what runs counted as expected. Above what was really spent for one that was away.
+    /// Nanoseconds of thread time. Running visits are included with their expected cost. For an account that was idle,
+    /// it is raised above what was really spent, so that idle time gives no credit.
     spent: u64,
-    /// The longest of its latest calls, fading.
+    /// The longest of the latest calls. It decays with each shorter call.
     longest: u64,
     running: usize,
     waiting: usize,
-    /// Of a scope: what its plugin had cost whose turn it was last.
+    /// For a scope: the cost of its plugin whose turn was last.
     reached: u64,
 }
 
 /// A visit that has begun.
 pub(super) struct Begun {
     payers: Arc<Payers>,
-    /// What its scope and then its plugins were charged in advance.
+    /// What the scope, and then each plugin, was charged in advance.
     expected: Vec<u64>,
     long: bool,
 }
 
-/// What came of joining the line.
+/// The result of joining the queue.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Joined<J> {
     Waits,
-    /// It waits in the place of another, which is turned away.
+    /// The visit waits, and another one was removed to make room for it.
     InPlaceOf(J),
-    /// There is no room for it.
+    /// There is no room for the visit.
     Full(J),
 }
 
 impl<J> Line<J> {
-    /// An empty one for so many threads, of which `limit` visits may wait or run.
+    /// An empty queue for `threads` threads, in which at most `limit` visits may wait or run.
     pub(super) fn new(kind: Kind, threads: usize, limit: usize) -> Self {
         Self {
             kind,
@@ -153,17 +157,17 @@ impl<J> Line<J> {
         }
     }
 
-    /// Visits that wait or run.
+    /// The number of visits that wait or run.
     pub(super) fn in_flight(&self) -> usize {
         self.waiting + self.running
     }
 
-    /// Visits that wait.
+    /// The number of visits that wait.
     pub(super) fn waiting(&self) -> usize {
         self.waiting
     }
 
-    /// Takes a visit into the line.
+    /// Adds a visit to the queue.
     pub(super) fn join(&mut self, payers: Payers, job: J) -> Joined<J> {
         let turned_away = if self.in_flight() < self.limit {
             None
@@ -181,7 +185,8 @@ impl<J> Line<J> {
             self.plugins.entry(*plugin).or_insert_with(Account::new).joins(reached);
         }
         if self.flows.iter().all(|flow| *flow.payers != payers) {
-            // Beside a dearer plugin it waited for that one's turns, and what it did not spend meanwhile is no credit.
+            // A plugin that was asked only beside a more expensive one waited for that one's turns. What it did not
+            // spend meanwhile gives no credit.
             let least = reached.saturating_sub(MOST_CREDIT);
             for plugin in &payers.plugins {
                 if let Some(account) = self.plugins.get_mut(plugin) {
@@ -228,7 +233,8 @@ impl<J> Line<J> {
         Some((job, Begun { payers, expected, long }))
     }
 
-    /// Takes in what a visit has cost: all of it, and each plugin's own calls. What was nobody's own is everybody's.
+    /// Charges the cost of a visit: all of it to the scope, and to each plugin its own calls. Cost that belongs to no
+    /// single plugin is charged to each of them.
     pub(super) fn end(&mut self, begun: &Begun, all: Duration, own: &[(Payer, Duration)]) {
         let Begun { payers, expected, long } = begun;
         self.running = self.running.saturating_sub(1);
@@ -248,7 +254,7 @@ impl<J> Line<J> {
         }
     }
 
-    /// Empties the line.
+    /// Empties the queue.
     pub(super) fn clear(&mut self) -> Vec<J> {
         self.waiting = 0;
         for account in self.scopes.values_mut().chain(self.plugins.values_mut()) {
@@ -257,7 +263,7 @@ impl<J> Line<J> {
         std::mem::take(&mut self.flows).into_iter().flat_map(|flow| flow.jobs).map(|(_, job)| job).collect()
     }
 
-    /// Where a flow stands, if its first visit may begin: what its scope has cost, what its plugins have, when it came.
+    /// The rank of a flow, if its first visit may begin: the cost of its scope, the cost of its plugins, its arrival.
     fn turn(&self, flow: &Flow<J>, now: Instant) -> Option<(u64, u64, u64)> {
         let payers = &*flow.payers;
         let free = self.threads.saturating_sub(self.running);
@@ -287,7 +293,7 @@ impl<J> Line<J> {
         spent.max().unwrap_or_default()
     }
 
-    /// Takes the newest visit of who has most out of the line, if that is more than these have.
+    /// Removes the newest visit of whoever has the most, if that is more than these payers have.
     fn make_room(&mut self, payers: &Payers) -> Option<J> {
         let waits = |scope: &IdScope| self.scopes.get(scope).map_or(0, |account| account.waiting);
         let mine = waits(&payers.scope);
@@ -317,8 +323,9 @@ impl<J> Line<J> {
         Some(job)
     }
 
-    /// How many more visits wait for the plugins of a flow than for these of the same scope. Plugins that both ask are nobody's
-    /// own; when one asks nothing that the other does not, the visits of both are counted.
+    /// How many more visits wait for the plugins of a flow than for these payers of the same scope. Plugins that both
+    /// ask do not count. If one of them asks no plugin that the other does not ask, the visits of both flows are
+    /// compared instead.
     fn lead(&self, flow: &Flow<J>, payers: &Payers) -> usize {
         let most = |of: &Payers, without: &Payers| {
             let own = of.plugins.iter().filter(|plugin| !without.plugins.contains(plugin));
@@ -333,7 +340,7 @@ impl<J> Line<J> {
         }
     }
 
-    /// Lets go of accounts that nobody uses, once there are many.
+    /// Drops unused accounts, once there are many.
     fn forget_idle(&mut self) {
         if self.plugins.len() + self.scopes.len() > MOST_ACCOUNTS {
             self.plugins.retain(|_, account| account.is_used());
@@ -376,17 +383,17 @@ fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Calls that take longer than this, in nanoseconds, hold others up when all threads are theirs.
+/// Calls that take longer, in nanoseconds, delay others when they occupy all threads.
 const LONG: u64 = 1_000_000;
-/// What is expected of a revision of which nothing is known yet: some dozens of quick calls make it a quick one.
+/// The expected cost of a new revision. After some dozens of quick calls it counts as quick.
 const UNKNOWN: u64 = 10_000_000;
-/// What a plugin may have spent less than the one of its scope whose turn it was last: one long call.
+/// How far a plugin's account may be below that of the plugin of its scope whose turn was last: one long call.
 const MOST_CREDIT: u64 = UNKNOWN;
-/// The part by which the longest call fades with each that is shorter.
+/// With each shorter call, the longest call decays by this part.
 const FADES: u64 = 8;
-/// How long a thread is kept free for quick calls after there was one.
+/// How long a thread is kept free for quick calls after the last one.
 const LATELY: Duration = Duration::from_secs(1);
-/// Accounts that are kept before those that nobody uses are let go.
+/// How many accounts are kept before unused ones are dropped.
 const MOST_ACCOUNTS: usize = 4096;
 
 #[cfg(test)]

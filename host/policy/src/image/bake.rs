@@ -1,16 +1,17 @@
-//! Runs `configure` once and makes a component of what it left behind.
+//! Runs `configure` once, and makes a component from the state that it leaves behind.
 //!
-//! The component is rewritten so that its memory and globals can be read from outside, instantiated, given its settings
-//! through an ordinary typed call, and written out again with the state it then has. The rewriting is Wizer's; the
-//! instance is ours, under the init budget and the same sealed imports as any call, at the moment 0 and with the seed 0,
-//! so that the same settings always make the same image.
+//! The component is rewritten so that its memory and globals can be read from outside. Then it is instantiated, gets
+//! its settings through an ordinary typed call, and is written out again with the state that it then has. The
+//! rewriting is Wizer's. The instance is ours: it has the init budget and the same sealed imports as any call, and
+//! runs at the moment 0 with the seed 0, so that the same settings always give the same image.
 //!
-//! A large component, an interpreter that is, is not baked at all: each settings would compile all of it anew, half a
-//! minute for a millisecond (`PolicySettings::max_baked_bytes`). What cannot be baked is told apart from what is wrong:
+//! A large component, that is, an interpreter, is not baked at all: each set of settings would need the whole
+//! component to be compiled again, half a minute to save a millisecond (`PolicySettings::max_baked_bytes`). Reasons
+//! that prevent baking are kept apart from mistakes in settings:
 //! - components that change tables (most interpreters): memory alone does not hold their state;
 //! - components that hold a stream or a timer after `configure`: the handle would point to nothing in a new instance;
 //! - components that the rewriting does not understand. It asserts where it could return an error, so it is called
-//!   behind a guard; a panic there is a reason not to bake and nothing else.
+//!   with a guard; a panic there only means that the component is not baked.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -32,13 +33,13 @@ use crate::link::CallState;
 use crate::log::Log;
 use crate::run::{Surroundings, run};
 
-/// What came of it.
+/// The result of baking.
 pub(super) enum Baked {
     /// A component that starts configured.
     Component(Vec<u8>),
     /// The plugin refuses the settings.
     Refused(Vec<Problem>),
-    /// The plugin broke.
+    /// The plugin broke while it was being configured.
     Broke(CallFailure, Log),
     /// This plugin cannot be baked, for this reason.
     Impossible(String),
@@ -55,7 +56,7 @@ pub(super) fn bake(
     guarded.unwrap_or_else(|_| Baked::Impossible("the component cannot be rewritten".into()))
 }
 
-/// What a plugin says of its settings, within reason.
+/// A plugin's problems with its settings, limited in number and length.
 pub(super) fn clipped(mut problems: Vec<Problem>) -> Vec<Problem> {
     problems.truncate(MAX_PROBLEMS);
     let clip = |text: &mut String, most: usize| {
@@ -95,7 +96,7 @@ fn try_bake(
     };
 
     let mut budget = budgets.for_init();
-    // The memory is copied out whole, in one call.
+    // The memory is copied out as a whole, in one call.
     budget.host_call_bytes = budget.host_call_bytes.max(budget.memory_bytes.saturating_mul(2));
     let surroundings =
         Surroundings { engine, budget: &budget, waits: false, now: 0, seed: 0, catalogue: Arc::new(EmptyCatalogue) };
@@ -117,8 +118,8 @@ fn try_bake(
     result.unwrap_or_else(|failure| Baked::Broke(failure, log))
 }
 
-/// Reads the state of an instance for Wizer. Its interface knows no errors, so the first is kept and nothing is made
-/// of what follows it.
+/// Reads the state of an instance for Wizer. Wizer's interface has no errors, so the first error is kept, and the
+/// result is not used.
 struct Snapshot<'a> {
     store: &'a mut Store<CallState>,
     instance: Instance,
@@ -171,7 +172,7 @@ impl ComponentInstanceState for Snapshot<'_> {
     }
 }
 
-/// The value of a future that has nothing to wait for.
+/// The value of a future that never has to wait.
 fn at_once<R>(future: impl Future<Output = R>) -> Option<R> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => Some(value),
@@ -179,9 +180,9 @@ fn at_once<R>(future: impl Future<Output = R>) -> Option<R> {
     }
 }
 
-/// Problems with settings that are passed on.
+/// Maximum number of problems with settings that are reported.
 const MAX_PROBLEMS: usize = 100;
-/// Characters kept of where a problem is.
+/// Maximum number of characters in the pointer of a problem.
 const MAX_POINTER_CHARS: usize = 256;
-/// Characters kept of what a problem is.
+/// Maximum number of characters in the message of a problem.
 const MAX_MESSAGE_CHARS: usize = 1024;

@@ -1,56 +1,56 @@
-//! What a component is and what it wants, read from its bytes before anything is compiled.
+//! Determines from a component's bytes what it is and what it needs, before anything is compiled.
 //!
-//! Compiling is where a hostile component could make the host work (that is not among the engine's promises), so what
-//! can be refused by reading is refused here: by size, by the numbers of functions and segments, by imports that are
-//! not granted, by worlds and versions that are not known.
+//! A hostile component could make the host work while it is compiled (the engine promises nothing about that). So
+//! everything that can be refused by reading is refused here: because of size, numbers of functions and segments,
+//! imports that are not granted, unknown worlds and versions.
 
 use wasmparser::{Encoding, Parser, Payload};
 
 use super::{Card, Tier, Worlds};
 use crate::link::WitVersion;
 
-/// A component that is not a plugin of this host.
+/// Why a component is not a plugin for this host.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the fields are")]
 pub enum ClassifyError {
-    /// More bytes than are taken.
+    /// The component is larger than allowed.
     #[error(
         "the component has {size_bytes} bytes; at most {limit_bytes} are taken (strip debug information, optimise for size)"
     )]
     TooLarge { size_bytes: usize, limit_bytes: usize },
-    /// Not Wasm at all.
+    /// The bytes are not Wasm.
     #[error("this is no WebAssembly component: it does not begin with `\\0asm`")]
     NotWasm,
-    /// A core module.
+    /// The bytes are a core module, not a component.
     #[error("this is a core WebAssembly module and not a component; build for the target wasm32-wasip2")]
     CoreModule,
-    /// Damaged or cut off.
+    /// The bytes are damaged or cut off.
     #[error("the component is damaged at byte {offset}: {message}")]
     Malformed { offset: u64, message: String },
-    /// More of something than a policy needs and a compiler should be given.
+    /// The component has more of something than a policy needs and a compiler should get.
     #[error("the component has more than {limit} {what}; a policy is smaller than that")]
     TooComplex { what: &'static str, limit: u32 },
-    /// Authority that a policy does not get.
+    /// The component imports something that policies do not get.
     #[error("the component imports what is not granted to a policy: {}; remove what uses it", imports.join(", "))]
     NotGranted { imports: Vec<String> },
-    /// Built for a WASI that this host does not have.
+    /// The component is built for a version of WASI that this host does not have.
     #[error(
         "the component is built for WASI {version} ({import}), which is not supported; build it for WASI 0.2 (in Rust: the \
          target wasm32-wasip2)"
     )]
     WasiVersion { version: String, import: String },
-    /// No `control`, or neither half of a decision.
+    /// The component exports no `control`, or neither selection nor grouping.
     #[error("the component does not export {missing} of landfall:policy; it exports {}", listed(exports))]
     NoWorld { missing: &'static str, exports: Vec<String> },
-    /// Built against a contract that this host does not know.
+    /// The component is built for a version of the contract that this host does not support.
     #[error("the component is built against landfall:policy@{found}; this host speaks {}", known())]
     Version { found: String },
-    /// Built against two contracts at once.
+    /// The component is built for two versions of the contract at once.
     #[error("the component names two versions of landfall:policy, {one} and {other}")]
     MixedVersions { one: String, other: String },
 }
 
-/// Reads what a component imports, exports and consists of.
+/// Determines what a component imports, exports and consists of.
 pub(crate) fn classify(bytes: &[u8], limit_bytes: usize) -> Result<Card, ClassifyError> {
     if bytes.len() > limit_bytes {
         return Err(ClassifyError::TooLarge { size_bytes: bytes.len(), limit_bytes });
@@ -84,7 +84,7 @@ pub(crate) fn classify(bytes: &[u8], limit_bytes: usize) -> Result<Card, Classif
         }
     };
     let size_bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    // What is neither was refused above.
+    // Components with neither were refused above.
     let tier = if imports.iter().any(|name| is_network(name)) { Tier::Recorded } else { Tier::Pure };
     let wit = wit.ok_or(ClassifyError::NoWorld { missing: "anything", exports })?;
     Ok(Card { tier, wit, worlds, imports, size_bytes })
@@ -159,7 +159,7 @@ struct Count {
 impl Default for Counts {
     fn default() -> Self {
         let count = |what, limit| Count { what, so_far: 0, limit };
-        // A Python interpreter has about 30,000 functions and 40 modules; nothing known has half of these.
+        // A Python interpreter has about 30,000 functions and 40 modules. No known component has half of these limits.
         Self {
             functions: count("functions", 100_000),
             segments: count("data and element segments", 100_000),
@@ -196,12 +196,12 @@ impl<'a> Name<'a> {
         self.package == "landfall:policy"
     }
 
-    /// Whether it is WASI's, and of another version than 0.2, or of what was to become that.
+    /// Whether the import is from WASI but not from version 0.2 (pre-releases of 0.2 count as another version).
     fn is_of_another_wasi(&self) -> bool {
         self.package.starts_with("wasi:") && (self.track() != Some("0.2") || self.version.contains('-'))
     }
 
-    /// The part of the version within which names match: `0.1` of `0.1.3`.
+    /// The part of the version within which names are compatible: `0.1` of `0.1.3`.
     fn track(&self) -> Option<&'a str> {
         let release = self.version.split('-').next().unwrap_or_default();
         release.rsplit_once('.').map(|(track, _)| track)
@@ -213,7 +213,7 @@ fn is_granted(import: &str) -> bool {
         return false;
     };
     let granted = match name.package {
-        // Of a version that is not known, the version is the problem to report, not the interface.
+        // For an unknown version, the version is reported and not the interface.
         "landfall:policy" => {
             return name.track() != Some("0.1") || OUR_IMPORTS.contains(&name.interface);
         }
@@ -228,7 +228,7 @@ fn is_granted(import: &str) -> bool {
     granted.contains(&name.interface) && name.track() == Some("0.2")
 }
 
-/// Imports of the tier `recorded`.
+/// Whether the import makes a plugin one of the tier `recorded`.
 fn is_network(import: &str) -> bool {
     Name::parse(import).is_some_and(|name| name.package == "wasi:http")
 }
@@ -275,7 +275,7 @@ const CLI: &[&str] = &[
     "terminal-stdin",
     "terminal-stdout",
 ];
-/// Larger functions take the compiler more than proportionally long.
+/// Maximum size of a function. For larger ones, compile time grows more than proportionally.
 const MAX_FUNCTION_BYTES: u32 = 1 << 20;
 
 #[cfg(test)]

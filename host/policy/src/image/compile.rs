@@ -1,10 +1,10 @@
 //! Machine code for a component, from the cache or from the compiler.
 //!
-//! The compiler is the one part of the engine that makes no promise about what a hostile input may cost: a component of
-//! a few kilobytes can keep it busy for hours or make it take all memory there is. Nor does it check any budget while it
-//! works. So a server has components compiled by a process of its own ([`Compiler::Child`]), which the kernel holds to
-//! CPU time, memory and time on the wall, at a low priority, so that devices do not wait for it. A component that goes
-//! beyond is refused by the name of the limit, and the server goes on.
+//! The compiler is the one part of the engine that promises nothing about the cost of a hostile input: a component of
+//! a few kilobytes can keep it busy for hours or make it use all memory. It also checks no budget while it works. So a
+//! server has components compiled in a separate process ([`Compiler::Child`]). The kernel limits this process in CPU
+//! time, memory and wall-clock time, and gives it a low priority, so that devices do not wait for it. A component that
+//! exceeds a limit is refused with the name of the limit, and the server goes on.
 //!
 //! | limit | held by | the component is refused with |
 //! | --- | --- | --- |
@@ -13,8 +13,8 @@
 //! | time | the server, which kills the process | [`CompileError::Time`] |
 //! | compilers at once | a queue, one at a time for each token | nothing; it waits |
 //!
-//! The process bounds what compiling costs. It is no border of trust: what it returns is run. It is the same program
-//! with the same engine, and it sees no configuration, no key and no file.
+//! The process limits the cost of compiling. It is not a trust boundary: what it returns is run. It is the same
+//! program with the same engine, and it gets no configuration, no key and no file.
 
 pub(crate) mod child;
 mod turn;
@@ -30,17 +30,17 @@ use self::turn::Turns;
 use crate::cache::{Cache, Key};
 use crate::engine::PolicyEngine;
 
-/// Who compiles.
+/// Where components are compiled.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Compiler {
-    /// This process, without any limit: for tools whose user brings the component.
+    /// In this process, without any limit: for tools whose user brings the component.
     #[default]
     InProcess,
-    /// A process of its own.
+    /// In a separate process.
     Child {
-        /// The program: one whose first argument [`worker::COMMAND`] leads to [`worker::compile`].
+        /// The program of the process. With the first argument [`worker::COMMAND`] it must call [`worker::compile`].
         program: PathBuf,
-        /// What it may use.
+        /// The limits of the process.
         limits: CompileLimits,
     },
 }
@@ -59,44 +59,44 @@ pub struct CompileLimits {
     pub memory_bytes: u64,
 }
 
-/// A component that is not compiled.
+/// Why a component could not be compiled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum CompileError {
-    /// The compiler does not take it.
+    /// The compiler refuses the component.
     #[error("the component cannot be compiled: {detail}")]
     Refused {
-        /// What the compiler says.
+        /// The compiler's message.
         detail: String,
     },
-    /// It takes the compiler too long.
+    /// Compiling takes too much CPU time.
     #[error(
         "compiling the component took more than {limit_seconds} s of CPU time and was ended; make its functions smaller, \
          or raise limits.policy.compile_cpu_seconds"
     )]
     CpuTime { limit_seconds: u64 },
-    /// It takes too long by the clock on the wall.
+    /// Compiling takes too much wall-clock time.
     #[error(
         "compiling the component took longer than {limit_seconds} s and was ended; the machine may be overloaded \
          (publish it again), or raise limits.policy.compile_wall_seconds"
     )]
     Time { limit_seconds: u64 },
-    /// It takes the compiler too much memory.
+    /// Compiling takes too much memory.
     #[error(
         "compiling the component took more than {limit_mib} MiB of memory and was ended; make its functions smaller, or \
          raise limits.policy.compile_memory_mib"
     )]
     Memory { limit_mib: u64 },
-    /// The compiler's process could not do its work, whatever the component.
+    /// The compiler's process failed for a reason that is not the component.
     #[error("the compiler's process failed: {detail}")]
     Process { detail: String },
 }
 
-/// What compiles components: the engine that they are for, the cache, and who does it.
+/// Everything that is needed to compile components: the cache, the compiler and the queue for it.
 pub(crate) struct Compiling {
     cache: Cache,
     compiler: Compiler,
-    /// Bytes of a component that is compiled anew for each of its settings.
+    /// Components with more bytes are not compiled again for each of their settings.
     pub(crate) max_baked_bytes: usize,
     turns: Turns,
 }
@@ -106,7 +106,8 @@ impl Compiling {
         Self { cache, compiler, max_baked_bytes, turns: Turns::new(AT_ONCE) }
     }
 
-    /// Takes machine code from the cache, or compiles and caches it. A cache that cannot be written is slow, not wrong.
+    /// Takes machine code from the cache, or compiles and caches it. If the cache cannot be written, the result is
+    /// slow but correct.
     pub(crate) fn compile(
         &self,
         engine: &PolicyEngine,
@@ -124,7 +125,7 @@ impl Compiling {
         component_of(engine, &code)
     }
 
-    /// Compiles what is used once.
+    /// Compiles a component that is used only once.
     pub(crate) fn compile_once(
         &self,
         engine: &PolicyEngine,
@@ -134,7 +135,7 @@ impl Compiling {
         component_of(engine, &self.code(engine, bytes, owner)?)
     }
 
-    /// Machine code that is in the cache.
+    /// Machine code from the cache, if it is there.
     pub(crate) fn cached(&self, engine: &PolicyEngine, key: &Key) -> Option<Component> {
         self.cache.get(engine, key)
     }
@@ -160,5 +161,5 @@ fn in_process(engine: &PolicyEngine, bytes: &[u8]) -> Result<Vec<u8>, CompileErr
     Component::from_binary(engine.wasm(), bytes).and_then(|component| component.serialize()).map_err(refused)
 }
 
-/// Compilers at once: one that takes its whole time leaves room for another.
+/// How many compilers run at once: one that uses its whole time must not block all others.
 const AT_ONCE: usize = 2;

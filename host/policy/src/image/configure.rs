@@ -1,4 +1,4 @@
-//! Gives settings to a revision.
+//! Makes an image from a revision and settings.
 
 use std::sync::Arc;
 
@@ -19,35 +19,35 @@ use crate::link::Linked;
 use crate::log::Log;
 use crate::run::{Surroundings, run};
 
-/// Why settings are not taken.
+/// Why settings are refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum ConfigureError {
-    /// They are not JSON, or too large.
+    /// The settings are not JSON, or too large.
     #[error("the settings are {0}")]
     NotJson(String),
-    /// The plugin refuses them.
+    /// The plugin refuses the settings.
     #[error("the plugin refuses its settings: {}", listed(problems))]
     Refused {
-        /// Everything that it finds wrong, each with its place.
+        /// All mistakes that the plugin reports, each with its place.
         problems: Vec<Problem>,
     },
-    /// The plugin broke on them.
+    /// The plugin broke while it read the settings.
     #[error("the plugin broke when it was given its settings: {failure}")]
     Broke {
         failure: CallFailure,
-        /// What it logged.
+        /// What the plugin logged.
         log: Log,
     },
-    /// It takes more to be given its settings than a call has, and it would be given them in each.
+    /// The plugin must be configured before each call, and that takes more than a call may use.
     #[error(
         "the plugin cannot be given its settings within what a call may use: {failure}. They are given to it before each \
          call, because {because}"
     )]
     NotWithinACall {
-        /// Why they are given to it in each call.
+        /// Why the settings cannot be baked, so that they are given in each call.
         because: String,
-        /// How it ended.
+        /// How the attempt ended.
         failure: CallFailure,
     },
 }
@@ -139,7 +139,7 @@ fn bake(
     Ok(linked.map_err(|error| format!("what was baked does not load: {error}")))
 }
 
-/// Asks the plugin itself, without keeping what it makes of the settings.
+/// Lets the plugin itself check the settings, and discards the result.
 fn accepts(engine: &PolicyEngine, budget: &Budget, revision: &Revision, settings: &str) -> Result<(), ConfigureError> {
     let linked = &*revision.linked;
     let surroundings =
@@ -152,8 +152,8 @@ fn accepts(engine: &PolicyEngine, budget: &Budget, revision: &Revision, settings
     }
 }
 
-/// Tries what precedes the question in each call, under what a call may use: making the instance, and giving it its settings
-/// where they are not baked. What cannot do that could never decide anything.
+/// Tries the part of each call that precedes the question, within the call's budget: creating the instance, and
+/// configuring it if the settings are not baked. An image that fails here could never decide anything.
 fn within_a_call(
     engine: &PolicyEngine,
     budgets: &Budgets,
@@ -190,7 +190,7 @@ fn listed(problems: &[Problem]) -> String {
     if lines.is_empty() { "it does not say why".into() } else { lines.join("; ") }
 }
 
-/// Bytes of settings.
+/// Maximum size of settings in bytes.
 const MAX_SETTINGS_BYTES: usize = 1 << 20;
-/// Levels of arrays and objects in settings.
+/// Maximum nesting of arrays and objects in settings.
 const MAX_SETTINGS_DEPTH: usize = 64;

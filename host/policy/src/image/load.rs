@@ -1,4 +1,4 @@
-//! Loads a component as far as it goes without settings.
+//! Loads a component as far as that is possible without settings.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -22,52 +22,52 @@ use crate::log::Log;
 use crate::run::{Surroundings, run};
 use crate::trust::{Signature, Subject, Trust, VerifyError};
 
-/// Why there is no component to load.
+/// Why a component cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum FetchError {
     /// The file cannot be read.
     #[error("cannot read {path}: {source}")]
     Read { path: PathBuf, source: std::io::Error },
-    /// It is larger than a component may be.
+    /// The file is larger than a component may be.
     #[error(
         "{path} has more than {limit_bytes} bytes, which is the most that is taken; strip debug information, optimise for size"
     )]
     TooLarge { path: PathBuf, limit_bytes: usize },
 }
 
-/// Why a component is not taken.
+/// Why a component is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum LoadError {
-    /// It is not signed as the configuration demands.
+    /// The component is not signed as the configuration demands.
     #[error(transparent)]
     Verify(#[from] VerifyError),
-    /// It is not a plugin of this host, or wants more than it gets.
+    /// The component is not a plugin for this host, or needs more than it gets.
     #[error(transparent)]
     Classify(#[from] ClassifyError),
-    /// It cannot be compiled.
+    /// The component cannot be compiled.
     #[error(transparent)]
     Compile(#[from] CompileError),
-    /// It does not fit the contract that it names.
+    /// The component does not fit the contract that it names.
     #[error(transparent)]
     Link(#[from] LinkError),
-    /// It broke when it was tried.
+    /// The component broke in the trial.
     #[error("the plugin broke when it was tried: {failure}")]
     Trial {
         failure: CallFailure,
-        /// What it logged.
+        /// What the component logged.
         log: Log,
     },
-    /// It does not describe itself properly.
+    /// The component's description of itself is not valid.
     #[error("the plugin describes itself wrongly: {problem}")]
     Description {
-        /// What is wrong.
+        /// What is wrong with the description.
         problem: String,
     },
 }
 
-/// What loading works with.
+/// What is needed to load components.
 pub(crate) struct Loader<'a> {
     pub(crate) engine: &'a PolicyEngine,
     pub(crate) compiling: &'a Compiling,
@@ -75,8 +75,7 @@ pub(crate) struct Loader<'a> {
     pub(crate) limit_bytes: usize,
 }
 
-/// A component's bytes and the signatures that came with them, from wherever: nothing is known of them yet but their
-/// digest.
+/// A component's bytes and the signatures that came with them, from any source. Nothing but their digest is known yet.
 #[derive(Clone)]
 pub struct Fetched {
     bytes: Arc<[u8]>,
@@ -86,14 +85,14 @@ pub struct Fetched {
     publisher: Option<String>,
 }
 
-/// Bytes that somebody who may has published.
+/// Bytes whose signatures have been verified.
 pub(crate) struct Verified {
     bytes: Arc<[u8]>,
     digest: Digest,
     owner: Owner,
 }
 
-/// A component of a known world that wants nothing that it does not get.
+/// A component of a known world that imports only what is granted.
 struct Classified {
     verified: Verified,
     card: Card,
@@ -104,14 +103,14 @@ struct Compiled {
     component: Component,
 }
 
-/// Machine code that is connected to its imports.
+/// Machine code that is linked with its imports.
 struct Connected {
     classified: Classified,
     linked: Arc<dyn Linked>,
 }
 
 impl Fetched {
-    /// Reads a component from a file, if it has no more than so many bytes.
+    /// Reads a component from a file, if it has at most `limit_bytes`.
     ///
     /// # Errors
     ///
@@ -121,7 +120,8 @@ impl Fetched {
         let file = File::open(path).map_err(failed)?;
         let limit = u64::try_from(limit_bytes).unwrap_or(u64::MAX);
         let mut bytes = Vec::new();
-        // What is read counts, and not what the folder says: a pipe has no size, and a file can grow.
+        // The bytes that were read are counted, not the size in the directory: a pipe has no size, and a file can
+        // grow.
         file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
         if bytes.len() > limit_bytes {
             return Err(FetchError::TooLarge { path: path.to_owned(), limit_bytes });
@@ -129,19 +129,19 @@ impl Fetched {
         Ok(Self::from(bytes))
     }
 
-    /// The same with these signatures.
+    /// The same component with these signatures.
     #[must_use]
     pub fn signed(self, signatures: Vec<Signature>) -> Self {
         Self { signatures, ..self }
     }
 
-    /// The same, to be published under this name, which its signatures have to say as well.
+    /// The same component, to be published under this name. Its signatures must then be for this name.
     #[must_use]
     pub fn named(self, name: &PluginName) -> Self {
         Self { name: Some(name.clone()), ..self }
     }
 
-    /// The same, brought by a token: what it brings waits for what it has brought before.
+    /// The same component, published by a token. Compiling it waits for the other components of this token.
     #[must_use]
     pub fn by(self, token: &str) -> Self {
         Self { publisher: Some(token.to_owned()), ..self }
@@ -153,13 +153,13 @@ impl Fetched {
         self.digest
     }
 
-    /// The component.
+    /// The component's bytes.
     #[must_use]
     pub fn bytes(&self) -> &Arc<[u8]> {
         &self.bytes
     }
 
-    /// Checks whose it is: before anything looks into it, or runs it.
+    /// Verifies the signatures, before anything inspects or runs the component.
     pub(crate) fn verified(self, trust: &Trust) -> Result<Verified, LoadError> {
         trust.verify(&self.subject(None), &self.signatures)?;
         let Self { bytes, digest, publisher, .. } = self;
@@ -167,7 +167,7 @@ impl Fetched {
         Ok(Verified { bytes, digest, owner })
     }
 
-    /// Checks that what is to be published is of the version that its signatures say, which only the component knows.
+    /// Checks that the component states the version that its signatures are for. Only the component knows its version.
     pub(crate) fn is_of(&self, version: &str, trust: &Trust) -> Result<(), LoadError> {
         if self.name.is_some() {
             trust.verify(&self.subject(Some(version)), &self.signatures)?;
@@ -188,7 +188,7 @@ impl<B: Into<Arc<[u8]>>> From<B> for Fetched {
 }
 
 impl Verified {
-    /// Goes on to the end.
+    /// Runs all stages.
     pub(crate) fn load(self, loader: &Loader<'_>) -> Result<Revision, LoadError> {
         self.classified(loader.limit_bytes)?.compiled(loader)?.linked(loader.engine)?.trialled(loader)
     }
@@ -224,7 +224,7 @@ impl Connected {
     }
 }
 
-/// Makes an instance and lets it describe itself.
+/// Creates an instance and lets it describe itself.
 pub(crate) fn trial(engine: &PolicyEngine, budgets: &Budgets, linked: &dyn Linked) -> Result<Description, LoadError> {
     let mut differs = Ok(());
     let budget = budgets.for_init();
@@ -266,9 +266,9 @@ fn check(description: &Description) -> Result<(), String> {
     }
 }
 
-/// Characters of a description's summary.
+/// Maximum number of characters in a description's summary.
 const MAX_SUMMARY_CHARS: usize = 500;
-/// Bytes of a schema.
+/// Maximum size of a schema in bytes.
 const MAX_SCHEMA_BYTES: usize = 256 << 10;
 
 #[cfg(test)]

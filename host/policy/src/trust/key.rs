@@ -12,25 +12,25 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer};
 use zeroize::Zeroizing;
 
-/// A key that signatures are checked with.
+/// A public key that verifies signatures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicKey([u8; 32]);
 
-/// A key that signs. Cannot be printed.
+/// A private key that signs. It cannot be printed.
 pub struct SigningKey(Ed25519KeyPair);
 
-/// A file or text is no key.
+/// Why a file or text is not a key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("it cannot be read: {0}")]
     Read(#[from] std::io::Error),
-    /// It is not of this kind.
+    /// The text is not a key of the demanded kind.
     #[error("it is no Ed25519 {kind} key in PEM (RFC 8410); make one with: {advice}")]
     NoKey {
-        /// Public or private.
+        /// The demanded kind: public or private.
         kind: &'static str,
-        /// How one is made.
+        /// How to make such a key.
         advice: &'static str,
     },
     /// The system has no randomness, or the cryptography refused.
@@ -39,20 +39,20 @@ pub enum KeyError {
 }
 
 impl PublicKey {
-    /// Reads a file.
+    /// Reads the key from a file.
     ///
     /// # Errors
     ///
-    /// It cannot be read, or is no such key.
+    /// The file cannot be read, or is not such a key.
     pub fn read(path: &Path) -> Result<Self, KeyError> {
         Self::from_pem(&std::fs::read(path)?)
     }
 
-    /// Reads `-----BEGIN PUBLIC KEY-----`.
+    /// Parses `-----BEGIN PUBLIC KEY-----`.
     ///
     /// # Errors
     ///
-    /// It is no such key.
+    /// The text is not such a key.
     pub fn from_pem(pem: &[u8]) -> Result<Self, KeyError> {
         let no_key = || KeyError::NoKey {
             kind: "public",
@@ -63,13 +63,13 @@ impl PublicKey {
         key.map(Self).ok_or_else(no_key)
     }
 
-    /// The file's text.
+    /// The text of a key file.
     #[must_use]
     pub fn to_pem(&self) -> String {
         pem("PUBLIC KEY", &self.der())
     }
 
-    /// Which key it is.
+    /// The id of the key.
     #[must_use]
     pub fn id(&self) -> KeyId {
         let digest = Digest::of(&self.der());
@@ -78,7 +78,7 @@ impl PublicKey {
         KeyId(id)
     }
 
-    /// Whether a signature is this key's; of the older form, over this component.
+    /// Whether this key made a signature. For the older form: over this component.
     #[must_use]
     pub fn has_signed(&self, signature: &Signature, component: Digest) -> bool {
         self.verifies(signature.text(component).as_bytes(), &signature.bytes)
@@ -94,7 +94,7 @@ impl PublicKey {
 }
 
 impl SigningKey {
-    /// A new key.
+    /// Generates a new key.
     ///
     /// # Errors
     ///
@@ -103,11 +103,11 @@ impl SigningKey {
         Ed25519KeyPair::generate().map(Self).map_err(|_| KeyError::Generate)
     }
 
-    /// Reads a file.
+    /// Reads the key from a file.
     ///
     /// # Errors
     ///
-    /// It cannot be read, or is no such key.
+    /// The file cannot be read, or is not such a key.
     pub fn read(path: &Path) -> Result<Self, KeyError> {
         let pem = Zeroizing::new(std::fs::read(path)?);
         let no_key = || KeyError::NoKey {
@@ -118,17 +118,17 @@ impl SigningKey {
         Ed25519KeyPair::from_pkcs8_maybe_unchecked(der.secret_pkcs8_der()).map(Self).map_err(|_| no_key())
     }
 
-    /// The file's text (PKCS#8 version 1, which everything reads).
+    /// The text of a key file (PKCS#8 version 1, which all tools read).
     ///
     /// # Errors
     ///
-    /// Never for a key that is one.
+    /// Never for a valid key.
     pub fn to_pem(&self) -> Result<Zeroizing<String>, KeyError> {
         let der = self.0.to_pkcs8v1().map_err(|_| KeyError::Generate)?;
         Ok(Zeroizing::new(pem("PRIVATE KEY", der.as_ref())))
     }
 
-    /// What others check its signatures with.
+    /// The public key, which others use to verify signatures.
     #[must_use]
     pub fn public(&self) -> PublicKey {
         let mut key = [0; 32];
@@ -155,7 +155,8 @@ fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
 }
 
-/// `SEQUENCE { SEQUENCE { OBJECT IDENTIFIER 1.3.101.112 }, BIT STRING }` up to the key's 32 bytes.
+/// The start of a public key in DER, before its 32 bytes: `SEQUENCE { SEQUENCE { OBJECT IDENTIFIER 1.3.101.112 }, BIT
+/// STRING }`.
 const SPKI_HEAD: &[u8] = &[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 #[cfg(test)]

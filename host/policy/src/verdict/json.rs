@@ -1,4 +1,4 @@
-//! JSON that a policy writes: parsed, bounded, and fit for a twin.
+//! JSON from a policy: parsed, limited, and checked for use in a twin.
 
 use landfall_domain::decision::verdict::{MAX_DEPTH, MAX_KEY_CHARS};
 use landfall_domain::json::{JsonError, JsonText};
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Rule, Violation, quoted};
 
-/// Parses text that must fit in `max_bytes`; `size` is the rule that says so, `what` names the place.
+/// Parses text of at most `max_bytes`. `size` is the rule with this limit, and `what` names the place for messages.
 pub(super) fn parse(text: &str, size: Rule, max_bytes: usize, what: &str) -> Result<Value, Violation> {
     match JsonText::parse(text, max_bytes, MAX_DEPTH) {
         Ok(parsed) => Ok(parsed.value()),

@@ -1,9 +1,9 @@
-//! Joins what several grouping plugins answered.
+//! Merges the answers of several grouping plugins.
 //!
-//! They run in the order in which the enrollment names them. The first path that is not empty wins, because a device is
-//! in one place. Tags, desired properties and the reply are merged member by member, at any depth; where two plugins
-//! give one member two values, no order would be right, so it is a conflict that names both plugins and the member.
-//! Equal values are no conflict. Reasons follow one another, the first few of each.
+//! The plugins run in the order in which the enrollment names them. The first path that is not empty is used, because
+//! a device is in one place. Tags, desired properties and the reply are merged member by member, at any depth. If two
+//! plugins give different values to one member, no order would be right: that is a conflict, which names both plugins
+//! and the member. Equal values are not a conflict. The reasons are concatenated, the first few of each plugin.
 
 use std::collections::BTreeMap;
 
@@ -12,32 +12,32 @@ use serde_json::{Map, Value};
 
 use super::{Violation, placement};
 
-/// Two plugins disagree, or their answers together break a rule.
+/// Two plugins disagree, or their merged answers break a rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum MergeConflict {
-    /// Two values for one member.
+    /// Two plugins give different values to one member.
     #[error("the plugins {first:?} and {second:?} give two values for {pointer} of {part}")]
     TwoValues {
         /// The plugin that came first.
         first: String,
-        /// The plugin that disagrees.
+        /// The plugin that came second.
         second: String,
         /// `tags`, `desired` or `reply`.
         part: &'static str,
         /// RFC 6901 pointer to the member.
         pointer: String,
     },
-    /// Each answer is acceptable, all together are not.
+    /// Each answer is valid alone, but not all together.
     #[error("the answers of the plugins {plugins} together are not acceptable: {violation}")]
     Together { plugins: String, violation: Violation },
 }
 
-/// Joins checked placements, each with its plugin's name, in order.
+/// Merges checked placements, each with its plugin's name, in order.
 ///
 /// # Errors
 ///
-/// A [`MergeConflict`] names the plugins and the member that they disagree about.
+/// A [`MergeConflict`], which names the plugins and the member about which they disagree.
 pub fn merge(answers: &[(&str, Placement)]) -> Result<Placement, MergeConflict> {
     if let [(_, only)] = answers {
         return Ok(only.clone());
@@ -120,7 +120,7 @@ fn add<'a>(
     }
 }
 
-/// Remembers who gave a value, so that whoever disagrees can be told with whom.
+/// Remembers which plugin gave a value, so that a conflict can name it.
 fn own<'a>(owners: &mut BTreeMap<String, &'a str>, plugin: &'a str, pointer: String, value: &Value) {
     if let Value::Object(members) = value {
         for (key, value) in members {
@@ -143,12 +143,13 @@ fn labels(tags: Option<Value>) -> Vec<Label> {
     tags.into_iter().map(label).collect()
 }
 
-/// The gate parsed this text before; what does not parse would only be someone who passed it by.
+/// The gate has parsed this text before, so it always parses here.
 fn value(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or(Value::Null)
 }
 
-/// Reasons kept of each plugin when there are several, so that all together are not too many.
+/// Maximum number of reasons that are kept of each plugin if there are several plugins, so that the total stays within
+/// the limit.
 const REASONS_EACH: usize = 4;
 
 #[cfg(test)]

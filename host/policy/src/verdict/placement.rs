@@ -10,7 +10,7 @@ use landfall_domain::decision::verdict::{
 use super::json::{parse, twin_key, twin_keys};
 use super::{Rule, Violation, quoted, reasons};
 
-/// Passes a placement that keeps every rule.
+/// Checks a placement. Returns it if it obeys every rule.
 pub(crate) fn placement(placement: Placement) -> Result<Placement, Violation> {
     let Placement { group_path, tags, desired, reply, reasons: why } = &placement;
     path(group_path)?;
@@ -29,8 +29,8 @@ pub(crate) fn placement(placement: Placement) -> Result<Placement, Violation> {
     Ok(placement)
 }
 
-/// A path's names may hold spaces, since people read them, but only inside; `.` and `..` mean something else wherever a
-/// path is shown or stored.
+/// Checks a path. People read its names, so they may contain spaces, but only inside. `.` and `..` are refused because
+/// they have a special meaning wherever a path is shown or stored.
 fn path(path: &[String]) -> Result<(), Violation> {
     if path.len() > MAX_PATH_DEPTH {
         return Err(Rule::GroupPath.broken(format!("{} groups deep; at most {MAX_PATH_DEPTH}", path.len())));

@@ -8,7 +8,7 @@ use landfall_domain::names::DeviceId;
 
 use super::{Rule, Violation, quoted, reason, reasons};
 
-/// Passes an outcome that keeps every rule, for a call that showed `candidates` hubs.
+/// Checks the outcome of a call that showed `candidates` hubs. Returns it if it obeys every rule.
 pub(crate) fn outcome(outcome: Outcome, candidates: usize) -> Result<Outcome, Violation> {
     match &outcome {
         Outcome::Assign(choice) => assignment(choice, candidates)?,

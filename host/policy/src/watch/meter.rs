@@ -1,7 +1,7 @@
-//! What the calls of one revision took, and what came of them.
+//! Cost and results of the calls of one revision.
 //!
-//! Microseconds, because a call takes some dozens of them. Each number is a word or a short list behind a lock of its own,
-//! so that a call costs a few additions; nothing is formatted before somebody asks.
+//! Times are in microseconds, because a call takes some dozens of them. Each number is a word or a short list with a
+//! lock of its own, so that a call costs a few additions. Nothing is formatted before somebody reads it.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -23,12 +23,12 @@ pub struct Meters {
     share: Counter,
 }
 
-/// What a policy is asked through.
+/// An interface through which a policy is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interface {
-    /// For a hub.
+    /// To choose a hub.
     HubSelection,
-    /// For a place.
+    /// To choose a place.
     Grouping,
 }
 
@@ -36,24 +36,24 @@ pub enum Interface {
 pub struct Meter {
     /// Microseconds that calls waited for a worker.
     pub queue: Histogram,
-    /// Microseconds to make the instance.
+    /// Microseconds to create the instance.
     pub instantiate: Histogram,
     /// Microseconds in the policy.
     pub guest: Histogram,
-    /// Microseconds of the transaction that followed.
+    /// Microseconds of the transaction that wrote the decision.
     pub commit: Histogram,
     /// Units of fuel.
     pub fuel: Histogram,
     /// Bytes of the largest linear memory.
     pub memory: Histogram,
-    /// Log lines that were over the budget.
+    /// Log lines that exceeded the budget.
     pub log_lines_dropped: Counter,
     outcomes: Mutex<BTreeMap<&'static str, u64>>,
     failures: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 impl Meters {
-    /// The meter of an interface, if it was ever asked through it.
+    /// The meter of an interface, if the policy was ever called through it.
     #[must_use]
     pub fn of(&self, interface: Interface) -> Option<&Meter> {
         self.cell(interface).get()
@@ -74,7 +74,7 @@ impl Meters {
         }
     }
 
-    /// Takes in a call; `waited` when it bears the time in the queue.
+    /// Counts a call. `waited` says that the call's report includes the time in the queue.
     pub fn count(&self, interface: Interface, report: &CallReport<Answer>, waited: bool) {
         let meter = self.cell(interface).get_or_init(Meter::default);
         let add = |counts: &Mutex<BTreeMap<&'static str, u64>>, word| {
@@ -85,7 +85,7 @@ impl Meters {
             Err(failure) => add(&meter.failures, failure.kind()),
         }
         if report.usage == Usage::default() {
-            // It never began.
+            // The call never began.
             return;
         }
         let Usage { fuel, peak_memory_bytes, queue_us, instantiate_us, guest_us } = report.usage;
@@ -101,7 +101,7 @@ impl Meters {
         }
     }
 
-    /// Takes in how long the transaction took that wrote what was decided.
+    /// Records how long the transaction took that wrote the decision.
     pub fn committed(&self, took: Duration) {
         if let Some(meter) = self.selection.get() {
             meter.commit.observe(took.as_secs_f64() * 1e6);
@@ -117,7 +117,7 @@ impl Meters {
 }
 
 impl Meter {
-    /// How often each outcome was answered.
+    /// How often each outcome was returned.
     #[must_use]
     pub fn outcomes(&self) -> BTreeMap<&'static str, u64> {
         self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -148,10 +148,10 @@ impl Default for Meter {
 }
 
 impl Interface {
-    /// Both.
+    /// Both interfaces of a policy.
     pub const ALL: [Self; 2] = [Self::HubSelection, Self::Grouping];
 
-    /// Its name in the WIT.
+    /// The name of the interface in the WIT.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -171,16 +171,17 @@ fn outcome(answer: &Answer) -> &'static str {
     }
 }
 
-/// Exact below 2^53, which no such number reaches.
+/// Exact below 2^53, which none of these numbers reaches.
 #[allow(clippy::cast_precision_loss, reason = "a histogram counts in floating point")]
 fn float(number: u64) -> f64 {
     number as f64
 }
 
-/// A Rust policy takes some dozens, an interpreted one some thousands, a transaction some hundreds to thousands.
+/// Bounds of the buckets. A Rust policy takes some dozens, an interpreted one some thousands, a transaction some
+/// hundreds to thousands.
 const MICROSECONDS: [f64; 15] = [5.0, 10.0, 20.0, 35.0, 50.0, 100.0, 200.0, 500.0, 1e3, 2e3, 5e3, 1e4, 2.5e4, 1e5, 1e6];
-/// A Rust policy over 64 hubs takes 60,000; an interpreted one 20,000,000.
+/// Bounds of the buckets. A Rust policy over 64 hubs takes 60,000; an interpreted one 20,000,000.
 const FUEL: [f64; 10] = [1e3, 1e4, 3e4, 1e5, 3e5, 1e6, 5e6, 2e7, 1e8, 1e9];
-/// One page of memory to the most that a plugin can have.
+/// Bounds of the buckets, from one page of memory to the most that a plugin can have.
 const BYTES: [f64; 8] =
     [65_536.0, 1_048_576.0, 2_097_152.0, 4_194_304.0, 8_388_608.0, 16_777_216.0, 33_554_432.0, 67_108_864.0];

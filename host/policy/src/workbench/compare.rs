@@ -1,7 +1,7 @@
-//! How the answers of one revision differ from another's, on golden vectors.
+//! How the answers of one revision differ from those of another, on golden vectors.
 //!
-//! What a vector expects says whether a revision is right; what the revision before answered says what will change for the
-//! fleet. Both matter, and they are not the same: a vector compares only what is written in it.
+//! The expectation of a vector says whether a revision is right. The answers of the previous revision show what will
+//! change for the fleet. Both are needed, because an expectation compares only what is written in it.
 
 use std::sync::Arc;
 
@@ -12,29 +12,29 @@ use super::vector::Vector;
 use crate::PolicyHost;
 use crate::image::Revision;
 
-/// What another revision answers.
+/// The comparison of a new revision with the previous one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Comparison {
-    /// How many vectors there are.
+    /// The number of vectors.
     pub vectors: usize,
-    /// Those that are answered differently; nothing when there was no revision before.
+    /// The vectors with different answers. `None` if there is no previous revision.
     pub changed: Option<Vec<Changed>>,
-    /// The names of those whose expectation the new revision does not meet.
+    /// The names of the vectors whose expectation the new revision does not meet.
     pub unmet: Vec<String>,
 }
 
-/// A vector that is answered differently.
+/// A vector to which the two revisions give different answers.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct Changed {
     pub name: String,
-    /// What the one before answers.
+    /// The answer of the previous revision.
     pub before: Value,
-    /// What the new one answers.
+    /// The answer of the new revision.
     pub now: Value,
 }
 
-/// Runs the vectors on a new revision and on the one before it, when there is one. Blocks.
+/// Runs the vectors on a new revision, and on the previous one if there is one. Blocks.
 #[must_use]
 pub fn compare(host: &PolicyHost, before: Option<Arc<Revision>>, now: Arc<Revision>, vectors: &[Vector]) -> Comparison {
     let changed = before.is_some().then(Vec::new);

@@ -1,6 +1,7 @@
 //! What a golden vector expects, and how an answer differs from it.
 //!
-//! What is not written is not compared: a vector about the hub does not break when a reason is worded anew.
+//! Members that are not written are not compared: a vector about the hub does not fail when the text of a reason
+//! changes.
 
 use landfall_domain::decision::call::{Candidates, Choice, Deferral, Fault, Outcome, Placement, Reason};
 use schemars::JsonSchema;
@@ -111,28 +112,28 @@ pub struct Placed {
     pub reasons: Option<Vec<String>>,
 }
 
-/// One thing that differs.
+/// One difference between an answer and an expectation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct Difference {
-    /// What, as a JSON pointer into the expectation.
+    /// The place of the difference, as a JSON pointer into the expectation.
     pub at: String,
     /// What was expected.
     pub expected: Value,
     pub got: Value,
 }
 
-/// What a policy did with a vector, in the words of the format.
+/// A policy's answer to a vector, in the terms of the format.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answered {
-    /// Selection or grouping answered: the outcome's name and all its members.
+    /// Selection or grouping answered: the name of the outcome, and all its members.
     With(&'static str, Value),
-    /// There is no answer; why.
+    /// There is no answer, for this reason.
     Broke(String),
 }
 
 impl Expectation {
-    /// The hubs that it names, each with where.
+    /// The hubs that the expectation names, each with its place.
     pub fn hubs(&self) -> Vec<(String, &str)> {
         let Self::Assign(assigned) = self else { return Vec::new() };
         let chosen = assigned.hub.iter().map(|hub| ("/assign/hub".to_owned(), hub.as_str()));
@@ -140,19 +141,19 @@ impl Expectation {
         chosen.chain(alternates.map(|(at, hub)| (format!("/assign/alternates/{at}"), hub.as_str()))).collect()
     }
 
-    /// Whether it is about the settings and not about a call.
+    /// Whether the expectation is about the settings and not about a call.
     #[must_use]
     pub fn is_of_settings(&self) -> bool {
         matches!(self, Self::RefuseSettings(_))
     }
 
-    /// Whether it is about grouping.
+    /// Whether the expectation is about grouping.
     #[must_use]
     pub fn is_of_grouping(&self) -> bool {
         matches!(self, Self::Place(_))
     }
 
-    /// How an answer differs from it; not at all when it is as expected.
+    /// The differences between an answer and the expectation. Empty if the answer is as expected.
     #[must_use]
     pub fn differences(&self, answered: &Answered) -> Vec<Difference> {
         let expected = serde_json::to_value(self).unwrap_or_default();
@@ -192,7 +193,7 @@ impl Expectation {
 }
 
 impl Answered {
-    /// An answer to selection, with names in place of handles.
+    /// An answer to selection, with the names of hubs instead of handles.
     #[must_use]
     pub fn selected(result: &Result<Outcome, CallFailure>, candidates: &Candidates) -> Self {
         let named = |handle| candidates.get(handle).map(|(hub, _)| hub.name.to_string());
@@ -258,7 +259,7 @@ impl Answered {
         }
     }
 
-    /// The answer as an expectation would be written.
+    /// The answer in the form of an expectation.
     #[must_use]
     pub fn as_expected(&self) -> Value {
         match self {
@@ -276,7 +277,7 @@ fn codes(reasons: &[Reason]) -> Vec<&str> {
     reasons.iter().map(|reason| reason.code.as_str()).collect()
 }
 
-/// Tells what is not written from what is written as null.
+/// Distinguishes a member that is absent from one that is null.
 fn also_null<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(reader: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(reader).map(Some)
 }

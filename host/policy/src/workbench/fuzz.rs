@@ -1,13 +1,14 @@
-//! Looks for a device that breaks a policy.
+//! Searches for a device that breaks a policy.
 //!
-//! What must hold for every device and every catalogue, whatever the policy is for:
+//! These properties must hold for every device and every catalogue, whatever the policy is for:
 //!
-//! - it answers within its budgets: no trap, no panic, no exhausted fuel or memory, no missed deadline;
+//! - the policy answers within its budgets: no trap, no panic, no exhausted fuel or memory, no missed deadline;
 //! - its answer passes the verdict gate: hubs that it was shown, paths and JSON within their limits;
 //! - the same call gives the same answer for the same fuel, so that a decision can be replayed.
 //!
-//! A policy may say that it could not decide (a fault), for it was given nonsense; `no_faults` makes that a finding too.
-//! What is found is made as small as it stays a finding, and can be kept as a golden vector.
+//! A policy may say that it could not decide (a fault), because generated input may make no sense. With `no_faults`, a
+//! fault is a finding too. A finding is reduced to the smallest call that still shows it, and can be kept as a golden
+//! vector.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,34 +26,34 @@ use super::{generate, shrink};
 use crate::failure::CallFailure;
 use crate::image::Image;
 
-/// How long and from where.
+/// How long to search, and from which calls to start.
 #[derive(Debug, Clone)]
 pub struct FuzzPlan {
-    /// No longer than this.
+    /// The longest time to search.
     pub span: Duration,
-    /// No more calls than this.
+    /// The largest number of calls.
     pub runs: u64,
-    /// The same seed makes the same calls.
+    /// The seed of the generator. The same seed gives the same calls.
     pub seed: u64,
     /// Whether a fault is a finding.
     pub no_faults: bool,
-    /// Calls that most of those that are made up begin as.
+    /// Calls from which most of the generated calls are derived.
     pub seeds: Vec<Vector>,
 }
 
-/// What came of it.
+/// The result of a search.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FuzzReport {
-    /// Calls that were made up; each is made twice.
+    /// The number of generated calls. Each is made twice.
     pub runs: u64,
-    /// Of those, calls that the policy could not decide, and said so.
+    /// The number of calls for which the policy reported a fault.
     pub faults: u64,
-    /// The most fuel that a call took.
+    /// The largest fuel that a call used.
     pub most_fuel: u64,
     /// The largest memory of a call, in bytes.
     pub most_memory_bytes: u64,
-    /// What was found; the search ends with it.
+    /// The finding, if there is one. The search ends with the first.
     pub finding: Option<Finding>,
 }
 
@@ -62,24 +63,24 @@ pub struct FuzzReport {
 pub struct Finding {
     /// What goes wrong, in a sentence.
     pub what: String,
-    /// A word for it: two calls with the same word are the same finding.
+    /// A word for the kind of fault. Two calls with the same word count as the same finding.
     pub kind: String,
-    /// The smallest call that was seen to do it.
+    /// The smallest call that showed the fault.
     pub vector: Vector,
-    /// How often it was made smaller.
+    /// How often the call was made smaller.
     pub steps: u32,
 }
 
-/// There are no calls to make up.
+/// Why no calls could be generated.
 #[derive(Debug, thiserror::Error)]
 #[error("no calls can be made up for these settings: {0}")]
 pub struct FuzzError(String);
 
-/// Looks for a call that breaks the image. Blocks for as long as the plan says.
+/// Searches for a call that breaks the image. Blocks for as long as the plan says.
 ///
 /// # Errors
 ///
-/// No call can be made up, which is a bug of the generator.
+/// No call can be generated, which is a bug of the generator.
 pub fn fuzz(image: &Arc<Image>, plan: &FuzzPlan) -> Result<FuzzReport, FuzzError> {
     let selects = image.revision().card().worlds.selects();
     let expect = if selects { Expectation::Assign(<_>::default()) } else { Expectation::Place(<_>::default()) };
@@ -104,7 +105,7 @@ pub fn fuzz(image: &Arc<Image>, plan: &FuzzPlan) -> Result<FuzzReport, FuzzError
     Ok(report)
 }
 
-/// Makes a finding smaller as long as it stays the same finding.
+/// Makes a finding smaller, as long as it stays the same finding.
 fn smallest(image: &Image, no_faults: bool, found: Finding) -> Finding {
     let Finding { mut what, kind, vector, mut steps } = found;
     let mut unseen = FuzzReport { runs: 0, faults: 0, most_fuel: 0, most_memory_bytes: 0, finding: None };
@@ -119,7 +120,7 @@ fn smallest(image: &Image, no_faults: bool, found: Finding) -> Finding {
     Finding { what, kind, vector, steps }
 }
 
-/// What is wrong with a call: a word and a sentence.
+/// The fault that a call shows, if any: a word and a sentence.
 fn try_call(image: &Image, vector: &Vector, no_faults: bool, report: &mut FuzzReport) -> Option<(String, String)> {
     let worlds = image.revision().card().worlds;
     let (mut wrong, before) = (None, report.faults);
@@ -132,7 +133,7 @@ fn try_call(image: &Image, vector: &Vector, no_faults: bool, report: &mut FuzzRe
         let ask = || image.place(&input, vector.catalogue_of_hub(&input));
         wrong = judge(ask(), ask(), no_faults, report);
     }
-    // A call that is asked for hub and place is one.
+    // A call that asks for both hub and place counts once.
     report.faults = report.faults.min(before + 1);
     wrong
 }
@@ -146,7 +147,7 @@ fn judge<T: PartialEq>(
     report.most_fuel = report.most_fuel.max(first.usage.fuel);
     report.most_memory_bytes = report.most_memory_bytes.max(first.usage.peak_memory_bytes);
     match &first.result {
-        // A machine that is busy is no finding.
+        // A busy machine is not a finding.
         Err(CallFailure::Host(_)) => None,
         Err(CallFailure::Fault(_)) if !no_faults => {
             report.faults += 1;

@@ -1,8 +1,8 @@
-//! Devices and catalogues as the contract allows them, and not as anybody would have thought of them.
+//! Generates devices and catalogues that the contract allows, including unusual ones.
 //!
-//! Names and values are drawn from three places: what is usual in the field, what is odd (empty, very long, outside of
-//! ASCII, numbers that are none), and the words of the policy's own settings, because a rule is only reached by a device
-//! that has the fact which the rule is about.
+//! Names and values are taken from three sources: values that are usual in production; odd values (empty, very long,
+//! outside of ASCII, invalid numbers); and the words in the policy's own settings, because a rule is only reached by a
+//! device that has the fact which the rule is about.
 
 use std::collections::BTreeMap;
 
@@ -19,8 +19,9 @@ use super::vector::{
     CallVector, CatalogueVector, DeviceVector, GroupCountVector, HubVector, LocationVector, PriorVector, Vector,
 };
 
-/// Calls of a policy with these settings; each expects what `expect` says. Most begin as one of `seeds`, if there are any,
-/// with some of its parts made up: a device without the facts that a policy asks for goes no further than that question.
+/// Generates calls of a policy with these settings; each has the expectation `expect`. Most calls start as one of
+/// `seeds`, if there are any, and have some parts replaced: a device without the facts that a policy asks for would
+/// never get further than that question.
 pub fn calls(settings: Value, expect: Expectation, seeds: &[Vector]) -> BoxedStrategy<Vector> {
     let words = words_of(&settings, seeds);
     let parts = (call(), device(&words), hubs(&words), catalogue(&words));
@@ -45,11 +46,11 @@ pub fn calls(settings: Value, expect: Expectation, seeds: &[Vector]) -> BoxedStr
     prop_oneof![4 => changed, 1 => made_up].boxed()
 }
 
-/// A seed, with those parts of another call whose bits are set. Facts and claims are joined, so that what a policy asks for
-/// stays there, with another value at most.
+/// A seed in which some parts come from another call: those whose bits are set. Facts and claims are merged, so that
+/// what a policy asks for stays there, perhaps with another value.
 fn mixed(seed: &Vector, made_up: Vector, parts: u32) -> Vector {
     let taken = |bit: u32| parts >> bit & 1 == 1;
-    // A part that is seldom another.
+    // For parts that are seldom replaced.
     let rarely = |bit: u32| parts >> bit & 7 == 7;
     let joined = |ours: &BTreeMap<String, String>, others: BTreeMap<String, String>| {
         ours.clone().into_iter().chain(others).collect::<BTreeMap<_, _>>()
@@ -75,7 +76,7 @@ fn mixed(seed: &Vector, made_up: Vector, parts: u32) -> Vector {
         (device.registration_id, device.attestation) = (other.registration_id, other.attestation);
         (device.enrollment, device.enrollment_id) = (other.enrollment, other.enrollment_id);
     }
-    // One fact less.
+    // Removes one fact.
     if rarely(6) {
         let lost =
             device.facts.keys().nth(usize::try_from(parts >> 24).unwrap_or(0) % device.facts.len().max(1)).cloned();
@@ -130,7 +131,7 @@ fn hubs(words: &[String]) -> impl Strategy<Value = Vec<HubVector>> + use<> {
     let name = if named.is_empty() { host().boxed() } else { prop_oneof![host(), select(named)].boxed() };
     let labels = labels(words);
     few.prop_flat_map(move |count| vec(hub(name.clone(), labels.clone()), count)).prop_map(|mut hubs| {
-        // Names are unique among linked hubs.
+        // The names of linked hubs are unique.
         let mut seen = std::collections::HashSet::new();
         hubs.retain(|hub| seen.insert(hub.name.clone()));
         hubs
@@ -150,7 +151,7 @@ fn hub(
             name,
             weight,
             capacity,
-            // A hub that is full is no candidate.
+            // A full hub is not a candidate.
             assigned: assigned % capacity,
             pending,
             location,
@@ -215,8 +216,8 @@ fn host() -> impl Strategy<Value = String> {
     "[a-z]{1,6}-[0-9]{1,3}\\.(eu|us|asia)\\.example"
 }
 
-/// Every name and text in the settings and in what the seeds say of devices and hubs, and the parts of what looks like a
-/// path or a template.
+/// Every name and text in the settings, and in what the seeds say of devices and hubs; and the parts of texts that
+/// look like a path or a template.
 fn words_of(settings: &Value, seeds: &[Vector]) -> Vec<String> {
     fn collect(value: &Value, words: &mut Vec<String>) {
         match value {
@@ -249,7 +250,7 @@ fn words_of(settings: &Value, seeds: &[Vector]) -> Vec<String> {
     words
 }
 
-/// What facts, labels and tags are called and say in the field.
+/// Usual names and values of facts, labels and tags.
 const USUAL: &[&str] = &[
     "region",
     "site",
@@ -271,5 +272,5 @@ const USUAL: &[&str] = &[
     "1",
     "true",
 ];
-/// Words of the settings that are used.
+/// Maximum number of words that are used.
 const MOST_WORDS: usize = 2_000;

@@ -1,12 +1,12 @@
-//! Runs the unit tests of a policy under the engine that will run the policy: `landfall plugin test-runner`.
+//! Runs the unit tests of a policy with the engine that will run the policy: `landfall plugin test-runner`.
 //!
-//! Cargo builds a policy's tests for `wasm32-wasip2` as one program and leaves it to a runner to run it. A panic in Wasm
-//! cannot be caught, so the first test that fails would end all others. Therefore each test gets an instance of its own,
-//! as each decision does: the program is asked for the list of its tests and then run once for each. Its machine code
-//! comes from the cache that all tools of an author share, so that a test takes milliseconds.
+//! Cargo builds a policy's tests for `wasm32-wasip2` as one program, and a runner must run it. A panic in Wasm cannot
+//! be caught, so the first test that fails would end all others. So each test gets its own instance, as each decision
+//! does: the program is asked for the list of its tests, and is then run once for each. Its machine code comes from
+//! the cache that all tools of an author share, so that a test takes milliseconds.
 //!
-//! What is printed is what libtest prints, for people and tools that know it. A runner of tests that asks for one test
-//! by itself (nextest does) is given that, and so is a program that is none of libtest's (a documentation test).
+//! The output is that of libtest, which people and tools know. If the caller asks for a single test (as nextest does),
+//! or the program does not use libtest (a documentation test), the program is run as it is called.
 
 use std::io::{self, Write};
 
@@ -15,7 +15,7 @@ use landfall_domain::clock::Stopwatch;
 use crate::log::{Log, LogSource};
 use crate::program::{Ended, Program, Ran};
 
-/// The exit code of libtest for tests that failed.
+/// The exit code of libtest when a test failed.
 pub const FAILED: u8 = 101;
 
 /// One test that failed.
@@ -24,7 +24,7 @@ struct Failure {
     said: String,
 }
 
-/// What came of all.
+/// The results of all tests.
 #[derive(Default)]
 struct Tally {
     passed: usize,
@@ -33,11 +33,11 @@ struct Tally {
     failures: Vec<Failure>,
 }
 
-/// Runs a program with libtest's arguments, `name` being what it takes for its own; the answer is the exit code.
+/// Runs a program with libtest's arguments. `name` is the program's name for itself. Returns the exit code.
 ///
 /// # Errors
 ///
-/// Nothing can be printed.
+/// The output cannot be written.
 pub fn run(program: &Program, name: &str, arguments: &[String], out: &mut impl Write) -> io::Result<u8> {
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
     if has("--list") || has("--exact") || has("--help") || has("-h") {
@@ -53,8 +53,8 @@ pub fn run(program: &Program, name: &str, arguments: &[String], out: &mut impl W
     let terse = has("--quiet") || has("-q");
     writeln!(out, "\nrunning {} test{}", tests.len(), if tests.len() == 1 { "" } else { "s" })?;
     let mut tally = Tally::default();
-    // How tests are chosen has been decided by listing them; what remains says how they are run. What they print is
-    // caught here and not by libtest, whose copy a panic would take with it.
+    // Listing the tests has decided which of them to run. The arguments that are passed on say only how tests are run.
+    // Their output is captured here and not by libtest, because a panic would lose libtest's copy.
     let how: Vec<String> = arguments.iter().filter(|argument| HOW.contains(&argument.as_str())).cloned().collect();
     for test in tests {
         let ran = program.run(command(name, &how, &[test, "--exact", "--nocapture"]));
@@ -124,7 +124,7 @@ impl Tally {
     }
 }
 
-/// Runs the program with just these arguments.
+/// Runs the program with exactly these arguments.
 fn as_asked(program: &Program, name: &str, arguments: &[String], out: &mut impl Write) -> io::Result<u8> {
     let own: Vec<String> = arguments.iter().filter(|argument| *argument != "--show-usage").cloned().collect();
     write_result(&program.run(command(name, &own, &[])), out)
@@ -154,7 +154,7 @@ fn printed(log: &Log) -> String {
     log.lines.iter().map(|line| format!("{}\n", line.message)).collect()
 }
 
-/// What a test printed, without what libtest prints around it.
+/// The output of a test, without the lines of libtest around it.
 fn printed_by_test(log: &Log) -> String {
     let by_libtest = |line: &str| {
         let frame = ["running ", "test ", "failures:", "test result:", "error: test failed"];
@@ -164,5 +164,5 @@ fn printed_by_test(log: &Log) -> String {
     own.map(|line| format!("{}\n", line.message)).collect()
 }
 
-/// Arguments of libtest that say how tests are run, and not which.
+/// Arguments of libtest that say how tests are run, and not which ones.
 const HOW: &[&str] = &["--ignored", "--include-ignored"];

@@ -1,11 +1,11 @@
-//! A folder for a new policy, that builds and passes its tests as it comes: `landfall plugin new`.
+//! Creates a folder for a new policy, which builds and passes its tests at once: `landfall plugin new`.
 //!
-//! Everything that it needs and that is not on a public registry is written into it: the SDK's sources for Rust, what every
-//! policy uses for JavaScript and Python, the contract for all of them. So it needs the language's own tools and this
-//! binary, and nothing else.
+//! Everything that the policy needs and that is not on a public registry is written into the folder: the SDK's sources
+//! for Rust, the common code for JavaScript and Python, and the contract for all of them. So it needs only the
+//! language's own tools and this binary.
 //!
-//! Templates are files with `{{words}}`. A line `{{#selects}}` begins a part that is only for policies that choose hubs,
-//! `{{/selects}}` ends it; so do `places`, `both`, `only-selects` and `only-places`.
+//! Templates are files with `{{words}}`. A line `{{#selects}}` begins a part that is only for policies that choose
+//! hubs, and `{{/selects}}` ends it. `places`, `both`, `only-selects` and `only-places` work in the same way.
 
 use std::path::{Path, PathBuf};
 
@@ -26,24 +26,24 @@ pub enum Language {
     Python,
 }
 
-/// A policy that is to be begun.
+/// A new policy.
 #[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct Scaffold {
     pub name: PluginName,
     pub language: Language,
-    /// What it decides.
+    /// Which parts of a decision the policy makes.
     pub worlds: Worlds,
 }
 
-/// A file of the folder: its path within, and its text.
+/// A file of the folder: its path in the folder, and its text.
 pub type NewFile = (PathBuf, String);
 
-/// Why there is no folder.
+/// Why the folder could not be created.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum ScaffoldError {
-    /// Something is there already.
+    /// The path exists already.
     #[error("{0} is there already; nothing was written. Choose another name, or another folder with --path")]
     Taken(PathBuf),
     /// A file cannot be written.
@@ -56,7 +56,7 @@ impl Scaffold {
     ///
     /// # Errors
     ///
-    /// It is there already, or cannot be written.
+    /// The path exists already, or a file cannot be written.
     pub fn write(&self, folder: &Path) -> Result<(), ScaffoldError> {
         if folder.exists() {
             return Err(ScaffoldError::Taken(folder.to_owned()));
@@ -73,7 +73,7 @@ impl Scaffold {
         Ok(())
     }
 
-    /// The folder's files.
+    /// All files of the folder.
     #[must_use]
     pub fn files(&self) -> Vec<NewFile> {
         let own: &[(&str, &str)] = match self.language {
@@ -85,12 +85,12 @@ impl Scaffold {
         own.chain(self.lock()).chain(self.vendored()).collect()
     }
 
-    /// The versions that the policy is built with: those that Landfall's own example is tested with.
+    /// A lock file with the versions that the policy is built with: those with which Landfall's own example is tested.
     fn lock(&self) -> Option<NewFile> {
         match self.language {
             Language::Rust => Some(("Cargo.lock".into(), cargo_lock(self.name.as_str()))),
             Language::Js => Some(("package-lock.json".into(), npm_lock(self.name.as_str()))),
-            // requirements.txt names the one package there is.
+            // requirements.txt already pins the only package.
             Language::Python => None,
         }
     }
@@ -108,7 +108,7 @@ impl Scaffold {
         files
     }
 
-    /// A template with its words filled in and the parts left out that are not for this policy.
+    /// A template with its words filled in, without the parts that are for other kinds of policies.
     fn render(&self, template: &str) -> String {
         let (selects, places) = (self.worlds.selects(), self.worlds.places());
         let holds = |part: &str| match part {
@@ -146,7 +146,7 @@ impl Scaffold {
         words.iter().fold(text, |text, (word, value)| text.replace(word, value))
     }
 
-    /// What the template's policy takes for its first vector, and half as much again.
+    /// The fuel that the template's policy uses for its first vector, plus half as much again.
     fn fuel(&self) -> u64 {
         match self.language {
             Language::Rust => 40_000,
@@ -163,7 +163,7 @@ fn type_of(name: &str) -> String {
         letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect::<String>()
     };
     let name: String = name.split('-').map(capital).collect();
-    // A type does not begin with a digit, and these are taken.
+    // A type name does not begin with a digit, and these names are taken.
     match name.as_str() {
         "Policy" | "Place" | "SelectHub" | "Hub" | "Device" | "Call" | "Choice" | "Fault" | "Outcome" | "Placement"
         | "Pointer" | "Problem" | "Reason" | "Duration" | "Self" => format!("{name}Policy"),
@@ -180,7 +180,7 @@ fn world_of(worlds: Worlds) -> &'static str {
     }
 }
 
-/// The example's lock file, with the example's package under another name. Packages are sorted by their names.
+/// The example's lock file, with the example's package renamed. Packages are sorted by their names.
 fn cargo_lock(name: &str) -> String {
     let mut packages = EXAMPLE_CARGO_LOCK.split("\n[[package]]\n");
     let head = packages.next().unwrap_or_default();
@@ -200,7 +200,8 @@ fn name_in(package: &str) -> &str {
     package.split('"').nth(1).unwrap_or_default()
 }
 
-/// The example's lock file for another package. Its entries name no registry, so that each team's own is asked.
+/// The example's lock file for another package. Its entries name no registry, so that each team's own registry is
+/// used.
 fn npm_lock(name: &str) -> String {
     let text = EXAMPLE_NPM_LOCK.replace(&format!("\"{EXAMPLE}\""), &format!("\"{name}\""));
     text.replacen("\"version\": \"1.0.0\"", "\"version\": \"0.1.0\"", 2).replacen(
@@ -215,7 +216,7 @@ fn make_executable(path: &Path) -> std::io::Result<()> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
 }
 
-/// What the examples are called in their lock files.
+/// The name of the examples in their lock files.
 const EXAMPLE: &str = "region-and-customer";
 const EXAMPLE_CARGO_LOCK: &str = include_str!("../../../../examples/policies/rust/Cargo.lock");
 const EXAMPLE_NPM_LOCK: &str = include_str!("../../../../examples/policies/js/package-lock.json");

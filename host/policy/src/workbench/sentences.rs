@@ -1,11 +1,11 @@
-//! What a policy says to people: the sentences beside the codes that programs compare.
+//! The sentences with which a policy explains itself to people. Programs compare only the codes beside them.
 
 use landfall_domain::decision::call::{Choice, Deferral, Outcome, Placement, Reason};
 
 use crate::failure::CallFailure;
 use crate::image::Problem;
 
-/// The reasons of an outcome.
+/// The sentences of an outcome's reasons.
 #[must_use]
 pub fn of_outcome(result: &Result<Outcome, CallFailure>) -> Vec<String> {
     match result {
@@ -17,13 +17,13 @@ pub fn of_outcome(result: &Result<Outcome, CallFailure>) -> Vec<String> {
     }
 }
 
-/// The reasons of a placement.
+/// The sentences of a placement's reasons.
 #[must_use]
 pub fn of_placement(result: &Result<Placement, CallFailure>) -> Vec<String> {
     result.as_ref().map_or_else(|_| Vec::new(), |placement| of_reasons(&placement.reasons))
 }
 
-/// What is wrong with settings, each with its place.
+/// The mistakes in settings, each with its place.
 #[must_use]
 pub fn of_problems(problems: &[Problem]) -> Vec<String> {
     let told = |Problem { pointer, message }: &Problem| match pointer.as_str() {

@@ -1,8 +1,9 @@
-//! What services answer in a golden vector, so that a policy of the tier `recorded` is tested as a component and nothing
-//! is sent anywhere.
+//! The answers of services in a golden vector, so that a policy of the tier `recorded` is tested as a component and
+//! nothing is sent over a network.
 //!
-//! An entry answers one request: the first that it fits. What an entry does not say of the request is not compared. A
-//! request that no entry fits has no answer, and a vector with an entry that nothing was sent for does not pass.
+//! An entry answers one request: the first that it matches. Parts of a request that the entry does not mention are not
+//! compared. A request that no entry matches has no answer. A vector fails if no request was sent for one of its
+//! entries.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -64,7 +65,7 @@ pub struct ResponseVector {
     pub body: Option<Value>,
 }
 
-/// Services that answer what a vector says, beside a catalogue.
+/// A catalogue with the services of a vector.
 pub struct Services {
     catalogue: Arc<LiveCatalogue>,
     answers: Arc<Answers>,
@@ -72,16 +73,16 @@ pub struct Services {
     again: bool,
 }
 
-/// What is answered, and what was.
+/// The entries, and which of them have been used.
 struct Answers {
     entries: Vec<ServiceVector>,
     used: Mutex<Vec<bool>>,
-    /// What the policies of one decision were answered, by method and address, as the server remembers it.
+    /// The answers that the policies of one decision got, by method and address, as the server remembers them.
     memory: Mutex<HashMap<(String, String), HttpAnswer>>,
 }
 
 impl Services {
-    /// These answers.
+    /// Services with these entries as their answers.
     #[must_use]
     pub fn new(catalogue: LiveCatalogue, entries: &[ServiceVector]) -> Arc<Self> {
         let used = Mutex::new(vec![false; entries.len()]);
@@ -89,20 +90,20 @@ impl Services {
         Arc::new(Self { catalogue: Arc::new(catalogue), answers: Arc::new(answers), again: false })
     }
 
-    /// The same services, of which each entry answers any number of requests.
+    /// The same services; each entry answers any number of requests.
     #[must_use]
     pub fn again(self: Arc<Self>) -> Arc<Self> {
         let Self { catalogue, answers, .. } = &*self;
         Arc::new(Self { catalogue: Arc::clone(catalogue), answers: Arc::clone(answers), again: true })
     }
 
-    /// The same services in a later call of the same decision: what was answered is remembered.
+    /// The same services for a later call of the same decision: earlier answers are remembered.
     #[must_use]
     pub fn beside(&self, catalogue: LiveCatalogue) -> Arc<Self> {
         Arc::new(Self { catalogue: Arc::new(catalogue), answers: Arc::clone(&self.answers), again: self.again })
     }
 
-    /// Entries that nothing was sent for.
+    /// The entries for which no request was sent.
     #[must_use]
     pub fn unsent(&self) -> Vec<Difference> {
         let used = self.answers.used.lock().unwrap_or_else(PoisonError::into_inner);
@@ -167,7 +168,7 @@ impl RequestVector {
 }
 
 impl ServiceVector {
-    /// What is wrong with it.
+    /// What is wrong with the entry.
     pub(super) fn check(&self) -> Result<(), String> {
         match (&self.response, &self.failure) {
             (Some(_), None) | (None, Some(_)) => Ok(()),
@@ -194,7 +195,7 @@ impl ServiceVector {
     }
 }
 
-/// RFC 9111, section 5.2.1.7: nothing is sent, and 504 says that nothing is remembered.
+/// RFC 9111, section 5.2.1.7: nothing is sent, and status 504 says that no answer is stored.
 fn only_if_cached(request: &http::Request<Bytes>) -> bool {
     let values = request.headers().get_all(http::header::CACHE_CONTROL).iter();
     let mut directives = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));

@@ -1,14 +1,14 @@
-//! Makes a call smaller as long as something stays true of it.
+//! Makes a call smaller, as long as some property of it stays true.
 //!
-//! What is left out of a vector has its default, so a call is made smaller by leaving out: half of the hubs, then a
-//! quarter, then single ones; members of the device; facts and labels; halves of texts. It begins with the largest parts and
-//! ends when nothing more can be left out, or when enough has been tried.
+//! A member that is left out of a vector has its default, so a call is made smaller by leaving parts out: half of the
+//! hubs, then a quarter, then single ones; members of the device; facts and labels; halves of texts. The search begins
+//! with the largest parts. It ends when nothing more can be left out, or after enough tries.
 
 use serde_json::Value;
 
 use super::vector::Vector;
 
-/// The smallest call that `still` holds for. `still` is not asked about `vector` itself.
+/// The smallest call for which `still` is true. `still` is not called for `vector` itself.
 pub fn smallest(vector: Vector, mut still: impl FnMut(&Vector) -> bool) -> Vector {
     let Ok(value) = serde_json::to_value(&vector) else { return vector };
     let mut search = Search { best: vector, value, left: MOST_TRIES, still: &mut still };
@@ -24,7 +24,7 @@ pub fn smallest(vector: Vector, mut still: impl FnMut(&Vector) -> bool) -> Vecto
     }
 }
 
-/// A step from a value to one within it.
+/// A step from a value to a value inside it.
 #[derive(Clone, Debug)]
 enum Step {
     Member(String),
@@ -39,10 +39,10 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Makes what stands at a place smaller, outer parts first. Says whether anything became smaller.
+    /// Makes the value at a place smaller, outer parts first. Returns whether anything became smaller.
     fn reduce(&mut self, at: &mut Vec<Step>) -> bool {
         let mut smaller = false;
-        // Never a part as a whole: a vector without hubs is none.
+        // A part is never removed as a whole: a vector must have hubs, for example.
         if at.len() > 1 && self.without(at) {
             return true;
         }
@@ -70,7 +70,7 @@ impl Search<'_> {
         smaller
     }
 
-    /// Leaves out halves, quarters and so on of a list.
+    /// Removes halves, quarters and so on from a list.
     fn chunks(&mut self, at: &[Step], count: usize) -> bool {
         let (mut smaller, mut size) = (false, count / 2);
         while size >= 1 {
@@ -109,7 +109,7 @@ impl Search<'_> {
             (Some(Value::Object(members)), Step::Member(name)) if members.contains_key(name) => {
                 members.remove(name);
             }
-            // Items of lists are left out by `chunks`.
+            // Items of lists are removed by `chunks`.
             _ => return false,
         }
         self.keep(tried)
@@ -122,13 +122,13 @@ impl Search<'_> {
         self.keep(tried)
     }
 
-    /// Keeps a smaller call if it is one, and what is to stay true of it does.
+    /// Keeps a smaller call, if it really is smaller and the property stays true.
     fn keep(&mut self, tried: Value) -> bool {
         if self.left == 0 {
             return false;
         }
         let Ok(vector) = serde_json::from_value::<Vector>(tried) else { return false };
-        // What was left out has its default now; a member that had it before is no step.
+        // A removed member now has its default. If it had the default before, nothing has become smaller.
         if vector == self.best || !is_possible(&vector) {
             return false;
         }
@@ -142,7 +142,7 @@ impl Search<'_> {
     }
 }
 
-/// What no server would ask a policy is no call.
+/// Whether a server could make this call.
 fn is_possible(vector: &Vector) -> bool {
     let mut names = std::collections::HashSet::new();
     !vector.hubs.is_empty()
@@ -150,7 +150,7 @@ fn is_possible(vector: &Vector) -> bool {
         && vector.chosen.as_ref().is_none_or(|chosen| names.contains(chosen.as_str()))
 }
 
-/// Names of hubs and devices keep their form.
+/// Whether the text at a place may be shortened. Names of hubs and devices may not: they must keep their form.
 fn may_be_shortened(at: &[Step]) -> bool {
     let named = |name: &str| matches!(name, "name" | "hub" | "registrationId" | "enrollmentId" | "decisionId");
     !matches!(at.last(), Some(Step::Member(name)) if named(name))
@@ -170,9 +170,9 @@ fn find_mut<'a>(value: &'a mut Value, at: &[Step]) -> Option<&'a mut Value> {
     })
 }
 
-/// What is made smaller, the largest first.
+/// The parts that are made smaller, the largest first.
 const PARTS: &[&str] = &["hubs", "device", "catalogue", "http", "call"];
-/// Calls that are tried at most.
+/// Maximum number of calls that are tried.
 const MOST_TRIES: u32 = 2_000;
 
 #[cfg(test)]
@@ -199,7 +199,7 @@ mod tests {
                         "payload": { "deep": { "er": [1, { "bad": "z" }] } } },
             "catalogue": { "groupCounts": [{ "path": ["a"], "count": 3 }] },
         }));
-        // One hub with a label that has an x, and a payload with the member that is bad.
+        // One hub with a label that contains an x, and a payload with the member `bad`.
         let bad = |vector: &Vector| {
             let label = vector.hubs.iter().any(|hub| hub.labels.get("region").is_some_and(|text| text.contains('x')));
             label && vector.device.payload.as_ref().is_some_and(|payload| payload.to_string().contains("bad"))

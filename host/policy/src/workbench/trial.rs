@@ -1,4 +1,4 @@
-//! Runs golden vectors and says what differs.
+//! Runs golden vectors and reports what differs.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::vector::Vector;
 use crate::image::{ConfigureError, Image, Revision};
 use crate::{Budgets, Log, LogLevel, PolicyHost};
 
-/// Runs the vectors of one plugin: each settings are given once.
+/// Runs the vectors of one plugin. Each set of settings is configured only once.
 pub struct Trial<'a> {
     host: &'a PolicyHost,
     revision: Arc<Revision>,
@@ -20,34 +20,34 @@ pub struct Trial<'a> {
     images: HashMap<String, Result<Arc<Image>, ConfigureError>>,
 }
 
-/// What became of a vector.
+/// The result of a vector.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct Tried {
     pub name: String,
-    /// How the answer differs from what is expected; empty when it does not.
+    /// The differences between the answer and the expectation. Empty if there are none.
     pub differences: Vec<Difference>,
-    /// The whole answer, as an expectation is written.
+    /// The whole answer, in the form of an expectation.
     pub answer: serde_json::Value,
-    /// What it took.
+    /// What the call used.
     pub usage: Usage,
-    /// What it may take.
+    /// The fuel that the vector allows.
     pub max_fuel: Option<u64>,
-    /// What it logged.
+    /// What the policy logged.
     pub log: Log,
-    /// The sentences of its reasons, or of what is wrong with its settings.
+    /// The sentences of the policy's reasons, or of the mistakes in the settings.
     pub said: Vec<String>,
 }
 
 impl Tried {
-    /// Whether all is as expected.
+    /// Whether everything is as expected.
     #[must_use]
     pub fn passed(&self) -> bool {
         self.differences.is_empty() && !self.is_over_its_fuel()
     }
 
-    /// Whether it took more fuel than the vector grants.
+    /// Whether the call used more fuel than the vector allows.
     #[must_use]
     pub fn is_over_its_fuel(&self) -> bool {
         self.max_fuel.is_some_and(|most| self.usage.fuel > most)
@@ -55,13 +55,13 @@ impl Tried {
 }
 
 impl<'a> Trial<'a> {
-    /// A trial of a revision, under the budgets of a server that says nothing of them.
+    /// A trial of a revision, with the default budgets of a server.
     #[must_use]
     pub fn new(host: &'a PolicyHost, revision: Arc<Revision>) -> Self {
         Self { host, revision, budgets: Budgets::default(), images: HashMap::new() }
     }
 
-    /// The same, with every log line kept. Lines cost fuel, so this is for looking and not for comparing.
+    /// The same trial, with every log line kept. Log lines cost fuel, so this is for reading and not for comparing.
     #[must_use]
     pub fn explaining(mut self) -> Self {
         self.budgets.call.log_level = LogLevel::Trace;
@@ -74,7 +74,7 @@ impl<'a> Trial<'a> {
     pub fn run(&mut self, vector: &Vector) -> Tried {
         let Answer { answered, usage, log, said, unsent } = self.answer(vector);
         let mut differences = vector.expect.differences(&answered);
-        // A policy that broke has not come to what it would have sent.
+        // A policy that broke did not get as far as the requests that it would have sent.
         if !matches!(answered, Answered::Broke(_)) {
             differences.extend(unsent);
         }
@@ -109,7 +109,7 @@ impl<'a> Trial<'a> {
         if vector.expect.is_of_settings() {
             return Answer::of(Answered::With("takeSettings", serde_json::Value::Null));
         }
-        // A plugin of one half is asked for that half, whatever is expected of it.
+        // A plugin with one half only is asked for that half, whatever the vector expects.
         let worlds = self.revision.card().worlds;
         if vector.expect.is_of_grouping() || !worlds.selects() {
             let Some(input) = vector.place_input() else {
@@ -127,7 +127,7 @@ impl<'a> Trial<'a> {
     }
 }
 
-/// What came of a vector, before it is compared.
+/// The answer to a vector, before it is compared.
 struct Answer {
     answered: Answered,
     usage: Usage,
@@ -137,7 +137,7 @@ struct Answer {
 }
 
 impl Answer {
-    /// Of no call.
+    /// An answer without a call.
     fn of(answered: Answered) -> Self {
         Self { answered, usage: Usage::default(), log: Log::default(), said: Vec::new(), unsent: Vec::new() }
     }

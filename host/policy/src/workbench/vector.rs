@@ -1,4 +1,5 @@
-//! Golden vectors: what a policy is given, and what it must answer, as JSON that belongs to no language.
+//! Golden vectors: the inputs of a policy and the answers that it must give, as JSON that is independent of the
+//! language.
 //!
 //! ```json
 //! { "vectors": [{
@@ -12,13 +13,13 @@
 //! }] }
 //! ```
 //!
-//! One file serves a policy in Rust, in JavaScript and in Python, and it is what a difference between revisions is
-//! measured on. What is left out has a default that never changes, so that a vector says only what it is about. In
-//! `expect`, what is not written is not compared. `max_fuel` makes what a policy costs a part of its tests: fuel is the
-//! same number on every machine.
+//! The same file tests a policy in Rust, in JavaScript and in Python, and shows the differences between revisions.
+//! Members that are left out have a default that never changes, so that a vector states only what it is about. Members
+//! that are left out of `expect` are not compared. `max_fuel` makes the cost of a policy a part of its tests: fuel is
+//! the same number on every machine.
 //!
-//! A file is read as a whole before anything runs: a slip in it is an error with its JSON pointer, and not a policy that
-//! seems to answer wrongly.
+//! A file is read as a whole before anything runs. So a mistake in it is an error with its JSON pointer, and does not
+//! look like a policy that answers wrongly.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -195,18 +196,18 @@ pub struct GroupCountVector {
     pub count: u64,
 }
 
-/// A file that is no file of golden vectors, or a part of one that is none.
+/// Why a file is not a file of golden vectors.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum VectorError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("cannot read {path}: {source}")]
     Read { path: PathBuf, source: std::io::Error },
-    /// It is not JSON, or not this.
+    /// The text is not JSON, or does not have the format of golden vectors.
     #[error("{path}{}: {message}", at(pointer))]
     Misfit {
         path: PathBuf,
-        /// Where in it; none when it is no JSON at all.
+        /// Where the mistake is. `None` if the text is not JSON at all.
         pointer: Option<String>,
         /// What is wrong.
         message: String,
@@ -218,13 +219,13 @@ impl VectorFile {
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong with it, and where.
+    /// The first mistake, and where it is.
     pub fn read(path: &Path) -> Result<Self, VectorError> {
         let text = std::fs::read(path).map_err(|source| VectorError::Read { path: path.to_owned(), source })?;
         Self::parse(&text).map_err(|misfit| of_file(path, misfit))
     }
 
-    /// Reads a text and checks all of it.
+    /// Parses a text and checks all of it.
     ///
     /// # Errors
     ///
@@ -245,7 +246,7 @@ impl VectorFile {
 }
 
 impl Vector {
-    /// What the format cannot say by itself.
+    /// Checks the rules that the schema cannot express.
     fn check(&self, place: &str) -> Result<(), Misfit> {
         let wrong = |at: &str, message: String| Err(Misfit { pointer: Some(format!("{place}{at}")), message });
         if !self.settings.is_object() {
@@ -274,7 +275,7 @@ impl Vector {
         Ok(())
     }
 
-    /// The same with so many hubs: its own, repeated under other names.
+    /// The same vector with `count` hubs: its own hubs, repeated under other names.
     #[must_use]
     pub fn with_hubs(&self, count: usize) -> Self {
         let repeated = self.hubs.iter().cycle().take(count).enumerate();
@@ -285,13 +286,13 @@ impl Vector {
         Self { hubs: repeated.map(named).collect(), chosen: None, ..self.clone() }
     }
 
-    /// What selection is given.
+    /// The input of selection.
     #[must_use]
     pub fn select_input(&self) -> SelectInput {
         SelectInput { call: self.call(), device: Arc::new(self.device.build()), candidates: self.candidates() }
     }
 
-    /// What grouping is given.
+    /// The input of grouping.
     #[must_use]
     pub fn place_input(&self) -> Option<PlaceInput> {
         let chosen = |hub: &&HubVector| self.chosen.as_deref().is_none_or(|chosen| chosen == hub.name);
@@ -300,32 +301,32 @@ impl Vector {
         Some(PlaceInput { call: self.call(), device: Arc::new(self.device.build()), hub: hub.build(), candidate })
     }
 
-    /// What the policy may ask while it selects.
+    /// What the policy may ask the host during selection.
     #[must_use]
     pub fn catalogue(&self) -> Arc<Services> {
         let catalogue = LiveCatalogue::new(self.candidates(), Arc::new(self.catalogue.clone()));
         Services::new(catalogue, &self.http)
     }
 
-    /// What the policy may ask while it places.
+    /// What the policy may ask the host during grouping.
     #[must_use]
     pub fn catalogue_of_hub(&self, input: &PlaceInput) -> Arc<Services> {
         Services::new(self.of_hub(input), &self.http)
     }
 
-    /// As [`Vector::catalogue`], for a call that is made again and again: each entry of `http` answers any number of requests.
+    /// As [`Vector::catalogue`], for a call that is repeated: each entry of `http` answers any number of requests.
     #[must_use]
     pub fn catalogue_again(&self) -> Arc<Services> {
         self.catalogue().again()
     }
 
-    /// As [`Vector::catalogue_of_hub`], for a call that is made again and again.
+    /// As [`Vector::catalogue_of_hub`], for a call that is repeated.
     #[must_use]
     pub fn catalogue_of_hub_again(&self, input: &PlaceInput) -> Arc<Services> {
         self.catalogue_of_hub(input).again()
     }
 
-    /// The same, in the decision in which selection was answered by these services.
+    /// As [`Vector::catalogue_of_hub`], in the decision whose selection these services answered.
     #[must_use]
     pub fn catalogue_after(&self, selection: &Services, input: &PlaceInput) -> Arc<Services> {
         selection.beside(self.of_hub(input))
@@ -349,7 +350,7 @@ impl Vector {
 }
 
 impl DeviceVector {
-    /// The device as policies are told of it.
+    /// The device in the form that policies get.
     #[must_use]
     pub fn build(&self) -> Device {
         Device {
@@ -371,7 +372,7 @@ impl DeviceVector {
 }
 
 impl HubVector {
-    /// The hub as policies are told of it.
+    /// The hub in the form that policies get.
     #[must_use]
     pub fn build(&self) -> Hub {
         Hub {
@@ -419,7 +420,7 @@ impl Default for DeviceVector {
     }
 }
 
-/// What is wrong with a part of a file.
+/// The error for a mistake in a file.
 #[must_use]
 pub fn of_file(path: &Path, misfit: Misfit) -> VectorError {
     let Misfit { pointer, message } = misfit;

@@ -1,6 +1,6 @@
-//! Project Wycheproof's cases for JSON Web Signatures and Keys, through what judges tokens here. Their payloads are no
-//! claims, so the header and the signature are judged alone. What is decided otherwise than there stands in
-//! `deviations.tsv` with its reason, and nowhere else.
+//! Project Wycheproof's cases for JSON Web Signatures and Keys, checked with the code that verifies tokens. Their
+//! payloads are not claims, so only the header and the signature are checked. Cases in which the result differs from
+//! Wycheproof's are listed in `deviations.tsv`, each with its reason, and nowhere else.
 
 use std::collections::BTreeMap;
 
@@ -42,7 +42,7 @@ fn signatures_are_judged_as_wycheproof_judges_them() {
     assert!(deviations.is_empty(), "no deviations any more: {deviations:?}");
 }
 
-/// Of one key, or of a set of them.
+/// The keys in a JSON Web Key, or in a set of them.
 fn keys(value: &Value) -> Vec<IssuerKey> {
     let all = value.get("keys").and_then(Value::as_array).cloned().unwrap_or_else(|| vec![value.clone()]);
     all.into_iter().filter_map(|key| IssuerKey::of(&serde_json::from_value::<Jwk>(key).ok()?)).collect()

@@ -1,16 +1,16 @@
-//! One revocation list out of whatever operators have: DER, base64 of it, or PEM with anything around it.
+//! Reads one revocation list from the forms that operators have: DER, base64 of DER, or PEM with any text around it.
 
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-/// Why there is no list in a file.
+/// Why a file contains no list that can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum ListTextError {
     #[error("the revocation list is empty")]
     Empty,
-    /// None of its forms.
+    /// The file is not in one of the accepted forms.
     #[error(
         "it is no certificate revocation list (RFC 5280) in PEM (-----BEGIN X509 CRL-----) or DER; `openssl crl -in FILE \
          -noout -text` shows what a list says"
@@ -20,20 +20,21 @@ pub enum ListTextError {
     Utf16,
     #[error("it is a certificate, not the revocation list that the authority publishes (-----BEGIN X509 CRL-----)")]
     Certificate,
-    /// More than one.
+    /// The file contains several lists.
     #[error("it holds {0} revocation lists, and one is taken; bring the newest one of this authority alone")]
     Several(usize),
-    /// Broken between its two lines.
+    /// The content between the BEGIN and END lines is broken.
     #[error(
         "the PEM is broken: between its BEGIN and END lines there must be base64 and nothing else; was the file cut?"
     )]
     Broken,
-    /// A secret that must not travel.
+    /// The file contains a private key, which must not be sent anywhere.
     #[error("the file holds a private key; bring the list alone, and consider the key as disclosed")]
     PrivateKey,
 }
 
-/// The DER of the one revocation list in a file's bytes, or in a text. Whether it is one is judged by those who use it.
+/// The DER of the one revocation list in a file's bytes, or in a text. The caller checks whether the DER really is a
+/// list.
 ///
 /// # Errors
 ///
@@ -56,7 +57,7 @@ pub fn list_from(bytes: &[u8]) -> Result<Vec<u8>, ListTextError> {
     if decoded.is_empty() {
         return Err(ListTextError::Empty);
     }
-    // A whole file in base64, as the command line sends what is no text.
+    // A whole file in base64: the command line sends files that are not text in this form.
     if has(&decoded, BEGIN) {
         return from_pem(&decoded);
     }
@@ -88,7 +89,7 @@ fn from_pem(text: &[u8]) -> Result<Vec<u8>, ListTextError> {
     }
 }
 
-/// Without a line's end that an editor or a shell has put behind it.
+/// DER without the line end that an editor or a shell appended.
 fn der(bytes: &[u8]) -> &[u8] {
     let (length, header) = match bytes {
         [_, short, ..] if *short < 0x80 => (usize::from(*short), 2),
@@ -120,7 +121,7 @@ fn find(text: &[u8], what: &[u8]) -> Option<usize> {
     text.windows(what.len()).position(|window| window == what)
 }
 
-/// RFC 7468, section 6, and what some programs write.
+/// The labels of RFC 7468, section 6, and those that some programs write.
 const LABELS: [(&[u8], &[u8]); 2] =
     [(b"-----BEGIN X509 CRL-----", b"-----END X509 CRL-----"), (b"-----BEGIN CRL-----", b"-----END CRL-----")];
 const BEGIN: &[u8] = b"-----BEGIN ";
@@ -137,7 +138,7 @@ mod tests {
 
     use super::*;
 
-    /// A sequence that is long enough for several lines.
+    /// A sequence that is long enough for several lines of base64.
     fn list() -> Vec<u8> {
         [vec![0x30, 0x82, 1, 0], vec![7; 256]].concat()
     }

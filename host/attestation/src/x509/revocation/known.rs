@@ -1,11 +1,11 @@
-//! All that is known of revocations in an id scope, and the judgement over a path.
+//! Everything that is known about revocations in an id scope, and the decision whether a path is good.
 //!
-//! The certificates that are held here form a graph: each was issued by one issuer, and an issuer may have several
-//! certificates (it was renewed, or two others have certified it). A path is judged link by link; above its top the graph is
-//! followed. There an issuer is sound when *one* of its certificates is: an authority that is certified by two, of which one
-//! was taken back, is still certified by the other. A certificate that a path really leads over is judged as it is. Of an
-//! issuer's certificates only those of the best [`Standing`] count, and one that has expired only beside others that have:
-//! an issuer is not sound by a certificate that it has left behind.
+//! The certificates that are held here form a graph: each one was issued by one issuer, and an issuer may have several
+//! certificates (it was renewed, or two other issuers certified it). A path is checked link by link. Above its top,
+//! the graph is followed. There, an issuer is sound if *one* of its certificates is: an authority with certificates
+//! from two issuers, one of which was revoked, is still certified by the other. A certificate that is really on the
+//! path must itself be good. Of an issuer's certificates, only those with the best [`Standing`] count. Expired ones
+//! count only if all of these have expired: a certificate that the issuer has replaced does not make it sound.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -24,50 +24,50 @@ use super::super::verify::VerifiedPath;
 use super::issuer::has_issued;
 use super::{KeptRevocations, RevocationRecord, WhenStale};
 
-/// What is known of revocations in an id scope.
+/// Everything that is known about revocations in an id scope.
 #[derive(Debug, Default)]
 pub struct Known {
     issuers: Vec<KnownIssuer>,
     by_key: HashMap<Digest, Vec<usize>>,
-    /// By whom a held certificate was issued, by its SHA-256; nothing when by nobody who is held.
+    /// The issuer of each held certificate, by the certificate's SHA-256. `None` if its issuer is not held.
     parents: HashMap<Digest, Option<usize>>,
-    /// Signatures that were checked: of the certificate, by the key.
+    /// Results of signature checks: of the certificate, by the key.
     checked: HashMap<(Digest, Digest), bool>,
-    /// Keys of issuers of which something is said, and nobody can read any more what their names are.
+    /// Keys of issuers with a revocation record whose certificate can no longer be parsed.
     unreadable: HashSet<Digest>,
 }
 
-/// Why a certificate of an issuer is held, from the weakest reason to the best.
+/// Why a certificate of an issuer is held, from the weakest reason to the strongest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
-    /// An authority is uploaded whose key nobody has proven. It makes nobody sound beside others.
+    /// It belongs to an uploaded authority whose key is not proven. It does not count beside better ones.
     Unproven,
-    /// It was held once, or something was said of its issuer by it.
+    /// It was held earlier, or a revocation record identifies its issuer by it.
     Remembered,
-    /// A proven authority or a group holds it.
+    /// A proven authority or a group has it.
     Held,
 }
 
-/// An issuer, what is said of its certificates, and which of its own are held.
+/// An issuer, its revocation record, and those of its own certificates that are held.
 #[derive(Debug)]
 struct KnownIssuer {
     certificate: Arc<Certificate>,
     said: Option<Said>,
     held: Vec<Arc<Certificate>>,
-    /// How all of `held` stand.
+    /// The standing of all certificates in `held`.
     standing: Standing,
 }
 
-/// What is said of an issuer's certificates.
+/// What is known about revocations of an issuer's certificates.
 #[derive(Clone, Debug)]
 pub struct Said {
-    /// It, as it is kept.
+    /// The record, as the store keeps it.
     pub record: RevocationRecord,
     list: Option<Arc<Crl>>,
 }
 
 impl Said {
-    /// Whether a list is there or expected, and is out of date or missing.
+    /// Whether a list exists or is expected, and is out of date or missing.
     pub fn is_stale(&self, now: Timestamp, grace_seconds: u64) -> bool {
         match &self.record.list {
             Some(list) => list.is_stale(now, grace_seconds),
@@ -90,7 +90,7 @@ impl Said {
         if rules.serials.iter().any(|range| range.from <= serial && serial <= range.to) {
             return Err(ChainError::SerialRevoked { which, issuer: name(), serial: serial.to_string() });
         }
-        // What is on a list that is out of date is revoked all the same, and that is the better answer.
+        // A certificate on an outdated list is revoked all the same, and that is the more useful answer.
         if self.list.as_ref().is_some_and(|list| list.names(&certificate.serial)) {
             return Err(ChainError::Revoked { which, issuer: name() });
         }
@@ -108,15 +108,15 @@ impl Said {
 }
 
 impl Known {
-    /// What is known when these records are kept and these certificates (DER) held. What `before` has read and checked is
-    /// not read and checked again.
+    /// What is known, from the kept records and the held certificates (DER). What `before` already parsed and verified
+    /// is reused.
     pub fn new<'a>(
         records: Vec<KeptRevocations>,
         held: impl Iterator<Item = (&'a [u8], Standing)>,
         before: Option<&Self>,
     ) -> Self {
         let mut this = Self::default();
-        // Where nothing is said, nothing is asked.
+        // Without any record, no certificate needs to be looked at.
         if records.is_empty() {
             return this;
         }
@@ -140,11 +140,11 @@ impl Known {
                 this.hold(certificate, standing);
             }
         }
-        this.lead_up(before);
+        this.find_issuers(before);
         this
     }
 
-    /// Keeps a certificate with its issuer-to-be; which that is.
+    /// Adds a certificate to the issuer that owns it. Returns the index of that issuer.
     fn hold(&mut self, certificate: Certificate, standing: Standing) -> usize {
         let certificate = Arc::new(certificate);
         let at = match self.find(&certificate) {
@@ -168,8 +168,8 @@ impl Known {
         at
     }
 
-    /// Finds by whom each held certificate was issued.
-    fn lead_up(&mut self, before: Option<&Self>) {
+    /// Finds the issuer of each held certificate.
+    fn find_issuers(&mut self, before: Option<&Self>) {
         let mut checked = HashMap::new();
         let mut parents = HashMap::new();
         for child in self.issuers.iter().flat_map(|issuer| &issuer.held) {
@@ -196,29 +196,29 @@ impl Known {
         same_key.iter().find(is).copied()
     }
 
-    /// What is said of an authority's certificates.
+    /// What is known about revocations of an authority's certificates.
     pub fn of(&self, authority: &Anchor) -> Option<&Said> {
         self.find(authority.certificate()).and_then(|at| self.issuers.get(at)?.said.as_ref())
     }
 
-    /// What is said of each issuer's certificates.
+    /// What is known about revocations, for each issuer.
     pub fn all(&self) -> impl Iterator<Item = &Said> {
         self.issuers.iter().filter_map(|issuer| issuer.said.as_ref())
     }
 
-    /// Whether an authority counts, by all that is said of it and of those above it.
+    /// Whether an authority is good, given all records about it and about the issuers above it.
     ///
     /// # Errors
     ///
-    /// As [`Known::judge`].
+    /// The same as [`Known::judge`].
     pub fn judge_authority(&self, authority: &Anchor, now: Timestamp, grace_seconds: u64) -> Result<(), ChainError> {
         let mut judgement = Judgement::new(self, now, grace_seconds);
         let certificate = authority.certificate();
-        judgement.is_not_taken_back(certificate)?;
+        judgement.is_not_revoked(certificate)?;
         judgement.above(certificate, Which::Anchor(certificate.subject_text.clone()))
     }
 
-    /// Refuses a verified path of which something was taken back, or of which that cannot be known.
+    /// Refuses a verified path if something on it was revoked, or if that cannot be known.
     ///
     /// # Errors
     ///
@@ -244,7 +244,7 @@ impl Known {
         let anchor = anchors.iter().find(|anchor| Some(anchor.sha256()) == path.anchor).map(Anchor::certificate);
         let all: Vec<&Certificate> = std::iter::once(leaf).chain(between).chain(anchor).collect();
         for (at, certificate) in all.iter().enumerate() {
-            judgement.is_not_taken_back(certificate)?;
+            judgement.is_not_revoked(certificate)?;
             let which = if at == 0 { Which::Leaf } else { Which::Intermediate(certificate.subject_text.clone()) };
             match all.get(at + 1) {
                 Some(issuer) => judgement.link(certificate, which, issuer)?,
@@ -259,10 +259,10 @@ struct Judgement<'k> {
     known: &'k Known,
     now: Timestamp,
     grace: u64,
-    /// What was found of the issuers that were met. One that is being looked at is sound meanwhile: two that have
-    /// certified each other do not condemn one another.
+    /// The results for the issuers that were visited. An issuer counts as sound while it is being checked, so that two
+    /// issuers that certified each other do not make each other unsound.
     judged: HashMap<usize, Result<(), ChainError>>,
-    /// What was found of the certificates that were sent; nothing yet of those that are being looked at.
+    /// The results for the certificates that the device sent. `None` for a certificate that is being checked.
     sent: HashMap<Digest, Option<Result<(), ChainError>>>,
 }
 
@@ -271,7 +271,7 @@ impl<'k> Judgement<'k> {
         Self { known, now, grace, judged: HashMap::new(), sent: HashMap::new() }
     }
 
-    /// The key is none of an issuer of which nobody can read any more what was said.
+    /// Refuses a key whose revocation record can no longer be parsed.
     fn is_readable(&self, issuer: &Certificate) -> Result<(), ChainError> {
         if self.known.unreadable.contains(&issuer.key.spki_sha256) {
             return Err(ChainError::AuthorityRevoked { authority: issuer.subject_text.clone() });
@@ -279,8 +279,8 @@ impl<'k> Judgement<'k> {
         Ok(())
     }
 
-    /// The certificate is not that of an authority that was taken back as a whole.
-    fn is_not_taken_back(&self, certificate: &Certificate) -> Result<(), ChainError> {
+    /// Refuses the certificate of an authority that was revoked as a whole.
+    fn is_not_revoked(&self, certificate: &Certificate) -> Result<(), ChainError> {
         self.is_readable(certificate)?;
         let known = self.known;
         let issuer = known.find(certificate).and_then(|at| known.issuers.get(at));
@@ -292,7 +292,7 @@ impl<'k> Judgement<'k> {
         }
     }
 
-    /// What is said of the certificate by this issuer.
+    /// Applies this issuer's record to the certificate.
     fn link(&self, certificate: &Certificate, which: Which, issuer: &Certificate) -> Result<(), ChainError> {
         self.is_readable(issuer)?;
         let known = self.known;
@@ -300,7 +300,8 @@ impl<'k> Judgement<'k> {
         said.map_or(Ok(()), |said| said.judge((which, certificate), issuer, (self.now, self.grace)))
     }
 
-    /// What is said of the certificate by whoever issued it, and of that one by those above.
+    /// Applies the record of the certificate's issuer to the certificate, and the records of those above to the
+    /// issuer.
     fn above(&mut self, certificate: &Certificate, which: Which) -> Result<(), ChainError> {
         let known = self.known;
         let Some(at) = known.issuer_of(certificate) else { return Ok(()) };
@@ -309,11 +310,11 @@ impl<'k> Judgement<'k> {
         if let Some(said) = &issuer.said {
             said.judge((which, certificate), &issuer.certificate, (self.now, self.grace))?;
         }
-        // A root is its own issuer, and there is nothing above it.
+        // A root is its own issuer, and nothing is above it.
         if known.find(certificate) == Some(at) { Ok(()) } else { self.sound(at) }
     }
 
-    /// Whether one of an issuer's own certificates holds.
+    /// Whether one of the issuer's own certificates is good.
     fn sound(&mut self, at: usize) -> Result<(), ChainError> {
         if let Some(judged) = self.judged.get(&at) {
             return judged.clone();
@@ -338,8 +339,8 @@ impl<'k> Judgement<'k> {
         found
     }
 
-    /// A pinned certificate, over whatever it sent along and what is held here. Each of these is looked at once: those that
-    /// have certified each other lead nowhere.
+    /// Checks a pinned certificate over the certificates that the device sent and those that are held. Each sent
+    /// certificate is checked once, so that certificates that certified each other end the search.
     fn climb(&mut self, certificate: &Certificate, which: Which, sent: &[Certificate]) -> Result<(), ChainError> {
         match self.sent.get(&certificate.sha256) {
             Some(Some(judged)) => return judged.clone(),
@@ -352,11 +353,11 @@ impl<'k> Judgement<'k> {
     }
 
     fn climb_on(&mut self, certificate: &Certificate, which: Which, sent: &[Certificate]) -> Result<(), ChainError> {
-        self.is_not_taken_back(certificate)?;
+        self.is_not_revoked(certificate)?;
         self.above(certificate, which.clone())?;
         let mut found = None;
         for issuer in sent.iter().filter(|one| one.sha256 != certificate.sha256 && has_issued(one, certificate)) {
-            // The way comes from there.
+            // The search came from this certificate.
             if matches!(self.sent.get(&issuer.sha256), Some(None)) {
                 continue;
             }
@@ -372,13 +373,13 @@ impl<'k> Judgement<'k> {
 }
 
 impl Known {
-    /// Who issued a certificate, of those that are held.
+    /// The issuer of a certificate, among those that are held.
     fn issuer_of(&self, certificate: &Certificate) -> Option<usize> {
         if let Some(parent) = self.parents.get(&certificate.sha256) {
             return *parent;
         }
-        // A pinned certificate may be signed in a way that is not verified here: then its issuer's name and key
-        // identifier say whose it is.
+        // A pinned certificate may be signed with an algorithm that is not accepted here. Then the issuer's name and
+        // key identifier say who issued it.
         let unverifiable = !signature::accepted(certificate);
         let issued = |issuer: &Certificate| {
             certificate.issuer == issuer.subject

@@ -1,4 +1,4 @@
-//! What is said of one issuer's certificates, as the store keeps it, and the commands that change it.
+//! The revocation record of one issuer, as the store keeps it, and the commands that change it.
 
 use landfall_domain::clock::Timestamp;
 use landfall_domain::names::Digest;
@@ -8,69 +8,71 @@ use serde::{Deserialize, Serialize};
 use super::super::crl::{Crl, CrlError, ListFacts};
 use super::{Issuer, ListSource, RevocationRules, SerialRange, WhenStale};
 
-/// What is said of an issuer's certificates. Its list's bytes are kept beside it: they are large and change seldom.
+/// What is said about the revocation of an issuer's certificates. The bytes of the list are stored separately, because
+/// they are large and change seldom.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct RevocationRecord {
     pub issuer: Issuer,
-    /// What an operator says.
+    /// The operator's rules.
     #[serde(default)]
     pub rules: RevocationRules,
-    /// The issuer's own list.
+    /// The facts of the issuer's own list.
     #[serde(default)]
     pub list: Option<ListFacts>,
-    /// The certificate of a proven authority or of a group that was held last. It counts, for refusing, while no other of
-    /// the issuer is held: what was revoked above reaches those below when the one in the middle is gone.
+    /// The certificate that a proven authority or a group had last. While no other certificate of the issuer is held,
+    /// this one is used, only to refuse: so a revocation of an issuer above still reaches the certificates below when
+    /// the one between has been deleted.
     #[serde(with = "serde_bytes", default)]
     pub remembered: Option<Vec<u8>>,
-    /// When it last changed.
+    /// When the record last changed.
     pub updated_at: Timestamp,
 }
 
-/// A record with its list's bytes, DER.
+/// A record with the bytes of its list, DER.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct KeptRevocations {
-    /// What is said.
+    /// The record of the issuer.
     pub record: RevocationRecord,
     pub list: Option<Vec<u8>>,
 }
 
-/// Something to change in what is said of an issuer's certificates: all commands, or none.
+/// A change of an issuer's record: either all commands are applied or none.
 #[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct RevocationChange {
     pub issuer: Issuer,
-    /// What is changed, in this order.
+    /// The commands, applied in this order.
     pub commands: Vec<RevocationCommand>,
     pub now: Timestamp,
 }
 
-/// One thing to change.
+/// One change of a revocation record.
 #[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum RevocationCommand {
-    /// Takes these numbers back. Those that are taken back already stay so.
+    /// Revokes these serial numbers. Numbers that are revoked already stay so.
     Revoke(Vec<SerialRange>),
-    /// Gives these ranges free, each as it was revoked.
+    /// Ends the revocation of these ranges. Each must be a range exactly as it was revoked.
     Restore(Vec<SerialRange>),
-    /// The issuer itself is taken back, or is not any more.
+    /// Revokes the issuer itself, or ends that revocation.
     Whole(bool),
-    /// Where its list is fetched: changed as far as this says anything, or nowhere any more.
+    /// Changes where the list is fetched from. `None`: it is not fetched any more.
     Source(Option<SourceChange>),
-    /// What holds while its list is out of date.
+    /// Sets what happens while the list is out of date.
     WhenStale(WhenStale),
-    /// Its list, unless an older one than that which is there.
+    /// Sets the list, unless it is older than the present one.
     List {
-        /// What is known of it.
+        /// The facts of the new list.
         facts: ListFacts,
         der: Vec<u8>,
-        /// How far ahead of ours the clock of whoever made a list may run.
+        /// How far the clock of the list's author may be ahead of ours.
         skew_seconds: u64,
-        /// Where it was fetched; nothing changes when that is not its source any more.
+        /// Where the list was fetched from. If that is no longer the source, the list is ignored.
         from: Option<ListSource>,
     },
-    /// No list is there any more.
+    /// Removes the list.
     RemoveList,
 }
 
@@ -97,22 +99,22 @@ pub enum RevocationConflict {
 /// What is changed of where a list is fetched. What is left out stays as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceChange {
-    /// The address. What was read is masked, and may come back so.
+    /// The address. The address that was read from the API is masked, and may be given back masked.
     pub url: Option<String>,
-    /// Minutes from one time to the next.
+    /// Minutes between two fetches.
     pub refresh_minutes: Option<u64>,
-    /// The authority that the address is trusted by, PEM.
+    /// The certificate authority (PEM) that is trusted for the connection.
     pub ca_certificate: Option<String>,
-    /// Whoever names an address here may name public ones only.
+    /// Whether the caller may name public addresses only.
     pub public_hosts_only: bool,
 }
 
 impl SourceChange {
-    /// The source that results.
+    /// The source after the change.
     ///
     /// # Errors
     ///
-    /// There is none to change, or none of which the masked address is.
+    /// There is no source to change, or the masked address is not that of the present source.
     pub fn complete(&self, before: Option<&ListSource>) -> Result<ListSource, RevocationConflict> {
         let mut source = match (&self.url, before) {
             (Some(url), before) => {
@@ -139,26 +141,26 @@ impl SourceChange {
 }
 
 impl RevocationRecord {
-    /// Of an issuer of which nothing is said.
+    /// A record without any revocation.
     pub fn silent(issuer: Issuer, now: Timestamp) -> Self {
         Self { issuer, rules: RevocationRules::default(), list: None, remembered: None, updated_at: now }
     }
 
-    /// What tells it from all others of its id scope: SHA-256 of the certificate by which its issuer was first known.
+    /// The id of the record within its id scope: SHA-256 of the certificate by which the issuer was first known.
     pub fn id(&self) -> Digest {
         Digest::of(&self.issuer.certificate)
     }
 
-    /// Whether it says nothing.
+    /// Whether the record contains nothing.
     pub fn is_silent(&self) -> bool {
         self.list.is_none() && self.rules == RevocationRules::default()
     }
 
-    /// Changes it as told. The list's bytes are the caller's to keep.
+    /// Applies a command. The caller stores the bytes of the list.
     ///
     /// # Errors
     ///
-    /// What does not fit what stands there by now.
+    /// The command does not fit the record as it is now.
     pub fn apply(&mut self, command: &RevocationCommand, now: Timestamp) -> Result<(), RevocationConflict> {
         match command {
             RevocationCommand::Revoke(ranges) => {
@@ -186,10 +188,11 @@ impl RevocationRecord {
                 self.rules.source = Some(change.complete(self.rules.source.as_ref())?);
             }
             RevocationCommand::WhenStale(when) => self.rules.when_stale = *when,
-            // An operator has changed that while it was fetched.
+            // An operator changed the source while the list was being fetched.
             RevocationCommand::List { from: Some(from), .. } if self.rules.source.as_ref() != Some(from) => {}
             RevocationCommand::List { facts, skew_seconds, .. } => {
-                // One of the future, which earlier versions took, holds no true list back; one within the skew is true.
+                // A list from the future, which earlier versions accepted, must not block a genuine list. A list
+                // within the skew is genuine.
                 let present = self.list.as_ref().filter(|present| present.has_begun(now, *skew_seconds).is_ok());
                 if let Some(present) = present.filter(|present| facts.is_older_than(present)) {
                     return Err(RevocationConflict::OlderList { new: facts.clone(), present: present.clone() });
@@ -201,8 +204,8 @@ impl RevocationRecord {
         Ok(())
     }
 
-    /// Takes up what another record says of the same issuer: nothing of either is lost. Whether the other's list is the
-    /// newer one, which then counts.
+    /// Merges another record of the same issuer into this one, without losing anything of either. Returns whether the
+    /// other record's list is the newer one; then that list counts.
     pub fn merge(&mut self, other: &Self) -> bool {
         for range in &other.rules.serials {
             if !self.rules.serials.contains(range) {
@@ -232,17 +235,17 @@ impl RevocationRecord {
 }
 
 impl RevocationCommand {
-    /// The command that brings a list, after what the list says of its own times was judged.
+    /// The command that sets a list, after a check that the list is not from the future.
     ///
     /// # Errors
     ///
-    /// A list of the future.
+    /// A list from the future.
     pub fn list(list: &Crl, der: Vec<u8>, now: Timestamp, skew_seconds: u64) -> Result<Self, CrlError> {
         list.facts().has_begun(now, skew_seconds)?;
         Ok(Self::List { facts: list.facts().clone(), der, skew_seconds, from: None })
     }
 
-    /// The same of a list that was fetched there.
+    /// The same command for a list that was fetched from this source.
     #[must_use]
     pub fn fetched_from(self, source: &ListSource) -> Self {
         match self {
@@ -254,10 +257,10 @@ impl RevocationCommand {
     }
 }
 
-/// From one fetch to the next where nothing else was said.
+/// Minutes between two fetches, unless an operator sets another value.
 const REFRESH_MINUTES: u64 = 60;
 
-/// More than an operator types.
+/// Maximum number of ranges: more than an operator types.
 pub const MOST_RANGES: usize = 1000;
 
 #[cfg(test)]
@@ -297,7 +300,7 @@ mod tests {
         set(&mut record, trusted).unwrap();
         let all = set(&mut record, source("http://b/?sig=1")).unwrap();
         assert_eq!((all.refresh_minutes, all.ca_certificate.as_deref()), (5, Some("pem")));
-        // As it was read.
+        // The masked address, as it was read.
         let masked = address::masked("http://b/?sig=1").into_owned();
         assert_eq!(set(&mut record, source(&masked)).unwrap(), all);
         record.apply(&RevocationCommand::Source(None), NOW).unwrap();

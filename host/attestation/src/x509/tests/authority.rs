@@ -12,7 +12,7 @@ use super::super::{Anchor, PresentedChain, VerifyPolicy};
 /// 2030-01-01. Everything made here is valid from 2020 to 2040 unless a test says otherwise.
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_893_456_000_000);
 
-/// What holds by default, at [`NOW`].
+/// The default policy, at [`NOW`].
 pub(crate) fn policy() -> VerifyPolicy {
     VerifyPolicy::at(NOW)
 }
@@ -59,7 +59,7 @@ impl Made {
         self.issue(params, KeyPair::generate().unwrap()).der
     }
 
-    /// Issues whatever is asked for.
+    /// Issues a certificate with these parameters.
     pub(crate) fn issue(&self, params: CertificateParams, key: KeyPair) -> Self {
         let issuer = Issuer::from_params(&self.params, &self.key);
         Self { der: params.signed_by(&key, &issuer).unwrap().der().clone(), params, key }

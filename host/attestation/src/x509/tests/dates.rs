@@ -1,4 +1,4 @@
-//! Dates: ours is the clock that counts, for every certificate of a chain.
+//! Dates: the server's clock counts, for every certificate of a chain.
 
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ fn a_pinned_certificate_is_judged_by_its_own_dates_alone() {
         let shown = chain([&self_signed("dev-1", change)]);
         let got = verify_pinned(&shown, &[shown.leaf().sha256()], &policy());
         assert_eq!(got.map_err(|error| error.to_string().contains(expected.unwrap())).is_ok(), expected.is_none());
-        // What else was sent is not looked at.
+        // Other certificates that were sent are ignored.
         for at in [1, 2] {
             let (_, chain) = three(at, change);
             assert!(verify_pinned(&chain, &[chain.leaf().sha256()], &policy()).is_ok());
@@ -137,7 +137,8 @@ fn an_intermediate_that_expired_after_the_device_did_is_refused_though_expiry_is
     );
 }
 
-/// Only the device's end is waived: what stands above it is judged now, however long ago that end was.
+/// Only the expiry of the device's certificate is ignored. The certificates above are checked at the present time,
+/// however long ago the device's certificate expired.
 #[test]
 fn an_intermediate_that_is_younger_than_the_devices_end_serves_where_expiry_is_waived() {
     let waived = VerifyPolicy { ignore_expiry: true, ..policy() };

@@ -1,4 +1,4 @@
-//! Certificates of endorsement keys: those that swtpm's own authority made, and odd ones.
+//! Certificates of endorsement keys: those that swtpm's own authority made, and unusual ones.
 
 use landfall_domain::clock::Timestamp;
 use rcgen::{
@@ -48,7 +48,7 @@ fn certificates_that_end_in_the_year_9999_verify_up_to_their_maker() {
             assert!(claims.contains(&(key.to_owned(), value.to_owned())), "{claims:?}");
         }
     }
-    // Without what stands between, and up to another.
+    // Without the intermediate, and with another root.
     let certificate = EndorsementCertificate::parse(&vector("ek-rsa2048.crt")).unwrap();
     let issuer = "CN=swtpm-localca".to_owned();
     for (roots, intermediates) in [
@@ -92,7 +92,7 @@ fn only_a_certificate_for_endorsement_keys_is_one() {
         params.custom_extensions.push(unknown);
     });
     assert_eq!(verdict(&maker, &odd), flawed(Flaw::UnknownCriticalExtension("1.2.3".to_owned())));
-    // Makers have given such numbers.
+    // Makers have given negative serial numbers.
     let negative = certified(&maker, |params| params.serial_number = Some(SerialNumber::from(vec![0xc0, 1])));
     assert_eq!(verdict(&maker, &negative), Ok(()));
     let expired = certified(&maker, |params| params.not_after = rcgen::date_time_ymd(2025, 1, 1));
@@ -131,7 +131,7 @@ fn a_certificate_on_its_makers_list_is_refused_and_so_is_all_below_an_intermedia
     assert_eq!(verdict(&other, &of_root), revoked(which, "CN=Maker"));
 }
 
-/// A list of one.
+/// What is known from a revocation list with one entry.
 fn known(issuer: &Made, serial: &[u8]) -> Known {
     let der = made(issuer, |params| {
         params.revoked_certs.push(RevokedCertParams {

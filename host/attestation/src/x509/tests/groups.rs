@@ -12,7 +12,8 @@ fn a_device_is_taken_by_the_group_of_its_own_authority_only() {
     let in_east = chain([&east.device("dev-1"), &east.der]);
     let in_west = chain([&west.device("dev-1"), &west.der]);
     let elsewhere = chain([&other.device("dev-1"), &other.der]);
-    // group's authority, device in east, device in west, device below another root's intermediate of the same name
+    // Columns: the group's authority, the device in east, the device in west, the device below another root's
+    // intermediate of the same name.
     let expected = [
         (&root, [true, true, false]),
         (&other_root, [false, false, true]),
@@ -97,7 +98,8 @@ fn a_good_copy_beside_a_bad_one_serves_in_any_order() {
         let chain = chain(sent);
         let path = verify_group(&chain, &[root.anchor()], &policy()).unwrap();
         assert_eq!(path.intermediates, [good.anchor().sha256()]);
-        // What the caller has against one copy gives way to the other, too; against both, it is told.
+        // If the caller refuses one copy, the other copy is tried as well. If the caller refuses both, its error is
+        // returned.
         let refused = ChainError::AuthorityRevoked { authority: "it".to_owned() };
         let against = |bad| {
             let refused = refused.clone();
@@ -109,7 +111,7 @@ fn a_good_copy_beside_a_bad_one_serves_in_any_order() {
     }
 }
 
-/// RFC 5280, 7.1: one authority whose name two tools have written in two string types.
+/// RFC 5280, 7.1: the name of one authority, written by two tools in two string types.
 #[test]
 fn a_name_in_another_string_type_or_case_is_the_same_name() {
     let named = |value: rcgen::DnValue| {
@@ -135,7 +137,7 @@ fn a_name_in_another_string_type_or_case_is_the_same_name() {
     }
 }
 
-/// RFC 8446, 4.4.2: four between, the authority's own, and three that belong to nothing.
+/// RFC 8446, 4.4.2: four intermediates, the authority's own certificate, and three that belong to nothing.
 #[test]
 fn what_is_sent_too_much_stands_in_nobodys_way() {
     let root = Made::root("root");

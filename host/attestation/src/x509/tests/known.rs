@@ -1,4 +1,5 @@
-//! What is revoked above an issuer, over all of its certificates that are held or remembered, and what cannot be read.
+//! Revocations above an issuer, over all of its certificates that are held or remembered, and records that cannot be
+//! parsed.
 
 use rcgen::{KeyPair, SerialNumber, date_time_ymd};
 
@@ -9,7 +10,7 @@ use super::super::revocation::{
 use super::super::{PresentedChain, verify_group, verify_pinned};
 use super::authority::{Made, NOW, chain, policy};
 
-/// Factory > line > cell; the line was renewed, with the same key.
+/// Factory > line > cell. The line was renewed with the same key.
 struct World {
     root: Made,
     old: Made,
@@ -28,7 +29,7 @@ impl World {
         Self { root, old, renewed, cell }
     }
 
-    /// Whether the cell counts.
+    /// Checks whether the cell is good.
     fn judge(&self, records: Vec<RevocationRecord>, held: &[(&Made, Standing)]) -> Result<(), ChainError> {
         known(records, held).judge_authority(&self.cell.anchor(), NOW, 0)
     }
@@ -43,7 +44,7 @@ fn known(records: Vec<RevocationRecord>, held: &[(&Made, Standing)]) -> Known {
     Known::new(kept, held.iter().map(|(made, standing)| (made.der.as_ref(), *standing)), None)
 }
 
-/// One number of an issuer is revoked.
+/// A record that revokes one serial number of an issuer.
 fn revoked(issuer: &Made, serial: &str) -> RevocationRecord {
     let range = SerialRange { from: serial.parse().unwrap(), to: serial.parse().unwrap() };
     let rules = RevocationRules { serials: vec![range], ..RevocationRules::default() };
@@ -62,12 +63,12 @@ fn is_refused(judged: &Result<(), ChainError>) -> bool {
 fn an_issuer_is_not_sound_by_a_certificate_that_it_has_left_behind() {
     let world = World::new();
     let World { root, old, renewed, .. } = &world;
-    // Of the line something is said, and its old certificate is remembered with that.
+    // The line has a record, which remembers its old certificate.
     let records = || vec![revoked(root, "2"), revoked(old, "63")];
     assert!(is_refused(&world.judge(records(), &[(renewed, Standing::Held)])));
     assert_eq!(world.judge(records(), &[]), Ok(()), "nothing is known but the old one, which nobody has revoked");
     assert_eq!(world.judge(vec![revoked(root, "1"), revoked(old, "63")], &[(renewed, Standing::Held)]), Ok(()));
-    // Held by both: one of them is enough.
+    // Both certificates are held: one good one is enough.
     assert_eq!(world.judge(records(), &[(old, Standing::Held), (renewed, Standing::Held)]), Ok(()));
 }
 
@@ -95,7 +96,7 @@ fn one_in_the_middle_that_is_remembered_or_unproven_counts_for_refusing_only() {
     let only_records = |serial| vec![revoked(root, serial)];
     assert_eq!(world.judge(only_records("2"), &[]), Ok(()), "nothing is known of the line");
     assert!(is_refused(&world.judge(only_records("2"), &[(renewed, Standing::Unproven)])));
-    // Neither makes the line sound.
+    // Neither certificate makes the line sound.
     assert!(is_refused(&world.judge(records("2"), &[(old, Standing::Unproven)])));
     for held in
         [[(old, Standing::Unproven), (renewed, Standing::Held)], [(renewed, Standing::Held), (old, Standing::Unproven)]]

@@ -1,4 +1,4 @@
-//! Revocation lists: rustls-webpki's own test data, and lists made here for every way to be wrong.
+//! Revocation lists: rustls-webpki's own test data, and lists that are made here, one for each possible flaw.
 
 use std::path::Path;
 
@@ -41,7 +41,7 @@ pub(super) fn made(authority: &Made, change: impl FnOnce(&mut CertificateRevocat
     params.signed_by(&issuer).unwrap().der().to_vec()
 }
 
-/// What webpki refuses, and what it only cannot know by such a list, admits nobody here: never is a list passed over.
+/// If webpki refuses a list, or cannot determine a status with it, no device is admitted here: no list is ignored.
 #[test]
 fn every_list_of_webpkis_is_refused_or_is_its_authoritys_own_and_covers_no_certificate_of_theirs() {
     let (certificates, lists) = (files("client_auth_revocation"), files("crls"));
@@ -64,7 +64,7 @@ fn every_list_of_webpkis_is_refused_or_is_its_authoritys_own_and_covers_no_certi
     }
     assert!(tried > 250, "{tried}");
     own.dedup();
-    // They say where they are published.
+    // These lists state where they are published.
     assert_eq!(
         own,
         [
@@ -118,7 +118,7 @@ fn a_list_is_of_one_authority_whole_signed_and_says_when_the_next_one_comes() {
     }
 }
 
-/// What no tool writes, and an authority could.
+/// Lists that no tool writes but that an authority could write.
 #[test]
 fn a_list_that_says_what_is_not_understood_or_contradicts_itself_is_refused() {
     let authority = Made::root("CA");
@@ -144,14 +144,15 @@ fn a_list_that_says_what_is_not_understood_or_contradicts_itself_is_refused() {
     assert!(matches!(read((after, before), &[], &[]), Err(CrlError::Inverted { .. })));
     let delta = extension(&[0x55, 0x1d, 27], true, &[2, 1, 1]);
     assert!(matches!(read(usual, &[], &delta), Err(CrlError::Partial(_))));
-    // An entry's: a reason is understood, critical or not, and another's certificate is not this issuer's to revoke.
+    // Extensions of an entry: a reason is understood, critical or not; an entry for another issuer's certificate is
+    // refused.
     let reason = extension(&[0x55, 0x1d, 21], true, &[10, 1, 1]);
     assert_eq!(read(usual, &entry(&[7], &reason), &[]).unwrap().len(), 1);
     let odd = read(usual, &entry(&[7], &unknown(true)), &[]);
     assert_eq!(odd.unwrap_err(), CrlError::UnknownCriticalOfEntry("1.2.3".to_owned()));
     let of_another = extension(&[0x55, 0x1d, 29], true, &[0x30, 0]);
     assert!(matches!(read(usual, &entry(&[7], &of_another), &[]), Err(CrlError::Partial(_))));
-    // Where a list is published may be said; what it leaves out not.
+    // A list may state where it is published. It may not leave anything out.
     let scope = |value: &[u8]| extension(&[0x55, 0x1d, 28], true, &tlv(0x30, value));
     for whole in [&[][..], &[0xa0, 0], &[0x81, 1, 0]] {
         assert!(read(usual, &[], &scope(whole)).is_ok(), "{whole:?}");
@@ -159,7 +160,7 @@ fn a_list_that_says_what_is_not_understood_or_contradicts_itself_is_refused() {
     for part in [[0x81, 1, 0xff], [0x82, 1, 0xff], [0x84, 1, 0xff], [0x85, 1, 0xff], [0x83, 1, 0], [0x81, 1, 1]] {
         assert!(matches!(read(usual, &[], &scope(&part)), Err(CrlError::Partial(_))), "{part:?}");
     }
-    // -1 and 255.
+    // -1 and 255 are different numbers.
     let minus_one = read(usual, &entry(&[0xff], &[]), &[]).unwrap();
     assert!(!minus_one.names(&[0, 0xff]) && minus_one.names(&[0xff]));
 }
@@ -173,7 +174,7 @@ fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
     [vec![tag], length, content.to_vec()].concat()
 }
 
-/// A list as its parts say, signed by the authority's key.
+/// A list made of these parts, signed with the authority's key.
 fn signed(authority: &Made, (this, next): (&[u8], &[u8]), entries: &[u8], extensions: &[u8]) -> Vec<u8> {
     // ecdsa-with-SHA256
     let algorithm = tlv(0x30, &tlv(6, &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2]));
@@ -197,7 +198,7 @@ fn signed(authority: &Made, (this, next): (&[u8], &[u8]), entries: &[u8], extens
     tlv(0x30, &[list, algorithm, tlv(3, &[vec![0], signature].concat())].concat())
 }
 
-/// An authority that was renewed with its key is one issuer, whichever of its certificates something is said of.
+/// An authority that was renewed with its key is one issuer, whichever of its certificates a record names.
 #[test]
 fn what_is_said_of_either_certificate_of_a_renewed_authority_holds() {
     let first = Made::root("CA");

@@ -64,7 +64,7 @@ fn certificates_of_others_sent_along_do_not_steer_the_choice() {
     let index = index(&[(&root, "root"), (&namesake, "namesake"), (&other_root, "other")]);
     let device = own.device("dev-1");
     assert_eq!(index.nearest(&chain([&device, &namesake.der, &own.der])), [&"root"]);
-    // Even without key identifiers the signature tells the two apart.
+    // Even without key identifiers, the signature distinguishes the two.
     let device = own.device_with("dev-1", |params| params.use_authority_key_identifier_extension = false);
     assert_eq!(index.nearest(&chain([&device, &namesake.der, &own.der])), [&"root"]);
     assert_eq!(index.nearest(&chain([&device, &namesake.der])), Vec::<&&str>::new());

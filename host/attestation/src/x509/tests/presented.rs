@@ -1,4 +1,4 @@
-//! Reading what was presented: limits, facts, and names of devices.
+//! Parsing what was presented: limits, facts, and the names of devices.
 
 use landfall_domain::names::Digest;
 use proptest::prelude::*;
@@ -29,7 +29,8 @@ fn what_belongs_to_nothing_is_dropped_and_more_than_eight_are_refused() {
     assert_eq!(PresentedChain::parse(&nine).unwrap_err(), ChainError::TooManyCertificates { sent: 9, max: 8 });
 }
 
-/// The handshake asks for no proof of a key that is not accepted, so there must be no credential of one.
+/// The handshake demands no proof of possession for a key that is not accepted. So such a key must never be a
+/// credential.
 #[test]
 fn there_is_no_chain_of_a_key_that_the_handshake_does_not_prove() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors/mtls-matrix");
@@ -48,7 +49,7 @@ fn there_is_no_chain_of_a_key_that_the_handshake_does_not_prove() {
     assert_eq!(provable_key(b"no certificate"), None);
 }
 
-/// The digits of an object identifier cost the square of its length: the work is counted, not the time.
+/// Writing an object identifier in decimal costs the square of its length. The test counts the work, not the time.
 #[test]
 fn long_types_and_many_parts_are_refused_before_they_are_written_out() {
     let long: Vec<u64> = [2, 5].into_iter().chain((0..7_000).map(|_| 1)).collect();
@@ -87,7 +88,7 @@ fn more_bytes_than_the_limit_are_refused_before_they_are_read() {
     let device = root.device("dev-1");
     let spare = MAX_CHAIN_BYTES - device.len();
     let frame = root.intermediate_with("line", padding(9000)).der.len() - 9000;
-    // Signatures vary by a few bytes.
+    // The length of signatures varies by a few bytes.
     let fits = root.intermediate_with("line", padding(spare - frame - 16)).der;
     assert!(PresentedChain::parse(&[device.clone(), fits]).is_ok());
     let over = CertificateDer::from(vec![0; spare + 1]);
@@ -103,7 +104,7 @@ fn bytes_after_the_certificate_and_bytes_that_are_none_are_refused() {
     for bytes in [longer, b"certificate".to_vec(), Vec::new()] {
         let got = PresentedChain::parse(&[bytes.clone().into()]).unwrap_err();
         assert!(matches!(got, ChainError::Flawed { which: Which::Leaf, flaw: Flaw::Malformed(_) }), "{got:?}");
-        // Sent along, it stands in nobody's way, and is told where it may be what is missing.
+        // If it is sent along, it does no harm; and it is reported where it may be the certificate that is missing.
         let above = PresentedChain::parse(&[device.clone(), bytes.into()]).unwrap();
         let got = verify_group(&above, &[Made::root("root").anchor()], &policy()).unwrap_err();
         assert!(matches!(got, ChainError::Flawed { which: Which::Intermediate(_), .. }), "{got:?}");
@@ -149,7 +150,7 @@ fn claims_are_sorted_and_name_each_fact_once() {
         params.distinguished_name.push(DnType::OrganizationName, "Acme");
         params.distinguished_name.push(DnType::OrganizationalUnitName, "line 3");
         params.distinguished_name.push(DnType::CustomDnType(vec![2, 5, 4, 5]), "0042");
-        // A second one says nothing certain about the organisation's unit.
+        // With a second unit, neither is certain.
         params.distinguished_name.push(DnType::CustomDnType(vec![2, 5, 4, 11]), "line 4");
     });
     let claims = chain([&device]).leaf().claims();

@@ -117,7 +117,7 @@ fn an_authority_with_a_foreign_curve_cannot_be_uploaded() {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
     let root = Made::root("root");
     let der = root.issue(root.params.clone(), key).der.to_vec();
-    // secp384r1 becomes secp256k1; the signature is broken by it, and an anchor's is not looked at.
+    // secp384r1 becomes secp256k1. That breaks the signature, which is not checked for an anchor.
     let (p384, secp256k1) = ([0x2b, 0x81, 0x04, 0x00, 0x22], [0x2b, 0x81, 0x04, 0x00, 0x0a]);
     let at = der.windows(5).position(|window| window == p384).unwrap();
     let mut changed = der;
@@ -223,7 +223,7 @@ fn path_length_constraints_of_root_and_intermediate_hold() {
     let which = Which::Intermediate("CN=upper".to_owned());
     assert_eq!(got, Err(ChainError::Flawed { which, flaw: Flaw::PathLength { max: 0, found: 1 } }));
 
-    // What an authority issued to itself, as for a new key, is not counted.
+    // Self-issued certificates, as for a new key, are not counted.
     let root = Made::root("root");
     let upper = root.intermediate_with("upper", |params| params.is_ca = constrained(0));
     let rolled = upper.intermediate("upper");
@@ -285,7 +285,7 @@ fn directory_names_are_held_to_the_constraints_of_an_authority() {
             assert!(text.contains("may not issue for its subject, which the device's certificate names"), "{text}");
         }
     }
-    // A name of no organisation is none of the permitted.
+    // A name without an organisation is not one of the permitted names.
     assert!(verify_group(&chain([&acme.device("dev-1")]), &[acme.anchor()], &policy()).is_err());
 }
 
@@ -312,7 +312,7 @@ fn a_pin_matches_that_very_certificate_only() {
     let (pinned, renewed) = (issue(1), issue(2));
     let pins = [Digest::of(b"another device's"), Digest::of(&pinned)];
     assert!(verify_pinned(&chain([&pinned]), &pins, &policy()).is_ok());
-    // The same key and name in another certificate is another certificate.
+    // Another certificate with the same key and name is not the pinned one.
     let shown = Digest::of(&renewed);
     assert_eq!(verify_pinned(&chain([&renewed]), &pins, &policy()), Err(ChainError::NotPinned { shown }));
     let sent_along = chain([&self_signed("dev-2", |_| {}), &pinned]);

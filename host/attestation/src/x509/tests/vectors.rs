@@ -1,4 +1,4 @@
-//! The verdicts over the certificates in `tests/vectors`.
+//! The results for the certificates in `tests/vectors`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,11 +16,11 @@ use super::super::{
 };
 use super::authority::Made;
 
-/// 2026-12-01: within the dates of most.
+/// 2026-12-01: most of the certificates are valid then.
 const NOW: Timestamp = Timestamp::from_millis(1_796_083_200_000);
 
-/// One certificate: its file, the device that it names, the verdict when it is pinned, and why a group refuses it
-/// (none belongs to that group, so the reason tells what is noticed first). Reasons are parts of the error's text.
+/// One certificate: its file; the device that it names; the result when it is pinned; and why a group refuses it (none
+/// belongs to that group, so the reason shows what is noticed first). Reasons are parts of the error's text.
 type Expected = (&'static str, Result<&'static str, &'static str>, Result<(), &'static str>, &'static str);
 
 const MATRIX: [Expected; 19] = [
@@ -52,7 +52,7 @@ fn odd_client_certificates_get_the_verdict_of_the_table() {
     for (file, name, pinned, in_group) in MATRIX {
         let chain = match PresentedChain::parse(&[matrix(file).into()]) {
             Ok(chain) => chain,
-            // A key that is not accepted makes no credential at all.
+            // A key that is not accepted gives no credential at all.
             Err(error) => {
                 agrees::<()>(file, Err(&error), pinned);
                 agrees::<()>(file, Err(&error), Err(in_group));
@@ -126,7 +126,7 @@ struct Case {
 }
 
 impl Case {
-    /// Our verdict. An authority or a list that could not be uploaded is not there.
+    /// Our result. An authority or a list that could not be uploaded is left out.
     fn verdict(&self) -> Result<(), String> {
         let der = |pem: &String| certificate_from(pem).map_err(|error| error.to_string());
         let mut refused = Vec::new();
@@ -157,7 +157,7 @@ impl Case {
 }
 
 impl Case {
-    /// What an authority has issued is looked for in its lists.
+    /// Looks each certificate up in the lists of its issuer.
     fn not_on_a_list(&self, chain: &PresentedChain, anchors: &[Anchor], path: &VerifiedPath) -> Result<(), ChainError> {
         let issuer = anchors.iter().find(|anchor| Some(anchor.sha256()) == path.anchor).unwrap();
         let lists = self.crls.iter().map(|pem| armour::objects(pem.as_bytes()).unwrap()[0].content().unwrap());

@@ -8,7 +8,7 @@ fn payers(scope: &str, plugins: &[u64]) -> Payers {
     Payers::new(scope.parse().unwrap(), plugins.iter().copied().map(Payer))
 }
 
-/// A line whose visits are told by who they are of, on a clock of its own.
+/// A queue whose visits are identified by their payers, with a clock of its own.
 struct Field {
     line: Line<&'static str>,
     now: Instant,
@@ -27,7 +27,7 @@ impl Field {
         self.line.begin(self.now)
     }
 
-    /// Lets one visit of each kind be known by what it costs.
+    /// Runs visits until the cost of each kind is known.
     fn known(&mut self, who: &Payers, cost: Duration) {
         for _ in 0..64 {
             assert_eq!(self.join("known", who.clone()), Joined::Waits);
@@ -38,7 +38,7 @@ impl Field {
     }
 }
 
-/// Runs a line with both always waiting, and answers what each has cost.
+/// Runs a queue in which both payers always have a visit waiting. Returns what each has cost.
 fn shared(field: &mut Field, a: (&Payers, Duration), b: (&Payers, Duration)) -> (Duration, Duration) {
     let mut spent = (Duration::ZERO, Duration::ZERO);
     for _ in 0..4 {
@@ -213,7 +213,7 @@ fn a_plugin_that_is_asked_in_many_ways_makes_room_for_one_that_is_asked_in_one()
     }
     assert!(matches!(field.join("one", payers("s", &[1, 10])), Joined::Full(_)), "it still has more");
 
-    // What both ask is nobody's own.
+    // Plugins that both ask do not count.
     let mut field = Field::new(Kind::Waits, 1, 20);
     for _ in 0..20 {
         field.join("one", payers("s", &[1, 9]));
@@ -226,7 +226,7 @@ fn a_plugin_that_is_asked_in_many_ways_makes_room_for_one_that_is_asked_in_one()
 fn a_plugin_gathers_no_credit_beside_a_dearer_one() {
     let mut field = Field::new(Kind::Decides, 1, 1000);
     let (both, alone, third) = (payers("s", &[1, 2]), payers("s", &[1]), payers("s", &[3]));
-    // The visits of both always wait, so that the account of the cheap one is never idle.
+    // The visits of both always wait, so that the account of the cheap plugin is never idle.
     field.join("both", both.clone());
     for _ in 0..200 {
         field.join("both", both.clone());

@@ -1,4 +1,5 @@
-//! The server's side of the compiler's process: starts it, feeds it, waits no longer than allowed, and reads how it ended.
+//! The server's side of the compiler's process: it starts the process, sends the component, waits up to the limit, and
+//! reads how the process ended.
 
 pub mod worker;
 
@@ -14,7 +15,7 @@ use rustix::process::Signal;
 use super::{CompileError, CompileLimits};
 use crate::engine::PolicyEngine;
 
-/// Has a component compiled by `program`; the answer is what `Component::serialize` made of it there.
+/// Has `program` compile a component. The result is what `Component::serialize` returned in that process.
 pub(super) fn compile(
     program: &Path,
     limits: CompileLimits,
@@ -28,7 +29,8 @@ pub(super) fn compile(
     };
     let (done, finished) = mpsc::channel();
     std::thread::scope(|threads| {
-        // A process that ends early closes its end; why it ended is what the caller is told, not that the pipe broke.
+        // A process that ends early closes its end of the pipe. The caller is told why it ended, not that the pipe
+        // broke.
         threads.spawn(move || input.write_all(bytes).ok());
         let reader = threads.spawn(move || {
             let read = all_of(output, MAX_CODE_BYTES);
@@ -78,7 +80,7 @@ fn ended(status: ExitStatus, code: Vec<u8>, complaint: String, limits: CompileLi
         (Some(Ok(0)), _) => Ok(code),
         (Some(Ok(worker::REFUSED)), _) => Err(CompileError::Refused { detail: complaint }),
         (Some(Ok(worker::NO_MEMORY)), _) => Err(memory),
-        // How a Rust program ends that is given no memory.
+        // A Rust program that gets no memory ends in this way.
         (_, Some(signal)) if signal == Signal::ABORT.as_raw() => Err(memory),
         (_, Some(signal)) if signal == Signal::XCPU.as_raw() => {
             Err(CompileError::CpuTime { limit_seconds: limits.cpu_seconds })
@@ -87,7 +89,7 @@ fn ended(status: ExitStatus, code: Vec<u8>, complaint: String, limits: CompileLi
     }
 }
 
-/// Reads to the end, keeping one byte more than `limit`: whoever asks sees that it was more.
+/// Reads to the end, and keeps one byte more than `limit`, so that the caller can see that the limit was exceeded.
 fn all_of(mut source: impl Read, limit: usize) -> Vec<u8> {
     let mut kept = Vec::new();
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
@@ -96,7 +98,7 @@ fn all_of(mut source: impl Read, limit: usize) -> Vec<u8> {
     kept
 }
 
-/// Bytes of machine code that are taken. An interpreter has 40 MiB.
+/// Maximum size of machine code in bytes. An interpreter has 40 MiB.
 const MAX_CODE_BYTES: usize = 512 << 20;
-/// Bytes of what the compiler says when it refuses.
+/// Maximum size in bytes of the compiler's message when it refuses.
 const MAX_COMPLAINT_BYTES: usize = 4 << 10;

@@ -1,23 +1,23 @@
-//! So many at once, the others wait, and nobody has a second turn while it has one.
+//! Limits how many compile at once. The others wait, and no owner has two turns at the same time.
 //!
-//! Whoever publishes many components that take the compiler long waits for itself: each token has a line of its own, and
-//! what an operator or a device waits for goes on beside it.
+//! If somebody publishes many components that take long to compile, only their own components wait: each token has its
+//! own queue, and components that an operator or a device needs are compiled beside it.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use landfall_domain::names::Digest;
 
-/// For whom something is compiled.
+/// The owner of a turn: for whom a component is compiled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
     /// The token that publishes it.
     Token(String),
-    /// Whoever uses a revision that is published.
+    /// A published revision that somebody uses.
     Revision(Digest),
 }
 
-/// Turns to be taken.
+/// A limited number of turns.
 pub(super) struct Turns {
     state: Mutex<State>,
     changed: Condvar,
@@ -30,7 +30,7 @@ struct State {
     tickets: u64,
 }
 
-/// A turn that was taken; dropping it gives it back.
+/// A turn. Dropping it gives it back.
 pub(super) struct Turn<'a> {
     turns: &'a Turns,
     owner: Owner,
@@ -42,7 +42,7 @@ impl Turns {
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// Waits until one is free and the owner has none.
+    /// Waits until a turn is free and the owner has none.
     pub(super) fn take(&self, owner: Owner) -> Turn<'_> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.tickets += 1;
@@ -54,7 +54,7 @@ impl Turns {
         state.free -= 1;
         state.having.push(owner.clone());
         drop(state);
-        // Another may be next by now.
+        // Another owner may be the next one now.
         self.changed.notify_all();
         Turn { turns: self, owner }
     }
@@ -125,7 +125,7 @@ mod tests {
             while turns.state.lock().unwrap().waiting.len() < 4 {
                 std::thread::yield_now();
             }
-            // All four stand before it in the line.
+            // All four are before it in the queue.
             drop(turns.take(token("operator")));
             drop(turns.take(Owner::Revision(Digest::of(b"a"))));
             assert!(tells.try_recv().is_err(), "the other turn was the bomber's too");

@@ -1,7 +1,7 @@
-//! The compiler's process: takes a component on standard input and gives machine code on standard output.
+//! The compiler's process: reads a component from standard input and writes machine code to standard output.
 //!
-//! It takes its limits upon itself before it reads a byte. Its engine has the settings of the server's; that they are
-//! the same is checked by the fingerprint, because code of another engine would not load there.
+//! It sets its own limits before it reads a byte. Its engine has the same settings as the server's. The fingerprint is
+//! compared to make sure, because code for another engine would not load in the server.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -30,27 +30,27 @@ pub struct Order {
     on_demand: bool,
 }
 
-/// The program of this process, even when its file has been replaced since, where the system can name it.
+/// The program file of this process, even if the file has been replaced since, where the system can name it.
 #[must_use]
 pub fn this_program() -> Option<PathBuf> {
     let linux = Path::new("/proc/self/exe");
     if linux.exists() { Some(linux.to_owned()) } else { std::env::current_exe().ok() }
 }
 
-/// Why there is no code.
+/// Why compiling failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{why}")]
 pub struct Ended {
     why: String,
-    /// How the process says so.
+    /// The exit code of the process.
     pub exit_code: u8,
 }
 
-/// Does what the process is there for.
+/// Compiles the component: the whole work of this process.
 ///
 /// # Errors
 ///
-/// It is not compiled; the server reads the exit code.
+/// The component was not compiled. The server reads the exit code.
 pub fn compile(order: &Order) -> Result<(), Ended> {
     let failed = |what: &str, why: &dyn std::fmt::Display| Ended { exit_code: FAILED, why: format!("{what}: {why}") };
     confine(order.limits).map_err(|error| failed("it cannot take its limits", &error))?;
@@ -66,10 +66,10 @@ pub fn compile(order: &Order) -> Result<(), Ended> {
     output.write_all(&code).and_then(|()| output.flush()).map_err(|error| failed("nobody takes the code", &error))
 }
 
-/// Bounds this process, and makes it give way to everything else.
+/// Limits the resources of this process, and lowers its priority.
 fn confine(limits: CompileLimits) -> rustix::io::Result<()> {
     let limit = |resource, most| setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) });
-    // What can be written to, and not address space: the allocator reserves far more of that than it uses.
+    // This limits writable memory, not address space: the allocator reserves far more address space than it uses.
     limit(Resource::Data, limits.memory_bytes)?;
     setrlimit(
         Resource::Cpu,
@@ -90,10 +90,10 @@ fn end_of(error: &wasmtime::Error) -> u8 {
     if no_memory { NO_MEMORY } else { REFUSED }
 }
 
-/// Exit codes: the compiler does not take the component, there was not enough memory, anything else.
+/// Exit codes: the compiler refuses the component; there was not enough memory; anything else.
 pub(super) const REFUSED: u8 = 3;
 pub(super) const NO_MEMORY: u8 = 4;
 const FAILED: u8 = 5;
 
-/// Half of what there is: whoever serves devices comes first.
+/// Half of the possible steps: serving devices has priority.
 const NICENESS: i32 = 10;
