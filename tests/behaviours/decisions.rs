@@ -177,7 +177,7 @@ async fn page(world: &World, query: &str) -> Value {
 async fn listed(world: &World, query: &str) -> Vec<Value> {
     let (mut items, mut after) = (Vec::new(), String::new());
     loop {
-        let page = page(world, &format!("limit=2{after}&{query}").trim_end_matches('&').to_owned()).await;
+        let page = page(world, format!("limit=2{after}&{query}").trim_end_matches('&')).await;
         items.extend(page["items"].as_array().unwrap().iter().cloned());
         match page.get("next").and_then(Value::as_str) {
             Some(next) => after = format!("&after={next}"),

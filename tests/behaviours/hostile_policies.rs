@@ -5,12 +5,16 @@
 
 use std::sync::Arc;
 
+use landfall_domain::decision::call::{
+    Attestation, Call, CallReport, Candidates, Device, EnrollmentKind, Fault, Hub, HubHandle, Label, Outcome,
+    PlaceInput, Placement, SelectInput,
+};
+use landfall_domain::decision::failure::{Breakage, CallFailure};
+use landfall_domain::decision::verdict::Rule;
 use landfall_policy::image::{ClassifyError, CompileError};
 use landfall_policy::{
-    Attestation, Breakage, Budget, Budgets, Call, CallFailure, CallReport, Candidates, Catalogue, ConfigureError,
-    Device, EnrollmentKind, Fault, GroupCounts, Hub, HubHandle, Image, InitBudget, Label, LinkError, LiveCatalogue,
-    LoadError, Outcome, Payers, PlaceInput, Placement, PolicyHost, PolicySettings, RecordedCatalogue, Rule,
-    SelectInput, merge,
+    Budget, Budgets, Catalogue, ConfigureError, GroupCounts, Image, InitBudget, LinkError, LiveCatalogue, LoadError,
+    Payers, PolicyHost, PolicySettings, RecordedCatalogue, merge,
 };
 use landfall_tests::guests::component;
 

@@ -53,10 +53,9 @@ pub(crate) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What a server answered.
 #[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Answer {
-    /// The status.
     pub status: StatusCode,
-    /// The headers.
     pub headers: HeaderMap,
     /// The whole body.
     pub bytes: Bytes,
@@ -64,23 +63,17 @@ pub struct Answer {
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum ClientError {
     /// Nobody listens there, or nothing gets there.
     #[error("nothing answers at {address}: {source}")]
-    Connect {
-        /// Where.
-        address: SocketAddr,
-        /// Why.
-        source: std::io::Error,
-    },
+    Connect { address: SocketAddr, source: std::io::Error },
     /// The two ends do not come to terms.
     #[error("no TLS connection to {server} at {address}: {source}")]
     Tls {
-        /// Where.
         address: SocketAddr,
         /// Who was expected there.
         server: String,
-        /// Why.
         source: std::io::Error,
     },
     /// The name is not one that a certificate could have.
@@ -89,7 +82,6 @@ pub enum ClientError {
     /// It took too long.
     #[error("{what} took longer than {} seconds", limit.as_secs())]
     TimedOut {
-        /// What did.
         what: &'static str,
         /// How long it may take.
         limit: Duration,
@@ -109,7 +101,6 @@ pub enum ClientError {
     /// The answer is not the JSON that it should be.
     #[error("the answer (status {status}) is not what was expected: {source}")]
     Json {
-        /// Its status.
         status: StatusCode,
         /// What is wrong.
         source: serde_json::Error,

@@ -52,28 +52,20 @@ pub struct Outside {
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum OutsideError {
     /// The address is none of a machine.
     #[error("an address without a host")]
     NoHost,
     /// The name leads nowhere.
     #[error("{host} cannot be found: {source}")]
-    Name {
-        /// The host.
-        host: String,
-        /// Why.
-        source: std::io::Error,
-    },
+    Name { host: String, source: std::io::Error },
     /// The name is known, and has no address.
     #[error("{host} cannot be found: it has no address")]
-    NoAddress {
-        /// The host.
-        host: String,
-    },
+    NoAddress { host: String },
     /// It leads into a network that is not public, and may not.
     #[error("{host} is at {address}, no public address")]
     Private {
-        /// The host.
         host: String,
         /// Where it is.
         address: IpAddr,

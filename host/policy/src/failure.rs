@@ -2,8 +2,7 @@
 //!
 //! The cause is determined from types (`Trap`, our own errors), never from the text of an error.
 
-pub use landfall_domain::decision::failure::{Breakage, CallFailure, HostFailure, MAX_FRAMES};
-pub use landfall_domain::text::one_line;
+pub(crate) use landfall_domain::decision::failure::{Breakage, CallFailure, HostFailure, MAX_FRAMES};
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
 use super::budget::{Budget, OverBudget};

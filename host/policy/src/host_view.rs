@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-pub use landfall_domain::decision::transcript::{Answer, Exchange, Question, Transcript};
+pub(crate) use landfall_domain::decision::transcript::{Answer, Exchange, Question, Transcript};
 
 use super::call::{Candidates, HubHandle, Label};
 use super::http::{Connection, HttpAnswer, HttpBreach, HttpRequest};
@@ -57,17 +57,10 @@ pub trait GroupCounts: Send + Sync {
 pub enum NoAnswer {
     /// The recorded call did not ask this question.
     #[error("the record has no answer to {question}")]
-    NotRecorded {
-        /// The question.
-        question: Question,
-    },
+    NotRecorded { question: Question },
     /// The live state cannot be read.
     #[error("{question} cannot be had: {reason}")]
-    Unavailable {
-        /// The question.
-        question: Question,
-        reason: String,
-    },
+    Unavailable { question: Question, reason: String },
 }
 
 /// The catalogue of a running host.

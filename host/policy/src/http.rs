@@ -22,7 +22,7 @@
 //! A call that may wait never holds one of the workers that other policies need: it runs on threads of its own.
 
 mod client;
-pub use landfall_domain::decision::exchange;
+pub(crate) use landfall_domain::decision::exchange;
 pub mod origin;
 
 use std::collections::{BTreeMap, HashMap};
@@ -52,10 +52,10 @@ pub struct HttpSettings {
 
 /// What one plugin may reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Grant {
     /// The id scopes whose plugin it is: a name belongs to whoever publishes in a scope.
     pub scopes: Vec<IdScope>,
-    /// The origins.
     pub allow: Vec<Origin>,
     /// Whether addresses that are not public may be connected to.
     pub allow_private_networks: bool,
@@ -63,8 +63,8 @@ pub struct Grant {
 
 /// What one call may use of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Quota {
-    /// Requests.
     pub requests: u32,
     /// Bytes sent, all bodies and headers together.
     pub bytes_out: usize,
@@ -78,11 +78,11 @@ pub struct Quota {
 
 /// The network cannot be had.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum HttpError {
     /// The file of certificates.
     #[error("policy.http.ca_file {path}: {reason}; name a file of PEM certificates, or take the key out")]
     CaFile {
-        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,

@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 use landfall_domain::names::Digest;
 use landfall_domain::plugin::card::PluginCard;
-pub use landfall_domain::plugin::card::{Card, Description, Tier, WitVersion, Worlds};
+pub(crate) use landfall_domain::plugin::card::{Card, Description, Tier, Worlds};
 use serde::{Deserialize, Serialize};
 
 pub use self::classify::ClassifyError;

@@ -65,31 +65,24 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use landfall_domain::clock::{Clock, SystemClock};
-pub use landfall_domain::decision::call;
+pub(crate) use landfall_domain::decision::call;
+use landfall_domain::decision::call::{Call, CallReport, Fault, Outcome, PlaceInput, Placement, SelectInput};
+use landfall_domain::decision::failure::{Breakage, CallFailure, HostFailure};
+use landfall_domain::decision::verdict::Violation;
 use landfall_domain::names::{Digest, IdScope, PluginName};
-pub use landfall_domain::plugin::rules;
+use landfall_domain::plugin::card::Tier;
 
 pub use self::budget::{Budget, BudgetError, Budgets, InitBudget};
 pub use self::cache::{CacheError, KeyError};
-pub use self::call::{
-    Attestation, Call, CallReport, Candidate, Candidates, Choice, Deferral, Device, EnrollmentKind, Fault, Hub,
-    HubHandle, Label, Location, Outcome, PlaceInput, Placement, Prior, Reason, SelectInput, Usage,
-};
 pub use self::engine::EngineError;
 pub use self::executor::{Payer, Payers, Visit};
-pub use self::failure::{Breakage, CallFailure, HostFailure};
-pub use self::host_view::{
-    Catalogue, EmptyCatalogue, GroupCounts, LiveCatalogue, NoAnswer, RecordedCatalogue, Transcript,
-};
-pub use self::http::{Connection, HttpBreach, HttpError, HttpSettings};
+pub use self::host_view::{Catalogue, EmptyCatalogue, GroupCounts, LiveCatalogue, NoAnswer, RecordedCatalogue};
+pub use self::http::{Connection, HttpError, HttpSettings};
 pub use self::image::{
-    Card, CompileLimits, Compiler, ConfigureError, Configured, Description, FetchError, Fetched, Image, LoadError,
-    Problem, Revision, Tier, Worlds,
+    CompileLimits, Compiler, ConfigureError, Configured, FetchError, Fetched, Image, LoadError, Problem, Revision,
 };
-pub use self::link::{LinkError, WitVersion};
-pub use self::log::{Log, LogLevel, LogLine, LogSource};
-pub use self::rules::{PluginLimits, PluginRules, Resort};
-pub use self::verdict::{MergeConflict, Rule, Violation, merge};
+pub use self::link::LinkError;
+pub use self::verdict::{MergeConflict, merge};
 use cache::Cache;
 use engine::PolicyEngine;
 use executor::{Executor, Kind};
@@ -101,6 +94,7 @@ use trust::{KeyId, Signature, Subject, Trust};
 
 /// How the policy host is set up.
 #[derive(Debug, Clone)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct PolicySettings {
     /// Where compiled components are kept. Made if it is not there; the key to it is kept beside it.
     pub cache_dir: PathBuf,
@@ -124,7 +118,6 @@ pub struct PolicySettings {
     /// Bytes of a component whose settings are baked, which compiles the whole of it for each settings. Default 4 MiB: a
     /// Rust policy takes a tenth of a second, an interpreter half a minute and 40 MiB of the cache, to save a millisecond.
     pub max_baked_bytes: usize,
-    /// Who compiles.
     pub compiler: Compiler,
     /// Whose signatures count.
     pub trust: Trust,
@@ -184,6 +177,7 @@ pub struct PoolGauges {
 
 /// The policy host could not start.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum StartError {
     /// The engine could not be made.
     #[error(transparent)]
@@ -202,7 +196,6 @@ pub enum StartError {
     Threads {
         /// How many were wanted.
         workers: usize,
-        /// Why.
         source: std::io::Error,
     },
 }

@@ -13,7 +13,7 @@ mod wasi;
 
 use std::sync::Arc;
 
-pub use landfall_domain::plugin::card::WitVersion;
+pub(crate) use landfall_domain::plugin::card::WitVersion;
 use wasmtime::Store;
 use wasmtime::component::{Component, Instance, InstancePre};
 
@@ -80,6 +80,7 @@ pub(super) trait Linked: Send + Sync {
 
 /// A component that does not fit the contract which it names.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum LinkError {
     /// An import is there by name and differs in type.
     #[error("an import differs from landfall:policy@{version}: {detail}; build the plugin against this host's WIT")]
@@ -96,7 +97,6 @@ pub enum LinkError {
         version: &'static str,
         /// Interface and function.
         function: String,
-        /// What differs.
         detail: String,
     },
 }

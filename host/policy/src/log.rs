@@ -4,7 +4,7 @@
 //! dropped, so a policy that logs without end costs only its own fuel. A panic is recorded separately, because
 //! otherwise the line that its author needs could be one of those that are dropped.
 
-pub use landfall_domain::decision::log::{Log, LogLevel, LogLine, LogSource};
+pub(crate) use landfall_domain::decision::log::{Log, LogLevel, LogLine, LogSource};
 
 use super::budget::Budget;
 

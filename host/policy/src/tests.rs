@@ -4,6 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use landfall_domain::decision::call::{
+    Attestation, Candidates, Device, EnrollmentKind, Hub, HubHandle, Label, Location, Prior,
+};
+
 use super::*;
 
 #[test]

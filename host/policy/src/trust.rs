@@ -24,10 +24,8 @@ mod key;
 use std::path::{Path, PathBuf};
 
 use landfall_domain::names::Digest;
-pub use landfall_domain::plugin::signature::{
-    KeyId, Over, Signature, SignatureError, read_signatures, write_signatures,
-};
-pub use landfall_domain::plugin::statement::{Statement, Subject};
+pub(crate) use landfall_domain::plugin::signature::{KeyId, Over, Signature};
+pub(crate) use landfall_domain::plugin::statement::Subject;
 
 pub use self::key::{KeyError, PublicKey, SigningKey};
 use super::shipped;
@@ -189,6 +187,8 @@ fn listed(keys: impl Iterator<Item = KeyId>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use landfall_domain::plugin::statement::Statement;
+
     use super::*;
 
     fn pair() -> (SigningKey, PublicKey) {

@@ -15,7 +15,7 @@ mod placement;
 mod selection;
 
 use landfall_domain::decision::verdict::{MAX_CODE_CHARS, MAX_DETAIL_BYTES, MAX_REASONS};
-pub use landfall_domain::decision::verdict::{Rule, Violation};
+pub(crate) use landfall_domain::decision::verdict::{Rule, Violation};
 
 pub use self::merge::{MergeConflict, merge};
 pub(super) use self::placement::placement;

@@ -39,6 +39,7 @@ pub use policy::{HttpConfig, HttpGrant, PolicyConfig};
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Config {
     /// The name of this server, and its addresses.
     pub server: Server,
@@ -60,7 +61,6 @@ pub struct Config {
     /// The issuers of certificates for devices.
     #[serde(default)]
     pub issuing: BTreeMap<IssuerName, IssuerConfig>,
-    /// All limits.
     #[serde(default)]
     pub limits: Limits,
     /// The program that compiles components in a process of its own. Whoever starts the server sets it; without it,

@@ -69,8 +69,8 @@ pub struct Unusable(pub String);
 
 /// What a listener has seen. Counts only go up.
 #[derive(Debug)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Counts {
-    /// Connections taken.
     pub accepted: AtomicU64,
     /// Connections closed at once, because there were too many.
     pub shed: AtomicU64,

@@ -15,8 +15,8 @@ pub struct Finding {
 
 /// What was found: the first of it, and how much more there is. A file can contradict itself in each of millions of rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Findings {
-    /// The first.
     pub first: Vec<Finding>,
     /// How many more there are.
     pub not_listed: u64,

@@ -66,7 +66,6 @@ impl MemoryStore {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks.
     fn read<T>(&self, look: impl FnOnce(&State) -> T) -> Result<T, StoreError> {
         let state = self.lock();
         if state.closed { Err(StoreError::Closed) } else { Ok(look(&state)) }
@@ -90,7 +89,6 @@ impl MemoryStore {
 /// A thing of an id scope, by the text that it is looked up by.
 type ById<T> = BTreeMap<(IdScope, String), T>;
 
-/// Everything.
 #[derive(Default)]
 struct State {
     settings: MemorySettings,

@@ -18,10 +18,10 @@ use crate::text::one_line;
 /// Everything that hub selection is told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct SelectInput {
     /// The ambient inputs.
     pub call: Call,
-    /// Who registers.
     pub device: Arc<Device>,
     /// The hubs that may be chosen.
     pub candidates: Candidates,
@@ -30,10 +30,10 @@ pub struct SelectInput {
 /// Everything that grouping is told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct PlaceInput {
     /// The ambient inputs.
     pub call: Call,
-    /// Who registers.
     pub device: Arc<Device>,
     /// The hub that was chosen; its handle is 0.
     pub hub: Hub,

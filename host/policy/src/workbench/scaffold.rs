@@ -10,8 +10,7 @@
 use std::path::{Path, PathBuf};
 
 use landfall_domain::names::PluginName;
-
-use crate::Worlds;
+use landfall_domain::plugin::card::Worlds;
 
 include!(concat!(env!("OUT_DIR"), "/vendored.rs"));
 

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use landfall_domain::decision::call::{CallReport, Usage};
+use landfall_domain::decision::log::{Log, LogLevel};
 use serde::Serialize;
 
 use super::expectation::{Answered, Difference};
 use super::sentences;
 use super::vector::Vector;
 use crate::image::{ConfigureError, Image, Revision};
-use crate::{Budgets, Log, LogLevel, PolicyHost};
+use crate::{Budgets, PolicyHost};
 
 /// Runs the vectors of one plugin. Each set of settings is configured only once.
 pub struct Trial<'a> {

@@ -20,7 +20,6 @@ use crate::catalogue::ScopeCatalogue;
 use crate::conflict;
 use crate::service::Service;
 
-/// A certificate.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CertificateBody {

@@ -20,12 +20,12 @@ use crate::service::switch::Publisher;
 
 /// Who may call an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum Rule {
     /// Whoever can reach the listener, without a token.
     Anybody,
     /// Whoever has a token.
     AnyToken,
-    /// Operators.
     Operate,
     /// Operators and auditors.
     Read,

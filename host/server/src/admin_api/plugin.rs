@@ -19,12 +19,12 @@ pub(super) mod revisions;
 pub(super) mod rules;
 
 use landfall_domain::names::{IdScope, PluginName};
-use landfall_domain::plugin::KeptComponent;
+use landfall_domain::plugin::card::{Description, Tier, Worlds};
 use landfall_domain::plugin::rules::PluginRules;
-use landfall_domain::plugin::{PluginCard, PublishedPlugin};
-use landfall_policy::image::{ConfigureError, Description, Fetched, Problem as Refusal, Tier, Worlds};
+use landfall_domain::plugin::signature::{Signature, read_signatures};
+use landfall_domain::plugin::{KeptComponent, PluginCard, PublishedPlugin};
+use landfall_policy::image::{ConfigureError, Fetched, Problem as Refusal};
 use landfall_policy::shipped;
-use landfall_policy::trust::{Signature, read_signatures};
 use landfall_store::{Lane, Listing, plugin_tag};
 
 use self::breaker::BreakerView;

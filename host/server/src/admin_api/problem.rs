@@ -56,7 +56,6 @@ impl Problem {
         Self { parameter: Some(name), ..Self::new(400, detail) }
     }
 
-    /// 404.
     pub(super) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(404, detail)
     }

@@ -24,7 +24,6 @@ use super::uploads::Places;
 use crate::record_import::{self, Format, Import, ImportError, ImportReport};
 use crate::service::Service;
 
-/// Which records.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Filter {
@@ -162,7 +161,7 @@ pub(super) async fn import(
     let _one_of_few = places.imports.begin(&caller)?;
     let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
     let silence = Duration::from_secs(service.config().limits.management.body_seconds);
-    let importing = record_import::import(&service.store(), &service.config().limits.management, import, pieces);
+    let importing = record_import::import(service.store(), &service.config().limits.management, import, pieces);
     // Both end before the answer goes out: a client that is still sending would not read it.
     let (imported, ()) = tokio::join!(importing, feed(&service, &caller, request, sender, silence));
     let report = match &imported {

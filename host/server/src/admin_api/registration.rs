@@ -18,7 +18,6 @@ use super::problem::Problem;
 use crate::provisioning::{Provisioning, WaitingDevice};
 use crate::service::Service;
 
-/// Which registrations.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Filter {

@@ -5,9 +5,10 @@ use landfall_domain::enrollment::{
 };
 use landfall_domain::json::JsonText;
 use landfall_domain::names::{IssuerName, PluginName};
+use landfall_domain::plugin::card::Worlds;
 use landfall_domain::secret::address;
 use landfall_domain::text::hex;
-use landfall_policy::image::{ConfigureError, Worlds};
+use landfall_policy::image::ConfigureError;
 use landfall_store::Lane;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};

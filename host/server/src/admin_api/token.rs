@@ -221,5 +221,4 @@ const MAX_PLUGINS: usize = 64;
 
 const MAX_NOTE_BYTES: usize = 200;
 
-/// Ten years.
 const MAX_DAYS: u64 = 3653;

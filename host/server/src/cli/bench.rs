@@ -91,7 +91,7 @@ pub enum BenchError {
     Failed(String),
     /// A decision failed.
     #[error(transparent)]
-    Decision(#[from] landfall_policy::CallFailure),
+    Decision(#[from] landfall_domain::decision::failure::CallFailure),
 }
 
 impl Bench {

@@ -39,23 +39,24 @@ pub struct ManagementClient {
 /// Where the server is.
 enum Place {
     /// The one that serves a data folder of this machine.
-    OfFolder { folder: DataFolder, address: SocketAddr, server: String },
-    /// Another.
+    OfFolder {
+        folder: DataFolder,
+        address: SocketAddr,
+        server: String,
+    },
     At(ServerUrl),
 }
 
 /// Why a call gave nothing.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum ManagementError {
-    /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A file of the folder.
     #[error("cannot read {path}: {source}; {advice}")]
     Read {
-        /// The file.
         path: PathBuf,
-        /// Why.
         source: std::io::Error,
         /// What to do.
         advice: &'static str,
@@ -63,7 +64,6 @@ pub enum ManagementError {
     /// The token's file holds no token.
     #[error("{path} holds no token: {source}")]
     Token {
-        /// The file.
         path: PathBuf,
         /// What one looks like.
         source: TokenError,
@@ -71,7 +71,6 @@ pub enum ManagementError {
     /// The CA's file holds no certificate.
     #[error("{path}: {source}")]
     Tls {
-        /// The file.
         path: PathBuf,
         /// What is wrong.
         source: ClientTlsError,
@@ -79,7 +78,6 @@ pub enum ManagementError {
     /// Nobody is there.
     #[error("nothing answers at {address}; start it with: landfall serve --data {folder}")]
     NothingAnswers {
-        /// Where.
         address: SocketAddr,
         /// The data folder.
         folder: PathBuf,
@@ -89,12 +87,7 @@ pub enum ManagementError {
         "nothing answers at {server}: {source}; a server's management API has port 9443 and answers only its own machine \
          unless server.management_listen in its landfall.toml says otherwise"
     )]
-    NothingAnswersAt {
-        /// Where.
-        server: ServerUrl,
-        /// Why.
-        source: std::io::Error,
-    },
+    NothingAnswersAt { server: ServerUrl, source: std::io::Error },
     /// A server without a data folder, and no token for it.
     #[error(
         "no token: --server goes with --token-file FILE, or with LANDFALL_TOKEN_FILE or LANDFALL_TOKEN in the environment"
@@ -121,7 +114,6 @@ pub enum ManagementError {
          another CA, put that CA's certificate there (PEM), or name it with --server and --ca-file"
     )]
     UnknownCa {
-        /// The server.
         server: String,
         /// The CA that is trusted, by its file.
         trusted: String,
@@ -438,8 +430,8 @@ fn read(path: &Path, advice: &'static str) -> Result<Vec<u8>, ManagementError> {
 
 /// What a list has.
 #[derive(Clone, Debug, Default)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Page {
-    /// The items.
     pub items: Vec<Value>,
     /// Whether there are more.
     pub more: bool,

@@ -6,10 +6,10 @@ use super::error::DeviceError;
 
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct DeviceAnswer {
     /// What came of the call.
     pub outcome: Outcome,
-    /// JSON, UTF-8.
     pub body: Vec<u8>,
     /// After how many seconds the device asks again.
     pub retry_after: Option<u64>,
@@ -19,6 +19,7 @@ pub struct DeviceAnswer {
 
 /// What came of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum Outcome {
     /// A registration has begun; the device asks how far it is.
     Begun,
@@ -28,7 +29,6 @@ pub enum Outcome {
     Finished,
     /// A TPM was told its challenge, and has to answer it.
     Challenged,
-    /// An error.
     Wrong(DeviceError),
 }
 

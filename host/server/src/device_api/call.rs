@@ -21,8 +21,8 @@ use crate::provisioning::{self, Credential};
 
 /// What a device asks. Names are as it wrote them.
 #[derive(Debug)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct DeviceCall {
-    /// For what.
     pub verb: Verb,
     /// The id scope.
     pub scope: String,

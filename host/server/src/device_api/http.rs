@@ -72,7 +72,6 @@ async fn for_one_host(State(provisioning): State<Arc<Provisioning>>, request: Re
     fail(&begin(&provisioning, &request), wrong)
 }
 
-/// `PUT /{idScope}/registrations/{registrationId}/register`
 async fn register(
     State(provisioning): State<Arc<Provisioning>>,
     Names(path): Names<DevicePath>,
@@ -81,7 +80,6 @@ async fn register(
     called(&provisioning, Verb::Register, path, request).await
 }
 
-/// `GET /{idScope}/registrations/{registrationId}/operations/{operationId}`
 async fn poll(
     State(provisioning): State<Arc<Provisioning>>,
     Names(OperationPath { scope, id, operation }): Names<OperationPath>,
@@ -90,7 +88,6 @@ async fn poll(
     called(&provisioning, Verb::Poll { operation }, DevicePath { scope, id }, request).await
 }
 
-/// `POST /{idScope}/registrations/{registrationId}`
 async fn look_up(
     State(provisioning): State<Arc<Provisioning>>,
     Names(path): Names<DevicePath>,

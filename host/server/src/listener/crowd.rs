@@ -67,7 +67,6 @@ struct Seated {
 }
 
 impl Crowd {
-    /// Nobody yet.
     pub(super) fn new(max: usize, max_per_network: usize) -> Self {
         Self { seats: Mutex::default(), max, max_per_network }
     }

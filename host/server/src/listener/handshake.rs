@@ -32,7 +32,6 @@ pub(super) enum Shaken {
     Over,
 }
 
-/// Shakes hands.
 pub(super) async fn shake<P>(
     shared: &Shared<P>,
     mut stream: TcpStream,

@@ -7,9 +7,10 @@
 use std::sync::Arc;
 
 use landfall_domain::decision::call::Placement;
+use landfall_domain::decision::failure::HostFailure;
 use landfall_domain::names::{DeviceId, HubName};
 use landfall_domain::registration::Registration;
-use landfall_policy::{HostFailure, Payers, Visit};
+use landfall_policy::{Payers, Visit};
 use landfall_store::Lane;
 
 use super::deliberation::Deliberation;
@@ -120,7 +121,7 @@ async fn deliberation(service: &Service, work: &RegistrationJob, attempt: u32) -
         device_id: work.admitted.device_id.clone(),
         call: work.call(attempt),
         counts: service.group_counts(&work.request.scope),
-        host: Arc::clone(&service.policies()),
+        host: Arc::clone(service.policies()),
         memory: Arc::default(),
     }
 }

@@ -13,13 +13,14 @@ use std::time::Duration;
 use landfall_domain::decision::call::{
     Call, CallReport, Candidates, Choice, Device, HubHandle, Outcome, PlaceInput, Placement, SelectInput, Usage,
 };
+use landfall_domain::decision::failure::{CallFailure, HostFailure};
 use landfall_domain::decision::{Answer, Content, Instead, PolicyCall, Step};
 use landfall_domain::enrollment::Terms;
 use landfall_domain::names::{DeviceId, HubName};
-use landfall_policy::failure::{CallFailure, HostFailure};
+use landfall_domain::plugin::card::Tier;
 use landfall_policy::host_view::{GroupCounts, LiveCatalogue};
 use landfall_policy::http::Memory;
-use landfall_policy::image::{Image, Tier};
+use landfall_policy::image::Image;
 use landfall_policy::watch::meter::Interface;
 use landfall_policy::{Payers, PolicyHost, Visit, verdict};
 

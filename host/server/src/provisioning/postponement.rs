@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use landfall_policy::HostFailure;
-use landfall_policy::failure::CallFailure;
+use landfall_domain::decision::failure::{CallFailure, HostFailure};
 
 use crate::catalogue::BoundPolicy;
 use crate::service::images::ImageError;

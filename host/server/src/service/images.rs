@@ -27,8 +27,9 @@ use landfall_domain::clock::{Clock, Stopwatch};
 use landfall_domain::decision::Content;
 use landfall_domain::names::{Digest, PluginName};
 use landfall_domain::plugin::rules::PluginLimits;
+use landfall_domain::plugin::signature::{KeyId, Signature};
+use landfall_domain::plugin::statement::Subject;
 use landfall_policy::image::{ConfigureError, Configured, Fetched, Image, LoadError, Revision};
-use landfall_policy::trust::{KeyId, Signature, Subject};
 use landfall_policy::{PolicyHost, shipped};
 use landfall_store::{Lane, Store, StoreError};
 

@@ -14,9 +14,9 @@ use std::sync::Arc;
 use landfall_domain::enrollment::Allocation;
 use landfall_domain::names::{IdScope, PluginName};
 use landfall_domain::plugin::rules::PluginRules;
+use landfall_domain::plugin::signature::Signature;
 use landfall_domain::plugin::{PublishBounds, PublishedPlugin};
 use landfall_policy::image::Revision;
-use landfall_policy::trust::Signature;
 use landfall_store::{Conflict, Precondition, PutOutcome, StoreError, plugin_tag};
 
 use super::Service;

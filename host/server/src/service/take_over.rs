@@ -117,7 +117,7 @@ impl Trial<'_> {
         if self.taken.contains(settings) {
             return Ok(());
         }
-        let (policies, revision) = (Arc::clone(&self.service.policies()), Arc::clone(self.revision));
+        let (policies, revision) = (Arc::clone(self.service.policies()), Arc::clone(self.revision));
         let (given, budgets) = (settings.to_owned(), self.budgets.clone());
         let tried = move || policies.configure_within(&revision, &given, budgets).map(drop);
         let tried = tokio::task::spawn_blocking(tried).await;

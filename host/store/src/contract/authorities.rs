@@ -52,6 +52,7 @@ pub trait AuthorityStore: Send + Sync + 'static {
 
 /// A certificate to upload as that of an authority.
 #[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct AuthorityUpload {
     /// The authority's name.
     pub name: CaName,
@@ -59,7 +60,6 @@ pub struct AuthorityUpload {
     pub der: Vec<u8>,
     /// Whether it may take the place of another that is in use or proven.
     pub replace: bool,
-    /// Now.
     pub now: Timestamp,
 }
 

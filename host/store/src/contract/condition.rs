@@ -72,10 +72,10 @@ pub fn entity_tag<T: Serialize>(thing: &T) -> String {
 
 /// What came of a write under a precondition.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum PutOutcome {
     /// It was not there before.
     Created,
-    /// It was.
     Replaced,
     /// It was to be new, and is there already.
     AlreadyThere,

@@ -7,6 +7,7 @@ use landfall_domain::names::{CaName, Digest, GroupId, IdScope, ManufacturerId, P
 
 /// Why something may not be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum Conflict {
     /// The id scope has as many enrollment groups as it may have.
     MostGroups {
@@ -23,14 +24,12 @@ pub enum Conflict {
     NotIssued(Digest),
     /// Something that may be in one enrollment only is in another.
     Held {
-        /// What.
         what: Held,
         /// The enrollment that has it.
         by: EnrollmentRef,
     },
     /// A group names an authority whose certificate another enrollment pins.
     AuthorityIsPinned {
-        /// The authority.
         authority: CaName,
         /// The enrollment that pins it.
         by: EnrollmentRef,
@@ -39,7 +38,6 @@ pub enum Conflict {
     PinIsNamed {
         /// SHA-256 of the certificate.
         certificate: Digest,
-        /// The authority.
         uploaded_as: CaName,
         /// The enrollment that names it.
         by: EnrollmentRef,
@@ -54,7 +52,6 @@ pub enum Conflict {
     ProvenOtherwise(CaName),
     /// A group leans on the authority, and the certificate has another name or key.
     LeanedOn {
-        /// The authority.
         authority: CaName,
         /// Who leans on it.
         leaning: Leaning,
@@ -67,7 +64,6 @@ pub enum Conflict {
         pinned: EnrollmentRef,
         /// The one that rests on the authority.
         named: EnrollmentRef,
-        /// The authority.
         authority: CaName,
     },
     /// A change of what is revoked does not fit what stands there.

@@ -31,8 +31,8 @@ pub struct DecisionFilter {
 
 /// A policy by its plugin's name, of one revision or of any: `NAME` or `NAME@DIGEST`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct PolicyFilter {
-    /// The name.
     pub plugin: PluginName,
     /// The SHA-256 of its component.
     pub revision: Option<Digest>,

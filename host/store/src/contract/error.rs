@@ -2,11 +2,11 @@
 
 /// Why a store could not do as asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum StoreError {
     /// The database cannot be opened.
     #[error("cannot open the database {path}: {reason}")]
     Open {
-        /// The file.
         path: String,
         /// Why, and what to do.
         reason: String,
@@ -31,7 +31,6 @@ pub enum StoreError {
          room there; nothing was changed, and writing goes on by itself"
     )]
     NoSpace {
-        /// Where.
         folder: String,
         /// What is free, in MiB.
         free_mib: u64,

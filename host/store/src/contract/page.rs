@@ -11,8 +11,8 @@ pub struct Page {
 
 /// A page of things.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Listing<T> {
-    /// The things.
     pub items: Vec<T>,
     /// Where the next page begins; absent on the last.
     pub next: Option<String>,

@@ -63,8 +63,8 @@ pub struct RecordFilter {
 /// Rows to import: a thousand or some thousands, which hold up devices' writes for some milliseconds. A longer import
 /// is many batches, several of them on their way at once.
 #[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct ImportBatch {
-    /// The tenant.
     pub scope: IdScope,
     /// Whose records they are; rows of another manufacturer's devices are refused.
     pub manufacturer: ManufacturerId,

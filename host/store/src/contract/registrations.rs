@@ -56,8 +56,8 @@ pub trait RegistrationStore: Send + Sync + 'static {
 
 /// A registration to write, and on what conditions.
 #[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct RegistrationCommit {
-    /// Its tenant.
     pub scope: IdScope,
     /// What to write. The hub of an assigned one must be linked, active and have room; the hub that the device is on
     /// already need only be linked. What follows from the state before it (the generation, the first hub, the id as
@@ -107,12 +107,10 @@ pub enum Way {
 
 /// How often what is looked at has changed, for each [`Way`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Admissions {
-    /// [`Way::Certificates`].
     pub certificates: u64,
-    /// [`Way::Tokens`].
     pub tokens: u64,
-    /// [`Way::Directories`].
     pub directories: u64,
 }
 

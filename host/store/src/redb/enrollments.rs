@@ -95,7 +95,6 @@ pub(super) fn individual(view: &View, scope: &IdScope, id: &RegistrationId) -> R
     Ok((individual.registration_id == *id).then_some(individual))
 }
 
-/// A group.
 pub(super) fn group(view: &View, scope: &IdScope, id: &GroupId) -> Result<Option<Group>, StoreError> {
     tables::get(&view.table(GROUPS)?, "enrollment group", &key(scope, id.as_str()))
 }

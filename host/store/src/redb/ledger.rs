@@ -7,8 +7,7 @@ use landfall_domain::plugin::signature::Signature;
 
 use super::engine::Write;
 use super::tables::{self, CONTENT, DECISIONS, OTHERS, SIGNATURES, Tables};
-use super::uses;
-use super::{RedbStore, View, codec, decisions, unreadable};
+use super::{RedbStore, View, codec, decisions, unreadable, uses};
 use crate::rules::contents::{self, Named};
 use crate::writer::Lane;
 use crate::{DecisionFilter, DecisionPage, Listing, StoreError};
@@ -46,7 +45,6 @@ impl crate::LedgerStore for RedbStore {
     }
 }
 
-/// One entry.
 pub(super) fn get(view: &View, id: TrackingId) -> Result<Option<Entry>, StoreError> {
     let decision = tables::get(&view.table(DECISIONS)?, WHAT, id.as_bytes())?;
     match decision {

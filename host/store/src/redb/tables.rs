@@ -218,7 +218,6 @@ macro_rules! tables {
     ($($(#[$doc:meta])* $constant:ident $field:ident $what:literal;)*) => {
         $($(#[$doc])* pub(super) const $constant: Definition = TableDefinition::new(stringify!($field));)*
 
-        /// All tables.
         pub(super) const ALL: &[Definition] = &[$($constant),*];
 
         /// A write transaction with all its tables open.

@@ -84,7 +84,6 @@ impl Named {
         Self { texts: BTreeSet::new(), components, scope: Some(scope.clone()) }
     }
 
-    /// The components.
     pub(crate) fn components(&self) -> impl Iterator<Item = &Digest> {
         self.components.keys()
     }

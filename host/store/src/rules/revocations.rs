@@ -17,7 +17,6 @@ pub(crate) struct Changed {
 pub(crate) enum ListChange {
     /// These are there now, DER.
     Put(Vec<u8>),
-    /// None are.
     Remove,
 }
 

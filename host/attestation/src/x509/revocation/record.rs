@@ -86,9 +86,9 @@ pub enum RevocationConflict {
     /// A list of the same issuer is there, and is newer.
     OlderList {
         /// The one that came.
-        new: ListFacts,
+        new: Box<ListFacts>,
         /// The one that is there.
-        present: ListFacts,
+        present: Box<ListFacts>,
     },
     /// The masked address is not that of the source that is there.
     MaskedAddress,
@@ -195,7 +195,8 @@ impl RevocationRecord {
                 // within the skew is genuine.
                 let present = self.list.as_ref().filter(|present| present.has_begun(now, *skew_seconds).is_ok());
                 if let Some(present) = present.filter(|present| facts.is_older_than(present)) {
-                    return Err(RevocationConflict::OlderList { new: facts.clone(), present: present.clone() });
+                    let (new, present) = (Box::new(facts.clone()), Box::new(present.clone()));
+                    return Err(RevocationConflict::OlderList { new, present });
                 }
                 self.list = Some(facts.clone());
             }

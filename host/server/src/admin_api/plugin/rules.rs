@@ -117,7 +117,7 @@ async fn shipped_resort(service: &Service, resort: &Value, kept: &[&str], at: &s
     })?;
     let settings = JsonText::of(&settings);
     let revision = service.images().load(component.to_vec().into()).await.map_err(not_loaded)?;
-    let (policies, given) = (Arc::clone(&service.policies()), settings.as_str().to_owned());
+    let (policies, given) = (Arc::clone(service.policies()), settings.as_str().to_owned());
     let tried = tokio::task::spawn_blocking(move || policies.configure(&revision, &given).map(drop)).await;
     match tried.map_err(|_| Problem::new(503, "trying its settings was interrupted; try again"))? {
         Ok(()) => Ok(Resort::Shipped { policy, settings }),

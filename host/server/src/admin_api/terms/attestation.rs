@@ -142,7 +142,7 @@ impl<'a> Proof<'a> {
         };
         let primary = given(body.primary_key.as_ref(), "/symmetricKey/primaryKey")?;
         let secondary = given(body.secondary_key.as_ref(), "/symmetricKey/secondaryKey")?;
-        let (sealing, ambient) = (&*self.service.sealing(), &self.service.ambient());
+        let (sealing, ambient) = (self.service.sealing(), self.service.ambient());
         let stand = match before {
             Some(sealed) if primary.is_none() && secondary.is_none() => return Ok((sealed.clone(), None)),
             Some(sealed) if primary.is_none() || secondary.is_none() => {

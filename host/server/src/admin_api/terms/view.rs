@@ -79,7 +79,6 @@ pub(in crate::admin_api) struct PasswordView {
     username: String,
 }
 
-/// A TPM.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::admin_api) struct TpmView {
@@ -136,7 +135,6 @@ pub(in crate::admin_api) struct AuthoritiesView {
     secondary: Option<String>,
 }
 
-/// Certificates.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(in crate::admin_api) struct CertificatesView {
     primary: PinBody,

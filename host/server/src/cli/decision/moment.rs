@@ -7,7 +7,6 @@ use landfall_domain::clock::Timestamp;
 /// A moment, which may depend on when it is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Moment {
-    /// This one.
     At(Timestamp),
     /// So long before now.
     Ago(Duration),

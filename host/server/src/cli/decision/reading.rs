@@ -5,7 +5,7 @@
 //! (`registrationId`) and under their names in the stored records (`registration_id`).
 
 use landfall_domain::clock::Timestamp;
-use landfall_policy::CallFailure;
+use landfall_domain::decision::failure::CallFailure;
 use serde_json::Value;
 
 use super::super::output::text;

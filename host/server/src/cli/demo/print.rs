@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, Table};
+use landfall_domain::decision::call::{Outcome, Reason};
 use landfall_domain::decision::{Answer, Entry, EntryKind, Verdict};
-use landfall_policy::{Outcome, Reason};
 use serde_json::Value;
 
 use super::DemoError;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use landfall_policy::WitVersion;
+use landfall_domain::plugin::card::WitVersion;
 use landfall_policy::image::Configured;
 use serde_json::json;
 

@@ -4,13 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
+use landfall_domain::decision::log::{Log, LogLevel};
 use landfall_domain::json;
 use landfall_domain::text::one_line;
 use landfall_policy::image::{ConfigureError, Fetched, Image, LoadError, Revision};
-use landfall_policy::log::Log;
 use landfall_policy::workbench::expectation::Expectation;
 use landfall_policy::workbench::vector::{self, Vector, VectorFile};
-use landfall_policy::{Budgets, LogLevel, PolicyHost, workbench};
+use landfall_policy::{Budgets, PolicyHost, workbench};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 

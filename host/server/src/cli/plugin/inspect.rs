@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use landfall_domain::clock::Stopwatch;
-use landfall_policy::image::{Card, Configured, Image, Revision};
+use landfall_domain::plugin::card::Card;
+use landfall_policy::image::{Configured, Image, Revision};
 use serde_json::{Value, json};
 
 use super::super::{CliError, Output};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use landfall_domain::names::PluginName;
-use landfall_policy::Worlds;
+use landfall_domain::plugin::card::Worlds;
 use landfall_policy::workbench::scaffold::{Language, Scaffold};
 use serde_json::json;
 

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use clap::Args;
 use landfall_domain::decision::call::{CallReport, Usage};
+use landfall_domain::decision::log::{Log, LogLevel};
+use landfall_policy::Budgets;
 use landfall_policy::workbench::expectation::{Answered, Expectation};
 use landfall_policy::workbench::sentences;
 use landfall_policy::workbench::service::ServiceVector;
 use landfall_policy::workbench::vector::{CallVector, CatalogueVector, DeviceVector, HubVector, Vector};
-use landfall_policy::{Budgets, Log, LogLevel};
 use serde_json::json;
 
 use super::super::output::cleaned;

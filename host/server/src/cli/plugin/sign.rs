@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args};
 use landfall_domain::names::{PluginName, is_version};
+use landfall_domain::plugin::signature::{Over, Signature, read_signatures, write_signatures};
+use landfall_domain::plugin::statement::{Statement, Subject};
 use landfall_policy::image::Fetched;
-use landfall_policy::trust::{
-    Over, PublicKey, Signature, SigningKey, Statement, Subject, Trust, VerifyError, read_signatures, write_signatures,
-};
+use landfall_policy::trust::{PublicKey, SigningKey, Trust, VerifyError};
 use serde_json::json;
 
 use super::super::{CliError, Output};

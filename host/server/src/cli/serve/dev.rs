@@ -163,7 +163,7 @@ impl Reload<'_> {
             Ok(file) => file.vectors,
             Err(error) => return Err(format!("  there are no golden vectors to try it on: {error}\n")),
         };
-        let (policies, revision) = (Arc::clone(&self.service.policies()), Arc::clone(revision));
+        let (policies, revision) = (Arc::clone(self.service.policies()), Arc::clone(revision));
         let compared = tokio::task::spawn_blocking(move || compare(&policies, live, revision, &vectors)).await;
         let comparison = compared.map_err(|error| format!("  comparing was interrupted: {error}\n"))?;
         if comparison.unmet.is_empty() {

@@ -1,11 +1,14 @@
 use landfall_domain::clock::Timestamp;
+use landfall_domain::decision::call::{
+    Attestation, Call, CallReport, Candidate, Choice, Device, EnrollmentKind, HubHandle, Label, Outcome, Placement,
+    Reason, Usage,
+};
+use landfall_domain::decision::failure::{Breakage, CallFailure};
+use landfall_domain::decision::log::{Log, LogLevel, LogLine, LogSource};
+use landfall_domain::decision::transcript::Transcript;
 use landfall_domain::decision::{Answer, Decision, Entry, EntryKind, Factors, PolicyCall, Step, Verdict};
 use landfall_domain::enrollment::EnrollmentRef;
 use landfall_domain::names::{Digest, TrackingId};
-use landfall_policy::{
-    Attestation, Breakage, Call, CallFailure, CallReport, Candidate, Choice, Device, EnrollmentKind, HubHandle, Label,
-    Log, LogLevel, LogLine, LogSource, Outcome, Placement, Reason, Transcript, Usage,
-};
 use serde_json::json;
 
 use super::*;
