@@ -151,3 +151,59 @@ fn names_after_crate_are_found_alone_and_in_braces() {
     let code = "use crate::a::{b, c};\nuse crate::{d, e::{f, g}, h};\n// crate::i\nlet x = crate::j::k();";
     assert_eq!(named_in(code), ["a", "d", "e", "h", "j"]);
 }
+
+/// What changes what decides. Each is written by `LiveCatalogue::change`, which has it decide.
+const WRITES_OF_THE_CATALOGUE: [&str; 11] = [
+    "create_scope",
+    "put_group",
+    "delete_group",
+    "upload_authority",
+    "change_revocations",
+    "put_authority",
+    "delete_authority",
+    "put_hub",
+    "delete_hub",
+    "set_plugin_rules",
+    "delete_plugin",
+];
+
+#[test]
+fn the_catalogue_is_written_where_it_is_read_again() {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("host/server/src");
+    let mut files = vec![sources.clone()];
+    let mut wrong = Vec::new();
+    while let Some(path) = files.pop() {
+        if path.is_dir() {
+            files.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        let inside = path.strip_prefix(&sources).unwrap().to_string_lossy().into_owned();
+        // They write to a store that nothing serves from yet.
+        let before_a_start = ["init.rs", "cli/bench/registration.rs"].contains(&inside.as_str());
+        if before_a_start || inside.ends_with("tests.rs") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        for method in WRITES_OF_THE_CATALOGUE.into_iter().chain(["publish_plugin"]) {
+            for (at, _) in text.match_indices(&format!(".{method}(")) {
+                let before: String = text[..at].chars().rev().take(120).collect();
+                let before: String = before.chars().rev().collect();
+                // The closure of `change` calls its argument by this name.
+                if !before.contains("|store|") && !inside.ends_with("images/warm_up.rs") {
+                    wrong.push(format!("{inside}: {method}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "written beside `LiveCatalogue::change`: {wrong:?}");
+}
+
+#[test]
+fn files_that_the_page_names_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let page = include_str!("../../docs/architecture.md");
+    let code = page.split('`').skip(1).step_by(2);
+    let paths = code.filter(|text| text.starts_with("host/") && !text.contains(['*', ' ']));
+    let missing: Vec<&str> = paths.filter(|path| !root.join(path).exists()).collect();
+    assert!(missing.is_empty(), "docs/architecture.md names files that are not there: {missing:?}");
+}

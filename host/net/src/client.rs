@@ -211,21 +211,6 @@ impl Client {
         connected.map_err(|_| ClientError::TimedOut { what: "connecting", limit: limits.connect })?
     }
 
-    /// Connects, sends one request and closes.
-    ///
-    /// # Errors
-    ///
-    /// As [`Client::connect`] and [`Client::send`].
-    pub async fn once(
-        address: SocketAddr,
-        server: &str,
-        tls: Arc<ClientConfig>,
-        request: Request<RequestBody>,
-    ) -> Result<Answer, ClientError> {
-        let mut client = Self::connect(address, server, tls).await?;
-        client.send_request(request).await
-    }
-
     /// Sends a request and waits for the whole answer. `path` is the target with its query.
     ///
     /// # Errors

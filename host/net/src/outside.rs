@@ -10,6 +10,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::HOST;
@@ -111,7 +112,7 @@ impl Outside {
     async fn open(&self, host: &str, port: u16) -> Result<(Client, Driver), OutsideError> {
         let mut refused = None;
         let mut furthest = None;
-        for address in resolved(host, port).await? {
+        for address in resolved(host, port, self.limits.connect).await? {
             if !self.reach.allows(address.ip()) {
                 refused = Some(address.ip());
                 continue;
@@ -135,8 +136,9 @@ pub fn bare(host: &str) -> &str {
 }
 
 /// The addresses of a name that are tried.
-async fn resolved(host: &str, port: u16) -> Result<Vec<SocketAddr>, OutsideError> {
-    let found = tokio::net::lookup_host((bare(host), port)).await;
+async fn resolved(host: &str, port: u16, limit: Duration) -> Result<Vec<SocketAddr>, OutsideError> {
+    let found = tokio::time::timeout(limit, tokio::net::lookup_host((bare(host), port))).await;
+    let found = found.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut)));
     let found = found.map_err(|source| OutsideError::Name { host: host.to_owned(), source })?;
     Ok(found.take(MOST_ADDRESSES).collect())
 }

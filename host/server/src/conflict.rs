@@ -45,8 +45,8 @@ pub fn in_words(conflict: &Conflict) -> String {
         ),
         Conflict::Revocation(conflict) => of_revocations(conflict),
         Conflict::OtherBytes { found, wanted } => format!("the component's SHA-256 is {found}, not {wanted}"),
-        Conflict::MostPlugins(there) => format!(
-            "the id scope has {there} plugins already, and at most {there} are taken (limits.management.plugins); take one \
+        Conflict::MostPlugins { there, most } => format!(
+            "the id scope has {there} plugins already, and at most {most} are taken (limits.management.plugins); take one \
              away with `landfall plugin delete`"
         ),
         Conflict::NoRoom { of_publisher: true, bytes, kept, most } => format!(

@@ -34,7 +34,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::config::ListenerLimits;
-pub(crate) use crate::troubles::Trouble;
+pub(crate) use crate::troubles::LogLimiter;
 use crate::turns::Turns;
 
 mod answering;
@@ -82,10 +82,10 @@ pub struct Counts {
     pub slow_handshakes: AtomicU64,
     /// Handshakes that came to an end.
     pub handshakes: AtomicU64,
-    crowded: Trouble,
-    bad_handshakes: Trouble,
-    not_http: Trouble,
-    not_accepted: Trouble,
+    crowded: LogLimiter,
+    bad_handshakes: LogLimiter,
+    not_http: LogLimiter,
+    not_accepted: LogLimiter,
 }
 
 impl Counts {
@@ -97,10 +97,10 @@ impl Counts {
             failed_handshakes: AtomicU64::default(),
             slow_handshakes: AtomicU64::default(),
             handshakes: AtomicU64::default(),
-            crowded: Trouble::new(clock),
-            bad_handshakes: Trouble::new(clock),
-            not_http: Trouble::new(clock),
-            not_accepted: Trouble::new(clock),
+            crowded: LogLimiter::new(clock),
+            bad_handshakes: LogLimiter::new(clock),
+            not_http: LogLimiter::new(clock),
+            not_accepted: LogLimiter::new(clock),
         }
     }
 

@@ -22,6 +22,7 @@ use landfall_domain::names::OperationId;
 use landfall_domain::registration::{Outcome, Registration};
 use landfall_store::StoreError;
 
+use self::admission::grounds::Grounds;
 use self::announce::Ending;
 use self::commit::Written;
 use self::decide::{HubChoice, Place, Wish};
@@ -91,13 +92,14 @@ impl Provisioning {
         request: Request,
         wait: Duration,
     ) -> Result<(OperationId, Status), RegisterError> {
-        let admitted = self.throttle_and_admit(&request).await?;
+        let grounds = self.grounds();
+        let admitted = self.throttle_and_admit(&grounds, &request).await?;
         // This check comes before the answer to a challenge is spent: without room, the device would have to be
         // challenged again.
         if !self.desk.operations.has_room(&Claimant::of(&request, &admitted)) {
             return Err(RegisterError::Busy);
         }
-        if let Err(error) = admission::spend_challenge(&self.grounds(), &request).await {
+        if let Err(error) = admission::spend_challenge(&grounds, &request).await {
             if let RegisterError::Refused(cause) = &error {
                 refusal::report(self, &request, cause);
             }
@@ -127,7 +129,7 @@ impl Provisioning {
         operation: OperationId,
         wait: Duration,
     ) -> Result<(OperationId, Status), RegisterError> {
-        let admitted = self.throttle_and_admit(&request).await?;
+        let admitted = self.throttle_and_admit(&self.grounds(), &request).await?;
         let begun = self.desk.operations.begun(&operation, &request.scope, &request.registration_id);
         let begun = begun.ok_or(RegisterError::NotFound)?;
         if let Some(known) = self.desk.operations.find(&Claimant::of(&request, &admitted)) {
@@ -148,17 +150,21 @@ impl Provisioning {
     ///
     /// [`RegisterError`].
     pub async fn look_up(self: &Arc<Self>, request: Request) -> Result<Registration, RegisterError> {
-        self.throttle_and_admit(&request).await?.before.ok_or(RegisterError::NotFound)
+        self.throttle_and_admit(&self.grounds(), &request).await?.before.ok_or(RegisterError::NotFound)
     }
 
     /// Runs steps 1 and 2. The operator is told of a refusal only after the device has its answer, so that the device
     /// cannot tell one cause from another by the time that a write to disk takes.
-    async fn throttle_and_admit(self: &Arc<Self>, request: &Request) -> Result<Admitted, RegisterError> {
+    async fn throttle_and_admit(
+        self: &Arc<Self>,
+        grounds: &Grounds<'_>,
+        request: &Request,
+    ) -> Result<Admitted, RegisterError> {
         if let Err(full) = self.desk.throttle.admit(request.source, &request.scope, &request.registration_id) {
             self.desk.counters.throttled(full.measure);
             return Err(full.into());
         }
-        let admitted = admission::admit(&self.grounds(), request).await;
+        let admitted = admission::admit(grounds, request).await;
         if admitted.is_ok() {
             request.standing.has_proven();
         }

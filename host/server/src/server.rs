@@ -236,7 +236,7 @@ impl Server {
 impl Drop for Server {
     /// A server that was dropped without `stop` ends as well, when its tasks next run.
     fn drop(&mut self) {
-        self.service.tasks().let_go();
+        self.service.tasks().detach();
     }
 }
 

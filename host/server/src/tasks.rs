@@ -137,7 +137,7 @@ impl Tasks {
     }
 
     /// Tells every task to stop, and waits for none: for a server that is dropped.
-    pub fn let_go(&self) {
+    pub fn detach(&self) {
         for task in self.lock().iter_mut() {
             if let Some(life) = task.life.take() {
                 life.stop.send_replace(true);
@@ -191,12 +191,12 @@ impl Life {
 struct Stopping(watch::Receiver<bool>);
 
 impl Stopping {
-    fn is_told(&self) -> bool {
+    fn has_begun(&self) -> bool {
         *self.0.borrow()
     }
 
     /// Comes when it is told.
-    async fn told(&mut self) {
+    async fn wait_for_it(&mut self) {
         // Whoever has dropped the driver wants nothing any more either.
         let _ = self.0.wait_for(|stop| *stop).await;
     }
@@ -211,7 +211,7 @@ where
     if plan.waits_first {
         tokio::select! {
             () = plan.trigger.activated() => {}
-            () = stopping.told() => return,
+            () = stopping.wait_for_it() => return,
         }
     }
     loop {
@@ -222,7 +222,7 @@ where
         running.spawn(async move { one_run().await });
         let ran = tokio::select! {
             ran = running.join_next() => ran,
-            () = stopping.told() => {
+            () = stopping.wait_for_it() => {
                 let ended = tokio::time::timeout(plan.patience, running.join_next()).await;
                 // Cut, if it has not ended.
                 running.shutdown().await;
@@ -235,7 +235,7 @@ where
             None => Err("it was cut when the server stopped".to_owned()),
         };
         let failed = ran.is_err();
-        record.ends(ran, stopping.is_told());
+        record.ends(ran, stopping.has_begun());
         let pause = if failed { plan.after_failure.or(plan.every) } else { plan.every };
         let pause = async {
             match pause {
@@ -244,7 +244,7 @@ where
             }
         };
         tokio::select! {
-            () = stopping.told() => return,
+            () = stopping.wait_for_it() => return,
             () = plan.trigger.activated() => {}
             () = pause => {}
         }
@@ -264,7 +264,7 @@ async fn serve<F>(
     let mut running = JoinSet::new();
     running.spawn(serving(stopping.0.clone()));
     let ended = running.join_next().await;
-    if stopping.is_told() {
+    if stopping.has_begun() {
         return record.ends(Ok("stopped".to_owned()), true);
     }
     let why = match ended {

@@ -11,7 +11,7 @@ use landfall_domain::clock::Clock;
 
 /// Limits how often one kind of trouble is logged.
 #[derive(Debug)]
-pub(crate) struct Trouble {
+pub(crate) struct LogLimiter {
     said: Mutex<Said>,
     clock: Arc<dyn Clock>,
 }
@@ -23,7 +23,7 @@ struct Said {
     unsaid: u64,
 }
 
-impl Trouble {
+impl LogLimiter {
     /// A limit of which nothing is used yet.
     pub(crate) fn new(clock: &Arc<dyn Clock>) -> Self {
         Self { said: Mutex::default(), clock: Arc::clone(clock) }
@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn a_flood_is_said_ten_times_and_then_how_long_it_was() {
         let clock = Arc::new(ManualClock::stopped_now());
-        let trouble = Trouble::new(&(Arc::clone(&clock) as _));
+        let trouble = LogLimiter::new(&(Arc::clone(&clock) as _));
         let said: Vec<_> = (0..500).filter_map(|_| trouble.may_be_said()).collect();
         assert_eq!(said, [0; 10]);
         clock.advance(MINUTE);

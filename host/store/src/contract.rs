@@ -2,7 +2,8 @@
 //!
 //! - Each operation is one transaction. Reads see the last finished one and wait for no write.
 //! - Each change and each removal of what an operator keeps takes a [`Precondition`]. What stands in its way is a typed
-//!   [`Conflict`] or [`InUse`], and no text.
+//!   [`Conflict`] or [`InUse`], and no text. Two need none: a new token, whose secret is random, and commands about what is
+//!   revoked, which are merged over whatever stands there.
 //! - Times are parameters: no promise rests on a clock of the store's.
 //! - Numbers are plain. What goes on following the store is told to whoever asked for it
 //!   ([`HubStore::follow_hub_loads`]).

@@ -63,6 +63,6 @@ pub(crate) trait Scoped {
     fn has_plugin(&self, name: &PluginName) -> Result<bool, StoreError>;
     /// Whether a component can be had.
     fn has_component(&self, component: Digest) -> Result<bool, StoreError>;
-    /// Whether a challenge is kept, and no registration was begun with its answer.
-    fn is_open(&self, challenge: TrackingId) -> Result<bool, StoreError>;
+    /// Whether a registration was begun with the answer to a challenge; nothing where the challenge is not kept any more.
+    fn is_spent(&self, challenge: TrackingId) -> Result<Option<bool>, StoreError>;
 }

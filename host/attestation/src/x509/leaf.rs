@@ -2,6 +2,7 @@
 
 use landfall_domain::names::{Digest, RegistrationId};
 use landfall_domain::registry::SerialNumber;
+use landfall_domain::text::hex;
 use serde::Serialize;
 use x509_parser::asn1_rs::FromDer as _;
 use x509_parser::certificate::X509Certificate;
@@ -157,8 +158,8 @@ fn describe(certificate: &Certificate) -> CertificateInfo {
     let sha1 = aws_lc_rs::digest::digest(digest, &certificate.der);
     CertificateInfo {
         subject_name: certificate.subject_text.clone(),
-        sha1_thumbprint: name::hex(sha1.as_ref()).to_uppercase(),
-        sha256_thumbprint: name::hex(certificate.sha256.as_bytes()).to_uppercase(),
+        sha1_thumbprint: hex(sha1.as_ref()).to_uppercase(),
+        sha256_thumbprint: hex(certificate.sha256.as_bytes()).to_uppercase(),
         issuer_name: certificate.issuer_text.clone(),
         not_before_utc: moment(certificate.not_before),
         not_after_utc: moment(certificate.not_after),

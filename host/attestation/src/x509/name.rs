@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use landfall_domain::text::hex;
+
 use landfall_domain::names::{NameError, RegistrationId};
 use x509_parser::asn1_rs::{Any, Tag, ToDer as _};
 use x509_parser::oid_registry as oid;
@@ -150,13 +152,6 @@ pub(super) fn any_text<'a>(value: &Any<'a>) -> Option<Cow<'a, str>> {
         return std::str::from_utf8(value.data).ok().filter(|text| text.is_ascii()).map(Cow::from);
     }
     plain_text(value).ok().map(Cow::from)
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
 }
 
 /// Short names: those of RFC 4514, section 3, and more that certificates use, as OpenSSL writes them. The types are in

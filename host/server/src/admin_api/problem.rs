@@ -23,7 +23,7 @@ pub struct Problem {
     /// The parameter of the query that is missing or wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     parameter: Option<&'static str>,
-    /// Where exactly.
+    /// The members of the body that are wrong, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<ProblemPart>,
 }

@@ -170,7 +170,7 @@ pub(super) async fn import(
         Err(_) => None,
     };
     if let Some(report) = report.filter(|_| !query.dry_run) {
-        told_of(&service, &scope, &whose, report).await;
+        log_claims(&service, &scope, &whose, report).await;
     }
     match imported {
         Ok(report) => body::ok(&report),
@@ -192,7 +192,7 @@ pub(super) async fn import(
 
 /// Tells the operator what manufacturers do to each other: who names another's devices, and which groups take the word of
 /// all of them.
-async fn told_of(service: &Service, scope: &IdScope, manufacturer: &ManufacturerId, report: &ImportReport) {
+async fn log_claims(service: &Service, scope: &IdScope, manufacturer: &ManufacturerId, report: &ImportReport) {
     service.counters().claimed(report.of_others);
     if report.of_others > 0 {
         let of_others = report.errors.iter().filter(|error| error.of_other);

@@ -231,13 +231,13 @@ fn waiting_view(device: &WaitingDevice) -> WaitingView {
 pub(super) struct IssuedView {
     /// The issuer's name in `landfall.toml`.
     issuer: String,
-    /// Hexadecimal.
+    /// The serial number, in hexadecimal digits.
     serial_number: String,
     /// SHA-256 of the DER.
     sha256: String,
-    /// Its end.
+    /// When the certificate ends, RFC 3339.
     not_after: String,
-    /// PEM.
+    /// The certificate, PEM.
     certificate: String,
 }
 

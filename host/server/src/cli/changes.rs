@@ -10,12 +10,12 @@ use super::output::text;
 use super::terms::{KeyChangeName, ManufacturingName, binding, bound, json_or_file};
 
 /// Describes a change, one line for each member that differs. Empty for a new thing.
-pub(super) fn told_of(before: Option<&Value>, after: &Value) -> String {
-    told_with(before, after, &[])
+pub(super) fn difference(before: Option<&Value>, after: &Value) -> String {
+    difference_with(before, after, &[])
 }
 
 /// The same, with members that were set again and that no answer shows.
-pub(super) fn told_with(before: Option<&Value>, after: &Value, unseen: &[&str]) -> String {
+pub(super) fn difference_with(before: Option<&Value>, after: &Value, unseen: &[&str]) -> String {
     let Some(before) = before else { return String::new() };
     let mut lines = Vec::new();
     compare("", before, after, &mut lines);
@@ -303,13 +303,16 @@ mod tests {
         after["allocation"]["grouping"] = json!([]);
         after["etag"] = json!("2");
         after["symmetricKey"] = json!({ "primaryKey": "secret" });
-        let told = told_of(Some(&before), &after);
+        let told = difference(Some(&before), &after);
         assert!(told.contains("\n  keyChange: refuse -> allow"), "{told}");
         assert!(told.contains("\n  allocation.grouping: plugin=table settings= -> -"), "{told}");
         assert!(!told.contains("etag"), "{told}");
         assert!(told.contains("\n  symmetricKey.primaryKey: (given anew)") && !told.contains("secret"), "{told}");
-        assert_eq!(told_with(Some(&before), &before, &["password.password"]), "\n  password.password: (given anew)");
-        assert_eq!(told_of(None, &after), "");
-        assert_eq!(told_of(Some(&before), &before), "\nNothing is another than before.");
+        assert_eq!(
+            difference_with(Some(&before), &before, &["password.password"]),
+            "\n  password.password: (given anew)"
+        );
+        assert_eq!(difference(None, &after), "");
+        assert_eq!(difference(Some(&before), &before), "\nNothing is another than before.");
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::changes::{hint_of_fallback, told_with};
+use super::changes::{difference_with, hint_of_fallback};
 use super::proof::with_proof;
 use super::shared_key::key_lines;
 use super::terms::PreconditionArgs;
@@ -35,7 +35,7 @@ impl Kind {
     ) -> Result<(), CliError> {
         let path = self.path(session, id);
         let Changed { before, answer } = precondition.put(&mut session.api, &path, body).await?;
-        let changes = told_with(before.as_ref(), &answer, unseen);
+        let changes = difference_with(before.as_ref(), &answer, unseen);
         let (done, warning, keys) = (done(before.is_some()), warning(body), key_lines(&answer));
         session.out.done(format!("{done}{warning}{changes}{keys}"), &answer)
     }
@@ -51,7 +51,7 @@ impl Kind {
     ) -> Result<(), CliError> {
         let path = self.path(session, id);
         let Changed { before, answer } = session.api.change(&path, over).await?;
-        let changes = told_with(before.as_ref(), &answer, unseen);
+        let changes = difference_with(before.as_ref(), &answer, unseen);
         let (hint, keys) = (hint_of_fallback(before.as_ref(), &answer), key_lines(&answer));
         session.out.done(format!("{done}{}{changes}{hint}{keys}", warning(&answer)), &answer)
     }

@@ -8,7 +8,7 @@ use landfall_domain::hub::Location;
 use landfall_domain::names::HubName;
 use serde_json::{Map, Value, json};
 
-use super::changes::told_of;
+use super::changes::difference;
 use super::output::text;
 use super::token::without_nulls;
 use super::{CliError, Common, Session};
@@ -104,7 +104,7 @@ pub(super) async fn run(common: &Common, command: HubCommand) -> Result<(), CliE
                 ""
             };
             let done = if before.is_some() { "changed" } else { "linked" };
-            out.done(format!("Hub {} is {done}.{drains}{}", args.name, told_of(before.as_ref(), &answer)), &answer)
+            out.done(format!("Hub {} is {done}.{drains}{}", args.name, difference(before.as_ref(), &answer)), &answer)
         }
         HubCommand::Unlink { name, force } => {
             // The hub that was checked must be the one that is unlinked.

@@ -127,7 +127,7 @@ impl<O: Origin> Exchange<O> {
             Status::Assigning { retry_after } => *retry_after,
             Status::Finished(_) => self.service().config().limits.device.poll_seconds,
         };
-        let answer = self.told(Outcome::Begun, &OperationStatus::accepted(operation));
+        let answer = self.answer_with(Outcome::Begun, &OperationStatus::accepted(operation));
         DeviceAnswer { retry_after: Some(seconds), ..answer }
     }
 
@@ -148,7 +148,7 @@ impl<O: Origin> Exchange<O> {
         match status {
             Status::Finished(registration) => self.result(registration, &body),
             Status::Assigning { retry_after } => {
-                DeviceAnswer { retry_after: Some(*retry_after), ..self.told(Outcome::Assigning, &body) }
+                DeviceAnswer { retry_after: Some(*retry_after), ..self.answer_with(Outcome::Assigning, &body) }
             }
         }
     }
@@ -166,7 +166,7 @@ impl<O: Origin> Exchange<O> {
         let told = match error {
             RegisterError::Challenged(blob) => {
                 self.keep(Outcome::Challenged.status(), "the TPM was told its challenge, and has to answer it");
-                return self.told(Outcome::Challenged, &TpmChallenge::of(&blob));
+                return self.answer_with(Outcome::Challenged, &TpmChallenge::of(&blob));
             }
             // These are in the ledger.
             RegisterError::Refused(_) => return self.error(DeviceError::Unauthorized),
@@ -202,7 +202,7 @@ impl<O: Origin> Exchange<O> {
             _ => None,
         };
         let body = error.body(self.tracking_id, self.now);
-        DeviceAnswer { retry_after, ..self.told(Outcome::Wrong(error), &body) }
+        DeviceAnswer { retry_after, ..self.answer_with(Outcome::Wrong(error), &body) }
     }
 
     /// Keeps what was answered, and to what.
@@ -222,10 +222,10 @@ impl<O: Origin> Exchange<O> {
 
     /// The answer that tells a registration's result.
     fn result(&self, registration: &Registration, body: &impl Serialize) -> DeviceAnswer {
-        DeviceAnswer { tracking_id: registration.decision, ..self.told(Outcome::Finished, body) }
+        DeviceAnswer { tracking_id: registration.decision, ..self.answer_with(Outcome::Finished, body) }
     }
 
-    fn told(&self, outcome: Outcome, body: &impl Serialize) -> DeviceAnswer {
+    fn answer_with(&self, outcome: Outcome, body: &impl Serialize) -> DeviceAnswer {
         let body = serde_json::to_vec(body).unwrap_or_default();
         DeviceAnswer { outcome, body, retry_after: None, tracking_id: self.tracking_id }
     }

@@ -30,10 +30,10 @@ use landfall_store::{AdmissionBasis, StoreError, Way};
 
 use self::grounds::Grounds;
 use self::proven::{Evidential, Proven, Shown};
+use self::selection::SelectionError;
 use super::refusal::{Cause, RegisterError};
 use super::{Credential, Request};
 use crate::catalogue::{BoundAllocation, ScopeCatalogue};
-use crate::provisioning::admission::selection::SelectionError;
 
 /// A device that both factors admit.
 pub struct Admitted {

@@ -64,10 +64,15 @@ impl Provisioning {
                 let (id, shown) = (job.request.registration_id.clone(), job.admitted.factors.key_identity);
                 return Err(Cause::KeyOfAnother { id, shown, owner }.of(&job.admitted.factors.enrollment).into());
             }
-            // By another host, or before a restart: here it is refused before anything is decided.
+            // The desk refuses an answer that was used here before anything is decided; this one was used at another host.
             CommitOutcome::ChallengeSpent => {
                 let id = job.request.registration_id.clone();
                 return Err(Cause::AnsweredBefore(id).of(&job.admitted.factors.enrollment).into());
+            }
+            // The store removes challenges by the clock on the wall, which may have been set forward.
+            CommitOutcome::ChallengeGone => {
+                let detail = "the challenge that its TPM has answered is over; it is challenged anew".to_owned();
+                Postponement::soon("challenge-over", detail)
             }
             CommitOutcome::RecordChanged => {
                 let detail = "its manufacturing record was changed meanwhile; the device is admitted anew".to_owned();

@@ -29,7 +29,7 @@ use self::report_limits::ReportLimits;
 use self::throttle::Throttle;
 use crate::config::Config;
 use crate::counters::Counters;
-use crate::listener::Trouble;
+use crate::listener::LogLimiter;
 use crate::network;
 use crate::turns::Turns;
 
@@ -56,12 +56,12 @@ pub struct Desk {
     /// Bounds how many refusals are logged and kept.
     pub(super) report_limits: ReportLimits,
     /// Warns of policies' replies that some devices cannot read.
-    pub(super) odd_replies: Trouble,
+    pub(super) odd_replies: LogLimiter,
     /// The counters of this process, for metrics.
     pub(super) counters: Arc<Counters>,
     pub(super) ambient: Ambient,
     /// Warns of requests that are not served here.
-    not_served: Trouble,
+    not_served: LogLimiter,
     answered: Answered,
     /// Makes the keys with which TPMs authenticate to their hubs.
     hub_keys: hmac::Key,
@@ -94,9 +94,9 @@ impl Desk {
             token_checks: Arc::new(Turns::new(TOKEN_CHECKS, device.max_tokens_waiting)),
             decoy: Decoy::new(&ambient)?,
             report_limits: ReportLimits::new(Arc::clone(&ambient.clock)),
-            odd_replies: Trouble::new(&ambient.clock),
+            odd_replies: LogLimiter::new(&ambient.clock),
             counters,
-            not_served: Trouble::new(&ambient.clock),
+            not_served: LogLimiter::new(&ambient.clock),
             answered: Answered::new(device.answers_kept),
             hub_keys: hmac::Key::new(hmac::HMAC_SHA256, key),
             ambient,

@@ -31,7 +31,7 @@ impl Provisioning {
             let (id, said) = (job.operation.clone(), job.request.said());
             match operations.begin(&claimant, id, self.service.ambient().instant(), asked, &said) {
                 BeginResult::Mine(operation) => {
-                    job.goes_on(operation.id.clone(), operation.said());
+                    job.continue_operation(operation.id.clone(), operation.said());
                     tokio::spawn(Arc::clone(self).carry_out(claimant, job, operation.clone()));
                     break operation;
                 }

@@ -52,7 +52,7 @@ impl RegistrationJob {
     }
 
     /// Continues an operation that began before, with what the device said then.
-    pub(super) fn goes_on(&mut self, operation: OperationId, said: Statement) {
+    pub(super) fn continue_operation(&mut self, operation: OperationId, said: Statement) {
         self.operation = operation;
         if self.request.said() != said {
             Statement { payload: self.request.payload, csr: self.request.csr } = said;

@@ -75,15 +75,16 @@ impl LiveCatalogue {
     ///
     /// # Errors
     ///
-    /// The error of the write: then nothing has changed. Or the error of reading: then the change is on disk, and it is
-    /// in force as soon as it can be read.
+    /// The error of the write, or of reading what was written. A write may be several transactions, so a part of it may be
+    /// on disk in both cases; it is in force as soon as it can be read.
     pub async fn change<'a, T>(
         &'a self,
         write: impl FnOnce(&'a dyn Store) -> Write<'a, T> + Send,
     ) -> Result<T, StoreError> {
-        let written = write(&*self.store).await?;
-        self.reload().await?;
-        Ok(written)
+        match write(&*self.store).await {
+            Ok(written) => self.reload().await.map(|()| written),
+            Err(error) => Err(self.unread.leave(error)),
+        }
     }
 
     /// Reads the catalogue anew, for a caller that has written to the store itself.
@@ -91,7 +92,7 @@ impl LiveCatalogue {
     /// # Errors
     ///
     /// The error of the store. The catalogue is then read as soon as it can be.
-    pub async fn reload(&self) -> Result<(), StoreError> {
+    pub(crate) async fn reload(&self) -> Result<(), StoreError> {
         self.read().await.map_err(|error| self.unread.leave(error))
     }
 

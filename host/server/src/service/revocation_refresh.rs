@@ -46,17 +46,17 @@ type Of = (IdScope, Digest);
 struct Attempt {
     source: ListSource,
     age: Stopwatch,
-    trouble: Option<Trouble>,
+    trouble: Option<FetchFailure>,
 }
 
 /// Why a list cannot be fetched, in two texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
+pub struct FetchFailure {
     whole: String,
     for_scope: String,
 }
 
-impl Trouble {
+impl FetchFailure {
     /// The text that a reader may see. The operator of the server sees everything. An operator who is bound to one id
     /// scope sees nothing of what answers at an address that the operator of the server has named.
     pub fn failure_for(&self, bound: bool) -> &str {
@@ -101,7 +101,7 @@ impl Lists {
     }
 
     /// Why the last attempt to fetch an issuer's list from its current address failed, if it did.
-    pub fn trouble(&self, scope: &IdScope, of: &RevocationRecord) -> Option<Trouble> {
+    pub fn trouble(&self, scope: &IdScope, of: &RevocationRecord) -> Option<FetchFailure> {
         let source = of.rules.source.as_ref()?;
         let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         let attempt = attempts.get(&(scope.clone(), of.id())).filter(|last| last.source.is_the_place_of(source))?;
@@ -195,10 +195,10 @@ pub async fn try_out(
     scope: &ScopeCatalogue,
     of: &RevocationRecord,
     source: &ListSource,
-) -> Result<Fetched, Trouble> {
+) -> Result<Fetched, FetchFailure> {
     // An operator who tries many addresses waits only for its own trials.
     let _one_of_few = service.outside().lists().trials.take(scope.scope.clone()).await;
-    had(scope, of, source, TRIAL_PATIENCE).await
+    fetch_list(scope, of, source, TRIAL_PATIENCE).await
 }
 
 /// Records that a list was fetched from this address just now, so that it is not fetched again at once.
@@ -207,7 +207,7 @@ pub fn note_fetched(service: &Service, scope: &IdScope, of: &RevocationRecord, s
 }
 
 /// Records the result of an attempt, and logs it if it differs from the last one.
-fn note(service: &Service, key: &Of, of: &RevocationRecord, source: &ListSource, trouble: Option<Trouble>) {
+fn note(service: &Service, key: &Of, of: &RevocationRecord, source: &ListSource, trouble: Option<FetchFailure>) {
     let mut attempts = service.outside().lists().attempts.lock().unwrap_or_else(PoisonError::into_inner);
     let age = Stopwatch::start(&service.ambient().clock);
     let attempt = Attempt { source: source.clone(), age, trouble: trouble.clone() };
@@ -231,9 +231,9 @@ async fn fetch(
     scope: &ScopeCatalogue,
     of: &RevocationRecord,
     source: &ListSource,
-) -> Result<(), Trouble> {
-    let open = |error: &dyn std::fmt::Display| Trouble::open(error.to_string());
-    let Fetched { list, der } = had(scope, of, source, PATIENCE).await?;
+) -> Result<(), FetchFailure> {
+    let open = |error: &dyn std::fmt::Display| FetchFailure::open(error.to_string());
+    let Fetched { list, der } = fetch_list(scope, of, source, PATIENCE).await?;
     let now = service.ambient().now();
     if of.list.as_ref().is_some_and(|present| present.sha256 == list.facts().sha256) {
         return Ok(());
@@ -242,7 +242,7 @@ async fn fetch(
     let command = command.map_err(|error| open(&error))?.fetched_from(source);
     let change = RevocationChange { issuer: of.issuer.clone(), commands: vec![command], now };
     match service.catalogue().change(|store| store.change_revocations(&scope.scope, change, None)).await {
-        Ok(PutOutcome::Conflict(why)) => Err(Trouble::open(conflict::in_words(&why))),
+        Ok(PutOutcome::Conflict(why)) => Err(FetchFailure::open(conflict::in_words(&why))),
         Ok(_) => {
             tracing::info!(scope = %scope.scope, authority = of.issuer.name(), revoked = list.len(), next = list.facts().next_update(), "a revocation list was fetched");
             Ok(())
@@ -252,21 +252,21 @@ async fn fetch(
 }
 
 /// Fetches the current list, and checks that it is the issuer's own.
-async fn had(
+async fn fetch_list(
     scope: &ScopeCatalogue,
     of: &RevocationRecord,
     source: &ListSource,
     patience: Duration,
-) -> Result<Fetched, Trouble> {
-    let said = |error: &dyn std::fmt::Display| Trouble::of(source, error.to_string(), None);
+) -> Result<Fetched, FetchFailure> {
+    let said = |error: &dyn std::fmt::Display| FetchFailure::of(source, error.to_string(), None);
     let fetched = outbound::get_signed(&source.url, source.ca_certificate.as_deref(), source.public_hosts_only, LIMITS);
     let fetched = tokio::time::timeout(patience, fetched).await;
     // The time must not tell either what answers at the address.
     let late = |_| {
         let late = format!("it did not come within {} s", patience.as_secs());
-        Trouble::of(source, late, Some("its host cannot be reached at a public address".to_owned()))
+        FetchFailure::of(source, late, Some("its host cannot be reached at a public address".to_owned()))
     };
-    let bytes = fetched.map_err(late)?.map_err(|error| Trouble::of_outbound(source, &error))?;
+    let bytes = fetched.map_err(late)?.map_err(|error| FetchFailure::of_outbound(source, &error))?;
     let der = list_from(&bytes).map_err(|error| said(&error))?;
     // A large list takes a while to parse and to verify.
     let issuers = certificates_of(scope, of);

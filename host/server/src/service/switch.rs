@@ -84,7 +84,10 @@ impl Service {
                 let component = revision.bytes().to_vec();
                 let same = PublishedPlugin { card: Some(revision.plugin_card()), ..same.clone() };
                 let bounds = PublishBounds::NONE;
-                return taken(self.store.publish_plugin(scope, same, component, signatures, bounds, when).await?);
+                let published = self
+                    .catalogue
+                    .change(|store| store.publish_plugin(scope, same, component, signatures, bounds, when));
+                return taken(published.await?);
             }
             return Ok(PutOutcome::Replaced);
         }

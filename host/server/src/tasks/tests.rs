@@ -180,7 +180,7 @@ async fn what_is_let_go_ends_by_itself() {
         let _at_the_end = says;
         let _ = stopping.wait_for(|stop| *stop).await;
     });
-    tasks.let_go();
+    tasks.detach();
     assert_eq!(ends.recv().await, Some("listener"));
     assert_eq!(*tasks.broken.borrow(), None);
 }

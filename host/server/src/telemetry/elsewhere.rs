@@ -13,16 +13,16 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-use crate::troubles::Trouble;
+use crate::troubles::LogLimiter;
 
 /// Logs the warnings of libraries, shortened and rate-limited.
-pub(super) struct Elsewhere(Trouble);
+pub(super) struct Elsewhere(LogLimiter);
 
 impl Default for Elsewhere {
     /// Uses the machine's clock: the log starts before there is a server with a clock of its own.
     fn default() -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        Self(Trouble::new(&clock))
+        Self(LogLimiter::new(&clock))
     }
 }
 

@@ -75,8 +75,13 @@ pub enum Conflict {
         /// SHA-256 of what was to come.
         wanted: Digest,
     },
-    /// The id scope has so many plugins, and may have no more.
-    MostPlugins(usize),
+    /// The id scope may have no more plugins.
+    MostPlugins {
+        /// How many it has.
+        there: usize,
+        /// How many it may have.
+        most: usize,
+    },
     /// The plugins would take more than they may.
     NoRoom {
         /// Whether the bound is that of the token that publishes; that of the id scope otherwise.

@@ -145,8 +145,10 @@ pub enum CommitOutcome {
     RevisionGone,
     /// This other device has the id in the hub. Nothing was written.
     IdentityTaken(RegistrationId),
-    /// Another registration was begun with the answer to the challenge, or it is not kept any more. Nothing was written.
+    /// Another registration was begun with the answer to the challenge. Nothing was written.
     ChallengeSpent,
+    /// The challenge is over and not kept any more. Nothing was written.
+    ChallengeGone,
 }
 
 /// Which registrations to list.

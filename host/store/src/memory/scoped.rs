@@ -127,8 +127,8 @@ impl Scoped for InScope<'_> {
         contents::is_there(self.state, component)
     }
 
-    fn is_open(&self, challenge: TrackingId) -> Result<bool, StoreError> {
-        Ok(self.state.challenges.get(&challenge).is_some_and(|kept| !kept.spent))
+    fn is_spent(&self, challenge: TrackingId) -> Result<Option<bool>, StoreError> {
+        Ok(self.state.challenges.get(&challenge).map(|kept| kept.spent))
     }
 }
 

@@ -40,9 +40,9 @@ impl Write for Keep {
     }
 }
 
-/// Whether a challenge is kept, and no registration was begun with its answer.
-pub(super) fn is_open(tables: &Tables<'_>, name: TrackingId) -> Result<bool, StoreError> {
-    Ok(tables.challenges.get::<KeptChallenge>(name.as_bytes())?.is_some_and(|kept| !kept.spent))
+/// Whether a registration was begun with the answer to a challenge; nothing where the challenge is not kept any more.
+pub(super) fn is_spent(tables: &Tables<'_>, name: TrackingId) -> Result<Option<bool>, StoreError> {
+    Ok(tables.challenges.get::<KeptChallenge>(name.as_bytes())?.map(|kept| kept.spent))
 }
 
 /// Marks a challenge as one whose answer has begun a registration.

@@ -124,8 +124,8 @@ impl Scoped for InScope<'_, '_> {
         contents::is_there(self.tables, component)
     }
 
-    fn is_open(&self, challenge: TrackingId) -> Result<bool, StoreError> {
-        challenges::is_open(self.tables, challenge)
+    fn is_spent(&self, challenge: TrackingId) -> Result<Option<bool>, StoreError> {
+        challenges::is_spent(self.tables, challenge)
     }
 }
 

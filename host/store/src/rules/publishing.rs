@@ -73,7 +73,7 @@ impl Publication {
         let mut others = store.plugins(&self.scope)?;
         others.retain(|other| other.name != plugin.name);
         if others.len() >= plugins {
-            return Ok(Some(Conflict::MostPlugins(others.len())));
+            return Ok(Some(Conflict::MostPlugins { there: others.len(), most: plugins }));
         }
         let kept = store.kept()?.into_iter().filter(|(_, of)| of.scope == self.scope);
         let mut kept: Vec<(Digest, String)> = kept.map(|(digest, of)| (digest, of.publisher)).collect();

@@ -43,10 +43,12 @@ pub(crate) fn commit(scope: &impl Scoped, wish: &Wish<'_>) -> Result<Result<Judg
     if admissions::have_changed(scope, id, wish.basis)? {
         return Ok(Err(CommitOutcome::AdmissionChanged(scope.revision()?)));
     }
-    if let Some(challenge) = wish.answered
-        && !scope.is_open(challenge)?
-    {
-        return Ok(Err(CommitOutcome::ChallengeSpent));
+    if let Some(challenge) = wish.answered {
+        match scope.is_spent(challenge)? {
+            Some(false) => {}
+            Some(true) => return Ok(Err(CommitOutcome::ChallengeSpent)),
+            None => return Ok(Err(CommitOutcome::ChallengeGone)),
+        }
     }
     for component in wish.named.components() {
         if !scope.has_component(*component)? {

@@ -42,7 +42,7 @@ pub async fn a_challenge_begins_one_registration_however_many_bring_its_answer(s
     assert_eq!(outcomes.iter().filter(|outcome| **outcome == CommitOutcome::ChallengeSpent).count(), 15);
     assert_eq!(assigned(&store, "a.example").await, 1);
     let of_none = store.commit_registration(answered("late", tracking(3))).await.unwrap();
-    assert_eq!(of_none, CommitOutcome::ChallengeSpent);
+    assert_eq!(of_none, CommitOutcome::ChallengeGone);
 }
 
 pub async fn challenges_that_are_over_make_room(store: Shared) {

@@ -44,7 +44,7 @@ struct PairBody {
     /// PEM, `{"certificate": PEM, "sha256": ...}` with either or both, or the name of an authority.
     #[schema(value_type = Object)]
     primary: Value,
-    /// The same.
+    /// The successor of `primary`: a certificate or its digest.
     #[schema(value_type = Option<Object>)]
     secondary: Option<Value>,
 }
@@ -53,10 +53,10 @@ struct PairBody {
 #[derive(Clone, Default, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::admin_api) struct SymmetricKeyBody {
-    /// The one.
+    /// The first of the two keys, base64; what stands is kept when it is absent, or one is made.
     #[schema(value_type = Option<String>)]
     primary_key: Option<Zeroizing<String>>,
-    /// The other.
+    /// The second key, base64; what stands is kept when it is absent, or one is made.
     #[schema(value_type = Option<String>)]
     secondary_key: Option<Zeroizing<String>>,
 }
@@ -324,7 +324,7 @@ fn pin(value: &Value, pointer: &str) -> Result<CertificatePin, Problem> {
 #[serde(deny_unknown_fields)]
 #[schema(as = PinnedCertificate)]
 pub(in crate::admin_api) struct PinBody {
-    /// PEM.
+    /// The certificate, PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) certificate: Option<String>,
     /// SHA-256 of the DER.

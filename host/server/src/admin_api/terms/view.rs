@@ -130,7 +130,7 @@ pub(in crate::admin_api) struct X509View {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(in crate::admin_api) struct AuthoritiesView {
     primary: String,
-    /// Its successor.
+    /// The successor of `primary`, while authorities or certificates are rolled over.
     #[serde(skip_serializing_if = "Option::is_none")]
     secondary: Option<String>,
 }
@@ -138,7 +138,7 @@ pub(in crate::admin_api) struct AuthoritiesView {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(in crate::admin_api) struct CertificatesView {
     primary: PinBody,
-    /// Its successor.
+    /// The successor of `primary`, while authorities or certificates are rolled over.
     #[serde(skip_serializing_if = "Option::is_none")]
     secondary: Option<PinBody>,
 }

@@ -1,5 +1,5 @@
-//! What admission reads besides the request. Nothing here depends on the server: a test builds it from a catalogue and
-//! a few maps.
+//! What admission reads besides the request. None of it needs a running server: a test builds it from a
+//! catalogue and a few maps.
 
 use std::pin::Pin;
 use std::sync::Arc;
