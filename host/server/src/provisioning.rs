@@ -68,7 +68,7 @@ impl Provisioning {
         let desk = desk::Desk::new(service.config(), service.ambient().clone(), key, counters);
         let desk = desk.ok_or_else(|| StoreError::Read("no keys could be made for decoys".to_owned()))?;
         let kept = service.store().challenges().await?;
-        desk.challenges.take_up(kept, service.sealing(), (service.ambient().now(), service.ambient().instant()));
+        desk.take_up_challenges(kept, service.sealing());
         Ok(Arc::new(Self { service, desk }))
     }
 
@@ -96,7 +96,7 @@ impl Provisioning {
         let admitted = self.throttle_and_admit(&grounds, &request).await?;
         // This check comes before the answer to a challenge is spent: without room, the device would have to be
         // challenged again.
-        if !self.desk.operations.has_room(&Claimant::of(&request, &admitted)) {
+        if !self.desk.operations().has_room(&Claimant::of(&request, &admitted)) {
             return Err(RegisterError::Busy);
         }
         if let Err(error) = admission::spend_challenge(&grounds, &request).await {
@@ -113,7 +113,7 @@ impl Provisioning {
             csr.proves_its_key(&request.registration_id)?;
         }
         let (scope, id, kind) = (&request.scope, &request.registration_id, request.said().kind());
-        let operation = self.desk.operations.new_id(scope, id, request.tracking_id, kind);
+        let operation = self.desk.operations().new_id(scope, id, request.tracking_id, kind);
         self.begin_or_join(request, admitted, operation, RequestKind::Register, wait).await
     }
 
@@ -130,9 +130,9 @@ impl Provisioning {
         wait: Duration,
     ) -> Result<(OperationId, Status), RegisterError> {
         let admitted = self.throttle_and_admit(&self.grounds(), &request).await?;
-        let begun = self.desk.operations.begun(&operation, &request.scope, &request.registration_id);
+        let begun = self.desk.operations().begun(&operation, &request.scope, &request.registration_id);
         let begun = begun.ok_or(RegisterError::NotFound)?;
-        if let Some(known) = self.desk.operations.find(&Claimant::of(&request, &admitted)) {
+        if let Some(known) = self.desk.operations().find(&Claimant::of(&request, &admitted)) {
             if !matches!(known.progress(), Progress::Waiting(_)) {
                 return Ok((operation, self.wait_for_other(&request, &known, wait).await?));
             }
@@ -160,10 +160,7 @@ impl Provisioning {
         grounds: &Grounds<'_>,
         request: &Request,
     ) -> Result<Admitted, RegisterError> {
-        if let Err(full) = self.desk.throttle.admit(request.source, &request.scope, &request.registration_id) {
-            self.desk.counters.throttled(full.measure);
-            return Err(full.into());
-        }
+        self.desk.admit_request(request.source, &request.scope, &request.registration_id)?;
         let admitted = admission::admit(grounds, request).await;
         if admitted.is_ok() {
             request.standing.has_proven();

@@ -33,7 +33,7 @@ Examples:
   landfall decision list --device SN-42                      why SN-42 is refused, or what it got
   landfall decision list --since 2h --verdict refused        who was refused in the last two hours
   landfall decision list --group pumps                       what became of devices that the group pumps counts for
-  landfall decision list --policy ours@DIGEST --hub h1       who got the hub h1 when this revision of ours was asked
+  landfall decision list --policy ours --hub h1       who got the hub h1 when this revision of ours was asked
   landfall decision list --since 2026-01-31T12:00:00Z --until 2026-01-31T13:00:00Z
 
 A moment is written as RFC 3339 has it, or as how long ago it is: 90s, 15m, 2h, 7d. All that is said must hold.

@@ -176,14 +176,14 @@ async fn pretend(grounds: &Grounds<'_>, request: &Request) -> Result<(), Registe
 /// Spends the answer of a TPM to its challenge: an answer begins one registration only. A device that sends the same
 /// answer again gets another challenge.
 pub(super) async fn spend_challenge(grounds: &Grounds<'_>, request: &Request) -> Result<(), RegisterError> {
-    let (scope, id, now) = (&request.scope, &request.registration_id, grounds.desk.ambient.instant());
+    let (device, id) = ((&request.scope, &request.registration_id), &request.registration_id);
     let Some(token) = request.credential.token() else { return Ok(()) };
     match &request.credential {
-        Credential::Tpm { .. } if grounds.desk.challenges.spend(scope, id, token, now) => Ok(()),
+        Credential::Tpm { .. } if grounds.desk.spend_answer(device, token) => Ok(()),
         Credential::Tpm { chip, .. } => Err(tpm::challenge(grounds, request, chip).await),
         // The device repeats the answer, without its TPM's keys beside it.
-        _ if grounds.desk.challenges.name(scope, id, token, now).is_none() => Ok(()),
-        _ if grounds.desk.challenges.spend(scope, id, token, now) => Ok(()),
+        _ if grounds.desk.challenge_of(device, token).is_none() => Ok(()),
+        _ if grounds.desk.spend_answer(device, token) => Ok(()),
         _ => Err(Cause::AnsweredBefore(id.clone()).into()),
     }
 }

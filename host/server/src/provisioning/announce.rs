@@ -31,7 +31,7 @@ pub(super) fn log(request: &Request, progress: &Progress) {
 pub(super) fn warn_of_an_odd_reply(desk: &Desk, tracking_id: TrackingId, placed: Option<&Placement>) {
     let reply = placed.and_then(|placed| placed.reply.as_deref());
     if let Some(reply) = reply.filter(|reply| !reply.trim_start().starts_with('{'))
-        && let Some(unsaid) = desk.odd_replies.may_be_said()
+        && let Some(unsaid) = desk.may_log_odd_reply()
     {
         tracing::warn!(%tracking_id, reply, unsaid, "a policy's reply is no JSON object: devices with the SDK for Java or C fail on it; wrap it, as {{\"message\": ...}}");
     }
@@ -60,8 +60,8 @@ impl<'a> Ending<'a> {
 
     fn end(&mut self, progress: Progress) -> Option<Box<RegistrationJob>> {
         self.concluded = true;
-        self.desk.counters.registered(progress.word());
-        self.desk.operations.conclude(&self.claimant, &self.operation, progress)
+        self.desk.counters().registered(progress.word());
+        self.desk.operations().conclude(&self.claimant, &self.operation, progress)
     }
 }
 
@@ -91,7 +91,7 @@ mod tests {
     fn a_panic_ends_the_operation_that_it_came_in() {
         let config = Config::new(Server::new("localhost", "s1".parse().unwrap()));
         let desk = Desk::new(&config, Ambient::system(), &[1; 32], Arc::default()).unwrap();
-        let operations = &desk.operations;
+        let operations = desk.operations();
         let who = Claimant { scope: "s1".parse().unwrap(), id: "a".parse().unwrap(), key: Digest::of(b"k") };
         let request = TrackingId::new(Timestamp::from_millis(0), [7; 10]);
         let id = || operations.new_id(&who.scope, &who.id, request, StatementKind::Nothing);

@@ -112,20 +112,13 @@ impl Provisioning {
     /// The challenge whose answer began this registration. An answer begins one registration only.
     fn answered_challenge(&self, job: &RegistrationJob) -> Option<TrackingId> {
         let token = job.request.credential.token()?;
-        self.desk.challenges.name(&job.request.scope, &job.request.registration_id, token, self.desk.ambient.instant())
+        self.desk.challenge_of((&job.request.scope, &job.request.registration_id), token)
     }
 
     /// The registration with the TPM that answered. Strangers cannot push out the next challenge of that TPM.
     fn with_its_chip(&self, job: &RegistrationJob, mut registration: Registration) -> Registration {
         let token = job.request.credential.token();
-        let answered = |token| {
-            self.desk.challenges.answered(
-                &job.request.scope,
-                &job.request.registration_id,
-                token,
-                self.desk.ambient.instant(),
-            )
-        };
+        let answered = |token| self.desk.chip_that_answered((&job.request.scope, &job.request.registration_id), token);
         registration.chip = token.and_then(answered).map(|chip| chip.digest()).or(registration.chip);
         registration
     }

@@ -12,26 +12,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
-use landfall_attestation::password::{Remembered, hash_of_no_password};
-use landfall_attestation::symmetric_key::SasToken;
-use landfall_attestation::tpm::challenge::{Challenges, Chip};
+use landfall_attestation::password::{BasicCredential, Remembered, hash_of_no_password};
+use landfall_attestation::symmetric_key::{SasToken, SymmetricKey};
+use landfall_attestation::tpm::challenge::{Challenges, Chip, KeptChallenge};
 use landfall_domain::clock::Ambient;
 use landfall_domain::decision::Entry;
 use landfall_domain::enrollment::PasswordHash;
 use landfall_domain::names::{Digest, IdScope, RegistrationId, TrackingId};
 use landfall_domain::registration::Registration;
+use landfall_domain::secret::sealing::{SealError, SealingKey};
+use tokio::sync::OwnedSemaphorePermit;
 use zeroize::Zeroizing;
 
 use self::answered::Answered;
 use self::decoy::Decoy;
 use self::operations::{Operations, WaitingDevice};
 use self::report_limits::ReportLimits;
-use self::throttle::Throttle;
+use self::throttle::{Throttle, TooOften};
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::listener::LogLimiter;
 use crate::network;
-use crate::turns::Turns;
+use crate::turns::{Turn, Turns};
 
 mod answered;
 mod decoy;
@@ -42,24 +44,24 @@ pub(super) mod throttle;
 /// What is remembered of devices between their requests.
 pub struct Desk {
     /// The registrations that are under way.
-    pub(super) operations: Operations,
+    operations: Operations,
     /// Bounds how often devices may ask.
-    pub(super) throttle: Throttle,
+    throttle: Throttle,
     /// The challenges of TPMs: open ones, and those that were answered a short time ago.
-    pub(super) challenges: Challenges,
+    challenges: Challenges,
     /// What checking passwords needs.
-    pub(super) passwords: Passwords,
+    passwords: Passwords,
     /// Bounds how many tokens are checked at once with the keys of many groups.
-    pub(super) token_checks: Arc<Turns>,
+    token_checks: Arc<Turns>,
     /// The keys that are opened and tried for a device that has none.
-    pub(super) decoy: Decoy,
+    decoy: Decoy,
     /// Bounds how many refusals are logged and kept.
-    pub(super) report_limits: ReportLimits,
+    report_limits: ReportLimits,
     /// Warns of policies' replies that some devices cannot read.
-    pub(super) odd_replies: LogLimiter,
+    odd_replies: LogLimiter,
     /// The counters of this process, for metrics.
-    pub(super) counters: Arc<Counters>,
-    pub(super) ambient: Ambient,
+    counters: Arc<Counters>,
+    ambient: Ambient,
     /// Warns of requests that are not served here.
     not_served: LogLimiter,
     answered: Answered,
@@ -68,13 +70,13 @@ pub struct Desk {
 }
 
 /// What checking passwords needs.
-pub(super) struct Passwords {
+struct Passwords {
     /// The devices that were admitted by a password a short time ago.
-    pub(super) remembered: Remembered,
+    remembered: Remembered,
     /// The hash that is compared when an id has no password.
-    pub(super) decoy: PasswordHash,
+    decoy: PasswordHash,
     /// Bounds how many passwords are checked at once.
-    pub(super) checks: Arc<Turns>,
+    checks: Arc<Turns>,
 }
 
 impl Desk {
@@ -101,6 +103,152 @@ impl Desk {
             hub_keys: hmac::Key::new(hmac::HMAC_SHA256, key),
             ambient,
         })
+    }
+
+    /// The registrations that are under way.
+    pub(super) fn operations(&self) -> &Operations {
+        &self.operations
+    }
+
+    /// What is counted, for metrics.
+    pub(super) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The time and the randomness of this process.
+    pub(super) fn ambient(&self) -> &Ambient {
+        &self.ambient
+    }
+
+    /// Counts a request of a device, unless there were too many.
+    pub(super) fn admit_request(&self, source: IpAddr, scope: &IdScope, id: &RegistrationId) -> Result<(), TooOften> {
+        self.throttle.admit(source, scope, id).inspect_err(|full| self.counters.throttled(full.measure))
+    }
+
+    /// Counts a password that is tried, unless there were too many.
+    pub(super) fn admit_password(&self, source: IpAddr, scope: &IdScope, id: &RegistrationId) -> Result<(), TooOften> {
+        self.throttle.try_password(source, scope, id).inspect_err(|full| self.counters.throttled(full.measure))
+    }
+
+    /// Whether a device was admitted with this password a short time ago.
+    pub(super) fn remembers_password(
+        &self,
+        (scope, id): (&IdScope, &RegistrationId),
+        hash: &PasswordHash,
+        said: &BasicCredential,
+    ) -> bool {
+        self.passwords.remembered.knows(scope, id, hash, said, self.ambient.instant())
+    }
+
+    /// Remembers that a password is the right one.
+    pub(super) fn remember_password(
+        &self,
+        (scope, id): (&IdScope, &RegistrationId),
+        hash: &PasswordHash,
+        said: &BasicCredential,
+    ) {
+        self.passwords.remembered.remember(scope, id, hash, said, self.ambient.instant());
+    }
+
+    /// The hash that is compared when an id has no password.
+    pub(super) fn decoy_password(&self) -> &PasswordHash {
+        &self.passwords.decoy
+    }
+
+    /// The keys that are opened and tried for a device that has none.
+    pub(super) fn decoy_keys(&self) -> Result<[SymmetricKey; 2], SealError> {
+        self.decoy.open()
+    }
+
+    /// A turn to check a password; none when too many wait.
+    pub(super) async fn turn_for_a_password(&self, source: IpAddr) -> Option<Turn> {
+        let turn = self.passwords.checks.begin(network::turn(source)).await;
+        if turn.is_none() {
+            self.counters.throttled("passwords-waiting");
+        }
+        turn
+    }
+
+    /// A turn to check a token with the keys of many groups; none when too many wait.
+    pub(super) async fn turn_for_a_token(&self, source: IpAddr) -> Option<Turn> {
+        let turn = self.token_checks.begin(network::turn(source)).await;
+        if turn.is_none() {
+            self.counters.throttled("tokens-waiting");
+        }
+        turn
+    }
+
+    /// The TPM that answered a challenge with this token, if it did so a short time ago.
+    pub(super) fn chip_that_answered(
+        &self,
+        (scope, id): (&IdScope, &RegistrationId),
+        token: &SasToken,
+    ) -> Option<Arc<Chip>> {
+        self.challenges.answered(scope, id, token, self.ambient.instant())
+    }
+
+    /// The challenge that this token answers.
+    pub(super) fn challenge_of(
+        &self,
+        (scope, id): (&IdScope, &RegistrationId),
+        token: &SasToken,
+    ) -> Option<TrackingId> {
+        self.challenges.name(scope, id, token, self.ambient.instant())
+    }
+
+    /// Uses the answer to a challenge; false when it was used before.
+    pub(super) fn spend_answer(&self, (scope, id): (&IdScope, &RegistrationId), token: &SasToken) -> bool {
+        self.challenges.spend(scope, id, token, self.ambient.instant())
+    }
+
+    /// The key of the challenge that is open for a TPM.
+    pub(super) fn open_challenge(&self, device: (&IdScope, &RegistrationId), chip: &Chip) -> Option<SymmetricKey> {
+        self.challenges.open(device, chip, self.ambient.instant())
+    }
+
+    /// Holds a new challenge, which is not told before it is in the store; false when there is no room. `own` says whether
+    /// the TPM registered here before.
+    pub(super) fn hold_challenge(
+        &self,
+        (name, source): (TrackingId, IpAddr),
+        device: (&IdScope, &RegistrationId),
+        (chip, own): (Arc<Chip>, bool),
+        key: &[u8; 32],
+    ) -> bool {
+        let asks = (name, network::of(source));
+        self.challenges.keep(asks, device, (chip, own), key, self.ambient.instant())
+    }
+
+    /// Notes that a challenge is in the store.
+    pub(super) fn challenge_is_kept(&self, name: TrackingId, device: (&IdScope, &RegistrationId)) {
+        self.challenges.is_kept(name, device);
+    }
+
+    /// How long a challenge is open.
+    pub(super) fn challenge_lasts(&self) -> Duration {
+        self.challenges.lasts()
+    }
+
+    /// Takes up the challenges that were open before a restart.
+    pub(super) fn take_up_challenges(&self, kept: Vec<KeptChallenge>, sealing: &SealingKey) {
+        self.challenges.take_up(kept, sealing, (self.ambient.now(), self.ambient.instant()));
+    }
+
+    /// Whether a refusal may be logged now; then also how many before it were not.
+    pub(super) fn may_log_refusal(&self, source: IpAddr, stranger: bool) -> Option<u64> {
+        self.report_limits.may_be_said(source, stranger)
+    }
+
+    /// A place for a refusal that is to be kept, if it may be kept.
+    pub(super) fn place_for_refusal(&self, source: IpAddr, stranger: bool) -> Option<OwnedSemaphorePermit> {
+        let kept = !stranger || self.throttle.keeps_a_strangers(source);
+        kept.then(|| self.report_limits.place(stranger)).flatten()
+    }
+
+    /// Whether it may be logged now that a policy's reply is one that some devices cannot read; then also how many times it
+    /// was not.
+    pub(super) fn may_log_odd_reply(&self) -> Option<u64> {
+        self.odd_replies.may_be_said()
     }
 
     /// The number of registrations that are being worked on.

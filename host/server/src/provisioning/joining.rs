@@ -26,7 +26,7 @@ impl Provisioning {
     ) -> Result<(OperationId, Status), RegisterError> {
         let claimant = Claimant::of(&request, &admitted);
         let mut job = Box::new(RegistrationJob::new(&self.service, request, admitted, new_id));
-        let operations = &self.desk.operations;
+        let operations = self.desk.operations();
         let operation = loop {
             let (id, said) = (job.operation.clone(), job.request.said());
             match operations.begin(&claimant, id, self.service.ambient().instant(), asked, &said) {

@@ -21,14 +21,14 @@ mod cause;
 /// answer: neither a longer text nor a write to disk may delay the answer, nor use the core on which it is written. Log
 /// lines are limited for each address, and entries of strangers are limited in the ledger; all refusals are counted.
 pub(super) fn report(provisioning: &Arc<Provisioning>, request: &Request, cause: &Cause) {
-    provisioning.desk.counters.refused(cause.code());
+    provisioning.desk.counters().refused(cause.code());
     let source = request.source;
     let (provisioning, cause, entry) = (Arc::clone(provisioning), cause.clone(), registration_job::entry_of(request));
     let credential = request.credential.clone();
     tokio::spawn(async move {
         tokio::time::sleep(ANSWERED).await;
         let (stranger, desk) = (cause.is_a_strangers(), &provisioning.desk);
-        if let Some(unsaid) = desk.report_limits.may_be_said(source, stranger) {
+        if let Some(unsaid) = desk.may_log_refusal(source, stranger) {
             let unsaid = (unsaid > 0).then_some(unsaid);
             tracing::warn!(
                 tracking_id = %entry.tracking_id, scope = entry.scope.as_ref().map(IdScope::as_str),
@@ -36,10 +36,7 @@ pub(super) fn report(provisioning: &Arc<Provisioning>, request: &Request, cause:
                 "refused: {}", detail(&cause, &credential)
             );
         }
-        if stranger && !desk.throttle.keeps_a_strangers(source) {
-            return;
-        }
-        let Some(_place) = desk.report_limits.place(stranger) else { return };
+        let Some(_place) = desk.place_for_refusal(source, stranger) else { return };
         let enrollment = cause.enrollment();
         let (cause, detail) = (cause.code().to_owned(), detail(&cause, &credential));
         let kind = EntryKind::Refused { cause, detail, shown: shown(&credential), enrollment };

@@ -10,7 +10,6 @@ use landfall_domain::names::Digest;
 
 use super::{Evidential, Grounds, Proven, Shown};
 use crate::catalogue::ScopeCatalogue;
-use crate::network;
 use crate::provisioning::Request;
 use crate::provisioning::refusal::{Cause, RegisterError};
 
@@ -74,16 +73,14 @@ async fn is_of(
     said: &BasicCredential,
 ) -> Result<bool, RegisterError> {
     let (scope, id) = (&request.scope, &request.registration_id);
-    let hash = known.unwrap_or(&grounds.desk.passwords.decoy);
-    if grounds.desk.passwords.remembered.knows(scope, id, hash, said, grounds.desk.ambient.instant()) {
+    let hash = known.unwrap_or(grounds.desk.decoy_password());
+    if grounds.desk.remembers_password((scope, id), hash, said) {
         return Ok(true);
     }
-    let tried = grounds.desk.throttle.try_password(request.source, scope, id);
-    tried.inspect_err(|full| grounds.desk.counters.throttled(full.measure))?;
+    grounds.desk.admit_password(request.source, scope, id)?;
     // Each hash takes 19 MiB and a core for a while, so only a few run at once. The others wait, and addresses take
     // turns.
-    let Some(one_of_few) = grounds.desk.passwords.checks.begin(network::turn(request.source)).await else {
-        grounds.desk.counters.throttled("passwords-waiting");
+    let Some(one_of_few) = grounds.desk.turn_for_a_password(request.source).await else {
         return Err(RegisterError::Busy);
     };
     let (compared, password) = (hash.clone(), said.password.clone());
@@ -94,7 +91,7 @@ async fn is_of(
     };
     let same = tokio::task::spawn_blocking(comparing).await.unwrap_or(false);
     if same {
-        grounds.desk.passwords.remembered.remember(scope, id, hash, said, grounds.desk.ambient.instant());
+        grounds.desk.remember_password((scope, id), hash, said);
     }
     Ok(same)
 }

@@ -17,7 +17,6 @@ use landfall_domain::names::{Digest, RegistrationId};
 
 use super::{Evidential, Grounds, Proven, Shown, tpm};
 use crate::catalogue::{BoundGroup, ScopeCatalogue};
-use crate::network;
 use crate::provisioning::Request;
 use crate::provisioning::refusal::{Cause, RegisterError};
 
@@ -38,7 +37,7 @@ pub(super) async fn prove(
     let group = signer(grounds, scope, request, token).await?;
     let individual = grounds.kept.individual(&request.scope, id).await?;
     let own = own_key_has_signed(grounds, request, individual.as_ref(), token);
-    let chip = grounds.desk.challenges.answered(&request.scope, id, token, grounds.desk.ambient.instant());
+    let chip = grounds.desk.chip_that_answered((&request.scope, id), token);
     // The request is a poll, and carries the token with which the TPM answered its challenge.
     let individual = match (individual, chip) {
         (Some(individual), chip) if matches!(individual.attestation, IndividualAttestation::Tpm { .. }) => {
@@ -98,8 +97,7 @@ async fn signer(
     if scope.signers().len() <= TRIED_HERE {
         return Ok(signer_among(scope.signers(), id, token));
     }
-    let Some(one_of_few) = grounds.desk.token_checks.begin(network::turn(request.source)).await else {
-        grounds.desk.counters.throttled("tokens-waiting");
+    let Some(one_of_few) = grounds.desk.turn_for_a_token(request.source).await else {
         return Err(RegisterError::Busy);
     };
     let (signers, id, token) = (Arc::clone(scope.signers()), id.clone(), token.clone());
@@ -137,7 +135,7 @@ fn own_key_has_signed(
     };
     let opened = match sealed {
         Some(sealed) => sealed.open(&owner, &request.scope, grounds.sealing),
-        None => grounds.desk.decoy.open(),
+        None => grounds.desk.decoy_keys(),
     };
     let keys: [SymmetricKey; 2] =
         opened.map_err(|error| Cause::KeysNotOpened { enrollment: owner.to_string(), reason: error.to_string() })?;

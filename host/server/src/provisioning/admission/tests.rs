@@ -524,9 +524,9 @@ impl Bench {
         config.passwords.enabled = true;
         config.limits.throttle = ThrottleLimits::unlimited();
         let desk = Desk::new(&config, device.ambient.clone(), &[1; 32], Arc::default()).unwrap();
-        let (name, network) = (TrackingId::new(device.now, [1; 10]), IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let asks = (TrackingId::new(device.now, [1; 10]), IpAddr::V4(Ipv4Addr::LOCALHOST));
         let (of, chip) = ((&device.scope, &device.id), (Arc::clone(&device.chip), false));
-        assert!(desk.challenges.keep((name, network), of, chip, &device.challenge, device.ambient.instant()));
+        assert!(desk.hold_challenge(asks, of, chip, &device.challenge));
         let watches = Arc::new(Watches::new(config.limits.policy.breaker(), device.ambient.clone()));
         Self { outsiders: Outsiders::of(&device), device, config, desk, watches }
     }

@@ -14,7 +14,6 @@ use landfall_domain::registry::Part;
 
 use super::{Evidential, Grounds, Proven, Shown};
 use crate::catalogue::{BoundGroup, ScopeCatalogue};
-use crate::network;
 use crate::provisioning::Request;
 use crate::provisioning::refusal::{Cause, RegisterError};
 
@@ -42,7 +41,7 @@ pub(super) async fn prove(
     let answered = token.filter(|token| token.is_for(&request.scope, id)).is_some_and(|token| {
         let expired =
             token.expires_at().plus(grounds.verify_policy(request.received_at).clock_skew) <= request.received_at;
-        let answered = grounds.desk.challenges.answered(&request.scope, id, token, grounds.desk.ambient.instant());
+        let answered = grounds.desk.chip_that_answered((&request.scope, id), token);
         answered.is_some_and(|known| !expired && known == *chip)
     });
     if answered { Ok(proven?) } else { Err(challenge(grounds, request, chip).await) }
@@ -177,10 +176,10 @@ fn claim(key: Digest) -> Label {
 pub(super) async fn challenge(grounds: &Grounds<'_>, request: &Request, chip: &Arc<Chip>) -> RegisterError {
     let wrap = |key: &[u8]| {
         let key = key.first_chunk::<32>().ok_or_else(|| unusable("a challenge of another length"))?;
-        tpm::hmac_key_blob(&chip.endorsement, &chip.storage_root, key, &grounds.desk.ambient).map_err(unusable)
+        tpm::hmac_key_blob(&chip.endorsement, &chip.storage_root, key, grounds.desk.ambient()).map_err(unusable)
     };
     let (name, device) = (request.tracking_id, (&request.scope, &request.registration_id));
-    if let Some(open) = grounds.desk.challenges.open(device, chip, grounds.desk.ambient.instant()) {
+    if let Some(open) = grounds.desk.open_challenge(device, chip) {
         return wrap(open.expose()).map_or_else(RegisterError::from, |blob| RegisterError::Challenged(Box::new(blob)));
     }
     // Challenges of strangers must not push out the challenge of a device that has proven itself before.
@@ -188,21 +187,20 @@ pub(super) async fn challenge(grounds: &Grounds<'_>, request: &Request, chip: &A
         Ok(before) => before.and_then(|before| before.chip) == Some(chip.digest()),
         Err(error) => return error.into(),
     };
-    let key = zeroize::Zeroizing::new(grounds.desk.ambient.random::<32>());
+    let key = zeroize::Zeroizing::new(grounds.desk.ambient().random::<32>());
     let blob = match wrap(key.as_slice()) {
         Ok(blob) => blob,
         Err(cause) => return cause.into(),
     };
-    let asks = (name, network::of(request.source));
-    if !grounds.desk.challenges.keep(asks, device, (Arc::clone(chip), own), &key, grounds.desk.ambient.instant()) {
+    if !grounds.desk.hold_challenge((name, request.source), device, (Arc::clone(chip), own), &key) {
         return RegisterError::Busy;
     }
-    let until = request.received_at.plus(grounds.desk.challenges.lasts());
-    let sealing = (grounds.sealing, grounds.desk.ambient.random());
+    let until = request.received_at.plus(grounds.desk.challenge_lasts());
+    let sealing = (grounds.sealing, grounds.desk.ambient().random());
     let kept = KeptChallenge::seal(name, device, (chip, own), &key, until, sealing);
     match grounds.kept.keep_challenge(kept, request.received_at).await {
         Ok(()) => {
-            grounds.desk.challenges.is_kept(name, device);
+            grounds.desk.challenge_is_kept(name, device);
             RegisterError::Challenged(Box::new(blob))
         }
         Err(error) => error.into(),
