@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 /// The username and the password in an `Authorization` header.
 #[derive(Clone)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct BasicCredential {
     pub username: String,
     pub password: SecretText,
@@ -31,7 +31,7 @@ pub struct BasicCredential {
 
 /// Why a header contains no username and password. The messages repeat nothing of the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum BasicFlaw {
     /// The header is longer than any real one.
     #[error("the Authorization header has more than {MAX_HEADER_BYTES} bytes")]

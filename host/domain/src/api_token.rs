@@ -58,7 +58,7 @@ impl TokenRecord {
 /// What the holder of a token may do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum Role {
     /// Everything within the scope of the token.
     Operator,

@@ -82,7 +82,7 @@ pub trait Entropy: Send + Sync + 'static {
 
 /// The two inputs of a process that are not data: time and randomness.
 #[derive(Clone)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Ambient {
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,

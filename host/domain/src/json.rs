@@ -25,7 +25,7 @@ pub struct JsonText(String);
 
 /// Why a text is not accepted as JSON.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum JsonError {
     /// The text is not RFC 8259 JSON.
     #[error("not JSON: {0}")]

@@ -11,7 +11,7 @@ use crate::registry::SerialNumber;
 /// The registration of a registration id; there is one at most. It is written only by the transaction that also
 /// updates its hub's count and stores the decision that led to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Registration {
     /// The registration id, as it was first written.
     pub registration_id: RegistrationId,
@@ -45,7 +45,7 @@ pub struct Registration {
 
 /// A certificate that was issued, as the registration keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct IssuedCertificate {
     /// The issuer of the certificate.
     pub issuer: IssuerName,
@@ -74,7 +74,7 @@ pub enum Outcome {
 
 /// The assignment of a device to a hub.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Assignment {
     pub hub: HubName,
     /// The device's id in that hub.

@@ -53,7 +53,7 @@ pub(crate) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What a server answered.
 #[derive(Clone, Debug)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
@@ -63,7 +63,7 @@ pub struct Answer {
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum ClientError {
     /// Nobody listens there, or nothing gets there.
     #[error("nothing answers at {address}: {source}")]

@@ -53,7 +53,7 @@ pub struct Outside {
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum OutsideError {
     /// The address is none of a machine.
     #[error("an address without a host")]

@@ -39,7 +39,7 @@ impl Default for BenchPlan {
 
 /// The results of a benchmark.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct BenchReport {
     /// The plugin's name.
     pub plugin: String,

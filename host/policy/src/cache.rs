@@ -52,7 +52,7 @@ pub(super) struct Key {
 
 /// The cache cannot be used at all.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum CacheError {
     /// The directory cannot be created.
     #[error("cannot make the directory {path} for compiled policies: {source}")]

@@ -53,7 +53,7 @@ pub trait GroupCounts: Send + Sync {
 
 /// Why a question to the catalogue has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum NoAnswer {
     /// The recorded call did not ask this question.
     #[error("the record has no answer to {question}")]

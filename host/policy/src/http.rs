@@ -52,7 +52,7 @@ pub struct HttpSettings {
 
 /// What one plugin may reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Grant {
     /// The id scopes whose plugin it is: a name belongs to whoever publishes in a scope.
     pub scopes: Vec<IdScope>,
@@ -63,7 +63,7 @@ pub struct Grant {
 
 /// What one call may use of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Quota {
     pub requests: u32,
     /// Bytes sent, all bodies and headers together.
@@ -78,7 +78,7 @@ pub struct Quota {
 
 /// The network cannot be had.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum HttpError {
     /// The file of certificates.
     #[error("policy.http.ca_file {path}: {reason}; name a file of PEM certificates, or take the key out")]

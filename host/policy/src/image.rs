@@ -62,7 +62,7 @@ pub struct Image {
 
 /// One mistake in settings, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Problem {
     /// RFC 6901 pointer into the settings; empty for the whole document.
     pub pointer: String,

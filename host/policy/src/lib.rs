@@ -94,7 +94,7 @@ use trust::{KeyId, Signature, Subject, Trust};
 
 /// How the policy host is set up.
 #[derive(Debug, Clone)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct PolicySettings {
     /// Where compiled components are kept. Made if it is not there; the key to it is kept beside it.
     pub cache_dir: PathBuf,
@@ -177,7 +177,7 @@ pub struct PoolGauges {
 
 /// The policy host could not start.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum StartError {
     /// The engine could not be made.
     #[error(transparent)]

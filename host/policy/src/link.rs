@@ -80,7 +80,7 @@ pub(super) trait Linked: Send + Sync {
 
 /// A component that does not fit the contract which it names.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum LinkError {
     /// An import is there by name and differs in type.
     #[error("an import differs from landfall:policy@{version}: {detail}; build the plugin against this host's WIT")]

@@ -28,7 +28,7 @@ pub struct Profile {
 
 /// The call that is repeated.
 #[derive(Clone)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum Question {
     Select(Box<SelectInput>),
     Place(Box<PlaceInput>),

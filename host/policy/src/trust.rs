@@ -39,7 +39,7 @@ pub struct Trust {
 
 /// Why a revision is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum VerifyError {
     /// A signature is required, and there is none.
     #[error(
@@ -82,7 +82,7 @@ pub enum VerifyError {
 
 /// Why the configured keys cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum TrustError {
     /// A file is not a public key.
     #[error("plugins.trusted_keys names {path}: {source}")]

@@ -44,7 +44,7 @@ struct OfScope {
 
 /// What identifies a watch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Watched {
     pub scope: IdScope,
     /// The plugin's name.
@@ -67,7 +67,7 @@ pub struct Watch {
 }
 
 /// What is known of one revision, over all its settings.
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct OfRevision {
     pub scope: IdScope,
     /// The plugin and its revision. `None` for the shared watch beyond the limit.

@@ -67,7 +67,7 @@ struct Plugins {
 }
 
 /// A group, with everything that admitting its devices needs.
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct BoundGroup {
     pub group: Group,
     /// The terms for its devices.
@@ -83,7 +83,7 @@ pub struct BoundGroup {
 
 /// The group to which a certificate on a chain belongs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct AnchorOwner {
     pub group: GroupId,
     /// The group's certificate authority, if its key has not been proven.
@@ -110,7 +110,7 @@ impl BoundAllocation {
 
 /// A policy bound to one revision.
 #[derive(Clone)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct BoundPolicy {
     /// The plugin's name.
     pub plugin: PluginName,
@@ -139,7 +139,7 @@ impl BoundPolicy {
 
 /// A policy that is asked in another's place.
 #[derive(Clone)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct StandIn {
     /// Its role for that policy: the kind of [`Resort`].
     pub resort: &'static str,

@@ -56,7 +56,7 @@ pub struct CertificateIssuer {
 /// Why an issuer cannot be used. The error names the issuer's table.
 #[derive(Debug, thiserror::Error)]
 #[error("[issuing.{name}] in landfall.toml: {reason}")]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct IssuerError {
     pub name: IssuerName,
     /// What is wrong.
@@ -65,7 +65,7 @@ pub struct IssuerError {
 
 /// What is wrong with an issuer.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum IssuerFlaw {
     #[error("cannot read {path}: {source}")]
     Read { path: PathBuf, source: std::io::Error },
@@ -85,7 +85,7 @@ pub enum IssuerFlaw {
 
 /// Why no certificate could be issued now.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum IssueError {
     /// The issuer's own certificate has ended, or ends too soon.
     #[error("the certificate of the issuer {0}, or one above it, ends at {1}; give it a new one")]

@@ -39,7 +39,7 @@ pub use policy::{HttpConfig, HttpGrant, PolicyConfig};
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Config {
     /// The name of this server, and its addresses.
     pub server: Server,
@@ -105,7 +105,7 @@ pub struct SigningRules {
 
 /// Why a configuration is refused.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum ConfigError {
     /// The file cannot be read.
     #[error("cannot read {path}: {source}; {}", advice(.path, .source))]

@@ -32,7 +32,7 @@ use ldap::Ldaps;
 /// Why a directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("[directory.{name}] in landfall.toml: {reason}")]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct DirectoryError {
     pub name: DirectoryName,
     /// What is wrong.
@@ -41,7 +41,7 @@ pub struct DirectoryError {
 
 /// What is wrong with a directory.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum DirectoryReason {
     #[error("cannot read {path}: {source}")]
     Read { path: PathBuf, source: std::io::Error },

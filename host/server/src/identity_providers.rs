@@ -35,7 +35,7 @@ pub struct IdentityProviders {
 
 /// The state of an issuer.
 #[derive(Clone, Debug)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct IssuerState {
     pub issuer: String,
     /// The age of its keys; `None` if there are none.

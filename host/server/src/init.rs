@@ -23,7 +23,7 @@ use crate::folder::DataFolder;
 use crate::tls::TlsError;
 
 /// A folder that was made.
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Made {
     pub folder: DataFolder,
     /// Its id scope.
@@ -34,7 +34,7 @@ pub struct Made {
 
 /// Why no folder was made. Existing files were not changed.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum InitError {
     /// There is something at this path already.
     #[error(

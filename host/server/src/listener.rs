@@ -69,7 +69,7 @@ pub struct Unusable(pub String);
 
 /// What a listener has seen. Counts only go up.
 #[derive(Debug)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Counts {
     pub accepted: AtomicU64,
     /// Connections closed at once, because there were too many.

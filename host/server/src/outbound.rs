@@ -20,7 +20,7 @@ use crate::client::{ClientError, ClientLimits};
 
 /// Why it cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum OutboundError {
     /// An address is none of the web, or not one of TLS.
     #[error("{0} is no https:// address")]

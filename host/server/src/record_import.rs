@@ -87,7 +87,7 @@ pub type Piece = Result<Bytes, String>;
 
 /// Why an import failed, and how far it got.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum ImportError {
     /// The store failed. The report says whether rows were written.
     #[error("the import stopped: {error}")]

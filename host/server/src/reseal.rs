@@ -40,7 +40,7 @@ pub async fn has_sealed(store: &dyn Store) -> Result<bool, StoreError> {
 /// Why not every secret was sealed with the new key. Those that were can be opened with the new key, all others with
 /// the old one. Running it again continues where it stopped.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum ResealError {
     /// A secret cannot be opened with either key.
     #[error("the keys of {enrollment} cannot be opened: {reason}")]

@@ -13,7 +13,7 @@ use crate::folder::DataFolder;
 
 /// Why there is no sealing key.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum SealingKeyError {
     /// The file cannot be read, or cannot be made.
     #[error("{path} cannot be used: {source}; bring it back, or set {VARIABLE}")]

@@ -45,7 +45,7 @@ pub struct Server {
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum ServeError {
     /// There is no data folder at the path.
     #[error("{0} is no data folder; make one with: landfall init --data {0} --hostname NAME")]

@@ -23,7 +23,7 @@ use lines::Lines;
 
 /// The log's settings in the environment are not valid.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum LogSettingError {
     #[error(
         "LANDFALL_LOG={text:?} in the environment: {part:?} is no filter; write a level (error, warn, info, debug, trace, off), or a \
@@ -187,19 +187,21 @@ const CRATES: &[&str] = &["attestation", "domain", "net", "policy", "store"];
 /// Its parts that are modules of this crate.
 const PARTS: &[&str] = &[
     "admin_api",
-    "answered",
     "catalogue",
+    "certificate_issuing",
     "cli",
     "client",
     "config",
+    "conflict",
+    "counters",
     "device_api",
     "directory",
     "folder",
+    "identity_providers",
     "init",
-    "issuers",
-    "issuing",
     "listener",
     "metrics",
+    "network",
     "outbound",
     "provisioning",
     "record_import",
@@ -208,6 +210,7 @@ const PARTS: &[&str] = &[
     "server",
     "service",
     "shares",
+    "tasks",
     "telemetry",
     "tls",
     "troubles",

@@ -31,7 +31,7 @@ use any_certificate::AnyCertificate;
 use current::Current;
 
 /// The server's certificate with its chain to the root, and its key.
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Identity {
     /// The server's certificate, then the ones above it.
     pub chain: Vec<CertificateDer<'static>>,
@@ -46,7 +46,7 @@ impl Clone for Identity {
 
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum TlsError {
     /// A file cannot be read.
     #[error("cannot read {path}: {source}")]

@@ -15,7 +15,7 @@ pub struct Finding {
 
 /// What was found: the first of it, and how much more there is. A file can contradict itself in each of millions of rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Findings {
     pub first: Vec<Finding>,
     /// How many more there are.

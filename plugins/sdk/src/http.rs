@@ -31,7 +31,7 @@ mod wasi;
 
 /// What is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Request {
     pub method: String,
     /// Where to: `https://host[:port]/path`.
@@ -43,7 +43,7 @@ pub struct Request {
 
 /// What a service answered, whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Response {
     /// The status code; redirects are not followed.
     pub status: u16,

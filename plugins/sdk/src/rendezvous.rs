@@ -15,7 +15,7 @@ use crate::{Hub, stable_hash};
 
 /// A hub and its score for one key.
 #[derive(Clone, Copy, Debug)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Ranked<'a> {
     pub hub: &'a Hub,
     /// Its score; higher is better. Comparable only for one key.

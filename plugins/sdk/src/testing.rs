@@ -92,7 +92,7 @@ pub struct Run<T> {
 
 /// One line of the log.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct LogLine {
     /// How grave it is.
     pub level: Level,

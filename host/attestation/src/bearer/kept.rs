@@ -14,7 +14,7 @@ pub type NamedIssuer = (String, Option<String>, bool);
 
 /// The keys that an issuer published.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct KeptKeys {
     pub issuer: String,
     /// The certificate authority (PEM) that was trusted for the connection. `None`: those of the platform.

@@ -2,7 +2,7 @@
 
 /// Why a keytab or a token is not accepted. The texts are for the log; a client is told only 401.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum KerberosFlaw {
     /// The file is not a keytab, or is cut off.
     #[error("the keytab is not readable: {0}")]

@@ -16,7 +16,6 @@ use super::SymmetricKey;
 
 /// A token that has the correct form. It proves nothing until its signature has been verified with a key.
 #[derive(Clone, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names say it")]
 pub struct SasToken {
     /// The signed text: `sr` as written, a line feed, and `se` as written.
     signed_text: String,

@@ -86,7 +86,7 @@ impl Chip {
 
 /// A challenge as the store keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct KeptChallenge {
     /// The tracking id of the request that asked for it.
     pub name: TrackingId,

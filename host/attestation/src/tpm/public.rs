@@ -53,7 +53,7 @@ pub(super) enum Curve {
 
 /// Why bytes are not the public part of an accepted key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum PublicError {
     /// The text is not base64.
     #[error("it is not base64 (RFC 4648, section 4, with padding)")]

@@ -9,7 +9,6 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 /// What is wrong with an object.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
 pub enum Broken {
     /// The object has no end line.
     #[error("its line -----END {0}----- is missing")]

@@ -57,7 +57,7 @@ pub struct ListFacts {
 
 /// Why a list is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum CrlError {
     /// The list is larger than the limit.
     #[error("the list has {0} bytes, and at most {MAX_BYTES} are read")]

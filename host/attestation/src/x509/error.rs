@@ -7,7 +7,7 @@ use super::name::CommonNameError;
 
 /// Why a chain is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum ChainError {
     /// The device sent no certificate.
     #[error("the device sent no certificate")]
@@ -178,7 +178,7 @@ impl std::fmt::Display for Which {
 
 /// What is wrong with one certificate. The message continues a sentence that begins with "the certificate".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum Flaw {
     /// The bytes are not DER, or not a certificate.
     #[error("cannot be read: {0}")]

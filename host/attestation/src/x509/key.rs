@@ -8,7 +8,7 @@ use super::object_id;
 
 /// Why a public key is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum KeyFlaw {
     /// The key is too small to be safe, or so large that verifying signatures costs too much.
     #[error("RSA with {bits} bits; accepted are 2048 to 4096 in steps of 8")]

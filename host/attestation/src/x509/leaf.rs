@@ -27,7 +27,7 @@ pub struct Leaf {
 /// A certificate in the form of DPS's answers (`X509CertificateInfo`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct CertificateInfo {
     /// The subject, as RFC 4514 writes names.
     pub subject_name: String,

@@ -10,7 +10,7 @@ use super::error::Flaw;
 
 /// Why a text contains no certificate that can be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum CertificateTextError {
     #[error("the certificate is empty")]
     Empty,

@@ -15,7 +15,7 @@ use super::verify::VerifyPolicy;
 
 /// Why a proof of possession fails.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum PossessionError {
     /// The authority's certificate is not acceptable.
     #[error("the authority's certificate {0}")]

@@ -29,7 +29,7 @@ pub struct CertificateRequest {
 
 /// Why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum RequestFlaw {
     /// The request is larger than the limit.
     #[error("it has more than {MAX_BYTES} bytes")]

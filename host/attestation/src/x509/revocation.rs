@@ -80,7 +80,7 @@ pub enum WhenStale {
 
 /// A range of serial numbers, including both ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct SerialRange {
     pub from: SerialNumber,
     pub to: SerialNumber,

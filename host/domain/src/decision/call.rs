@@ -18,7 +18,7 @@ use crate::text::one_line;
 /// Everything that hub selection is told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct SelectInput {
     /// The ambient inputs.
     pub call: Call,
@@ -30,7 +30,7 @@ pub struct SelectInput {
 /// Everything that grouping is told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct PlaceInput {
     /// The ambient inputs.
     pub call: Call,

@@ -15,7 +15,7 @@ use crate::names::{
 
 /// An individual enrollment: one device. It alone decides about its registration id, even if a group would match too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Individual {
     pub registration_id: RegistrationId,
     /// The device's id in the hub. `None`: the registration id.
@@ -28,7 +28,7 @@ pub struct Individual {
 
 /// An enrollment group: many devices.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Group {
     pub id: GroupId,
     /// How the group's devices prove their identity.
@@ -55,7 +55,7 @@ impl Group {
 /// How the device of an individual enrollment proves its identity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum IndividualAttestation {
     /// With exactly one of these certificates.
     X509 {
@@ -93,7 +93,7 @@ impl IndividualAttestation {
 /// How the devices of a group prove their identity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum GroupAttestation {
     /// With a certificate that chains up to one of these uploaded, proven authorities (a root or an intermediate).
     X509Authorities { primary: CaName, secondary: Option<CaName> },
@@ -155,7 +155,7 @@ pub struct CertificatePin {
 
 /// An uploaded certificate authority. Devices are admitted only by a proven authority.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct CertificateAuthority {
     pub name: CaName,
     #[serde(with = "serde_bytes")]
@@ -307,7 +307,7 @@ impl Default for ReprovisionPolicy {
 
 /// The initial twin of a device.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct InitialTwin {
     #[serde(default)]
     pub tags: Map<String, Value>,
@@ -318,7 +318,7 @@ pub struct InitialTwin {
 /// Which enrollment admitted a device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum EnrollmentRef {
     /// The individual enrollment with this registration id.
     Individual(RegistrationId),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// The hash of a password, as the store keeps it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct PasswordHash {
     /// The salt: it makes the hashes of one password differ.
     pub salt: [u8; 16],

@@ -10,7 +10,7 @@ use crate::secret::symmetric_key::SymmetricKey;
 
 /// The two keys of an enrollment, sealed. Both are valid, so that one can be changed while devices use the other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct SealedKeys {
     pub primary: Sealed,
     pub secondary: Sealed,

@@ -13,7 +13,7 @@ pub struct PluginCard {
 
 /// What a plugin says about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Description {
     /// Lower-case letters, digits and hyphens.
     pub name: String,
@@ -52,7 +52,7 @@ pub enum Tier {
 /// Which parts of a decision a plugin makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum Worlds {
     Selector,
     Grouper,
@@ -61,7 +61,7 @@ pub enum Worlds {
 
 /// A version of the contract that this host supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum WitVersion {
     #[serde(rename = "0.1")]
     V0_1,

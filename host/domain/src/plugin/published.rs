@@ -10,7 +10,7 @@ use crate::names::{Digest, IdScope, PluginName};
 
 /// A plugin's name and its revisions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct PublishedPlugin {
     pub name: PluginName,
     /// The live revision, which bindings without a digest use: SHA-256 of the component.
@@ -45,7 +45,7 @@ pub struct PublishedPlugin {
 
 /// A component that no plugin names any more. It is kept because decisions or enrollments name it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct KeptComponent {
     /// The id scope in which it was published.
     pub scope: IdScope,

@@ -47,7 +47,7 @@ pub struct PluginLimits {
 /// Who is asked when a policy gives no answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum Resort {
     /// The revision that was live before, with the settings of the enrollment. This resort is skipped for an
     /// enrollment that names one exact revision, because it wants that revision.

@@ -30,7 +30,7 @@ pub struct KeyIdError;
 /// One signature over a revision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Signature {
     /// The id of the key that made the signature.
     pub key: KeyId,
@@ -53,7 +53,7 @@ pub enum Over {
 
 /// The text is not a signature file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum SignatureError {
     /// A line is not a signature.
     #[error(

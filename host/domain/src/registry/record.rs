@@ -11,7 +11,7 @@ use crate::names::{ManufacturerId, RegistrationId};
 /// What the manufacturer says about one device: that it made the device, how the credential can be recognised, and
 /// facts for policies. The key is the id scope and the registration id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct ManufacturingRecord {
     pub registration_id: RegistrationId,
     /// The manufacturer that imported the record. No other manufacturer may change it.
@@ -37,7 +37,7 @@ pub struct ManufacturingRecord {
 /// The claim of a manufacturer to have made a device whose record another manufacturer imported. One of them is wrong,
 /// and only an operator can find out which.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Claim {
     pub manufacturer: ManufacturerId,
     /// When the manufacturer first made the claim.

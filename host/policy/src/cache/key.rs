@@ -9,7 +9,7 @@ use aws_lc_rs::{hmac, rand};
 
 /// Why the cache's key cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum KeyError {
     /// The file cannot be read or written.
     #[error("cannot read or make {path}, the key of the cache of compiled policies: {source}")]

@@ -61,7 +61,7 @@ pub struct CompileLimits {
 
 /// Why a component could not be compiled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum CompileError {
     /// The compiler refuses the component.
     #[error("the component cannot be compiled: {detail}")]

@@ -21,7 +21,7 @@ use crate::run::{Surroundings, run};
 
 /// Why settings are refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum ConfigureError {
     /// The settings are not JSON, or too large.
     #[error("the settings are {0}")]

@@ -24,7 +24,7 @@ use crate::trust::{Signature, Subject, Trust, VerifyError};
 
 /// Why a component cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum FetchError {
     /// The file cannot be read.
     #[error("cannot read {path}: {source}")]
@@ -38,7 +38,7 @@ pub enum FetchError {
 
 /// Why a component is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum LoadError {
     /// The component is not signed as the configuration demands.
     #[error(transparent)]

@@ -14,7 +14,7 @@ use super::{Violation, placement};
 
 /// Two plugins disagree, or their merged answers break a rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum MergeConflict {
     /// Two plugins give different values to one member.
     #[error("the plugins {first:?} and {second:?} give two values for {pointer} of {part}")]

@@ -25,7 +25,7 @@ pub struct Comparison {
 
 /// A vector to which the two revisions give different answers.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Changed {
     pub name: String,
     /// The answer of the previous revision.

@@ -114,7 +114,7 @@ pub struct Placed {
 
 /// One difference between an answer and an expectation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Difference {
     /// The place of the difference, as a JSON pointer into the expectation.
     pub at: String,

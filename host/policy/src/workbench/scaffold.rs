@@ -27,7 +27,7 @@ pub enum Language {
 
 /// A new policy.
 #[derive(Clone, Debug)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Scaffold {
     pub name: PluginName,
     pub language: Language,
@@ -40,7 +40,7 @@ pub type NewFile = (PathBuf, String);
 
 /// Why the folder could not be created.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum ScaffoldError {
     /// The path exists already.
     #[error("{0} is there already; nothing was written. Choose another name, or another folder with --path")]

@@ -24,7 +24,7 @@ pub struct Trial<'a> {
 /// The result of a vector.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Tried {
     pub name: String,
     /// The differences between the answer and the expectation. Empty if there are none.

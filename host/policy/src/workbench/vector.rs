@@ -198,7 +198,7 @@ pub struct GroupCountVector {
 
 /// Why a file is not a file of golden vectors.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum VectorError {
     /// The file cannot be read.
     #[error("cannot read {path}: {source}")]

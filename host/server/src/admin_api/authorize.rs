@@ -20,7 +20,7 @@ use crate::service::switch::Publisher;
 
 /// Who may call an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum Rule {
     /// Whoever can reach the listener, without a token.
     Anybody,

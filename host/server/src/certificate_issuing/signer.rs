@@ -25,7 +25,7 @@ pub(super) enum Signer {
 
 /// Why a key cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum SignerError {
     /// The file holds no private key that can be used.
     #[error("key: {path} holds no private key (PEM, PKCS#8) of a kind that can sign: {reason}")]

@@ -41,7 +41,6 @@ pub(super) enum Bench {
 
 /// Why a measurement failed.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
 pub enum BenchError {
     /// A file could not be used, or a process could not be started.
     #[error("{0}")]

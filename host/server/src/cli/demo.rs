@@ -31,7 +31,6 @@ use operator::Operator;
 
 /// Why the demo did not reach its end.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
 pub enum DemoError {
     #[error("a file of the demo: {0}")]
     Io(#[from] std::io::Error),

@@ -17,7 +17,7 @@ use crate::telemetry;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum CliError {
     /// The options contradict each other in a way that clap does not check.
     #[error("{0}")]

@@ -49,7 +49,7 @@ enum Place {
 
 /// Why a call gave nothing.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum ManagementError {
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -430,7 +430,7 @@ fn read(path: &Path, advice: &'static str) -> Result<Vec<u8>, ManagementError> {
 
 /// What a list has.
 #[derive(Clone, Debug, Default)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Page {
     pub items: Vec<Value>,
     /// Whether there are more.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// A directory (`[directory.NAME]` in `landfall.toml`). Paths are relative to the data folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct DirectoryConfig {
     /// The keytab of the service. Its principal is HTTP/ and the name that devices call.
     pub keytab: PathBuf,

@@ -30,7 +30,7 @@ use super::{HttpLimits, scopes_of};
 /// What policies are granted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct PolicyConfig {
     /// The plugin that calls an allocation function which an enrollment names by its `https:` address. The plugin gets
     /// `{"url": ADDRESS}` as its settings. If absent, it is the built-in `webhook`.
@@ -49,7 +49,7 @@ impl PolicyConfig {
 /// Which plugins may call which services.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct HttpConfig {
     /// A file of PEM certificates that are trusted instead of the platform's.
     pub ca_file: Option<PathBuf>,

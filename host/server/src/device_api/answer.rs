@@ -6,7 +6,7 @@ use super::error::DeviceError;
 
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct DeviceAnswer {
     /// What came of the call.
     pub outcome: Outcome,
@@ -19,7 +19,7 @@ pub struct DeviceAnswer {
 
 /// What came of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum Outcome {
     /// A registration has begun; the device asks how far it is.
     Begun,

@@ -21,7 +21,7 @@ use crate::provisioning::{self, Credential};
 
 /// What a device asks. Names are as it wrote them.
 #[derive(Debug)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct DeviceCall {
     pub verb: Verb,
     /// The id scope.

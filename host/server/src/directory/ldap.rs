@@ -17,7 +17,7 @@ use crate::client::tls;
 
 /// Why there is no answer. With any of these errors the device is not admitted.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum DirectoryFlaw {
     /// The address has another scheme than `ldaps:`.
     #[error("`{0}` is not an address like ldaps://dc1.example.org; plain LDAP would show the password")]

@@ -16,7 +16,7 @@ use crate::outbound::{self, OutboundError};
 
 /// Why an issuer's keys cannot be had.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum FetchError {
     /// They cannot be fetched.
     #[error(transparent)]

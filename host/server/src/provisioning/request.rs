@@ -50,7 +50,7 @@ impl Request {
 
 /// The credential that a device showed in this request.
 #[derive(Clone, Debug)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum Credential {
     /// A certificate whose key was proven in the handshake, with the chain that the device sent.
     X509(Arc<PresentedChain>),
@@ -100,7 +100,7 @@ impl Credential {
 
 /// How far a registration has come, as far as its device may know.
 #[derive(Clone, Debug)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum Status {
     /// It is under way. The device asks again after this many seconds.
     Assigning { retry_after: u64 },

@@ -20,7 +20,7 @@ pub(super) fn members() -> impl Iterator<Item = &'static str> {
 
 /// The limits for the contents of a row.
 #[derive(Clone, Copy, Debug)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct RowLimits {
     /// The bytes of a row.
     pub row_bytes: usize,

@@ -26,7 +26,7 @@ use crate::conflict;
 
 /// Why a revision did not become the live one, or why a plugin's rules were not changed.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum SwitchError {
     /// The id scope does not exist.
     #[error("no id scope {0} exists here")]

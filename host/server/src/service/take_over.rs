@@ -18,7 +18,7 @@ use crate::service::Service;
 
 /// Why a revision cannot take over a plugin's name.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum TakeOverError {
     /// An enrollment does not fit the revision.
     #[error("{enrollment} uses it, and the new revision cannot take over: {reason}")]

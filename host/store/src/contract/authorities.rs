@@ -52,7 +52,7 @@ pub trait AuthorityStore: Send + Sync + 'static {
 
 /// A certificate to upload as that of an authority.
 #[derive(Clone, Debug)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct AuthorityUpload {
     /// The authority's name.
     pub name: CaName,

@@ -72,7 +72,7 @@ pub fn entity_tag<T: Serialize>(thing: &T) -> String {
 
 /// What came of a write under a precondition.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum PutOutcome {
     /// It was not there before.
     Created,

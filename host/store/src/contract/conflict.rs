@@ -7,7 +7,7 @@ use landfall_domain::names::{CaName, Digest, GroupId, IdScope, ManufacturerId, P
 
 /// Why something may not be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum Conflict {
     /// The id scope has as many enrollment groups as it may have.
     MostGroups {

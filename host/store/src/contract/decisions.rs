@@ -31,7 +31,7 @@ pub struct DecisionFilter {
 
 /// A policy by its plugin's name, of one revision or of any: `NAME` or `NAME@DIGEST`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct PolicyFilter {
     pub plugin: PluginName,
     /// The SHA-256 of its component.

@@ -2,7 +2,7 @@
 
 /// Why a store could not do as asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum StoreError {
     /// The database cannot be opened.
     #[error("cannot open the database {path}: {reason}")]

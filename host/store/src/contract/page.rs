@@ -11,7 +11,7 @@ pub struct Page {
 
 /// A page of things.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Listing<T> {
     pub items: Vec<T>,
     /// Where the next page begins; absent on the last.

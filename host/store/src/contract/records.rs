@@ -63,7 +63,7 @@ pub struct RecordFilter {
 /// Rows to import: a thousand or some thousands, which hold up devices' writes for some milliseconds. A longer import
 /// is many batches, several of them on their way at once.
 #[derive(Clone, Debug)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct ImportBatch {
     pub scope: IdScope,
     /// Whose records they are; rows of another manufacturer's devices are refused.

@@ -56,7 +56,7 @@ pub trait RegistrationStore: Send + Sync + 'static {
 
 /// A registration to write, and on what conditions.
 #[derive(Clone, Debug)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct RegistrationCommit {
     pub scope: IdScope,
     /// What to write. The hub of an assigned one must be linked, active and have room; the hub that the device is on
@@ -107,7 +107,7 @@ pub enum Way {
 
 /// How often what is looked at has changed, for each [`Way`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Admissions {
     pub certificates: u64,
     pub tokens: u64,

@@ -11,7 +11,7 @@ use super::{Issuer, ListSource, RevocationRules, SerialRange, WhenStale};
 /// What is said about the revocation of an issuer's certificates. The bytes of the list are stored separately, because
 /// they are large and change seldom.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct RevocationRecord {
     pub issuer: Issuer,
     /// The operator's rules.
@@ -31,7 +31,7 @@ pub struct RevocationRecord {
 
 /// A record with the bytes of its list, DER.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct KeptRevocations {
     /// The record of the issuer.
     pub record: RevocationRecord,
@@ -40,7 +40,7 @@ pub struct KeptRevocations {
 
 /// A change of an issuer's record: either all commands are applied or none.
 #[derive(Clone, Debug)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct RevocationChange {
     pub issuer: Issuer,
     /// The commands, applied in this order.
@@ -50,7 +50,7 @@ pub struct RevocationChange {
 
 /// One change of a revocation record.
 #[derive(Clone, Debug)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum RevocationCommand {
     /// Revokes these serial numbers. Numbers that are revoked already stay so.
     Revoke(Vec<SerialRange>),

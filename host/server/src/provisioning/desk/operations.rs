@@ -39,7 +39,6 @@ mod waiting;
 /// The device and the key that an operation belongs to. Two keys that claim one id at the same time have an operation
 /// each; the store decides which of them gets the id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "the names say it")]
 pub struct Claimant {
     pub scope: IdScope,
     pub id: RegistrationId,

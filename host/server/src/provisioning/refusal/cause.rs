@@ -13,7 +13,7 @@ use landfall_domain::registry::Part;
 
 /// The cause of a refusal. Every match on it is exhaustive, so that no cause is forgotten when it is reported.
 #[derive(Clone, Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum Cause {
     /// The id scope does not exist.
     #[error("no id scope {0} exists here")]

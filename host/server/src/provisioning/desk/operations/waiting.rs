@@ -30,7 +30,7 @@ pub struct Wait {
 
 /// A device that waits.
 #[derive(Clone, Debug)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct WaitingDevice {
     pub claimant: Claimant,
     /// The operation that it polls for.
