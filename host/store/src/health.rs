@@ -1,34 +1,34 @@
-//! What a store says of its own state.
+//! Results of checks of a store.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// Something in the file that contradicts something else in it.
+/// A contradiction within the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Finding {
-    /// The kind of thing.
+    /// The kind of row.
     pub what: &'static str,
-    /// Which one, what stands there, and what should.
+    /// Which row, its stored value, and the expected value.
     pub detail: String,
 }
 
-/// What was found: the first of it, and how much more there is. A file can contradict itself in each of millions of rows.
+/// The contradictions found: the first of them, and the number of the others. A file can have millions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct Findings {
     pub first: Vec<Finding>,
-    /// How many more there are.
+    /// How many more there are than are listed.
     pub not_listed: u64,
 }
 
 impl Findings {
-    /// How many there are in all.
+    /// The total number.
     pub fn count(&self) -> u64 {
         u64::try_from(self.first.len()).unwrap_or(u64::MAX).saturating_add(self.not_listed)
     }
 
-    /// Adds one.
+    /// Adds a finding; beyond the limit it is only counted.
     pub fn push(&mut self, finding: Finding) {
         if self.first.len() < MOST_LISTED {
             self.first.push(finding);
@@ -38,7 +38,7 @@ impl Findings {
     }
 }
 
-/// Findings that are told in words.
+/// How many findings are listed.
 const MOST_LISTED: usize = 1000;
 
 impl fmt::Display for Finding {
@@ -47,19 +47,19 @@ impl fmt::Display for Finding {
     }
 }
 
-/// How much of the file nothing names. It contradicts nothing and takes room.
+/// The rows of the file that nothing refers to. They contradict nothing, but take space.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Unused {
-    /// Ledger entries that explain no registration that is there.
+    /// Ledger entries that explain no existing registration.
     pub decisions: u64,
     /// Contents that no ledger entry, plugin or enrollment names.
     pub contents: u64,
-    /// The bytes of both.
+    /// The size of both, in bytes.
     pub bytes: u64,
 }
 
 impl Unused {
-    /// Both together.
+    /// The sum of both.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
