@@ -334,7 +334,7 @@ impl Default for ClientLimits {
     }
 }
 
-/// Waits for `answer`; fails when during a whole `limit` no byte of the body was sent and there is still no answer.
+/// Waits for `exchange`; fails when during a whole `limit` no byte of the body was sent and there is still no answer.
 async fn while_it_moves<T>(
     exchange: impl Future<Output = Result<T, ClientError>>,
     sent: &AtomicU64,

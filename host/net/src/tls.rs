@@ -66,7 +66,7 @@ pub fn roots_of_file(path: &Path) -> Result<RootCertStore, RootsError> {
     roots(&std::fs::read(path).map_err(|error| RootsError::Pem(PemError::Io(error)))?)
 }
 
-/// The authorities that this machine trusts. One certificate that cannot be read is no reason to have none.
+/// The certificate authorities that the platform trusts. Certificates that cannot be read are skipped.
 ///
 /// # Errors
 ///
@@ -82,12 +82,13 @@ pub fn roots_of_platform() -> Result<RootCertStore, RootsError> {
     Ok(roots)
 }
 
-/// A client of HTTP/1.1 that trusts `roots`, and shows `identity` when it is asked for a certificate. Each connection proves
-/// everything anew: no session is resumed, unless the caller sets [`ClientConfig::resumption`].
+/// A TLS configuration for HTTP/1.1 that trusts `roots`, and presents `identity` when the server asks for a client
+/// certificate. Each connection makes a full handshake: no session is resumed, unless the caller sets
+/// [`ClientConfig::resumption`].
 ///
 /// # Errors
 ///
-/// When the identity's key does not fit its certificate.
+/// When the key of the identity does not fit its certificate.
 pub fn config(roots: RootCertStore, identity: Option<ClientIdentity>) -> Result<ClientConfig, rustls::Error> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13, &TLS12])?

@@ -147,7 +147,7 @@ pub(crate) fn is_there(store: &impl Contents, component: Digest) -> Result<bool,
     Ok(store.size(component)?.is_some() || store.is_built_in(component))
 }
 
-/// Removes the bytes of those revisions that no row names, after a plugin has stopped naming them. `gone` gives the
+/// Removes the bytes of those revisions that no row names, after a plugin has stopped naming them. `revisions` has the
 /// publisher of each. Revisions that a row names are marked as kept. Built-in components are not removed: they are
 /// small.
 pub(crate) fn let_go(
