@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! http (requests, responses) ─▶ call::DeviceCall ─▶ exchange ─▶ provisioning
-//!           ◀─ answer::DeviceAnswer ◀─┘
+//!                            ◀─ answer::DeviceAnswer ◀─┘
 //! ```
 //!
 //! [`call`] is a device's call, and its conversion into a request of the domain. [`exchange`] passes it to
