@@ -4,12 +4,12 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// A contradiction within the file.
+/// Something in the file that contradicts something else in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Finding {
-    /// The kind of row.
+    /// The kind of thing.
     pub what: &'static str,
-    /// Which row, its stored value, and the expected value.
+    /// Which one, what stands there, and what should.
     pub detail: String,
 }
 
@@ -23,7 +23,7 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// The total number.
+    /// The total number of findings.
     pub fn count(&self) -> u64 {
         u64::try_from(self.first.len()).unwrap_or(u64::MAX).saturating_add(self.not_listed)
     }
@@ -47,19 +47,19 @@ impl fmt::Display for Finding {
     }
 }
 
-/// The rows of the file that nothing refers to. They contradict nothing, but take space.
+/// How much of the file nothing names. It contradicts nothing and takes room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Unused {
-    /// Ledger entries that explain no existing registration.
+    /// Ledger entries that explain no registration that is there.
     pub decisions: u64,
     /// Contents that no ledger entry, plugin or enrollment names.
     pub contents: u64,
-    /// The size of both, in bytes.
+    /// The bytes of both.
     pub bytes: u64,
 }
 
 impl Unused {
-    /// The sum of both.
+    /// The sum of two results.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {

@@ -3,7 +3,7 @@
 //! Every write passes through one of several bounded queues to one thread, which puts all waiting writes into one
 //! transaction and commits it once (group commit). While a commit waits for the disk, the next batch collects, so that
 //! batches grow with the load. On a fast disk that is not enough: batches stay small, and each costs two flushes and
-//! rewrites the pages from the root down. So after a batch of several device writes, the next one begins `TURN` after
+//! rewrites the pages from the root down. So after a batch of several writes, the next one begins `TURN` after
 //! it at the earliest. A lone write is not delayed.
 //!
 //! The guarantees, and how they are kept:
@@ -321,7 +321,7 @@ fn gather<E: Engine, const N: usize>(
     batch
 }
 
-/// The minimum time between the begins of two commits while many devices register: long enough to put a dozen devices
+/// The minimum time between the starts of two commits while many devices register: long enough to put a dozen devices
 /// into one commit (two flushes), short compared with a handshake over a real network.
 const TURN: Duration = Duration::from_millis(5);
 /// After this many failed jobs in one batch, each remaining job is written alone.

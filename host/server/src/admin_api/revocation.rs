@@ -213,7 +213,7 @@ impl Whose {
         Ok(())
     }
 
-    /// Tries to fetch from a new source: a typing error in an address must not refuse the devices of a whole factory.
+    /// Tries to fetch from a new source: a mistyped address must not block a whole factory.
     async fn try_new_place(
         &self,
         service: &Service,
@@ -253,7 +253,7 @@ impl Whose {
             return Err(Problem::not_found(format!("{} has no revocation list", self.name)));
         }
         self.change(service, vec![RevocationCommand::RemoveList]).await?;
-        // A removed list must be fetched again from its source.
+        // If the list has a source, it is fetched again at once.
         service.outside().lists().look_again();
         body::no_content()
     }

@@ -183,8 +183,8 @@ pub(super) async fn terms(
     for (at, policy) in grouping.iter().enumerate() {
         places.extend(bound.read(policy, (format!("/allocation/grouping/{at}"), Wanted::Grouping)).await);
     }
-    // A function that is named by address returns hub and twin in one answer, so the same policy also provides the
-    // twin.
+    // By contract, a function that is named by address returns hub and twin in one answer. So its policy is also one
+    // that places the device.
     if let Some(function) = selection.as_ref().filter(|policy| function::address_of(policy, serves).is_some())
         && !places.contains(function)
     {

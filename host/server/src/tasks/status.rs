@@ -68,7 +68,7 @@ impl Record {
         self.lock().status.clone()
     }
 
-    /// Records the begin of a run.
+    /// Records the start of a run.
     pub(super) fn begins(&self) {
         let mut state = self.lock();
         state.running = Some(Stopwatch::start(&self.clock));

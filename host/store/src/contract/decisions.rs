@@ -18,7 +18,7 @@ pub struct DecisionFilter {
     pub from: Option<Timestamp>,
     /// Only requests received before this time.
     pub to: Option<Timestamp>,
-    /// Only requests that named this device, even if they did not prove to come from it.
+    /// Only requests that named this device, even if the device was not authenticated.
     pub device: Option<RegistrationId>,
     /// Only requests to which this enrollment applied.
     pub enrollment: Option<EnrollmentRef>,
