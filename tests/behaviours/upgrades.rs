@@ -64,7 +64,7 @@ async fn a_power_failure_while_a_file_is_brought_up_leaves_it_whole() {
             None => new_found += 1,
             Some(error) => {
                 let error = error.to_string();
-                assert!(error.contains("the file has format 1") && error.contains("works on format 2"), "{error}");
+                assert!(error.contains("the file has format 1") && error.contains("works on format 3"), "{error}");
                 old_found += 1;
             }
         }

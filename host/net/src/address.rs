@@ -1,13 +1,13 @@
 //! Which addresses are public.
 //!
-//! Whoever could make the host connect to any address would reach what only this machine can: the management API,
-//! the database beside it, the cloud's metadata service. So everything is refused that is not plainly of the public
-//! Internet, from the special-purpose registries of IANA (RFC 6890 and those after it). An IPv6 address that carries an
-//! IPv4 address is judged by that one.
+//! If a stranger could make this machine connect to any address, they could reach what only this machine can reach:
+//! the management API, a database beside it, the metadata service of the cloud. So every address is refused that is
+//! not clearly part of the public Internet, by the special-purpose registries of IANA (RFC 6890 and its successors).
+//! An IPv6 address that contains an IPv4 address is judged by that IPv4 address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whether an address is one of the public Internet.
+/// Whether an address belongs to the public Internet.
 pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -18,16 +18,16 @@ pub fn is_public(address: IpAddr) -> bool {
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
     let special = match (a, b, c) {
-        // This network; private; loopback; multicast and all that is reserved, broadcast included.
+        // This network; private; loopback; multicast and all reserved addresses, including broadcast.
         (0 | 10 | 127 | 224..=255, ..) => true,
-        // Shared by carriers' customers (RFC 6598).
+        // Shared address space of carriers (RFC 6598).
         (100, 64..=127, _) => true,
-        // Link-local, where clouds keep their metadata.
+        // Link-local, where clouds serve their metadata.
         (169, 254, _) => true,
         (172, 16..=31, _) | (192, 168, _) => true,
-        // Protocol assignments, documentation, the old relays of 6to4, benchmarks.
+        // Protocol assignments, documentation, old 6to4 relays, benchmarks.
         (192, 0, 0 | 2) | (192, 88, 99) | (198, 18 | 19, _) | (198, 51, 100) | (203, 0, 113) => true,
-        // Azure's metadata and host services, which are written in a public range.
+        // The metadata and host services of Azure, at an address in a public range.
         (168, 63, 129) => address.octets() == [168, 63, 129, 16],
         _ => false,
     };
@@ -48,7 +48,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         (0x2002, ..) => carried(b, c),
         // Teredo, benchmarks, ORCHID and other protocol assignments; documentation.
         (0x2001, 0..=0x1ff, ..) | (0x2001, 0xdb8, ..) | (0x3fff, 0..=0xfff, ..) => false,
-        // Everything global is here; loopback, unique local, link-local and multicast are not.
+        // All other global addresses are here; loopback, unique local, link-local and multicast addresses are not.
         (0x2000..=0x3fff, ..) => true,
         _ => false,
     }

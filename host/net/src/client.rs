@@ -1,9 +1,9 @@
 //! A small HTTPS client: one connection, one request at a time.
 //!
-//! It has no pool, follows no redirection and repeats nothing, so that what is sent is exactly what was asked for.
-//! Everything is bounded: the time to connect, the time in which nothing moves, and the sizes of an answer's head and body.
-//! It connects to an address that its caller has. Whoever has only a name goes through [`crate::outside`], which resolves
-//! the name and judges its addresses.
+//! It has no connection pool, follows no redirects and retries nothing, so that exactly the given request is sent.
+//! Everything is bounded: the time to connect, the time without progress, and the sizes of the head and body of an
+//! answer. It connects to an address. A caller that has only a name uses [`crate::outside`], which resolves the name
+//! and checks its addresses.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -35,23 +35,24 @@ pub struct Client {
     limits: ClientLimits,
 }
 
-/// What bounds a client.
+/// The limits of a client.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientLimits {
     /// The time to connect, the TLS handshake included.
     pub connect: Duration,
-    /// The time in which nothing of the request goes out and nothing of the answer has come.
+    /// The maximum time without progress: no byte of the request is sent and no answer has arrived.
     pub silence: Duration,
-    /// The size of an answer's head, in bytes; at least 8192. It has at most 100 header lines.
+    /// The maximum size of the head of an answer, in bytes; at least 8192. It has at most 100 header lines.
     pub head_bytes: usize,
-    /// The size of an answer's body, in bytes.
+    /// The maximum size of the body of an answer, in bytes.
     pub answer_bytes: usize,
 }
 
-/// What moves a connection's bytes. It ends when the client is dropped, or with an error that the client reports too.
+/// The future that drives a connection. It ends when the client is dropped, or with an error that the client reports
+/// too.
 pub(crate) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What a server answered.
+/// The answer of a server.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Answer {
@@ -65,50 +66,50 @@ pub struct Answer {
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum ClientError {
-    /// Nobody listens there, or nothing gets there.
+    /// No server listens there, or the network does not reach it.
     #[error("nothing answers at {address}: {source}")]
     Connect { address: SocketAddr, source: std::io::Error },
-    /// The two ends do not come to terms.
+    /// The TLS handshake failed.
     #[error("no TLS connection to {server} at {address}: {source}")]
     Tls {
         address: SocketAddr,
-        /// Who was expected there.
+        /// The expected server name.
         server: String,
         source: std::io::Error,
     },
-    /// The name is not one that a certificate could have.
+    /// The name cannot be in a certificate.
     #[error("{0:?} is not a server's name")]
     ServerName(String),
-    /// It took too long.
+    /// A time limit was reached.
     #[error("{what} took longer than {} seconds", limit.as_secs())]
     TimedOut {
         what: &'static str,
-        /// How long it may take.
+        /// The limit.
         limit: Duration,
     },
     /// The answer is too large.
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
-    /// The connection broke, or the other end does not speak HTTP.
+    /// The connection failed, or the other end does not speak HTTP.
     #[error("the connection broke: {}", with_causes(.0))]
     Broken(#[from] hyper::Error),
-    /// What was to be sent is no request.
+    /// The request is not valid.
     #[error("this is no HTTP request: {0}")]
     Request(#[from] http::Error),
     /// The body could not be read.
     #[error("the answer's body could not be read: {0}")]
     Body(Box<dyn std::error::Error + Send + Sync>),
-    /// The answer is not the JSON that it should be.
+    /// The answer is not the expected JSON.
     #[error("the answer (status {status}) is not what was expected: {source}")]
     Json {
         status: StatusCode,
-        /// What is wrong.
+        /// The error of the JSON reader.
         source: serde_json::Error,
     },
 }
 
 impl ClientError {
-    /// Whether the answer's head, or its trailers, were larger than the limits say.
+    /// Whether the head or the trailers of the answer exceeded the limit.
     pub fn is_head_too_large(&self) -> bool {
         match self {
             Self::Broken(error) => error.is_parse_too_large(),
@@ -119,7 +120,8 @@ impl ClientError {
 }
 
 impl Client {
-    /// Connects, under the usual limits. `server` is the name or address that the server's certificate must say.
+    /// Connects, with the usual limits. `server` is the name or address that the certificate of the server must be
+    /// for.
     ///
     /// # Errors
     ///
@@ -128,11 +130,11 @@ impl Client {
         Self::connect_within(address, server, tls, ClientLimits::default()).await
     }
 
-    /// Connects under limits of one's own.
+    /// Connects with other limits.
     ///
     /// # Errors
     ///
-    /// As above.
+    /// As [`Client::connect`].
     pub async fn connect_within(
         address: SocketAddr,
         server: &str,
@@ -144,11 +146,11 @@ impl Client {
         Ok(client)
     }
 
-    /// Goes on over a socket that is connected.
+    /// Uses a socket that is connected already.
     ///
     /// # Errors
     ///
-    /// As above.
+    /// As [`Client::connect`].
     pub async fn over(
         socket: TcpStream,
         address: SocketAddr,
@@ -161,8 +163,8 @@ impl Client {
         Ok(client)
     }
 
-    /// Connects, and leaves it to the caller to move the connection's bytes. Without TLS, it is for what proves itself, such
-    /// as a signed list; `server` is then what the header `Host` says.
+    /// Connects, and returns the future that drives the connection to the caller. Connections without TLS are for
+    /// content that proves itself, such as a signed list; `server` is then only the value of the `Host` header.
     pub(crate) async fn open(
         address: SocketAddr,
         server: &str,
@@ -215,7 +217,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// A [`ClientError`]; an answer of any status is none.
+    /// A [`ClientError`]. An answer with an error status is not an error.
     pub async fn send(
         &mut self,
         method: Method,
@@ -228,7 +230,7 @@ impl Client {
         self.send_request(request).await
     }
 
-    /// Sends a request as it is; `Host` is added when it is missing.
+    /// Sends a request unchanged; only a missing `Host` is added.
     ///
     /// # Errors
     ///
@@ -265,7 +267,7 @@ async fn reach(address: SocketAddr) -> Result<TcpStream, ClientError> {
     Ok(socket)
 }
 
-/// What the header `Host` says of a server. An IPv6 address stands in brackets there (RFC 9110, section 7.2).
+/// The `Host` header for a server. An IPv6 address has brackets there (RFC 9110, section 7.2).
 fn host(server: &str) -> Result<HeaderValue, ClientError> {
     let bare = server.contains(':') && !server.starts_with('[');
     let host = if bare { format!("[{server}]") } else { server.to_owned() };
@@ -273,7 +275,7 @@ fn host(server: &str) -> Result<HeaderValue, ClientError> {
 }
 
 impl Answer {
-    /// The body, read as JSON.
+    /// Parses the body as JSON.
     ///
     /// # Errors
     ///
@@ -282,18 +284,18 @@ impl Answer {
         serde_json::from_slice(&self.bytes).map_err(|source| ClientError::Json { status: self.status, source })
     }
 
-    /// A header as text, when it is there and is text.
+    /// A header as text; `None` if it is missing or not text.
     pub fn header(&self, name: impl http::header::AsHeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// Whether the body says that it is JSON of any kind.
+    /// Whether the content type is JSON of any kind.
     pub fn says_json(&self) -> bool {
         self.header(CONTENT_TYPE).is_some_and(|kind| kind.contains("json"))
     }
 }
 
-/// Headers from texts of one's own; what cannot be a header is left out.
+/// Headers from constant texts; a text that is not a valid header is left out.
 pub fn headers(all: &[(&str, &str)]) -> HeaderMap {
     let parsed = |(name, value): &(&str, &str)| {
         Some((http::HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_str(value).ok()?))
@@ -317,7 +319,7 @@ impl Default for ClientLimits {
     }
 }
 
-/// Gives up when for a whole `limit` nothing of the body was taken and there is still no answer.
+/// Waits for `exchange`; fails when during a whole `limit` no byte of the body was sent and there is still no answer.
 async fn while_it_moves<T>(
     exchange: impl Future<Output = Result<T, ClientError>>,
     sent: &AtomicU64,
@@ -335,7 +337,7 @@ async fn while_it_moves<T>(
     }
 }
 
-/// hyper's own text leaves out what the cause was.
+/// The text of an error of hyper with its causes, which hyper itself leaves out.
 fn with_causes(error: &hyper::Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
@@ -347,7 +349,7 @@ fn with_causes(error: &hyper::Error) -> String {
     text
 }
 
-/// hyper takes no less.
+/// The minimum that hyper accepts.
 const LEAST_HEAD_BYTES: usize = 8 << 10;
 
 #[cfg(test)]

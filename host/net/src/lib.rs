@@ -1,18 +1,19 @@
-//! The one way in which anything is read from elsewhere.
+//! The only way in which Landfall reads from other servers.
 //!
-//! Keys of identity providers, revocation lists, the services that policies ask and the management API as the command line
-//! calls it: all of them are read over [`client`], and where only a name is known, through [`outside`], which resolves the
-//! name, judges each address by [`address`] and connects to an address that it has judged. Whom to trust is in [`tls`].
-//! There is no second client and no second rule.
+//! Keys of identity providers, revocation lists, the services that policies call, and the management API as the
+//! command line calls it are all read through [`client`]. Where only a name is known, they are read through
+//! [`outside`], which resolves the name, checks each address with [`address`] and connects to an address that it has
+//! checked. [`tls`] says which certificates are trusted. There is no other client and no other rule.
 //!
-//! | bound | by |
+//! | limit | set by |
 //! | --- | --- |
-//! | which machines | [`Reach`]: any, or public addresses only; judged after the name is resolved, and the address that was judged is the one connected to |
+//! | which servers | [`Reach`]: any, or public addresses only; checked after the name is resolved, and the connection goes to the checked address |
 //! | addresses of a name that are tried | [`outside::MOST_ADDRESSES`] |
 //! | time and sizes | [`ClientLimits`] |
-//! | redirections, proxies of the environment | none is followed, none is taken |
+//! | redirects, proxies of the environment | never followed, never used |
 //!
-//! This crate knows no other of ours: the policy host uses it without the server, and the server without policies.
+//! This crate depends on no other crate of Landfall: the policy host uses it without the server, and the server
+//! without policies.
 //!
 //! ```no_run
 //! use landfall_net::client::ClientLimits;

@@ -1,12 +1,14 @@
-//! A request to a machine that is known by its name.
+//! A request to a server that is given by name.
 //!
-//! Four steps, each bounded: the name is resolved; each of its addresses is judged ([`Reach`]); the first judged address that
-//! answers, TLS included, is taken; the request is sent and the whole answer is read. The address that was judged is the one
-//! connected to: a name that leads elsewhere a moment later leads nobody there. An answer of any status is an answer, a
-//! redirection too, and it is the caller who looks at it; nothing is followed here.
+//! There are four steps, each bounded: the name is resolved; each address is checked ([`Reach`]); the first permitted
+//! address that answers, TLS included, is used; the request is sent and the whole answer is read. The connection goes
+//! to the address that was checked, so a name that resolves to another address a moment later (DNS rebinding) has no
+//! effect. An answer of any status is a result, including a redirect. Redirects are not followed here; the caller
+//! decides.
 //!
-//! When no address answers, the error says what counts most: that an address was refused by its rule (only then is somebody
-//! trying to lead this server to its neighbours, or an operator mistaken), or else the attempt that got furthest.
+//! When no address answers, the error is the most informative one: an address that was refused by its rule comes
+//! first, because then somebody tries to lead this server into a private network, or an operator made a mistake.
+//! Otherwise it is the error of the attempt that got furthest.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -21,12 +23,12 @@ use rustls::ClientConfig;
 use crate::address::is_public;
 use crate::client::{Answer, Client, ClientError, ClientLimits, Driver, RequestBody};
 
-/// Which machines may be connected to.
+/// Which addresses may be connected to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// Any: the server's operator has named the host.
+    /// Any address: the operator of the server chose the host.
     Anywhere,
-    /// Those at public addresses ([`is_public`]): somebody else has named the host.
+    /// Public addresses only ([`is_public`]): somebody else chose the host.
     Public,
 }
 
@@ -40,14 +42,14 @@ impl Reach {
     }
 }
 
-/// How machines are asked.
+/// Settings for requests to other servers.
 #[derive(Clone, Debug)]
 pub struct Outside {
-    /// Whom to trust; none to speak without TLS, with what proves itself, such as a signed list.
+    /// The TLS settings; absent to connect without TLS, for content that proves itself, such as a signed list.
     pub tls: Option<Arc<ClientConfig>>,
-    /// Which machines may be asked.
+    /// Which addresses may be connected to.
     pub reach: Reach,
-    /// The time to connect is that for each address.
+    /// The limits. The time to connect applies to each address.
     pub limits: ClientLimits,
 }
 
@@ -55,40 +57,40 @@ pub struct Outside {
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum OutsideError {
-    /// The address is none of a machine.
+    /// The address names no host.
     #[error("an address without a host")]
     NoHost,
-    /// The name leads nowhere.
+    /// The name cannot be resolved.
     #[error("{host} cannot be found: {source}")]
     Name { host: String, source: std::io::Error },
-    /// The name is known, and has no address.
+    /// The name exists, but has no address.
     #[error("{host} cannot be found: it has no address")]
     NoAddress { host: String },
-    /// It leads into a network that is not public, and may not.
+    /// The address is not public, and only public ones are permitted.
     #[error("{host} is at {address}, no public address")]
     Private {
         host: String,
-        /// Where it is.
+        /// The refused address.
         address: IpAddr,
     },
-    /// It was not reached, or the exchange broke.
+    /// The server was not reached, or the exchange failed.
     #[error(transparent)]
     Client(#[from] ClientError),
 }
 
 impl Outside {
-    /// Sends one request on a connection of its own and reads its whole answer. The request's address is absolute; its port,
-    /// where it has none, is that of the protocol. Nothing of the exchange outlives the future.
+    /// Sends one request on its own connection and reads the whole answer. The address of the request is absolute; a
+    /// missing port means that of the protocol. Dropping the future closes the connection.
     ///
     /// # Errors
     ///
-    /// An [`OutsideError`]; an answer of any status is none.
+    /// An [`OutsideError`]. An answer with an error status is not an error.
     pub async fn exchange(&self, request: Request<Bytes>) -> Result<Answer, OutsideError> {
         let host = request.uri().host().ok_or(OutsideError::NoHost)?.to_owned();
         let port = request.uri().port_u16().unwrap_or(if self.tls.is_some() { HTTPS } else { HTTP });
         let (mut client, connection) = self.open(&host, port).await?;
         let answered = client.send_request(on_the_wire(request).map_err(ClientError::from)?);
-        // Both in one task: when this future is dropped, the connection is closed.
+        // Both run in one task: when this future is dropped, the connection is closed.
         let (mut connection, mut answered) = (connection, std::pin::pin!(answered));
         let answer = tokio::select! {
             biased;
@@ -98,7 +100,7 @@ impl Outside {
         Ok(answer?)
     }
 
-    /// A connection for several requests. `host` is a name or an address, an IPv6 address with brackets or without.
+    /// Opens a connection for several requests. `host` is a name or an address; an IPv6 address may have brackets.
     ///
     /// # Errors
     ///
@@ -130,12 +132,12 @@ impl Outside {
     }
 }
 
-/// An IPv6 address without its brackets, as TLS and the resolver want it; anything else as it is.
+/// Removes the brackets of an IPv6 address, for TLS and the resolver; other hosts are returned unchanged.
 pub fn bare(host: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
-/// The addresses of a name that are tried.
+/// The addresses of a name, at most [`MOST_ADDRESSES`].
 async fn resolved(host: &str, port: u16, limit: Duration) -> Result<Vec<SocketAddr>, OutsideError> {
     let found = tokio::time::timeout(limit, tokio::net::lookup_host((bare(host), port))).await;
     let found = found.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut)));
@@ -143,7 +145,7 @@ async fn resolved(host: &str, port: u16, limit: Duration) -> Result<Vec<SocketAd
     Ok(found.take(MOST_ADDRESSES).collect())
 }
 
-/// Of two attempts the one that says more: where nothing answers, less was learnt than where TLS failed.
+/// The more informative of two errors: a failed TLS handshake tells more than a connection that was not made.
 fn further(before: Option<ClientError>, now: ClientError) -> ClientError {
     match before {
         Some(before) if !matches!(before, ClientError::Connect { .. }) => match now {
@@ -154,7 +156,8 @@ fn further(before: Option<ClientError>, now: ClientError) -> ClientError {
     }
 }
 
-/// The request as HTTP/1.1 has it: the path alone, and the host in a header, without the user that an address may name.
+/// The request in the form of HTTP/1.1: only the path, and the host in a header, without the user info that a URL may
+/// contain.
 fn on_the_wire(request: Request<Bytes>) -> Result<Request<RequestBody>, http::Error> {
     let (mut parts, body) = request.into_parts();
     let path = parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
@@ -170,7 +173,7 @@ fn on_the_wire(request: Request<Bytes>) -> Result<Request<RequestBody>, http::Er
     Ok(Request::from_parts(parts, RequestBody::from(body)))
 }
 
-/// Addresses of one name that are tried.
+/// How many addresses of one name are tried.
 pub const MOST_ADDRESSES: usize = 8;
 /// The port of https (RFC 9110, section 4.2.2).
 pub const HTTPS: u16 = 443;

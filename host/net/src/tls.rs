@@ -1,4 +1,4 @@
-//! Whom a client trusts, and what it shows.
+//! The certificates that a client trusts, and the certificate that it presents.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,27 +9,27 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::{Error as PemError, PemObject as _};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-/// Why there is nobody to trust.
+/// Why there are no trusted certificates.
 #[derive(Debug, thiserror::Error)]
 pub enum RootsError {
-    /// The text cannot be read, or is no PEM.
+    /// The text cannot be read, or is not PEM.
     #[error("{0}")]
     Pem(PemError),
-    /// It is PEM, and no block of it is a certificate.
+    /// The text is PEM, but contains no certificate.
     #[error("no such block is in it")]
     Empty,
-    /// A block is not the certificate that it says it is.
+    /// A block is not a valid certificate.
     #[error(transparent)]
     Certificate(#[from] rustls::Error),
-    /// This machine trusts nobody. The text says why.
+    /// The platform has no trusted certificates. The text says why.
     #[error("{0}")]
     Platform(String),
 }
 
-/// A certificate, with what chains it to its root, and its key.
+/// A certificate, the chain to its root, and its private key.
 pub type ClientIdentity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
-/// The one cryptographic provider.
+/// The cryptographic provider that all of Landfall uses.
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
@@ -44,11 +44,11 @@ pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, RootsErr
     if all.is_empty() { Err(RootsError::Empty) } else { Ok(all) }
 }
 
-/// The authorities of a PEM text, and no other.
+/// The certificate authorities of a PEM text, and no others.
 ///
 /// # Errors
 ///
-/// As [`certificates`], or when one of them is no certificate.
+/// As [`certificates`], or when one of them is not a certificate.
 pub fn roots(pem: &[u8]) -> Result<RootCertStore, RootsError> {
     let mut roots = RootCertStore::empty();
     for root in certificates(pem)? {
@@ -57,7 +57,7 @@ pub fn roots(pem: &[u8]) -> Result<RootCertStore, RootsError> {
     Ok(roots)
 }
 
-/// The authorities of a file of PEM certificates, and no other.
+/// The certificate authorities of a PEM file, and no others.
 ///
 /// # Errors
 ///
@@ -66,7 +66,7 @@ pub fn roots_of_file(path: &Path) -> Result<RootCertStore, RootsError> {
     roots(&std::fs::read(path).map_err(|error| RootsError::Pem(PemError::Io(error)))?)
 }
 
-/// The authorities that this machine trusts. One certificate that cannot be read is no reason to have none.
+/// The certificate authorities that the platform trusts. Certificates that cannot be read are skipped.
 ///
 /// # Errors
 ///
@@ -82,12 +82,13 @@ pub fn roots_of_platform() -> Result<RootCertStore, RootsError> {
     Ok(roots)
 }
 
-/// A client of HTTP/1.1 that trusts `roots`, and shows `identity` when it is asked for a certificate. Each connection proves
-/// everything anew: no session is resumed, unless the caller sets [`ClientConfig::resumption`].
+/// A TLS configuration for HTTP/1.1 that trusts `roots`, and presents `identity` when the server asks for a client
+/// certificate. Each connection makes a full handshake: no session is resumed, unless the caller sets
+/// [`ClientConfig::resumption`].
 ///
 /// # Errors
 ///
-/// When the identity's key does not fit its certificate.
+/// When the key of the identity does not fit its certificate.
 pub fn config(roots: RootCertStore, identity: Option<ClientIdentity>) -> Result<ClientConfig, rustls::Error> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13, &TLS12])?

@@ -1,25 +1,26 @@
-//! The network of a policy that has been granted one: the tier `recorded`.
+//! Network access of policies: the tier `recorded`.
 //!
-//! A policy that imports `wasi:http/outgoing-handler` asks a service while a device waits. That makes provisioning
-//! depend on the service, so it is the operator who grants it, plugin by plugin, in `[policy.http.plugins.NAME]`; without
-//! a grant nothing is sent. What is granted is narrow:
+//! A policy that imports `wasi:http/outgoing-handler` calls a service while a device waits. That makes provisioning
+//! depend on the service, so the operator must grant it for each plugin, in `[policy.http.plugins.NAME]`; without a
+//! grant nothing is sent. A grant is narrow:
 //!
 //! | what | how |
 //! | --- | --- |
 //! | where to | an allow-list of origins ([`origin`]); the empty list denies |
-//! | which machines | public addresses only, unless the grant says otherwise; looked at after the name is resolved, and the address that was looked at is the one connected to ([`landfall_net::address`]) |
-//! | how | HTTP/1.1 over TLS 1.2 or 1.3, certificates judged by the platform's roots or by the configured file; no redirect is followed, no proxy is taken from the environment |
+//! | which servers | public addresses only, unless the grant says otherwise; checked after the name is resolved, and the connection goes to the checked address ([`landfall_net::address`]) |
+//! | how | HTTP/1.1 over TLS 1.2 or 1.3, certificates checked against the platform's roots or the configured file; redirects are not followed, proxies of the environment are not used |
 //! | how much | requests, bytes out, bytes in, bytes of headers and milliseconds of a call, in `[limits.http]` |
 //!
-//! Every exchange is kept with the decision, and a replay is answered from there: [`exchange`]. What goes beyond a grant
-//! ends the call, as a trap would, because it is the operator who must hear of it and not the policy. What the network
-//! itself does (a refused connection, a bad certificate) is told to the policy, which may have something better to do.
+//! Every exchange is recorded with the decision, and a replay takes its answers from the record: [`exchange`]. A
+//! request that exceeds a grant ends the call like a trap, because the operator must learn of it, not the policy.
+//! Failures of the network (a refused connection, a bad certificate) are reported to the policy, which may have an
+//! alternative.
 //!
-//! One decision may ask the same policy twice, for a hub and for a place. A request with `Cache-Control: only-if-cached`
-//! (RFC 9111, section 5.2.1.7) is answered with what this image was last answered to the same method and address in this
-//! decision, and with 504 if there is nothing; it is never sent ([`Memory`]).
+//! One decision may call the same policy twice, for a hub and for a placement. A request with `Cache-Control:
+//! only-if-cached` (RFC 9111, section 5.2.1.7) is never sent. It is answered with the last answer that this image got
+//! for the same method and address in this decision, or with 504 if there is none ([`Memory`]).
 //!
-//! A call that may wait never holds one of the workers that other policies need: it runs on threads of its own.
+//! A call that may wait for the network runs on separate threads, and never holds a worker that other policies need.
 
 mod client;
 pub(crate) use landfall_domain::decision::exchange;
@@ -39,63 +40,63 @@ use self::client::Client;
 pub use self::exchange::{HttpAnswer, HttpBody, HttpBreach, HttpFailure, HttpRequest, HttpResponse};
 pub use self::origin::{Origin, OriginError};
 
-/// What the operator granted, and to whom.
+/// The settings of network access: the grants, and the limits of a call.
 #[derive(Clone, Debug, Default)]
 pub struct HttpSettings {
-    /// A file of PEM certificates to trust in place of the platform's.
+    /// A PEM file of certificates to trust instead of the platform's.
     pub ca_file: Option<PathBuf>,
-    /// The grants by the name that a plugin is published under.
+    /// The grants, by the name of the published plugin.
     pub grants: BTreeMap<PluginName, Grant>,
-    /// What one call may use.
+    /// The limits of one call.
     pub quota: Quota,
 }
 
-/// What one plugin may reach.
+/// The network access of one plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Grant {
-    /// The id scopes whose plugin it is: a name belongs to whoever publishes in a scope.
+    /// The id scopes in which the grant applies: in another scope, the same name may be somebody else's plugin.
     pub scopes: Vec<IdScope>,
     pub allow: Vec<Origin>,
     /// Whether addresses that are not public may be connected to.
     pub allow_private_networks: bool,
 }
 
-/// What one call may use of the network.
+/// The network limits of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Quota {
     pub requests: u32,
-    /// Bytes sent, all bodies and headers together.
+    /// Bytes sent: all bodies and headers together.
     pub bytes_out: usize,
-    /// Bytes of bodies received, all together.
+    /// Bytes received: all bodies together.
     pub bytes_in: usize,
-    /// Bytes of one answer's head.
+    /// Bytes of the head of one answer.
     pub header_bytes: usize,
-    /// Time spent waiting, all together.
+    /// Time spent waiting, for all requests together.
     pub wait: Duration,
 }
 
-/// The network cannot be had.
+/// Why network access cannot be set up.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum HttpError {
-    /// The file of certificates.
+    /// The file of certificates cannot be used.
     #[error("policy.http.ca_file {path}: {reason}; name a file of PEM certificates, or take the key out")]
     CaFile {
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
     },
-    /// The platform's certificates.
+    /// The platform's certificates cannot be used.
     #[error("the platform's trusted certificates cannot be had: {0}; name a file of them in policy.http.ca_file")]
     Roots(String),
-    /// Nobody to do the work.
+    /// The runtime for the requests cannot be started.
     #[error("policies are granted the network, and there is no runtime to serve it; this is a bug in Landfall")]
     NoRuntime,
 }
 
-/// The network as granted. Without a grant it holds nothing and reads no certificates.
+/// Network access as granted. Without grants it has no client and reads no certificates.
 pub(super) struct Http {
     grants: BTreeMap<PluginName, Arc<Grant>>,
     quota: Quota,
@@ -108,16 +109,16 @@ struct Wire {
     clock: Arc<dyn Clock>,
 }
 
-/// What the policies of one decision were answered, by image, method and address.
+/// The answers that the policies of one decision got, by image, method and address.
 #[derive(Default)]
 pub struct Memory(Mutex<HashMap<Remembered, HttpResponse>>);
 
 type Remembered = (ImageKey, String, String);
 
-/// A revision and its settings: no policy reads what another was answered.
+/// A revision and its settings: no policy can read the answers of another.
 pub type ImageKey = (Digest, Digest);
 
-/// The network of one call.
+/// The network access of one call.
 pub struct Connection {
     memory: Arc<Memory>,
     image: ImageKey,
@@ -164,12 +165,12 @@ impl Http {
         !self.grants.is_empty()
     }
 
-    /// What is granted to the plugin that an id scope has under a name.
+    /// The grant of the plugin that has this name in an id scope.
     pub(super) fn grant(&self, scope: &IdScope, plugin: &PluginName) -> Option<&Arc<Grant>> {
         self.grants.get(plugin).filter(|grant| grant.scopes.contains(scope))
     }
 
-    /// The network of one call of a plugin; none when nothing is granted to it.
+    /// The network access of a call of a plugin; `None` if nothing is granted to it.
     pub(super) fn connection(
         &self,
         scope: &IdScope,
@@ -190,7 +191,7 @@ impl Http {
 }
 
 impl Connection {
-    /// Sends a request and waits for all of its answer, on the thread of the caller, which must be none that serves
+    /// Sends a request and waits for the whole answer. It blocks the calling thread, which must not be one that serves
     /// connections.
     pub(super) fn exchange(&self, request: &http::Request<Bytes>) -> HttpAnswer {
         let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
@@ -261,7 +262,7 @@ fn only_if_cached(request: &http::Request<Bytes>) -> bool {
     directives.any(|directive| directive.trim().eq_ignore_ascii_case("only-if-cached"))
 }
 
-/// What is left for one exchange.
+/// The remaining allowance for one exchange.
 #[derive(Clone, Copy)]
 struct Allowed {
     private: bool,

@@ -1,9 +1,8 @@
-//! What a plugin is connected to: the contract's imports, and a sealed WASI.
+//! Links a plugin to its imports: those of the contract, and a sealed WASI.
 //!
-//! A component's imports are its authority, so the linker defines exactly what the tiers grant, interface by
-//! interface, and nothing stands in for an import that it does not define: what was not granted fails when the
-//! plugin is loaded. Each version of the WIT has one adapter here, chosen once at load; nothing branches on the version
-//! while a device waits.
+//! The imports of a component are its authority. So the linker defines exactly what the tiers grant, interface by
+//! interface, and defines no substitutes: a plugin with an import that is not granted fails to load. Each version of
+//! the WIT has one adapter here, chosen once when a plugin is loaded; nothing checks the version while a device waits.
 //!
 //! The state behind the imports ([`CallState`]) belongs to one call and is dropped with it.
 
@@ -28,7 +27,7 @@ use http::HttpState;
 pub(super) use http::TooMuchHeld;
 use wasi::SealedWasi;
 
-/// Connects a compiled component to the imports of the version that it was built against.
+/// Links a compiled component to the imports of the version that it was built against.
 pub(super) fn link(
     version: WitVersion,
     engine: &PolicyEngine,
@@ -39,19 +38,20 @@ pub(super) fn link(
     }
 }
 
-/// Connects a program: what policies get, and nothing else.
+/// Links a program to the imports of policies only.
 pub(super) fn link_program(engine: &PolicyEngine, component: &Component) -> Result<InstancePre<CallState>, LinkError> {
     v0_1::link_program(engine, component)
 }
 
-/// A component connected to its imports, ready to be instantiated. Answers are unchecked; faults are answers.
+/// A component that is linked to its imports and can be instantiated. Its answers are not checked yet, and faults are
+/// returned as answers.
 pub(super) trait Linked: Send + Sync {
-    /// What was linked.
+    /// The linked component.
     fn component(&self) -> &Component;
 
     fn instantiate(&self, store: &mut Store<CallState>) -> wasmtime::Result<Instance>;
 
-    /// Compares the types of the exports with the contract's. Some differences only show in an instance.
+    /// Compares the types of the exports with the contract. Some differences show only in an instance.
     fn check(&self, store: &mut Store<CallState>, instance: &Instance) -> Result<(), LinkError>;
 
     fn describe(&self, store: &mut Store<CallState>, instance: &Instance) -> wasmtime::Result<Description>;
@@ -78,30 +78,30 @@ pub(super) trait Linked: Send + Sync {
     ) -> wasmtime::Result<Result<Placement, Fault>>;
 }
 
-/// A component that does not fit the contract which it names.
+/// Why a component does not fit the contract that it names.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum LinkError {
-    /// An import is there by name and differs in type.
+    /// An import has the right name but another type.
     #[error("an import differs from landfall:policy@{version}: {detail}; build the plugin against this host's WIT")]
     Import {
         /// The version that the component names.
         version: &'static str,
-        /// Which function, and what differs.
+        /// The function, and the difference.
         detail: String,
     },
-    /// An export is missing or differs in type.
+    /// An export is missing or has another type.
     #[error("`{function}` differs from landfall:policy@{version}: {detail}; build the plugin against this host's WIT")]
     Export {
         /// The version that the component names.
         version: &'static str,
-        /// Interface and function.
+        /// The interface and function.
         function: String,
         detail: String,
     },
 }
 
-/// Everything that the imports of one call work on.
+/// The state behind the imports of one call.
 pub(super) struct CallState {
     pub(super) meter: Meter,
     pub(super) recorder: Recorder,
@@ -116,7 +116,7 @@ pub(super) struct CallState {
     host_call_fuel: u64,
 }
 
-/// What belongs to a call while its plugin is configured.
+/// The parts of a call's state that are set aside while its plugin is configured.
 pub(super) struct SetAside {
     wasi: SealedWasi,
     catalogue: Arc<dyn Catalogue>,
@@ -129,14 +129,14 @@ pub(super) struct TooManyHostCalls {
     limit: u32,
 }
 
-/// The plugin asked the catalogue for more than is kept with a decision.
+/// The plugin got more answers from the catalogue than are recorded with a decision.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("it asked the catalogue for more than the {limit} bytes that are kept with a decision")]
 pub(super) struct TranscriptFull {
     limit: usize,
 }
 
-/// The plugin ended itself through WASI.
+/// The plugin exited through WASI.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("it called exit({code}) instead of answering")]
 pub(super) struct GuestExit {
@@ -150,7 +150,7 @@ impl GuestExit {
 }
 
 impl CallState {
-    /// State for a call at the moment `now` (milliseconds since 1970) with the randomness of `seed`.
+    /// The state for a call at the time `now` (milliseconds since 1970) with the random seed `seed`.
     pub(super) fn new(budget: &Budget, now: u64, seed: u64, catalogue: Arc<dyn Catalogue>) -> Self {
         Self {
             meter: Meter::new(budget),
@@ -167,13 +167,13 @@ impl CallState {
         }
     }
 
-    /// The same for a program, which has arguments.
+    /// Sets the arguments, which only a program has.
     pub(super) fn with_arguments(mut self, arguments: Vec<String>) -> Self {
         self.wasi.arguments = arguments;
         self
     }
 
-    /// Replaces what belongs to the call by what `configure` may see: the moment 0, the seed 0, an empty catalogue.
+    /// Replaces the state of the call by what `configure` may see: time 0, seed 0, an empty catalogue.
     pub(super) fn set_aside(&mut self) -> SetAside {
         SetAside {
             wasi: std::mem::replace(&mut self.wasi, SealedWasi::new(0, 0)),
@@ -181,7 +181,8 @@ impl CallState {
         }
     }
 
-    /// Puts back what was set aside. What `configure` was told of the catalogue is no part of the call's record.
+    /// Restores the state that was set aside. Answers of the catalogue to `configure` are not part of the call's
+    /// record.
     pub(super) fn take_up(&mut self, SetAside { wasi, catalogue }: SetAside) {
         self.wasi = wasi;
         self.catalogue = catalogue;
@@ -189,7 +190,7 @@ impl CallState {
         self.transcript_left = self.transcript_limit;
     }
 
-    /// Fuel that the calls into the host have cost.
+    /// The fuel that calls into the host have used.
     pub(super) fn host_fuel(&self) -> u64 {
         self.host_call_fuel.saturating_mul(self.host_calls.into())
     }
@@ -203,7 +204,7 @@ impl CallState {
         (self.recorder, self.transcript)
     }
 
-    /// Every function behind an import begins with this.
+    /// Counts a call into the host. Every imported function begins with this.
     fn host_call(&mut self) -> Result<(), TooManyHostCalls> {
         self.host_calls = self.host_calls.saturating_add(1);
         if self.host_calls > self.host_call_limit {
@@ -228,8 +229,8 @@ impl CallState {
         }
     }
 
-    /// One request and its answer, kept whatever came of it. How large they may be is the grant's to say, and not the
-    /// transcript's.
+    /// Sends one request and records its answer, whatever the outcome. The size limits are those of the grant, not of
+    /// the transcript.
     fn exchange(&mut self, request: &::http::Request<bytes::Bytes>) -> wasmtime::Result<HttpAnswer> {
         self.http.sent = self.http.sent.saturating_add(1);
         let asked = HttpRequest::of(self.http.sent, request);

@@ -1,11 +1,10 @@
-//! Landfall's own management API, `/api/v1`: for operators, manufacturers, publishers and auditors.
+//! The management API, `/api/v1`: for operators, manufacturers, publishers and auditors.
 //!
-//! One table (`routes`) has every endpoint with the rule that says who may call it, and what it takes and gives.
-//! The router, the authorisation and the OpenAPI document are all made from it, so that none of them can know of an
-//! endpoint that another does not. Errors are RFC 9457 problem documents whose `errors` name what is wrong by JSON
-//! pointers.
+//! One table (`routes`) lists every endpoint with the rule that says who may call it, and with its inputs and outputs.
+//! The router, the authorisation and the OpenAPI document are all generated from this table, so that none of them can
+//! miss an endpoint. Errors are RFC 9457 problem documents, whose `errors` locate what is wrong by JSON pointers.
 //!
-//! The API has a listener of its own; nothing of it can be reached where devices are served.
+//! The API has its own listener; it cannot be reached through the listener for devices.
 
 use std::sync::Arc;
 
@@ -44,7 +43,7 @@ pub use openapi::document;
 pub(crate) use plugin::SIGNATURE;
 pub use problem::{Problem, ProblemPart};
 
-/// What the handlers work with.
+/// The state that the handlers share.
 #[derive(Clone)]
 struct Management {
     service: Arc<Service>,
@@ -63,7 +62,7 @@ impl FromRef<Management> for Arc<Provisioning> {
     }
 }
 
-/// The whole API.
+/// The router of the whole API.
 pub fn router(provisioning: Arc<Provisioning>) -> Router {
     let service = Arc::clone(provisioning.service());
     let limits = &service.config().limits.management;
@@ -90,7 +89,7 @@ pub fn router(provisioning: Arc<Provisioning>) -> Router {
         .with_state(Management { service, provisioning })
 }
 
-/// Answers only those for whose connection there was a place.
+/// Answers only requests on connections that got a place.
 async fn with_a_place(request: Request, next: Next) -> Response {
     let connection = request.extensions().get::<Arc<ConnectionInfo>>();
     if connection.is_none_or(|connection| connection.has_place) {
@@ -101,7 +100,7 @@ async fn with_a_place(request: Request, next: Next) -> Response {
     answer
 }
 
-/// Whom a request is for is said once (RFC 9112, 3.2): two names are two readings of it.
+/// Refuses requests that do not name exactly one host (RFC 9112, 3.2): two names could be read in two ways.
 async fn for_one_host(request: Request, next: Next) -> Response {
     if listener::names_one_host(&request) {
         next.run(request).await
@@ -110,8 +109,8 @@ async fn for_one_host(request: Request, next: Next) -> Response {
     }
 }
 
-/// Goes on with a request whose caller has gone away. What was half done would stay so: a change that is on disk and in
-/// nobody's catalogue. (A body that does not come any more still ends what waits for it.)
+/// Finishes a request even if its caller disconnects. Otherwise a change could be on disk, but not in the catalogue in
+/// memory. (A body that stops arriving still ends the handler that waits for it.)
 async fn to_its_end(request: Request, next: Next) -> Response {
     match tokio::spawn(next.run(request)).await {
         Ok(answer) => answer,
@@ -122,7 +121,7 @@ async fn to_its_end(request: Request, next: Next) -> Response {
     }
 }
 
-/// What a browser that is led here must not do.
+/// Headers that restrict what a browser may do with an answer.
 async fn with_security_headers(mut answer: Response) -> Response {
     use http::header::{CACHE_CONTROL, HeaderValue, X_CONTENT_TYPE_OPTIONS};
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -130,7 +129,7 @@ async fn with_security_headers(mut answer: Response) -> Response {
     answer
 }
 
-/// Every method and path, with its rule: for the test that calls all of them with every wrong credential.
+/// Every endpoint with its rule, for the test that calls all of them with every kind of wrong credential.
 pub fn endpoints() -> Vec<(http::Method, &'static str, Rule)> {
     routes::all().into_iter().map(|endpoint| (endpoint.method, endpoint.path, endpoint.rule)).collect()
 }

@@ -1,19 +1,20 @@
-//! What devices speak: the runtime API of Azure's Device Provisioning Service, so that the SDKs which devices
-//! already ship work unmodified.
+//! The device API: the runtime API of Azure's Device Provisioning Service, so that existing device SDKs work
+//! unmodified.
 //!
-//! What a device asks and what it is answered do not know how they are carried:
+//! Calls and answers do not depend on the transport:
 //!
 //! ```text
 //! http (requests, responses) ─▶ call::DeviceCall ─▶ exchange ─▶ provisioning
 //!                            ◀─ answer::DeviceAnswer ◀─┘
 //! ```
 //!
-//! [`call`] is what a device asks, and how it becomes a request of the domain. [`exchange`] asks [`crate::provisioning`] and
-//! makes the answer of its result; what goes wrong gets its story there. [`answer`] is what the device is told: a status of
-//! DPS, which HTTP answers with and MQTT names in its topics, a body, and when to ask again. [`wire`] has the shapes of the
-//! bodies, [`error`] the few errors that a device may know. All refusals look alike, and their reasons are in the ledger under
-//! the tracking id that the device is given. [`http`] is the transport that is served: it turns requests into calls and
-//! answers into responses, and what is HTTP's own (paths, methods, headers, heads that are none) is nowhere else.
+//! [`call`] is a device's call, and its conversion into a request of the domain. [`exchange`] passes it to
+//! [`crate::provisioning`], converts the result into an answer, and records why a call failed. [`answer`] is what the
+//! device gets: a DPS status (the status code in HTTP, a part of the topic in MQTT), a body, and when to ask again.
+//! [`wire`] has the types of the bodies, [`error`] the few errors that a device may see. All refusals look alike;
+//! their reasons are in the ledger, under the tracking id that the device gets. [`http`] is the transport: it converts
+//! requests into calls and answers into responses. Everything specific to HTTP (paths, methods, headers, invalid
+//! request heads) is only there.
 
 pub mod answer;
 pub mod call;

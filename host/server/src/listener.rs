@@ -1,23 +1,26 @@
-//! Our own accept loop.
+//! The accept loop of Landfall's listeners.
 //!
-//! A device meets this before anything else, and so does everybody who is no device. The servers that frameworks bring
-//! along bound too little of it: no time for the handshake, none for the head of a request, no count of connections
-//! from one place. Here each has a limit with a name ([`ListenerLimits`]):
+//! Devices connect here first, and so does everybody else. The servers of common frameworks limit too little: they
+//! have no timeout for the handshake or for the head of a request, and do not count the connections of one network.
+//! Here each of these has a named limit ([`ListenerLimits`]):
 //!
-//! - **connections**, in all and from one network (an IPv4 /24, an IPv6 /56). Where there is no place left, the oldest
-//!   connection that has proven nothing for some seconds makes room, or whoever comes is told to come back (`crowd`);
-//! - **the processor's work for handshakes**: turns are taken network by network, and none is held while a peer is waited
-//!   for (`turns`). Who comes when very many wait is closed unanswered: that costs less than any answer;
-//! - **the handshake and the head of a request** have a time, with a timer that really runs. Only what is spent waiting for
-//!   the peer counts (`handshake`);
-//! - **a connection** has an age, so that no device keeps an admission longer than the operator would think; and its protocol
-//!   gives it an idle time and a number of requests;
-//! - **its end** is said, and what the peer still sends is taken for a moment, so that it gets to read its last answer.
+//! - **connections**, in total and from one network (an IPv4 /24, an IPv6 /56). When no place is left, the oldest
+//!   connection that has not authenticated within some seconds is closed for the new one, or the new one is told to
+//!   come back (`crowd`);
+//! - **processor time for handshakes**: networks take turns, and a turn is never held while the server waits for a
+//!   peer (`turns`). When very many peers wait, a new connection is closed without an answer, because that costs the
+//!   least;
+//! - **the handshake and the head of a request** have a timeout. Only the time spent waiting for the peer counts
+//!   (`handshake`);
+//! - **a connection** has a maximum age, so that an admission does not outlast what the operator expects; its protocol
+//!   adds an idle timeout and a maximum number of requests;
+//! - **closing** is announced, and what the peer still sends is read for a moment, so that the peer can read its last
+//!   answer.
 //!
-//! What is spoken on a connection is a [`Protocol`]; [`Http`] is the one that is served.
+//! The application protocol of a connection is a [`Protocol`]; [`Http`] is the one that is served.
 //!
-//! Stopping is graceful: no new connections, requests under way are finished, and what is left after the drain time
-//! is cut.
+//! Shutdown is graceful: no new connections are accepted, pending requests are finished, and remaining connections are
+//! cut after the drain time.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -49,38 +52,38 @@ pub use crowd::Standing;
 use crowd::{Crowd, Place};
 pub use http::{Http, names_one_host};
 
-/// What is known of the connection that a request came on. Every request carries it as an extension.
+/// What is known about the connection of a request. Every request carries it as an extension.
 #[derive(Debug)]
 pub struct ConnectionInfo {
-    /// Where it came from.
+    /// The address of the peer.
     pub peer_addr: SocketAddr,
-    /// The certificate whose key was proven in the handshake, if one was shown: parsed, or why it cannot be used, and then
-    /// nothing of it was proven.
+    /// The certificate whose key was proven in the handshake, if one was presented: parsed, or the reason why it
+    /// cannot be used, in which case it proves nothing.
     pub presented: Option<Result<Arc<PresentedChain>, Unusable>>,
-    /// Whether there was a place for it. Whoever has none is told to come back, and nothing else is done for it.
+    /// Whether the connection got a place. Without one, the only answer is to come back later.
     pub has_place: bool,
-    /// Whether it has proven anything yet.
+    /// Whether the connection has authenticated yet.
     pub standing: Standing,
 }
 
-/// Why what was shown is no credential, in words that name it.
+/// Why the presented certificate cannot be used, in words that name it.
 #[derive(Clone, Debug)]
 pub struct Unusable(pub String);
 
-/// What a listener has seen. Counts only go up.
+/// The counters of a listener. They only increase.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Counts {
     pub accepted: AtomicU64,
-    /// Connections closed at once, because there were too many.
+    /// Connections that were closed at once, because there were too many.
     pub shed: AtomicU64,
-    /// Connections that had proven nothing and were closed to make room for others.
+    /// Unauthenticated connections that were closed to make room for others.
     pub made_room: AtomicU64,
     /// Handshakes that failed.
     pub failed_handshakes: AtomicU64,
     /// Handshakes that took too long.
     pub slow_handshakes: AtomicU64,
-    /// Handshakes that came to an end.
+    /// Handshakes that were completed.
     pub handshakes: AtomicU64,
     crowded: LogLimiter,
     bad_handshakes: LogLimiter,
@@ -104,7 +107,7 @@ impl Counts {
         }
     }
 
-    /// Counts a connection that is closed at once, and says why now and then.
+    /// Counts a connection that is closed at once, and logs the reason, at a limited rate.
     fn shed(&self, peer: SocketAddr, why: &'static str) {
         self.shed.fetch_add(1, Ordering::Relaxed);
         if let Some(unsaid) = self.crowded.may_be_said() {
@@ -112,7 +115,7 @@ impl Counts {
         }
     }
 
-    /// Counts a connection that took the place of an older one, and says so now and then.
+    /// Counts a connection that took the place of an older one, and logs it, at a limited rate.
     fn made_room(&self, peer: SocketAddr) {
         self.made_room.fetch_add(1, Ordering::Relaxed);
         if let Some(unsaid) = self.crowded.may_be_said() {
@@ -121,24 +124,24 @@ impl Counts {
         }
     }
 
-    /// Counts a handshake that is done.
+    /// Counts a completed handshake.
     fn handshook(&self) {
         self.handshakes.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a handshake that came to nothing, and says why now and then.
+    /// Counts a failed handshake, and logs the reason, at a limited rate.
     fn failed(&self, peer: SocketAddr, why: &dyn fmt::Display) {
         self.failed_handshakes.fetch_add(1, Ordering::Relaxed);
         self.say(peer, why);
     }
 
-    /// The same for one that took too long.
+    /// Counts a handshake that timed out, and logs it, at a limited rate.
     fn took_too_long(&self, peer: SocketAddr, seconds: u64) {
         self.slow_handshakes.fetch_add(1, Ordering::Relaxed);
         self.say(peer, &format_args!("not done within {seconds} s"));
     }
 
-    /// Says now and then that a client speaks something else than HTTP.
+    /// Logs, at a limited rate, that a client does not speak HTTP.
     fn speaks_no_http(&self, peer: SocketAddr, tracking_id: Option<TrackingId>, why: &dyn fmt::Display) {
         if let Some(unsaid) = self.not_http.may_be_said() {
             let tracking_id = tracking_id.map(|id| id.to_string());
@@ -153,7 +156,7 @@ impl Counts {
     }
 }
 
-/// A socket that is served: `P` is what is spoken there.
+/// A listening socket; `P` is the protocol of its connections.
 pub struct Listener<P> {
     socket: TcpListener,
     tls: Arc<ServerConfig>,
@@ -176,7 +179,7 @@ impl<P: Protocol> Listener<P> {
         Self { socket, tls, protocol, limits: Arc::new(limits), clock, counts }
     }
 
-    /// What it has seen.
+    /// The counters of the listener.
     pub fn counts(&self) -> Arc<Counts> {
         Arc::clone(&self.counts)
     }
@@ -206,7 +209,7 @@ impl<P: Protocol> Listener<P> {
             let (stream, peer) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    // Out of file descriptors, most likely; those of ended connections come back by themselves.
+                    // The process is probably out of file descriptors; they become free when connections end.
                     if let Some(unsaid) = shared.counts.not_accepted.may_be_said() {
                         tracing::warn!(%error, unsaid, "cannot accept connections; is `ulimit -n` large enough?");
                     }
@@ -215,8 +218,8 @@ impl<P: Protocol> Listener<P> {
                 }
             };
             let mut place = crowd.enter(peer.ip(), shared.clock.instant());
-            // Who finds no place is told so in HTTP, as far as that many can be told at once: a device takes a connection
-            // that is reset for a fault, and 503 for what it is.
+            // A connection without a place gets an HTTP answer that says so, unless too many are being told at once. A
+            // device treats a reset connection as a fault, but understands a 503.
             let one_of_few =
                 if place.is_none() { Arc::clone(&told_to_come_back).try_acquire_owned().ok() } else { None };
             if place.is_none() && one_of_few.is_none() {
@@ -248,14 +251,14 @@ impl<P: Protocol> Listener<P> {
 }
 
 fn prepare(stream: &TcpStream) {
-    // Answers are small and complete; waiting to fill a packet would only add a round trip.
+    // Answers are small and complete; waiting to fill a packet would only add latency.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot turn off the delay of small packets");
     }
 }
 
-/// How many that found no place are told so at once, each with a handshake.
+/// The maximum number of connections without a place that are answered at once; each needs a handshake.
 const TOLD_TO_COME_BACK: usize = 512;
 
-/// How long nothing is accepted after accepting failed.
+/// The pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

@@ -1,31 +1,31 @@
-//! Everything that runs by itself, and the one driver of it.
+//! Background tasks, and the driver that runs them.
 //!
-//! A server does things that no request asks for: it fetches revocation lists, renews the keys of issuers, serves its
-//! listeners. Each of these is a **task**: a name, a [`Plan`] that says when it runs, and a body that does one run and says
-//! what came of it. The driver runs it, and keeps for `GET /api/v1/status`, `landfall status` and `/metrics` when it last
-//! ran, for how long, and with what result. So a task whose work fails is seen by an operator, and not only read in a log.
-//! The idea is that of Oxide's Nexus (`nexus/src/app/background`).
+//! A server does work that no request asks for: it fetches revocation lists, refreshes the keys of issuers, serves its
+//! listeners. Each of these is a **task**: a name, a [`Plan`] that says when it runs, and a body that does one run and
+//! reports its result. The driver runs the tasks, and records the start, duration and result of the last run for `GET
+//! /api/v1/status`, `landfall status` and `/metrics`. So an operator sees a failing task without reading logs. The
+//! idea is from Oxide's Nexus (`nexus/src/app/background`).
 //!
-//! **One run does all that is due.** A run looks at how things are, compares them with how they should be, and does what is
-//! missing. It takes no arguments and keeps no queue. So it does not matter how often it runs, whether a run was skipped, or
-//! what had been done before a crash: the next run does what is left.
+//! **One run does all pending work.** A run compares the current state with the desired state and does what is
+//! missing. It takes no arguments and keeps no queue. So it does not matter how often it runs, whether a run was
+//! skipped, or what was done before a crash: the next run does the rest.
 //!
-//! **When it runs.** After its period, counted from the end of the run before; whenever its [`Trigger`] is pulled; after a
-//! failure, after the time that the plan has for that. A trigger that is pulled during a run begins another run after it:
-//! what was changed may have been read already. Runs of one task never overlap. Several pulls before a run are one.
+//! **When it runs.** After its period, counted from the end of the previous run; when its [`Trigger`] is activated;
+//! and, after a failure, after the retry pause of its plan. A trigger that is activated during a run causes another
+//! run after it, because the run may have read the old state already. Runs of one task never overlap. Several
+//! activations before a run count as one.
 //!
-//! **What serves** ([`Tasks::serve`]) is a task of another kind: its only run lasts as long as the server. When it ends before
-//! it is told to, the server is none any more, and [`Tasks::broken`] says so.
+//! **Servers** ([`Tasks::serve`]) are another kind of task: their only run lasts as long as the process. When such a
+//! task ends before it is told to, the process cannot do its work any more, and [`Tasks::broken`] reports it.
 //!
-//! **A run that fails or panics is a failed run**, and the task goes on. A failure is said in the log when it is another one
-//! than before, and again every hour; that it is over is said once.
+//! **A run that fails or panics is a failed run**, and the task goes on. A failure is logged when it differs from the
+//! previous one, and again every hour; recovery is logged once.
 //!
-//! **Time.** A pause is waited for on tokio's timers. When a run was, and how long it took, is told by the clock that all
-//! parts of the server have.
+//! **Time.** Pauses use tokio's timers. Start times and durations use the clock that all parts of the server share.
 //!
-//! **The end.** [`Tasks::stop`] first tells all that serves to stop, all at once, so that the times in which connections
-//! drain do not add up. Then it stops the other tasks one by one, the last that was registered first: a task may rely on those
-//! that were registered before it. A run under way has its plan's patience to end and is then cut, at an await.
+//! **Shutdown.** [`Tasks::stop`] first tells all servers to stop at the same time, so that their drain times do not
+//! add up. Then it stops the other tasks one by one, in the reverse order of registration, because a task may rely on
+//! earlier ones. A current run gets the patience of its plan to finish, and is then cut at an await.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -43,7 +43,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-/// The driver: every task of a server.
+/// The driver of all tasks of a server.
 pub struct Tasks {
     clock: Arc<dyn Clock>,
     all: Mutex<Vec<Task>>,
@@ -53,7 +53,7 @@ pub struct Tasks {
 struct Task {
     record: Arc<Record>,
     trigger: Trigger,
-    /// Nothing once it was told to stop.
+    /// `None` once the task was told to stop.
     life: Option<Life>,
 }
 
@@ -65,13 +65,14 @@ struct Life {
 }
 
 impl Tasks {
-    /// No task yet.
+    /// A driver without tasks.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self { clock, all: Mutex::default(), broken: watch::Sender::new(None) }
     }
 
-    /// Starts a task. Each call of the body is one run. A second task of the same name is not taken: it is a bug, and is logged.
+    /// Starts a task. Each call of the body is one run. A second task of the same name is a bug: it is logged and not
+    /// started.
     pub fn register<F>(&self, plan: Plan, body: impl Fn() -> F + Send + Sync + 'static)
     where
         F: Future<Output = Ran> + Send + 'static,
@@ -82,7 +83,8 @@ impl Tasks {
         self.add(record, trigger, (stop, patience, false), run);
     }
 
-    /// Starts what the server cannot be without. It has so long to end by itself once it is told to stop.
+    /// Starts a server task, without which the process cannot work. `patience` is its time to end after it is told to
+    /// stop.
     pub fn serve<F>(
         &self,
         name: &'static str,
@@ -96,20 +98,20 @@ impl Tasks {
         self.add(record, Trigger::default(), (stop, patience, true), run);
     }
 
-    /// Has a task run now, if there is one of this name.
+    /// Triggers the task of this name; returns whether it exists.
     pub fn activate(&self, name: &str) -> bool {
         let all = self.lock();
         let task = all.iter().find(|task| task.record.name() == name);
         task.inspect(|task| task.trigger.activate()).is_some()
     }
 
-    /// How each task is, in the order in which they were registered.
+    /// The statuses of all tasks, in the order of their registration.
     #[must_use]
     pub fn statuses(&self) -> Vec<TaskStatus> {
         self.lock().iter().map(|task| task.record.status()).collect()
     }
 
-    /// Comes when something has ended without which the server is none, and says what. The log says why.
+    /// Completes when a server task has ended unexpectedly, with its name. The log says why.
     pub async fn broken(&self) -> &'static str {
         let mut broken = self.broken.subscribe();
         // The sender lives as long as the driver.
@@ -120,7 +122,7 @@ impl Tasks {
         }
     }
 
-    /// Stops every task, and waits for each as long as it has patience.
+    /// Stops every task, and waits for each as long as its patience allows.
     pub async fn stop(&self) {
         let mut lives: Vec<_> = {
             let mut all = self.lock();
@@ -136,7 +138,7 @@ impl Tasks {
         }
     }
 
-    /// Tells every task to stop, and waits for none: for a server that is dropped.
+    /// Tells every task to stop without waiting: for a server that is dropped.
     pub fn detach(&self) {
         for task in self.lock().iter_mut() {
             if let Some(life) = task.life.take() {
@@ -167,7 +169,7 @@ impl Tasks {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Task>> {
-        // A list is whole at every moment that a panic could leave it.
+        // The list is consistent at every point where a panic could happen.
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -187,7 +189,7 @@ impl Life {
     }
 }
 
-/// Tells a task that it is to stop.
+/// Receives the signal that a task must stop.
 struct Stopping(watch::Receiver<bool>);
 
 impl Stopping {
@@ -195,9 +197,9 @@ impl Stopping {
         *self.0.borrow()
     }
 
-    /// Comes when it is told.
+    /// Completes when the signal comes.
     async fn wait_for_it(&mut self) {
-        // Whoever has dropped the driver wants nothing any more either.
+        // A dropped driver counts as the signal.
         let _ = self.0.wait_for(|stop| *stop).await;
     }
 }
@@ -216,7 +218,7 @@ where
     }
     loop {
         record.begins();
-        // In a task of its own, so that a panic ends nothing else. It ends with this set.
+        // The body runs in a task of its own, so that a panic ends nothing else. It is cut when this set is dropped.
         let mut running = JoinSet::new();
         let one_run = Arc::clone(&body);
         running.spawn(async move { one_run().await });
@@ -224,7 +226,7 @@ where
             ran = running.join_next() => ran,
             () = stopping.wait_for_it() => {
                 let ended = tokio::time::timeout(plan.patience, running.join_next()).await;
-                // Cut, if it has not ended.
+                // Cuts the run if it has not ended.
                 running.shutdown().await;
                 ended.unwrap_or(None)
             }
@@ -251,7 +253,7 @@ where
     }
 }
 
-/// Runs what serves, to its end.
+/// Runs a server task to its end.
 async fn serve<F>(
     record: Arc<Record>,
     serving: impl FnOnce(watch::Receiver<bool>) -> F + Send + 'static,
@@ -277,5 +279,5 @@ async fn serve<F>(
     broken.send_replace(Some(what));
 }
 
-/// How much longer than its patience a task is waited for: it tells what came of its run.
+/// How much longer than its patience a task is waited for, so that it can record the result of its run.
 const LAST_STEP: Duration = Duration::from_secs(1);

@@ -1,11 +1,11 @@
-//! The contract, resource by resource: what every store promises, and what the suite tests of it.
+//! The contract, one module for each resource: what every store promises, and what the suite tests.
 //!
-//! - Each operation is one transaction. Reads see the last finished one and wait for no write.
-//! - Each change and each removal of what an operator keeps takes a [`Precondition`]. What stands in its way is a typed
-//!   [`Conflict`] or [`InUse`], and no text. Two need none: a new token, whose secret is random, and commands about what is
-//!   revoked, which are merged over whatever stands there.
-//! - Times are parameters: no promise rests on a clock of the store's.
-//! - Numbers are plain. What goes on following the store is told to whoever asked for it
+//! - Each operation is one transaction. Reads see the last committed transaction and do not wait for writes.
+//! - Each change and each removal of a resource that an operator manages takes a [`Precondition`]. The reason of a
+//!   refusal is a typed [`Conflict`] or [`InUse`], not a text. Two need no precondition: a new token, whose secret is random,
+//!   and commands about what is revoked, which are merged over the present record.
+//! - Times are parameters: no promise depends on a clock of the store.
+//! - Counts are plain numbers. A caller who needs to follow changes of the load of hubs registers a follower
 //!   ([`HubStore::follow_hub_loads`]).
 
 mod authorities;
@@ -46,7 +46,7 @@ pub use self::registrations::{
 pub use self::tokens::TokenStore;
 pub use self::upkeep::Upkeep;
 
-/// A store. Reads see the last finished transaction and never wait for writes.
+/// A store: all traits of the contract. Reads see the last committed transaction and never wait for writes.
 pub trait Store:
     RegistrationStore
     + LedgerStore

@@ -1,4 +1,4 @@
-//! What a store says of its own state.
+//! Results of checks of a store.
 
 use std::fmt;
 
@@ -13,22 +13,22 @@ pub struct Finding {
     pub detail: String,
 }
 
-/// What was found: the first of it, and how much more there is. A file can contradict itself in each of millions of rows.
+/// The contradictions found: the first of them, and the number of the others. A file can have millions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Findings {
     pub first: Vec<Finding>,
-    /// How many more there are.
+    /// How many more there are than are listed.
     pub not_listed: u64,
 }
 
 impl Findings {
-    /// How many there are in all.
+    /// The total number of findings.
     pub fn count(&self) -> u64 {
         u64::try_from(self.first.len()).unwrap_or(u64::MAX).saturating_add(self.not_listed)
     }
 
-    /// Adds one.
+    /// Adds a finding; beyond the limit it is only counted.
     pub fn push(&mut self, finding: Finding) {
         if self.first.len() < MOST_LISTED {
             self.first.push(finding);
@@ -38,7 +38,7 @@ impl Findings {
     }
 }
 
-/// Findings that are told in words.
+/// How many findings are listed.
 const MOST_LISTED: usize = 1000;
 
 impl fmt::Display for Finding {
@@ -59,7 +59,7 @@ pub struct Unused {
 }
 
 impl Unused {
-    /// Both together.
+    /// The sum of two results.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {

@@ -1,18 +1,17 @@
-//! Where everything that must not be lost is kept.
+//! The persistent state of the service: the contract of a store, and its implementations.
 //!
-//! The [`contract`] is a trait for each resource, in the domain's words; [`Store`] is all of them. An operation is one
-//! transaction, and nothing outside this crate knows of tables or keys. [`redb`] is the default. A write's future ends when the
-//! transaction that holds it is on disk, and an error means that nothing of it is there, except for
-//! [`StoreError::Outcome`], after which the process must end: whether the write is there is known only once the database has
-//! been opened again.
+//! The [`contract`] has one trait for each resource, in the terms of the domain; [`Store`] combines all of them. One
+//! operation is one transaction, and no code outside this crate knows tables or keys. [`redb`] is the default
+//! implementation. The future of a write completes when its transaction is on disk. An error means that nothing was
+//! written, except for [`StoreError::Outcome`]: then it is unknown whether the write is on disk until the database has
+//! been opened again, and the process must end.
 //!
-//! The crate knows [`landfall_domain`], and of [`landfall_attestation`] the readers of certificates and of revocation lists:
-//! what is revoked is kept for an issuer's name and key, which a transaction reads from the certificates of its rows.
+//! The crate depends on [`landfall_domain`], and on the readers of certificates and revocation lists of
+//! [`landfall_attestation`]: revocations are stored under the name and key of the issuer, which a transaction reads
+//! from the certificates in its rows.
 //!
-//! The feature `suite` brings the behaviour suite: one test for each promise of the contract, for every implementation. It also
-//! brings a store in memory ([`memory`]), for tests that need a store and no file.
-//!
-//! ```no_run
+//! The feature `suite` adds the behaviour suite, which tests each promise of the contract against any implementation.
+//! It also adds a store in memory ([`memory`]), for tests that need a store but no file.
 //! use landfall_store::CatalogueStore as _;
 //! use landfall_store::redb::{RedbStore, StoreSettings};
 //!

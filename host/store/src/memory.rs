@@ -1,7 +1,7 @@
-//! A store in memory, for tests: plain maps under one lock, and the rules that every store judges by.
+//! A store in memory, for tests: plain maps under one lock, with the rules that every store applies.
 //!
-//! It keeps no counts and no claims beside what they are made from, but looks for them anew each time. So it is slow with many
-//! devices, and shows what the contract needs and what is only there to be fast.
+//! It keeps no derived counts and claims, but computes them anew each time. So it is slow with many devices, and it
+//! shows which parts of the redb store are required by the contract and which only serve speed.
 
 mod authorities;
 mod catalogue;
@@ -33,16 +33,16 @@ use landfall_domain::registry::ManufacturingRecord;
 
 use crate::{Admissions, HubLoadFollower, Listing, Page, StoreError, Way};
 
-/// How much a [`MemoryStore`] keeps.
+/// The limits of a [`MemoryStore`].
 #[derive(Clone, Debug)]
 pub struct MemorySettings {
     /// How many entries that led to no registration the ledger keeps.
     pub entries_kept: usize,
-    /// How many enrollment groups an id scope has.
+    /// The maximum number of enrollment groups of an id scope.
     pub groups_per_scope: u64,
-    /// How many decisions that stood before a registration's present one the ledger keeps.
+    /// How many earlier decisions of each registration the ledger keeps.
     pub decisions_per_device: usize,
-    /// Which components come with the program.
+    /// Which components are built into the program.
     pub built_in: fn(Digest) -> bool,
 }
 
@@ -71,8 +71,8 @@ impl MemoryStore {
         if state.closed { Err(StoreError::Closed) } else { Ok(look(&state)) }
     }
 
-    /// Checks and changes. What checks first and then changes is a transaction: nobody looks in between, and nothing that
-    /// changes can fail.
+    /// Runs a transaction: `change` first checks and then changes. Nobody reads in between, and no change can fail
+    /// after the checks.
     fn write<T>(&self, change: impl FnOnce(&mut State) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let mut state = self.lock();
         if state.closed {
@@ -86,7 +86,7 @@ impl MemoryStore {
     }
 }
 
-/// A thing of an id scope, by the text that it is looked up by.
+/// Things of id scopes, by the text of their key.
 type ById<T> = BTreeMap<(IdScope, String), T>;
 
 #[derive(Default)]
@@ -101,7 +101,7 @@ struct State {
     registrations: ById<Registration>,
     records: ById<ManufacturingRecord>,
     decisions: BTreeMap<TrackingId, Entry>,
-    /// Entries that led to no registration, in the order in which they came.
+    /// Entries that led to no registration, in the order of arrival.
     others: BTreeMap<u64, Entry>,
     contents: BTreeMap<Digest, Vec<u8>>,
     uses: BTreeMap<Digest, u64>,
@@ -113,12 +113,12 @@ struct State {
     issuer_keys: Vec<KeptKeys>,
     followers: Vec<Weak<dyn HubLoadFollower>>,
     sequence: u64,
-    /// The write that is going on has changed something.
+    /// Whether the current write has changed something.
     changed: bool,
     closed: bool,
 }
 
-/// What is kept of an id scope itself.
+/// The state of an id scope itself.
 #[derive(Default)]
 struct Tenant {
     revision: u64,
@@ -131,14 +131,14 @@ impl State {
         self.scopes.entry(scope.clone()).or_default()
     }
 
-    /// Counts a change of the catalogue, and makes the scope when it is not there.
+    /// Increases the revision of the catalogue, and creates the scope if it does not exist.
     fn revise(&mut self, scope: &IdScope) {
         self.changed = true;
         let tenant = self.tenant(scope);
         tenant.revision = tenant.revision.saturating_add(1);
     }
 
-    /// Counts a change of what is looked at to find enrollments.
+    /// Increases the change counter of the data by which enrollments are found.
     fn count_admission(&mut self, scope: &IdScope, way: Way) {
         let counts = &mut self.tenant(scope).admissions;
         let count = match way {
@@ -150,7 +150,7 @@ impl State {
     }
 }
 
-/// The things of an id scope.
+/// The entries of a map that belong to an id scope.
 fn of_scope<'a, K: Ord + 'a, T>(
     all: &'a BTreeMap<(IdScope, K), T>,
     scope: &'a IdScope,
@@ -158,7 +158,7 @@ fn of_scope<'a, K: Ord + 'a, T>(
     all.iter().filter(move |((of, _), _)| of == scope).map(|((_, name), thing)| (name, thing))
 }
 
-/// A page of those things of an id scope that `shows` passes.
+/// A page of the entries of an id scope that pass `shows`.
 fn page_of<T: Clone>(all: &ById<T>, scope: &IdScope, page: &Page, shows: impl Fn(&T) -> bool) -> Listing<T> {
     let after = page.after.as_ref().map(|after| after.to_ascii_lowercase());
     let shown =

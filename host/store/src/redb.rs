@@ -1,14 +1,14 @@
-//! The store on redb: one file, nothing else to run.
+//! The store on redb: one file, and no other process to run.
 //!
-//! - *Reads* begin a read transaction each, look, and end it, on the caller's thread; none stays open across an await
-//!   (an open reader holds freed pages back, and the file grows). What looks through many rows runs on a blocking
-//!   thread, and looks at a bounded number of them.
-//! - *Writes* are small structs that say in `apply` what they check and change; [`writer`](crate::writer)
-//!   runs them, many in one transaction.
-//! - *Every commit* is durable, in two phases and with quick repair. Two phases because the values are chosen by
-//!   strangers and redb's page checksums are no cryptography; quick repair because a file that was not closed then
-//!   opens at once instead of being read as a whole.
-//! - *The file* carries its format's version; one of a newer landfall is refused, never rewritten.
+//! - *Reads* begin a read transaction each, read, and end it, on the caller's thread. No read transaction stays open
+//!   across an await, because an open one keeps freed pages from being reused, and the file grows. A read of many rows
+//!   runs on a blocking thread, and its number of rows is bounded.
+//! - *Writes* are small structs whose `apply` checks and changes; [`writer`](crate::writer) runs them, many in one
+//!   transaction.
+//! - *Every commit* is durable, with two-phase commit and quick repair. Two-phase commit is needed because strangers
+//!   choose the values and the page checksums of redb are not cryptographic. Quick repair opens a file that was not
+//!   closed at once, instead of reading all of it.
+//! - *The file* carries the version of its format. A file of a newer version is refused and never rewritten.
 
 mod admissions;
 mod authenticators;
@@ -70,43 +70,43 @@ use crate::StoreError;
 pub use crate::health::{Finding, Findings, Unused};
 use crate::writer::{Bounds, Lane, OnFatal, Queue, Writer};
 
-/// How a [`RedbStore`] behaves. The defaults suit one machine.
+/// Settings of a [`RedbStore`]. The defaults suit one machine.
 #[derive(Clone)]
 pub struct StoreSettings {
-    /// How much room is left on the disk, in bytes: imports stop there, and devices at a quarter of it.
+    /// How much disk space is kept free, in bytes: imports stop there, and devices at a quarter of it.
     pub reserve_bytes: u64,
-    /// How much of the file is held in memory, in bytes.
+    /// The size of the page cache in memory, in bytes.
     pub cache_bytes: usize,
-    /// Whether opening reads every page and compares its checksum: for a file that comes from elsewhere.
+    /// Whether opening reads every page and compares its checksum: for a file that was copied from elsewhere.
     pub verify_on_open: bool,
-    /// Whether a file that is not there is made. Only what makes an installation says so: a database that is lost would
-    /// otherwise be an empty one, which knows no device and no operator.
+    /// Whether a missing file is created. Only the set-up of an installation sets this: otherwise a lost database
+    /// would be replaced silently by an empty one, which knows no device and no operator.
     pub create: bool,
-    /// Whether a file of an earlier format is brought up to this version's, or refused.
+    /// Whether a file of an earlier format is migrated to the current one, or refused.
     pub bring_up: bool,
-    /// Whether a file is opened that says one thing in one place and another elsewhere: to look at it, or to mend it.
+    /// Whether a file whose contents contradict each other is opened all the same: to examine or repair it.
     pub take_contradictions: bool,
     /// How many entries that led to no registration the ledger keeps.
     pub entries_kept: u64,
-    /// How many enrollment groups an id scope has.
+    /// The maximum number of enrollment groups of an id scope.
     pub groups_per_scope: u64,
-    /// How many decisions that stood before a registration's present one the ledger keeps.
+    /// How many earlier decisions of each registration the ledger keeps.
     pub decisions_per_device: usize,
-    /// How many writes of devices may wait.
+    /// How many writes of devices may be queued.
     pub device_queue: usize,
-    /// How many writes of operators may wait.
+    /// How many writes of operators may be queued.
     pub operator_queue: usize,
-    /// How many import batches may wait.
+    /// How many import batches may be queued.
     pub bulk_queue: usize,
-    /// How many writes go into one transaction.
+    /// The maximum number of writes in one transaction.
     pub batch_writes: usize,
-    /// About how many bytes go into one transaction.
+    /// The approximate maximum number of bytes in one transaction.
     pub batch_bytes: usize,
-    /// Which components come with the program: they are always at hand, and need not be kept.
+    /// Which components are built into the program: they are always available and need not be stored.
     pub built_in: fn(Digest) -> bool,
-    /// What the time is: how long ago the disk was looked at, and writes were put together.
+    /// The clock, for the age of the last check of the free space and for the time between batches.
     pub clock: Arc<dyn Clock>,
-    /// What ends the process when the file takes no more: a commit that failed must not be tried again.
+    /// Ends the process when the file accepts no more writes: a failed commit must not be retried.
     pub on_fatal: OnFatal,
 }
 
@@ -141,7 +141,7 @@ pub struct RedbStore {
     loads: Arc<Loads>,
     space: Arc<Space>,
     sequence: Arc<AtomicU64>,
-    /// The writer's thread, until it has been waited for; none when the caller takes the writer's turns.
+    /// The writer thread, until it is joined; `None` when the caller runs the writer.
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
@@ -149,26 +149,26 @@ pub struct RedbStore {
 pub struct Turns(Writer<RedbEngine>);
 
 impl Turns {
-    /// Writes, in one transaction, what waits now; answers whether there was anything. Whoever waits is answered
-    /// before this returns.
+    /// Writes all waiting jobs in one transaction; returns whether there were any. The callers are answered before
+    /// this returns.
     pub fn take(&mut self) -> bool {
         self.0.turn()
     }
 }
 
 impl RedbStore {
-    /// Opens the file, or makes it if [`StoreSettings::create`] says so.
+    /// Opens the file, or creates it if [`StoreSettings::create`] is set.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Open`] when it is not there and is not to be made, when another process has it open, when it is of a newer format, when it is damaged, or
-    /// when the file system says no.
+    /// [`StoreError::Open`] if the file is missing and must not be created, if another process has it open, if its
+    /// format is newer, if it is damaged, or if the file system returns an error.
     pub fn open(path: &Path, settings: StoreSettings) -> Result<Self, StoreError> {
         let database = open::file(path, &settings)?;
         let on_fatal = Arc::clone(&settings.on_fatal);
         let (store, Turns(writer)) = Self::assemble(database, path, settings)?;
         let run = move || {
-            // Without the writer nothing is ever written again, and nobody would be told.
+            // If the writer panics, no later write would ever be made, and no caller would be told.
             if catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
                 on_fatal(&StoreError::Write("the writer's thread ended by a panic".to_owned()));
             }
@@ -182,8 +182,8 @@ impl RedbStore {
         Ok(store)
     }
 
-    /// Opens a database that is kept elsewhere than in a file. The caller takes the writer's turns, so that a test
-    /// decides what is written together, and when.
+    /// Opens a database on a storage backend instead of a file. The caller runs the writer, so that a test decides
+    /// which writes share a transaction, and when they are made.
     ///
     /// # Errors
     ///
@@ -196,17 +196,16 @@ impl RedbStore {
         Self::assemble(database, Path::new(""), settings)
     }
 
-    /// Makes every count and claim again from what it is made of, and names the first things that differ. Reads the whole
-    /// file.
+    /// Computes every count and claim anew from its sources, and names the first differences. Reads the whole file.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, or holds what cannot be understood.
+    /// If the file cannot be read, or a row cannot be decoded.
     pub async fn check(&self) -> Result<Vec<Finding>, StoreError> {
         Ok(self.look(check::check).await?.first)
     }
 
-    /// How much of the file nothing names. Reads all decisions.
+    /// The rows of the file that nothing refers to. Reads all decisions.
     ///
     /// # Errors
     ///
@@ -215,7 +214,7 @@ impl RedbStore {
         self.look(sweep::unused).await
     }
 
-    /// Makes all again that is made from other tables: counts, and what enrollments and keys hold.
+    /// Computes all derived rows anew: counts, and what enrollments and keys hold.
     ///
     /// # Errors
     ///
@@ -224,8 +223,8 @@ impl RedbStore {
         self.write(Lane::Operator, MakeAgain).await
     }
 
-    /// Takes away what nothing names, and closes the file without free room in it. Only while nobody else uses the store.
-    /// Answers how much was taken away.
+    /// Removes the rows that nothing refers to, and closes the file without free pages. Nobody else may use the store
+    /// meanwhile. Returns what was removed.
     ///
     /// # Errors
     ///
@@ -239,7 +238,7 @@ impl RedbStore {
             removed = removed.and(self.write(Lane::Operator, sweep).await?);
             after = last;
         }
-        // Now that they are gone, nothing names what only they named.
+        // With these entries gone, the contents that only they named are unused.
         for sweep in self.look(sweep::unused_contents).await? {
             removed = removed.and(self.write(Lane::Operator, sweep).await?);
         }
@@ -255,11 +254,11 @@ impl RedbStore {
         Ok(removed)
     }
 
-    /// Copies a database that nobody has open into a new file, of whatever format it is; answers how many rows that are.
+    /// Copies a database that no process has open, of whatever format, into a new file; returns the number of rows.
     ///
     /// # Errors
     ///
-    /// When one of them cannot be used.
+    /// When one of the files cannot be used.
     pub fn copy_file(from: &Path, to: &Path, now: Timestamp) -> Result<u64, StoreError> {
         copy::copy_file(from, to, now)
     }
@@ -269,7 +268,7 @@ impl RedbStore {
         open::in_use(path)
     }
 
-    /// When the file was copied, if nobody has been told yet that it is a copy.
+    /// When the file was copied, until it is acknowledged that it is a copy.
     ///
     /// # Errors
     ///
@@ -329,14 +328,14 @@ impl RedbStore {
         Ok((store, Turns(Writer::new(engine, queue, settings.on_fatal))))
     }
 
-    /// A look at the last finished transaction.
+    /// A view of the last committed transaction.
     fn view(&self) -> Result<View, StoreError> {
         let database = self.database.load();
         let database = database.as_ref().ok_or(StoreError::Closed)?;
         database.begin_read().map(View).map_err(unreadable)
     }
 
-    /// A look that may take long, on a thread that may.
+    /// Runs a long read on a blocking thread.
     async fn look<T: Send + 'static>(
         &self,
         look: impl FnOnce(&View) -> Result<T, StoreError> + Send + 'static,
@@ -347,24 +346,24 @@ impl RedbStore {
             .map_err(|e| StoreError::Read(format!("the reading ended early: {e}")))?
     }
 
-    /// Has a write done, and waits until it is on disk.
+    /// Queues a write, and waits until it is on disk.
     async fn write<W: Write>(&self, lane: Lane, write: W) -> Result<W::Answer, StoreError> {
         self.space.check(lane)?;
         let (sender, answer) = oneshot::channel();
         self.queue.push(lane, Box::new(RedbJob::new(write, sender)))?;
-        // The writer drops a job unanswered only when it ends before taking it.
+        // The writer drops a job without an answer only if it ends before it takes the job.
         answer.await.map_err(|_| StoreError::Closed)?
     }
 }
 
 impl Drop for RedbStore {
-    /// What is queued is still written; nobody waits for it.
+    /// Queued writes are still made; nobody waits for them.
     fn drop(&mut self) {
         self.queue.finish();
     }
 }
 
-/// Makes again what is made from other tables.
+/// Computes all derived rows anew.
 struct MakeAgain;
 
 impl Write for MakeAgain {
@@ -375,7 +374,7 @@ impl Write for MakeAgain {
     }
 }
 
-/// Forgets that the file is a copy.
+/// Removes the mark that the file is a copy.
 struct ForgetCopy;
 
 impl Write for ForgetCopy {
@@ -395,7 +394,7 @@ impl View {
     }
 }
 
-/// Where tables can be read: in a look at the file, or in a transaction that is writing it and has none of them open.
+/// Where tables can be read: a read transaction, or a write transaction that has none of them open.
 trait Readable {
     fn readable(&self, definition: Definition) -> Result<impl ReadableTable<&'static [u8], &'static [u8]>, StoreError>;
 }
@@ -412,8 +411,8 @@ impl Readable for redb::WriteTransaction {
     }
 }
 
-/// Ends the process: what is in memory may differ from what is on disk, and only opening the file again tells. The
-/// answers that have just been given get a moment to leave.
+/// Ends the process: memory may differ from the disk, and only opening the file again shows the state of the disk. The
+/// answers that were just given get a moment to be sent.
 fn end_process(error: &StoreError) {
     tracing::error!(%error, "the database takes no more writes, and the process ends with 74: see that its disk has room and is sound, and start it again");
     std::thread::sleep(FAREWELL);
@@ -424,5 +423,5 @@ fn unreadable(error: impl std::fmt::Display) -> StoreError {
     StoreError::Read(error.to_string())
 }
 
-/// Long enough for answers that are ready to reach the network.
+/// Long enough to send the answers that are ready.
 const FAREWELL: std::time::Duration = std::time::Duration::from_millis(100);

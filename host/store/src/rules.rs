@@ -1,8 +1,8 @@
-//! What every store has to judge, written once.
+//! The rules that every store applies, written once.
 //!
-//! A rule looks at one id scope through [`Scoped`], within the transaction that it judges, and answers what may be written;
-//! it writes nothing itself, but for [`contents`] and [`publishing`], which say what they write through
-//! [`contents::Contents`]. So an implementation is its tables, its transactions, and how it finds things in them.
+//! A rule reads one id scope through [`Scoped`], within the transaction that it judges, and returns what may be
+//! written. A rule writes nothing itself; only [`contents`] and [`publishing`] write, through [`contents::Contents`].
+//! So an implementation only has to provide its tables, its transactions and its lookups.
 
 pub(crate) mod admissions;
 pub(crate) mod authorities;
@@ -25,7 +25,7 @@ use landfall_domain::registry::ManufacturingRecord;
 
 use crate::{Held, StoreError, Way};
 
-/// What a transaction sees of an id scope.
+/// The view that a transaction has of an id scope.
 pub(crate) trait Scoped {
     /// The registration of an id.
     fn registration(&self, id: &RegistrationId) -> Result<Option<Registration>, StoreError>;
@@ -35,17 +35,17 @@ pub(crate) trait Scoped {
     fn individual_tag(&self, id: &RegistrationId) -> Result<Option<String>, StoreError>;
     /// The entity tag of a group.
     fn group_tag(&self, id: &GroupId) -> Result<Option<String>, StoreError>;
-    /// All groups.
+    /// All groups of the id scope.
     fn groups(&self) -> Result<Vec<Group>, StoreError>;
     /// How many groups there are.
     fn count_groups(&self) -> Result<u64, StoreError>;
-    /// An authority.
+    /// An authority by its name.
     fn authority(&self, name: &CaName) -> Result<Option<CertificateAuthority>, StoreError>;
     /// All authorities. They are few.
     fn authorities(&self) -> Result<Vec<CertificateAuthority>, StoreError>;
-    /// What is said of an issuer's certificates.
+    /// The revocations of an issuer.
     fn said_of(&self, issuer: &Issuer) -> Result<Option<RevocationRecord>, StoreError>;
-    /// The enrollment that has something which may be in one only.
+    /// The enrollment that holds something which only one enrollment may hold.
     fn holder(&self, held: &Held) -> Result<Option<EnrollmentRef>, StoreError>;
     /// A linked hub.
     fn hub(&self, name: &HubName) -> Result<Option<Hub>, StoreError>;
@@ -55,14 +55,14 @@ pub(crate) trait Scoped {
     fn owner_of_key(&self, key: Digest) -> Result<Option<RegistrationId>, StoreError>;
     /// The device that has an id in a hub.
     fn owner_of_identity(&self, hub: &HubName, id: &DeviceId) -> Result<Option<RegistrationId>, StoreError>;
-    /// How often what is looked at to find enrollments has changed.
+    /// The change counter of the data by which enrollments are found in this way.
     fn admissions(&self, way: Way) -> Result<u64, StoreError>;
     /// The revision of the catalogue.
     fn revision(&self) -> Result<u64, StoreError>;
     /// Whether a plugin is published.
     fn has_plugin(&self, name: &PluginName) -> Result<bool, StoreError>;
-    /// Whether a component can be had.
+    /// Whether a component is available.
     fn has_component(&self, component: Digest) -> Result<bool, StoreError>;
-    /// Whether a registration was begun with the answer to a challenge; nothing where the challenge is not kept any more.
+    /// Whether the answer to a challenge has started a registration; `None` if the challenge is no longer stored.
     fn is_spent(&self, challenge: TrackingId) -> Result<Option<bool>, StoreError>;
 }

@@ -1,4 +1,4 @@
-//! What every store must do, whatever it is made of: one test for each promise, run on each implementation by
+//! The behaviour suite of stores: one test for each promise of the contract, run on each implementation by
 //! [`store_suite`].
 
 pub mod admissions;
@@ -14,7 +14,8 @@ pub mod records;
 pub mod registrations;
 pub mod revocations;
 
-/// Makes a test of every promise. `$open` is an expression that gives a fresh store and what keeps its place alive.
+/// Generates one test for each promise. `$open` is an expression that returns a fresh store and a guard of its
+/// resources.
 #[macro_export]
 macro_rules! store_suite {
     ($open:expr; $($module:ident: $($promise:ident)+;)+) => {

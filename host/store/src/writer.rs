@@ -1,22 +1,22 @@
-//! The one thread that writes.
+//! The single writer thread.
 //!
-//! Every write goes through two bounded queues to one thread, which puts all that waits into one transaction and
-//! commits it once (group commit). While one commit waits for the disk, the next batch gathers by itself, so that the
-//! batch grows with the load. On a fast disk that is not enough: batches stay small, and each costs two flushes and the
-//! pages from the root down. So after a batch that had company the next begins `TURN` after it at the earliest; a
-//! lone write waits for nobody.
+//! Every write passes through one of several bounded queues to one thread, which puts all waiting writes into one
+//! transaction and commits it once (group commit). While a commit waits for the disk, the next batch collects, so that
+//! batches grow with the load. On a fast disk that is not enough: batches stay small, and each costs two flushes and
+//! rewrites the pages from the root down. So after a batch of several writes, the next one begins `TURN` after
+//! it at the earliest. A lone write is not delayed.
 //!
-//! What is promised, and how:
-//! - *Answers come after the disk.* Results are kept aside until the commit has returned.
-//! - *Checks cannot race.* Each job looks and writes within the transaction, after all jobs before it.
-//! - *One bad job spoils no other.* A job that fails or panics undoes the whole transaction, which then is repeated
-//!   without it, and only this one is told.
-//! - *A commit that failed is never tried again.* Whether it is on disk is not known, and the kernel may have
-//!   dropped the pages (fsync reports an error once): the batch is told [`StoreError::Outcome`], and the process ends.
-//! - *Devices cannot shut operators out.* What people write has a queue of its own: in a storm, a device that an
-//!   operator quarantines is quarantined.
-//! - *Bulk work cannot starve devices, nor they it.* Devices go first; a bulk job waits for three commits at most.
-//! - *Nothing grows without bound.* A full queue is [`StoreError::Busy`] at once.
+//! The guarantees, and how they are kept:
+//! - *Answers follow the disk.* Results are held back until the commit has returned.
+//! - *Checks do not race.* Each job reads and writes within the transaction, after all jobs before it.
+//! - *One failing job does not affect others.* A job that fails or panics rolls back the whole transaction. The
+//!   transaction is then repeated without that job, and only its caller gets the error.
+//! - *A failed commit is never retried.* It is unknown whether it is on disk, and the kernel may have dropped the
+//!   pages (fsync reports an error only once). The batch gets [`StoreError::Outcome`], and the process ends.
+//! - *Devices cannot block operators.* Writes of operators have their own queue: an operator can quarantine a device
+//!   even during a storm of registrations.
+//! - *Bulk work and devices cannot starve each other.* Devices go first; a bulk job waits for three commits at most.
+//! - *Queues are bounded.* A full queue returns [`StoreError::Busy`] at once.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -26,9 +26,9 @@ use landfall_domain::clock::Clock;
 
 use crate::StoreError;
 
-/// What transactions are made of.
+/// The engine that runs transactions.
 pub(crate) trait Engine: Send + 'static {
-    /// What a job sees of a transaction.
+    /// The transaction as a job sees it.
     type Transaction<'a>;
 
     /// Runs `body` in a transaction and commits it durably, unless `body` fails or panics.
@@ -41,38 +41,39 @@ pub(crate) trait Engine: Send + 'static {
 /// How a transaction failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// Nothing of it is there, and the next one may do better.
+    /// Nothing was written, and the next transaction may succeed.
     Undone(StoreError),
-    /// Nothing of it is there, and the files take no more.
+    /// Nothing was written, and the file accepts no more writes.
     Lost(String),
-    /// It may be there or not, and the files take no more.
+    /// It is unknown whether it was written, and the file accepts no more writes.
     Unknown(String),
 }
 
-/// A write that waits for its turn.
+/// A queued write.
 pub(crate) trait Job<E: Engine>: Send {
-    /// About how many bytes it writes.
+    /// The approximate number of bytes that it writes.
     fn size(&self) -> usize;
-    /// Checks and writes, and keeps its result. Called once more when the transaction had to be repeated.
+    /// Checks and writes, and keeps its result. Called again when the transaction has to be repeated.
     fn apply(&mut self, transaction: &mut E::Transaction<'_>) -> Result<(), StoreError>;
-    /// Tells whoever waits the result that was kept.
+    /// Sends the kept result to the caller.
     fn answer(self: Box<Self>);
-    /// Tells whoever waits that it failed.
+    /// Sends an error to the caller.
     fn refuse(self: Box<Self>, error: StoreError);
 }
 
-/// Which queue a job waits in.
+/// The queue in which a job waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
     /// A device waits for it.
     Device,
-    /// An operator waits for it. It goes with the devices' writes and before them, and finds room when they have none.
+    /// An operator waits for it. It is written before and together with devices' writes, and has its own room in the
+    /// queue.
     Operator,
     /// Part of a long import.
     Bulk,
 }
 
-/// How much may wait, and how much goes into one transaction.
+/// Bounds of the queues and of a transaction.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     pub(crate) device_queue: usize,
@@ -82,10 +83,11 @@ pub(crate) struct Bounds {
     pub(crate) batch_bytes: usize,
 }
 
-/// What ends the process when the files take no more. Called on the writer's thread, after everybody has been told.
+/// Called when the file accepts no more writes, to end the process. It runs on the writer thread, after all callers
+/// were answered.
 pub type OnFatal = Arc<dyn Fn(&StoreError) + Send + Sync>;
 
-/// The writing end: takes turns until the queue is closed and empty, or the files take no more.
+/// The consuming end of the queue: writes until the queue is closed and empty, or the file accepts no more writes.
 pub(crate) struct Writer<E: Engine> {
     engine: E,
     queue: Arc<Queue<E>>,
@@ -107,7 +109,7 @@ impl<E: Engine> Writer<E> {
         }
     }
 
-    /// Writes what waits now, in one turn; answers whether there was anything.
+    /// Writes the waiting jobs as one batch; returns whether there were any.
     pub(crate) fn turn(&mut self) -> bool {
         let batch = self.queue.take();
         let any = !batch.is_empty();
@@ -117,8 +119,8 @@ impl<E: Engine> Writer<E> {
         any
     }
 
-    /// Writes a batch. Each time that a job fails it is told, and the others are tried again without it; when that has
-    /// happened often in one batch, each of them has a transaction of its own.
+    /// Writes a batch. A job that fails is answered, and the others are repeated without it. After several failures in
+    /// one batch, each remaining job gets its own transaction.
     fn write(&mut self, batch: Vec<Box<dyn Job<E>>>) {
         let mut batch = batch;
         for _ in 0..FAULTS_IN_A_BATCH {
@@ -142,7 +144,7 @@ impl<E: Engine> Writer<E> {
                     }
                     batch.remove(at).refuse(error);
                 }
-                // No job is at fault: each tries alone, and is told what comes of it.
+                // The failure has no single job to blame: each job is tried alone, and gets its own result.
                 (Err(Failure::Undone(error)), None) if batch.len() == 1 => {
                     return batch.into_iter().for_each(|job| job.refuse(error.clone()));
                 }
@@ -166,7 +168,7 @@ impl<E: Engine> Writer<E> {
     }
 }
 
-/// What waits to be written.
+/// The queue of waiting writes.
 pub(crate) struct Queue<E: Engine> {
     bounds: Bounds,
     waiting: Mutex<Waiting<E>>,
@@ -178,9 +180,9 @@ struct Waiting<E: Engine> {
     operator: VecDeque<Box<dyn Job<E>>>,
     device: VecDeque<Box<dyn Job<E>>>,
     bulk: VecDeque<Box<dyn Job<E>>>,
-    /// How many turns devices had while bulk work waited.
+    /// How many batches of devices were written while bulk work waited.
     passed_over: u32,
-    /// The writer waits to be told that something has arrived. Telling costs a system call, so only then.
+    /// The writer sleeps until it is notified. A notification costs a system call, so it is sent only if this is set.
     asleep: bool,
     closed: bool,
 }
@@ -198,7 +200,7 @@ impl<E: Engine> Queue<E> {
         Self { bounds, waiting: Mutex::new(waiting), arrived: Condvar::new(), clock }
     }
 
-    /// Adds a job, or says at once that there is no room.
+    /// Adds a job, or returns an error at once if the queue is full.
     pub(crate) fn push(&self, lane: Lane, job: Box<dyn Job<E>>) -> Result<(), StoreError> {
         let mut waiting = self.lock();
         if waiting.closed {
@@ -221,13 +223,13 @@ impl<E: Engine> Queue<E> {
         Ok(())
     }
 
-    /// Takes nothing more in. What waits is still written.
+    /// Accepts no more jobs. Waiting jobs are still written.
     pub(crate) fn finish(&self) {
         self.lock().closed = true;
         self.arrived.notify_all();
     }
 
-    /// Takes nothing more in, and answers what will not be written.
+    /// Accepts no more jobs, and returns the waiting ones, which will not be written.
     fn close(&self) -> Vec<Box<dyn Job<E>>> {
         let mut waiting = self.lock();
         waiting.closed = true;
@@ -237,8 +239,8 @@ impl<E: Engine> Queue<E> {
         left
     }
 
-    /// The next batch; waits until there is one, and, while more devices may still join it, until it is time. Nothing
-    /// once the queue is closed and empty.
+    /// The next batch. Waits until there is one, and until `not_before` while more device writes may still join.
+    /// `None` once the queue is closed and empty.
     fn wait(&self, mut not_before: Option<Instant>) -> Option<Vec<Box<dyn Job<E>>>> {
         let mut waiting = self.lock();
         loop {
@@ -247,7 +249,7 @@ impl<E: Engine> Queue<E> {
             if !early.is_zero() && waiting.may_grow(&self.bounds) {
                 drop(waiting);
                 std::thread::sleep(early);
-                // Waited for once: the clock may stand.
+                // Waited for once only, because the clock may stand still.
                 not_before = None;
                 waiting = self.lock();
                 continue;
@@ -265,19 +267,19 @@ impl<E: Engine> Queue<E> {
         }
     }
 
-    /// The next batch, empty when nothing waits.
+    /// Takes the next batch; empty when nothing waits.
     fn take(&self) -> Vec<Box<dyn Job<E>>> {
         self.lock().next(&self.bounds)
     }
 
-    // Nothing that can panic runs under the lock, so that a poisoned one is as good as any.
+    // No code that can panic runs under the lock, so a poisoned lock is still consistent.
     fn lock(&self) -> MutexGuard<'_, Waiting<E>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<E: Engine> Waiting<E> {
-    /// Whether devices wait, and more of them could be written with them.
+    /// Whether devices wait, and the batch has room for more of them.
     fn may_grow(&self, bounds: &Bounds) -> bool {
         let people_and_devices = self.operator.len() + self.device.len();
         !self.closed && people_and_devices > 0 && people_and_devices < bounds.batch_jobs
@@ -288,7 +290,7 @@ impl<E: Engine> Waiting<E> {
         let bulk_is_due = quiet || self.passed_over >= TURNS_BEFORE_BULK;
         if !self.bulk.is_empty() && bulk_is_due {
             self.passed_over = 0;
-            // Nobody is kept waiting when only bulk work is there, so that several batches share one flush.
+            // Only bulk work waits, so nobody is delayed: several batches share one flush.
             let bytes = if quiet { QUIET_BULK_BYTES } else { 0 };
             return gather([&mut self.bulk], bounds.batch_jobs, bytes);
         }
@@ -299,7 +301,7 @@ impl<E: Engine> Waiting<E> {
     }
 }
 
-/// The first jobs that together stay within the bounds; always at least one.
+/// The first jobs that fit within the bounds together; always at least one.
 fn gather<E: Engine, const N: usize>(
     queues: [&mut VecDeque<Box<dyn Job<E>>>; N],
     jobs: usize,
@@ -319,17 +321,17 @@ fn gather<E: Engine, const N: usize>(
     batch
 }
 
-/// While devices come in numbers, a commit begins so long after the last one began at the earliest: long enough to put
-/// a dozen devices on two flushes, short against what a device takes for its handshake over any real network.
+/// The minimum time between the starts of two commits while many devices register: long enough to put a dozen devices
+/// into one commit (two flushes), short compared with a handshake over a real network.
 const TURN: Duration = Duration::from_millis(5);
-/// So many jobs of one batch fail before each of those that are left is written alone.
+/// After this many failed jobs in one batch, each remaining job is written alone.
 const FAULTS_IN_A_BATCH: usize = 8;
-/// How many in one batch are a crowd.
+/// A batch of at least this many jobs delays the next batch.
 const COMPANY: usize = 4;
-/// A bulk job waits for so many commits of devices at most.
+/// A bulk job waits for at most this many commits of devices.
 const TURNS_BEFORE_BULK: u32 = 3;
-/// How much bulk work goes into one transaction while no device waits: large enough to make the flush cheap, small
-/// enough to keep a device that arrives meanwhile waiting for some tens of milliseconds only.
+/// How many bytes of bulk work go into one transaction while no device waits: enough to make the flush cheap, few
+/// enough to delay a device that arrives meanwhile by some tens of milliseconds only.
 const QUIET_BULK_BYTES: usize = 2 * 1024 * 1024;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a request carries: nothing, bytes, or a file that is read while it is sent.
+//! The body of a request: nothing, bytes, or a file that is read while it is sent.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -11,21 +11,21 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
 
-/// A request's body.
+/// The body of a request: nothing, bytes or a file.
 pub struct RequestBody {
     content: Content,
     sent: Arc<AtomicU64>,
 }
 
-/// A file to be sent. It is read in parts, a few ahead of what the connection has taken, so a file of any size takes
-/// little memory.
+/// A file to send. It is read in parts, a few parts ahead of what the connection has taken, so a file of any size
+/// needs little memory.
 pub struct FileUpload {
     parts: mpsc::Receiver<std::io::Result<Bytes>>,
     left: u64,
     progress: Option<Progress>,
 }
 
-/// Is told how many more bytes were taken.
+/// Called with the number of bytes that were just taken.
 type Progress = Box<dyn Fn(u64) + Send + Sync>;
 
 enum Content {
@@ -34,8 +34,8 @@ enum Content {
 }
 
 impl FileUpload {
-    /// Opens a file and begins to read it. Its size is what it is now; a file that is cut short while it is read ends
-    /// the request with an error.
+    /// Opens a file and begins to read it. Its size is taken now; if the file is truncated while it is read, the
+    /// request ends with an error.
     ///
     /// # Errors
     ///
@@ -66,14 +66,14 @@ impl FileUpload {
         self
     }
 
-    /// The bytes that are still to be sent.
+    /// The number of bytes that are still to be sent.
     pub fn left(&self) -> u64 {
         self.left
     }
 }
 
 impl RequestBody {
-    /// Counts the bytes that the connection has taken.
+    /// The counter of the bytes that the connection has taken.
     pub(super) fn sent(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.sent)
     }
@@ -151,7 +151,7 @@ impl From<FileUpload> for RequestBody {
     }
 }
 
-/// Reads until the end, or until nobody takes the parts any more.
+/// Reads until the end of the file, or until the receiver of the parts is gone.
 fn read_parts(mut file: std::io::Take<std::fs::File>, parts: &mpsc::Sender<std::io::Result<Bytes>>) {
     loop {
         let mut part = vec![0; PART_BYTES];
@@ -171,7 +171,7 @@ fn read_parts(mut file: std::io::Take<std::fs::File>, parts: &mpsc::Sender<std::
     }
 }
 
-/// How much of a file is read at once.
+/// The size of one part.
 const PART_BYTES: usize = 256 << 10;
-/// How many parts are read before the connection takes the first.
+/// How many parts are read ahead of the connection.
 const PARTS_AHEAD: usize = 4;

@@ -74,7 +74,7 @@ async fn a_folder_is_no_file_to_send() {
     assert!(FileUpload::open(folder.path()).await.is_err());
 }
 
-/// Reads requests, whole, and answers them with fixed bytes, one after the other; with none it stays silent.
+/// Reads whole requests and answers each with fixed bytes, in turn; without answers left, it stays silent.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     ca_pem: String,
@@ -121,7 +121,7 @@ impl Server {
                 stream.write_all(&answer).await.unwrap();
                 stream.flush().await.unwrap();
             }
-            // Open until the client goes.
+            // Keep the connection open until the client closes it.
             let _ = stream.read(&mut part).await;
         });
         Self { address, ca_pem: ca.certificate_pem, seen }

@@ -50,7 +50,7 @@ async fn what_leads_nowhere_is_told_apart_from_what_does_not_answer() {
     let outside = Outside { tls: None, reach: Reach::Anywhere, limits: ClientLimits::USUAL };
     let error = outside.exchange(get("http://no-such-host.invalid/")).await.unwrap_err();
     assert!(matches!(&error, OutsideError::Name { host, .. } if host == "no-such-host.invalid"), "{error}");
-    // A port that nobody listens on: it was taken and given back.
+    // A port without a listener: it was bound and released.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let error = outside.exchange(get(&format!("http://127.0.0.1:{port}/"))).await.unwrap_err();
     assert!(matches!(error, OutsideError::Client(ClientError::Connect { .. })), "{error}");

@@ -1,7 +1,9 @@
-//! Sends one request of a policy over the one client ([`landfall_net`]), and says what came of it in the words of a decision.
+//! Sends one request of a policy through the shared client ([`landfall_net`]), and converts the outcome into a
+//! recorded answer.
 //!
-//! A connection is not kept for the next request: which device's call opened it would then show in another's times, and
-//! a server that has gone would fail the wrong call. Sessions of TLS are resumed. Whoever waits here is bounded by the caller.
+//! No connection is kept for the next request: the times of one device would then depend on the calls of another, and
+//! a server that has disconnected would fail the wrong call. TLS sessions are resumed. The caller bounds the waiting
+//! time.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -86,5 +88,5 @@ fn failed(failure: HttpFailure, detail: impl ToString) -> HttpAnswer {
     HttpAnswer::Failed { failure, detail: detail.to_string() }
 }
 
-/// Sessions of TLS that are kept to be resumed.
+/// The maximum number of TLS sessions that are kept for resumption.
 const SESSIONS: usize = 256;

@@ -1,15 +1,16 @@
-//! Where a policy may send requests to.
+//! The origins to which a policy may send requests.
 //!
-//! | written | holds | does not hold |
+//! | written | allows | does not allow |
 //! | --- | --- | --- |
 //! | `https://fn.example` | `https://fn.example/any/path` | another port, `http`, `https://a.fn.example` |
 //! | `https://fn.example:8443` | that port only | port 443 |
 //! | `https://*.example` | `https://a.example` | `https://example`, `https://a.b.example` |
 //! | `https://[2001:db8::1]`, `https://192.0.2.1` | that address | names that resolve to it |
 //!
-//! A star stands for one whole label, and only for the first: `https://*`, `https://a*.example` and `https://a.*.example`
-//! are errors. So is a path, a query or a user: what is allowed is a machine and not a page. Host names are compared in
-//! lower case; names that are not ASCII are written as they are on the wire (`xn--`).
+//! A star stands for one whole label, and only for the first: `https://*`, `https://a*.example` and
+//! `https://a.*.example` are errors. A path, a query or a user is an error too, because a grant is for a server, not
+//! for a page. Host names are compared in lower case; names that are not ASCII are written as they are on the wire
+//! (`xn--`).
 
 use std::fmt;
 use std::net::IpAddr;
@@ -18,7 +19,7 @@ use std::str::FromStr;
 use http::Uri;
 use landfall_net::outside::{HTTPS, bare};
 
-/// An origin, or the origins of all names that have one label more.
+/// An origin, or the origins of all names with one more label.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     host: Host,
@@ -28,12 +29,12 @@ pub struct Origin {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Host {
     Name(String),
-    /// One label before this name.
+    /// Any name with exactly one more label before this name.
     Below(String),
     Address(IpAddr),
 }
 
-/// A text that is no origin.
+/// A text that is not a valid origin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is no origin: {reason}; write https://HOST, https://HOST:PORT or https://*.HOST")]
 pub struct OriginError {
@@ -42,7 +43,7 @@ pub struct OriginError {
 }
 
 impl Origin {
-    /// Whether a request to this address may be sent.
+    /// Whether a request to this address is allowed.
     pub fn holds(&self, uri: &Uri) -> bool {
         let Some(host) = uri.host() else { return false };
         let user = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
@@ -119,7 +120,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The origin of an address, for people.
+/// The origin of an address, for messages.
 pub(super) fn shown(uri: &Uri) -> String {
     let host = uri.host().unwrap_or_default();
     let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();

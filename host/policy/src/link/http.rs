@@ -1,13 +1,14 @@
 //! `wasi:http` for policies of the tier `recorded`.
 //!
-//! The interfaces are made for streams and for many requests at once. A policy has neither: it asks, and it needs all of
-//! the answer before it can go on. So an exchange is one step here. The guest writes a body, which is gathered; when it
-//! looks at the answer, the request is sent and all of the answer is read, while its thread waits; from then on everything
-//! is there. Nothing is ever half ready, so a guest sees the same sequence of events in a call and in its replay,
-//! whatever the network did, and the clock of the call stands still meanwhile.
+//! The interfaces are designed for streams and concurrent requests. A policy needs neither: it asks, and needs the
+//! whole answer before it can go on. So an exchange is one step here. The guest writes a body, which is collected.
+//! When the guest asks for the answer, the request is sent and the whole answer is read, while the guest's thread
+//! waits; from then on the answer is complete. No intermediate state is visible, so a guest sees the same sequence of
+//! events in a call and in its replay, whatever the network does, and the clock of the call stands still meanwhile.
 //!
-//! What a guest makes the host hold (headers, bodies) counts against one sum, because each piece by itself is small.
-//! Servers' interfaces (`incoming-request`, `response-outparam`) have types here and no way to come by a value.
+//! All data that a guest makes the host hold (headers, bodies) counts against one limit, because each piece is small.
+//! The server interfaces (`incoming-request`, `response-outparam`) have types here, but a policy cannot get values of
+//! them.
 
 mod answer;
 mod body;
@@ -28,7 +29,7 @@ use self::body::{Gathered, Written, lock};
 use super::CallState;
 use crate::http::HttpBreach;
 
-/// What one call holds of `wasi:http`.
+/// The `wasi:http` state of one call.
 #[derive(Default)]
 pub(super) struct HttpState {
     table: ResourceTable,
@@ -36,7 +37,7 @@ pub(super) struct HttpState {
     pub(super) sent: u32,
 }
 
-/// The guest made the host hold too much, or used a handle that it does not have.
+/// The guest made the host hold too much data, or used an invalid handle.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("it made the host hold more than {limit} bytes of requests and answers")]
 pub(crate) struct TooMuchHeld {
@@ -52,7 +53,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<
 }
 
 impl HttpState {
-    /// Holds a value under a handle of the guest's type for it.
+    /// Stores a value and returns a handle of the guest's type for it.
     fn push<T: Send + 'static, R: 'static>(&mut self, value: T) -> Result<Resource<R>, ResourceTableError> {
         Ok(Resource::new_own(self.table.push(value)?.rep()))
     }
@@ -78,7 +79,7 @@ impl HttpState {
         self.hold(bytes.sum())
     }
 
-    /// Whether a stream or a pollable is one of these. Small numbers are those of the standard streams and of timers.
+    /// Whether a handle belongs to HTTP. Small numbers are the standard streams and timers.
     pub(super) fn owns(rep: u32) -> bool {
         rep >= FIRST
     }
@@ -124,7 +125,7 @@ impl HttpState {
         self.table.delete(Resource::<Watched>::new_own(rep.saturating_sub(FIRST))).map(drop)
     }
 
-    /// An answer can be had when its request is whole.
+    /// Whether an answer is available, which it is once its request is complete.
     pub(super) fn ready(&mut self, rep: u32) -> Result<bool, ResourceTableError> {
         let Watched(body) = self.streamed(rep)?;
         Ok(body.as_ref().is_none_or(|body| lock(body).state != Written::Open))
@@ -148,14 +149,14 @@ impl types::Host for CallState {
         error.downcast()
     }
 
-    /// No stream here ends in an error: an answer is whole, or there is none.
+    /// No stream here ends in an error: an answer is complete, or there is none.
     fn http_error_code(&mut self, _: Resource<IoError>) -> wasmtime::Result<Option<ErrorCode>> {
         self.host_call()?;
         Ok(None)
     }
 }
 
-/// Waiting for an answer while its request is not whole never ends.
+/// The error for a guest that waits for an answer before its request is complete: the wait would never end.
 pub(super) fn unfinished() -> wasmtime::Error {
     HttpBreach::Unfinished.into()
 }
@@ -164,9 +165,9 @@ fn trapped(error: impl Into<wasmtime::Error>) -> StreamError {
     StreamError::Trap(error.into())
 }
 
-/// Streams and pollables from here on are these; smaller numbers are the standard streams and timers.
+/// The first handle of HTTP streams and pollables; smaller numbers are the standard streams and timers.
 const FIRST: u32 = 16;
-/// What one piece counts beside its bytes.
+/// How much one piece counts in addition to its bytes.
 const ENTRY_BYTES: usize = 64;
-/// What one call may make the host hold in all.
+/// The limit of what one call may make the host hold in total.
 const MAX_HELD_BYTES: usize = 4 << 20;

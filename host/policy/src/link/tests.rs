@@ -1,4 +1,4 @@
-//! What a call asks the catalogue.
+//! Tests of the questions that a call asks the catalogue.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

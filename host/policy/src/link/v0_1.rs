@@ -1,9 +1,9 @@
-//! `landfall:policy@0.1`: the bindings, the host's side of its imports, and calls of its exports.
+//! `landfall:policy@0.1`: the bindings, the host's implementation of the imports, and calls of the exports.
 //!
-//! Types are compared when a component is loaded ([`link`]), and the functions that a world exports are looked up
-//! once, by index. A call then costs one look-up of a function that is known to be there.
+//! Types are compared when a component is loaded ([`link`]), and the exported functions of a world are looked up once,
+//! by index. A call then needs only one look-up of a function that is known to exist.
 //!
-//! Inputs are lent to the bindings, not copied: a list of 64 hubs is handed over without one allocation of the host.
+//! Inputs are lent to the bindings and not copied: a list of 64 hubs is passed without an allocation in the host.
 
 mod convert;
 
@@ -49,7 +49,7 @@ type SelectHub<'a> =
     ((types::Call<'a>, types::Device<'a>, &'a [types::Hub<'a>]), (Result<hub_selection::Outcome, types::Fault>,));
 type Place<'a> = ((types::Call<'a>, types::Device<'a>, types::Hub<'a>), (Result<grouping::Placement, types::Fault>,));
 
-/// Connects a component and compares its types with the contract's.
+/// Links a component and compares its types with the contract.
 pub(super) fn link(engine: &PolicyEngine, component: &Component) -> Result<Box<dyn Linked>, LinkError> {
     let mut linker = imports(engine)?;
     http::add_to_linker(&mut linker).map_err(import)?;
@@ -67,7 +67,7 @@ pub(super) fn link(engine: &PolicyEngine, component: &Component) -> Result<Box<d
     }))
 }
 
-/// Connects a program to what a pure policy gets.
+/// Links a program to the imports that a pure policy gets.
 pub(super) fn link_program(engine: &PolicyEngine, component: &Component) -> Result<InstancePre<CallState>, LinkError> {
     imports(engine)?.instantiate_pre(component).map_err(import)
 }
@@ -195,7 +195,7 @@ impl catalog::Host for CallState {
     }
 }
 
-/// Looks a function up by its index; a difference in type is the error.
+/// Looks a function up by its index; fails if its type differs.
 fn typed<F: Signature>(
     instance: &Instance,
     store: &mut Store<CallState>,
@@ -204,7 +204,7 @@ fn typed<F: Signature>(
     instance.get_typed_func(store, index)
 }
 
-/// The engine's words without its first, which only say that a function was looked up.
+/// The error of the engine without its outermost message, which only says that a function was looked up.
 fn difference(error: &wasmtime::Error) -> String {
     let causes: Vec<_> = error.chain().map(ToString::to_string).collect();
     let rest = causes.get(1..).filter(|rest| !rest.is_empty()).unwrap_or(&causes);
@@ -245,7 +245,8 @@ impl Exports<'_> {
     }
 }
 
-/// The host checks what an image exports before it calls; this is for a caller that did not.
+/// A call of a function that the image does not export. The host checks this before a call; the error is for other
+/// callers.
 #[derive(Debug, thiserror::Error)]
 #[error("the plugin does not export this interface")]
 pub(super) struct NotExported;

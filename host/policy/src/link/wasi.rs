@@ -1,17 +1,18 @@
-//! WASI for pure policies: everything that a language's standard library insists on, and nothing that reaches out.
+//! WASI for pure policies: what standard libraries require, and no access to anything outside.
 //!
-//! A policy imports WASI because its toolchain drags it in, not because it needs a system. So every interface is bound
-//! to the call: the wall clock stands at `call.now`, randomness is drawn from `call.seed`, the environment and the
-//! arguments are empty, there are no directories, standard input is closed, and what is printed becomes log lines.
-//! The same call run again reads the same bytes.
+//! A policy imports WASI because its toolchain does so, not because it needs a system. So every interface is bound to
+//! the call: the wall clock stands at `call.now`, random numbers come from `call.seed`, the environment and the
+//! arguments are empty, there are no directories, standard input is closed, and output becomes log lines. A replay of
+//! the call reads the same bytes.
 //!
-//! Why not the engine's own implementation of WASI: there, a timer sleeps on the host's thread, where neither fuel nor
-//! epochs reach it, so a policy could hold a worker for as long as it likes. Here nothing ever waits. A timer is ready
-//! at once and moves the monotonic clock to its moment, which also makes `sleep` deterministic. It is cheaper, too:
-//! streams and timers are numbers and not objects, and a call that uses no WASI pays for none of it.
+//! The engine's own implementation of WASI is not used: its timers sleep on the host's thread, where neither fuel nor
+//! epochs interrupt them, so a policy could block a worker for any time. Here nothing ever waits. A timer is ready at
+//! once and advances the monotonic clock to its deadline, which also makes `sleep` deterministic. It is cheaper, too:
+//! streams and timers are numbers and not objects, and a call that does not use WASI has no cost for it.
 //!
-//! The one part taken over is the file system, whose every function needs a descriptor that nobody can get. Sockets
-//! are not linked at all. The streams and pollables of HTTP come through here and are answered by [`super::http`].
+//! Only the file system is taken from the engine; all its functions need a descriptor, which a policy cannot get.
+//! Sockets are not linked at all. The streams and pollables of HTTP pass through here and are handled by
+//! [`super::http`].
 
 use std::fmt;
 
@@ -24,14 +25,14 @@ use super::http::{self, HttpState};
 use super::{CallState, GuestExit};
 use crate::log::LogSource;
 
-/// The state behind WASI for one call.
+/// The WASI state of one call.
 pub(super) struct SealedWasi {
     wall_ms: u64,
     monotonic_ns: u64,
     random: SplitMix64,
     seed: u64,
     handles: i64,
-    /// Only a program has some.
+    /// Arguments; only a program has any.
     pub(super) arguments: Vec<String>,
     filesystem: Option<Box<(WasiFilesystemCtx, ResourceTable)>>,
 }
@@ -47,7 +48,7 @@ impl SealedWasi {
         self.handles != 0
     }
 
-    /// A stream or a pollable of HTTP, which is closed here like any other.
+    /// Counts an open stream or pollable of HTTP, which is closed here like any other.
     pub(super) fn opened_elsewhere(&mut self) {
         self.handles += 1;
     }
@@ -289,7 +290,7 @@ impl io::error::HostError for CallState {
 }
 
 impl io::poll::Host for CallState {
-    /// Everything is ready, always, but for the answer to a request that is not whole yet.
+    /// Everything is always ready, except an answer whose request is not complete yet.
     fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
         self.host_call()?;
         let mut ready = Vec::with_capacity(pollables.len());
@@ -325,7 +326,7 @@ impl io::streams::Host for CallState {
     fn convert_stream_error(&mut self, error: StreamError) -> wasmtime::Result<io::streams::StreamError> {
         match error {
             StreamError::Trap(error) => Err(error),
-            // Nothing here fails halfway: a stream is open or it is closed.
+            // Nothing here fails halfway: a stream is either open or closed.
             StreamError::Closed | StreamError::LastOperationFailed(_) => Ok(io::streams::StreamError::Closed),
         }
     }
@@ -391,7 +392,7 @@ impl io::streams::HostOutputStream for CallState {
         self.opened(POLLABLE)
     }
 
-    /// Zeroes say nothing to a reader of a log; a body has them.
+    /// Zeroes are of no use in a log, so they are not written to it; a body gets them.
     fn write_zeroes(&mut self, stream: Resource<DynOutputStream>, len: u64) -> StreamResult<()> {
         let len = if HttpState::owns(stream.rep()) { len.min(MAX_WRITE_BYTES) } else { 0 };
         let zeroes = vec![0; usize::try_from(len).unwrap_or_default()];
@@ -434,7 +435,7 @@ fn trapped(error: impl Into<wasmtime::Error>) -> StreamError {
     StreamError::Trap(error.into())
 }
 
-/// Asked for more randomness at once than anything needs.
+/// The guest asked for too many random bytes at once.
 #[derive(Debug)]
 struct TooMuchRandom {
     len: u64,
@@ -448,8 +449,8 @@ impl fmt::Display for TooMuchRandom {
 
 impl std::error::Error for TooMuchRandom {}
 
-/// SplitMix64 (Steele, Lea, Flood 2014): small, fast, and the same everywhere. Not a source of secrets: a policy has
-/// none to make, and its randomness must be known to whoever replays it.
+/// SplitMix64 (Steele, Lea, Flood 2014): small, fast, and the same on every platform. It is not a source of secrets: a
+/// policy creates none, and a replay must get the same random numbers.
 struct SplitMix64(u64);
 
 impl SplitMix64 {
@@ -462,16 +463,16 @@ impl SplitMix64 {
     }
 }
 
-/// Streams and timers are these numbers; there is nothing behind them.
+/// The handles of streams and timers are these numbers; they have no objects.
 const STDIN: u32 = 0;
 const STDOUT: u32 = 1;
 const STDERR: u32 = 2;
 const POLLABLE: u32 = 3;
-/// What an output stream says it takes at once.
+/// How many bytes an output stream accepts at once.
 const MAX_WRITE_BYTES: u64 = 64 << 10;
-/// What an input stream gives at once.
+/// How many bytes an input stream returns at once.
 const MAX_READ_BYTES: u64 = 64 << 10;
-/// Randomness given at once.
+/// How many random bytes are returned at once.
 const MAX_RANDOM_BYTES: usize = 64 << 10;
 const NANOS_PER_MILLI: u64 = 1_000_000;
 

@@ -1,4 +1,4 @@
-//! Certificate authorities and the proof that their keys are at hand.
+//! Certificate authorities, and the proof of possession of their keys.
 
 use std::sync::Arc;
 
@@ -149,16 +149,16 @@ pub(super) async fn verify(
     possession::verify_possession(&authority.der, code, &proof, now)
         .map_err(|error| Problem::at("/certificate", error.to_string()))?;
     authority.verified = true;
-    // A code proves once.
+    // A verification code can be used once.
     authority.verification_code = None;
     authority.updated_at = now;
-    // Whoever uploads another certificate at this moment does not have it taken for proven.
+    // If another certificate is uploaded in this moment, it must not be marked as proven.
     let outcome = replace(&service, &scope.parse()?, authority, before).await?;
     body::put(outcome, &format!("authority {name}"), None, &())?;
     shown(&service, &scope, &name, bound)
 }
 
-/// Puts an authority in the place of the one that has this entity tag.
+/// Replaces the authority that has this entity tag.
 async fn replace(
     service: &Service,
     scope: &IdScope,
@@ -169,7 +169,7 @@ async fn replace(
     service.catalogue().change(|store| store.put_authority(scope, authority, when)).await
 }
 
-/// The authority as it is now, for who is bound to one id scope or is not.
+/// Shows an authority to a caller that is, or is not, bound to one id scope.
 pub(super) fn shown(service: &Service, scope: &str, name: &str, bound: bool) -> Answer {
     let scope = known(service, scope)?;
     let authority = find(&scope, name)?;

@@ -1,8 +1,8 @@
-//! Who may do what.
+//! Authorisation.
 //!
-//! Every endpoint has a [`Rule`], every token a [`Role`]. The one function that brings them together matches both
-//! exhaustively, and its first word is *no*: what no line allows is denied. A token that is bound to an id scope is
-//! good for the paths of that scope and for no others.
+//! Every endpoint has a [`Rule`], and every token has a [`Role`]. One function combines the two. It matches both
+//! exhaustively and denies by default: what no line allows is denied. A token that is bound to an id scope is valid
+//! only for the paths of that scope.
 
 use std::sync::Arc;
 
@@ -22,9 +22,9 @@ use crate::service::switch::Publisher;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Rule {
-    /// Whoever can reach the listener, without a token.
+    /// Anyone who can reach the listener, without a token.
     Anybody,
-    /// Whoever has a token.
+    /// Anyone with a valid token.
     AnyToken,
     Operate,
     /// Operators and auditors.
@@ -45,18 +45,18 @@ pub enum Rule {
     ReadMetrics,
 }
 
-/// Who called: the record of its token.
+/// The caller: the record of its token.
 #[derive(Clone, Debug)]
 pub(super) struct Caller(pub(super) Arc<TokenRecord>);
 
-/// What the rule says of the caller.
+/// The decision of a rule about a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Decision {
     Allow,
     Deny(String),
 }
 
-/// Lets a request through, or answers it.
+/// Passes an authorised request on, or answers it with a problem.
 pub(super) async fn authorize(
     State((service, rule)): State<(Arc<Service>, Rule)>,
     mut request: Request,
@@ -81,7 +81,7 @@ pub(super) async fn authorize(
     }
 }
 
-/// The SHA-256 of the one token that a request brings.
+/// The SHA-256 of the token of a request, which must carry exactly one.
 fn secret(headers: &HeaderMap) -> Option<Digest> {
     let mut headers = headers.get_all(AUTHORIZATION).iter();
     let (Some(header), None) = (headers.next(), headers.next()) else { return None };
@@ -89,14 +89,14 @@ fn secret(headers: &HeaderMap) -> Option<Digest> {
     kind.eq_ignore_ascii_case("bearer").then(|| Digest::of(secret.trim().as_bytes()))
 }
 
-/// The token, if it is one of ours and has not ended. All that is wrong with one gets one answer. It is found by the
-/// digest of a secret of 256 bits: the time that this takes tells nothing about any secret.
+/// The record of a valid token. Every invalid token gets the same answer. The token is found by the digest of a secret
+/// of 256 bits, so the time of the look-up reveals nothing about any secret.
 async fn identify(service: &Service, secret: Option<Digest>) -> Result<TokenRecord, Problem> {
     let unknown = || Problem::new(401, "a valid token is needed: Authorization: Bearer lf_...");
     good(service, secret.ok_or_else(unknown)?).await?.ok_or_else(unknown)
 }
 
-/// The token of a secret's digest, if it is there and has not ended.
+/// Finds a token by the digest of its secret, if it exists and has not expired.
 async fn good(service: &Service, secret: Digest) -> Result<Option<TokenRecord>, Problem> {
     let token = service.store().token(secret).await?;
     Ok(token.filter(|token| token.expires_at.is_none_or(|end| end > service.latest_time())))
@@ -158,17 +158,19 @@ fn decide(rule: Rule, token: &TokenRecord, scope: Option<&str>) -> Decision {
     }
 }
 
-/// The scope that a path names. Ids are plain letters and digits, so that a path that needs decoding names none.
+/// The scope that a path names. Ids are plain letters and digits, so a path that needs percent-decoding names no
+/// scope.
 fn scope_of(path: &str) -> Option<&str> {
     path.strip_prefix("/api/v1/scopes/")?.split('/').next().filter(|scope| !scope.is_empty())
 }
 
 impl Caller {
-    /// Whether the token still holds. A body takes its time: one whose token is revoked meanwhile does nothing any more.
+    /// Checks that the token is still valid. A body takes time to arrive, and a token that is revoked meanwhile must
+    /// not change anything.
     ///
     /// # Errors
     ///
-    /// It was revoked, or has ended.
+    /// The token was revoked or has expired.
     pub(super) async fn is_still_good(&self, service: &Service) -> Result<(), Problem> {
         match good(service, self.0.secret_sha256).await? {
             Some(_) => Ok(()),
@@ -176,7 +178,7 @@ impl Caller {
         }
     }
 
-    /// The manufacturer that the caller is, if it is one.
+    /// The manufacturer and quota of the caller, if it is a manufacturer.
     pub(super) fn manufacturer(&self) -> Option<(&landfall_domain::names::ManufacturerId, Option<u64>)> {
         match &self.0.role {
             Role::Manufacturer { manufacturer, quota, .. } => Some((manufacturer, *quota)),
@@ -184,7 +186,7 @@ impl Caller {
         }
     }
 
-    /// How the ids begin that the caller may import, when it may not import all.
+    /// The prefixes of the ids that the caller may import; empty for no restriction.
     pub(super) fn prefixes(&self) -> &[String] {
         match &self.0.role {
             Role::Manufacturer { prefixes, .. } => prefixes,
@@ -192,7 +194,7 @@ impl Caller {
         }
     }
 
-    /// Whether whoever sent a request is bound to one id scope.
+    /// Whether the caller of a request is bound to one id scope.
     pub(super) fn is_bound(request: &Request) -> bool {
         request.extensions().get::<Self>().is_none_or(|caller| caller.0.scope.is_some())
     }
@@ -202,12 +204,12 @@ impl Caller {
         self.0.scope.is_some()
     }
 
-    /// Whether the caller says what publishers may do.
+    /// Whether the caller may set what publishers may do.
     pub(super) fn is_operator(&self) -> bool {
         self.0.role == Role::Operator
     }
 
-    /// Whether the caller may publish under a name.
+    /// Checks that the caller may publish under a name.
     pub(super) fn may_publish(&self, name: &PluginName) -> Result<(), Problem> {
         if self.0.publishes_as(name) {
             return Ok(());
@@ -219,22 +221,22 @@ impl Caller {
         Err(Problem::new(403, format!("the token may not publish {name}: {what}")))
     }
 
-    /// The caller as one who publishes.
+    /// The caller in its role as publisher.
     pub(super) fn publisher(&self) -> Publisher<'_> {
         Publisher { token: &self.0.id, most_bytes: self.0.plugins_mib.map(|mib| mib.saturating_mul(1 << 20)) }
     }
 
-    /// Whether the caller is bound to no scope, and so may govern what all of them share.
+    /// Whether the caller is bound to no scope, and may therefore manage what all scopes share.
     pub(super) fn governs_all(&self) -> bool {
         self.0.role == Role::Operator && self.0.scope.is_none()
     }
 
-    /// Whether the caller sees what belongs to a scope, or to none that is known.
+    /// Whether the caller may see the things of a scope; `None` stands for things whose scope is unknown.
     pub(super) fn sees_of(&self, scope: Option<&IdScope>) -> bool {
         self.0.scope.is_none() || self.0.scope.as_ref() == scope
     }
 
-    /// Whether the caller sees a scope.
+    /// Whether the caller may see a scope.
     pub(super) fn sees(&self, scope: &IdScope) -> bool {
         self.0.scope.as_ref().is_none_or(|bound| bound == scope)
     }

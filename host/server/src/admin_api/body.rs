@@ -1,4 +1,4 @@
-//! Bodies in, bodies out.
+//! Request bodies, queries and answers.
 
 use std::time::Duration;
 
@@ -20,10 +20,10 @@ use super::problem::Problem;
 use crate::conflict;
 use crate::service::Service;
 
-/// What every handler answers.
+/// The result of every handler.
 pub(super) type Answer = Result<Response, Problem>;
 
-/// A body of a bounded size that comes in a bounded time, and whose token still holds when it is there.
+/// Reads a body of bounded size in bounded time, and checks that the token is still valid afterwards.
 pub(super) async fn bytes(service: &Service, request: Request, max_bytes: usize) -> Result<Bytes, Problem> {
     let seconds = service.config().limits.management.body_seconds;
     let caller = request.extensions().get::<Caller>().cloned();
@@ -43,12 +43,12 @@ pub(super) async fn bytes(service: &Service, request: Request, max_bytes: usize)
     }
 }
 
-/// A JSON body. What is wrong with it is told with the JSON pointer of its place.
+/// Reads a JSON body. Errors carry the JSON pointer of their place.
 pub(super) async fn json<T: DeserializeOwned>(service: &Service, request: Request) -> Result<T, Problem> {
     json_of(service, request, service.config().limits.management.body_bytes).await
 }
 
-/// The same, of at most so many bytes.
+/// Reads a JSON body of at most this many bytes.
 pub(super) async fn json_of<T: DeserializeOwned>(
     service: &Service,
     request: Request,
@@ -68,7 +68,7 @@ pub(super) async fn json_of<T: DeserializeOwned>(
     })
 }
 
-/// The query. What is wrong with it, and what is not known in it, is a problem document like everything else.
+/// The query. An invalid or unknown parameter is answered with a problem document, like every error.
 pub(super) struct Asked<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
@@ -117,7 +117,7 @@ pub(super) fn no_content() -> Answer {
     Ok(answer)
 }
 
-/// A thing after it was put: 201 when it is new.
+/// The answer after a write: 201 if the resource is new.
 pub(super) fn put(outcome: PutOutcome, what: &str, etag: Option<&str>, value: &impl Serialize) -> Answer {
     let status = match outcome {
         PutOutcome::Created => StatusCode::CREATED,
@@ -132,7 +132,7 @@ pub(super) fn put(outcome: PutOutcome, what: &str, etag: Option<&str>, value: &i
     tagged(answer(status, value)?, etag)
 }
 
-/// A thing after it was removed.
+/// The answer after a removal.
 pub(super) fn deleted(outcome: DeleteOutcome, what: &str) -> Answer {
     match outcome {
         DeleteOutcome::Deleted => no_content(),
@@ -142,7 +142,7 @@ pub(super) fn deleted(outcome: DeleteOutcome, what: &str) -> Answer {
     }
 }
 
-/// The same answer with an entity tag.
+/// Adds an entity tag to an answer.
 pub(super) fn tagged(mut answer: Response, etag: Option<&str>) -> Answer {
     if let Some(value) = etag.and_then(|etag| HeaderValue::from_str(&format!("\"{etag}\"")).ok()) {
         answer.headers_mut().insert(ETAG, value);
@@ -150,7 +150,7 @@ pub(super) fn tagged(mut answer: Response, etag: Option<&str>) -> Answer {
     Ok(answer)
 }
 
-/// What `If-Match` and `If-None-Match` ask for.
+/// The precondition that `If-Match` and `If-None-Match` state.
 pub(super) fn precondition(headers: &HeaderMap) -> Precondition {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::trim);
     match (text(IF_NONE_MATCH), text(IF_MATCH)) {
@@ -172,13 +172,13 @@ pub(super) struct PageQuery {
 }
 
 impl PageQuery {
-    /// Within the limit.
+    /// The requested page, within the limit.
     pub(super) fn page(self, service: &Service) -> Page {
         let most = service.config().limits.management.page_items;
         Page { after: self.after, limit: self.limit.unwrap_or(most).clamp(1, most) }
     }
 
-    /// The page of a list that is held in memory. `key` is what the list is sorted by.
+    /// The requested page of a list that is held in memory. `key` is the sort key of the list.
     pub(super) fn of<T>(self, service: &Service, all: Vec<T>, key: impl Fn(&T) -> String) -> Listing<T> {
         let Page { after, limit } = self.page(service);
         let mut keyed: Vec<(String, T)> = all.into_iter().map(|item| (key(&item), item)).collect();

@@ -1,4 +1,4 @@
-//! One decision, or one refusal, with all that was known and asked.
+//! One decision or refusal, with all its inputs and calls.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub(super) struct DecisionView {
     hubs: Option<Value>,
 }
 
-/// One, under its tracking id or the id of an operation.
+/// Shows the decision with this tracking id or operation id.
 pub(super) async fn show(
     State(service): State<Arc<Service>>,
     State(provisioning): State<Arc<Provisioning>>,
@@ -42,17 +42,17 @@ pub(super) async fn show(
         None => service.store().ledger_entry(request).await?,
     };
     let entry = entry.or_else(|| provisioning.desk().answer(request));
-    // What happened in another scope is as good as nothing.
+    // An entry of a scope that the caller may not see counts as missing.
     let entry = entry.filter(|entry| caller.sees_of(entry.scope.as_ref()));
     let entry = entry.ok_or_else(|| Problem::not_found(format!("the ledger has nothing under {id}")))?;
     let hubs = hubs_of(&service, &entry).await?;
-    // As a value first: its members are in the order of their names, as they have always been.
+    // Converted to a value first, which sorts the members by name, as the API always did.
     let view = serde_json::to_value(DecisionView { entry, hubs });
     body::ok(&view.map_err(|error| Problem::new(500, error.to_string()))?)
 }
 
-/// What came of an operation, which is what SDKs log: the decision that its registration rests on now, or else what the
-/// request that began it led to.
+/// The entry for an operation id, which SDKs log: the decision that the registration is based on now, or else the
+/// entry of the request that started the operation.
 async fn entry_of_operation(
     service: &Service,
     request: TrackingId,
@@ -68,8 +68,8 @@ async fn entry_of_operation(
     }
 }
 
-/// The hubs as they were when a decision was made. The entry names the list by its digest, which is all that
-/// replaying needs; who reads the entry wants to know which hub `1` was.
+/// The list of hubs as it was for a decision. The entry names it by digest, which is enough for a replay; a reader of
+/// the entry needs to know which hub `1` was.
 async fn hubs_of(service: &Service, entry: &Entry) -> Result<Option<Value>, Problem> {
     let EntryKind::Decided(decision) = &entry.kind else { return Ok(None) };
     let kept = service.store().content(decision.hubs).await?;

@@ -1,4 +1,4 @@
-//! Enrollments, individual and groups.
+//! Individual enrollments and enrollment groups.
 
 use std::sync::Arc;
 
@@ -46,7 +46,8 @@ pub(super) async fn put_group(
     }
     let what = format!("group {id}");
     let proof = proof(&service, &scope.scope, EnrollmentRef::Group(id.clone()), &body);
-    // What is not said again is carried over, keys above all, so what it is carried over from must stand there still.
+    // Values that the body omits, especially keys, are carried over from the stored enrollment, so it must not change
+    // meanwhile.
     for _ in 0..MOST_TRIES {
         let before = service.store().group(&scope.scope, &id).await?;
         let over = match when.over(before.as_ref().map(|group| group.terms.etag.as_str())) {
@@ -68,8 +69,8 @@ pub(super) async fn put_group(
     Err(contended(&what))
 }
 
-/// What an operator of one id scope says: an issuer that it names must be at a public address. One that stands there already
-/// stays what it is.
+/// Restricts what an operator of one id scope may enter: the issuer must be at a public address. A stored issuer keeps
+/// its setting.
 fn within_reach(attestation: GroupAttestation, stands: Option<&GroupAttestation>) -> GroupAttestation {
     let GroupAttestation::Token(rules) = attestation else { return attestation };
     let same = |before: &&TokenRules| before.issuer == rules.issuer && before.ca_certificate == rules.ca_certificate;
@@ -178,5 +179,5 @@ fn contended(what: &str) -> Problem {
     Problem::new(503, format!("{what} was changed by others {MOST_TRIES} times meanwhile; try again"))
 }
 
-/// How often a change is made anew over what another has just written.
+/// How often a change is retried after a concurrent change.
 const MOST_TRIES: usize = 64;

@@ -1,4 +1,4 @@
-//! The decisions of one id scope, found by what they have in common: why devices are refused or held up, and who got what.
+//! Lists of the decisions of an id scope, by filters: why devices are refused or wait, and where they were assigned.
 
 use std::sync::Arc;
 

@@ -105,7 +105,7 @@ pub(super) async fn unlink(
     body::deleted(outcome, &format!("hub {name}"))
 }
 
-/// A scope that exists.
+/// The catalogue of a scope, which must exist.
 pub(super) fn known(service: &Service, scope: &str) -> Result<Arc<ScopeCatalogue>, Problem> {
     let missing = || Problem::not_found(format!("there is no id scope {scope:?} here"));
     service.scope(&scope.parse().map_err(|_| missing())?).ok_or_else(missing)

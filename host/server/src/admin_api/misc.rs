@@ -1,4 +1,4 @@
-//! Scopes, and what runs here.
+//! Id scopes, and the state of the server.
 
 use std::sync::Arc;
 
@@ -55,8 +55,9 @@ pub(super) async fn alive() -> Answer {
     body::ok(&ReadyView { status: "ok", reason: None })
 }
 
-/// Devices are told to come back later while the disk is full; everything else that a registration needs is there as long
-/// as the server answers, or ends it. The reason names no place: whoever asks has shown no token.
+/// Readiness. Devices are told to come back later while the disk is full. Everything else that a registration needs is
+/// available while the server answers; if it is not, the server ends. The reason names no path, because the caller has
+/// presented no token.
 pub(super) async fn ready(State(service): State<Arc<Service>>) -> Answer {
     match service.store().has_room() {
         Ok(()) => body::ok(&ReadyView { status: "ok", reason: None }),
@@ -169,7 +170,7 @@ impl TaskView {
         let hidden = || Some("the server's log says why".to_owned());
         let (result, error) = match task.last_result {
             None => (None, None),
-            // Texts name issuers and addresses of all id scopes.
+            // These texts name issuers and addresses of all id scopes.
             Some(Ok(done)) => (Some(done).filter(|_| !bound), None),
             Some(Err(error)) => (None, if bound { hidden() } else { Some(error) }),
         };

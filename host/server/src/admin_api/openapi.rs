@@ -1,4 +1,4 @@
-//! The OpenAPI document, made from the table of endpoints and the types of what they take and give.
+//! The OpenAPI document, generated from the table of endpoints and the types of their inputs and outputs.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub(super) async fn serve() -> Answer {
     body::ok(&document())
 }
 
-/// The document, OpenAPI 3.1.
+/// The OpenAPI 3.1 document.
 pub fn document() -> Value {
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
     let mut schemas: Vec<(String, RefOr<Schema>)> = Vec::new();
@@ -89,7 +89,7 @@ fn operation(endpoint: &Endpoint) -> Value {
     operation
 }
 
-/// The method and the words of the path: `put_hubs_name`.
+/// The operation id: the method and the words of the path, such as `put_hubs_name`.
 fn operation_id(endpoint: &Endpoint) -> String {
     let path = endpoint.path.trim_start_matches("/api/v1/").trim_start_matches("scopes/{scope}/");
     let words = path.split(['/', '-', '.']).map(|word| word.trim_matches(['{', '}']));

@@ -55,7 +55,7 @@ pub(super) async fn show(State(service): State<Arc<Service>>, At((scope, name)):
     answered(&service, &scope.scope, &name.parse()?).await
 }
 
-/// A plugin as it is now, and its entity tag.
+/// A plugin as the API shows it, and its entity tag.
 async fn shown(service: &Service, scope: &IdScope, name: &PluginName) -> Result<(PluginView, String), Problem> {
     let scope = known(service, scope.as_str())?;
     let plugin = published(&scope, name)?;
@@ -63,7 +63,7 @@ async fn shown(service: &Service, scope: &IdScope, name: &PluginName) -> Result<
     Ok((view, plugin_tag(plugin)))
 }
 
-/// The same as an answer.
+/// The answer with a plugin and its entity tag.
 async fn answered(service: &Service, scope: &IdScope, name: &PluginName) -> Answer {
     let (view, tag) = shown(service, scope, name).await?;
     body::tagged(body::ok(&view)?, Some(&tag))
@@ -84,14 +84,14 @@ pub(super) async fn publish(
     caller.may_publish(&name)?;
     let (signatures, when) = (signatures(request.headers())?, body::precondition(request.headers()));
     let _one_of_few = places.publications.begin(&caller)?;
-    // What the token has no room for is not read, let alone compiled.
+    // A component that exceeds the quota of the token is not read, let alone compiled.
     let most = service.config().limits.management.component_bytes;
     let own = caller.publisher().most_bytes.map_or(most, |own| usize::try_from(own).unwrap_or(most).min(most));
     let component = body::bytes(&service, request, own).await.map_err(|problem| match own < most {
         true => problem.noting("the token's room for plugins is no larger"),
         false => problem,
     })?;
-    // A revision that does not load is never kept, let alone made live.
+    // A revision that does not load is never stored, let alone made live.
     let fetched = Fetched::from(component.to_vec()).named(&name).signed(signatures.clone()).by(&caller.0.id);
     let revision = service.images().load(fetched).await.map_err(not_loaded)?;
     if revision.card().tier == Tier::Recorded && !service.policies().grants_http(&scope.scope, &name) {
@@ -115,7 +115,7 @@ pub(super) async fn remove(
         return Err(Problem::new(409, format!("plugin {name} is not removed: {why}")));
     }
     let (scope, name): (IdScope, PluginName) = (scope.parse()?, name.parse()?);
-    // Published anew it would have none of them.
+    // A plugin that is published anew would have no rules.
     let ruled = |plugin: &PublishedPlugin| plugin.rules != PluginRules::default();
     if !caller.is_operator() && service.scope(&scope).is_some_and(|scope| scope.plugin(&name).is_some_and(ruled)) {
         let why = "an operator has set limits or resorts for it (`landfall plugin show`), and removes it with them";
@@ -135,14 +135,14 @@ fn not_switched(name: &PluginName, error: SwitchError) -> Problem {
     }
 }
 
-/// Detached signatures come in header lines of their own, each as a line of a signature file.
+/// Detached signatures are header lines, each like a line of a signature file.
 fn signatures(headers: &HeaderMap) -> Result<Vec<Signature>, Problem> {
     let lines = headers.get_all(SIGNATURE).iter().map(|value| value.to_str().unwrap_or("?"));
     let text = lines.collect::<Vec<_>>().join("\n");
     read_signatures(&text).map_err(|error| Problem::new(400, format!("the header {SIGNATURE}: {error}")))
 }
 
-/// A plugin of the tier `recorded` that the operator has granted nothing.
+/// The warning for a plugin of the tier `recorded` without a network grant.
 fn not_granted(scope: &IdScope, name: &PluginName) -> String {
     format!(
         "{name} imports wasi:http, which the operator must grant: add [policy.http.plugins.{name}] with `allow = [\"https://HOST\"]` (and, where {scope} is not the server's own id scope, `scopes = [\"{scope}\"]`) to landfall.toml, and start the server again"
@@ -222,8 +222,8 @@ pub(super) struct DescriptionView {
     summary: String,
 }
 
-/// What is kept of a plugin is shown; its component is loaded only where nothing was kept. One that cannot be run is shown
-/// with the reason, and hides no other.
+/// Shows a plugin from its stored description; its component is loaded only if there is none. A plugin that cannot be
+/// run is shown with the reason, and does not hide the others.
 async fn view(
     service: &Service,
     scope: &ScopeCatalogue,
@@ -291,5 +291,5 @@ async fn view(
     })
 }
 
-/// A signature over the component that is published; there may be several.
+/// A signature over the published component; the header may occur several times.
 pub(crate) const SIGNATURE: &str = "landfall-signature";

@@ -1,4 +1,4 @@
-//! Errors as RFC 9457 has them.
+//! Errors as problem documents (RFC 9457).
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -38,7 +38,7 @@ pub struct ProblemPart {
 }
 
 impl Problem {
-    /// A problem of a status.
+    /// A problem with this status.
     pub fn new(status: u16, detail: impl Into<String>) -> Self {
         let title = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Error");
         Self {
@@ -60,24 +60,24 @@ impl Problem {
         Self::new(404, detail)
     }
 
-    /// The same problem, with something more to know.
+    /// Appends a note to the detail.
     pub(super) fn noting(mut self, more: &str) -> Self {
         self.detail = format!("{}; {more}", self.detail);
         self
     }
 
-    /// The same problem, with its places.
+    /// Adds the places of the errors.
     pub(super) fn with(mut self, errors: Vec<ProblemPart>) -> Self {
         self.errors = errors;
         self
     }
 
-    /// 400: what the body says cannot be taken, at one place.
+    /// 400: the body is invalid at one place.
     pub(super) fn at(pointer: impl Into<String>, message: impl Into<String>) -> Self {
         Self::of(vec![ProblemPart { pointer: pointer.into(), message: message.into() }])
     }
 
-    /// 400: what the body says cannot be taken, at several places.
+    /// 400: the body is invalid at several places.
     pub(super) fn of(errors: Vec<ProblemPart>) -> Self {
         Self { errors, ..Self::new(400, "what the body says cannot be taken; `errors` says where") }
     }
@@ -104,7 +104,7 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::Busy | StoreError::Closed => Self::new(503, error.to_string()),
             StoreError::NoSpace { .. } => Self::new(507, error.to_string()),
-            // The rest names files and damage: the log has it.
+            // Other errors name files and damage, which only the log shows.
             _ => Self::new(500, "the store failed; the log says why"),
         }
     }

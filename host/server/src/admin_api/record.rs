@@ -89,10 +89,10 @@ pub(super) async fn show(
     Extension(caller): Extension<Caller>,
 ) -> Answer {
     let found = service.store().record(&scope.parse()?, &id.parse()?).await?;
-    // Another manufacturer's record is as good as none.
+    // The record of another manufacturer counts as missing.
     let found = found.filter(|record| caller.manufacturer().is_none_or(|(own, _)| record.manufacturer == *own));
     let found = found.ok_or_else(|| Problem::not_found(format!("no manufacturing record names {id}")))?;
-    // Who sees less than all of it could tell from the tag what is not shown.
+    // A caller that sees only part of the record could infer the rest from the tag.
     let tag = caller.manufacturer().is_none().then(|| entity_tag(&found));
     body::tagged(body::ok(&view_for(&caller, &found))?, tag.as_deref())
 }
@@ -162,7 +162,7 @@ pub(super) async fn import(
     let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
     let silence = Duration::from_secs(service.config().limits.management.body_seconds);
     let importing = record_import::import(service.store(), &service.config().limits.management, import, pieces);
-    // Both end before the answer goes out: a client that is still sending would not read it.
+    // Both must end before the answer is sent: a client that is still sending would not read it.
     let (imported, ()) = tokio::join!(importing, feed(&service, &caller, request, sender, silence));
     let report = match &imported {
         Ok(report) => Some(report),
@@ -190,8 +190,8 @@ pub(super) async fn import(
     }
 }
 
-/// Tells the operator what manufacturers do to each other: who names another's devices, and which groups take the word of
-/// all of them.
+/// Warns the operator about effects between manufacturers: claims of another's devices, and groups that accept records
+/// of every manufacturer.
 async fn log_claims(service: &Service, scope: &IdScope, manufacturer: &ManufacturerId, report: &ImportReport) {
     service.counters().claimed(report.of_others);
     if report.of_others > 0 {
@@ -219,9 +219,9 @@ async fn log_claims(service: &Service, scope: &IdScope, manufacturer: &Manufactu
     }
 }
 
-/// Hands the body on as it comes. A body that stops coming ends the import with what was read until then. When the
-/// import wants no more, what still comes is thrown away for a while, so that the client gets to read its answer. An import
-/// may take hours: one whose token is revoked meanwhile ends.
+/// Passes the body on as it arrives. If it stops arriving, the import ends with what was read so far. If the import
+/// stops reading, the rest of the body is discarded for a while, so that the client can read its answer. An import may
+/// take hours; it ends when its token is revoked.
 async fn feed(
     service: &Service,
     caller: &Caller,
@@ -250,7 +250,7 @@ async fn feed(
         if pieces.is_closed() {
             unwanted = unwanted.saturating_add(piece.as_ref().map_or(0, bytes::Bytes::len));
         } else {
-            // When the import has ended in this very moment, the next piece sees it.
+            // If the import has ended in this moment, the next piece notices it.
             drop(pieces.send(piece).await);
         }
         if last || unwanted > MAX_UNWANTED_BYTES {
@@ -310,7 +310,7 @@ pub(super) struct ClaimView {
     at: String,
 }
 
-/// The record as this caller may see it: a manufacturer does not learn of others.
+/// The record as the caller may see it: a manufacturer learns nothing about others.
 fn view_for(caller: &Caller, record: &ManufacturingRecord) -> RecordView {
     let seen = view(record);
     if caller.manufacturer().is_some() { RecordView { claimed_by: None, ..seen } } else { seen }
@@ -350,11 +350,11 @@ fn view(record: &ManufacturingRecord) -> RecordView {
     }
 }
 
-/// How many ids a line of the log names.
+/// The maximum number of ids in a line of the log.
 const IDS_TOLD: usize = 5;
 
-/// Bytes that are thrown away for the sake of an answer.
+/// How many bytes are discarded so that the client reads the answer.
 const MAX_UNWANTED_BYTES: usize = 64 << 20;
 
-/// Pieces of a body that may wait for the parser.
+/// How many pieces of a body may wait for the parser.
 const PIECES_AHEAD: usize = 16;

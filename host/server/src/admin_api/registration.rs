@@ -83,7 +83,7 @@ pub(super) async fn show(
     }
 }
 
-/// The devices that wait, with the reason.
+/// The devices that are told to wait, with the reason.
 pub(super) async fn waiting(
     State(service): State<Arc<Service>>,
     State(provisioning): State<Arc<Provisioning>>,

@@ -1,4 +1,5 @@
-//! What is revoked of a certificate authority: said to its name, kept for its identity, changed by commands.
+//! Revocations of a certificate authority. They are addressed by its name, stored under its identity, and changed by
+//! commands.
 
 use std::sync::Arc;
 
@@ -148,28 +149,28 @@ pub(super) struct CrlBody {
     crl: String,
 }
 
-/// Whose revocations a request is about.
+/// The issuer whose revocations a request is about.
 struct Whose {
     scope: IdScope,
     issuer: Issuer,
-    /// What is said of its certificates already.
+    /// Its stored revocations.
     record: Option<RevocationRecord>,
-    /// What it is called in messages.
+    /// Its name in messages.
     name: String,
-    /// The authority that the request names, and what its caller has seen of it.
+    /// The authority that the request names, and the precondition of the request.
     seen: Option<(CaName, Precondition)>,
 }
 
-/// An address from which a list was fetched before it was taken.
+/// A source that was tried before it is accepted.
 struct Tried {
     record: RevocationRecord,
     source: ListSource,
-    /// What brings the list, unless it is the one that is there.
+    /// The command for the fetched list, unless it is the stored list.
     list: Option<RevocationCommand>,
 }
 
 impl Whose {
-    /// The issuer that is an authority.
+    /// The issuer that is an uploaded authority.
     fn of_authority(catalogue: &ScopeCatalogue, name: &str, headers: &HeaderMap) -> Result<Self, Problem> {
         let authority = find(catalogue, name)?;
         let issuer = Issuer::of(&authority.der)
@@ -193,7 +194,7 @@ impl Whose {
         body::put(outcome, &name, None, &()).map(drop)
     }
 
-    /// What a body tells to change.
+    /// Applies the changes that a body states.
     async fn change_as_told(self, service: &Service, request: Request) -> Result<(), Problem> {
         let bound = Caller::is_bound(&request);
         let body: RevocationBody = body::json(service, request).await?;
@@ -204,7 +205,7 @@ impl Whose {
         commands.extend(tried.as_ref().and_then(|tried| tried.list.clone()));
         let scope = self.scope.clone();
         self.change(service, commands).await?;
-        // Only now: an address that was not taken was not fetched from.
+        // Only after the change was accepted: a refused source counts as not fetched.
         if let Some(Tried { record, source, .. }) = &tried {
             revocation_refresh::note_fetched(service, &scope, record, source);
         }
@@ -212,7 +213,7 @@ impl Whose {
         Ok(())
     }
 
-    /// Fetches from an address that was not named before: a slip in an address is not to refuse a factory.
+    /// Tries to fetch from a new source: a mistyped address must not block a whole factory.
     async fn try_new_place(
         &self,
         service: &Service,
@@ -252,7 +253,7 @@ impl Whose {
             return Err(Problem::not_found(format!("{} has no revocation list", self.name)));
         }
         self.change(service, vec![RevocationCommand::RemoveList]).await?;
-        // Where it is fetched, its place is not to stay empty.
+        // If the list has a source, it is fetched again at once.
         service.outside().lists().look_again();
         body::no_content()
     }
@@ -269,7 +270,7 @@ pub(super) async fn put_crl(
     let wrong = |reason: String| Problem::at("/crl", reason);
     let der = list_from(body.crl.as_bytes()).map_err(|error| wrong(error.to_string()))?;
     let anchor = Anchor::parse(&whose.issuer.certificate).map_err(|error| wrong(error.to_string()))?;
-    // A large one takes a while to read, and to verify.
+    // Parsing and verifying a large list takes a while.
     let reading = tokio::task::spawn_blocking(move || Crl::parse(&der, &anchor).map(|list| (list, der)));
     let read = reading.await.map_err(|error| Problem::new(500, error.to_string()))?;
     let (list, der) = read.map_err(|error| wrong(error.to_string()))?;
@@ -312,8 +313,8 @@ fn commands(body: RevocationBody, before: Option<&ListSource>, bound: bool) -> R
     Ok(commands)
 }
 
-/// What is to change of where the list is fetched, when anything was said of that. Who is bound to an id scope names public
-/// hosts only. What the whole will be the store says, over what stands there by then.
+/// The change of the source of the list, if the body states one. A caller that is bound to an id scope may name public
+/// hosts only. The store merges the change with the state at the time of the write.
 fn source(
     body: &RevocationBody,
     before: Option<&ListSource>,

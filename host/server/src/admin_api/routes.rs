@@ -18,7 +18,7 @@ use super::{
 };
 use crate::record_import::ImportReport;
 
-/// One method of one path.
+/// One endpoint: a method of a path.
 pub(super) struct Endpoint {
     pub(super) method: Method,
     pub(super) path: &'static str,
@@ -26,23 +26,23 @@ pub(super) struct Endpoint {
     pub(super) handler: MethodRouter<Management>,
     /// One sentence for the OpenAPI document.
     pub(super) summary: &'static str,
-    /// What the query may say.
+    /// The parameters of the query.
     pub(super) query: Vec<Parameter>,
-    /// The media types of the body; the name of its schema when it is JSON.
+    /// The media types of the body, and the name of its schema if it is JSON.
     pub(super) takes: Option<(&'static [&'static str], Option<String>)>,
-    /// A good answer.
+    /// The body of a successful answer.
     pub(super) gives: Gives,
-    /// The schemas that these names mean.
+    /// The schemas that these names refer to.
     pub(super) schemas: Vec<(String, RefOr<Schema>)>,
 }
 
-/// A good answer.
+/// The body of a successful answer.
 pub(super) enum Gives {
     /// 204, or a document that has no schema here.
     Nothing,
-    /// One thing, by the name of its schema.
+    /// One resource, by the name of its schema.
     One(String),
-    /// A page of things.
+    /// A page of resources, by the name of their schema.
     Page(String),
 }
 
@@ -53,7 +53,7 @@ macro_rules! scoped {
     };
 }
 
-/// All of them. There is no other way to a handler, and none without a rule.
+/// All endpoints. A handler is reachable only through this table, and every row has a rule.
 pub(super) fn all() -> Vec<Endpoint> {
     let (of_all, of_scope) = (of_all_scopes(), of_one_scope());
     of_all.into_iter().chain(of_scope).chain(of_enrollments()).chain(of_devices()).collect()
@@ -383,7 +383,7 @@ impl Endpoint {
         self.asks::<PageQuery>()
     }
 
-    /// Says what the query may be, in place of what was said before.
+    /// Sets the parameters of the query, in place of earlier ones.
     fn asks<Q: IntoParams>(mut self) -> Self {
         self.query = Q::into_params(|| Some(ParameterIn::Query));
         self

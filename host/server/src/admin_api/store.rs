@@ -1,4 +1,4 @@
-//! The store itself: whether it is whole, and a copy of it.
+//! Checks and backups of the store.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,10 +21,10 @@ pub(super) async fn check(State(service): State<Arc<Service>>, Extension(works):
     body::ok(&CheckView { findings: findings.first, findings_not_listed: findings.not_listed, unused })
 }
 
-/// The copy stays beside the database until somebody takes it, until the next one is made, or until the server is started
-/// again. It is no secret that the caller could not have anyway, and it goes to no place that a caller could name.
+/// Makes a copy. The file stays beside the database until it is downloaded, until the next copy is made, or until the
+/// server restarts. It contains nothing that the caller could not read anyway, and the caller cannot choose its path.
 ///
-/// When the caller goes away the copy is finished all the same, since nothing stops a thread, and then removed.
+/// If the caller disconnects, the copy is finished all the same, because a thread cannot be stopped, and then removed.
 pub(super) async fn copy(State(service): State<Arc<Service>>, Extension(works): Extension<Arc<Works>>) -> Answer {
     let (sender, made) = oneshot::channel();
     let copying = tokio::spawn(async move {
@@ -52,7 +52,7 @@ fn named(service: &Service) -> String {
 
 async fn copied(service: &Service, works: &Works, path: &Path) -> Answer {
     let _alone = works.begin()?;
-    // What backups have left that were cut off. No other copy is being made now.
+    // Leftovers of interrupted backups. No other copy is being made now.
     service.folder().forget_copies();
     let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let now = service.ambient().now();
@@ -88,7 +88,7 @@ pub(super) struct CopyView {
     at: String,
 }
 
-/// Lets one such work go on at a time.
+/// Allows one check or copy at a time.
 pub(super) struct Works(Semaphore);
 
 impl Works {

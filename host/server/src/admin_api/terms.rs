@@ -1,4 +1,4 @@
-//! What an enrollment's body says, read into the domain's types; what is wrong is told by JSON pointers.
+//! Reads the body of an enrollment into the domain's types. Errors carry JSON pointers.
 
 use landfall_domain::enrollment::{
     Allocation, ExpiredCertificates, InitialTwin, KeyChange, Manufacturing, PolicyBinding, ReprovisionPolicy, Terms,
@@ -121,7 +121,7 @@ pub(super) struct TwinBody {
     desired: Map<String, Value>,
 }
 
-/// Reads the terms, and has every policy configured with its settings.
+/// Reads the terms, and configures every policy with its settings.
 pub(super) async fn terms(
     service: &Service,
     scope: &ScopeCatalogue,
@@ -174,7 +174,7 @@ pub(super) async fn terms(
     let fallback = match fallback {
         Some(Some(fallback)) => bound.read(fallback, selects("fallback")).await,
         Some(None) => None,
-        // A policy that abstains leaves its devices to the shipped one, unless the operator says otherwise.
+        // If a policy abstains, the default policy decides for its devices, unless the operator chooses another.
         None => {
             selection.as_ref().filter(|policy| policy.plugin.as_str() != DEFAULT_POLICY).and_then(|_| default_policy())
         }
@@ -183,7 +183,8 @@ pub(super) async fn terms(
     for (at, policy) in grouping.iter().enumerate() {
         places.extend(bound.read(policy, (format!("/allocation/grouping/{at}"), Wanted::Grouping)).await);
     }
-    // The contract of a function named by its address is one answer for hub and twin, so it places devices as well.
+    // By contract, a function that is named by address returns hub and twin in one answer. So its policy is also one
+    // that places the device.
     if let Some(function) = selection.as_ref().filter(|policy| function::address_of(policy, serves).is_some())
         && !places.contains(function)
     {
@@ -222,18 +223,18 @@ enum Wanted {
 struct Bindings<'a> {
     service: &'a Service,
     scope: &'a ScopeCatalogue,
-    /// The policies that the enrollment has.
+    /// The stored policies of the enrollment.
     kept: Vec<&'a PolicyBinding>,
     errors: &'a mut Vec<ProblemPart>,
 }
 
 impl Bindings<'_> {
-    /// The plugin that asks functions that are named by their addresses.
+    /// The plugin that calls functions which are named by address.
     fn serves(&self) -> &str {
         self.service.config().policy.function_plugin()
     }
 
-    /// Reads a binding and makes its image, which is how a plugin checks its settings.
+    /// Reads a binding and makes its image, which makes the plugin check its settings.
     async fn read(&mut self, body: &BindingBody, (at, wanted): (String, Wanted)) -> Option<PolicyBinding> {
         if function::is_address(&body.plugin) {
             return self.read_function(body, at, wanted).await;
@@ -246,7 +247,7 @@ impl Bindings<'_> {
             Ok(revision) => revision,
             Err(error) => return self.wrong(format!("{at}/revision"), format!("{error}")),
         };
-        // Kept as it is written, so that its digest is that of the author's text.
+        // Stored exactly as written, so that the digest is that of the author's text.
         let settings = body.settings.as_deref().map_or("{}", RawValue::get);
         let settings = match JsonText::parse(settings, MAX_SETTINGS_BYTES, MAX_SETTINGS_DEPTH) {
             Ok(settings) => settings,
@@ -259,7 +260,7 @@ impl Bindings<'_> {
         self.fit(PolicyBinding { plugin, revision, settings }, (at, wanted)).await
     }
 
-    /// An allocation function that is named by its address.
+    /// Reads an allocation function that is named by address.
     async fn read_function(&mut self, body: &BindingBody, at: String, wanted: Wanted) -> Option<PolicyBinding> {
         let no_settings =
             body.settings.as_deref().is_none_or(|settings| matches!(settings.get().trim(), "{}" | "null"));
@@ -278,7 +279,8 @@ impl Bindings<'_> {
         self.fit(PolicyBinding { plugin, revision: None, settings }, (at, wanted)).await
     }
 
-    /// Settings with the addresses whole that were shown masked. Those that are all the same are kept as they were written.
+    /// Restores masked addresses in settings from the stored ones. Settings without changes are kept as they were
+    /// written.
     fn with_addresses(&self, settings: JsonText) -> Result<JsonText, String> {
         let read = |text: &JsonText| serde_json::from_str::<Value>(text.as_str()).unwrap_or_default();
         let mut given = read(&settings);
@@ -292,7 +294,7 @@ impl Bindings<'_> {
         Ok(same.map_or_else(|| JsonText::of(&given), |same| same.settings.clone()))
     }
 
-    /// Makes the image of a binding, and looks at whether it does what is wanted.
+    /// Makes the image of a binding, and checks that it exports what is needed.
     async fn fit(&mut self, binding: PolicyBinding, (at, wanted): (String, Wanted)) -> Option<PolicyBinding> {
         let image = match self.service.images().get(Lane::Operator, &self.scope.bind_one(&binding)).await {
             Ok(image) => image,
@@ -332,7 +334,7 @@ fn default_policy() -> Option<PolicyBinding> {
     Some(PolicyBinding { plugin: DEFAULT_POLICY.parse().ok()?, revision: None, settings: JsonText::of(&json!({})) })
 }
 
-/// What a member says that is there, be it null.
+/// Reads a member that is present, even if it is `null`.
 fn said<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
@@ -344,13 +346,13 @@ fn yes() -> bool {
 /// The shipped policy that decides when another one abstains.
 const DEFAULT_POLICY: &str = "weighted";
 
-/// Bytes of an initial twin.
+/// The maximum size of an initial twin, in bytes.
 const MAX_TWIN_BYTES: usize = 32 * 1024;
 
-/// Where an address came back masked, and the enrollment has none that it could be.
+/// The message for a masked address that matches no stored one.
 const MASKED: &str =
     "the query of this address is masked (?****), and the enrollment has no such address; give it in full";
 
-/// What the policy host takes of settings.
+/// The maximum size of settings that the policy host accepts, in bytes.
 const MAX_SETTINGS_BYTES: usize = 1 << 20;
 const MAX_SETTINGS_DEPTH: usize = 64;

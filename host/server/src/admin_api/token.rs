@@ -95,7 +95,7 @@ pub(super) async fn create(State(service): State<Arc<Service>>, request: Request
         return Err(Problem::at("/prefixes", format!("at most {MAX_PREFIXES}")));
     }
     for (place, prefix) in wish.prefixes.iter().enumerate() {
-        // What an id could begin with is what could be one.
+        // A prefix is valid if it could be an id after removal of trailing separators.
         prefix.trim_end_matches(['-', '.', ':', '_']).parse::<RegistrationId>().map_err(|error| {
             Problem::at(format!("/prefixes/{place}"), format!("no registration id begins so: {error}"))
         })?;
@@ -216,7 +216,7 @@ fn view(token: &TokenRecord) -> TokenView {
 
 const MAX_PREFIXES: usize = 32;
 
-/// Names that one token may publish under.
+/// The maximum number of plugin names that one token may publish under.
 const MAX_PLUGINS: usize = 64;
 
 const MAX_NOTE_BYTES: usize = 200;

@@ -1,5 +1,4 @@
-//! Uploads that are under way: so many in all, and fewer for each token, so that whoever holds one token leaves places to
-//! the others.
+//! Limits of concurrent uploads: a total, and less for each token, so that one token cannot take all places.
 
 use std::sync::Arc;
 
@@ -9,40 +8,40 @@ use super::authorize::Caller;
 use super::problem::Problem;
 use crate::shares::{Share, Shares};
 
-/// The places for each kind of upload.
+/// The limits of each kind of upload.
 pub(super) struct Places {
-    /// Files of manufacturing records.
+    /// Imports of manufacturing records.
     pub(super) imports: Uploads,
-    /// Components of plugins, each held in memory until it is published.
+    /// Uploads of plugin components, each held in memory until it is published.
     pub(super) publications: Uploads,
 }
 
-/// The places for one kind of upload.
+/// The limit of one kind of upload.
 pub(super) struct Uploads {
-    /// What is uploaded, for people.
+    /// The kind of upload, for messages.
     what: &'static str,
     all: Arc<Semaphore>,
-    /// Those of each token, by its id.
+    /// The places in use by each token, by token id.
     of_tokens: Shares<String>,
 }
 
-/// A place, until it is dropped.
+/// A place of an upload; dropping it frees the place.
 pub(super) struct Place {
     _of_all: OwnedSemaphorePermit,
     _of_the_token: Share,
 }
 
 impl Uploads {
-    /// So many places; a token has half of them at most.
+    /// A limit of `most` places in total, and half of them for each token.
     pub(super) fn new(what: &'static str, most: usize) -> Self {
         Self { what, all: Arc::new(Semaphore::new(most)), of_tokens: Shares::new(most.div_ceil(2)) }
     }
 
-    /// A place for a caller.
+    /// Takes a place for a caller.
     ///
     /// # Errors
     ///
-    /// All places are taken, or all of this token.
+    /// All places are taken, or all that this token may take.
     pub(super) fn begin(&self, caller: &Caller) -> Result<Place, Problem> {
         let beyond = |whose| {
             let why = format!("{whose} may have no more {} under way; try again when one has ended", self.what);

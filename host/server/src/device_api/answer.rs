@@ -1,39 +1,40 @@
-//! What a device is answered, whatever carries it.
+//! The answer to a device, independent of the transport.
 
 use landfall_domain::names::TrackingId;
 
 use super::error::DeviceError;
 
-/// An answer.
+/// The answer to a device's call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct DeviceAnswer {
-    /// What came of the call.
+    /// The outcome of the call.
     pub outcome: Outcome,
     pub body: Vec<u8>,
     /// After how many seconds the device asks again.
     pub retry_after: Option<u64>,
-    /// Under what its story is found: the request's own, or that of the decision which the answer rests on.
+    /// The tracking id of the explanation: that of the request, or that of the decision which the answer is based on.
     pub tracking_id: TrackingId,
 }
 
-/// What came of a call.
+/// The outcome of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Outcome {
-    /// A registration has begun; the device asks how far it is.
+    /// A registration was started; the device polls its state.
     Begun,
-    /// It goes on.
+    /// The operation is still pending.
     Assigning,
-    /// There is a result.
+    /// The result is available.
     Finished,
-    /// A TPM was told its challenge, and has to answer it.
+    /// The TPM got a challenge that it must answer.
     Challenged,
     Wrong(DeviceError),
 }
 
 impl Outcome {
-    /// The status of DPS: HTTP answers with it, and MQTT names it in the topic of the answer. An error's code begins with it.
+    /// The DPS status: the status code in HTTP, and a part of the answer's topic in MQTT. The code of an error begins
+    /// with it.
     pub fn status(self) -> u16 {
         match self {
             Self::Begun | Self::Assigning => 202,

@@ -1,4 +1,4 @@
-//! What a device asks, whatever carried it, and how that becomes a request of the domain.
+//! A device's call, independent of the transport, and its conversion into a request of the domain.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ use super::wire;
 use crate::listener::{Standing, Unusable};
 use crate::provisioning::{self, Credential};
 
-/// What a device asks. Names are as it wrote them.
+/// A device's call. Names are as the device wrote them.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct DeviceCall {
@@ -28,48 +28,48 @@ pub struct DeviceCall {
     pub scope: String,
     /// The registration id.
     pub registration_id: String,
-    /// The version of the API that it speaks; none when it says none.
+    /// The version of the API; `None` if the device does not state one.
     pub api_version: Option<String>,
-    /// What it shows of itself.
+    /// The credentials that the device presents.
     pub shown: Shown,
-    /// How long it would wait for the result. One that does not say so is told to come back, even when the result is there:
-    /// some clients refuse anything else.
+    /// How long the device is willing to wait for the result. Without it, the device must poll even if the result
+    /// exists already, because some clients accept no other answer.
     pub wait: Option<Duration>,
-    /// The machine that it came from.
+    /// The address of the peer.
     pub source: IpAddr,
-    /// How its connection stands at the listener.
+    /// The standing of its connection at the listener.
     pub standing: Standing,
 }
 
-/// What a device asks for.
+/// The operation that a device calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verb {
-    /// To be registered.
+    /// Register the device.
     Register,
-    /// How far an operation is.
+    /// Poll the state of an operation.
     Poll {
-        /// Its id, as the device wrote it.
+        /// The id of the operation, as the device wrote it.
         operation: String,
     },
-    /// What it is registered as.
+    /// Look up the registration of the device.
     LookUp,
 }
 
-/// What a device shows of itself.
+/// The credentials that a device presents.
 #[derive(Clone, Debug, Default)]
 pub struct Shown {
-    /// What it shows on purpose: a scheme and what belongs to it, such as `SharedAccessSignature sr=...`.
+    /// The explicit credential: a scheme and its parameters, such as `SharedAccessSignature sr=...`.
     pub authorization: Option<Authorization>,
-    /// The certificate whose key was proven in the handshake, or why it is no credential.
+    /// The certificate whose key was proven in the handshake, or why it is unusable.
     pub certificate: Option<Result<Arc<PresentedChain>, Unusable>>,
 }
 
-/// What is shown on purpose. It is not printed: it may be a secret.
+/// An explicit credential. It is never printed, because it may be a secret.
 #[derive(Clone)]
 pub struct Authorization {
-    /// The scheme and its parameters; empty when it is no text.
+    /// The scheme and its parameters; empty if it is not text.
     pub text: String,
-    /// Whether it was shown more than once. Then none counts.
+    /// Whether the request has more than one. Then none is accepted.
     pub repeated: bool,
 }
 
@@ -80,12 +80,12 @@ impl fmt::Debug for Authorization {
 }
 
 impl DeviceCall {
-    /// The request of the domain. `body` is asked for what was sent when everything before it is right, and for a poll never:
-    /// its body is whatever the client's library put there, and what counts is what the registration said.
+    /// Converts the call into a request of the domain. `body` is awaited only if everything before it is valid, and
+    /// never for a poll: client libraries put arbitrary content there, and the body of the register call applies.
     ///
     /// # Errors
     ///
-    /// What is wrong with it, for the device and for the operator.
+    /// What is wrong with the call, for the device and for the operator.
     pub async fn read(
         &self,
         body: impl Future<Output = Result<Bytes, Wrong>>,
@@ -94,7 +94,7 @@ impl DeviceCall {
         received_at: Timestamp,
     ) -> Result<provisioning::Request, Wrong> {
         check_api_version(self.api_version.as_deref())?;
-        // A scope that cannot exist is refused like one that does not.
+        // A scope that cannot exist is refused like one that does not exist.
         let scope = self.scope.parse().map_err(|error: NameError| Wrong::because(DeviceError::Unauthorized, error))?;
         let registration_id =
             self.registration_id.parse().map_err(|error: NameError| Wrong::bad("Invalid RegistrationId", error))?;
@@ -133,8 +133,9 @@ impl DeviceCall {
 }
 
 impl Shown {
-    /// A token is shown on purpose; a certificate is shown by whatever has one in its TLS library. So the token counts. What is
-    /// no token of ours does not, where there is a certificate: libraries and proxies put all sorts of things there.
+    /// A token is presented explicitly, while TLS libraries present any certificate that they have. So a token takes
+    /// precedence. Text that is not one of our tokens is ignored if there is a certificate, because libraries and
+    /// proxies add such headers.
     pub fn credential(&self) -> Credential {
         if let Some(Authorization { text, repeated }) = &self.authorization {
             let scheme = text.split(' ').next().unwrap_or_default();
@@ -166,7 +167,7 @@ impl Shown {
     }
 }
 
-/// Any well-formed version is taken: they do not differ in what is served here.
+/// Any well-formed version is accepted: the versions do not differ in what is served here.
 fn check_api_version(version: Option<&str>) -> Result<(), DeviceError> {
     let date = version.map(|version| version.strip_suffix("-preview").unwrap_or(version).as_bytes());
     match date {

@@ -1,4 +1,4 @@
-//! The errors that a device may know, whatever carries them (DPS's codes; the status is a code's first three digits).
+//! The errors that a device may see, on any transport (codes of DPS; the status is the first three digits of a code).
 
 use std::fmt;
 
@@ -7,23 +7,23 @@ use landfall_domain::clock::Timestamp;
 use landfall_domain::names::TrackingId;
 use serde::Serialize;
 
-/// An answer that is an error, and what the operator is told of it: more than the device, and never a value from the request
-/// that could be a secret.
+/// An error answer, and its explanation for the operator, which has more detail than the device gets but never a value
+/// from the request that could be a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrong {
-    /// What the device is told.
+    /// The error that the device gets.
     pub told: DeviceError,
-    /// What was wrong, and where.
+    /// What is wrong, and where.
     pub detail: String,
 }
 
 impl Wrong {
-    /// With what the operator is told.
+    /// An error with an explanation for the operator.
     pub fn because(told: DeviceError, detail: impl fmt::Display) -> Self {
         Self { told, detail: detail.to_string() }
     }
 
-    /// A bad request. The operator is told more than the device.
+    /// A bad request, with more detail for the operator.
     pub fn bad(told: &'static str, more: impl fmt::Display) -> Self {
         Self::because(DeviceError::BadRequest(told), format_args!("{told}: {more}"))
     }
@@ -35,41 +35,42 @@ impl From<DeviceError> for Wrong {
     }
 }
 
-/// An answer that is an error.
+/// The error that a device gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceError {
-    /// The request is not one that DPS's protocol knows; the text says what is wrong with it.
+    /// The request is not valid in DPS's protocol; the text says why.
     BadRequest(&'static str),
-    /// What came is no message of the transport, or one that it has and that is not served here, such as another method of HTTP.
+    /// The message is not valid in the transport, or uses a feature that is not served here, such as another HTTP
+    /// method.
     NotSpoken {
-        /// The status, from 400 on.
+        /// The status, 400 or above.
         status: u16,
-        /// What is wrong with it.
+        /// What is wrong with the message.
         message: &'static str,
     },
-    /// Every refusal, whatever its cause.
+    /// Any refusal, whatever its cause.
     Unauthorized,
-    /// There is no such operation, registration or path.
+    /// The operation, registration or path does not exist.
     NotFound,
-    /// It is something that DPS or the management API has, and that is not served here; the text says what.
+    /// A feature of DPS or of the management API that is not served here; the text names it.
     NotServed(&'static str),
-    /// The body is over the limit.
+    /// The body exceeds the limit.
     TooLarge,
-    /// The body did not come in time.
+    /// The body did not arrive in time.
     TooSlow,
-    /// Too much is under way; the device asks again after the time given.
+    /// The server is busy; the device asks again after the usual time.
     Busy,
-    /// The same, when the time is known: so many seconds.
+    /// The server is busy; the device asks again after this many seconds.
     BusyFor(u64),
-    /// It asks too often; it may come again after so many seconds.
+    /// The device asks too often; it may ask again after this many seconds.
     TooOften(u64),
-    /// Something is broken here.
+    /// An internal error.
     Internal,
 }
 
 impl DeviceError {
-    /// A request for a certificate that cannot be granted. The names of flaws are the operator's; a device's author needs
-    /// less.
+    /// The error for a certificate signing request that cannot be granted. The operator gets the name of the flaw; the
+    /// author of a device's software needs less.
     pub fn of_csr(flaw: &RequestFlaw) -> Self {
         Self::BadRequest(match flaw {
             RequestFlaw::TooLarge => "The csr is too large",
@@ -81,7 +82,7 @@ impl DeviceError {
         })
     }
 
-    /// The status.
+    /// The DPS status of the error.
     pub fn status(self) -> u16 {
         match self {
             Self::BadRequest(_) => 400,
@@ -96,7 +97,7 @@ impl DeviceError {
         }
     }
 
-    /// DPS's code. Those that DPS has not made public end in 001.
+    /// The DPS error code. Codes that DPS has not published end in 001.
     pub fn code(self) -> u32 {
         match self {
             Self::BadRequest(_) | Self::NotSpoken { status: 400, .. } => 400_004,
@@ -112,7 +113,7 @@ impl DeviceError {
         }
     }
 
-    /// What the device is told.
+    /// The message for the device.
     pub fn message(self) -> &'static str {
         match self {
             Self::BadRequest(what) | Self::NotServed(what) => what,
@@ -127,7 +128,7 @@ impl DeviceError {
         }
     }
 
-    /// The body.
+    /// The body of the answer with this error.
     pub fn body(self, tracking_id: TrackingId, now: Timestamp) -> ErrorBody {
         ErrorBody {
             error_code: self.code(),

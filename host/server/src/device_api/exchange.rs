@@ -1,7 +1,7 @@
-//! One call of a device being answered: from a call to a request of the domain, and from results to answers.
+//! Answers one call: converts the call into a request of the domain, and the result into an answer.
 //!
-//! Every answer that is an error has a story, which `landfall decision show` tells: that of a refusal is in the ledger, that of
-//! any other is kept in memory ([`Desk::keep_answer`](crate::provisioning::desk::Desk::keep_answer)).
+//! For every error answer, an explanation is recorded, which `landfall decision show` prints. That of a refusal is in
+//! the ledger; any other is kept in memory ([`Desk::keep_answer`](crate::provisioning::desk::Desk::keep_answer)).
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use super::wire::{OperationStatus, RegistrationState, TpmChallenge};
 use crate::provisioning::{Credential, Provisioning, RegisterError, Status};
 use crate::service::Service;
 
-/// One call being answered. `O` is what its transport knows of where it came from.
+/// The handling of one call. `O` describes the origin of the request, as its transport knows it.
 pub struct Exchange<O> {
     provisioning: Arc<Provisioning>,
     origin: O,
@@ -30,28 +30,28 @@ pub struct Exchange<O> {
     now: Timestamp,
 }
 
-/// Where a request came from and what it asked, as its transport knows it. Asked when the answer is an error.
+/// Describes the origin of a request and what it asked, as its transport knows it. Used only for error answers.
 pub trait Origin {
-    /// What is told of it.
+    /// The description of the request.
     fn described(&self) -> Described;
 }
 
-/// What is told of a request whose answer is an error. No value of it is here that could be a secret.
+/// The description of a request whose answer is an error. It contains no value that could be a secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Described {
-    /// What was asked, in the transport's words, such as a method and a path.
+    /// What was asked, in terms of the transport, such as method and path.
     pub asked: String,
-    /// The id scope that it names, if it names one.
+    /// The id scope that the request names, if any.
     pub scope: Option<IdScope>,
-    /// The registration id that it names, as far as it is one.
+    /// The registration id that the request names, if it is valid.
     pub registration_id: String,
-    /// The machine that it came from. Of what came from nowhere nothing is kept.
+    /// The address of the peer. Without an address, nothing is recorded.
     pub source: Option<IpAddr>,
-    /// Whether its connection has proven anything.
+    /// Whether the connection has authenticated.
     pub is_proven: bool,
 }
 
-/// Who asks, once that is read.
+/// The identity of the device, once it is read.
 struct Who {
     scope: IdScope,
     id: RegistrationId,
@@ -59,7 +59,7 @@ struct Who {
 }
 
 impl<O: Origin> Exchange<O> {
-    /// Begins with a tracking id of its own.
+    /// Begins to handle a call, under a new tracking id.
     pub fn begin(provisioning: &Arc<Provisioning>, origin: O) -> Self {
         let ambient = provisioning.service().ambient();
         let now = ambient.now();
@@ -67,12 +67,12 @@ impl<O: Origin> Exchange<O> {
         Self { provisioning: Arc::clone(provisioning), origin, tracking_id, now }
     }
 
-    /// The id of the request.
+    /// The tracking id of the request.
     pub fn tracking_id(&self) -> TrackingId {
         self.tracking_id
     }
 
-    /// What was begun here, and what runs with it.
+    /// The provisioning service that handles the call.
     pub fn provisioning(&self) -> &Arc<Provisioning> {
         &self.provisioning
     }
@@ -81,7 +81,7 @@ impl<O: Origin> Exchange<O> {
         self.provisioning.service()
     }
 
-    /// Does what a device asks. `body` is what it sent, once it is all there.
+    /// Executes a device's call. `body` is the request body, once it has arrived completely.
     pub async fn answer(&self, call: DeviceCall, body: impl Future<Output = Result<Bytes, Wrong>>) -> DeviceAnswer {
         let limits = &self.service().config().limits.device;
         let request = match call.read(body, limits.json_depth, self.tracking_id, self.now).await {
@@ -93,7 +93,7 @@ impl<O: Origin> Exchange<O> {
             id: request.registration_id.clone(),
             credential: request.credential.clone(),
         };
-        // As long as it would wait, within the limit.
+        // As long as the device is willing to wait, within the limit.
         let wait = call.wait.unwrap_or_default().min(Duration::from_secs(limits.max_wait_seconds));
         let done = match call.verb {
             Verb::Register => match self.provisioning.register(request, wait).await {
@@ -121,7 +121,7 @@ impl<O: Origin> Exchange<O> {
         done.unwrap_or_else(|error| self.refuse(error))
     }
 
-    /// The device is told to come back, even when the result is there.
+    /// The answer to a call that began a registration: the device asks again, even if the result exists already.
     fn begun(&self, operation: &OperationId, status: &Status) -> DeviceAnswer {
         let seconds = match status {
             Status::Assigning { retry_after } => *retry_after,
@@ -131,7 +131,7 @@ impl<O: Origin> Exchange<O> {
         DeviceAnswer { retry_after: Some(seconds), ..answer }
     }
 
-    /// How far the operation is.
+    /// The answer with the state of an operation.
     fn status(&self, operation: &OperationId, status: &Status, who: &Who) -> DeviceAnswer {
         let hub_key = match status {
             Status::Finished(registration) => self.hub_key(registration, who),
@@ -153,14 +153,14 @@ impl<O: Origin> Exchange<O> {
         }
     }
 
-    /// The key with which the device's TPM signs in at its hub, wrapped for it.
+    /// The key with which the device's TPM authenticates at its hub, wrapped for the TPM.
     fn hub_key(&self, registration: &Registration, who: &Who) -> Option<Blob> {
         let desk = self.provisioning.desk();
         let (chip, key) = desk.chip_and_hub_key(&who.scope, registration, who.credential.token())?;
         tpm::hmac_key_blob(&chip.endorsement, &chip.storage_root, &key, self.service().ambient()).ok()
     }
 
-    /// The device is told that it is refused; the operator is told why.
+    /// The answer to a refused registration. The device learns that it is refused, the operator learns why.
     fn refuse(&self, error: RegisterError) -> DeviceAnswer {
         let why = error.to_string();
         let told = match error {
@@ -168,7 +168,7 @@ impl<O: Origin> Exchange<O> {
                 self.keep(Outcome::Challenged.status(), "the TPM was told its challenge, and has to answer it");
                 return self.answer_with(Outcome::Challenged, &TpmChallenge::of(&blob));
             }
-            // These are in the ledger.
+            // The ledger explains these.
             RegisterError::Refused(_) => return self.error(DeviceError::Unauthorized),
             RegisterError::NotNow(cause) => {
                 return self.error(cause.again_in().map_or(DeviceError::Busy, DeviceError::BusyFor));
@@ -187,14 +187,14 @@ impl<O: Origin> Exchange<O> {
         self.fail(Wrong::because(told, why))
     }
 
-    /// An error, whose story is kept for the operator.
+    /// An error answer, with an explanation recorded for the operator.
     pub fn fail(&self, wrong: impl Into<Wrong>) -> DeviceAnswer {
         let Wrong { told, detail } = wrong.into();
         self.keep(told.status(), &detail);
         self.error(told)
     }
 
-    /// An error whose story is elsewhere.
+    /// An error answer whose explanation is recorded elsewhere.
     pub fn error(&self, error: DeviceError) -> DeviceAnswer {
         let retry_after = match error {
             DeviceError::Busy => Some(BUSY_SECONDS),
@@ -205,7 +205,7 @@ impl<O: Origin> Exchange<O> {
         DeviceAnswer { retry_after, ..self.answer_with(Outcome::Wrong(error), &body) }
     }
 
-    /// Keeps what was answered, and to what.
+    /// Records the answer and the description of its request.
     pub fn keep(&self, status: u16, detail: &str) {
         let Described { asked, scope, registration_id, source, is_proven } = self.origin.described();
         let Some(source) = source else { return };
@@ -220,7 +220,7 @@ impl<O: Origin> Exchange<O> {
         self.provisioning.desk().keep_answer(source, is_proven, entry);
     }
 
-    /// The answer that tells a registration's result.
+    /// The answer with the result of a registration.
     fn result(&self, registration: &Registration, body: &impl Serialize) -> DeviceAnswer {
         DeviceAnswer { tracking_id: registration.decision, ..self.answer_with(Outcome::Finished, body) }
     }
@@ -231,17 +231,17 @@ impl<O: Origin> Exchange<O> {
     }
 }
 
-/// A text of at most so many characters.
+/// The text, truncated to this many characters.
 fn cut(text: &str, most: usize) -> String {
     text.chars().take(most).collect()
 }
 
-/// As much of a registration id as an entry has.
+/// The maximum length of a registration id in a record.
 const MOST_ID: usize = 128;
-/// How much is told of a request, and of what is wrong with it.
+/// The maximum length of the descriptions of a request and of its error.
 const MOST_TOLD: usize = 300;
 
-/// After how many seconds a device asks again when too much is under way.
+/// After how many seconds a device asks again when the server is busy.
 const BUSY_SECONDS: u64 = 5;
 
 #[cfg(test)]

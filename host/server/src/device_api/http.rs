@@ -1,8 +1,9 @@
-//! The device API over HTTPS: requests become calls, answers become responses.
+//! The device API over HTTPS: converts requests into calls, and answers into responses.
 //!
-//! Every response carries a tracking id, and every response with a body says that it is UTF-8 JSON: clients in the field fail
-//! without either. It is that of the request; a response that tells what became of a registration carries that of the decision
-//! which it rests on, so that what a poll was told leads there too. Ids arrive percent-encoded and are decoded once.
+//! Every response carries a tracking id, and every response with a body declares UTF-8 JSON: existing clients fail
+//! without either. The tracking id is normally that of the request. A response with the result of a registration
+//! carries that of the decision behind it, so that the answer to a poll leads to the decision too. Ids are
+//! percent-encoded and are decoded once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +38,7 @@ pub mod heads;
 mod origin;
 mod prefer;
 
-/// The routes. Paths that are not here answer 404 with a body, like everything else.
+/// The routes. Any other path answers 404 with a body, like every error.
 pub fn router(provisioning: Arc<Provisioning>) -> Router {
     Router::new()
         .route("/{scope}/registrations/{id}/register", put(register))
@@ -52,7 +53,7 @@ pub fn router(provisioning: Arc<Provisioning>) -> Router {
         .with_state(provisioning)
 }
 
-/// Answers only those for whose connection there was a place. The others come back each at a time of its own.
+/// Answers only requests on connections that got a place. Others are told to retry, each after a different time.
 async fn with_a_place(State(provisioning): State<Arc<Provisioning>>, request: Request, next: Next) -> Response {
     let connection = request.extensions().get::<Arc<ConnectionInfo>>();
     if connection.is_none_or(|connection| connection.has_place) {
@@ -62,7 +63,7 @@ async fn with_a_place(State(provisioning): State<Arc<Provisioning>>, request: Re
     fail(&begin(&provisioning, &request), DeviceError::BusyFor(NO_PLACE_SECONDS + u64::from(chance % 16)))
 }
 
-/// Whom a request is for is said once (RFC 9112, 3.2): two names are two readings of it.
+/// Refuses requests that do not name exactly one host (RFC 9112, 3.2): two names could be read in two ways.
 async fn for_one_host(State(provisioning): State<Arc<Provisioning>>, request: Request, next: Next) -> Response {
     if listener::names_one_host(&request) {
         return next.run(request).await;
@@ -96,7 +97,7 @@ async fn look_up(
     called(&provisioning, Verb::LookUp, path, request).await
 }
 
-/// Does what a request asks.
+/// Executes the call of a request.
 async fn called(provisioning: &Arc<Provisioning>, verb: Verb, path: DevicePath, request: Request) -> Response {
     let exchange = begin(provisioning, &request);
     let (head, body) = request.into_parts();
@@ -104,7 +105,7 @@ async fn called(provisioning: &Arc<Provisioning>, verb: Verb, path: DevicePath, 
         return fail(&exchange, DeviceError::Internal);
     };
     let config = provisioning.service().config();
-    // DPS names the register URL itself; no client reads it.
+    // DPS returns the register URL itself; no client reads it.
     let location = (verb == Verb::Register)
         .then(|| format!("https://{}/{}/registrations/{}/register", config.server.hostname, path.scope, path.id));
     let call = DeviceCall {
@@ -130,15 +131,15 @@ fn begin(provisioning: &Arc<Provisioning>, request: &Request) -> Exchange<HttpOr
     Exchange::begin(provisioning, HttpOrigin::of(request))
 }
 
-/// An error, whose story is kept for the operator.
+/// An error response, with an explanation recorded for the operator.
 fn fail(exchange: &Exchange<HttpOrigin>, wrong: impl Into<Wrong>) -> Response {
     respond(exchange.provisioning(), exchange.fail(wrong))
 }
 
-/// An answer as HTTP has it.
+/// Converts an answer into an HTTP response.
 fn respond(provisioning: &Provisioning, answer: DeviceAnswer) -> Response {
     let mut response = Response::new(Body::empty());
-    // Each status of DPS is one of HTTP.
+    // Each DPS status is a valid HTTP status.
     *response.status_mut() = StatusCode::from_u16(answer.outcome.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     set(headers, CONTENT_TYPE, "application/json; charset=utf-8");
@@ -156,7 +157,7 @@ fn respond(provisioning: &Provisioning, answer: DeviceAnswer) -> Response {
     response.map(|_| Body::from(answer.body))
 }
 
-/// `Authorization`, as far as it is text.
+/// The `Authorization` header, as text.
 fn authorization(headers: &HeaderMap) -> Option<Authorization> {
     let mut given = headers.get_all(AUTHORIZATION).iter();
     let text = given.next()?.to_str().unwrap_or_default().to_owned();
@@ -197,7 +198,7 @@ struct OperationPath {
     operation: String,
 }
 
-/// The names in a path. Those that are not UTF-8 once they are decoded are answered like every other error.
+/// The names in a path. If a decoded name is not UTF-8, the answer is an error like every other.
 struct Names<T>(T);
 
 impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Provisioning>> for Names<T> {
@@ -214,7 +215,7 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Provisioning>> for Names<T
     }
 }
 
-/// Texts of our own making are always header values.
+/// Sets a header. All values are our own texts, which are valid header values.
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
@@ -224,10 +225,10 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
 const ERROR_CODE: HeaderName = HeaderName::from_static("x-ms-error-code");
 
-/// The path is known, the method is not one of its.
+/// The path exists, but not with this method.
 const METHOD_NOT_ALLOWED: DeviceError = DeviceError::NotSpoken { status: 405, message: "Method not allowed" };
 
-/// After how many seconds a device comes back at the earliest for whose connection there was no place.
+/// The minimum number of seconds after which a device without a place retries.
 const NO_PLACE_SECONDS: u64 = 5;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The bodies that devices send and get (DPS, `DeviceRegistration` and `RegistrationOperationStatus`).
+//! The bodies of requests and answers (DPS, `DeviceRegistration` and `RegistrationOperationStatus`).
 
 use std::fmt;
 
@@ -22,7 +22,7 @@ use super::error::{DeviceError, Wrong};
 use crate::certificate_issuing::CertificateIssuing;
 use crate::provisioning::{Credential, Status};
 
-/// A register or look-up body. Fields that are not known are ignored.
+/// The body of a register or look-up call. Unknown fields are ignored.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RegisterBody<'a> {
@@ -40,11 +40,11 @@ struct RegisterBody<'a> {
 struct TpmBody {
     endorsement_key: Option<String>,
     storage_root_key: Option<String>,
-    /// Beyond DPS: the certificate of the endorsement key, base64 of DER.
+    /// An extension of DPS: the certificate of the endorsement key, base64 of DER.
     endorsement_certificate: Option<String>,
 }
 
-/// Reads the member `tpm`: an object, and not the list of its members' values that a derived reader takes as well.
+/// Reads the member `tpm`, which must be an object. A derived reader would also accept an array of the values.
 fn tpm<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<TpmBody>, D::Error> {
     struct Reader;
 
@@ -67,7 +67,7 @@ fn tpm<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<TpmBody>, D:
     deserializer.deserialize_any(Reader)
 }
 
-/// What a TPM is told that has to prove itself (DPS's answer 401 to a registration without a token).
+/// The challenge that a TPM must answer (DPS answers 401 to a registration without a token).
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TpmChallenge {
@@ -77,25 +77,25 @@ pub struct TpmChallenge {
 }
 
 impl TpmChallenge {
-    /// With a key that is wrapped for the TPM.
+    /// The challenge with a key that is wrapped for the TPM.
     pub fn of(blob: &Blob) -> Self {
         let authentication_key = blob.to_base64();
         Self { message: "Authorization required", authentication_key, key_name: "registration" }
     }
 }
 
-/// What a body says, apart from what the URL says already.
+/// The content of a body, except for what the URL says already.
 #[derive(Debug, Default, PartialEq)]
 pub struct Said {
-    /// The device's own words.
+    /// The custom payload of the device.
     pub payload: Option<JsonText>,
     /// The keys of its TPM.
     pub chip: Option<Chip>,
-    /// Its request for a certificate.
+    /// Its certificate signing request.
     pub csr: Option<CertificateRequest>,
 }
 
-/// Reads a register or look-up body. An empty one counts as `{}`.
+/// Reads the body of a register or look-up call. An empty body counts as `{}`.
 pub fn read_body(bytes: &[u8], id: &RegistrationId, max_depth: usize) -> Result<Said, Wrong> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         Wrong::bad("The body is not UTF-8 text", format_args!("it is none from byte {} on", error.valid_up_to()))
@@ -124,7 +124,7 @@ pub fn read_body(bytes: &[u8], id: &RegistrationId, max_depth: usize) -> Result<
     Ok(Said { payload, chip, csr })
 }
 
-/// The body's members, or which of them is not what it must be.
+/// Parses the members of the body, or names the one that is invalid.
 fn shaped(text: &str) -> Result<RegisterBody<'_>, String> {
     serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text))
         .map_err(|error| format!("at {}: {}", error.path(), hinted(&error.inner().to_string())))
@@ -137,7 +137,7 @@ fn csr(text: &str) -> Result<CertificateRequest, Wrong> {
         .map_err(|flaw| Wrong::because(DeviceError::of_csr(&flaw), format_args!("the csr: {flaw}")))
 }
 
-/// Where base64 ends to be some, without what stands there.
+/// Where base64 becomes invalid, without the text at that place.
 fn unreadable(error: &DecodeError) -> String {
     match error {
         DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _) => {
@@ -147,7 +147,7 @@ fn unreadable(error: &DecodeError) -> String {
     }
 }
 
-/// The keys of a TPM; a `tpm` without them says nothing.
+/// The keys of a TPM; a `tpm` without keys counts as absent.
 fn chip(said: &TpmBody) -> Result<Option<Chip>, Wrong> {
     let (endorsement, storage_root) = match (&said.endorsement_key, &said.storage_root_key) {
         (None, None) => return Ok(None),
@@ -183,7 +183,7 @@ pub struct OperationStatus<'a> {
 }
 
 impl<'a> OperationStatus<'a> {
-    /// The answer to a register call that goes on.
+    /// The answer to a register call whose operation goes on.
     pub fn accepted(operation_id: &'a OperationId) -> Self {
         Self { operation_id, status: "assigning", registration_state: None }
     }
@@ -210,7 +210,7 @@ impl<'a> OperationStatus<'a> {
     }
 }
 
-/// A `DeviceRegistrationResult`. What does not apply is left out, never null.
+/// A `DeviceRegistrationResult`. Members that do not apply are left out, never null.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RegistrationState<'a> {
@@ -266,7 +266,7 @@ struct X509State<'a> {
 }
 
 impl<'a> RegistrationState<'a> {
-    /// The state of an operation that goes on.
+    /// The state of a pending operation.
     pub fn assigning(registration_id: &'a RegistrationId) -> Self {
         Self {
             x509: None,
@@ -287,21 +287,21 @@ impl<'a> RegistrationState<'a> {
         }
     }
 
-    /// The same with the key for the hub, wrapped for the device's TPM.
+    /// Adds the key for the hub, wrapped for the TPM of the device.
     #[must_use]
     pub fn with_hub_key(self, blob: Option<&Blob>) -> Self {
         let tpm = blob.map(|blob| TpmState { authentication_key: blob.to_base64() });
         Self { symmetric_key: if tpm.is_some() { None } else { self.symmetric_key }, tpm, ..self }
     }
 
-    /// The same with the certificate that was issued, and those above it.
+    /// Adds the issued certificate and its chain.
     #[must_use]
     pub fn with_chain<'c>(self, chain: Option<impl Iterator<Item = &'c [u8]>>) -> Self {
         let encoded = chain.map(|chain| chain.map(|der| STANDARD.encode(der)).collect());
         Self { issued_certificate_chain: encoded, ..self }
     }
 
-    /// The state that a registration is in, for the device that has shown this.
+    /// The state of a registration, for the device that presented this credential.
     pub fn of(registration: &'a Registration, credential: &'a Credential) -> Self {
         let certificate = credential.certificate();
         let group = match &registration.enrollment {
@@ -338,7 +338,7 @@ impl<'a> RegistrationState<'a> {
     }
 }
 
-/// DPS sends devices the base64 of an entity tag with its quotes.
+/// DPS sends an entity tag as the base64 of the tag with its quotes.
 fn wire_etag(registration: &Registration) -> String {
     STANDARD.encode(format!("\"{}\"", registration.etag()))
 }

@@ -1,5 +1,6 @@
-//! hyper answers a head that it cannot parse by itself, with a status and nothing else, and asks nobody. Devices fail without
-//! a tracking id, and nobody could find out what they sent. So what hyper writes by itself is replaced on its way out.
+//! Replaces the answers that hyper generates itself. hyper answers a request head that it cannot parse with a bare
+//! status. Devices fail without a tracking id, and operators could not find out what was sent. So these answers are
+//! replaced on their way out.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,23 +12,23 @@ use http::StatusCode;
 use landfall_domain::names::TrackingId;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Answers what is no request.
+/// Answers invalid request heads.
 pub trait BadHeads: Send + Sync {
-    /// The answer for the status that hyper has found.
+    /// The answer for the status that hyper chose.
     fn answer(&self, status: StatusCode, peer: SocketAddr) -> BadHead;
 }
 
-/// An answer to a head that is none.
+/// The answer to an invalid request head.
 pub struct BadHead {
-    /// The answer's own id.
+    /// The tracking id of the answer.
     pub tracking_id: TrackingId,
     /// The whole answer, after which the connection is closed.
     pub bytes: Vec<u8>,
-    /// Takes down what was wrong, once that is known.
+    /// Records what was wrong, once that is known.
     pub explain: Box<dyn FnOnce(&str) + Send>,
 }
 
-/// A stream on which hyper's own answers are replaced.
+/// A stream that replaces the answers that hyper generates.
 pub(super) struct Answering<S> {
     pub(super) stream: S,
     heads: Option<Arc<dyn BadHeads>>,
@@ -45,7 +46,7 @@ impl<S> Answering<S> {
         Self { stream, heads, peer, instead: None }
     }
 
-    /// The stream, and what was answered to a head that was none.
+    /// The stream, and the answer to an invalid head, if there was one.
     pub(super) fn into_parts(self) -> (S, Option<BadHead>) {
         (self.stream, self.instead.map(|instead| instead.answer))
     }
@@ -69,7 +70,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Answering<S> {
                 more => *written += more,
             }
         }
-        // It was the last answer of the connection.
+        // This was the last answer of the connection.
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -88,8 +89,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Answering<S> {
     }
 }
 
-/// The status of an answer that hyper made itself: a head alone, with a status of 4xx and without the tracking id that is in
-/// each of ours. No part of a body looks so: those are JSON, in which no line ends.
+/// The status of an answer that hyper generated: a head without a body, with status 4xx and without our tracking id.
+/// No part of our bodies can look like this, because they are JSON without line breaks.
 fn of_hypers_own(bytes: &[u8]) -> Option<StatusCode> {
     let head = bytes.strip_prefix(b"HTTP/1.").filter(|_| bytes.len() <= MOST_OF_HYPERS)?;
     let status = StatusCode::from_bytes(head.get(2..5)?).ok().filter(StatusCode::is_client_error)?;
@@ -98,7 +99,7 @@ fn of_hypers_own(bytes: &[u8]) -> Option<StatusCode> {
     (alone && !text.contains("x-ms-request-id")).then_some(status)
 }
 
-/// Four short lines.
+/// The answer has four short lines.
 const MOST_OF_HYPERS: usize = 256;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! One connection, from its handshake to its end, whatever is spoken on it.
+//! The life of one connection, from its handshake to its end, with any protocol.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,15 +18,15 @@ use super::{ConnectionInfo, Counts, Unusable};
 use crate::config::ListenerLimits;
 use crate::turns::Turns;
 
-/// What is spoken on a listener's connections once TLS is done. The listener bounds how many connections there are, how long
-/// each lasts and how long its end takes; what a protocol bounds itself is what only it can see, such as the head of a request
-/// or the time between two.
+/// The protocol of a listener's connections, after TLS. The listener limits the number of connections, their age and
+/// the time to close them. The protocol enforces the limits that only it can, such as the size of a request head or
+/// the time between two requests.
 pub trait Protocol: Send + Sync + 'static {
-    /// Serves a connection to its end. Errors of a connection are its peer's own affair: they are counted, not told. Answers
-    /// the stream, for the listener to close; a future that is dropped is a connection that is cut.
+    /// Serves a connection to its end. Errors of a connection concern only its peer: they are counted, not reported.
+    /// Returns the stream, which the listener closes. Dropping the future cuts the connection.
     fn serve(&self, connection: Connection) -> impl Future<Output = Stream> + Send;
 
-    /// How long what is under way may go on when its connection is too old for more.
+    /// How long a pending exchange may continue after the connection has reached its maximum age.
     fn longest_exchange(&self) -> Duration {
         Duration::ZERO
     }
@@ -35,25 +35,25 @@ pub trait Protocol: Send + Sync + 'static {
 /// The stream of a connection.
 pub type Stream = Box<TlsStream<TcpStream>>;
 
-/// A connection that is to be served.
+/// A connection to serve.
 pub struct Connection {
-    /// What comes and goes.
+    /// The stream after TLS.
     pub stream: Stream,
-    /// What is known of it.
+    /// What is known about the connection.
     pub info: Arc<ConnectionInfo>,
-    /// When it is to end.
+    /// Signals when it must end.
     pub ending: Ending,
     /// The listener's limits.
     pub limits: Arc<ListenerLimits>,
-    /// What the listener has seen.
+    /// The counters of the listener.
     pub counts: Arc<Counts>,
 }
 
-/// When a connection is to end: it is too old, or the server stops. What is under way may be finished.
+/// Signals the end of a connection: it is too old, or the server stops. A pending exchange may be finished.
 pub struct Ending(oneshot::Receiver<()>);
 
 impl Ending {
-    /// Comes when nothing more is to begin.
+    /// Completes when no new exchange may begin.
     pub async fn begins(&mut self) {
         // The sender lives as long as the connection is served.
         if (&mut self.0).await.is_err() {
@@ -62,7 +62,7 @@ impl Ending {
     }
 }
 
-/// What all connections of a listener share.
+/// The state that all connections of a listener share.
 pub(super) struct Shared<P> {
     pub(super) tls: Arc<ServerConfig>,
     pub(super) protocol: P,
@@ -99,9 +99,10 @@ pub(super) async fn serve<P: Protocol>(shared: &Shared<P>, stream: TcpStream, pe
         _ = stop.wait_for(|stop| *stop) => None,
     };
     if ended.is_none() {
-        // The other end is there as long as the connection is served.
+        // The receiver exists as long as the connection is served.
         end.send(()).ok();
-        // What is under way may end. A long import is not cut for the age of its connection, as long as it goes on.
+        // A pending exchange may finish. A long import is not cut for the age of its connection while it makes
+        // progress.
         ended = tokio::select! {
             ended = &mut served => Some(ended),
             () = tokio::time::sleep(shared.protocol.longest_exchange().max(drain)) => None,
@@ -111,7 +112,7 @@ pub(super) async fn serve<P: Protocol>(shared: &Shared<P>, stream: TcpStream, pe
     let mut stream = match ended {
         Some(ended) => ended,
         None => {
-            // Who never reads its answer is cut.
+            // A peer that does not read its answer is cut.
             let Ok(ended) = tokio::time::timeout(drain, &mut served).await else { return };
             ended
         }
@@ -124,7 +125,7 @@ pub(super) async fn serve<P: Protocol>(shared: &Shared<P>, stream: TcpStream, pe
     .await;
 }
 
-/// A connection's last moments, which nobody may prolong.
+/// Closes a connection within a bounded time, which the peer cannot extend.
 async fn goodbye<P>(shared: &Shared<P>, closing: impl Future<Output = ()>) {
     let mut stop = shared.stop.clone();
     tokio::select! {
@@ -133,9 +134,9 @@ async fn goodbye<P>(shared: &Shared<P>, closing: impl Future<Output = ()>) {
     }
 }
 
-/// Says that nothing more is said, then takes what the peer still sends and throws it away. A socket that is closed
-/// with bytes unread is reset, and a reset overtakes what was said last: a device whose body is too large would see a
-/// broken connection in place of its 413, and one whose certificate cannot be used in place of its alert.
+/// Shuts down the sending side, then reads and discards what the peer still sends. Closing a socket with unread bytes
+/// resets the connection, and the reset overtakes the last answer: a device whose body is too large would see a broken
+/// connection instead of its 413, and one with an unusable certificate would not see its alert.
 async fn close(mut socket: TcpStream) {
     let mut buffer = [0; 4096];
     if socket.shutdown().await.is_ok() {
@@ -143,7 +144,7 @@ async fn close(mut socket: TcpStream) {
     }
 }
 
-/// The certificate is parsed once a connection.
+/// Describes the connection. The certificate is parsed once for each connection.
 pub(super) fn describe(stream: &TlsStream<TcpStream>, peer_addr: SocketAddr, standing: Standing) -> ConnectionInfo {
     let (_, tls) = stream.get_ref();
     let presented = tls.peer_certificates().map(|chain| {

@@ -1,8 +1,8 @@
-//! Who is connected, in all and by network, and who makes room when there is none.
+//! The open connections, in total and by network, and which of them is closed when there is no place left.
 //!
-//! A place costs its holder nothing, so a place alone must shut nobody out. When a network has no place left, or the
-//! listener has none, the oldest connection is closed for whoever comes, if it has proven nothing for some seconds. One
-//! that has been admitted keeps its place, and so does one that has just come: it may be about to prove something.
+//! Holding a place costs nothing, so holding places alone must not shut others out. When a network or the listener has
+//! no place left, the oldest connection is closed for a new one, if it has not authenticated within some seconds. An
+//! authenticated connection keeps its place, and so does a recent one, which may be about to authenticate.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::network;
 
-/// Who is connected now.
+/// The open connections.
 #[derive(Debug)]
 pub(super) struct Crowd {
     seats: Mutex<Seats>,
@@ -24,7 +24,7 @@ pub(super) struct Crowd {
 
 #[derive(Debug, Default)]
 struct Seats {
-    /// Counts up, so that the smallest number is the oldest connection.
+    /// The next sequence number; the smallest number is the oldest connection.
     next: u64,
     taken: HashMap<u64, Seat>,
     networks: HashMap<u128, Network>,
@@ -35,7 +35,7 @@ struct Seats {
 struct Seat {
     network: u128,
     since: Instant,
-    /// Ends the connection; nothing once it has proven something.
+    /// Closes the connection; `None` once it has authenticated.
     make_room: Option<oneshot::Sender<()>>,
 }
 
@@ -45,7 +45,7 @@ struct Network {
     unproven: BTreeSet<u64>,
 }
 
-/// A place in the crowd; dropping it gives the place back.
+/// A place of a connection; dropping it frees the place.
 #[derive(Debug)]
 pub(super) struct Place {
     standing: Standing,
@@ -54,7 +54,7 @@ pub(super) struct Place {
     pub(super) at_anothers_cost: bool,
 }
 
-/// How a connection stands here: whether it has proven anything yet.
+/// The standing of a connection: whether it has authenticated yet.
 #[derive(Clone, Debug, Default)]
 pub struct Standing(Option<Arc<Seated>>);
 
@@ -71,7 +71,7 @@ impl Crowd {
         Self { seats: Mutex::default(), max, max_per_network }
     }
 
-    /// Takes a place: a free one, or that of the oldest connection that has proven nothing for some seconds.
+    /// Takes a place: a free one, or that of the oldest connection that has not authenticated within some seconds.
     pub(super) fn enter(self: &Arc<Self>, peer: IpAddr, now: Instant) -> Option<Place> {
         let network = network::neighbourhood(peer);
         let mut seats = self.seats();
@@ -86,7 +86,7 @@ impl Crowd {
         if let Some(number) = makes_room
             && let Some(Seat { make_room: Some(make_room), .. }) = seats.give_back(number)
         {
-            // It may have ended by itself just now.
+            // It may have ended by itself in this moment.
             let _ = make_room.send(());
         }
         let (make_room, made_room) = oneshot::channel();
@@ -102,7 +102,7 @@ impl Crowd {
 }
 
 impl Seats {
-    /// The oldest that has proven nothing, if it has had time enough to.
+    /// The oldest unauthenticated connection, if its grace period is over.
     fn had_its_time(&self, oldest: Option<u64>, now: Instant) -> Option<u64> {
         oldest.filter(|oldest| {
             self.taken.get(oldest).is_some_and(|seat| now.saturating_duration_since(seat.since) >= GRACE)
@@ -129,7 +129,7 @@ impl Seats {
         }
     }
 
-    /// The seat, unless it was given back before.
+    /// Frees a seat and returns it, unless it was freed before.
     fn give_back(&mut self, number: u64) -> Option<Seat> {
         let seat = self.taken.remove(&number)?;
         self.unproven.remove(&number);
@@ -145,12 +145,13 @@ impl Seats {
 }
 
 impl Place {
-    /// How its holder stands.
+    /// The standing of the connection that holds the place.
     pub(super) fn standing(&self) -> Standing {
         self.standing.clone()
     }
 
-    /// Comes when the place is another's, and never for a connection that has proven something or has none.
+    /// Completes when the place was given to another connection; never for an authenticated connection or one without
+    /// a place.
     pub(super) async fn is_anothers(place: Option<&mut Self>) {
         if let Some(place) = place
             && (&mut place.made_room).await.is_ok()
@@ -170,7 +171,7 @@ impl Drop for Place {
 }
 
 impl Standing {
-    /// Notes that whoever is connected has shown that it may: it is not closed any more to make room.
+    /// Records that the connection has authenticated: it is no longer closed to make room.
     pub fn has_proven(&self) {
         if let Some(seated) = &self.0
             && !seated.proven.swap(true, Ordering::Relaxed)
@@ -179,13 +180,13 @@ impl Standing {
         }
     }
 
-    /// Whether it has shown that it may.
+    /// Whether the connection has authenticated.
     pub fn is_proven(&self) -> bool {
         self.0.as_ref().is_some_and(|seated| seated.proven.load(Ordering::Relaxed))
     }
 
-    /// Whether more than half of the places, in all or of its network, are taken: no time to keep one between two
-    /// requests.
+    /// Whether more than half of the places are taken, in total or of its network. Then no connection is kept open
+    /// between two requests.
     pub(super) fn is_crowded(&self) -> bool {
         self.0.as_ref().is_some_and(|seated| {
             let crowd = &seated.crowd;
@@ -195,18 +196,18 @@ impl Standing {
         })
     }
 
-    /// Whether there was a place for it.
+    /// Whether the connection got a place.
     pub(super) fn has_place(&self) -> bool {
         self.0.is_some()
     }
 
-    /// The network that the connection comes from; those without a place are as one.
+    /// The network of the connection; connections without a place share one value.
     pub(super) fn network(&self) -> u128 {
         self.0.as_ref().map_or(0, |seated| seated.network)
     }
 }
 
-/// How long whoever has come keeps its place without having proven anything. Who says nothing at all is gone after
+/// How long an unauthenticated connection keeps its place. A peer that sends nothing is disconnected after
 /// `limits.listener.handshake_seconds`.
 const GRACE: Duration = Duration::from_secs(2);
 

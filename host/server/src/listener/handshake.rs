@@ -1,8 +1,8 @@
-//! The handshake of a connection.
+//! The TLS handshake of a connection.
 //!
-//! Two things are bounded, and apart from each other: the time for which the peer is waited for, and the processor's
-//! work. What waits for a turn at the processor costs its peer none of its time, and what waits for its peer holds no
-//! turn: a byte now and then, half of the first message, or no answer to the server's, keep nobody from anything.
+//! Two things are bounded separately: the time spent waiting for the peer, and processor work. Waiting for a turn at
+//! the processor does not count against the peer's time, and no turn is held while waiting for the peer. So slow peers
+//! (one byte now and then, half a first message, no reply to the server) delay nobody else.
 
 use std::io::{self, ErrorKind, Read};
 use std::net::SocketAddr;
@@ -22,13 +22,13 @@ use super::connection::{Shared, describe};
 use super::crowd::Standing;
 use crate::tls::any_certificate::telling;
 
-/// What came of a handshake.
+/// The outcome of a handshake.
 pub(super) enum Shaken {
-    /// It is done.
+    /// It is complete.
     Done(Box<TlsStream<TcpStream>>, Arc<ConnectionInfo>),
-    /// It came to nothing, and the peer was told so.
+    /// It failed, and the peer was sent an alert.
     Told(TcpStream),
-    /// There is nobody to be told.
+    /// It failed, and the peer is gone.
     Over,
 }
 
@@ -67,7 +67,7 @@ pub(super) async fn shake<P>(
         match step {
             Poll::Ready((Ok(stream), _)) => {
                 shared.counts.handshook();
-                // Its certificate is parsed in the same turn.
+                // The certificate is parsed in the same turn.
                 let info = describe(&stream, peer, standing);
                 drop(turn);
                 return Shaken::Done(Box::new(stream), Arc::new(info));
@@ -83,7 +83,7 @@ pub(super) async fn shake<P>(
             }
             Poll::Pending => drop(turn),
         }
-        // The step has left word with the socket whom to wake.
+        // The step has registered the waker with the socket.
         if patience.waits_for(woken()).await.is_none() {
             return too_slow();
         }
@@ -94,16 +94,16 @@ pub(super) async fn shake<P>(
     }
 }
 
-/// How long a peer is waited for, in all.
+/// The remaining time to wait for a peer.
 struct Patience<'a> {
     left: Duration,
     clock: &'a Arc<dyn Clock>,
 }
 
 impl Patience<'_> {
-    /// What the peer does; nothing if it took too long.
+    /// Waits for the peer; `None` if the time is over.
     async fn waits_for<T>(&mut self, peer: impl Future<Output = T>) -> Option<T> {
-        // What waits for any wake is woken by the end of the time, too.
+        // A future that waits for any wake-up would be woken by the timeout, too.
         if self.left.is_zero() {
             return None;
         }
@@ -120,7 +120,7 @@ async fn woken() {
     std::future::poll_fn(|_| if std::mem::take(&mut asleep) { Poll::Pending } else { Poll::Ready(()) }).await;
 }
 
-/// Why there is no first message.
+/// Why there is no valid first message.
 #[derive(Debug, thiserror::Error)]
 enum Flaw {
     #[error("{0}")]
@@ -131,7 +131,7 @@ enum Flaw {
     TooLong,
 }
 
-/// The client's first message, whole, and nothing done about it yet. One that is none is answered.
+/// Reads the complete first message of the client, without processing it. An invalid one is answered with an alert.
 async fn client_hello(stream: &mut TcpStream) -> Result<Accepted, Flaw> {
     let mut acceptor = Acceptor::default();
     let mut taken = 0_usize;
@@ -161,7 +161,7 @@ async fn say(stream: &mut TcpStream, mut alert: AcceptedAlert) -> io::Result<()>
     stream.write_all(&bytes).await
 }
 
-/// Reads what is there.
+/// A reader that returns the available bytes and never waits.
 struct Unwaiting<'a>(&'a TcpStream);
 
 impl Read for Unwaiting<'_> {
@@ -170,5 +170,6 @@ impl Read for Unwaiting<'_> {
     }
 }
 
-/// The largest first message. One with two post-quantum key shares and a large ticket has a quarter of it.
+/// The maximum size of the first message. One with two post-quantum key shares and a large ticket needs a quarter of
+/// it.
 const HELLO_BYTES: usize = 16_384;

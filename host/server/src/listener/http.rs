@@ -1,7 +1,7 @@
-//! HTTP/1.1 on a listener's connections.
+//! HTTP/1.1 on the connections of a listener.
 //!
-//! Its own limits are the time for the head of a request and for the next one to begin, the size of a head, and how many
-//! requests a connection carries.
+//! It limits the time to receive a request head, the time until the next request, the size of a head, and the number
+//! of requests on a connection.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -31,18 +31,19 @@ pub struct Http {
 }
 
 impl Http {
-    /// With what answers requests. Each request carries an [`Arc`] of its [`ConnectionInfo`] as an extension.
+    /// HTTP with this router. Each request carries an [`Arc`] of its [`ConnectionInfo`] as an extension.
     pub fn new(router: Router) -> Self {
         Self { router, longest_request: Duration::ZERO, heads: None }
     }
 
-    /// Lets a request that is under way go on for so long when its connection is too old for another: for imports.
+    /// Lets a pending request, such as an import, go on for this long after its connection has reached its maximum
+    /// age.
     #[must_use]
     pub fn with_long_requests(self, longest_request: Duration) -> Self {
         Self { longest_request, ..self }
     }
 
-    /// Answers what is no HTTP request with more than a status.
+    /// Uses these answers for invalid request heads, instead of a bare status.
     #[must_use]
     pub fn with_bad_heads(self, heads: Arc<dyn BadHeads>) -> Self {
         Self { heads: Some(heads), ..self }
@@ -55,17 +56,17 @@ impl Protocol for Http {
         let (peer, has_place) = (info.peer_addr, info.has_place);
         let left = AtomicUsize::new(if has_place { limits.requests_per_connection } else { 1 });
         let service = hyper::service::service_fn(|request: Request<Incoming>| {
-            // The last request that the connection may carry is told so in its answer.
+            // The answer to the last request that the connection may carry says so.
             let last = left.fetch_sub(1, Ordering::Relaxed) <= 1;
             answer(self.router.clone(), request, Arc::clone(&info), last)
         });
         let mut served = http1::Builder::new()
             .timer(Patience::new(&limits))
-            // Who says that it sends no more (close_notify) may still be waiting for its answer (RFC 8446, 6.1).
+            // A client that has sent close_notify sends no more, but may still wait for its answer (RFC 8446, 6.1).
             .half_close(true)
             .header_read_timeout(Duration::from_secs(limits.header_seconds))
             .max_buf_size(limits.header_bytes)
-            // The buffer grows past its size by what was read last.
+            // The buffer can exceed its limit by the size of the last read.
             .max_header_size(limits.header_bytes)
             .max_headers(limits.headers)
             .serve_connection(TokioIo::new(Answering::new(stream, self.heads.clone(), peer)), service);
@@ -94,8 +95,8 @@ impl Protocol for Http {
     }
 }
 
-/// hyper has one time for the head of a request and counts it from the end of the request before. A first head must
-/// come at once; a later one may be long in coming, since devices keep a connection between two polls.
+/// hyper has one timeout for request heads, counted from the end of the previous request. The first head must arrive
+/// quickly; a later one may take long, because devices keep a connection open between two polls.
 struct Patience {
     first: AtomicBool,
     header: Duration,
@@ -114,7 +115,7 @@ impl Timer for Patience {
         TokioTimer::new().sleep(duration)
     }
 
-    /// Asked once a head, and for nothing else.
+    /// Called once for each head, and for nothing else.
     fn sleep_until(&self, _deadline: Instant) -> Pin<Box<dyn Sleep>> {
         let first = self.first.swap(false, Ordering::Relaxed);
         TokioTimer::new().sleep(if first { self.header } else { self.idle })
@@ -131,14 +132,14 @@ async fn answer(
     let standing = info.standing.clone();
     request.extensions_mut().insert(info);
     let mut answer = router.oneshot(request).await?;
-    // Where places are scarce, none is kept while a device waits for its next poll.
+    // When places are scarce, no connection is kept open until the next poll of its device.
     if last || standing.is_crowded() {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(answer)
 }
 
-/// Whether a request says once for which host it is (RFC 9112, 3.2). Of HTTP/1.0 it need not say it.
+/// Whether a request names exactly one host (RFC 9112, 3.2). HTTP/1.0 requests may name none.
 pub fn names_one_host<T>(request: &http::Request<T>) -> bool {
     match request.headers().get_all(http::header::HOST).iter().count() {
         0 => request.version() < http::Version::HTTP_11,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-/// When a task runs, and how long its last run may take when the server stops.
+/// When a task runs, and how long its last run may take during shutdown.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub(super) name: &'static str,
@@ -17,50 +17,50 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// At once, and again so long after each run.
+    /// Runs at once, and again after this period.
     #[must_use]
     pub fn every(name: &'static str, period: Duration) -> Self {
         Self { every: Some(period), waits_first: false, ..Self::when_activated(name) }
     }
 
-    /// At once, and then whenever its trigger is pulled.
+    /// Runs at once, and then when it is triggered.
     #[must_use]
     pub fn at_start(name: &'static str) -> Self {
         Self { waits_first: false, ..Self::when_activated(name) }
     }
 
-    /// Whenever its trigger is pulled, and at no other time.
+    /// Runs only when it is triggered.
     #[must_use]
     pub fn when_activated(name: &'static str) -> Self {
         let trigger = Trigger::default();
         Self { name, every: None, after_failure: None, trigger, waits_first: true, patience: PATIENCE }
     }
 
-    /// With a trigger that others have already.
+    /// Uses an existing trigger.
     #[must_use]
     pub fn activated_by(self, trigger: &Trigger) -> Self {
         Self { trigger: trigger.clone(), ..self }
     }
 
-    /// Again so long after a run that failed.
+    /// Runs again after this pause when a run failed.
     #[must_use]
     pub fn again_after_failure(self, pause: Duration) -> Self {
         Self { after_failure: Some(pause), ..self }
     }
 
-    /// A run under way is cut as soon as the server stops: for what only reads, or is begun again anyway.
+    /// A current run is cut at once at shutdown: for tasks that only read, or that start over anyway.
     #[must_use]
     pub fn cut_when_stopped(self) -> Self {
         Self { patience: Duration::ZERO, ..self }
     }
 }
 
-/// Has a task run now. It can be made, and pulled, before there is the task.
+/// Triggers a task. It can be created and activated before the task exists.
 #[derive(Clone, Debug, Default)]
 pub struct Trigger(Arc<Notify>);
 
 impl Trigger {
-    /// Has the task run, or run once more after the run that is under way.
+    /// Makes the task run, or run once more after the current run.
     pub fn activate(&self) {
         self.0.notify_one();
     }
@@ -70,5 +70,5 @@ impl Trigger {
     }
 }
 
-/// How long a run may take to end when the server stops.
+/// How long a run may take to finish during shutdown.
 const PATIENCE: Duration = Duration::from_secs(10);

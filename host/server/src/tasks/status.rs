@@ -1,37 +1,37 @@
-//! How a task is: what it did last, and what came of it.
+//! The status of a task: its last run and the result.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use landfall_domain::clock::{Clock, Stopwatch, Timestamp};
 
-/// What came of a run: a sentence that says what was done, or one that says why not.
+/// The result of a run: a sentence that says what was done, or why it failed.
 pub type Ran = Result<String, String>;
 
-/// How a task is at a moment.
+/// The status of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskStatus {
     /// Its name: one word, such as `revocation-lists`.
     pub name: &'static str,
-    /// How long after a run it runs again; none when it runs only when it is activated, or serves.
+    /// The period; `None` for a task that runs only when triggered, or is a server.
     pub period: Option<Duration>,
     /// Whether a run is under way.
     pub is_running: bool,
-    /// Runs that went well.
+    /// The number of successful runs.
     pub good_runs: u64,
-    /// Runs that failed or panicked.
+    /// The number of runs that failed or panicked.
     pub failed_runs: u64,
-    /// When the newest run began.
+    /// When the latest run began.
     pub last_started: Option<Timestamp>,
-    /// When the newest run that went well ended.
+    /// When the latest successful run ended.
     pub last_success: Option<Timestamp>,
-    /// How long the newest run that ended took.
+    /// The duration of the latest finished run.
     pub last_duration: Option<Duration>,
-    /// What came of it.
+    /// The result of the latest finished run.
     pub last_result: Option<Ran>,
 }
 
-/// Keeps how a task is, and tells the log when that changes.
+/// Records the status of a task, and logs changes of it.
 pub(super) struct Record {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
@@ -40,7 +40,7 @@ pub(super) struct Record {
 struct State {
     status: TaskStatus,
     running: Option<Stopwatch>,
-    /// Since when the present failure was not said again.
+    /// The time since the current failure was last logged.
     said: Option<Stopwatch>,
 }
 
@@ -68,14 +68,14 @@ impl Record {
         self.lock().status.clone()
     }
 
-    /// A run begins.
+    /// Records the start of a run.
     pub(super) fn begins(&self) {
         let mut state = self.lock();
         state.running = Some(Stopwatch::start(&self.clock));
         (state.status.is_running, state.status.last_started) = (true, Some(self.clock.now()));
     }
 
-    /// A run has ended. What fails because the server stops is not told.
+    /// Records the end of a run. A failure caused by shutdown is not logged.
     pub(super) fn ends(&self, ran: Ran, is_last: bool) {
         let mut state = self.lock();
         if !is_last {
@@ -91,7 +91,7 @@ impl Record {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        // What a panic could leave is a status of which a part is older.
+        // A panic could only leave a status of which a part is older.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -117,5 +117,5 @@ impl State {
     }
 }
 
-/// After how long a failure that goes on is said again.
+/// The interval after which a continuing failure is logged again.
 const REMINDED: Duration = Duration::from_secs(3600);

@@ -17,7 +17,7 @@ fn status(tasks: &Tasks) -> TaskStatus {
     tasks.statuses().into_iter().next().unwrap()
 }
 
-/// The status as soon as it is so.
+/// Waits until a status fulfils the condition.
 async fn until(tasks: &Tasks, so: impl Fn(&TaskStatus) -> bool) -> TaskStatus {
     loop {
         let status = status(tasks);
@@ -79,7 +79,7 @@ async fn a_failure_or_a_panic_is_a_failed_run_and_no_end() {
 async fn what_is_activated_during_a_run_runs_once_more() {
     let (tasks, _) = tasks();
     let trigger = Trigger::default();
-    // Before there is a task: it is not lost.
+    // Activated before the task exists: it is not lost.
     trigger.activate();
     let (begun, mut begins) = mpsc::unbounded_channel();
     let (go_on, held) = mpsc::unbounded_channel::<()>();
@@ -145,7 +145,8 @@ async fn what_serves_stops_first_and_the_others_last_to_first() {
     while !tasks.statuses().iter().all(|status| status.is_running) {
         tokio::task::yield_now().await;
     }
-    // What the bodies hold says their names too when the driver lets go of it; each counts once, when its run has ended.
+    // Values captured by the bodies also report their names when the driver drops them; each counts once, after its
+    // run has ended.
     tasks.stop().await;
     let mut order: Vec<&str> = Vec::new();
     while let Ok(name) = ends.try_recv() {
@@ -194,7 +195,7 @@ async fn two_tasks_of_one_name_are_one() {
     assert_eq!(tasks.statuses().len(), 1);
 }
 
-/// Says a name when it is dropped.
+/// Reports a name when it is dropped.
 #[derive(Clone)]
 struct Says(&'static str, mpsc::UnboundedSender<&'static str>);
 

@@ -1,4 +1,4 @@
-//! Certificate authorities, and what is revoked of what they issued.
+//! Certificate authorities, and the revocations of certificates that they issued.
 
 use async_trait::async_trait;
 use landfall_attestation::x509::revocation::{RevocationChange, RevocationRecord};
@@ -8,12 +8,12 @@ use landfall_domain::names::{CaName, IdScope};
 
 use crate::{DeleteOutcome, Precondition, PutOutcome, StoreError, entity_tag};
 
-/// Certificate authorities, and what is revoked of what they issued.
+/// Certificate authorities, and the revocations of certificates that they issued.
 #[async_trait]
 pub trait AuthorityStore: Send + Sync + 'static {
-    /// Uploads an authority's certificate. It begins unproven, unless it is another certificate of the authority that stands
-    /// there, by name and key. One that would take the devices of a group away, or what was proven without saying so, is a
-    /// conflict. The entity tag is [`authority_tag`].
+    /// Uploads the certificate of an authority. The authority is unproven at first, unless the upload renews the
+    /// stored authority (same name and same key). An upload is a conflict if it would separate a group from its
+    /// devices, or if it would replace a proven authority without `replace`. The entity tag is [`authority_tag`].
     async fn upload_authority(
         &self,
         scope: &IdScope,
@@ -21,8 +21,9 @@ pub trait AuthorityStore: Send + Sync + 'static {
         when: Precondition,
     ) -> Result<PutOutcome, StoreError>;
 
-    /// Makes or replaces an authority as it is. A certificate that is uploaded under another name is a conflict. The entity tag
-    /// is [`entity_tag`] of the authority alone: what is said of its certificates meanwhile does not hold it up.
+    /// Creates or replaces an authority as given. It is a conflict if the certificate is uploaded under another name.
+    /// The entity tag is [`entity_tag`] of the authority alone, so that concurrent changes of its revocations do not
+    /// make the write fail.
     async fn put_authority(
         &self,
         scope: &IdScope,
@@ -30,8 +31,8 @@ pub trait AuthorityStore: Send + Sync + 'static {
         when: Precondition,
     ) -> Result<PutOutcome, StoreError>;
 
-    /// Removes an authority, unless a group names it, or holds an intermediate that only this one vouches for. What is said of
-    /// its certificates stays. The entity tag is [`authority_tag`].
+    /// Removes an authority, unless a group names it or holds an intermediate that no other authority vouches for. The
+    /// revocations of its certificates stay. The entity tag is [`authority_tag`].
     async fn delete_authority(
         &self,
         scope: &IdScope,
@@ -39,9 +40,10 @@ pub trait AuthorityStore: Send + Sync + 'static {
         when: Precondition,
     ) -> Result<DeleteOutcome, StoreError>;
 
-    /// Changes what is said of an issuer's certificates, by commands that are merged over whatever stands there by then: all of
-    /// them or none. It is kept by the issuer's name and key, whatever becomes of authorities. `when` can name an
-    /// authority whose [`authority_tag`] must be as it says. What does not fit is a conflict.
+    /// Changes the revocations of an issuer by commands, which are merged with the state that is stored at the time of
+    /// the write: all commands apply, or none. Revocations are stored under the name and key of the issuer,
+    /// independently of uploaded authorities. `when` can name an authority whose [`authority_tag`] must match. A
+    /// command that does not fit the stored state is a conflict.
     async fn change_revocations(
         &self,
         scope: &IdScope,
@@ -50,7 +52,7 @@ pub trait AuthorityStore: Send + Sync + 'static {
     ) -> Result<PutOutcome, StoreError>;
 }
 
-/// A certificate to upload as that of an authority.
+/// A certificate to upload for an authority.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct AuthorityUpload {
@@ -58,12 +60,12 @@ pub struct AuthorityUpload {
     pub name: CaName,
     /// Its certificate, DER.
     pub der: Vec<u8>,
-    /// Whether it may take the place of another that is in use or proven.
+    /// Whether it may replace another certificate that is in use or proven.
     pub replace: bool,
     pub now: Timestamp,
 }
 
-/// The entity tag of an authority with what is said of its certificates.
+/// The entity tag of an authority together with the revocations of its certificates.
 pub fn authority_tag(authority: &CertificateAuthority, said: Option<&RevocationRecord>) -> String {
     entity_tag(&(authority, said.map(|said| (&said.rules, &said.list))))
 }

@@ -1,31 +1,32 @@
-//! On what condition something is written or removed, and what came of it.
+//! Preconditions of writes and removals, and their outcomes.
 
 use landfall_domain::names::Digest;
 use serde::Serialize;
 
 use crate::{Conflict, InUse};
 
-/// On what condition something is written.
+/// The condition on which a resource is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Precondition {
-    /// Only if there is none yet.
+    /// Only if it does not exist yet.
     New,
-    /// Only if there is one, and its entity tag is this one: that of an enrollment's
-    /// [`Terms`](landfall_domain::enrollment::Terms), that of a [`Registration`](landfall_domain::registration::Registration),
-    /// [`authority_tag`](crate::authority_tag), [`plugin_tag`](crate::plugin_tag), or [`entity_tag`] of anything else.
+    /// Only if it exists and has this entity tag: that of the [`Terms`](landfall_domain::enrollment::Terms) of an
+    /// enrollment, that of a [`Registration`](landfall_domain::registration::Registration),
+    /// [`authority_tag`](crate::authority_tag), [`plugin_tag`](crate::plugin_tag), or [`entity_tag`] of any other
+    /// resource.
     Match(String),
-    /// Only if there is one.
+    /// Only if it exists.
     Exists,
-    /// Whatever is there.
+    /// Unconditionally.
     Any,
 }
 
 impl Precondition {
-    /// Whether something may be written where a thing with this entity tag stands, or where none does.
+    /// Judges whether a write may replace a resource with this entity tag, or create it where none exists.
     ///
     /// # Errors
     ///
-    /// What came of the write that may not be.
+    /// The outcome of the refused write.
     pub fn judge(&self, stands: Option<&str>) -> Result<PutOutcome, PutOutcome> {
         match (self, stands) {
             (Self::New | Self::Any, None) => Ok(PutOutcome::Created),
@@ -36,19 +37,19 @@ impl Precondition {
         }
     }
 
-    /// The condition on which something that was made over what stood there may be written: that this stands there
-    /// still. Whatever is carried over from what stood (keys that were not said again, the date of its making) would
-    /// otherwise undo what another change has made of it meanwhile.
+    /// Narrows this condition for a write that was derived from the stored resource: the stored resource must still be
+    /// the one that was read. The write carries values over from it (keys that the request did not repeat, the
+    /// creation date), and would otherwise undo a concurrent change of them.
     ///
     /// # Errors
     ///
-    /// What came of the write that may not be.
+    /// The outcome of the refused write.
     pub fn over(&self, stands: Option<&str>) -> Result<Self, PutOutcome> {
         self.judge(stands)?;
         Ok(stands.map_or(Self::New, |tag| Self::Match(tag.to_owned())))
     }
 
-    /// The same for a removal: what came of it when the thing may not be removed.
+    /// Judges whether a resource with this entity tag may be removed.
     ///
     /// # Errors
     ///
@@ -63,46 +64,47 @@ impl Precondition {
     }
 }
 
-/// The entity tag of a thing that carries none of its own (a hub, a certificate authority): changes with its content.
+/// The entity tag of a resource that carries none itself (a hub, a certificate authority). It changes with the
+/// content.
 pub fn entity_tag<T: Serialize>(thing: &T) -> String {
-    // What cannot be encoded cannot be stored either, so that the tag of nothing is never compared.
+    // A value that cannot be encoded cannot be stored either, so the tag of the empty encoding is never compared.
     let encoded = serde_json::to_vec(thing).unwrap_or_default();
     Digest::of(&encoded).to_string().chars().take(32).collect()
 }
 
-/// What came of a write under a precondition.
+/// The outcome of a write with a precondition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum PutOutcome {
-    /// It was not there before.
+    /// It did not exist before.
     Created,
     Replaced,
-    /// It was to be new, and is there already.
+    /// It had to be new, but exists.
     AlreadyThere,
-    /// It was to be there, and is not.
+    /// It had to exist, but does not.
     Missing,
-    /// It is there with another entity tag.
+    /// It exists with another entity tag.
     Changed,
-    /// It does not go with what else stands.
+    /// It contradicts other stored records.
     Conflict(Conflict),
 }
 
 impl PutOutcome {
-    /// Whether another change came between the reading and the writing.
+    /// Whether another change came between the read and the write.
     pub fn is_overtaken(&self) -> bool {
         matches!(self, Self::AlreadyThere | Self::Missing | Self::Changed)
     }
 }
 
-/// What came of a removal.
+/// The outcome of a removal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeleteOutcome {
-    /// It is gone.
+    /// It was removed.
     Deleted,
-    /// It was not there.
+    /// It did not exist.
     Missing,
-    /// It is there with another entity tag.
+    /// It exists with another entity tag.
     Changed,
-    /// Something else still needs it.
+    /// Another resource still needs it.
     InUse(InUse),
 }

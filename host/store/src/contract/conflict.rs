@@ -1,31 +1,31 @@
-//! Why something may not be written or removed beside what else stands: typed, so that nobody compares texts. What a conflict
-//! is called in words is made by whoever shows it.
+//! Why a write or removal contradicts other stored records. The reasons are typed, so that no caller compares texts;
+//! the caller that shows a conflict puts it into words.
 
 use landfall_attestation::x509::revocation::RevocationConflict;
 use landfall_domain::enrollment::EnrollmentRef;
 use landfall_domain::names::{CaName, Digest, GroupId, IdScope, ManufacturerId, PluginName};
 
-/// Why something may not be written.
+/// Why a resource may not be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Conflict {
-    /// The id scope has as many enrollment groups as it may have.
+    /// The id scope already has the maximum number of enrollment groups.
     MostGroups {
         /// The id scope.
         scope: IdScope,
-        /// How many that are.
+        /// The maximum.
         most: u64,
     },
-    /// A group names an authority that is not uploaded, or not any more.
+    /// A group names an authority that is not uploaded, or was removed.
     NoAuthority(CaName),
-    /// A group names an authority whose key is not proven.
+    /// A group names an authority whose possession of the key is not proven.
     NotProven(CaName),
-    /// No uploaded, proven authority has issued the intermediate with this SHA-256.
+    /// No uploaded and proven authority has issued the intermediate with this SHA-256.
     NotIssued(Digest),
-    /// Something that may be in one enrollment only is in another.
+    /// Another enrollment holds something that only one enrollment may hold.
     Held {
         what: Held,
-        /// The enrollment that has it.
+        /// The enrollment that holds it.
         by: EnrollmentRef,
     },
     /// A group names an authority whose certificate another enrollment pins.
@@ -42,37 +42,38 @@ pub enum Conflict {
         /// The enrollment that names it.
         by: EnrollmentRef,
     },
-    /// An enrollment uses a plugin that is not published, or not any more.
+    /// An enrollment uses a plugin that is not published, or was removed.
     NoPlugin(PluginName),
-    /// An enrollment keeps to a revision that is not there, or not any more.
+    /// An enrollment is pinned to a revision that does not exist, or was removed.
     NoRevision,
-    /// The authority stands with another certificate of the same name and key, and it was not said that it may be replaced.
+    /// The authority exists with another certificate of the same name and key, and the upload does not allow to
+    /// replace it.
     Renewal(CaName),
-    /// The authority stands and is proven, with another name or key, and it was not said that it may be replaced.
+    /// The authority exists and is proven, with another name or key, and the upload does not allow to replace it.
     ProvenOtherwise(CaName),
-    /// A group leans on the authority, and the certificate has another name or key.
+    /// A group depends on the authority, and the uploaded certificate has another name or key.
     LeanedOn {
         authority: CaName,
-        /// Who leans on it.
+        /// How a group depends on it.
         leaning: Leaning,
     },
     /// The same certificate is uploaded as another authority.
     UploadedAs(CaName),
     /// The certificate would lead to two enrollments.
     TwoEnrollments {
-        /// The one that pins it.
+        /// The enrollment that pins it.
         pinned: EnrollmentRef,
-        /// The one that rests on the authority.
+        /// The enrollment that names its authority.
         named: EnrollmentRef,
         authority: CaName,
     },
-    /// A change of what is revoked does not fit what stands there.
+    /// A change of revocations does not fit the stored ones.
     Revocation(RevocationConflict),
-    /// The component is not the one that was to be published.
+    /// The component is not the announced one.
     OtherBytes {
-        /// SHA-256 of what came.
+        /// SHA-256 of the component that was received.
         found: Digest,
-        /// SHA-256 of what was to come.
+        /// SHA-256 that was announced.
         wanted: Digest,
     },
     /// The id scope may have no more plugins.
@@ -82,40 +83,40 @@ pub enum Conflict {
         /// How many it may have.
         most: usize,
     },
-    /// The plugins would take more than they may.
+    /// The plugins would take more bytes than allowed.
     NoRoom {
-        /// Whether the bound is that of the token that publishes; that of the id scope otherwise.
+        /// Whether the limit is that of the publishing token; otherwise it is that of the id scope.
         of_publisher: bool,
         /// Bytes that they would take.
         bytes: u64,
-        /// Bytes of them that no plugin names, and that are kept for decisions and enrollments.
+        /// The part of these bytes that no plugin names any more, and that is kept for decisions and enrollments.
         kept: u64,
-        /// Bytes that they may take.
+        /// The limit in bytes.
         most: u64,
     },
 }
 
-/// Why something may not be removed.
+/// Why a resource may not be removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InUse {
     /// An enrollment uses the plugin.
     Uses(EnrollmentRef),
-    /// A group leans on the authority.
+    /// A group depends on the authority.
     Leans(Leaning),
-    /// It is the last operator's token that is good for all id scopes.
+    /// It is the last operator token that is valid for all id scopes.
     LastOperator,
 }
 
-/// How an enrollment leans on an authority.
+/// How an enrollment depends on an authority.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Leaning {
-    /// It names it.
+    /// The enrollment names it.
     Names(EnrollmentRef),
-    /// It holds an intermediate that no other proven authority has issued.
+    /// The group holds an intermediate that no other proven authority has issued.
     HoldsIssued(GroupId),
 }
 
-/// Something that may be in one enrollment of an id scope only.
+/// Something that only one enrollment of an id scope may hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Held {
     /// A pinned certificate, by its SHA-256.

@@ -1,6 +1,7 @@
-//! Which decisions to list, and where in the list a page begins.
+//! Filters and pages of the list of decisions.
 //!
-//! A decision here is all that is kept of one request of a device: policies decided, or it was refused before they were asked.
+//! A decision here is the ledger entry of one request of a device: either policies decided, or the request was refused
+//! before any policy ran.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,22 +11,22 @@ use landfall_domain::decision::{Entry, EntryKind, Verdict};
 use landfall_domain::enrollment::EnrollmentRef;
 use landfall_domain::names::{Digest, HubName, PluginName, RegistrationId, TrackingId};
 
-/// Which decisions of an id scope to list. All that is said must hold.
+/// Which decisions of an id scope to list. A decision must pass every filter that is set.
 #[derive(Clone, Debug, Default)]
 pub struct DecisionFilter {
-    /// Only those of requests that came at this time or later.
+    /// Only requests received at this time or later.
     pub from: Option<Timestamp>,
-    /// Only those of requests that came before this time.
+    /// Only requests received before this time.
     pub to: Option<Timestamp>,
-    /// Only those of this device, whoever said that it was it.
+    /// Only requests that named this device, even if the device was not authenticated.
     pub device: Option<RegistrationId>,
-    /// Only those for which this enrollment counted.
+    /// Only requests to which this enrollment applied.
     pub enrollment: Option<EnrollmentRef>,
-    /// Only those that assigned this hub.
+    /// Only decisions that assigned this hub.
     pub hub: Option<HubName>,
-    /// Only those in which this policy was asked.
+    /// Only decisions in which this policy ran.
     pub policy: Option<PolicyFilter>,
-    /// Only those with this result.
+    /// Only decisions with this result.
     pub result: Option<DecisionResult>,
 }
 
@@ -38,56 +39,56 @@ pub struct PolicyFilter {
     pub revision: Option<Digest>,
 }
 
-/// What came of a request, in a word.
+/// The result of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecisionResult {
     /// The device got a hub.
     Assigned,
-    /// It was turned away before any policy was asked.
+    /// It was refused before any policy ran.
     Refused,
-    /// A policy refused it, or no hub that it may get has room.
+    /// A policy refused it, or no hub that it may be assigned to has room.
     Failed,
-    /// It waits and asks again.
+    /// It was told to wait and to ask again.
     Waits,
 }
 
-/// What a listing knows of a decision before it is read.
+/// The properties of a decision by which a listing filters without reading the entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecisionSummary {
-    /// What came of it; none where it was neither decided nor refused.
+    /// The result; absent if the request was neither decided nor refused.
     pub result: Option<DecisionResult>,
-    /// The hub that the device got.
+    /// The hub that was assigned.
     pub hub: Option<HubName>,
-    /// The policies that were asked, each once, in the order in which they were asked first.
+    /// The policies that ran, each once, in the order of their first run.
     pub policies: Vec<(PluginName, Digest)>,
 }
 
-/// The place of a decision among those of its id scope: by time, and by tracking id within a millisecond. Its text is
-/// `MILLISECONDS.TRACKING-ID`.
+/// The position of a decision in the list of its id scope: by time, and by tracking id within a millisecond. Its text
+/// is `MILLISECONDS.TRACKING-ID`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DecisionPlace {
-    /// When the request came.
+    /// When the request was received.
     pub at: Timestamp,
-    /// Its tracking id.
+    /// The tracking id of the request.
     pub id: TrackingId,
 }
 
-/// A text that is no place.
+/// A text that is not a valid position.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no place in the list of decisions; it is `next` of the page before, as it came")]
 pub struct DecisionPlaceError(String);
 
-/// The part of the list that is asked for.
+/// The page of the list that is requested.
 #[derive(Clone, Copy, Debug)]
 pub struct DecisionPage {
-    /// It begins with what is older than this one.
+    /// The page begins with decisions older than this one.
     pub after: Option<DecisionPlace>,
-    /// At most so many.
+    /// The maximum number of decisions.
     pub limit: usize,
 }
 
 impl PolicyFilter {
-    /// Whether it is among the policies of a decision.
+    /// Whether this policy is among those that ran in a decision.
     pub(crate) fn was_asked(&self, summary: &DecisionSummary) -> bool {
         let is_it = |revision: &Digest| self.revision.is_none_or(|wanted| wanted == *revision);
         summary.policies.iter().any(|(plugin, revision)| *plugin == self.plugin && is_it(revision))
@@ -95,7 +96,7 @@ impl PolicyFilter {
 }
 
 impl DecisionSummary {
-    /// Of an entry.
+    /// The summary of an entry.
     pub fn of(entry: &Entry) -> Self {
         let decision = match &entry.kind {
             EntryKind::Refused { .. } => {
@@ -121,7 +122,7 @@ impl DecisionSummary {
 }
 
 impl DecisionPlace {
-    /// Of an entry.
+    /// The position of an entry.
     pub fn of(entry: &Entry) -> Self {
         Self { at: entry.at, id: entry.tracking_id }
     }
@@ -141,7 +142,7 @@ impl FromStr for DecisionPlace {
             let millis = millis.parse().ok()?;
             Some(Self { at: Timestamp::from_millis(millis), id: id.parse().ok()? })
         });
-        // What is written otherwise than it was made is damaged.
+        // A text that differs from the canonical form is invalid.
         let place = parsed.filter(|place: &Self| place.to_string() == text);
         place.ok_or_else(|| DecisionPlaceError(text.chars().take(LONGEST_SHOWN).collect()))
     }
@@ -158,7 +159,7 @@ impl FromStr for PolicyFilter {
     }
 }
 
-/// Characters of a text that is wrong that are shown.
+/// How many characters of an invalid text are shown.
 const LONGEST_SHOWN: usize = 80;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Linked hubs.
+//! Linked hubs and their loads.
 
 use std::sync::Weak;
 
@@ -8,13 +8,13 @@ use landfall_domain::names::{HubName, IdScope};
 
 use crate::{DeleteOutcome, Precondition, PutOutcome, StoreError};
 
-/// Linked hubs.
+/// Linked hubs and their loads.
 #[async_trait]
 pub trait HubStore: Send + Sync + 'static {
-    /// Links a hub or changes it; its count stays, also while it is unlinked.
+    /// Links a hub or changes it. Its count of devices stays, even while it is unlinked.
     async fn put_hub(&self, scope: &IdScope, hub: Hub, when: Precondition) -> Result<PutOutcome, StoreError>;
 
-    /// Unlinks a hub. Registrations that name it stay, and no new one can.
+    /// Unlinks a hub. Registrations that name it stay, but no new registration can name it.
     async fn delete_hub(
         &self,
         scope: &IdScope,
@@ -22,16 +22,17 @@ pub trait HubStore: Send + Sync + 'static {
         when: Precondition,
     ) -> Result<DeleteOutcome, StoreError>;
 
-    /// Tells `follower` how many devices each hub has, linked or not: all of them before this returns, and from then on each
-    /// whose number changes, for as long as somebody holds the follower. A hub of which nothing was told has none.
+    /// Reports to `follower` how many devices each hub has, linked or not. All counts are reported before this
+    /// returns, and after that each count that changes, until the follower is dropped. A hub that was never reported
+    /// has no devices.
     ///
-    /// A store of one process tells a number before whoever changed it is answered. One that several processes write to may be
-    /// late; no promise rests on that, for a commit counts for itself.
+    /// A store of one process reports a count before it answers the caller that changed it. A store that several
+    /// processes write to may report late; no promise depends on that, because a commit checks the count itself.
     async fn follow_hub_loads(&self, follower: Weak<dyn HubLoadFollower>) -> Result<(), StoreError>;
 }
 
-/// Whoever wants to know how full the hubs are.
+/// Receives the number of devices of each hub.
 pub trait HubLoadFollower: Send + Sync {
-    /// So many devices are assigned to this hub. Called where others wait: it must not take long.
+    /// This hub now has `assigned` devices. It is called while other callers wait, so it must return quickly.
     fn hub_load(&self, scope: &IdScope, hub: &HubName, assigned: u64);
 }

@@ -1,4 +1,4 @@
-//! Why each device was answered as it was, and the bytes that these entries name.
+//! The ledger: why each device was answered as it was, and the contents that its entries name.
 
 use async_trait::async_trait;
 use landfall_domain::decision::{Content, Entry};
@@ -6,18 +6,19 @@ use landfall_domain::names::{Digest, IdScope, TrackingId};
 
 use crate::{DecisionFilter, DecisionPage, Lane, Listing, StoreError};
 
-/// Why each device was answered as it was, and the bytes that these entries name.
+/// The ledger: why each device was answered as it was, and the contents that its entries name.
 #[async_trait]
 pub trait LedgerStore: Send + Sync + 'static {
-    /// Adds an entry that led to no registration (a refusal, a postponement). The oldest of these make room for new
-    /// ones, so that nobody can fill the disk by being refused.
+    /// Adds an entry that led to no registration (a refusal, a postponement). The oldest of these entries are removed
+    /// to make room for new ones, so that refused requests cannot fill the disk.
     ///
-    /// Of `contents`, those that it names are written with it where they are not there yet.
+    /// Those of `contents` that the entry names are written with it, unless they are stored already.
     async fn record_entry(&self, entry: Entry, contents: Vec<Content>) -> Result<(), StoreError>;
 
-    /// Decisions and refusals of an id scope, by the times that they say, the newest first. A page may hold fewer than asked for,
-    /// even none, when the filter passes few: [`Listing::next`] says whether there is more, as the text of a
-    /// [`DecisionPlace`](crate::DecisionPlace). Pages follow each other without gaps, whatever comes or goes meanwhile.
+    /// Lists the decisions and refusals of an id scope by their times, the newest first. A page may hold fewer entries
+    /// than requested, even none, when few pass the filter. [`Listing::next`] says whether there are more, as the text
+    /// of a [`DecisionPlace`](crate::DecisionPlace). Consecutive pages leave no gap, even if entries are added or
+    /// removed meanwhile.
     async fn decisions(
         &self,
         scope: &IdScope,
@@ -28,10 +29,10 @@ pub trait LedgerStore: Send + Sync + 'static {
     /// One ledger entry.
     async fn ledger_entry(&self, id: TrackingId) -> Result<Option<Entry>, StoreError>;
 
-    /// Keeps bytes that are there for good: the components of shipped policies. Answers at once for bytes that are there. What
-    /// entries name comes with them.
+    /// Stores a content for good: the component of a shipped policy. Returns at once if the content exists. The
+    /// contents that entries name are written with the entries instead.
     async fn keep_content(&self, lane: Lane, content: Vec<u8>) -> Result<Digest, StoreError>;
 
-    /// Bytes by their digest.
+    /// A content by its digest.
     async fn content(&self, digest: Digest) -> Result<Option<Vec<u8>>, StoreError>;
 }

@@ -1,19 +1,19 @@
-//! Listings come in pages.
+//! Pages of listings.
 
-/// Part of a listing: so many after a key.
+/// The part of a listing that is requested.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
-    /// The key after which it begins, in any case; the first page when absent.
+    /// The key after which the page begins, whether or not the key exists; the first page when absent.
     pub after: Option<String>,
-    /// At most so many.
+    /// The maximum number of items.
     pub limit: usize,
 }
 
-/// A page of things.
+/// A page of a listing.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Listing<T> {
     pub items: Vec<T>,
-    /// Where the next page begins; absent on the last.
+    /// The key after which the next page begins; absent on the last page.
     pub next: Option<String>,
 }

@@ -11,10 +11,10 @@ use crate::{DeleteOutcome, Precondition, PutOutcome, StoreError, entity_tag};
 /// Published plugins, their components and signatures.
 #[async_trait]
 pub trait PluginStore: Send + Sync + 'static {
-    /// Keeps a revision's bytes and signatures and makes it the live one of its name. The store keeps `previous`, `past`
-    /// and `rules` itself. Bytes of another digest are a conflict, and so is what goes beyond the bounds, once the plugin's
-    /// own oldest revisions have made room. The entity tag is [`plugin_tag`]: of two who publish at once over the same
-    /// revision, the second is told that it has changed.
+    /// Stores the bytes and signatures of a revision and makes it the live revision of the plugin. The store maintains
+    /// `previous`, `past` and `rules` itself. It is a conflict if the bytes have another digest, or if they exceed the
+    /// limits even after the oldest revisions of this plugin were removed. The entity tag is [`plugin_tag`]: if two
+    /// callers publish at once over the same revision, the second gets [`PutOutcome::Changed`].
     async fn publish_plugin(
         &self,
         scope: &IdScope,
@@ -25,8 +25,8 @@ pub trait PluginStore: Send + Sync + 'static {
         when: Precondition,
     ) -> Result<PutOutcome, StoreError>;
 
-    /// Changes what the operator says of a plugin: [`PutOutcome::Replaced`], or [`PutOutcome::Missing`] also of a plugin that
-    /// may be new.
+    /// Changes the rules that the operator sets for a plugin. The outcome is [`PutOutcome::Replaced`], or
+    /// [`PutOutcome::Missing`] even on a condition that allows a new plugin.
     async fn set_plugin_rules(
         &self,
         scope: &IdScope,
@@ -35,7 +35,7 @@ pub trait PluginStore: Send + Sync + 'static {
         when: Precondition,
     ) -> Result<PutOutcome, StoreError>;
 
-    /// Removes a plugin's name, unless an enrollment uses it; the bytes stay for as long as a decision names them.
+    /// Removes a plugin, unless an enrollment uses it. Its bytes stay for as long as a decision names them.
     async fn delete_plugin(
         &self,
         scope: &IdScope,
@@ -43,14 +43,14 @@ pub trait PluginStore: Send + Sync + 'static {
         when: Precondition,
     ) -> Result<DeleteOutcome, StoreError>;
 
-    /// The components of an id scope's plugins that no plugin names any more, and that are kept for decisions and enrollments.
+    /// The components of an id scope that no plugin names any more, but that are kept for decisions and enrollments.
     async fn kept_components(&self, scope: &IdScope) -> Result<Vec<KeptComponent>, StoreError>;
 
-    /// The signatures with which a component was published, all times together.
+    /// The signatures of a component, from all its publications together.
     async fn signatures(&self, component: Digest) -> Result<Vec<Signature>, StoreError>;
 }
 
-/// The entity tag of a plugin: of its live revision, and of what the operator says of it.
+/// The entity tag of a plugin: made from its live revision and the rules that the operator set.
 pub fn plugin_tag(plugin: &PublishedPlugin) -> String {
     entity_tag(&(plugin.live, &plugin.rules))
 }

@@ -1,5 +1,5 @@
-//! What proofs of identity need and must outlive a process: challenges of TPMs, authenticators of Kerberos that were here, keys
-//! of token issuers.
+//! The state of proofs of identity that must outlive a process: TPM challenges, spent Kerberos authenticators, and
+//! keys of token issuers.
 
 use async_trait::async_trait;
 use landfall_attestation::bearer::KeptKeys;
@@ -9,18 +9,19 @@ use landfall_domain::names::Digest;
 
 use crate::StoreError;
 
-/// What proofs of identity need and must outlive a process.
+/// The state of proofs of identity that must outlive a process.
 #[async_trait]
 pub trait ProofStore: Send + Sync + 'static {
-    /// Keeps a challenge, and lets some go that are over by this time. It is spent by
+    /// Stores a challenge, and removes some of the challenges that are expired at `now`. A challenge is spent by
     /// [`commit_registration`](crate::RegistrationStore::commit_registration).
     async fn keep_challenge(&self, challenge: KeptChallenge, now: Timestamp) -> Result<(), StoreError>;
 
     /// All challenges, the oldest first.
     async fn challenges(&self) -> Result<Vec<KeptChallenge>, StoreError>;
 
-    /// Remembers a Kerberos authenticator until it cannot come again, and lets some go that cannot by now; whether it had not
-    /// been here before. Of many who bring it at once, one is told so. `until` is the same for the same authenticator.
+    /// Remembers a Kerberos authenticator until it is too old to be replayed, and removes some that are too old at
+    /// `now`. Returns whether it was not seen before: of several callers with the same authenticator at once, exactly
+    /// one gets `true`. `until` must be the same for the same authenticator.
     async fn spend_authenticator(
         &self,
         authenticator: Digest,
@@ -28,9 +29,9 @@ pub trait ProofStore: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<bool, StoreError>;
 
-    /// Keeps what an issuer of tokens has published in place of what it had, and lets all go that were read before `oldest`.
+    /// Replaces the stored keys of a token issuer, and removes all keys that were fetched before `oldest`.
     async fn keep_issuer_keys(&self, keys: KeptKeys, oldest: Timestamp) -> Result<(), StoreError>;
 
-    /// What all issuers have published.
+    /// The stored keys of all issuers.
     async fn issuer_keys(&self) -> Result<Vec<KeptKeys>, StoreError>;
 }

@@ -16,7 +16,7 @@ pub trait RecordStore: Send + Sync + 'static {
     /// The record of a device.
     async fn record(&self, scope: &IdScope, id: &RegistrationId) -> Result<Option<ManufacturingRecord>, StoreError>;
 
-    /// Records in the order of their ids. A page may hold fewer than asked for when the filter passes few.
+    /// Records in the order of their ids. A page may hold fewer than requested when few pass the filter.
     async fn records(
         &self,
         scope: &IdScope,
@@ -24,18 +24,19 @@ pub trait RecordStore: Send + Sync + 'static {
         filter: RecordFilter,
     ) -> Result<Listing<ManufacturingRecord>, StoreError>;
 
-    /// Imports a batch in one transaction; answers one result for each row, in order.
+    /// Imports a batch in one transaction; returns one result for each row, in order.
     async fn import_batch(&self, batch: ImportBatch) -> Result<Vec<RowResult>, StoreError>;
 
-    /// Imports batches in one transaction, in which nobody else writes: all rows of all of them, or none when one of them
-    /// is refused. Answers one result for each row of each batch that was looked at; no batch is after one with a refused row.
+    /// Imports several batches in one exclusive transaction: all rows of all batches, or none if one is refused.
+    /// Returns one result for each row of each batch that was judged. Judging stops after the first batch with a
+    /// refused row.
     async fn import_whole(&self, batches: Arc<dyn Batches>) -> Result<Vec<Vec<RowResult>>, StoreError>;
 
-    /// A place on the store's disk for what is kept until it is written.
+    /// A temporary file on the disk of the store, for data that is to be written later.
     fn staging(&self) -> Result<Staging, StoreError>;
 
-    /// Changes a record's state; answers the record as it is now, or why it stays as it was. Retired is final: such a record
-    /// stays as it is. The entity tag is [`entity_tag`](crate::entity_tag).
+    /// Changes the state of a record; returns the record after the change, or why it did not change. Retired is final:
+    /// a retired record does not change. The entity tag is [`entity_tag`](crate::entity_tag).
     async fn set_record_state(
         &self,
         scope: &IdScope,
@@ -45,53 +46,53 @@ pub trait RecordStore: Send + Sync + 'static {
         when: Precondition,
     ) -> Result<Result<ManufacturingRecord, PutOutcome>, StoreError>;
 
-    /// Whose records there are, the first so many of them in the order of their names.
+    /// The manufacturers that have records, in the order of their names, at most `most`.
     async fn manufacturers(&self, scope: &IdScope, most: usize) -> Result<Vec<ManufacturerId>, StoreError>;
 }
 
 /// Which manufacturing records to list.
 #[derive(Clone, Debug, Default)]
 pub struct RecordFilter {
-    /// Only this manufacturer's.
+    /// Only records of this manufacturer.
     pub manufacturer: Option<ManufacturerId>,
-    /// Only those in this state.
+    /// Only records in this state.
     pub state: Option<RecordState>,
-    /// Only those whose registration id begins so (lower case).
+    /// Only records whose registration id begins with this (lower case).
     pub prefix: Option<String>,
 }
 
-/// Rows to import: a thousand or some thousands, which hold up devices' writes for some milliseconds. A longer import
-/// is many batches, several of them on their way at once.
+/// Rows to import: one to a few thousand, which delay the writes of devices by some milliseconds. A longer import
+/// consists of many batches, several of them in flight at once.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct ImportBatch {
     pub scope: IdScope,
-    /// Whose records they are; rows of another manufacturer's devices are refused.
+    /// The manufacturer of the records; rows for devices of another manufacturer are refused.
     pub manufacturer: ManufacturerId,
-    /// How many records this manufacturer may have in all.
+    /// The maximum number of records of this manufacturer.
     pub quota: Option<u64>,
-    /// The rows. Their times and states are those of new records.
+    /// The rows. Their times and states apply to new records only.
     pub rows: Vec<ManufacturingRecord>,
-    /// Whether one refused row refuses the whole batch (then nothing is written, and rows that were good answer
-    /// [`RowOutcome::NotTaken`]).
+    /// Whether one refused row refuses the whole batch. Then nothing is written, and rows that were good get
+    /// [`RowOutcome::NotTaken`].
     pub all_or_nothing: bool,
-    /// Only say what would be done.
+    /// Whether to only report what the import would do.
     pub dry_run: bool,
-    /// Whether evidence that a row leaves out goes from the record; otherwise it stays.
+    /// Whether evidence that a row leaves out is removed from the record; otherwise it stays.
     pub drop_evidence: bool,
 }
 
-/// What came of one row.
+/// The result of one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowResult {
-    /// Whether it was taken.
+    /// The outcome.
     pub outcome: RowOutcome,
-    /// Evidence that its record had and the row leaves out.
+    /// The evidence that the record had and that the row leaves out.
     pub left_out: EvidenceMembers,
 }
 
 impl RowResult {
-    /// Whether the row is taken, be it that nothing had to change.
+    /// Whether the row was accepted, even if nothing had to change.
     pub fn is_good(&self) -> bool {
         self.outcome.is_good()
     }
@@ -109,42 +110,43 @@ impl PartialEq<RowOutcome> for RowResult {
     }
 }
 
-/// Whether one row was taken.
+/// The outcome of one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RowOutcome {
     /// A new record.
     Added,
-    /// The record said something else before.
+    /// The record was changed.
     Updated,
-    /// The record said the same.
+    /// The record is the same as the row.
     Unchanged,
-    /// Another manufacturer has this device. Its record says so from now on ([`Claim`](landfall_domain::registry::Claim)).
+    /// The device belongs to another manufacturer. Its record now notes the claim
+    /// ([`Claim`](landfall_domain::registry::Claim)).
     OtherManufacturer,
-    /// The device is retired; its record does not change any more.
+    /// The device is retired; its record does not change.
     Retired,
-    /// The manufacturer's quota is used up.
+    /// The quota of the manufacturer is used up.
     OverQuota,
-    /// The row was good, and another of an all-or-nothing batch was not.
+    /// The row was good, but another row of an all-or-nothing batch was not.
     NotTaken,
 }
 
 impl RowOutcome {
-    /// Whether the row is taken, be it that nothing had to change.
+    /// Whether the row was accepted, even if nothing had to change.
     pub fn is_good(self) -> bool {
         matches!(self, Self::Added | Self::Updated | Self::Unchanged)
     }
 }
 
-/// Batches of one import, which can be had again from the beginning.
+/// The batches of one import, which can be read more than once.
 pub trait Batches: Send + Sync {
-    /// All of them, in order. Called on a thread that may wait.
+    /// Reads all batches from the beginning, in order. Called on a thread that may block.
     fn begin(&self) -> Result<Box<dyn Iterator<Item = Result<ImportBatch, StoreError>>>, StoreError>;
 }
 
-/// A place for bytes until they are written.
+/// Temporary storage for bytes until they are written.
 pub struct Staging {
-    /// A file that has no name, and is gone when it is closed.
+    /// A file without a name, which is removed when it is closed.
     pub file: std::fs::File,
-    /// Whether there is room for more.
+    /// Checks whether there is room for more.
     pub room: Arc<dyn Fn() -> Result<(), StoreError> + Send + Sync>,
 }

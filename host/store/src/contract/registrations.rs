@@ -1,4 +1,4 @@
-//! What became of devices, and the one transaction that says so.
+//! Registrations, and the one transaction that writes them.
 
 use async_trait::async_trait;
 use landfall_domain::decision::{Content, Entry};
@@ -9,17 +9,17 @@ use landfall_domain::registry::ManufacturingRecord;
 
 use crate::{DeleteOutcome, Listing, Page, Precondition, StoreError};
 
-/// What became of devices, and the one transaction that says so.
+/// Registrations, and the one transaction that writes them.
 #[async_trait]
 pub trait RegistrationStore: Send + Sync + 'static {
     /// The registration of an id.
     async fn registration(&self, scope: &IdScope, id: &RegistrationId) -> Result<Option<Registration>, StoreError>;
 
-    /// The device to which a key belongs: it registered with it, and was not released from it.
+    /// The device to which a key belongs: it registered with the key and was not released from it.
     async fn device_of_key(&self, scope: &IdScope, key: Digest) -> Result<Option<RegistrationId>, StoreError>;
 
-    /// Registrations in the order of their ids. A page may hold fewer than asked for, even none, when the filter
-    /// passes few: [`Listing::next`] says whether there is more.
+    /// Registrations in the order of their ids. A page may hold fewer than requested, even none, when few pass the
+    /// filter: [`Listing::next`] says whether there are more.
     async fn registrations(
         &self,
         scope: &IdScope,
@@ -27,13 +27,13 @@ pub trait RegistrationStore: Send + Sync + 'static {
         filter: RegistrationFilter,
     ) -> Result<Listing<Registration>, StoreError>;
 
-    /// Writes a registration, its hub's count, its group's counts and its ledger entry, if all of
-    /// [`RegistrationCommit`]'s conditions hold. Of the decisions that stood before it, the latest are kept and the
-    /// others go: a device that registers in a loop must not fill the disk.
+    /// Writes a registration, the count of its hub, the counts of its groups and its ledger entry, if all conditions
+    /// of the [`RegistrationCommit`] hold. Of the earlier decisions of the device, the latest are kept and the others
+    /// are removed: a device that registers in a loop must not fill the disk.
     async fn commit_registration(&self, commit: RegistrationCommit) -> Result<CommitOutcome, StoreError>;
 
-    /// Removes a registration, gives its place in its hub and groups back, and answers it; or why it stays. Its entity
-    /// tag is [`Registration::etag`].
+    /// Removes a registration, frees its place in its hub and groups, and returns it, or why it stays. Its entity tag
+    /// is [`Registration::etag`].
     async fn delete_registration(
         &self,
         scope: &IdScope,
@@ -41,8 +41,8 @@ pub trait RegistrationStore: Send + Sync + 'static {
         when: Precondition,
     ) -> Result<Result<Registration, DeleteOutcome>, StoreError>;
 
-    /// Lets the id be claimed by another key: its binding is what is removed. Its generation goes up, so that a decision
-    /// under way for the old key is overtaken.
+    /// Removes the binding of a registration to its key, so that a device with another key can claim the id. The
+    /// generation increases, so that a pending decision for the old key is overtaken.
     async fn release_registration(
         &self,
         scope: &IdScope,
@@ -50,62 +50,63 @@ pub trait RegistrationStore: Send + Sync + 'static {
         when: Precondition,
     ) -> Result<DeleteOutcome, StoreError>;
 
-    /// Devices placed at a group path or below it; all that have a hub for the empty path.
+    /// The number of devices placed at a group path or below it; for the empty path, all devices that have a hub.
     async fn group_count(&self, scope: &IdScope, path: &[String]) -> Result<u64, StoreError>;
 }
 
-/// A registration to write, and on what conditions.
+/// A registration to write, and its conditions.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct RegistrationCommit {
     pub scope: IdScope,
-    /// What to write. The hub of an assigned one must be linked, active and have room; the hub that the device is on
-    /// already need only be linked. What follows from the state before it (the generation, the first hub, the id as
-    /// it was first written) is put in by the store.
+    /// The registration to write. The hub of an assigned registration must be linked, active and have room; a hub that
+    /// the device is on already need only be linked. The store fills in the values that follow from the previous state
+    /// (the generation, the first hub, the id as it was first written).
     pub registration: Registration,
-    /// The version that was read when the decision was made; absent when there was no registration.
+    /// The version that the decision was made from; absent when there was no registration.
     pub expected: Option<Version>,
-    /// The manufacturing record on which the device was admitted, if there was one. What stands there now must admit
-    /// it too.
+    /// The manufacturing record that admitted the device, if there was one. The record that is stored at the commit
+    /// must admit the device too.
     pub record: Option<ManufacturingRecord>,
-    /// On what the device was admitted besides. All of it must stand as it did.
+    /// What else the admission rested on. All of it must be unchanged at the commit.
     pub basis: AdmissionBasis,
-    /// The challenge whose answer began it. It must be kept and not be spent; it is from then on, so that no other registration
-    /// begins with it.
+    /// The challenge whose answer started this registration. It must be stored and unspent; the commit spends it, so
+    /// that it starts no other registration.
     pub answered: Option<TrackingId>,
-    /// What explains it.
+    /// The ledger entry that explains the registration.
     pub entry: Entry,
-    /// What it names by digest; written with it where it is not there yet.
+    /// The contents that the entry names by digest; written with it unless they are stored already.
     pub contents: Vec<Content>,
 }
 
-/// What an admission rested on besides the manufacturing record, as it was read. What an operator disables, deletes,
-/// revokes or changes while a policy thinks makes another of it, and the device is admitted anew.
+/// What an admission rested on besides the manufacturing record, as it was read. An operator may disable, delete,
+/// revoke or change any of it while a policy runs; then the commit is refused and the device must be admitted again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AdmissionBasis {
-    /// The way in which the enrollment was found, and how often what is looked at for that had changed: of
-    /// [`ScopeRecords::admissions`]. Absent where nothing but the enrollment itself counts.
+    /// How the enrollment was found, and the counter of [`ScopeRecords::admissions`] for that way when it was read.
+    /// Absent where only the enrollment itself counts.
     pub found: Option<(Way, u64)>,
     /// The group that admitted it, and its entity tag; absent when none did.
     pub group: Option<(GroupId, String)>,
     /// The entity tag of the individual enrollment of the id; absent when there was none.
     pub individual: Option<String>,
-    /// The certificate that the device showed, and the enrollment that named it.
+    /// The certificate that the device presented, and the enrollment that held it.
     pub certificate: Option<(Digest, Option<EnrollmentRef>)>,
 }
 
-/// A way in which the enrollment is found that counts for a device.
+/// A way to find the enrollment of a device, with a change counter of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// By certificates: groups by their authorities, intermediates and makers of TPMs, authorities, and what is revoked.
+    /// By certificates: depends on the authorities, intermediates and TPM makers of groups, on authorities, and on
+    /// revocations.
     Certificates,
-    /// By a token: groups with rules for tokens.
+    /// By a token: depends on the token rules of groups.
     Tokens,
-    /// By an account: groups with rules for directories.
+    /// By an account: depends on the directory rules of groups.
     Directories,
 }
 
-/// How often what is looked at has changed, for each [`Way`].
+/// Change counters of the data by which enrollments are found, one for each [`Way`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Admissions {
@@ -115,7 +116,7 @@ pub struct Admissions {
 }
 
 impl Admissions {
-    /// The count of one of them.
+    /// The counter of one way.
     pub fn of(&self, way: Way) -> u64 {
         match way {
             Way::Certificates => self.certificates,
@@ -125,27 +126,28 @@ impl Admissions {
     }
 }
 
-/// What came of a commit.
+/// The outcome of a commit.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CommitOutcome {
-    /// It is on disk; this is what was written.
+    /// The registration is on disk, as given here.
     Committed(Box<Registration>),
     /// The hub is not linked, not active or full; nothing was written.
     NoRoom,
-    /// Another request wrote this registration since it was read; this is what stands there. Nothing was written.
+    /// Another request wrote this registration after it was read; the stored one is given here. Nothing was written.
     Overtaken(Option<Box<Registration>>),
-    /// The manufacturing record is another now, in what admits a device: it was quarantined, say. Nothing was written.
+    /// The manufacturing record changed in a way that matters for admission: it was quarantined, for example. Nothing
+    /// was written.
     RecordChanged,
     /// The key belongs to this other device. Nothing was written.
     KeyOfAnother(RegistrationId),
-    /// What admitted the device is not what it was; the id scope's [`ScopeRecords::revision`] is this now. Nothing was
+    /// What admitted the device has changed; the [`ScopeRecords::revision`] of the id scope is now this. Nothing was
     /// written.
     AdmissionChanged(u64),
-    /// A revision that decided was removed meanwhile. Nothing was written.
+    /// A revision that took part in the decision was removed meanwhile. Nothing was written.
     RevisionGone,
     /// This other device has the id in the hub. Nothing was written.
     IdentityTaken(RegistrationId),
-    /// Another registration was begun with the answer to the challenge. Nothing was written.
+    /// The answer to the challenge already started another registration. Nothing was written.
     ChallengeSpent,
     /// The challenge is over and not kept any more. Nothing was written.
     ChallengeGone,
@@ -154,10 +156,10 @@ pub enum CommitOutcome {
 /// Which registrations to list.
 #[derive(Clone, Debug, Default)]
 pub struct RegistrationFilter {
-    /// Only those on this hub.
+    /// Only registrations on this hub.
     pub hub: Option<HubName>,
-    /// Only those admitted by this group.
+    /// Only registrations admitted by this group.
     pub group: Option<GroupId>,
-    /// Only those that have a hub, or only those that were turned down.
+    /// Only registrations that have a hub (`true`), or only those that were refused (`false`).
     pub assigned: Option<bool>,
 }

@@ -1,4 +1,4 @@
-//! The store itself: its room, its state, its copies and its end.
+//! Maintenance of the store itself: free space, checks, copies and closing.
 
 use std::path::Path;
 
@@ -7,25 +7,25 @@ use landfall_domain::clock::Timestamp;
 
 use crate::{Findings, StoreError, Unused};
 
-/// The store itself: its room, its state, its copies and its end.
+/// Maintenance of the store itself: free space, checks, copies and closing.
 #[async_trait]
 pub trait Upkeep: Send + Sync + 'static {
-    /// Whether there is room enough on the disk for what devices write.
+    /// Checks whether there is enough free disk space for the writes of devices.
     ///
     /// # Errors
     ///
     /// [`StoreError::NoSpace`].
     fn has_room(&self) -> Result<(), StoreError>;
 
-    /// How many transactions have changed it. Never goes back, but for a store that was put back.
+    /// The number of transactions that have changed the store. It never decreases, unless a backup is restored.
     fn sequence(&self) -> u64;
 
-    /// What contradicts itself, and what nothing names. Reads all of it.
+    /// Finds contradictions, and rows that nothing refers to. It reads the whole store.
     async fn check(&self) -> Result<(Findings, Unused), StoreError>;
 
-    /// Copies all of it, as the last transaction left it, into a new file; answers how many rows that are.
+    /// Copies the whole store, as of the last transaction, into a new file; returns the number of rows.
     async fn copy_to(&self, to: &Path, now: Timestamp) -> Result<u64, StoreError>;
 
-    /// Finishes what is queued, refuses what comes after, and closes the files.
+    /// Finishes the queued writes, refuses later ones, and closes the files.
     async fn close(&self) -> Result<(), StoreError>;
 }

@@ -1,4 +1,4 @@
-//! Certificate authorities, and what is revoked of what they issued.
+//! Certificate authorities, and the revocations of certificates that they issued.
 
 use async_trait::async_trait;
 use landfall_attestation::x509::revocation::{KeptRevocations, RevocationChange, RevocationRecord};
@@ -138,7 +138,7 @@ impl State {
         Ok(())
     }
 
-    /// Remembers a certificate of an issuer that is held no more.
+    /// Remembers a certificate of an issuer that is no longer held.
     pub(super) fn remember(&mut self, scope: &IdScope, der: &[u8], at: Timestamp) -> Result<(), StoreError> {
         let record = revocations::remembering(der, at, |issuer| self.of(scope).said_of(issuer))?;
         if let Some(record) = record {

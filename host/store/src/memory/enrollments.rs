@@ -1,4 +1,4 @@
-//! Enrollments, individual and groups.
+//! Individual enrollments and enrollment groups.
 
 use async_trait::async_trait;
 use landfall_domain::enrollment::{EnrollmentRef, Group, Individual};
@@ -135,7 +135,7 @@ impl EnrollmentStore for MemoryStore {
 }
 
 impl State {
-    /// Counts what an enrollment names in place of what it named.
+    /// Updates the reference counts of the contents that an enrollment names.
     fn hold(&mut self, before: Option<&Claims>, next: Option<&Claims>) -> Result<(), StoreError> {
         self.changed = true;
         if let Some(next) = next {

@@ -1,4 +1,4 @@
-//! The ledger, and the bytes that its entries name.
+//! The ledger, and the contents that its entries name.
 
 use async_trait::async_trait;
 use landfall_domain::decision::{Content, Entry};
@@ -24,7 +24,7 @@ impl LedgerStore for MemoryStore {
         filter: DecisionFilter,
     ) -> Result<Listing<Entry>, StoreError> {
         self.read(|state| {
-            // What explains a registration counts before what came of its request at first.
+            // An entry that explains a registration takes precedence over an earlier entry of the same request.
             let others = state.others.values().filter(|entry| !state.decisions.contains_key(&entry.tracking_id));
             let mut shown: Vec<&Entry> = state.decisions.values().chain(others).collect();
             shown.retain(|entry| entry.scope.as_ref() == Some(scope) && filter.shows(entry));
@@ -61,8 +61,8 @@ impl LedgerStore for MemoryStore {
 }
 
 impl State {
-    /// Keeps an entry that led to no registration, or to one that is gone, and whose contents are counted. The first that came
-    /// make room.
+    /// Stores an entry that led to no registration, or whose registration is gone, and whose contents are counted
+    /// already. The first to arrive are evicted.
     pub(super) fn keep_other(&mut self, entry: Entry) -> Result<(), StoreError> {
         self.changed = true;
         let same = self.others.iter().find(|(_, other)| other.tracking_id == entry.tracking_id);
@@ -78,7 +78,7 @@ impl State {
         Ok(())
     }
 
-    /// Removes a decision that explains nothing any more, and what only it named.
+    /// Removes a decision that explains no registration any more, and the contents that only it named.
     pub(super) fn drop_decision(&mut self, id: TrackingId) -> Result<(), StoreError> {
         if let Some(entry) = self.decisions.remove(&id) {
             contents::give_back(self, &Named::by_entry(&entry))?;
@@ -86,7 +86,8 @@ impl State {
         Ok(())
     }
 
-    /// Moves what explained a device's registration to what makes room. An entry that is another device's stays.
+    /// Moves the entry that explained a registration to the entries that can be evicted. An entry of another device
+    /// stays.
     pub(super) fn retire_decision(
         &mut self,
         scope: &IdScope,

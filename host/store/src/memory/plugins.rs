@@ -1,4 +1,4 @@
-//! Published plugins.
+//! Published plugins, their components and signatures.
 
 use async_trait::async_trait;
 use landfall_domain::names::{Digest, IdScope, PluginName};

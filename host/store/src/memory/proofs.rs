@@ -1,4 +1,4 @@
-//! What proofs of identity need.
+//! The state of proofs of identity.
 
 use async_trait::async_trait;
 use landfall_attestation::bearer::KeptKeys;

@@ -45,7 +45,7 @@ impl RecordStore for MemoryStore {
             }
             imported
         };
-        // Whoever brings the batches may wait for them.
+        // Reading the batches may block.
         let imported = tokio::task::spawn_blocking(move || store.write(import)).await;
         imported.map_err(|error| StoreError::Write(error.to_string()))?
     }
@@ -98,7 +98,8 @@ impl State {
         if !batch.dry_run {
             for row in &judged {
                 let new = batch.rows.get(row.place).filter(|_| row.outcome == RowOutcome::Added);
-                // What goes beyond the quota leaves nothing, though it was to update what its device's first row adds.
+                // A row beyond the quota has no effect, even if it would update a record that the first row of its
+                // device adds.
                 let takes = matches!(row.outcome, RowOutcome::Updated | RowOutcome::OtherManufacturer);
                 let updated = row.updated.as_ref().filter(|_| takes);
                 if let Some(record) = new.or(updated) {

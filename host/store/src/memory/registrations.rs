@@ -1,4 +1,4 @@
-//! Registrations.
+//! Registrations and their counts.
 
 use async_trait::async_trait;
 use landfall_domain::names::{Digest, HubName, IdScope, RegistrationId};
@@ -120,7 +120,7 @@ impl State {
         self.registrations.insert((scope.clone(), registration.registration_id.key().to_owned()), registration);
     }
 
-    /// Tells how many devices the hubs have that a device has left and joined.
+    /// Reports the counts of the hubs that a device has left and joined.
     fn tell(&mut self, scope: &IdScope, hubs: [Option<HubName>; 2]) {
         let [left, joined] = hubs;
         if left == joined {

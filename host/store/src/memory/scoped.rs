@@ -1,4 +1,4 @@
-//! What the rules see.
+//! The view of the state that the rules use.
 
 use std::collections::BTreeSet;
 
@@ -19,25 +19,25 @@ use crate::rules::claims::Claims;
 use crate::rules::contents::{self, Contents};
 use crate::{Held, StoreError, Way};
 
-/// An id scope.
+/// The state of one id scope.
 pub(super) struct InScope<'a> {
     pub(super) state: &'a State,
     pub(super) scope: &'a IdScope,
 }
 
 impl State {
-    /// What the rules see of an id scope.
+    /// The view of an id scope that the rules use.
     pub(super) fn of<'a>(&'a self, scope: &'a IdScope) -> InScope<'a> {
         InScope { state: self, scope }
     }
 
-    /// What all enrollments of an id scope hold: the groups' first.
+    /// The claims of all enrollments of an id scope, those of groups first.
     pub(super) fn claims<'a>(&'a self, scope: &'a IdScope) -> impl Iterator<Item = Claims> + 'a {
         let groups = of_scope(&self.groups, scope).map(move |(_, group)| Claims::of_group(scope, group));
         groups.chain(of_scope(&self.individuals, scope).map(move |(_, entry)| Claims::of_individual(scope, entry)))
     }
 
-    /// How many devices a hub has.
+    /// The number of devices of a hub.
     pub(super) fn hub_load(&self, scope: &IdScope, hub: &HubName) -> u64 {
         let on_it = of_scope(&self.registrations, scope).filter(|(_, registration)| registration.hub() == Some(hub));
         u64::try_from(on_it.count()).unwrap_or(u64::MAX)

@@ -1,4 +1,4 @@
-//! Tokens of the management API, and the store itself.
+//! Tokens of the management API, and maintenance of the store.
 
 use std::path::Path;
 
@@ -57,7 +57,7 @@ impl Upkeep for MemoryStore {
         self.lock().sequence
     }
 
-    /// Nothing is kept beside what it is made from, so that nothing contradicts anything.
+    /// This store has no derived data, so nothing can contradict anything.
     async fn check(&self) -> Result<(Findings, Unused), StoreError> {
         self.read(|state| {
             let named = state.named_by_plugins()?;

@@ -1,4 +1,4 @@
-//! How often what is looked at to find enrollments has changed, for each way in which they are found.
+//! Change counters of the data by which enrollments are found, one for each way.
 
 use landfall_domain::names::IdScope;
 
@@ -6,7 +6,7 @@ use super::codec::key;
 use super::tables::Tables;
 use crate::{StoreError, Way};
 
-/// Counts a change of what is looked at to find enrollments.
+/// Increases the change counter of a way.
 pub(super) fn bump(tables: &mut Tables<'_>, scope: &IdScope, way: Way) -> Result<(), StoreError> {
     let key = row(scope, way);
     let count = tables.admissions.count(&key)?;
@@ -16,7 +16,7 @@ pub(super) fn bump(tables: &mut Tables<'_>, scope: &IdScope, way: Way) -> Result
 /// The key of a counter.
 pub(super) fn row(scope: &IdScope, way: Way) -> Vec<u8> {
     let name = match way {
-        // As it was called when it was the only one.
+        // The key from the time when there was only one counter.
         Way::Certificates => "",
         Way::Tokens => "tokens",
         Way::Directories => "directories",

@@ -1,5 +1,5 @@
-//! Authenticators of Kerberos tickets that were here, which must not come again. Their keys begin with the time until which
-//! they could, so that the first are over first.
+//! Kerberos authenticators that were seen, and must not be replayed. Their keys begin with their expiry time, so that
+//! expired ones come first.
 
 use landfall_domain::clock::Timestamp;
 use landfall_domain::names::Digest;
@@ -8,8 +8,8 @@ use super::engine::Write;
 use super::tables::Tables;
 use crate::StoreError;
 
-/// Remembers an authenticator; the answer is whether it was not here before. Each that comes removes more than one that is
-/// over, so that they do not pile up.
+/// Remembers an authenticator; the answer is whether it was not seen before. Each call removes more than one expired
+/// authenticator, so that they do not accumulate.
 pub(super) struct Spend {
     pub(super) authenticator: Digest,
     pub(super) until: Timestamp,

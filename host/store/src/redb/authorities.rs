@@ -1,4 +1,4 @@
-//! Certificate authorities. Few, and read with the catalogue.
+//! Certificate authorities. They are few, and are read with the catalogue.
 
 use async_trait::async_trait;
 use landfall_attestation::x509::revocation::RevocationChange;
@@ -55,7 +55,7 @@ impl crate::AuthorityStore for RedbStore {
     }
 }
 
-/// Uploads an authority's certificate.
+/// Uploads the certificate of an authority.
 pub(super) struct UploadAuthority {
     scope: IdScope,
     upload: AuthorityUpload,
@@ -80,7 +80,7 @@ impl Write for UploadAuthority {
             Ok(outcome) => outcome,
             Err(refused) => return Ok(refused),
         };
-        // The same certificate again changes nothing of what was said and proven since.
+        // Uploading the same certificate again keeps the proof and all later changes.
         if stands.as_ref().is_some_and(|stands| stands.der == upload.der) {
             return Ok(outcome);
         }
@@ -95,7 +95,7 @@ impl Write for UploadAuthority {
     }
 }
 
-/// Remembers the certificate of a proven authority that will be none.
+/// Remembers the certificate of a proven authority that is being replaced or removed.
 fn remember_without(
     tables: &mut Tables<'_>,
     scope: &IdScope,
@@ -108,7 +108,7 @@ fn remember_without(
     }
 }
 
-/// Makes or replaces a certificate authority.
+/// Creates or replaces a certificate authority.
 pub(super) struct PutAuthority {
     scope: IdScope,
     authority: CertificateAuthority,
@@ -144,7 +144,7 @@ impl Write for PutAuthority {
     }
 }
 
-/// Removes a certificate authority on which no group leans. What is said of its certificates stays.
+/// Removes a certificate authority on which no group depends. The revocations of its certificates stay.
 pub(super) struct DeleteAuthority {
     scope: IdScope,
     name: CaName,

@@ -1,4 +1,4 @@
-//! The catalogue: id scopes, hubs, certificate authorities and plugins. Few, and read as a whole.
+//! The catalogue: id scopes, hubs, certificate authorities and plugins. They are few, and are read as a whole.
 
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ impl crate::CatalogueStore for RedbStore {
     }
 }
 
-/// Everything of all scopes.
+/// Loads the records of all id scopes.
 pub(super) fn load(view: &View) -> Result<CatalogueRecords, StoreError> {
     let mut scopes = BTreeMap::new();
     let counts = view.table(ADMISSIONS)?;
@@ -88,20 +88,20 @@ fn all<T: DeserializeOwned>(
     Ok(found)
 }
 
-/// Counts a scope's revision up, and makes the scope when it is not there.
+/// Increases the revision of a scope, and creates the scope if it does not exist.
 pub(super) fn bump(tables: &mut Tables<'_>, scope: &IdScope) -> Result<(), StoreError> {
     let key = key(scope, "");
     let revision: u64 = tables.scopes.get(&key)?.unwrap_or(0);
     tables.scopes.put(&key, &revision.saturating_add(1))
 }
 
-/// [`bump`], and then the outcome of the change that was the reason.
+/// Calls [`bump`], then returns the outcome of the change that required it.
 pub(super) fn revised<T>(tables: &mut Tables<'_>, scope: &IdScope, outcome: T) -> Result<T, StoreError> {
     bump(tables, scope)?;
     Ok(outcome)
 }
 
-/// Makes an id scope.
+/// Creates an id scope.
 pub(super) struct CreateScope(IdScope);
 
 impl CreateScope {

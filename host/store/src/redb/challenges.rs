@@ -1,4 +1,4 @@
-//! Challenges that are out for TPMs. Their names sort by time, so that the first are over first.
+//! Pending TPM challenges. Their keys sort by time, so that expired ones come first.
 
 use landfall_attestation::tpm::challenge::KeptChallenge;
 use landfall_domain::clock::Timestamp;
@@ -20,7 +20,7 @@ pub(super) fn all(view: &View) -> Result<Vec<KeptChallenge>, StoreError> {
     Ok(challenges)
 }
 
-/// Keeps a challenge. Each that comes removes more than one that is over, so that they do not pile up.
+/// Stores a challenge. Each call removes more than one expired challenge, so that they do not accumulate.
 pub(super) struct Keep {
     pub(super) challenge: KeptChallenge,
     pub(super) now: Timestamp,
@@ -40,12 +40,12 @@ impl Write for Keep {
     }
 }
 
-/// Whether a registration was begun with the answer to a challenge; nothing where the challenge is not kept any more.
+/// Whether the answer to a challenge has started a registration; `None` if the challenge is no longer stored.
 pub(super) fn is_spent(tables: &Tables<'_>, name: TrackingId) -> Result<Option<bool>, StoreError> {
     Ok(tables.challenges.get::<KeptChallenge>(name.as_bytes())?.map(|kept| kept.spent))
 }
 
-/// Marks a challenge as one whose answer has begun a registration.
+/// Marks a challenge as spent: its answer has started a registration.
 pub(super) fn spend(tables: &mut Tables<'_>, name: TrackingId) -> Result<(), StoreError> {
     match tables.challenges.get::<KeptChallenge>(name.as_bytes())? {
         Some(kept) if !kept.spent => tables.challenges.put(name.as_bytes(), &KeptChallenge { spent: true, ..kept }),

@@ -1,7 +1,8 @@
-//! Whether the file says the same in all its places.
+//! Checks that the file does not contradict itself.
 //!
-//! Counts and claims are kept beside what they are made from, in the same transactions. This makes them again from
-//! scratch and names every difference: after a restore, in doubt, and after each simulated power failure of the tests.
+//! Counts and claims are stored beside the rows from which they are derived, and written in the same transactions. The
+//! check derives them anew and names every difference. It runs after a restore, when in doubt, and in the tests after
+//! each simulated power failure.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,8 +28,8 @@ use super::{Readable, View, claims, decisions, identities, unreadable, uses, vie
 use crate::rules::claims::Claims;
 use crate::{Finding, Findings, StoreError};
 
-/// All contradictions, the first of them in words. Nothing that it holds in memory grows with the devices, but for the counts of
-/// groups and of contents.
+/// Finds all contradictions, and describes the first of them. Its memory does not grow with the number of devices,
+/// except for the counts of groups and contents.
 pub(super) fn check(view: &View) -> Result<Findings, StoreError> {
     let mut findings = Findings::default();
     if let Some(story) = contradiction(view)? {
@@ -46,8 +47,8 @@ pub(super) fn check(view: &View) -> Result<Findings, StoreError> {
     Ok(findings)
 }
 
-/// What can be seen at once, whenever the file is opened: how many rows there are, and how many are counted. A file that
-/// was copied while it was written can be a good database and none of its states.
+/// A quick check on each opening of the file: compares numbers of rows with stored counts. A file that was copied
+/// while it was written can be a valid database and yet correspond to no state that the store ever had.
 pub(super) fn contradiction(view: &impl Readable) -> Result<Option<String>, StoreError> {
     let meta = view.readable(META)?;
     let registered = tables::get::<u64>(&meta, "file property", super::registrations::REGISTERED)?.unwrap_or(0);
@@ -132,7 +133,7 @@ fn registrations(view: &View, findings: &mut Findings) -> Result<(), StoreError>
     compare(view, GROUP_COUNTS, "count of a group", &groups, named, findings)
 }
 
-/// Whether each key belongs to a device that has it.
+/// Checks that each key belongs to a device that has it.
 fn bindings(view: &View, findings: &mut Findings) -> Result<(), StoreError> {
     let registrations = view.table(REGISTRATIONS)?;
     each(view, BOUND_KEYS, BINDING, |row, owner: RegistrationId| {
@@ -147,7 +148,7 @@ fn bindings(view: &View, findings: &mut Findings) -> Result<(), StoreError> {
     })
 }
 
-/// Whether each identity in a hub is one that its owner has.
+/// Checks that each identity in a hub belongs to the device that has it.
 fn owners_of_identities(view: &View, findings: &mut Findings) -> Result<(), StoreError> {
     let registrations = view.table(REGISTRATIONS)?;
     each(view, HUB_IDENTITIES, IDENTITY, |row, owner: RegistrationId| {
@@ -161,17 +162,17 @@ fn owners_of_identities(view: &View, findings: &mut Findings) -> Result<(), Stor
     })
 }
 
-/// A row's key as people read it.
+/// A key of a row as readable text.
 fn named(row: &[u8]) -> String {
     String::from_utf8_lossy(row).replace('\0', " ")
 }
 
-/// The same for a row whose key is a digest.
+/// The key of a row as text, if the key is a digest.
 fn digest(row: &[u8]) -> String {
     <[u8; 32]>::try_from(row).map_or_else(|_| named(row), |bytes| Digest::from_bytes(bytes).to_string())
 }
 
-/// Whether all that makes room has its turn.
+/// Checks that each entry that can be evicted has a place in the order of eviction.
 fn others(view: &View, findings: &mut Findings) -> Result<(), StoreError> {
     let what = "order of the ledger";
     let (table, order) = (view.table(OTHERS)?, view.table(OTHERS_ORDER)?);
@@ -239,7 +240,7 @@ fn enrollments(view: &View, findings: &mut Findings) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Names the rows of an enrollment that are missing or another's.
+/// Reports the claim rows of an enrollment that are missing or belong to another one.
 fn claimed(
     view: &View,
     (table, what): (Definition, &'static str),
@@ -258,7 +259,7 @@ fn claimed(
     Ok(())
 }
 
-/// Whether an enrollment holds what a row says.
+/// Whether an enrollment holds what a claim row states.
 fn holds(view: &View, scope: &IdScope, owner: &EnrollmentRef, row: &[u8]) -> Result<bool, StoreError> {
     let claims = match owner {
         EnrollmentRef::Individual(id) => {
@@ -288,8 +289,8 @@ fn contents(view: &View, findings: &mut Findings) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Whether each content is counted as often as it is named, and those components are kept that only decisions and enrollments
-/// name.
+/// Checks that the reference count of each content is right, and that exactly those components are marked as kept that
+/// only decisions and enrollments name.
 fn uses_of_contents(view: &View, findings: &mut Findings) -> Result<(), StoreError> {
     let uses::Expected { counts, components: mut kept } = uses::expected(view)?;
     compare(view, USES, "use of a content", &counts, digest, findings)?;
@@ -332,7 +333,7 @@ const IDENTITY: &str = "identity in a hub";
 
 type Counts = BTreeMap<Vec<u8>, u64>;
 
-/// Names every row that is not as it should be, is missing, or should not be.
+/// Reports every row that is different, missing or superfluous.
 fn compare<T: DeserializeOwned + PartialEq + fmt::Debug>(
     view: &View,
     definition: Definition,
@@ -364,7 +365,7 @@ fn compare<T: DeserializeOwned + PartialEq + fmt::Debug>(
     Ok(())
 }
 
-/// Every row of a table, decoded.
+/// Calls `look` for every row of a table, decoded.
 pub(super) fn each<T: DeserializeOwned>(
     view: &impl Readable,
     definition: Definition,

@@ -1,4 +1,4 @@
-//! The rows of what an enrollment holds besides itself.
+//! The rows for the claims of an enrollment.
 
 use landfall_domain::enrollment::EnrollmentRef;
 use landfall_domain::names::IdScope;
@@ -9,7 +9,7 @@ use crate::StoreError;
 use crate::rules::claims::Claims;
 use crate::rules::contents;
 
-/// The keys of the rows for what may be in one enrollment only.
+/// The keys of the rows for what only one enrollment may hold.
 pub(super) fn held_rows(scope: &IdScope, claims: &Claims) -> Vec<Vec<u8>> {
     claims.held.iter().map(|held| key(scope, held.name())).collect()
 }
@@ -23,7 +23,7 @@ pub(super) fn plugin_rows(scope: &IdScope, claims: &Claims) -> Vec<Vec<u8>> {
     claims.plugins.iter().map(|plugin| pair(scope, plugin.as_str(), &owner)).collect()
 }
 
-/// Takes what an enrollment holds, in place of what it held before.
+/// Writes the claims of an enrollment in place of its earlier ones.
 pub(super) fn replace(
     tables: &mut Tables<'_>,
     scope: &IdScope,
@@ -43,7 +43,7 @@ pub(super) fn replace(
     Ok(())
 }
 
-/// Gives back what an enrollment held.
+/// Removes the claims of an enrollment.
 pub(super) fn give_back(tables: &mut Tables<'_>, scope: &IdScope, held: &Claims) -> Result<(), StoreError> {
     for row in held_rows(scope, held) {
         tables.certificates.remove(&row)?;

@@ -1,8 +1,8 @@
-//! How things become bytes.
+//! Encoding of keys and values.
 //!
-//! A value is one version byte and then MessagePack with named fields, so that a field can be added with a default
-//! and an old reader names what it does not understand. A key is the id scope, a NUL, and the thing's name: no name
-//! holds a NUL, so that no scope's keys reach into another's, and the order of the keys is the order of the names.
+//! A value is one version byte, then MessagePack with named fields, so that a field with a default can be added and an
+//! older reader can name a field that it does not know. A key is the id scope, a NUL, and the name of the thing. No
+//! name contains a NUL, so the keys of scopes do not overlap, and keys sort by name.
 
 use landfall_domain::names::IdScope;
 use serde::Serialize;
@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::StoreError;
 
-/// A value as it is stored.
+/// Encodes a value.
 pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
     let mut out = Vec::with_capacity(USUAL_SIZE);
     out.push(VERSION);
@@ -19,7 +19,7 @@ pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
     Ok(out)
 }
 
-/// What was stored.
+/// Decodes a stored value.
 pub(super) fn decode<T: DeserializeOwned>(what: &'static str, stored: &[u8]) -> Result<T, StoreError> {
     let damaged = |reason: String| StoreError::Damaged { what, reason };
     match stored.split_first() {
@@ -47,14 +47,14 @@ pub(super) fn pair(scope: &IdScope, first: &str, second: &str) -> Vec<u8> {
     key
 }
 
-/// The first key after all of an id scope's.
+/// The first key after all keys of an id scope.
 pub(super) fn end_of(scope: &IdScope) -> Vec<u8> {
     let mut key = scope.as_str().as_bytes().to_vec();
     key.push(SEPARATOR + 1);
     key
 }
 
-/// The parts of a key: id scope, and the name as text. Only for keys whose names are texts.
+/// Splits a key into the id scope and the name as text. Only for keys whose names are texts.
 pub(super) fn parts(what: &'static str, key: &[u8]) -> Result<(IdScope, String), StoreError> {
     let damaged = |reason: &str| StoreError::Damaged { what, reason: reason.to_owned() };
     let text = std::str::from_utf8(key).map_err(|_| damaged("its key is no text"))?;
@@ -63,8 +63,8 @@ pub(super) fn parts(what: &'static str, key: &[u8]) -> Result<(IdScope, String),
     Ok((scope, name.to_owned()))
 }
 
-/// The key of each group that a path is in, the outermost (all placed devices) first. Parts of paths are free text,
-/// so each is led by its length.
+/// The key of each group on a path, the outermost (all placed devices) first. The parts of a path are free text, so
+/// each is preceded by its length.
 pub(super) fn group_keys(scope: &IdScope, path: &[String]) -> Vec<Vec<u8>> {
     let mut key = key(scope, "");
     let mut keys = Vec::with_capacity(path.len() + 1);
@@ -77,10 +77,10 @@ pub(super) fn group_keys(scope: &IdScope, path: &[String]) -> Vec<Vec<u8>> {
     keys
 }
 
-/// The layout of values.
+/// The version of the encoding of values.
 const VERSION: u8 = 1;
 const SEPARATOR: u8 = 0;
-/// Most values fit without growing.
+/// Most values fit without reallocation.
 const USUAL_SIZE: usize = 512;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Components that no plugin has any more, and that are kept for decisions and enrollments.
+//! Components that no plugin names any more, and that are kept for decisions and enrollments.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::{View, uses};
 use crate::StoreError;
 use crate::rules::contents::Contents as _;
 
-/// Those of an id scope's plugins.
+/// The kept components of the plugins of an id scope.
 pub(super) fn of_scope(view: &View, scope: &IdScope) -> Result<Vec<KeptComponent>, StoreError> {
     let mut found = Vec::new();
     each(view, KEPT_COMPONENTS, "component that is kept", |_, kept: KeptComponent| {
@@ -21,8 +21,8 @@ pub(super) fn of_scope(view: &View, scope: &IdScope) -> Result<Vec<KeptComponent
     Ok(found)
 }
 
-/// Finds again which components are kept, as for a file that was written before that was noted. Who published one is known
-/// only where it stood there already.
+/// Determines again which components are kept, for a file that was written before this was recorded. The publisher of
+/// a component is known only if it was recorded already.
 pub(super) fn keep_all(tables: &mut Tables<'_>) -> Result<(), StoreError> {
     let known: BTreeMap<Digest, KeptComponent> = tables.kept()?.into_iter().collect();
     let mut names = BTreeMap::new();
@@ -87,7 +87,7 @@ mod tests {
             .unwrap()
     }
 
-    /// Which of the first components are there.
+    /// Which of the first components exist.
     fn there(store: &RedbStore, first: u32) -> BTreeSet<u32> {
         let table = store.view().unwrap().table(CONTENT).unwrap();
         (0..first).filter(|number| table.get(digest(*number).as_bytes().as_slice()).unwrap().is_some()).collect()
@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(refused, PutOutcome::Conflict(Conflict::NoRevision));
         store.close().await.unwrap();
 
-        // A file of before knows what is named as soon as it is opened.
+        // For a file of an earlier version, the counts are complete as soon as it is opened.
         let database = Database::open(&path).unwrap();
         let transaction = database.begin_write().unwrap();
         for table in [USES, KEPT_COMPONENTS] {
@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(there(&store, 70), BTreeSet::from([0, 1]));
         assert_eq!(store.check().await.unwrap(), []);
 
-        // Each goes with the last that names it.
+        // Each component is removed with the last row that names it.
         store
             .put_individual(&make::scope(), make::individual("pump-1", "2", "c1", None), Precondition::Any)
             .await
@@ -157,7 +157,8 @@ mod tests {
     async fn what_is_kept_for_decisions_counts_against_the_quota_of_who_published_it() {
         let folder = tempfile::tempdir().unwrap();
         let store = RedbStore::open(&folder.path().join("landfall.redb"), settings()).unwrap();
-        // Each revision decides once; three that no plugin names any more, and the two that one always names, are 5000 bytes.
+        // Each revision decides once. Three that no plugin names, and the two that the plugin always names, are 5000
+        // bytes.
         for number in 0..5 {
             publish(&store, number).await;
             store.record_entry(make::decided(number.into(), digest(number)), Vec::new()).await.unwrap();
@@ -168,13 +169,13 @@ mod tests {
         assert_eq!(beyond, PutOutcome::Conflict(no_room));
         let kept = store.kept_components(&make::scope()).await.unwrap();
         assert_eq!(kept, [], "what was refused has changed nothing: the plugin names all of them");
-        // Nor does taking the plugin away make room: the bytes are still there.
+        // Removing the plugin frees no room either: the bytes are still stored.
         store.delete_plugin(&make::scope(), &"ours".parse().unwrap(), Precondition::Any).await.unwrap();
         let kept = store.kept_components(&make::scope()).await.unwrap();
         assert_eq!((kept.len(), kept.iter().map(|one| one.bytes).sum()), (5, 5000_u64));
         assert!(kept.iter().all(|one| one.publisher == "t1" && one.plugin.as_str() == "ours"));
         assert!(matches!(try_publish(&store, 5).await, PutOutcome::Conflict(_)));
-        // What is there already takes no more of it.
+        // A component that is stored already takes no more room.
         assert_eq!(try_publish(&store, 4).await, PutOutcome::Created);
         assert_eq!(store.kept_components(&make::scope()).await.unwrap().len(), 4);
         assert_eq!(store.check().await.unwrap(), []);

@@ -1,8 +1,8 @@
-//! A copy of the file as one transaction left it, made while others write.
+//! Copies the file as one transaction left it, while writes go on.
 //!
-//! A read transaction is copied table by table, whatever tables there are: a file of an earlier format is copied as it is.
-//! The copy is written anew, so that it holds no free pages. It is a database only when it is whole: until then it has
-//! no format, and is refused.
+//! A read transaction is copied table by table, whatever tables exist: a file of an earlier format is copied
+//! unchanged. The copy is written anew, so that it has no free pages. Its format is written last: an incomplete copy
+//! has no format, and is refused.
 
 use std::path::Path;
 
@@ -16,8 +16,8 @@ use super::tables::META;
 use super::{codec, unreadable};
 use crate::StoreError;
 
-/// Copies a look at the database into a new file that only its owner may read; answers how many rows that are. `room` is
-/// asked again and again whether there is room for more.
+/// Copies a view of the database into a new file that only its owner may read; returns the number of rows. `room` is
+/// called repeatedly to check that there is still disk space.
 pub(super) fn copy(
     view: &ReadTransaction,
     to: &Path,
@@ -33,7 +33,7 @@ pub(super) fn copy(
     let database =
         Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend).map_err(|e| failed(&e))?;
     let mut names: Vec<String> = view.list_tables().map_err(unreadable)?.map(|table| table.name().to_owned()).collect();
-    // What the file itself is comes last: what has no format is no database of ours.
+    // The properties of the file come last: a file without a format is refused as a database.
     names.sort_by_key(|name| name == META.name());
     let mut rows = 0_u64;
     for name in &names {
@@ -69,7 +69,7 @@ pub(super) fn copy(
     Ok(rows)
 }
 
-/// Copies a file that nobody has open, of whatever format.
+/// Copies a file that no process has open, of whatever format.
 pub(super) fn copy_file(from: &Path, to: &Path, now: Timestamp) -> Result<u64, StoreError> {
     let refused = |reason: String| StoreError::Open { path: from.display().to_string(), reason };
     let database = super::open::as_it_is(from).map_err(refused)?;
@@ -77,7 +77,7 @@ pub(super) fn copy_file(from: &Path, to: &Path, now: Timestamp) -> Result<u64, S
     copy(&view, to, now, || Ok(()))
 }
 
-/// How much of a copy is held in memory.
+/// The size of the page cache while copying.
 pub(super) const CACHE_BYTES: usize = 64 << 20;
-/// About how much goes into one transaction of a copy.
+/// The approximate number of bytes in one transaction of a copy.
 const BYTES_AT_ONCE: usize = 32 << 20;

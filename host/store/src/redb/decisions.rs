@@ -1,24 +1,26 @@
-//! Finding decisions by time, by device and by enrollment, the newest first, without looking at all of them.
+//! Lists decisions by time, by device and by enrollment, the newest first, without reading all of them.
 //!
-//! Every entry of the ledger, whether it explains a registration that stands or led to none, has one row in each of at most
-//! three views of its id scope: all of them, those of its device, and those for which its enrollment counted. A row's key is
-//! the scope, the view, the time of the request and its tracking id. So a view is walked backwards from any moment; a page
-//! begins at a place that means the same whatever is written or removed meanwhile. The rows of a scope are only in that scope's
-//! views: the place of a next page tells nothing of another's.
+//! Every ledger entry, whether it explains a registration or led to none, has one row in each of up to three views of
+//! its id scope: the view of all entries, the view of its device, and the view of the enrollment that applied. The key
+//! of a row is the scope, the view, the time of the request and its tracking id. So a view can be read backwards from
+//! any time. A page begins at a position that stays valid whatever is written or removed meanwhile. The views of a
+//! scope hold only the rows of that scope: the position of the next page reveals nothing about other scopes.
 //!
-//! Hub, policy and result have no views of their own. A registration is written while a device waits, and each view is one
-//! more row in another part of the tree, to be written there and removed with its entry. Instead the row in the view of all
-//! carries a summary of some dozen bytes (result, hub, policies by name and digest), and a listing that asks for one of them
-//! walks the narrowest view that fits, judges rows by their summaries and reads only the entries that it shows. One page looks
-//! at [`MOST_ROWS`] rows at most: where few of many fit, a page may be short, or empty, though there is more. The three views
-//! that there are cost three small rows: that of all and that of a group grow at their end, where the tree is in memory, and
-//! that of a device keeps a device's few decisions together among millions.
+//! Hub, policy and result have no views of their own. A registration is written while a device waits, and each view
+//! costs one more row in another part of the tree, written there and removed with its entry. Instead, the row in the
+//! view of all entries carries a summary of some dozen bytes (result, hub, policies by name and digest). A listing
+//! that filters by one of these reads the narrowest view that applies, checks the summaries, and reads only the
+//! entries that it returns. One page reads [`MOST_ROWS`] rows at most: when few entries pass, a page may be short or
+//! empty although there are more. The cost of the three views is three small rows. The view of all entries and that of
+//! a group grow at their end, where the tree is cached; the view of a device keeps its few decisions together among
+//! millions.
 //!
-//! The order is that of the times that the entries say. What makes room is another matter: it goes in the order in which it
-//! came, whatever the clock said ([`OTHERS_ORDER`](super::tables::OTHERS_ORDER)).
+//! The order of a list is that of the times in the entries. Eviction is different: it goes by the order of arrival,
+//! whatever the clock said ([`OTHERS_ORDER`](super::tables::OTHERS_ORDER)).
 //!
-//! A tracking id can stand in both parts of the ledger, when a request waited first and was decided then. What explains a
-//! registration counts, as it does for [`ledger::get`](super::ledger::get), and its rows are the ones that stand.
+//! A tracking id can be in both parts of the ledger, when a request waited first and was decided later. Then the entry
+//! that explains a registration takes precedence, as in [`ledger::get`](super::ledger::get), and the views have its
+//! rows.
 
 use landfall_domain::clock::Timestamp;
 use landfall_domain::decision::Entry;
@@ -36,14 +38,14 @@ use crate::{
 
 /// The rows of one entry.
 pub(super) struct Rows {
-    /// The key in the view of all, and the summary.
+    /// The key in the view of all entries, and the summary.
     all: (Vec<u8>, Vec<u8>),
-    /// The keys in the others, which have no values.
+    /// The keys in the other views, which have no values.
     narrower: Vec<Vec<u8>>,
 }
 
 impl Rows {
-    /// Of an entry. What names no id scope is in no view.
+    /// The rows of an entry. An entry without an id scope is in no view.
     pub(super) fn of(entry: &Entry) -> Result<Option<Self>, StoreError> {
         let Some(scope) = &entry.scope else { return Ok(None) };
         let device = device_of(entry);
@@ -56,8 +58,8 @@ impl Rows {
         }))
     }
 
-    /// Of an entry as it is kept. One that cannot be understood has none that anybody knows: they stay, and [`list`] passes
-    /// over a row whose entry is gone.
+    /// The rows of an encoded entry. If the entry cannot be decoded, its rows are unknown: they stay, and [`list`]
+    /// skips rows whose entry is gone.
     fn of_kept(entry: &[u8]) -> Result<Option<Self>, StoreError> {
         codec::decode::<Entry>(WHAT, entry).map_or(Ok(None), |entry| Self::of(&entry))
     }
@@ -78,7 +80,7 @@ impl Rows {
     }
 }
 
-/// Has the views follow an entry that explains a registration, and has just been written.
+/// Updates the views for an entry that explains a registration and was just written.
 pub(super) fn explain(tables: &mut Tables<'_>, id: TrackingId, rows: Option<&Rows>) -> Result<(), StoreError> {
     if let Some(other) = tables.others.bytes(id.as_bytes())? {
         Rows::of_kept(&other)?.map_or(Ok(()), |rows| rows.remove(tables))?;
@@ -86,7 +88,7 @@ pub(super) fn explain(tables: &mut Tables<'_>, id: TrackingId, rows: Option<&Row
     rows.map_or(Ok(()), |rows| rows.put(tables))
 }
 
-/// Has the views follow any other change of what stands under a tracking id. `before` is what stood there.
+/// Updates the views for any other change of the entries of a tracking id. `before` is the earlier entry.
 pub(super) fn follow(tables: &mut Tables<'_>, id: &[u8], before: Option<&[u8]>) -> Result<(), StoreError> {
     if let Some(before) = before {
         Rows::of_kept(before)?.map_or(Ok(()), |rows| rows.remove(tables))?;
@@ -101,7 +103,7 @@ pub(super) fn follow(tables: &mut Tables<'_>, id: &[u8], before: Option<&[u8]>) 
     }
 }
 
-/// Makes the views again, as for a file in which they were others.
+/// Builds the views anew, for a file of a format with other views.
 pub(super) fn make(tables: &mut Tables<'_>) -> Result<(), StoreError> {
     tables.decision_views.clear()?;
     let mut ids = Vec::new();
@@ -114,14 +116,14 @@ pub(super) fn make(tables: &mut Tables<'_>) -> Result<(), StoreError> {
     ids.iter().try_for_each(|id| follow(tables, id, None))
 }
 
-/// A page, the newest first.
+/// Reads a page, the newest first.
 pub(super) fn list(
     view: &View,
     scope: &IdScope,
     page: &DecisionPage,
     filter: &DecisionFilter,
 ) -> Result<Listing<Entry>, StoreError> {
-    // A device has few: the narrower view first.
+    // A device has few decisions, so its view is preferred.
     let walked = match (&filter.device, &filter.enrollment) {
         (Some(device), _) => of_device(device),
         (None, Some(enrollment)) => of_enrollment(&enrollment.to_string()),
@@ -133,7 +135,7 @@ pub(super) fn list(
     let ends = [
         filter.to.map(from),
         page.after.map(|place| [prefix.as_slice(), &bytes_of(place)].concat()),
-        // Behind all times.
+        // After all times.
         Some([prefix.as_slice(), &[u8::MAX; PLACE_BYTES + 1]].concat()),
     ];
     let end = ends.into_iter().flatten().min().unwrap_or_default();
@@ -172,7 +174,7 @@ pub(super) fn list(
     Ok(listing)
 }
 
-/// Whether each entry is in its views, and nothing else is.
+/// Checks that each entry is in its views, and that the views have no other rows.
 pub(super) fn check(view: &View, findings: &mut Findings) -> Result<(), StoreError> {
     let (decisions, views) = (view.table(DECISIONS)?, view.table(DECISION_VIEWS)?);
     let mut wanted = 0_u64;
@@ -205,12 +207,12 @@ fn of_device(id: &RegistrationId) -> String {
     format!("device {}", id.key())
 }
 
-/// A registration id is one in any case of its letters.
+/// Registration ids are compared without regard to case.
 fn of_enrollment(enrollment: &str) -> String {
     format!("by {}", enrollment.to_ascii_lowercase())
 }
 
-/// A place in the order of its bytes.
+/// A position as bytes that sort in the order of positions.
 fn bytes_of(place: DecisionPlace) -> [u8; PLACE_BYTES] {
     let mut bytes = [0; PLACE_BYTES];
     let (at, id) = bytes.split_at_mut(8);
@@ -225,7 +227,7 @@ fn place_of(bytes: &[u8]) -> Option<DecisionPlace> {
     Some(DecisionPlace { at, id: TrackingId::from_bytes(id.try_into().ok()?) })
 }
 
-/// A summary as it is kept: a list without names of members.
+/// A summary as it is encoded: a tuple without field names.
 type Packed = (u8, Option<HubName>, Vec<(PluginName, Digest)>);
 
 fn packed(summary: DecisionSummary) -> Packed {
@@ -251,11 +253,11 @@ fn unpacked((result, hub, policies): Packed) -> DecisionSummary {
     DecisionSummary { result, hub, policies }
 }
 
-/// The view of all of an id scope.
+/// The view of all entries of an id scope.
 const ALL: &str = "all";
 const WHAT: &str = "ledger entry";
 const VIEW: &str = "view of the ledger";
-/// A time and a tracking id.
+/// The size of a time and a tracking id.
 const PLACE_BYTES: usize = 24;
-/// How many rows one page looks at.
+/// The maximum number of rows that one page reads.
 const MOST_ROWS: usize = 10_000;

@@ -1,4 +1,4 @@
-//! Transactions for the writer, made of redb's.
+//! Transactions for the writer, on top of those of redb.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,7 +13,7 @@ use super::tables::{Kept, Tables};
 use crate::StoreError;
 use crate::writer::{Engine, Failure, Job};
 
-/// The writer's hold on the database.
+/// The access of the writer to the database.
 pub(crate) struct RedbEngine {
     database: Arc<Database>,
     kept: Kept,
@@ -30,13 +30,14 @@ impl RedbEngine {
 impl Engine for RedbEngine {
     type Transaction<'a> = Tables<'a>;
 
-    // What redb promises, and what is made of it:
-    // - Before the commit, writes go to pages that no finished transaction names, so that a transaction that is
-    //   given up leaves nothing, even when the disk is full or fails. After an I/O error redb refuses everything
-    //   until the file is opened again: giving up fails too, or the next transaction cannot begin. Both are `Lost`.
-    // - A panic within a transaction is caught here, before the transaction itself unwinds, and it is given up.
-    // - A commit that fails has happened or not (`Unknown`), unless redb says that the transaction was poisoned
-    //   beforehand: then it has been given up.
+    // What redb guarantees, and how it is used:
+    // - Before the commit, writes go to pages that no committed transaction refers to. So an aborted transaction
+    //   leaves nothing, even when the disk is full or fails. After an I/O error redb refuses everything until the file
+    //   is opened again: then the abort fails too, or the next transaction cannot begin. Both are `Lost`.
+    // - A panic within a transaction is caught here, before it unwinds the transaction itself, and the transaction is
+    //   aborted.
+    // - A commit that fails may or may not have happened (`Unknown`), unless redb reports that the transaction was
+    //   poisoned beforehand: then it was aborted.
     fn transact(&mut self, body: &mut dyn FnMut(&mut Tables<'_>) -> Result<(), StoreError>) -> Result<(), Failure> {
         let lost = |e: &dyn std::fmt::Display| Failure::Lost(e.to_string());
         let mut transaction = self.database.begin_write().map_err(|e| lost(&e))?;
@@ -84,7 +85,7 @@ fn commit(transaction: WriteTransaction) -> Result<(), Failure> {
     }
 }
 
-/// What a panic said.
+/// The message of a panic.
 pub(super) fn story(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no reason given".to_owned())
@@ -92,25 +93,25 @@ pub(super) fn story(panic: &(dyn Any + Send)) -> String {
 
 /// A change, and the checks that it depends on.
 pub(super) trait Write: Send + 'static {
-    /// What came of it.
+    /// The result of the change.
     type Answer: Send + 'static;
 
-    /// Checks and changes. Called again in a fresh transaction when the first was given up.
+    /// Checks and changes. Called again in a fresh transaction when the first one was rolled back.
     fn apply(&self, tables: &mut Tables<'_>) -> Result<Self::Answer, StoreError>;
 
-    /// About how many bytes it writes.
+    /// The approximate number of bytes that it writes.
     fn size(&self) -> usize {
         USUAL_SIZE
     }
 
-    /// Whether the transaction may be committed, now that this came of it. Otherwise nothing of it is there, and the answer
-    /// is given all the same.
+    /// Whether the transaction may be committed, given this answer. Otherwise it is rolled back, and the caller still
+    /// gets the answer.
     fn stands(&self, _: &Self::Answer) -> bool {
         true
     }
 }
 
-/// A change that waits, and who waits for it.
+/// A queued change, and the caller that waits for it.
 pub(super) struct RedbJob<W: Write> {
     write: W,
     answer: Option<W::Answer>,
@@ -137,7 +138,7 @@ impl<W: Write> Job<RedbEngine> for RedbJob<W> {
     }
 
     fn answer(self: Box<Self>) {
-        // Whoever waited may have gone; the write stands all the same.
+        // The caller may have gone; the write is committed all the same.
         if let Some(answer) = self.answer {
             let _ = self.to.send(Ok(answer));
         }
@@ -152,9 +153,9 @@ impl<W: Write> Job<RedbEngine> for RedbJob<W> {
     }
 }
 
-/// Where it stands how many transactions have changed the file.
+/// The key of the number of transactions that have changed the file.
 pub(super) const SEQUENCE: &[u8] = b"sequence";
-/// Where it stands when the file was copied, until it is served.
+/// The key of the time when the file was copied, until the copy is served.
 pub(super) const COPIED: &[u8] = b"copied at";
-/// A registration with its rows and counts is about as large.
+/// The approximate size of a registration with its rows and counts.
 const USUAL_SIZE: usize = 1024;

@@ -1,4 +1,4 @@
-//! Enrollments, individual and groups.
+//! Individual enrollments and enrollment groups.
 
 use async_trait::async_trait;
 use landfall_domain::enrollment::{EnrollmentRef, Group, Individual};
@@ -81,7 +81,8 @@ impl crate::EnrollmentStore for RedbStore {
     }
 }
 
-/// The individual enrollment of an id. For an id that has none, one that stands beside it is read all the same.
+/// The individual enrollment of an id. If there is none, a neighbouring one is read all the same, so that the time
+/// does not tell.
 pub(super) fn individual(view: &View, scope: &IdScope, id: &RegistrationId) -> Result<Option<Individual>, StoreError> {
     let table = view.table(INDIVIDUALS)?;
     let (first, own, end) = (key(scope, ""), key(scope, id.key()), codec::end_of(scope));
@@ -116,7 +117,7 @@ pub(super) fn of_certificate(
     tables::get(&table, "use of a certificate", &key)
 }
 
-/// Makes or replaces an individual enrollment.
+/// Creates or replaces an individual enrollment.
 pub(super) struct PutIndividual {
     scope: IdScope,
     entry: Individual,

@@ -1,4 +1,4 @@
-//! Enrollment groups: put, and taken away. Few, and read with the catalogue.
+//! Writing and removing enrollment groups. They are few, and are read with the catalogue.
 
 use landfall_domain::enrollment::Group;
 use landfall_domain::names::{GroupId, IdScope};
@@ -12,7 +12,7 @@ use crate::rules::claims::Claims;
 use crate::rules::{admissions::ways_of_change, groups};
 use crate::{DeleteOutcome, Precondition, PutOutcome, StoreError};
 
-/// Makes or replaces a group.
+/// Creates or replaces a group.
 pub(super) struct PutGroup {
     scope: IdScope,
     group: Group,
@@ -80,7 +80,7 @@ impl Write for DeleteGroup {
     }
 }
 
-/// Has what is made from groups follow a change of one.
+/// Updates the rows that are derived from groups after a change of one.
 fn follow(
     tables: &mut Tables<'_>,
     scope: &IdScope,

@@ -1,4 +1,4 @@
-//! Linked hubs. Few, and read with the catalogue.
+//! Linked hubs. They are few, and are read with the catalogue.
 
 use std::sync::Weak;
 
@@ -37,7 +37,7 @@ impl crate::HubStore for RedbStore {
     }
 }
 
-/// Links a hub or changes it. Its count is a row of its own, and stays also while it is unlinked.
+/// Links a hub or changes it. Its count is a row of its own, and stays even while the hub is unlinked.
 pub(super) struct PutHub {
     scope: IdScope,
     hub: Hub,
@@ -65,7 +65,7 @@ impl Write for PutHub {
     }
 }
 
-/// Unlinks a hub.
+/// Unlinks a hub. Its count stays.
 pub(super) struct DeleteHub {
     scope: IdScope,
     name: HubName,

@@ -1,7 +1,8 @@
-//! Who is called what in a hub.
+//! Device ids within a hub.
 //!
-//! A device is its id in its hub: two with one id there would read each other's commands. Policies and operators choose
-//! such ids, so the transaction that writes a registration looks whether another device has the id already.
+//! A hub identifies a device by its id: two devices with the same id in one hub would read each other's commands.
+//! Policies and operators choose these ids, so the transaction that writes a registration checks that no other device
+//! has the id.
 
 use landfall_domain::names::{IdScope, RegistrationId};
 use landfall_domain::registration::Registration;
@@ -10,7 +11,7 @@ use super::codec::{self, pair};
 use super::tables::Tables;
 use crate::StoreError;
 
-/// Gives back the identity that a registration had, and takes the one that it will have.
+/// Frees the identity that a registration had, and claims its new one.
 pub(super) fn claim(
     tables: &mut Tables<'_>,
     scope: &IdScope,
@@ -23,7 +24,7 @@ pub(super) fn claim(
         return Ok(());
     }
     if let (Some(old), Some(before)) = (old, before) {
-        // Of two that shared an id in a file from before there was this rule, only one owns it.
+        // In a file from before this rule, two devices may share an id; only one owns it.
         let owner: Option<RegistrationId> = tables.hub_identities.get(&old)?;
         if owner.is_some_and(|owner| owner == before.registration_id) {
             tables.hub_identities.remove(&old)?;
@@ -35,8 +36,8 @@ pub(super) fn claim(
     Ok(())
 }
 
-/// Makes the rows of a file that was written before there were any. Of two devices with one id, the first has it; the
-/// other waits when it registers again.
+/// Creates the rows in a file that was written before they existed. Of two devices with one id, the first gets it; the
+/// other must wait when it registers again.
 pub(super) fn claim_all(tables: &mut Tables<'_>) -> Result<(), StoreError> {
     let Tables { registrations, hub_identities, .. } = tables;
     hub_identities.clear()?;
@@ -57,7 +58,7 @@ pub(super) fn claim_all(tables: &mut Tables<'_>) -> Result<(), StoreError> {
     })
 }
 
-/// The row of the identity that a registration names. Hubs tell ids apart by case.
+/// The row of the identity that a registration names. Hubs compare ids with regard to case.
 pub(super) fn row(scope: &IdScope, registration: &Registration) -> Option<Vec<u8>> {
     let assignment = registration.assignment()?;
     Some(pair(scope, assignment.hub.as_str(), assignment.device_id.as_str()))

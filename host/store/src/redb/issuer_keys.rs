@@ -1,4 +1,4 @@
-//! Keys that issuers of tokens have published.
+//! Keys that token issuers have published.
 
 use landfall_attestation::bearer::KeptKeys;
 use landfall_domain::clock::Timestamp;
@@ -10,7 +10,7 @@ use super::tables::{ISSUER_KEYS, Tables};
 use super::{View, codec, unreadable};
 use crate::StoreError;
 
-/// All that are kept.
+/// The stored keys of all issuers.
 pub(super) fn all(view: &View) -> Result<Vec<KeptKeys>, StoreError> {
     let mut kept = Vec::new();
     for row in view.table(ISSUER_KEYS)?.iter().map_err(unreadable)? {
@@ -20,7 +20,7 @@ pub(super) fn all(view: &View) -> Result<Vec<KeptKeys>, StoreError> {
     Ok(kept)
 }
 
-/// Keeps an issuer's in place of those that it had before. Those of others that are too old go.
+/// Replaces the stored keys of an issuer. Keys of other issuers that are too old are removed.
 pub(super) struct Keep {
     pub(super) keys: KeptKeys,
     pub(super) oldest: Timestamp,

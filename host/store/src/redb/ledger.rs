@@ -1,4 +1,4 @@
-//! Ledger entries that led to no registration, and the bytes that entries name by their digest.
+//! Ledger entries that led to no registration, and the contents that entries name by digest.
 
 use async_trait::async_trait;
 use landfall_domain::decision::{Content, Entry};
@@ -53,14 +53,14 @@ pub(super) fn get(view: &View, id: TrackingId) -> Result<Option<Entry>, StoreErr
     }
 }
 
-/// Whether some bytes are there.
+/// Whether a content is stored.
 pub(super) fn has_content(view: &View, digest: Digest) -> Result<bool, StoreError> {
     let table = view.table(CONTENT)?;
     let row = table.get(digest.as_bytes().as_slice()).map_err(unreadable)?;
     Ok(row.is_some())
 }
 
-/// Bytes by their digest.
+/// A content by its digest.
 pub(super) fn content(view: &View, digest: Digest) -> Result<Option<Vec<u8>>, StoreError> {
     let table = view.table(CONTENT)?;
     let row = table.get(digest.as_bytes().as_slice()).map_err(unreadable)?;
@@ -72,8 +72,8 @@ pub(super) fn signatures(view: &View, component: Digest) -> Result<Vec<Signature
     Ok(tables::get(&view.table(SIGNATURES)?, "signature", component.as_bytes())?.unwrap_or_default())
 }
 
-/// Keeps an entry that led to no registration, or to one that is gone, and whose contents are counted. The first that came
-/// make room: by their numbers and not by their tracking ids, which say what the clock said.
+/// Stores an entry that led to no registration, or whose registration is gone, and whose contents are counted already.
+/// The first to arrive are evicted: by their sequence numbers, not by their tracking ids, which depend on the clock.
 pub(super) fn keep_other(tables: &mut Tables<'_>, id: &[u8], entry: &[u8]) -> Result<(), StoreError> {
     if !tables.others.has(id)? {
         let last = tables.others_order.last_key()?.and_then(|key| Some(u64::from_be_bytes(key.try_into().ok()?)));
@@ -97,7 +97,7 @@ pub(super) fn keep_other(tables: &mut Tables<'_>, id: &[u8], entry: &[u8]) -> Re
     Ok(())
 }
 
-/// Removes a decision that explains nothing any more, and what only it named.
+/// Removes a decision that explains no registration any more, and the contents that only it named.
 pub(super) fn drop_decision(tables: &mut Tables<'_>, id: TrackingId) -> Result<(), StoreError> {
     if let Some(entry) = tables.decisions.bytes(id.as_bytes())? {
         tables.decisions.remove(id.as_bytes())?;
@@ -107,7 +107,7 @@ pub(super) fn drop_decision(tables: &mut Tables<'_>, id: TrackingId) -> Result<(
     Ok(())
 }
 
-/// Moves what explained a device's registration to what makes room. An entry that is another device's stays.
+/// Moves the entry that explained a registration to the entries that can be evicted. An entry of another device stays.
 pub(super) fn retire_decision(
     tables: &mut Tables<'_>,
     scope: &IdScope,
@@ -129,7 +129,7 @@ fn is_of(entry: &Entry, scope: &IdScope, device: &RegistrationId) -> bool {
     entry.scope.as_ref() == Some(scope) && entry.registration_id.eq_ignore_ascii_case(device.as_str())
 }
 
-/// Numbers what led to no registration in a file that was written before there was an order: by tracking ids.
+/// Numbers the entries that led to no registration, in a file from before there was an order: by tracking ids.
 pub(super) fn order_others(tables: &mut Tables<'_>) -> Result<(), StoreError> {
     let Tables { others, others_order, .. } = tables;
     others_order.clear()?;
@@ -141,7 +141,7 @@ pub(super) fn order_others(tables: &mut Tables<'_>) -> Result<(), StoreError> {
     })
 }
 
-/// Keeps an entry that led to no registration.
+/// Stores an entry that led to no registration.
 pub(super) struct KeepEntry {
     id: TrackingId,
     entry: Vec<u8>,
@@ -168,7 +168,7 @@ impl Write for KeepEntry {
     }
 }
 
-/// Keeps bytes under their digest.
+/// Stores a content under its digest.
 pub(super) struct KeepContent {
     digest: Digest,
     content: Vec<u8>,

@@ -1,4 +1,4 @@
-//! Pages of things, in the order of their keys.
+//! Pages of rows, in the order of their keys.
 
 use landfall_domain::names::IdScope;
 use serde::de::DeserializeOwned;
@@ -7,20 +7,20 @@ use super::tables::Definition;
 use super::{View, codec, tables, unreadable};
 use crate::{Listing, Page, StoreError};
 
-/// What a listing walks through.
+/// What a listing reads.
 pub(super) struct Walk<'a> {
-    /// Where the things are.
+    /// The table of the things.
     pub(super) things: Definition,
-    /// What they are called.
+    /// The name of their kind.
     pub(super) what: &'static str,
-    /// The table of their views, and the view whose things are looked at; all things without one.
+    /// The table of views, and the view to read; `None` to read all things.
     pub(super) view: Option<(Definition, String)>,
-    /// How their names begin.
+    /// The prefix of the names to list.
     pub(super) prefix: &'a str,
 }
 
-/// A page of those that `keep` passes. One page looks at [`MOST_ROWS`] rows at most, so that a filter that passes few
-/// makes a short page and no long read.
+/// A page of the things that `keep` passes. One page reads [`MOST_ROWS`] rows at most, so that a selective filter
+/// causes a short page and not a long read.
 pub(super) fn page<T: DeserializeOwned>(
     view: &View,
     walk: &Walk<'_>,
@@ -38,7 +38,7 @@ pub(super) fn page<T: DeserializeOwned>(
     let mut start = first.clone();
     if let Some(after) = &page.after {
         let mut after = named(&after.to_ascii_lowercase());
-        // The least key after that one.
+        // The smallest key after that one.
         after.push(0);
         start = start.max(after);
     }
@@ -70,5 +70,5 @@ pub(super) fn page<T: DeserializeOwned>(
     Ok(listing)
 }
 
-/// How many rows one page looks at.
+/// The maximum number of rows that one page reads.
 const MOST_ROWS: usize = 10_000;

@@ -1,4 +1,4 @@
-//! How full the hubs are, told to whoever chooses among them.
+//! The loads of hubs, and the followers that are told of them.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
@@ -10,8 +10,8 @@ use super::tables::HUB_LOADS;
 use super::{View, codec, unreadable};
 use crate::{HubLoadFollower, StoreError};
 
-/// The counts of all hubs, linked or not, and who follows them. They follow every commit, on the writer's thread, before
-/// anybody is answered.
+/// The counts of all hubs, linked or not, and their followers. They are updated after every commit, on the writer
+/// thread, before the callers are answered.
 pub(super) struct Loads(Mutex<Told>);
 
 struct Told {
@@ -20,12 +20,12 @@ struct Told {
 }
 
 impl Loads {
-    /// What the last finished transaction says. Read before the first write.
+    /// Reads the counts of the last committed transaction. Called before the first write.
     pub(super) fn read(view: &View) -> Result<Self, StoreError> {
         let mut counts = BTreeMap::new();
         for row in view.table(HUB_LOADS)?.iter().map_err(unreadable)? {
             let (key, count) = row.map_err(unreadable)?;
-            // A row that names no hub is nobody's. `landfall store check` finds it, and mends it.
+            // A row whose key names no hub is skipped. `landfall store check` finds it and repairs it.
             let Ok((scope, hub)) = codec::parts(WHAT, key.value()) else { continue };
             let Ok(hub) = hub.parse() else { continue };
             counts.insert((scope, hub), codec::decode(WHAT, count.value())?);
@@ -33,7 +33,7 @@ impl Loads {
         Ok(Self(Mutex::new(Told { counts, followers: Vec::new() })))
     }
 
-    /// Tells somebody all counts, and from now on each that changes.
+    /// Reports all counts to a follower, and from then on each count that changes.
     pub(super) fn follow(&self, follower: Weak<dyn HubLoadFollower>) {
         let mut told = self.lock();
         if let Some(follower) = follower.upgrade() {
@@ -42,7 +42,7 @@ impl Loads {
         told.followers.push(follower);
     }
 
-    /// Takes over what a transaction has changed.
+    /// Takes over the counts that a transaction has changed.
     pub(super) fn changed(&self, moved: Vec<(IdScope, HubName, u64)>) {
         if moved.is_empty() {
             return;

@@ -1,4 +1,4 @@
-//! Opening the file: whether it is ours, of a format that we know, and whole.
+//! Opening the file: checks that it is a Landfall database, of a known format, and intact.
 
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
@@ -14,10 +14,11 @@ use super::tables::{self, ALL, Kept, META, Tables};
 use super::{StoreSettings, View, check};
 use crate::StoreError;
 
-/// Opens a file, or makes it if the settings say so, readable by its owner only.
+/// Opens a file, or creates it if the settings allow it, readable by its owner only.
 ///
-/// A database is not made in one step, and one that was made in part cannot be opened. So it is made under another
-/// name, and gets its own only when it is whole and on disk; what a failure left under the other name is thrown away.
+/// The creation of a database takes several steps, and a partial database cannot be opened. So it is created under a
+/// temporary name, and gets its own name only when it is complete and on disk. A leftover of a failed creation is
+/// removed.
 pub(super) fn file(path: &Path, settings: &StoreSettings) -> Result<Database, StoreError> {
     let refused = |reason: String| StoreError::Open { path: path.display().to_string(), reason };
     if settings.create && !path.exists() {
@@ -26,10 +27,11 @@ pub(super) fn file(path: &Path, settings: &StoreSettings) -> Result<Database, St
     begins_as_one(path).and_then(|()| open(path, settings)).map_err(refused)
 }
 
-/// Whether there is a file that begins as a database does; if not, what there is and what to do.
+/// Checks that a file exists that begins like a database; if not, returns what was found and what to do.
 ///
-/// redb makes a database of an empty file, and the operating system makes an empty file of one that is not there. A database
-/// is never made in place, but renamed when it is whole, so an empty file is none that was made halfway.
+/// redb turns an empty file into a database, and the operating system creates a missing file as an empty one. A
+/// database is never created in place, but renamed when it is complete. So an empty file is not one whose creation was
+/// interrupted.
 pub(super) fn begins_as_one(path: &Path) -> Result<(), String> {
     use std::io::Read as _;
     let look = || -> std::io::Result<(bool, Vec<u8>)> {
@@ -64,13 +66,13 @@ fn make(path: &Path, settings: &StoreSettings) -> Result<(), String> {
     let unfinished = Path::new(&unfinished);
     let io = |e: std::io::Error| e.to_string();
     let file = owners_file(unfinished).map_err(io)?;
-    // Another process may be making it at this moment. The backend takes the lock only when a database is opened on it.
+    // Another process may be creating it right now. The backend takes the lock only when a database is opened on it.
     lock(&file)?;
     file.set_len(0).map_err(io)?;
     let backend = FileBackend::new(file).map_err(|e| explain(&e))?;
     let database = whole(backend, settings)?;
     database.close().map_err(|e| explain(&e))?;
-    // Unlike a renamed file, a link does not replace a database that another process made meanwhile.
+    // Unlike a rename, a link does not replace a database that another process created meanwhile.
     match std::fs::hard_link(unfinished, path) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => std::fs::rename(unfinished, path).map_err(io)?,
         _ => std::fs::remove_file(unfinished).map_err(io)?,
@@ -84,7 +86,7 @@ fn open(path: &Path, settings: &StoreSettings) -> Result<Database, String> {
     whole(backend, settings)
 }
 
-/// Opens a file that is there without bringing it up to this version's format.
+/// Opens an existing file without migrating it to the current format.
 pub(super) fn as_it_is(path: &Path) -> Result<Database, String> {
     begins_as_one(path)?;
     let file = File::options().read(true).write(true).open(path).map_err(|e| unopened(&e))?;
@@ -106,8 +108,8 @@ pub(super) fn in_use(path: &Path) -> bool {
     matches!(file.try_lock(), Err(TryLockError::WouldBlock))
 }
 
-/// Takes the lock that redb takes too when it opens a file, before anything is done to the file. It is the file's own, so
-/// that redb finds it taken by itself.
+/// Takes the lock that redb takes too when it opens a file, before anything is done with the file. The lock belongs to
+/// this open file, so redb finds it taken by the same file.
 fn lock(file: &File) -> Result<(), String> {
     match file.try_lock() {
         Ok(()) => Ok(()),
@@ -116,12 +118,12 @@ fn lock(file: &File) -> Result<(), String> {
     }
 }
 
-/// Opens what is kept elsewhere.
+/// Opens a database on a storage backend.
 pub(super) fn backend(backend: impl StorageBackend, settings: &StoreSettings) -> Result<Database, StoreError> {
     whole(backend, settings).map_err(|reason| StoreError::Open { path: "(not a file)".to_owned(), reason })
 }
 
-/// Opens a backend. A disk that claimed to have written what it had not can make redb panic here.
+/// Opens a backend. redb can panic here if the disk did not write what it acknowledged.
 fn whole(backend: impl StorageBackend, settings: &StoreSettings) -> Result<Database, String> {
     let opened = catch_unwind(AssertUnwindSafe(|| {
         let database = Database::builder()
@@ -142,9 +144,9 @@ fn damaged(panic: &(dyn std::any::Any + Send)) -> String {
     format!("the file is damaged ({}); restore it from a backup (docs/operating/backup.md)", story(panic))
 }
 
-/// Checks the format, and makes what the file lacks: in a new one everything, in one that an earlier version wrote what
-/// came since, in one transaction. One of an earlier format that contradicts itself stays as it is, so that the version that wrote it can still
-/// open it.
+/// Checks the format, and adds what the file lacks, in one transaction: everything in a new file, and in a file of an
+/// earlier version what was added since. A file of an earlier format that contradicts itself is left unchanged, so
+/// that the version that wrote it can still open it.
 fn prepare(database: &Database, settings: &StoreSettings) -> Result<(), String> {
     let format = match format(database)? {
         Some(newer) if newer > FORMAT => {
@@ -192,7 +194,7 @@ fn prepare(database: &Database, settings: &StoreSettings) -> Result<(), String> 
     transaction.commit().map_err(|e| e.to_string())
 }
 
-/// Refuses a file that says one thing here and another there: devices would lose what they have, or which key is whose.
+/// Refuses a file that contradicts itself: devices would lose their places or the bindings of their keys.
 fn whole_in_itself(database: &Database) -> Result<(), String> {
     let view = View(database.begin_read().map_err(|e| e.to_string())?);
     match check::contradiction(&view).map_err(|e| e.to_string())? {
@@ -211,7 +213,7 @@ fn table_names(database: &Database) -> Result<Vec<String>, String> {
     Ok(names.map(|table| table.name().to_owned()).collect())
 }
 
-/// The file's format; none when it is new.
+/// The format of the file; `None` if it is new.
 fn format(database: &Database) -> Result<Option<u32>, String> {
     let names = table_names(database)?;
     if names.is_empty() {
@@ -247,23 +249,23 @@ pub(super) fn owners_file(path: &Path) -> std::io::Result<File> {
     options.open(path)
 }
 
-/// What is said of a database that is not there.
+/// The message for a database that does not exist.
 const MISSING: &str = "it is not there; restore it from a backup (docs/operating/backup.md), or make a new installation in \
                        an empty data folder: landfall init";
-/// Of one that holds nothing.
+/// The message for an empty file.
 const EMPTY: &str = "it is empty, and what was in it is lost: the disk was full or failed, or a copy was cut short. Restore it \
                      from a backup (docs/operating/backup.md); if this server has never served a device, make a new \
                      installation in an empty data folder: landfall init";
-/// Of a file that is no database.
+/// The message for a file that is not a database.
 const FOREIGN: &str = "it is no database: its first bytes are another kind of file's, or were written over. Restore it from a \
                        backup (docs/operating/backup.md), or name the right data folder (--data)";
-/// Of one that this user may not use.
+/// The message for a file that this user may not use.
 const DENIED: &str = "permission denied: run this as the user that the data folder belongs to, or give that user the file back \
                       (chown), as after a restore by root";
-/// With what a redb file begins.
+/// The first bytes of a redb file.
 const BEGIN: [u8; 9] = *b"redb\x1a\x0a\xa9\x0d\x0a";
 
-/// A new file's name is on disk only once its folder is.
+/// Syncs the folder of a new file: the name of the file is on disk only after that.
 #[cfg(unix)]
 pub(super) fn sync_folder(path: &Path) -> std::io::Result<()> {
     let folder = match path.parent() {

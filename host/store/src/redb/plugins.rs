@@ -1,4 +1,4 @@
-//! Published plugins. Few, and read with the catalogue; their components are contents.
+//! Published plugins. They are few, and are read with the catalogue; their components are contents.
 
 use async_trait::async_trait;
 use landfall_domain::enrollment::EnrollmentRef;
@@ -28,7 +28,8 @@ impl crate::PluginStore for RedbStore {
         bounds: PublishBounds,
         when: Precondition,
     ) -> Result<PutOutcome, StoreError> {
-        // A component is as large as an import: it leaves devices and operators their room.
+        // A component is large, so the publication stops at the same reserve as an import and leaves room for devices
+        // and operators.
         self.space.check(Lane::Bulk)?;
         let (scope, digest) = (scope.clone(), Digest::of(&bytes));
         let publish = Publication { scope, plugin, digest, bytes, signatures, bounds, when };
@@ -81,7 +82,7 @@ impl Write for Publication {
     }
 }
 
-/// Changes what the operator says of a plugin.
+/// Changes the rules that the operator sets for a plugin.
 struct SetRules {
     scope: IdScope,
     name: PluginName,
@@ -105,7 +106,7 @@ impl Write for SetRules {
     }
 }
 
-/// Removes the name of a plugin that no enrollment uses.
+/// Removes a plugin that no enrollment uses.
 struct DeletePlugin {
     scope: IdScope,
     name: PluginName,

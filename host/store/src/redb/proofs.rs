@@ -1,4 +1,4 @@
-//! What proofs of identity need that must outlive a process.
+//! The state of proofs of identity that must outlive a process.
 
 use async_trait::async_trait;
 use landfall_attestation::bearer::KeptKeys;

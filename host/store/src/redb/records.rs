@@ -1,8 +1,8 @@
-//! Manufacturing records, and their import.
+//! Manufacturing records and their import.
 //!
-//! An import is mostly new rows, many of them, so that each is handled as little as can be: encoded before it queues,
-//! looked up and inserted in the order of the keys (neighbours share pages), and decoded only when there is already
-//! a record to compare with.
+//! Most rows of an import are new, and there are many, so each costs as little as possible: it is encoded before it is
+//! queued, looked up and inserted in the order of the keys (neighbours share pages), and decoded only when there is a
+//! stored record to compare with.
 
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -82,7 +82,7 @@ pub(super) fn get(
     tables::get(&view.table(RECORDS)?, WHAT, &key(scope, id.key()))
 }
 
-/// Who has records, the first of them.
+/// The first manufacturers that have records.
 pub(super) fn manufacturers(view: &View, scope: &IdScope, most: usize) -> Result<Vec<ManufacturerId>, StoreError> {
     let table = view.table(RECORD_COUNTS)?;
     let (start, end) = (key(scope, ""), codec::end_of(scope));
@@ -118,16 +118,16 @@ pub(super) fn list(
 /// A batch, ready to be judged.
 pub(super) struct Import {
     batch: ImportBatch,
-    /// In the order in which they are judged.
+    /// The rows in the order in which they are judged.
     rows: Vec<Row>,
     bytes: usize,
 }
 
 struct Row {
     key: Vec<u8>,
-    /// Its place in the batch.
+    /// The index of the row in the batch.
     place: usize,
-    /// The record as it is written when it is new.
+    /// The encoded record, which is written if it is new.
     encoded: Vec<u8>,
 }
 
@@ -171,11 +171,11 @@ impl Write for Import {
 /// All batches of an import, in one transaction.
 pub(super) struct ImportWhole {
     batches: Arc<dyn Batches>,
-    /// Whether there is room on the disk for one more batch.
+    /// Checks that there is disk space for one more batch.
     room: Room,
 }
 
-/// Asked before more is written; an error says that there is no room.
+/// Called before more is written; an error means that there is no disk space.
 pub(super) type Room = Arc<dyn Fn() -> Result<(), StoreError> + Send + Sync>;
 
 impl ImportWhole {
@@ -190,7 +190,7 @@ impl Write for ImportWhole {
     fn apply(&self, tables: &mut Tables<'_>) -> Result<Self::Answer, StoreError> {
         let mut outcomes = Vec::new();
         for batch in self.batches.begin()? {
-            // A full disk in the middle would lose the transaction and end the server; this only takes it back.
+            // A full disk would fail the commit and end the server; this error only rolls the import back.
             (self.room)()?;
             let batch = ImportBatch { all_or_nothing: true, dry_run: false, ..batch? };
             let of = Import::new(batch)?.apply(tables)?;
@@ -203,7 +203,7 @@ impl Write for ImportWhole {
         Ok(outcomes)
     }
 
-    /// It shares its transaction with nobody: it may be taken back.
+    /// It shares its transaction with no other job, because it may be rolled back.
     fn size(&self) -> usize {
         usize::MAX
     }
@@ -218,7 +218,7 @@ fn all_good(outcomes: &[RowResult]) -> bool {
 }
 
 impl Import {
-    /// Writes what was judged good; answers how many records are new.
+    /// Writes the rows that were judged good; returns how many records are new.
     fn write(&self, tables: &mut Tables<'_>, judged: &[Judged]) -> Result<u64, StoreError> {
         let mut added = 0;
         for (row, judged) in self.rows.iter().zip(judged) {
@@ -230,7 +230,7 @@ impl Import {
                     }
                     added += 1;
                 }
-                // An update keeps manufacturer and state, and so does a claim: its views stay.
+                // An update or a claim changes neither manufacturer nor state, so the views of the record stay.
                 (RowOutcome::Updated | RowOutcome::OtherManufacturer, Some(record)) => {
                     tables.records.put(&row.key, record)?
                 }
@@ -241,7 +241,7 @@ impl Import {
     }
 }
 
-/// Changes a record's state.
+/// Changes the state of a record.
 pub(super) struct SetState {
     scope: IdScope,
     key: Vec<u8>,

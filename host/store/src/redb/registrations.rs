@@ -1,7 +1,7 @@
-//! Registrations, and the counts that are kept with them.
+//! Registrations, and the counts that are derived from them.
 //!
-//! A hub's count and a group's are rows that change in the transaction that changes the registration they count, so
-//! that they are right after every crash and never have to be counted again.
+//! The counts of hubs and groups are rows that change in the same transaction as the registrations that they count. So
+//! they are right after every crash and never have to be counted again.
 
 use async_trait::async_trait;
 use landfall_domain::decision::Content;
@@ -85,7 +85,7 @@ pub(super) fn list(
     filter: &RegistrationFilter,
 ) -> Result<Listing<Registration>, StoreError> {
     let RegistrationFilter { hub, group, assigned } = filter;
-    // Of two that were asked for, the one with fewer devices as a rule.
+    // If both filters are set, read the view that usually has fewer devices.
     let of = match (assigned, group, hub) {
         (Some(false), ..) => Some(views::FAILED.to_owned()),
         (_, Some(group), _) => Some(views::of_group(group)),
@@ -97,7 +97,7 @@ pub(super) fn list(
     listing::page(view, &walk, scope, page, |registration| filter.shows(registration))
 }
 
-/// How many devices are placed at a path or below it.
+/// The number of devices placed at a path or below it.
 pub(super) fn group_count(view: &View, scope: &IdScope, path: &[String]) -> Result<u64, StoreError> {
     let table = view.table(GROUP_COUNTS)?;
     let keys = group_keys(scope, path);
@@ -105,7 +105,7 @@ pub(super) fn group_count(view: &View, scope: &IdScope, path: &[String]) -> Resu
     Ok(tables::get(&table, "count of a group", key)?.unwrap_or(0))
 }
 
-/// Writes a registration with all that belongs to it.
+/// Writes a registration with all its derived rows.
 pub(super) struct Commit {
     scope: IdScope,
     registration: Registration,
@@ -114,7 +114,7 @@ pub(super) struct Commit {
     basis: AdmissionBasis,
     answered: Option<TrackingId>,
     decision: TrackingId,
-    /// Encoded before the job queues: an entry is large, and the writer has more to do.
+    /// Encoded before the job is queued: an entry is large, and the writer thread is the bottleneck.
     entry: Vec<u8>,
     rows: Option<decisions::Rows>,
     named: Named,
@@ -201,7 +201,7 @@ impl Write for Delete {
         let Some(current) = current else { return Ok(Err(DeleteOutcome::Missing)) };
         follow(tables, &self.scope, Some(&current), None)?;
         tables.registrations.remove(&key)?;
-        // The oldest first, so that it is the first to make room.
+        // The oldest first, so that it is the first to be evicted.
         for decision in current.earlier.iter().rev().chain([&current.decision]) {
             ledger::retire_decision(tables, &self.scope, &current.registration_id, *decision)?;
         }
@@ -209,8 +209,8 @@ impl Write for Delete {
     }
 }
 
-/// Unbinds a registration from its key. Its generation goes up, so that a decision that was made for the old key and
-/// is still on its way does not bind it again.
+/// Unbinds a registration from its key. The generation increases, so that a pending decision for the old key does not
+/// bind it again.
 pub(super) struct Release {
     scope: IdScope,
     id: RegistrationId,
@@ -240,7 +240,7 @@ impl Write for Release {
     }
 }
 
-/// Has everything that is made from registrations follow a change of one.
+/// Updates all rows that are derived from registrations after a change of one.
 fn follow(
     tables: &mut Tables<'_>,
     scope: &IdScope,
@@ -254,7 +254,7 @@ fn follow(
     views::follow(&mut tables.registration_views, &rows(before), &rows(after))
 }
 
-/// A key belongs to one registration id, from its first registration until it is released.
+/// Binds a key to a registration id, from its first registration until its release.
 fn bind(
     tables: &mut Tables<'_>,
     scope: &IdScope,
@@ -267,7 +267,7 @@ fn bind(
         return Ok(());
     }
     if let (Some(old), Some(before)) = (old, before) {
-        // Of two that shared a key in a file from before there was this rule, only one owns it.
+        // In a file from before this rule, two devices may share a key; only one owns it.
         let owner: Option<RegistrationId> = tables.bound_keys.get(&old)?;
         if owner.is_some_and(|owner| owner == before.registration_id) {
             tables.bound_keys.remove(&old)?;
@@ -279,12 +279,12 @@ fn bind(
     Ok(())
 }
 
-/// To which device a key belongs.
+/// The device to which a key belongs.
 pub(super) fn of_key(view: &View, scope: &IdScope, shown: Digest) -> Result<Option<RegistrationId>, StoreError> {
     tables::get(&view.table(BOUND_KEYS)?, "binding of a key", &key(scope, shown.to_string()))
 }
 
-/// Makes the bindings again, as for a file that was written before there were any. Of two devices with one key, the first has it.
+/// Builds the bindings anew, for a file from before they existed. Of two devices with one key, the first gets it.
 pub(super) fn bind_all(tables: &mut Tables<'_>) -> Result<(), StoreError> {
     let Tables { registrations, bound_keys, .. } = tables;
     bound_keys.clear()?;
@@ -296,7 +296,7 @@ pub(super) fn bind_all(tables: &mut Tables<'_>) -> Result<(), StoreError> {
     })
 }
 
-/// Moves the counts from where a registration was to where it will be.
+/// Moves the counts from the earlier place of a registration to its new one.
 fn recount(
     tables: &mut Tables<'_>,
     scope: &IdScope,
@@ -326,7 +326,7 @@ fn recount(
     shift(&mut tables.group_counts, &groups(before), &groups(after))
 }
 
-/// Takes one from each of `before`, gives one to each of `after`, and leaves those alone that are in both.
+/// Decrements each count of `before` and increments each of `after`; a count in both is left unchanged.
 fn shift(counts: &mut Rows<'_>, before: &[Vec<u8>], after: &[Vec<u8>]) -> Result<(), StoreError> {
     for key in before.iter().filter(|key| !after.contains(key)) {
         let count = counts.count(key)?.saturating_sub(1);
@@ -346,7 +346,8 @@ pub(super) fn count_all(tables: &mut Tables<'_>) -> Result<(), StoreError> {
 }
 
 const WHAT: &str = "registration";
-/// Where it stands how many registrations there are: to tell a file that lost some from one that never had them.
+/// The key of the number of registrations: it distinguishes a file that lost registrations from one that never had
+/// them.
 pub(super) const REGISTERED: &[u8] = b"registrations";
-/// What a commit writes besides its entry, in bytes.
+/// The approximate number of bytes that a commit writes besides its entry.
 const USUAL_SIZE: usize = 1024;

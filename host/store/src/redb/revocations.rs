@@ -1,8 +1,8 @@
-//! What is said of issuers' certificates. Rows of their own: no change of an authority touches them.
+//! Revocations of issuers' certificates. They are rows of their own, which changes of an authority do not touch.
 //!
-//! A row's key is the scope, the SHA-256 of the issuer's key, and that of the certificate by which it was first known. Which
-//! row is an issuer's is decided by comparing names, and never by a form of the name in the key: how names are compared may
-//! change with a version, and what was revoked must be found all the same.
+//! The key of a row is the scope, the SHA-256 of the issuer's key, and the SHA-256 of the certificate by which the
+//! issuer was first known. The row of an issuer is found by comparing names, not by an encoded name in the key: the
+//! comparison of names may change with a version, and revocations must be found all the same.
 
 use landfall_attestation::x509::Crl;
 use landfall_attestation::x509::crl::ListFacts;
@@ -24,7 +24,7 @@ use crate::rules::revocations::ListChange;
 use crate::rules::{authorities, revocations};
 use crate::{Precondition, PutOutcome, StoreError, Way};
 
-/// All of all scopes.
+/// The revocations of all scopes.
 pub(super) fn all(view: &View) -> Result<Vec<(IdScope, KeptRevocations)>, StoreError> {
     let (rows, lists) = (view.table(REVOCATIONS)?, view.table(REVOCATION_LISTS)?);
     let mut found = Vec::new();
@@ -38,7 +38,7 @@ pub(super) fn all(view: &View) -> Result<Vec<(IdScope, KeptRevocations)>, StoreE
     Ok(found)
 }
 
-/// What is said of an issuer's certificates, and its key.
+/// The record of an issuer, and the key of its row.
 pub(super) fn find(
     tables: &Tables<'_>,
     scope: &IdScope,
@@ -51,7 +51,7 @@ pub(super) fn find(
     Ok(rows.into_iter().find(|(_, record)| record.issuer.is(issuer)))
 }
 
-/// Changes what is said of an issuer's certificates: the one way in which that changes.
+/// Changes the revocations of an issuer. No other write changes them.
 pub(super) struct Change {
     scope: IdScope,
     change: RevocationChange,
@@ -108,7 +108,7 @@ impl Write for Change {
     }
 }
 
-/// Remembers a certificate of an issuer that is held no more.
+/// Remembers a certificate of an issuer that is no longer held.
 pub(super) fn remember(tables: &mut Tables<'_>, scope: &IdScope, der: &[u8], now: Timestamp) -> Result<(), StoreError> {
     let mut row = None;
     let record = revocations::remembering(der, now, |issuer| {
@@ -122,9 +122,9 @@ pub(super) fn remember(tables: &mut Tables<'_>, scope: &IdScope, der: &[u8], now
     }
 }
 
-/// Takes what format 1 kept with each authority into rows of their own. It may run again.
+/// Moves the revocations that format 1 stored with each authority into rows of their own. It may run again.
 pub(super) fn take_over(tables: &mut Tables<'_>) -> Result<(), StoreError> {
-    /// What of an authority's row is taken.
+    /// The fields of the row of an authority that are moved.
     #[derive(Deserialize)]
     struct Before {
         #[serde(with = "serde_bytes")]
@@ -145,11 +145,12 @@ pub(super) fn take_over(tables: &mut Tables<'_>) -> Result<(), StoreError> {
     for (authority_row, Before { der, updated_at, crl, revocation }) in found {
         let (scope, name) = codec::parts("certificate authority", &authority_row)?;
         let Some(issuer) = Issuer::of(&der) else {
-            // The devices of an authority that cannot be read are refused; the row stays as it is.
+            // Devices of an authority that cannot be read are refused; the row stays as it is.
             tracing::error!(%scope, authority = name, "what is revoked of this authority cannot be read any more: upload its certificate and its list again");
             continue;
         };
-        // A list that cannot be read keeps its place: then nobody knows, and what an operator has said holds all the same.
+        // A list that cannot be read stays as unreadable: its revocations are unknown, but those that an operator
+        // entered still apply.
         let list = crl.as_deref().map(|der| match Crl::kept(der) {
             Ok(list) => list.facts().clone(),
             Err(error) => {
@@ -169,7 +170,7 @@ pub(super) fn take_over(tables: &mut Tables<'_>) -> Result<(), StoreError> {
             tables.revocation_lists.put_encoded(&row, &der)?;
         }
         tables.revocations.put(&row, &record)?;
-        // Without what was taken.
+        // Write the row back without the moved fields.
         if let Some(authority) = tables.authorities.get::<CertificateAuthority>(&authority_row)? {
             tables.authorities.put(&authority_row, &authority)?;
         }

@@ -1,4 +1,4 @@
-//! What the rules see of a transaction: rows of one id scope, and contents.
+//! The view of a transaction that the rules use: rows of one id scope, and contents.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +28,7 @@ pub(super) struct InScope<'a, 't> {
 }
 
 impl<'t> Tables<'t> {
-    /// What the rules see of an id scope.
+    /// The view of an id scope that the rules use.
     pub(super) fn of<'a>(&'a self, scope: &'a IdScope) -> InScope<'a, 't> {
         InScope { tables: self, scope }
     }
@@ -40,7 +40,7 @@ impl InScope<'_, '_> {
     }
 }
 
-/// Of an enrollment, what says whether it is the same. The rest may be long, and is passed over.
+/// The entity tag of an enrollment. The other fields may be long, and are skipped.
 #[derive(Deserialize)]
 struct Tagged {
     terms: Tag,

@@ -1,12 +1,13 @@
-//! Room on the disk, looked at before it is gone.
+//! Checks for free disk space before it is used up.
 //!
-//! A commit that fails for want of space leaves open whether it is on disk, and the process has to end for it; started
-//! again on the same disk it would end again. So nothing is written any more while there still is room: bulk work stops
-//! first, at the reserve, what devices write at a quarter of it, so that an import that fills a disk leaves the devices
-//! theirs, and what operators write at a sixteenth. Everything that was written is still read, and writing goes on when there is room again.
+//! A commit that fails for lack of space leaves it unknown whether it is on disk, and the process has to end.
+//! Restarted on the same disk, it would end again. So writes stop while there still is space. Bulk work stops first,
+//! at the reserve; writes of devices stop at a quarter of it, so that an import that fills a disk leaves room for
+//! devices; and writes of operators stop at a sixteenth. Stored data can still be read, and writes resume when there
+//! is space again.
 //!
-//! The file system is asked for each batch of an import, and for devices ten times a second at most. Who fills a quarter
-//! of the reserve between two such looks still ends Landfall.
+//! The file system is queried for each batch of an import, and for devices ten times a second at most. If another
+//! process fills a quarter of the reserve between two queries, Landfall still ends.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use landfall_domain::clock::Clock;
 use crate::StoreError;
 use crate::writer::Lane;
 
-/// The room where a database is.
+/// The free space of the disk that holds the database.
 pub(super) struct Space {
     folder: PathBuf,
     reserve: u64,
@@ -27,18 +28,18 @@ pub(super) struct Space {
 }
 
 impl Space {
-    /// Looks after so many bytes in the folder of a database; 0 for none.
+    /// Keeps `reserve` bytes free in the folder of a database; 0 for no limit.
     pub(super) fn around(database: &Path, reserve: u64, clock: Arc<dyn Clock>) -> Self {
         let folder = database.parent().filter(|folder| !folder.as_os_str().is_empty());
         Self { folder: folder.unwrap_or(Path::new(".")).to_owned(), reserve, seen: Mutex::default(), clock }
     }
 
-    /// Whether there is room enough to write.
+    /// Whether there is enough space for a write of this lane.
     pub(super) fn check(&self, lane: Lane) -> Result<(), StoreError> {
         let (needed, fresh) = match lane {
             Lane::Bulk => (self.reserve, Duration::ZERO),
             Lane::Device => (self.reserve / 4, FRESH),
-            // Who has to take something away, or to keep somebody out, can do so when nothing else goes.
+            // An operator must still be able to remove data or to block a device when all other writes have stopped.
             Lane::Operator => (self.reserve / 16, FRESH),
         };
         let free = if needed == 0 { u64::MAX } else { self.free(fresh) };
@@ -52,13 +53,13 @@ impl Space {
         })
     }
 
-    /// A file without a name beside the database: it is gone with whoever has it open.
+    /// A file without a name beside the database; it is removed when the process that has it open ends.
     pub(super) fn unnamed_file(&self) -> Result<File, StoreError> {
         let failed = |e: std::io::Error| StoreError::Write(format!("{}: {e}", self.folder.display()));
         tempfile::tempfile_in(&self.folder).map_err(failed)
     }
 
-    /// Bytes that this user may still write. A file system that does not tell is taken to have them.
+    /// The bytes that this user may still write. If the file system does not tell, there is no limit.
     fn free(&self, fresh: Duration) -> u64 {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.instant();
@@ -74,7 +75,7 @@ impl Space {
     }
 }
 
-/// How long an answer counts for devices.
+/// How long a query result is used for devices.
 const FRESH: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
@@ -88,7 +89,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let told = rustix::fs::statvfs(folder.path()).unwrap();
         let free = told.f_bavail * told.f_frsize;
-        // Twice what there is: too little for bulk work, enough for devices.
+        // A reserve of twice the free space: too little for bulk work, enough for devices.
         let space = Space::around(&folder.path().join("landfall.redb"), free * 2, Arc::new(SystemClock));
         assert!(matches!(space.check(Lane::Bulk), Err(StoreError::NoSpace { .. })));
         assert_eq!(space.check(Lane::Device), Ok(()));

@@ -1,11 +1,11 @@
-//! How a file that an earlier version wrote becomes one of this version's format.
+//! Migrates a file of an earlier version to the current format.
 //!
-//! [`STEPS`] is an ordered list. All steps that a file needs run in one transaction, which also writes the new format, so
-//! that a file is of the old format or of the new one, and never between them. A step may run again over its own
-//! result: it makes what it fills from scratch, or leaves alone what is there already.
+//! [`STEPS`] is an ordered list. All steps that a file needs run in one transaction, which also writes the new format:
+//! a file is of the old format or of the new one, never in between. A step may run again over its own result: it
+//! computes its rows from scratch, or leaves existing ones unchanged.
 //!
-//! Who adds a table that is made from others adds a step that fills it, and names the table in `fills`. Who adds a
-//! table that begins empty adds it to `tables!` and nothing here.
+//! To add a table that is derived from other tables, add a step that fills it, and name the table in `fills`. To add a
+//! table that begins empty, add it to `tables!` only.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,59 +28,60 @@ use crate::rules::claims::Claims;
 
 /// The format that this version writes, and the newest that it reads.
 ///
-/// It goes up once a release, whenever a release adds a table that is made from others, or a field that an older version
-/// must not drop when it writes a row again.
+/// It increases at most once a release: when a release adds a derived table, or a field that an older version must not
+/// drop when it writes a row again.
 pub(super) const FORMAT: u32 = 3;
 
-/// One thing that is done to a file.
+/// One step of a migration.
 pub(super) struct Step {
-    /// Done to files of a format below this one.
+    /// Runs for files of a format below this one.
     pub(super) since: u32,
-    /// Done as well to files that lack one of these tables.
+    /// Also runs for files that lack one of these tables.
     pub(super) fills: &'static [Definition],
     pub(super) run: fn(&mut Tables<'_>) -> Result<(), StoreError>,
 }
 
 impl Step {
-    /// Whether a file of this format, without the tables of these names, needs it.
+    /// Whether a file of this format that lacks these tables needs the step.
     fn is_due(&self, format: u32, missing: &[&str]) -> bool {
         use redb::TableHandle;
         format < self.since || self.fills.iter().any(|table| missing.contains(&table.name()))
     }
 }
 
-/// What is done, in this order.
+/// The steps, in the order in which they run.
 pub(super) const STEPS: &[Step] = &[
-    // Earlier versions of format 1 knew no bindings, and could write registrations into a file that had some.
+    // Early versions of format 1 had no bindings, and could write registrations into a file that had some.
     Step { since: 2, fills: &[BOUND_KEYS], run: registrations::bind_all },
     Step { since: 2, fills: &[HUB_IDENTITIES], run: identities::claim_all },
     Step { since: 2, fills: &[REGISTRATION_VIEWS], run: views::make_of_registrations },
     Step { since: 2, fills: &[RECORD_VIEWS], run: views::make_of_records },
-    // Came together with the order of the ledger: a file that lacks the one lacks the other.
+    // Added together with the order of the ledger: a file that lacks one lacks the other.
     Step { since: 2, fills: &[OTHERS_ORDER], run: registrations::count_all },
     Step { since: 2, fills: &[OTHERS_ORDER], run: ledger::order_others },
-    // Format 2 had views of what led to no registration, by numbers; this one has those of all, by time.
+    // Format 2 had views of entries that led to no registration, by number; this format has views of all entries, by
+    // time.
     Step { since: 3, fills: &[DECISION_VIEWS], run: decisions::make },
     Step { since: 1, fills: &[HUB_LOADS, GROUP_COUNTS], run: count_registrations },
     Step { since: 1, fills: &[RECORD_COUNTS], run: count_records },
     Step { since: 1, fills: &[CERTIFICATES, PLUGIN_USES], run: claim },
     Step { since: 2, fills: &[USES], run: uses::count_all },
     Step { since: 2, fills: &[KEPT_COMPONENTS], run: components::keep_all },
-    // Format 1 kept what was revoked with each authority.
+    // Format 1 stored revocations with each authority.
     Step { since: 2, fills: &[REVOCATIONS], run: revocations::take_over },
-    // Format 1 kept signatures that say nothing of names.
+    // Format 1 stored signatures that do not cover names.
     Step { since: 2, fills: &[], run: name_signatures },
 ];
 
-/// Makes again all that is made from other tables, in a file of this format. What is revoked is not: only format 1 kept it
-/// elsewhere.
+/// Computes all derived tables anew, in a file of this format. Revocations are excluded: only format 1 stored them
+/// with the authorities.
 pub(super) fn make_again(tables: &mut Tables<'_>) -> Result<(), StoreError> {
     use redb::TableHandle;
     let derived = |step: &&Step| step.fills.iter().all(|table| table.name() != REVOCATIONS.name());
     STEPS.iter().filter(derived).try_for_each(|step| (step.run)(tables))
 }
 
-/// Does what a file needs, and writes the format.
+/// Runs the steps that a file needs, and writes the format.
 pub(super) fn bring_up(tables: &mut Tables<'_>, format: u32, missing: &[&str]) -> Result<(), StoreError> {
     for step in STEPS.iter().filter(|step| step.is_due(format, missing)) {
         (step.run)(tables)?;
@@ -88,7 +89,7 @@ pub(super) fn bring_up(tables: &mut Tables<'_>, format: u32, missing: &[&str]) -
     tables.meta.put(FORMAT_KEY, &FORMAT)
 }
 
-/// Counts again how many devices the hubs and the groups have.
+/// Recomputes the numbers of devices of the hubs and groups.
 fn count_registrations(tables: &mut Tables<'_>) -> Result<(), StoreError> {
     let Tables { registrations, hub_loads, group_counts, .. } = tables;
     hub_loads.clear()?;
@@ -101,7 +102,7 @@ fn count_registrations(tables: &mut Tables<'_>) -> Result<(), StoreError> {
     })
 }
 
-/// Counts again how many records each manufacturer has.
+/// Recomputes the number of records of each manufacturer.
 fn count_records(tables: &mut Tables<'_>) -> Result<(), StoreError> {
     let Tables { records, record_counts, .. } = tables;
     record_counts.clear()?;
@@ -111,7 +112,7 @@ fn count_records(tables: &mut Tables<'_>) -> Result<(), StoreError> {
     })
 }
 
-/// Writes again what each enrollment holds. Of two that hold the same, the first has it.
+/// Recomputes the claims of all enrollments. Of two enrollments that hold the same, the first gets it.
 fn claim(tables: &mut Tables<'_>) -> Result<(), StoreError> {
     let Tables { individuals, groups, certificates, plugin_uses, .. } = tables;
     certificates.clear()?;
@@ -134,7 +135,8 @@ fn claim(tables: &mut Tables<'_>) -> Result<(), StoreError> {
     })
 }
 
-/// Lets a signature over bytes alone count for the names under which its component was published, and for no other.
+/// Makes a signature over bytes alone count for the names under which its component was published, and for no other
+/// name.
 fn name_signatures(tables: &mut Tables<'_>) -> Result<(), StoreError> {
     let Tables { plugins, individuals, groups, signatures, .. } = tables;
     let mut bare: Vec<(Vec<u8>, Vec<Signature>)> = Vec::new();
@@ -185,5 +187,5 @@ fn add_one(counts: &mut Rows<'_>, key: &[u8]) -> Result<(), StoreError> {
     counts.set_count(key, count)
 }
 
-/// Where the format stands.
+/// The key of the format.
 pub(super) const FORMAT_KEY: &[u8] = b"format";

@@ -1,7 +1,8 @@
-//! What the file keeps that nothing names, and taking it away.
+//! Finds and removes the rows of the file that nothing refers to.
 //!
-//! Files of earlier versions hold the decisions of registrations that were deleted, and contents (lists of hubs, settings,
-//! components) stay when the last decision that names them is gone. They contradict nothing and take room.
+//! Files of earlier versions hold decisions of registrations that were deleted, and contents (lists of hubs, settings,
+//! components) that remained when the last decision that named them was removed. They contradict nothing but take
+//! space.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -20,7 +21,7 @@ use super::tables::{self, CONTENT, DECISIONS, GROUPS, INDIVIDUALS, OTHERS, PLUGI
 use super::{View, decisions, unreadable, uses};
 use crate::{StoreError, Unused};
 
-/// Looks for it. In memory are the digests of all contents, and nothing else that grows.
+/// Measures the unused rows. Its memory holds the digests of all contents, and nothing else that grows.
 pub(super) fn unused(view: &View) -> Result<Unused, StoreError> {
     let mut unused = Unused::default();
     decisions(view, &[], |_, bytes| {
@@ -35,7 +36,7 @@ pub(super) fn unused(view: &View) -> Result<Unused, StoreError> {
     Ok(unused)
 }
 
-/// The next decisions after a key that explain nothing, and how far that has come; nothing once all have been looked at.
+/// The next unused decisions after a key, and the last key that was read; `None` when all have been read.
 pub(super) fn next_decisions(view: &View, after: &[u8]) -> Result<Option<(Sweep, Vec<u8>)>, StoreError> {
     let mut sweep = Sweep::default();
     decisions(view, after, |id, _| {
@@ -45,14 +46,14 @@ pub(super) fn next_decisions(view: &View, after: &[u8]) -> Result<Option<(Sweep,
     Ok(sweep.decisions.last().cloned().map(|last| (sweep, last)))
 }
 
-/// All contents that nothing names, some in each.
+/// All contents that no row names, in several batches.
 pub(super) fn unused_contents(view: &View) -> Result<Vec<Sweep>, StoreError> {
     let digests: Vec<Digest> = contents(view)?.into_keys().collect();
     let some = digests.chunks(AT_ONCE).map(|some| Sweep { contents: some.to_vec(), ..Sweep::default() });
     Ok(some.collect())
 }
 
-/// Takes rows away that nothing names.
+/// A write that removes unused rows.
 #[derive(Default)]
 pub(super) struct Sweep {
     decisions: Vec<Vec<u8>>,
@@ -60,7 +61,7 @@ pub(super) struct Sweep {
 }
 
 impl Write for Sweep {
-    /// What was there and is gone.
+    /// What was removed.
     type Answer = Unused;
 
     fn apply(&self, tables: &mut Tables<'_>) -> Result<Unused, StoreError> {
@@ -89,7 +90,7 @@ fn bytes(size: usize) -> u64 {
     u64::try_from(size).unwrap_or(u64::MAX)
 }
 
-/// Tells each decision after a key that explains no registration, with its size, until `more` says no.
+/// Calls `more` with each unused decision after a key and its size, until `more` returns false.
 fn decisions(view: &View, after: &[u8], mut more: impl FnMut(&[u8], u64) -> bool) -> Result<(), StoreError> {
     let registrations = view.table(REGISTRATIONS)?;
     let after = (Bound::Excluded(after), Bound::Unbounded);
@@ -112,7 +113,7 @@ fn decisions(view: &View, after: &[u8], mut more: impl FnMut(&[u8], u64) -> bool
     Ok(())
 }
 
-/// The contents that nothing names, and their sizes.
+/// The contents that no row names, and their sizes.
 fn contents(view: &View) -> Result<BTreeMap<Digest, u64>, StoreError> {
     let mut unnamed = BTreeMap::new();
     for row in view.table(CONTENT)?.iter().map_err(unreadable)? {
@@ -156,5 +157,5 @@ fn contents(view: &View) -> Result<BTreeMap<Digest, u64>, StoreError> {
     Ok(unnamed)
 }
 
-/// Rows that are taken away in one transaction.
+/// How many rows are removed in one transaction.
 const AT_ONCE: usize = 1000;

@@ -1,4 +1,4 @@
-//! What only this store promises: its file, its formats, its writer.
+//! Tests of what only this store guarantees: its file, its formats, its writer.
 
 mod checks;
 mod files;
@@ -93,13 +93,13 @@ async fn a_disk_that_fills_up_within_an_import_of_all_or_nothing_takes_it_back_a
     });
     let before = store.sequence();
     let whole = || super::records::ImportWhole::new(Arc::new(Four), Arc::clone(&room));
-    // What ends the process panics in these tests.
+    // In these tests, a fatal error of the store panics.
     assert_eq!(store.write(Lane::Bulk, whole()).await, Err(full));
     assert_eq!((asked.load(Ordering::Relaxed), store.sequence()), (3, before));
     let all = Page { after: None, limit: 10 };
     let there = store.records(&make::scope(), all.clone(), RecordFilter::default()).await.unwrap();
     assert_eq!(there.items, []);
-    // There is room again.
+    // There is space again.
     assert_eq!(store.write(Lane::Bulk, whole()).await.unwrap().len(), 4);
     assert_eq!(store.records(&make::scope(), all, RecordFilter::default()).await.unwrap().items.len(), 4);
 }

@@ -48,7 +48,7 @@ pub(super) fn all(view: &View) -> Result<Vec<TokenRecord>, StoreError> {
     Ok(tokens)
 }
 
-/// Keeps a token.
+/// Stores a token.
 pub(super) struct Put(pub(super) TokenRecord);
 
 impl Write for Put {
@@ -59,7 +59,7 @@ impl Write for Put {
     }
 }
 
-/// Removes every token of a public id: a revocation must leave none behind.
+/// Removes every token of a public id: a revocation must leave none valid.
 pub(super) struct Delete {
     pub(super) id: String,
     pub(super) now: Timestamp,

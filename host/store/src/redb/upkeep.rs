@@ -1,4 +1,4 @@
-//! The store itself.
+//! Maintenance of the store itself.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ impl crate::Upkeep for RedbStore {
 
     async fn close(&self) -> Result<(), StoreError> {
         self.end_writer().await;
-        // The file closes with the last read that is still going on.
+        // The file closes when the last running read ends.
         match self.database.swap(None).map(Arc::try_unwrap) {
             Some(Ok(database)) => database.close().map_err(|e| StoreError::Write(format!("closing failed: {e}"))),
             Some(Err(_)) | None => Ok(()),

@@ -1,4 +1,4 @@
-//! How many rows name each content, counted again; what counts is said in [`contents`](crate::rules::contents).
+//! Recomputes the reference counts of contents; [`contents`](crate::rules::contents) defines what counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,8 +12,9 @@ use super::{Readable, codec};
 use crate::rules::contents::{self, Named};
 use crate::{StoreError, Unused};
 
-/// Counts away what an entry named, as it is kept. One that cannot be understood goes all the same: nobody could read it, and
-/// what it named must not keep its device from registering. `landfall store check` finds the count that is left.
+/// Uncounts the contents of an encoded entry that is removed. An entry that cannot be decoded is removed all the same:
+/// nobody could read it, and it must not keep its device from registering. `landfall store check` finds the wrong
+/// count.
 pub(super) fn give_back_entry(tables: &mut Tables<'_>, entry: &[u8]) -> Result<Unused, StoreError> {
     match codec::decode::<Entry>("ledger entry", entry) {
         Ok(entry) => contents::give_back(tables, &Named::by_entry(&entry)),
@@ -24,7 +25,7 @@ pub(super) fn give_back_entry(tables: &mut Tables<'_>, entry: &[u8]) -> Result<U
     }
 }
 
-/// Counts again all that rows name.
+/// Recomputes the counts of all contents.
 pub(super) fn count_all(tables: &mut Tables<'_>) -> Result<(), StoreError> {
     let mut counted = BTreeMap::new();
     each_named(tables, |named| count(&mut counted, &named))?;
@@ -32,7 +33,7 @@ pub(super) fn count_all(tables: &mut Tables<'_>) -> Result<(), StoreError> {
     counted.iter().try_for_each(|(digest, count)| tables.uses.set_count(digest.as_bytes(), *count))
 }
 
-/// Tells what each row names.
+/// Calls `tell` with the contents that each row names.
 pub(super) fn each_named(tables: &Tables<'_>, mut tell: impl FnMut(Named)) -> Result<(), StoreError> {
     let Tables { decisions, others, individuals, groups, .. } = tables;
     for entries in [decisions, others] {
@@ -53,7 +54,7 @@ pub(super) fn each_named(tables: &Tables<'_>, mut tell: impl FnMut(Named)) -> Re
     })
 }
 
-/// What the table of uses should say.
+/// The expected rows of the table of uses.
 pub(super) struct Expected {
     /// How many rows name each content, by the key of the table.
     pub(super) counts: BTreeMap<Vec<u8>, u64>,
@@ -61,7 +62,7 @@ pub(super) struct Expected {
     pub(super) components: BTreeSet<Digest>,
 }
 
-/// Counts again how many rows name each content.
+/// Computes how many rows name each content.
 pub(super) fn expected(view: &impl Readable) -> Result<Expected, StoreError> {
     let (mut counted, mut all) = (BTreeMap::new(), BTreeSet::new());
     let mut name = |named: Named| {

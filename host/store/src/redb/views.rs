@@ -1,8 +1,9 @@
-//! What operators filter by, so that a listing looks at what it shows and not at everything.
+//! Index rows for the filters of operators, so that a listing reads only what it shows.
 //!
-//! A view is a name and the ids of what belongs to it, a row each: *manufacturer acme*, *state quarantined*. The rows
-//! follow, in the same transaction, what they are made from. A caller who sees one manufacturer's records only walks
-//! that manufacturer's view, so that nothing in an answer, the place of the next page included, comes from another's.
+//! A view has a name and one row for each id in it: *manufacturer acme*, *state quarantined*. The rows are updated in
+//! the same transaction as the things that they are derived from. A caller who may see one manufacturer's records
+//! reads only the view of that manufacturer, so that nothing in an answer, not even the position of the next page,
+//! comes from others.
 
 use landfall_domain::enrollment::EnrollmentRef;
 use landfall_domain::names::{GroupId, HubName, IdScope, ManufacturerId};
@@ -23,7 +24,7 @@ pub(super) fn of_group(group: &GroupId) -> String {
     format!("group {group}")
 }
 
-/// The view of the devices that were turned down. Most have a place, so there is no view of those.
+/// The view of the devices that were refused. Most devices are assigned, so there is no view of assigned devices.
 pub(super) const FAILED: &str = "failed";
 
 /// The view of a manufacturer's records.
@@ -31,7 +32,8 @@ pub(super) fn of_manufacturer(manufacturer: &ManufacturerId) -> String {
     format!("manufacturer {manufacturer}")
 }
 
-/// The view of the records in a state, of one manufacturer or of all. Most are active, so there is no view of those.
+/// The view of the records in a state, of one manufacturer or of all. Most records are active, so there is no view of
+/// active ones.
 pub(super) fn in_state(state: RecordState, manufacturer: Option<&ManufacturerId>) -> Option<String> {
     let state = match state {
         RecordState::Active => return None,
@@ -62,7 +64,7 @@ pub(super) fn of_record(scope: &IdScope, record: &ManufacturingRecord) -> Vec<Ve
     views.into_iter().flatten().map(|view| pair(scope, &view, record.registration_id.key())).collect()
 }
 
-/// Takes rows away and puts others in their place; those in both stay.
+/// Removes and adds rows; rows in both sets stay.
 pub(super) fn follow(rows: &mut Rows<'_>, before: &[Vec<u8>], after: &[Vec<u8>]) -> Result<(), StoreError> {
     for key in before.iter().filter(|key| !after.contains(key)) {
         rows.remove(key)?;
@@ -73,7 +75,7 @@ pub(super) fn follow(rows: &mut Rows<'_>, before: &[Vec<u8>], after: &[Vec<u8>])
     Ok(())
 }
 
-/// Makes the rows of registrations of a file that was written before there were any.
+/// Creates the view rows of registrations in a file from before they existed.
 pub(super) fn make_of_registrations(tables: &mut Tables<'_>) -> Result<(), StoreError> {
     let Tables { registrations, registration_views, .. } = tables;
     registration_views.clear()?;
@@ -83,7 +85,7 @@ pub(super) fn make_of_registrations(tables: &mut Tables<'_>) -> Result<(), Store
     })
 }
 
-/// The same for records.
+/// Creates the view rows of records in a file from before they existed.
 pub(super) fn make_of_records(tables: &mut Tables<'_>) -> Result<(), StoreError> {
     let Tables { records, record_views, .. } = tables;
     record_views.clear()?;

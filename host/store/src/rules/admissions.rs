@@ -1,10 +1,11 @@
-//! What an admission rests on, compared again in the transaction that writes its registration.
+//! Compares what an admission rested on once more, in the transaction that writes the registration.
 //!
-//! A policy may take seconds, and an operator who disabled a group meanwhile was told that it is disabled. So a commit compares
-//! the enrollment that admitted its device: by its entity tag, a group as well as an individual one. That does not tell of
-//! another enrollment that would be found before it now, nor of what is revoked. So each id scope also counts, for each way
-//! in which groups are found, the changes of what is looked at to find them ([`Way`]). Groups that are found in another way,
-//! and what others say of their own devices, hold nobody up.
+//! A policy may run for seconds, and an operator who disables a group in that time expects it to be disabled. So a
+//! commit compares the entity tag of the enrollment that admitted the device, be it individual or a group. The tag
+//! does not show that another enrollment would now be found first, nor that a certificate was revoked. So each id
+//! scope also counts, for each way in which groups are found ([`Way`]), the changes of the data by which they are
+//! found. Changes that concern other ways, and changes of other devices' individual enrollments, do not disturb a
+//! registration.
 
 use landfall_domain::enrollment::{Group, GroupAttestation};
 use landfall_domain::names::RegistrationId;
@@ -12,7 +13,7 @@ use landfall_domain::names::RegistrationId;
 use super::Scoped;
 use crate::{AdmissionBasis, Held, StoreError, Way};
 
-/// The ways whose counts go up when a group changes: none when only that changes which its own entity tag tells.
+/// The ways whose counters increase when a group changes. None if its own entity tag shows the whole change.
 pub(crate) fn ways_of_change(before: Option<&Group>, after: Option<&Group>) -> impl Iterator<Item = Way> {
     let found =
         |group: Option<&Group>| group.map(|group| (group.attestation.clone(), group.terms.manufacturers.clone()));
@@ -22,7 +23,7 @@ pub(crate) fn ways_of_change(before: Option<&Group>, after: Option<&Group>) -> i
     before.into_iter().chain(after.filter(move |_| before != after))
 }
 
-/// How a group's devices find it. With a symmetric key, nothing but the key itself leads to a group.
+/// How devices find a group. With a symmetric key, only the key itself leads to the group.
 fn way_to(attestation: &GroupAttestation) -> Option<Way> {
     match attestation {
         GroupAttestation::X509Authorities { .. }
@@ -34,7 +35,7 @@ fn way_to(attestation: &GroupAttestation) -> Option<Way> {
     }
 }
 
-/// Whether something has changed since a device was admitted.
+/// Whether anything that the admission rested on has changed since.
 pub(crate) fn have_changed(
     scope: &impl Scoped,
     id: &RegistrationId,

@@ -1,4 +1,4 @@
-//! Certificate authorities: uploaded, proven, renewed, and kept while something leans on them.
+//! Certificate authorities: upload, proof and renewal, and their protection while a group depends on them.
 
 use landfall_attestation::x509::revocation::{Issuer, issued};
 use landfall_domain::enrollment::{CertificateAuthority, GroupAttestation};
@@ -7,7 +7,7 @@ use landfall_domain::names::Digest;
 use super::Scoped;
 use crate::{AuthorityUpload, Conflict, Held, Leaning, StoreError, authority_tag};
 
-/// The entity tag of an authority with what is said of its certificates.
+/// The entity tag of an authority together with the revocations of its certificates.
 pub(crate) fn tag(scope: &impl Scoped, authority: &CertificateAuthority) -> Result<String, StoreError> {
     let said = match Issuer::of(&authority.der) {
         Some(issuer) => scope.said_of(&issuer)?,
@@ -16,7 +16,7 @@ pub(crate) fn tag(scope: &impl Scoped, authority: &CertificateAuthority) -> Resu
     Ok(authority_tag(authority, said.as_ref().filter(|record| !record.is_silent())))
 }
 
-/// What an upload makes of what stands, or why it may not.
+/// The authority that an upload leads to, or the conflict that prevents it.
 pub(crate) fn uploaded(
     scope: &impl Scoped,
     stands: Option<CertificateAuthority>,
@@ -46,7 +46,7 @@ fn renewed(
     let leaning = who_leans_on(scope, &stands)?;
     let same = Issuer::of(&stands.der).zip(Issuer::of(der)).is_some_and(|(stands, new)| stands.is(&new));
     if same {
-        // It has the name and the key that were proven.
+        // The name and the key are the proven ones.
         let renewed = CertificateAuthority { der: der.clone(), updated_at: *now, ..stands };
         return Ok(match leaning {
             _ if *replace => Ok(renewed),
@@ -61,8 +61,8 @@ fn renewed(
     })
 }
 
-/// The certificate of a proven authority that will be none, which is remembered: what is revoked above it still reaches all
-/// that it has issued.
+/// The certificate of a proven authority that is being replaced or removed. It is remembered, because revocations by
+/// the authorities above it must still reach all certificates that it issued.
 pub(crate) fn let_go<'a>(
     before: Option<&'a CertificateAuthority>,
     next: Option<&CertificateAuthority>,
@@ -73,8 +73,8 @@ pub(crate) fn let_go<'a>(
     if next.filter(|next| next.verified).is_some_and(is_it) { None } else { Some(before) }
 }
 
-/// What would have no authority any more without this one: the group that names it, or one whose own intermediate no
-/// other proven authority has issued.
+/// The group that would lose its authority without this one: it names the authority, or its own intermediate was
+/// issued by no other proven authority.
 pub(crate) fn who_leans_on(
     scope: &impl Scoped,
     authority: &CertificateAuthority,
@@ -98,17 +98,17 @@ pub(crate) fn who_leans_on(
     Ok(None)
 }
 
-/// Whether an authority is this intermediate, or has issued it.
+/// Whether an authority is this intermediate itself, or has issued it.
 pub(crate) fn vouches(authority: &CertificateAuthority, intermediate: &[u8]) -> bool {
     authority.der == intermediate || issued(&authority.der, intermediate)
 }
 
-/// Where else the certificate stands, so that it could lead to two groups.
+/// Where else the certificate is held, so that it could lead to two groups.
 pub(crate) fn is_elsewhere(
     scope: &impl Scoped,
     authority: &CertificateAuthority,
 ) -> Result<Option<Conflict>, StoreError> {
-    // Authorities are few.
+    // There are few authorities.
     let others = scope.authorities()?;
     let same = others.into_iter().find(|other| other.der == authority.der && other.name != authority.name);
     if let Some(other) = same {
@@ -124,7 +124,7 @@ pub(crate) fn is_elsewhere(
     })
 }
 
-/// Whether a change of an authority counts for who is admitted. A code that somebody asked for admits nobody.
+/// Whether a change of an authority can change who is admitted. Requesting a verification code does not.
 pub(crate) fn admits_otherwise(before: Option<&CertificateAuthority>, next: &CertificateAuthority) -> bool {
     before.is_none_or(|before| (before.verified, &before.der) != (next.verified, &next.der))
 }

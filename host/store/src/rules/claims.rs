@@ -1,8 +1,8 @@
-//! What an enrollment holds besides itself.
+//! What an enrollment holds exclusively, and what it uses.
 //!
-//! A certificate names one enrollment, so that a device's certificate leads to one decision about it: each pinned
-//! certificate and each named authority is noted with whose it is. Which plugins an enrollment uses is noted as well, so
-//! that none is removed under it.
+//! A certificate may be held by one enrollment only, so that the certificate of a device leads to one decision. So the
+//! holder of each pinned certificate and of each named authority is recorded. The plugins that an enrollment uses are
+//! recorded too, so that none is removed while in use.
 
 use landfall_domain::enrollment::{
     Allocation, CertificatePin, EnrollmentRef, Group, GroupAttestation, Individual, IndividualAttestation,
@@ -13,14 +13,14 @@ use super::Scoped;
 use super::contents::Named;
 use crate::{Conflict, Held, StoreError};
 
-/// What an enrollment holds.
+/// What an enrollment holds and uses.
 pub(crate) struct Claims {
     pub(crate) owner: EnrollmentRef,
-    /// What may be in one enrollment only.
+    /// What only one enrollment may hold.
     pub(crate) held: Vec<Held>,
-    /// The plugins that it uses.
+    /// The plugins that the enrollment uses.
     pub(crate) plugins: Vec<PluginName>,
-    /// The components that it keeps to.
+    /// The components that the enrollment is pinned to.
     pub(crate) named: Named,
 }
 
@@ -54,8 +54,9 @@ impl Claims {
         Self { owner, held, plugins, named: Named::by_allocation(scope, allocation) }
     }
 
-    /// Why these may not be taken in place of what the same enrollment held before: another holds something of it, or it was
-    /// taken away since the caller looked. A plugin that the enrollment uses already is held for it, and is not looked at again.
+    /// Why these claims may not replace the earlier claims of the same enrollment: another enrollment holds one of
+    /// them, or something was removed since the caller looked. A plugin that the enrollment uses already is not
+    /// checked again.
     pub(crate) fn refused(&self, scope: &impl Scoped, before: Option<&Self>) -> Result<Option<Conflict>, StoreError> {
         for what in &self.held {
             if let Some(by) = scope.holder(what)?.filter(|other| *other != self.owner) {

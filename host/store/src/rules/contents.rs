@@ -1,13 +1,13 @@
-//! Who keeps which content.
+//! Reference counts of contents, and who pays for their bytes.
 //!
-//! A decision names the list of hubs, the settings and the budgets that it was made with, and the components; an enrollment
-//! names a component that it keeps to. Each such row counts once for each content, in the transaction that writes or removes
-//! the row. What only entries name is written with the first of them and goes with the last, so that whoever changes hubs or
-//! tries settings in a loop fills no disk.
+//! A decision names the list of hubs, the settings, the budgets and the components that it was made with; an
+//! enrollment names a component that it is pinned to. Each such row counts once for each content, in the transaction
+//! that writes or removes the row. A content that only entries name is written with the first entry and removed with
+//! the last, so that changing hubs or settings in a loop does not fill the disk.
 //!
-//! What is published takes room, and a quota bounds what a publisher takes. The bytes of a component go in the transaction
-//! in which the last plugin lets go of it, unless a decision or an enrollment names it: then they are kept on behalf of who
-//! published it, and count against that quota, until the last of these is gone.
+//! Published components take space, and a quota limits each publisher. The bytes of a component are removed in the
+//! transaction in which the last plugin stops naming it, unless a decision or an enrollment names it. Then they are
+//! kept until the last such row is gone, and still count against the quota of the publisher.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -19,29 +19,29 @@ use landfall_domain::plugin::{KeptComponent, PublishedPlugin};
 
 use crate::{StoreError, Unused};
 
-/// The contents of a store, how many rows name each, and the plugins, within a transaction.
+/// The contents of a store, their reference counts, and the plugins, within a transaction.
 pub(crate) trait Contents {
     /// How many rows name a content.
     fn uses(&self, content: Digest) -> Result<u64, StoreError>;
-    /// Notes how many do.
+    /// Sets the number of rows that name a content.
     fn set_uses(&mut self, content: Digest, uses: u64) -> Result<(), StoreError>;
-    /// The size of a content that is there.
+    /// The size of a content, if it is stored.
     fn size(&self, content: Digest) -> Result<Option<u64>, StoreError>;
     /// Writes a content.
     fn put(&mut self, content: Digest, bytes: &[u8]) -> Result<(), StoreError>;
     /// Removes a content.
     fn remove(&mut self, content: Digest) -> Result<(), StoreError>;
-    /// Whether a component comes with the program: it is always at hand.
+    /// Whether a component is built into the program, and so always available.
     fn is_built_in(&self, component: Digest) -> bool;
-    /// Whether a component is kept that no plugin names.
+    /// Whether a component that no plugin names is kept for decisions and enrollments.
     fn is_kept(&self, component: Digest) -> Result<bool, StoreError>;
-    /// Keeps one, on behalf of somebody.
+    /// Marks a component as kept, with the publisher that it counts against.
     fn keep(&mut self, component: Digest, kept: &KeptComponent) -> Result<(), StoreError>;
-    /// Keeps it no more for that.
+    /// Removes that mark.
     fn keep_no_more(&mut self, component: Digest) -> Result<(), StoreError>;
-    /// All that are kept.
+    /// All components that are marked as kept.
     fn kept(&self) -> Result<Vec<(Digest, KeptComponent)>, StoreError>;
-    /// A plugin.
+    /// A published plugin, if it exists.
     fn plugin(&self, scope: &IdScope, name: &PluginName) -> Result<Option<PublishedPlugin>, StoreError>;
     /// Writes a plugin.
     fn put_plugin(&mut self, scope: &IdScope, plugin: &PublishedPlugin) -> Result<(), StoreError>;
@@ -51,22 +51,22 @@ pub(crate) trait Contents {
     fn named_by_plugins(&self) -> Result<BTreeSet<Digest>, StoreError>;
     /// The signatures of a component.
     fn signatures_of(&self, component: Digest) -> Result<Vec<Signature>, StoreError>;
-    /// Writes them; without any, none are kept.
+    /// Replaces the signatures of a component; an empty list removes them.
     fn put_signatures(&mut self, component: Digest, signatures: &[Signature]) -> Result<(), StoreError>;
 }
 
 /// The contents that a row names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Named {
-    /// Those that only entries name.
+    /// Contents that only ledger entries name.
     texts: BTreeSet<Digest>,
-    /// Components, each with the plugin that it is named as.
+    /// Components, each with the plugin that it is named for.
     components: BTreeMap<Digest, PluginName>,
     scope: Option<IdScope>,
 }
 
 impl Named {
-    /// By an entry of the ledger.
+    /// The contents that a ledger entry names.
     pub(crate) fn by_entry(entry: &Entry) -> Self {
         let EntryKind::Decided(decision) = &entry.kind else { return Self::default() };
         let texts = decision.calls.iter().flat_map(|call| std::iter::once(call.settings).chain(call.budget));
@@ -77,7 +77,7 @@ impl Named {
         }
     }
 
-    /// By an enrollment.
+    /// The contents that an enrollment names.
     pub(crate) fn by_allocation(scope: &IdScope, allocation: &Allocation) -> Self {
         let pinned = |binding: &PolicyBinding| Some((binding.revision?, binding.plugin.clone()));
         let components = allocation.bindings().filter_map(pinned).collect();
@@ -88,19 +88,19 @@ impl Named {
         self.components.keys()
     }
 
-    /// The same with what each is named as.
+    /// The components, each with its id scope and plugin.
     pub(crate) fn named_components(&self) -> impl Iterator<Item = (Digest, &IdScope, &PluginName)> {
         let scope = self.scope.as_ref();
         self.components.iter().filter_map(move |(digest, plugin)| Some((*digest, scope?, plugin)))
     }
 
-    /// All of them.
+    /// The digests of all contents.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Digest> {
         self.texts.iter().chain(self.components.keys())
     }
 }
 
-/// Counts a row that names these, and writes the contents that the first row names.
+/// Counts a row that names these contents, and writes the contents that no earlier row named.
 pub(crate) fn take(store: &mut impl Contents, named: &Named, contents: &[Content]) -> Result<(), StoreError> {
     for digest in named.all() {
         let count = store.uses(*digest)?;
@@ -118,7 +118,7 @@ pub(crate) fn take(store: &mut impl Contents, named: &Named, contents: &[Content
     Ok(())
 }
 
-/// Counts a row away that named these. What nothing names any more goes; answers what went.
+/// Uncounts a removed row. Contents that no row names any more are removed; returns what was removed.
 pub(crate) fn give_back(store: &mut impl Contents, named: &Named) -> Result<Unused, StoreError> {
     let mut gone = Unused::default();
     for digest in named.all() {
@@ -142,13 +142,14 @@ pub(crate) fn give_back(store: &mut impl Contents, named: &Named) -> Result<Unus
     Ok(gone)
 }
 
-/// Whether a component can be had: what a decision names must be there when somebody runs it again.
+/// Whether a component is available: a component that a decision names must be available to replay the decision.
 pub(crate) fn is_there(store: &impl Contents, component: Digest) -> Result<bool, StoreError> {
     Ok(store.size(component)?.is_some() || store.is_built_in(component))
 }
 
-/// Removes those of a plugin's revisions that nothing names, after the plugin has let go of them; each with who published
-/// it. What something names is kept. What comes with Landfall stays: it is small, and it is kept once.
+/// Removes the bytes of those revisions that no row names, after a plugin has stopped naming them. `revisions` has the
+/// publisher of each. Revisions that a row names are marked as kept. Built-in components are not removed: they are
+/// small.
 pub(crate) fn let_go(
     store: &mut impl Contents,
     (scope, plugin): (&IdScope, &PluginName),
@@ -170,8 +171,8 @@ pub(crate) fn let_go(
     Ok(())
 }
 
-/// The first decision or enrollment names a component. One that no plugin names, which only an earlier version can have left,
-/// is kept for it from now on.
+/// Called when the first decision or enrollment names a component. If no plugin names it, which only a file of an
+/// earlier version can contain, the component is marked as kept.
 fn first_named(
     store: &mut impl Contents,
     component: Digest,
@@ -186,8 +187,8 @@ fn first_named(
     store.keep(component, &kept)
 }
 
-/// The last decision or enrollment that named a component is gone. Removes it if it was kept for them only, and does not come
-/// with Landfall; answers its size.
+/// Called when the last decision or enrollment that named a component is gone. Removes the component if it was kept
+/// only for such rows and is not built in; returns its size.
 fn last_named(store: &mut impl Contents, component: Digest) -> Result<Option<u64>, StoreError> {
     if !store.is_kept(component)? {
         return Ok(None);

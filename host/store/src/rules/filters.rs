@@ -1,4 +1,4 @@
-//! Which things a listing shows.
+//! How filters of listings are applied.
 
 use landfall_domain::decision::{Entry, EntryKind};
 use landfall_domain::enrollment::EnrollmentRef;
@@ -9,7 +9,7 @@ use landfall_domain::registry::ManufacturingRecord;
 use crate::{DecisionFilter, DecisionSummary, RecordFilter, RegistrationFilter};
 
 impl RegistrationFilter {
-    /// Whether it shows a registration.
+    /// Whether a registration passes the filter.
     pub(crate) fn shows(&self, registration: &Registration) -> bool {
         let is_of = |group| matches!(&registration.enrollment, EnrollmentRef::Group(id) if id == group);
         self.hub.as_ref().is_none_or(|hub| registration.hub() == Some(hub))
@@ -19,7 +19,7 @@ impl RegistrationFilter {
 }
 
 impl RecordFilter {
-    /// Whether it shows a record.
+    /// Whether a record passes the filter.
     pub(crate) fn shows(&self, record: &ManufacturingRecord) -> bool {
         let prefix = self.prefix.as_deref().unwrap_or_default().to_ascii_lowercase();
         self.manufacturer.as_ref().is_none_or(|manufacturer| *manufacturer == record.manufacturer)
@@ -29,7 +29,7 @@ impl RecordFilter {
 }
 
 impl DecisionFilter {
-    /// Whether it shows an entry of the id scope that is asked about.
+    /// Whether an entry of the requested id scope passes the filter.
     pub(crate) fn shows(&self, entry: &Entry) -> bool {
         let Self { from, to, device, enrollment, hub: _, policy: _, result: _ } = self;
         from.is_none_or(|from| entry.at >= from)
@@ -39,7 +39,7 @@ impl DecisionFilter {
             && self.fits(&DecisionSummary::of(entry))
     }
 
-    /// Whether what is known of a decision before it is read is as asked.
+    /// Whether the summary of a decision passes the filter.
     pub(crate) fn fits(&self, summary: &DecisionSummary) -> bool {
         self.result.is_none_or(|result| summary.result == Some(result))
             && self.hub.as_ref().is_none_or(|hub| summary.hub.as_ref() == Some(hub))
@@ -47,12 +47,12 @@ impl DecisionFilter {
     }
 }
 
-/// The device that an entry is about, if what the device called itself is an id.
+/// The device that an entry is about, if the device stated a valid registration id.
 pub(crate) fn device_of(entry: &Entry) -> Option<RegistrationId> {
     entry.registration_id.parse().ok()
 }
 
-/// The enrollment that counted for a request, as far as it is known.
+/// The enrollment that applied to a request, if it was found.
 pub(crate) fn enrollment_of(entry: &Entry) -> Option<String> {
     match &entry.kind {
         EntryKind::Refused { enrollment, .. } => enrollment.clone(),
@@ -61,8 +61,8 @@ pub(crate) fn enrollment_of(entry: &Entry) -> Option<String> {
     }
 }
 
-/// Whether an entry is of an enrollment's devices. A registration id is one in any case of its letters; groups that differ
-/// in it are two.
+/// Whether an enrollment applied to the request of an entry. Registration ids are compared without regard to case,
+/// group ids with regard to case.
 pub(crate) fn is_of(entry: &Entry, enrollment: &EnrollmentRef) -> bool {
     let (Some(named), wanted) = (enrollment_of(entry), enrollment.to_string()) else { return false };
     match enrollment {

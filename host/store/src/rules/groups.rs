@@ -8,7 +8,7 @@ use super::authorities::vouches;
 use super::claims::Claims;
 use crate::{Conflict, Held, StoreError};
 
-/// Why a group may not take the place of what stands; `most` is how many groups there may be.
+/// Why a group may not be written over the stored one. `most` is the maximum number of groups.
 pub(crate) fn refused(
     scope: &impl Scoped,
     id: &IdScope,
@@ -28,8 +28,8 @@ pub(crate) fn refused(
     Claims::of_group(id, next).refused(scope, before.as_ref())
 }
 
-/// What the group shall rest on and is not there, or not any more: it may have been taken away since the caller looked.
-/// What the group rests on already is held for it, and is not looked at again.
+/// What the group depends on that does not exist; it may have been removed since the caller looked. What the stored
+/// group depends on already is protected, and is not checked again.
 fn unfounded(scope: &impl Scoped, stands: Option<&Group>, next: &Group) -> Result<Option<Conflict>, StoreError> {
     let named = authorities_of(stands);
     for name in authorities_of(Some(next)).into_iter().filter(|name| !named.contains(name)) {
@@ -50,7 +50,8 @@ fn unfounded(scope: &impl Scoped, stands: Option<&Group>, next: &Group) -> Resul
     Ok(unfounded.map(|pin| Conflict::NotIssued(pin.sha256)))
 }
 
-/// A certificate can be named, as an uploaded authority, or pinned, as an intermediate: it is the same certificate.
+/// The conflict if a certificate is named as an uploaded authority by one enrollment and pinned as an intermediate by
+/// another.
 fn held_otherwise(scope: &impl Scoped, group: &Group) -> Result<Option<Conflict>, StoreError> {
     let owner = EnrollmentRef::Group(group.id.clone());
     let held = |held: &Held| -> Result<Option<EnrollmentRef>, StoreError> {
@@ -78,8 +79,8 @@ fn held_otherwise(scope: &impl Scoped, group: &Group) -> Result<Option<Conflict>
     Ok(None)
 }
 
-/// The intermediates that a group will not hold any more. They are remembered: what is revoked above them still reaches
-/// pinned certificates below them.
+/// The intermediates that a group stops to hold. They are remembered, because revocations by the authorities above
+/// them must still reach pinned certificates below them.
 pub(crate) fn let_go<'a>(before: Option<&'a Group>, next: Option<&Group>) -> Vec<&'a [u8]> {
     let stay: Vec<&[u8]> = next.into_iter().flat_map(Group::intermediates).collect();
     before.into_iter().flat_map(Group::intermediates).filter(|der| !stay.contains(der)).collect()

@@ -1,7 +1,7 @@
-//! What becomes of the rows of an import.
+//! Judges the rows of an import.
 //!
-//! A batch is judged as a whole before anything is written, so that a dry run and an all-or-nothing refusal are the same
-//! judgement without the writing.
+//! A batch is judged as a whole before anything is written. So a dry run and an all-or-nothing refusal are the same
+//! judgement without the writes.
 
 use std::borrow::Cow;
 
@@ -10,20 +10,20 @@ use landfall_domain::registry::{Claim, EvidenceMembers, ManufacturingRecord, Rec
 
 use crate::{ImportBatch, RowOutcome, RowResult, StoreError};
 
-/// What is made of one row.
+/// The judgement of one row.
 pub(crate) struct Judged {
-    /// Its place in the batch.
+    /// The index of the row in the batch.
     pub(crate) place: usize,
     pub(crate) outcome: RowOutcome,
-    /// Evidence that stands and that the row leaves out.
+    /// The evidence that the stored record has and the row leaves out.
     left_out: EvidenceMembers,
-    /// What an update leaves there; a new row is written as it came.
+    /// The record after an update; a new record is written as the row has it.
     pub(crate) updated: Option<ManufacturingRecord>,
-    /// Whether it is of the same device as the row before it.
+    /// Whether the row is for the same device as the row before it.
     again: bool,
 }
 
-/// The places of a batch's rows in the order in which they are judged: by id, and rows of one device as they came.
+/// The indexes of the rows in the order in which they are judged: by id, and rows of one device in their given order.
 pub(crate) fn order(batch: &ImportBatch) -> Vec<usize> {
     let mut places: Vec<(&str, usize)> =
         batch.rows.iter().enumerate().map(|(place, row)| (row.registration_id.key(), place)).collect();
@@ -31,8 +31,8 @@ pub(crate) fn order(batch: &ImportBatch) -> Vec<usize> {
     places.into_iter().map(|(_, place)| place).collect()
 }
 
-/// Judges the rows of a batch, in [`order`]; its manufacturer has so many records. `stands` is asked for the record of each
-/// device, once, by the key that comes with its first row.
+/// Judges the rows of a batch, in [`order`]; `has` is the number of records of the manufacturer. `stands` is called
+/// once for each device, with the key of its first row, and returns the stored record.
 pub(crate) fn judge<K>(
     batch: &ImportBatch,
     order: impl IntoIterator<Item = (usize, K)>,
@@ -50,7 +50,7 @@ pub(crate) fn judge<K>(
     Ok(judged)
 }
 
-/// What is told of the rows, in the order in which they came.
+/// The results of the rows, in the order of the batch.
 pub(crate) fn results(mut judged: Vec<Judged>) -> Vec<RowResult> {
     judged.sort_unstable_by_key(|j| j.place);
     let of_own = |outcome| matches!(outcome, RowOutcome::Updated | RowOutcome::Unchanged);
@@ -61,7 +61,7 @@ pub(crate) fn results(mut judged: Vec<Judged>) -> Vec<RowResult> {
     judged.into_iter().map(result).collect()
 }
 
-/// Judges every row but for the quota.
+/// Judges every row, except for the quota.
 fn rows<K>(
     batch: &ImportBatch,
     order: impl IntoIterator<Item = (usize, K)>,
@@ -104,7 +104,7 @@ fn rows<K>(
     Ok(judged)
 }
 
-/// Whether that the batch's manufacturer names another's device is news.
+/// Whether the record of another manufacturer must be updated to note this claim.
 fn claims(batch: &ImportBatch, stands: &ManufacturingRecord) -> bool {
     let claimer = &batch.manufacturer;
     stands.manufacturer != *claimer && stands.claim.as_ref().is_none_or(|claim| claim.manufacturer != *claimer)
@@ -114,7 +114,8 @@ fn compare(batch: &ImportBatch, stands: Option<&ManufacturingRecord>, new: &Manu
     let Some(old) = stands else {
         return if new.manufacturer == batch.manufacturer { RowOutcome::Added } else { RowOutcome::OtherManufacturer };
     };
-    // In this order: another's device is never told apart by its state, and a repeated import changes nothing.
+    // The order of checks matters: the state of another manufacturer's device must not show, and a repeated import
+    // changes nothing.
     if old.manufacturer != batch.manufacturer || new.manufacturer != batch.manufacturer {
         RowOutcome::OtherManufacturer
     } else if old.says_the_same_as(new) {
@@ -126,7 +127,7 @@ fn compare(batch: &ImportBatch, stands: Option<&ManufacturingRecord>, new: &Manu
     }
 }
 
-/// Refuses what is beyond the quota: the last to come, not the last in the order of ids.
+/// Refuses the rows beyond the quota: the last ones in the order of the batch, not in the order of ids.
 fn hold_to_quota(batch: &ImportBatch, judged: &mut [Judged], has: u64) {
     let Some(quota) = batch.quota else {
         return;
@@ -147,14 +148,14 @@ fn hold_to_quota(batch: &ImportBatch, judged: &mut [Judged], has: u64) {
         } else if !row.again {
             device_refused = false;
         }
-        // Further rows of a device that was not added have nothing to update.
+        // Further rows of a device that was not added have no record to update.
         if device_refused && row.outcome.is_good() {
             row.outcome = RowOutcome::OverQuota;
         }
     }
 }
 
-/// The record in another state; nothing where it is in that state already, or retired, which is final.
+/// The record in another state; `None` if it is in that state already, or is retired, which is final.
 pub(crate) fn in_state(
     stands: &ManufacturingRecord,
     state: RecordState,

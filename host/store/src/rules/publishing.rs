@@ -1,4 +1,4 @@
-//! How a revision of a plugin is published.
+//! Publishing a revision of a plugin.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -10,12 +10,12 @@ use landfall_domain::plugin::{PublishBounds, PublishedPlugin};
 use super::contents::{self, Contents};
 use crate::{Conflict, Precondition, PutOutcome, StoreError, plugin_tag};
 
-/// A revision that is published.
+/// A revision to publish.
 pub(crate) struct Publication {
     pub(crate) scope: IdScope,
     pub(crate) plugin: PublishedPlugin,
     pub(crate) bytes: Vec<u8>,
-    /// SHA-256 of these.
+    /// SHA-256 of the component.
     pub(crate) digest: Digest,
     pub(crate) signatures: Vec<Signature>,
     pub(crate) bounds: PublishBounds,
@@ -23,7 +23,7 @@ pub(crate) struct Publication {
 }
 
 impl Publication {
-    /// Publishes it, if it may be.
+    /// Publishes the revision, if it is allowed.
     pub(crate) fn publish(&self, store: &mut impl Contents) -> Result<PutOutcome, StoreError> {
         if self.digest != self.plugin.live {
             let conflict = Conflict::OtherBytes { found: self.digest, wanted: self.plugin.live };
@@ -39,7 +39,7 @@ impl Publication {
             .flat_map(PublishedPlugin::revisions)
             .map(|(revision, publisher)| (revision, publisher.to_owned()))
             .collect();
-        // Going back takes nothing that is not taken already.
+        // A rollback to an earlier revision takes no additional space.
         let adds = !before.iter().any(|(revision, _)| *revision == self.digest);
         let mut plugin = match stands {
             Some(before) => self.plugin.clone().after(before, MOST_PREVIOUS),
@@ -58,11 +58,11 @@ impl Publication {
         Ok(outcome)
     }
 
-    /// Lets go of the plugin's oldest revisions until everything is within the bounds; says what is beyond them if that is
-    /// not enough. The revision before the live one stays: somebody may have to go back to it.
+    /// Drops the oldest revisions of the plugin until all limits are met; returns the exceeded limit if that is not
+    /// enough. The revision before the live one stays, because the operator may have to roll back to it.
     ///
-    /// What no plugin names any more and a decision or an enrollment does is there all the same, and counts for who
-    /// published it: so to let go of a revision of `before` makes no room while something names it.
+    /// A component that no plugin names but a decision or an enrollment does is still stored, and counts against its
+    /// publisher. So dropping a revision of `before` frees no space while such a row names it.
     fn fit(
         &self,
         store: &impl Contents,
@@ -121,8 +121,8 @@ impl Publication {
         }
     }
 
-    /// The same bytes may be published again, with other signatures. None of the older form is added: what was published
-    /// with such ones has them already.
+    /// Adds the signatures of this publication: the same bytes may be published again with other signatures.
+    /// Signatures of the older form are not added: a component that was published with them has them already.
     fn keep_signatures(&self, store: &mut impl Contents) -> Result<(), StoreError> {
         let mut kept = store.signatures_of(self.digest)?;
         let named = |signature: &&Signature| matches!(signature.over, Over::Revision(_)) && !kept.contains(signature);
@@ -136,8 +136,8 @@ impl Publication {
     }
 }
 
-/// How many earlier revisions a plugin's record names. The bytes of older ones go with them, unless a decision was made with
-/// one or an enrollment keeps to it: those go with the last of these.
+/// How many earlier revisions the record of a plugin names. The bytes of older ones are removed, unless a decision or
+/// an enrollment names them; then they are removed with the last such row.
 const MOST_PREVIOUS: usize = 20;
-/// How many signatures of one component are kept: the newest.
+/// How many signatures of one component are kept; the newest stay.
 const MOST_SIGNATURES: usize = 256;

@@ -1,4 +1,4 @@
-//! Whether a registration may be written, and what it comes to.
+//! Whether a registration may be written, and what is written.
 
 use landfall_domain::hub::HubState;
 use landfall_domain::names::{HubName, TrackingId};
@@ -11,26 +11,26 @@ use super::{Scoped, admissions};
 use crate::{AdmissionBasis, CommitOutcome, StoreError};
 use landfall_domain::registration::Version;
 
-/// A registration that is to be written: a [`RegistrationCommit`](crate::RegistrationCommit) as far as it is judged.
+/// The parts of a [`RegistrationCommit`](crate::RegistrationCommit) that are judged.
 pub(crate) struct Wish<'a> {
     pub(crate) registration: &'a Registration,
     pub(crate) expected: Option<Version>,
     pub(crate) record: Option<&'a ManufacturingRecord>,
     pub(crate) basis: &'a AdmissionBasis,
     pub(crate) answered: Option<TrackingId>,
-    /// What the entry names that explains it.
+    /// The contents that the ledger entry names.
     pub(crate) named: &'a Named,
 }
 
-/// A registration that may be written.
+/// A registration that passed all conditions.
 pub(crate) struct Judged {
-    /// What stands there.
+    /// The stored registration.
     pub(crate) current: Option<Registration>,
-    /// What comes in its place, but for the decisions before it.
+    /// The registration to write; its list of earlier decisions is not updated yet.
     pub(crate) next: Registration,
 }
 
-/// Judges all conditions of a commit.
+/// Checks all conditions of a commit.
 pub(crate) fn commit(scope: &impl Scoped, wish: &Wish<'_>) -> Result<Result<Judged, CommitOutcome>, StoreError> {
     let id = &wish.registration.registration_id;
     let current = scope.registration(id)?;
@@ -81,7 +81,7 @@ pub(crate) fn commit(scope: &impl Scoped, wish: &Wish<'_>) -> Result<Result<Judg
     Ok(Ok(Judged { current, next }))
 }
 
-/// Whether the hub takes the device: one that it is on already does, be it draining or full.
+/// Whether the hub accepts the device. A hub that the device is on already does, even if it is draining or full.
 fn may_be_on(scope: &impl Scoped, hub: &HubName, current: Option<&Registration>) -> Result<bool, StoreError> {
     let Some(linked) = scope.hub(hub)? else { return Ok(false) };
     if current.and_then(Registration::hub) == Some(hub) {
@@ -90,7 +90,7 @@ fn may_be_on(scope: &impl Scoped, hub: &HubName, current: Option<&Registration>)
     Ok(linked.state == HubState::Active && scope.hub_load(hub)? < linked.capacity)
 }
 
-/// Which decisions stay beside a new one, the newest first, and which go: those before the last few.
+/// Splits the earlier decisions, the newest first: the last few are kept, and the others are removed.
 pub(crate) fn earlier(
     before: Option<Registration>,
     now: TrackingId,
@@ -105,8 +105,8 @@ pub(crate) fn earlier(
     (earlier, gone)
 }
 
-/// A registration without the key and the chip that it is bound to. Its generation goes up, so that a decision that was made
-/// for the old key and is still on its way does not bind it again.
+/// The registration without its binding to a key and a TPM. The generation increases, so that a pending decision for
+/// the old key does not bind it again.
 pub(crate) fn released(bound: Registration) -> Registration {
     let generation = bound.generation.saturating_add(1);
     Registration { key_identity: None, chip: None, generation, ..bound }

@@ -1,26 +1,26 @@
-//! What is said of an issuer's certificates, and how it changes.
+//! The revocations of an issuer's certificates, and how they change.
 
 use landfall_attestation::x509::revocation::{Issuer, RevocationChange, RevocationCommand, RevocationRecord};
 use landfall_domain::clock::Timestamp;
 
 use crate::Conflict;
 
-/// What a change comes to.
+/// The result of a change.
 pub(crate) struct Changed {
-    /// What is said then; nothing is kept of what says nothing.
+    /// The record after the change; `None` if it would be empty.
     pub(crate) record: Option<RevocationRecord>,
-    /// What becomes of the list, in this order.
+    /// What to do with the stored revocation list, in this order.
     pub(crate) lists: Vec<ListChange>,
 }
 
-/// What becomes of the bytes of a list.
+/// A change of the stored bytes of a revocation list.
 pub(crate) enum ListChange {
-    /// These are there now, DER.
+    /// Store this list, DER.
     Put(Vec<u8>),
     Remove,
 }
 
-/// Merges all commands of a change over what stands there: all of them, or none. Nothing when nothing changes.
+/// Merges all commands of a change into the stored record: all or none. `None` if nothing changes.
 pub(crate) fn changed(
     stands: Option<RevocationRecord>,
     RevocationChange { issuer, commands, now }: &RevocationChange,
@@ -35,7 +35,7 @@ pub(crate) fn changed(
     }
     record.updated_at = *now;
     let lists = commands.iter().filter_map(|command| match command {
-        // Not every list that comes is taken.
+        // Not every list that is offered is accepted.
         RevocationCommand::List { facts, der, .. } if record.list.as_ref() == Some(facts) => {
             Some(ListChange::Put(der.clone()))
         }
@@ -49,7 +49,8 @@ pub(crate) fn changed(
     }))
 }
 
-/// What is said of an issuer once a certificate of it is remembered that is held no more. Above a root nothing can be revoked.
+/// The record of an issuer that remembers a certificate which is no longer held. A root has no issuer above it that
+/// could revoke it.
 pub(crate) fn remembering(
     der: &[u8],
     now: Timestamp,

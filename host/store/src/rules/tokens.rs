@@ -5,11 +5,11 @@ use landfall_domain::clock::Timestamp;
 
 use crate::{DeleteOutcome, InUse, Precondition, entity_tag};
 
-/// Whether all tokens of a public id may be revoked: not when nobody were left then who can make another.
+/// Whether all tokens of a public id may be revoked. They may not if nobody could create a token afterwards.
 ///
 /// # Errors
 ///
-/// What came of it when they may not.
+/// The outcome of the refused removal.
 pub(crate) fn revocable(
     revoked: &[TokenRecord],
     left: &[TokenRecord],

@@ -1,4 +1,4 @@
-//! What an admission rests on, and who is called what in a hub.
+//! What an admission rests on, and the device ids within a hub.
 
 use landfall_domain::enrollment::{CertificateAuthority, Group, GroupAttestation, Terms};
 use landfall_domain::names::{Digest, GroupId, RegistrationId};
@@ -14,7 +14,7 @@ pub async fn what_admitted_a_device_must_stand_when_it_is_written(store: Shared)
     policies(&store).await;
     let (id, pumps): (RegistrationId, GroupId) = ("pump-1".parse().unwrap(), "pumps".parse().unwrap());
     let certificate = Digest::of(b"leaf");
-    // As an admission by a certificate reads it, or one by a group's key.
+    // The basis of an admission by a certificate, or by the key of a group.
     let basis = async |way: Option<Way>| {
         let catalogue = store.load_catalogue().await.unwrap();
         let admissions = catalogue.scopes.iter().find(|records| records.scope == scope()).unwrap().admissions;
@@ -42,7 +42,7 @@ pub async fn what_admitted_a_device_must_stand_when_it_is_written(store: Shared)
     };
     let put_authority = async |authority| drop(store.put_authority(&scope(), authority, any()).await.unwrap());
     let code = CertificateAuthority { verification_code: Some("x".to_owned()), ..authority("factory", "ca") };
-    // Whom each change stops: who was found by certificates, and who by the key of the group pumps.
+    // The admissions that each change invalidates: those by certificates, and those by the key of the group `pumps`.
     for (step, by_certificate, by_key) in [
         ("an authority comes", true, false),
         ("a group comes", true, false),
@@ -125,25 +125,25 @@ pub async fn two_devices_never_share_one_id_in_a_hub(store: Shared) {
     assert_eq!(place_as("pump-2", "a.example", "same").await, taken("pump-1"));
     assert_eq!(store.registration(&scope(), &"pump-2".parse().unwrap()).await.unwrap(), None);
     assert_eq!(assigned(&store, "a.example").await, 1);
-    // Hubs tell ids apart by case, and each hub has ids of its own.
+    // Hubs compare ids with regard to case, and each hub has its own ids.
     given(place_as("pump-2", "a.example", "Same").await);
     given(place_as("pump-3", "b.example", "same").await);
-    // Its own, again and after a release.
+    // A device may keep its own id, also after a release.
     given(place_as("pump-1", "a.example", "same").await);
     let id = "pump-1".parse().unwrap();
     let released = store.release_registration(&scope(), &id, Precondition::Any).await.unwrap();
     assert_eq!(released, DeleteOutcome::Deleted);
     assert_eq!(place_as("pump-4", "a.example", "same").await, taken("pump-1"));
-    // A move gives the one back and takes the other.
+    // A move frees the id in the old hub and claims it in the new one.
     assert_eq!(place_as("pump-1", "b.example", "same").await, taken("pump-3"));
     given(place_as("pump-1", "b.example", "else").await);
     given(place_as("pump-4", "a.example", "same").await);
     assert_eq!(place_as("pump-5", "b.example", "else").await, taken("pump-1"));
-    // Unlinking a hub gives nothing back, as its devices stay on it.
+    // Unlinking a hub frees no ids, because its devices stay on it.
     store.delete_hub(&scope(), &"a.example".parse().unwrap(), Precondition::Any).await.unwrap();
     link(&store, &[("a.example", 9)]).await;
     assert_eq!(place_as("pump-5", "a.example", "same").await, taken("pump-4"));
-    // A removal and a failure do.
+    // A removal or a failed registration frees the id.
     store.delete_registration(&scope(), &"pump-4".parse().unwrap(), Precondition::Any).await.unwrap().unwrap();
     given(place_as("pump-5", "a.example", "same").await);
     given(try_place(&store, "pump-5", None, &[]).await);

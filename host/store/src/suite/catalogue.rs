@@ -87,14 +87,14 @@ pub async fn an_authority_or_plugin_in_use_stays(store: Shared) {
     assert!(store.content(Digest::of(b"v2")).await.unwrap().is_none(), "nothing was decided with these");
 }
 
-/// Who puts a group has looked at all that it rests on, and another may have taken it away since.
+/// The caller that writes a group has checked what it depends on, but another caller may have removed it since.
 pub async fn a_group_rests_on_what_is_there_when_it_is_written(store: Shared) {
     policies(&store).await;
     let put = async |group| store.put_group(&scope(), group, Precondition::Any).await.unwrap();
     let refused = |outcome: PutOutcome, why: Conflict| assert_eq!(outcome, PutOutcome::Conflict(why));
     let (root, table): (CaName, PluginName) = ("root".parse().unwrap(), "table".parse().unwrap());
     let missing = || Conflict::NoAuthority("root".parse().unwrap());
-    // Of two commands at once, the first to come takes away what the second rests on.
+    // The first of two concurrent commands removes what the second one depends on.
     store.put_authority(&scope(), authority("root", "der"), Precondition::New).await.unwrap();
     let of = scope();
     let (deleted, outcome) =
@@ -126,7 +126,7 @@ pub async fn a_group_rests_on_what_is_there_when_it_is_written(store: Shared) {
     assert_eq!(put(named("pumps", "root")).await, PutOutcome::Replaced);
 }
 
-/// The same for an individual enrollment: its policies, each of them.
+/// The same for an individual enrollment and each of its policies.
 pub async fn an_individual_enrollment_rests_on_what_is_there_when_it_is_written(store: Shared) {
     policies(&store).await;
     let put = async |etag: &str| {
@@ -192,7 +192,7 @@ pub async fn what_the_operator_says_of_a_plugin_stays_when_it_is_published_anew(
     assert_eq!(records(&store).await.plugins.remove(0).rules, rules);
 }
 
-/// Two look at the same revision, and each publishes another.
+/// Two callers read the same revision, and each publishes another one.
 pub async fn of_two_who_publish_over_one_revision_the_second_is_told(store: Shared) {
     let over = async |store: &Shared| Precondition::Match(plugin_tag(&records(store).await.plugins[0]));
     assert_eq!(publish_if(&store, "weighted", b"v1", Precondition::Exists).await, PutOutcome::Missing);
@@ -215,7 +215,7 @@ pub async fn of_two_who_publish_over_one_revision_the_second_is_told(store: Shar
     assert_eq!(publish_if(&store, "weighted", b"v4", now).await, PutOutcome::Replaced);
 }
 
-/// What somebody looked at before another changed it is neither changed nor removed.
+/// A resource that changed after a caller read it is neither changed nor removed by that caller.
 pub async fn rules_plugins_authorities_and_tokens_are_guarded_by_their_tags(store: Shared) {
     let (weighted, root): (PluginName, CaName) = ("weighted".parse().unwrap(), "root".parse().unwrap());
     publish(&store, "weighted", b"v1").await;

@@ -1,4 +1,4 @@
-//! Many at once.
+//! Concurrent callers.
 
 use std::sync::Arc;
 

@@ -11,7 +11,7 @@ use crate::{
     CommitOutcome, DecisionFilter, DecisionPage, DecisionResult, PolicyFilter, Precondition, RegistrationCommit,
 };
 
-/// What is listed, page after page of this size: the tracking ids, the newest first.
+/// The tracking ids of the listed decisions, read in pages of this size, the newest first.
 async fn listed(store: &Shared, filter: &DecisionFilter, limit: usize) -> Vec<TrackingId> {
     let (mut after, mut found) = (None, Vec::new());
     loop {
@@ -26,7 +26,7 @@ async fn listed(store: &Shared, filter: &DecisionFilter, limit: usize) -> Vec<Tr
     }
 }
 
-/// The same in pages of several sizes.
+/// Checks the list in pages of several sizes.
 async fn are_listed(store: &Shared, filter: DecisionFilter, numbers: &[u64]) {
     let wanted: Vec<_> = numbers.iter().map(|number| tracking(*number)).collect();
     for limit in [1, 2, 100] {
@@ -34,7 +34,7 @@ async fn are_listed(store: &Shared, filter: DecisionFilter, numbers: &[u64]) {
     }
 }
 
-/// A decision about a device, made by a policy, that came when its number says.
+/// A decision about a device by a policy; its number gives the time of the request.
 fn made(number: u64, device: &str, group: &str, (policy, revision): (&str, Digest), verdict: Verdict) -> Entry {
     let entry = decided(number, revision);
     let EntryKind::Decided(decision) = entry.kind else { panic!("it was decided") };
@@ -60,12 +60,13 @@ async fn explained(store: &Shared, device: &str, hub: &str, entry: Entry) {
     assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
 }
 
-/// The store under test is opened to keep 10.
+/// The store under test keeps 10 entries.
 pub async fn what_was_refused_is_listed_by_device_and_enrollment_the_newest_first(store: Shared) {
     let pumps = EnrollmentRef::Group("pumps".parse().unwrap());
     for number in 1..=14 {
         let mut entry = refusal(number);
-        // Two devices, in any case of letters; every third was of the group. Tracking ids say another order.
+        // Two devices, their ids in varying case; every third entry is of the group. The tracking ids have another
+        // order than the times.
         entry.tracking_id = tracking(100 - number);
         entry.registration_id = if number % 2 == 0 { "SN-42" } else { "sn-4" }.to_owned();
         if let (0, EntryKind::Refused { enrollment, .. }) = (number % 3, &mut entry.kind) {
@@ -104,7 +105,7 @@ pub async fn every_decision_is_found_by_each_thing_that_is_asked_for(store: Shar
     explained(&store, "sn-2", "b.example", made(4, "SN-2", "press", ("ours", one), assigned("b.example"))).await;
     let failed = Verdict::Rejected { code: "no".into(), detail: "no".into() };
     explained(&store, "sn-3", "b.example", made(5, "sn-3", "pumps", ("theirs", one), failed)).await;
-    // What explained a registration before stays beside what explains it now.
+    // An earlier explanation of a registration is listed beside the current one.
     explained(&store, "sn-1", "b.example", made(6, "sn-1", "press", ("ours", one), assigned("b.example"))).await;
 
     let none = DecisionFilter::default;
@@ -160,7 +161,7 @@ pub async fn a_page_goes_on_where_the_one_before_it_ended(store: Shared) {
     };
     let (first, next) = page(None, 1).await;
     assert_eq!(first, [5]);
-    // One is newer, and what explained a registration goes to what makes room: nothing is listed twice or left out.
+    // One entry is newer, and explanations of registrations become evictable: no entry is listed twice or left out.
     store.record_entry(refusal(6), Vec::new()).await.unwrap();
     store.delete_registration(&scope(), &"pump-1".parse().unwrap(), Precondition::Any).await.unwrap().unwrap();
     assert_eq!(page(next, 2).await.0, [4, 3]);
@@ -169,10 +170,10 @@ pub async fn a_page_goes_on_where_the_one_before_it_ended(store: Shared) {
     assert_eq!(page(None, 9).await, (vec![6, 5, 4, 3, 2, 1], None));
 }
 
-/// The store under test is opened to keep 10, and 3 beside what explains a registration.
+/// The store under test keeps 10 entries, and 3 earlier decisions of each registration.
 pub async fn what_is_gone_is_listed_no_more_and_nothing_is_listed_twice(store: Shared) {
     link(&store, &[("a.example", 9)]).await;
-    // It waits first, and is decided under the same tracking id, at the same time and at another.
+    // The request waits first, and is decided under the same tracking id, once at the same time and once later.
     let (mut first, second) = (refusal(30), refusal(31));
     first.at = Timestamp::from_millis(29);
     for entry in [first, second.clone()] {
@@ -182,14 +183,14 @@ pub async fn what_is_gone_is_listed_no_more_and_nothing_is_listed_twice(store: S
         explained(&store, "pump-1", "a.example", Entry { registration_id: "pump-1".to_owned(), ..entry }).await;
     }
     are_listed(&store, DecisionFilter::default(), &[31, 30]).await;
-    // A device that registers again and again keeps its last four.
+    // A device that registers repeatedly keeps its last four decisions.
     for number in 32..=36 {
         explained(&store, "pump-1", "a.example", Entry { registration_id: "pump-1".to_owned(), ..refusal(number) })
             .await;
     }
     let pump = DecisionFilter { device: "pump-1".parse().ok(), ..DecisionFilter::default() };
     are_listed(&store, pump.clone(), &[36, 35, 34, 33]).await;
-    // What waited under the tracking ids of decisions that are gone is there still.
+    // The waiting entries under the tracking ids of removed decisions are still there.
     are_listed(&store, DecisionFilter::default(), &[36, 35, 34, 33, 31, 30]).await;
     assert_eq!(store.check().await.unwrap().0.first, []);
     store.delete_registration(&scope(), &"pump-1".parse().unwrap(), Precondition::Any).await.unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! Enrollments and what may be in one of them only.
+//! Enrollments, and what only one enrollment may hold.
 
 use landfall_attestation::x509::make::Authority;
 use landfall_domain::clock::Timestamp;
@@ -59,7 +59,8 @@ pub async fn a_certificate_belongs_to_one_enrollment(store: Shared) {
     assert_eq!(store.individual(&scope(), &"b".parse().unwrap()).await.unwrap(), None);
     assert_eq!(owner(&store, "c9").await, None);
     assert_eq!(owner(&store, "c2").await, Some(EnrollmentRef::Individual("a".parse().unwrap())));
-    // Rolling over within one enrollment is no conflict, and frees what it no longer names.
+    // Rolling a certificate over within one enrollment is no conflict, and frees the certificate that is no longer
+    // named.
     let rolled = individual("a", "2", "c2", Some("c3"));
     assert_eq!(store.put_individual(&scope(), rolled, any.clone()).await.unwrap(), PutOutcome::Replaced);
     assert_eq!(owner(&store, "c1").await, None);
@@ -145,7 +146,7 @@ pub async fn individuals_are_listed_in_pages(store: Shared) {
     assert_eq!((listing.items, listing.next.as_deref()), (vec![individual("b", "1", "b", None)], Some("b")));
 }
 
-/// A pinned certificate is another enrollment's.
+/// The conflict of a pinned certificate that another enrollment holds.
 fn held(certificate: &str, by: EnrollmentRef) -> Conflict {
     Conflict::Held { what: Held::Certificate(Digest::of(certificate.as_bytes())), by }
 }

@@ -1,4 +1,4 @@
-//! Entries and contents.
+//! Ledger entries and contents.
 
 use landfall_domain::decision::{Content, Decision, Entry, EntryKind};
 use landfall_domain::names::Digest;
@@ -15,7 +15,7 @@ pub async fn an_entry_is_found_by_its_tracking_id(store: Shared) {
     assert_eq!(store.ledger_entry(tracking(4)).await.unwrap(), None);
 }
 
-/// The store under test is opened to keep 10.
+/// The store under test keeps 10 entries.
 pub async fn the_oldest_refusals_make_room_and_decisions_stay(store: Shared) {
     link(&store, &[("a.example", 9)]).await;
     place(&store, "pump-1", "a.example", &[]).await;
@@ -29,11 +29,11 @@ pub async fn the_oldest_refusals_make_room_and_decisions_stay(store: Shared) {
     assert!(store.ledger_entry(decision_of("pump-1")).await.unwrap().is_some());
 }
 
-/// The store under test is opened to keep 10.
+/// The store under test keeps 10 entries.
 pub async fn decisions_of_deleted_registrations_make_room(store: Shared) {
     link(&store, &[("a.example", 9)]).await;
     for number in 1..=15 {
-        // Each is earlier by its tracking id than the one before it, as after a clock that was set back.
+        // The tracking id of each is lower than the one before, as after the clock was set back.
         let decision = tracking(1000 - number);
         let decided = Registration { decision, ..registration("pump-1", Some("a.example"), &[]) };
         let outcome = store.commit_registration(commit_of(decided, 0)).await.unwrap();
@@ -47,7 +47,7 @@ pub async fn decisions_of_deleted_registrations_make_room(store: Shared) {
     }
 }
 
-/// The store under test is opened to keep 3 beside the present one.
+/// The store under test keeps 3 earlier decisions of each registration.
 pub async fn a_device_that_registers_in_a_loop_keeps_its_last_decisions_only(store: Shared) {
     link(&store, &[("a.example", 9)]).await;
     let mut expected = None;
@@ -67,7 +67,7 @@ pub async fn a_device_that_registers_in_a_loop_keeps_its_last_decisions_only(sto
     assert_eq!(stands.earlier, [tracking(8), tracking(7), tracking(6)]);
 }
 
-/// The store under test is opened to keep 10 entries, and 3 decisions beside the present one.
+/// The store under test keeps 10 entries, and 3 earlier decisions of each registration.
 pub async fn what_only_entries_name_comes_with_the_first_and_goes_with_the_last(store: Shared) {
     link(&store, &[("a.example", 9)]).await;
     let hubs = |number: u64| Content::of(format!("the hubs of {number}").into_bytes());
@@ -89,7 +89,7 @@ pub async fn what_only_entries_name_comes_with_the_first_and_goes_with_the_last(
     let revision = Digest::of(b"weighted");
     let mut expected = None;
     for number in 1..=500 {
-        // Of what comes along, only that is written which is named.
+        // Only the contents that the entry names are written.
         let contents = vec![hubs(number), hubs(number + 1000)];
         let entry = among(decided(number, revision), number);
         let registered = Registration { decision: tracking(number), ..registration("pump-1", Some("a.example"), &[]) };
@@ -102,7 +102,7 @@ pub async fn what_only_entries_name_comes_with_the_first_and_goes_with_the_last(
         expected = Some(written.version());
     }
     assert_eq!(there(1..2000).await, [497, 498, 499, 500]);
-    // One that many name stays until the last is gone.
+    // A content that several entries name stays until the last one is gone.
     for number in 600..610 {
         store.record_entry(among(decided(number, revision), 600), vec![hubs(600)]).await.unwrap();
     }
@@ -110,7 +110,7 @@ pub async fn what_only_entries_name_comes_with_the_first_and_goes_with_the_last(
         store.record_entry(refusal(number), vec![hubs(number)]).await.unwrap();
     }
     assert_eq!(there(500..2000).await, [500, 600]);
-    // It is named by one, and that one again; then what explained a registration makes room as well.
+    // One entry names it, and then another does; then explanations of registrations are evicted as well.
     store.record_entry(among(decided(609, revision), 600), vec![hubs(600)]).await.unwrap();
     store.delete_registration(&scope(), &"pump-1".parse().unwrap(), Precondition::Any).await.unwrap().unwrap();
     assert_eq!(there(1..2000).await, [497, 498, 499, 500]);

@@ -1,4 +1,4 @@
-//! Things to put into stores.
+//! Test data for stores.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -45,7 +45,7 @@ pub fn hub(name: &str, capacity: u64) -> Hub {
     }
 }
 
-/// Links hubs.
+/// Links hubs with these capacities.
 pub async fn link(store: &Shared, hubs: &[(&str, u64)]) {
     for (name, capacity) in hubs {
         let put = store.put_hub(&scope(), hub(name, *capacity), Precondition::Any).await;
@@ -53,12 +53,12 @@ pub async fn link(store: &Shared, hubs: &[(&str, u64)]) {
     }
 }
 
-/// How many devices a hub has.
+/// The number of devices of a hub.
 pub async fn assigned(store: &Shared, name: &str) -> u64 {
     follow(store).await.of(name)
 }
 
-/// How many devices each hub of the scope has, as the store tells it.
+/// The number of devices of each hub of the scope, as the store reports it.
 #[derive(Default)]
 pub struct Loads(watch::Sender<BTreeMap<String, u64>>);
 
@@ -71,18 +71,18 @@ impl HubLoadFollower for Loads {
 }
 
 impl Loads {
-    /// What was told of a hub last.
+    /// The last reported number of a hub.
     pub fn of(&self, name: &str) -> u64 {
         self.0.borrow().get(name).copied().unwrap_or(0)
     }
 
-    /// Waits until this was told of a hub: a store that several processes write to may be late.
+    /// Waits until this number is reported: a store that several processes write to may report late.
     pub async fn wait_for(&self, name: &str, assigned: u64) {
         self.0.subscribe().wait_for(|loads| loads.get(name).copied().unwrap_or(0) == assigned).await.unwrap();
     }
 }
 
-/// Follows the hubs.
+/// Registers a follower of the hubs.
 pub async fn follow(store: &Shared) -> Arc<Loads> {
     let loads = Arc::new(Loads::default());
     let follower: Weak<Loads> = Arc::downgrade(&loads);
@@ -90,7 +90,7 @@ pub async fn follow(store: &Shared) -> Arc<Loads> {
     loads
 }
 
-/// How many records a manufacturer has.
+/// The number of records of a manufacturer.
 pub async fn counted(store: &Shared, manufacturer: &str) -> u64 {
     let filter = RecordFilter { manufacturer: Some(manufacturer.parse().unwrap()), ..RecordFilter::default() };
     let listing = store.records(&scope(), Page { after: None, limit: usize::MAX }, filter).await.unwrap();
@@ -119,7 +119,7 @@ pub fn refusal(number: u64) -> Entry {
     }
 }
 
-/// The decision that has made a device's registrations, unless a test says otherwise.
+/// The tracking id of the decision that explains the registrations of a device, unless a test sets another.
 pub fn decision_of(id: &str) -> TrackingId {
     let digest = Digest::of(id.to_ascii_lowercase().as_bytes());
     let mut number = [0; 8];
@@ -159,7 +159,7 @@ pub fn registration(id: &str, hub: Option<&str>, path: &[&str]) -> Registration 
     }
 }
 
-/// A commit over the generation that was read.
+/// A commit that expects this generation.
 pub fn commit_of(registration: Registration, generation: u64) -> RegistrationCommit {
     let expected = (generation > 0).then_some(Version { generation, decision: registration.decision });
     let mut entry = refusal(1);
@@ -177,7 +177,7 @@ pub fn commit_of(registration: Registration, generation: u64) -> RegistrationCom
     }
 }
 
-/// Puts a device on a hub, whatever was there before; it must succeed.
+/// Commits an assignment of a device to a hub, over any earlier state; it must succeed.
 pub async fn place(store: &Shared, id: &str, hub: &str, path: &[&str]) -> Registration {
     match try_place(store, id, Some(hub), path).await {
         CommitOutcome::Committed(registration) => *registration,
@@ -196,7 +196,7 @@ pub async fn group_count(store: &Shared, path: &[&str]) -> u64 {
     store.group_count(&scope(), &path).await.unwrap()
 }
 
-/// A challenge that is out until so many milliseconds.
+/// A challenge that expires at this time, in milliseconds.
 pub fn challenge(number: u64, until: u64) -> KeptChallenge {
     KeptChallenge {
         name: tracking(number),
@@ -254,7 +254,7 @@ pub fn terms(etag: &str, plugin: &str) -> Terms {
     Terms { initial_twin, etag: etag.to_owned(), ..terms }
 }
 
-/// A decision of which nothing came, made with a revision.
+/// A decision that led to no registration, made with a revision.
 pub fn decided(number: u64, revision: Digest) -> Entry {
     let device = Device {
         registration_id: format!("device-{number}"),
@@ -306,12 +306,12 @@ pub fn group(id: &str, attestation: GroupAttestation) -> Group {
     Group { id: id.parse().unwrap(), attestation, terms: terms("g1", "weighted") }
 }
 
-/// Publishes what the groups and individual enrollments of these tests ask.
+/// Publishes the plugins that the groups and individual enrollments of these tests use.
 pub async fn policies(store: &Shared) {
     policies_in(&**store, &scope()).await;
 }
 
-/// The same in an id scope.
+/// Publishes the same plugins in an id scope.
 pub async fn policies_in(store: &dyn Store, scope: &IdScope) {
     for name in ["weighted", "table"] {
         let plugin = PublishedPlugin::first(name.parse().unwrap(), name.as_bytes(), Timestamp::from_millis(1), "t1");

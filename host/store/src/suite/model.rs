@@ -1,5 +1,5 @@
-//! A store beside a model of a store: the same operations, in any order, with the store closed and opened again in
-//! between, must come to the same.
+//! Compares a store with a model: the same random operations, with the store closed and reopened in between, must lead
+//! to the same state.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::{
     RegistrationFilter, RowOutcome,
 };
 
-/// Something to do.
+/// An operation on a store.
 #[derive(Clone, Debug)]
 pub enum Operation {
     Link { hub: usize, capacity: u64, draining: bool },
@@ -28,7 +28,7 @@ pub enum Operation {
     Reopen,
 }
 
-/// Any number of operations on few things, so that they meet.
+/// Any number of operations on a few things, so that they interact.
 pub fn operations() -> impl Strategy<Value = Vec<Operation>> {
     let device = 0..DEVICES.len();
     let linked = 0..HUBS.len();
@@ -59,7 +59,7 @@ pub fn operations() -> impl Strategy<Value = Vec<Operation>> {
     prop::collection::vec(operation, 1..60)
 }
 
-/// Does all that on a store and on the model. `reopen` closes the store and opens it again.
+/// Applies all operations to a store and to the model. `reopen` closes the store and opens it again.
 pub async fn compare(mut store: Shared, operations: Vec<Operation>, reopen: impl AsyncFn(Shared) -> Shared) {
     let mut model = Model::default();
     store.create_scope(scope()).await.unwrap();
@@ -74,7 +74,7 @@ pub async fn compare(mut store: Shared, operations: Vec<Operation>, reopen: impl
     model.equals(&reopen(store).await).await;
 }
 
-/// What a store must know, in the plainest form.
+/// The state that a store must have, in the simplest form.
 #[derive(Default)]
 struct Model {
     hubs: BTreeMap<&'static str, (u64, bool)>,
@@ -174,7 +174,7 @@ impl Model {
         self.registrations.insert(id.to_owned(), wanted);
     }
 
-    /// Row by row, as if each were a batch of its own.
+    /// Imports row by row, as if each row were a batch.
     fn import(&mut self, import: &ImportBatch) -> Vec<RowOutcome> {
         let before = self.records.clone();
         let mut outcomes: Vec<_> = import.rows.iter().map(|row| self.import_row(import, row)).collect();
@@ -225,7 +225,7 @@ impl Model {
         self.registrations.values().filter(|r| r.hub().is_some_and(|h| h.as_str() == hub)).count() as u64
     }
 
-    /// Whether the store knows exactly the same.
+    /// Checks that the store has exactly the same state.
     async fn equals(&self, store: &Shared) {
         let page = Page { after: None, limit: 100 };
         let stored = store.registrations(&scope(), page.clone(), RegistrationFilter::default()).await.unwrap();

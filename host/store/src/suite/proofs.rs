@@ -1,4 +1,4 @@
-//! What proofs of identity need and must outlive a process.
+//! The state of proofs of identity that must outlive a process.
 
 use landfall_attestation::bearer::KeptKeys;
 use landfall_attestation::tpm::challenge::KeptChallenge;
@@ -24,7 +24,7 @@ pub async fn a_challenge_is_spent_with_the_registration_that_its_answer_began(st
     assert_eq!(spent(store.challenges().await.unwrap()), [(tracking(2), true), (tracking(3), false)]);
 }
 
-/// Of many who bring one answer at once, one registers; nor does one whose challenge is not there any more.
+/// Of many callers with the same answer, one registers; a challenge that is no longer stored registers nobody.
 pub async fn a_challenge_begins_one_registration_however_many_bring_its_answer(store: Shared) {
     link(&store, &[("a.example", 99)]).await;
     store.keep_challenge(challenge(2, 100), Timestamp::from_millis(0)).await.unwrap();
@@ -67,7 +67,7 @@ pub async fn an_authenticator_is_spent_once_until_it_is_over(store: Shared) {
         assert!(!spend(number, 10, 0).await.unwrap(), "{number} again");
     }
     assert!(!spend(1, 10, 9).await.unwrap());
-    // Whoever comes later removes those that are over, and they could come again, if their time were not judged before.
+    // A later call removes expired authenticators. They could be replayed if their expiry were not checked first.
     assert!(spend(7, 20, 11).await.unwrap());
     assert!(spend(8, 20, 11).await.unwrap());
     assert!(spend(1, 10, 11).await.unwrap());

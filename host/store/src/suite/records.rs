@@ -70,7 +70,7 @@ pub async fn another_manufacturers_device_is_refused(store: Shared) {
     store.import_batch(batch(vec![record("a", "acme", "x")])).await.unwrap();
     let other = ImportBatch { manufacturer: "evil".parse().unwrap(), ..batch(vec![record("a", "evil", "y")]) };
     assert_eq!(store.import_batch(other).await.unwrap(), [RowOutcome::OtherManufacturer]);
-    // Nor may a batch of one manufacturer hold rows in the name of another.
+    // A batch of one manufacturer may not contain rows of another one.
     let forged = batch(vec![record("b", "evil", "x")]);
     assert_eq!(store.import_batch(forged).await.unwrap(), [RowOutcome::OtherManufacturer]);
     assert_eq!(get(&store, "a").await.manufacturer.as_str(), "acme");
@@ -210,7 +210,7 @@ pub async fn records_are_listed_by_prefix_state_and_manufacturer(store: Shared) 
     assert_eq!(list(held, 9).await.0, "pump-2");
 }
 
-/// A filter that passes few finds them at once, whatever stands around them.
+/// A filter that few records pass finds them on the first page, however many others there are.
 pub async fn one_among_many_is_listed_on_the_first_page(store: Shared) {
     let rows = |from: usize| (from..from + 3_500).map(|n| record(&format!("a-{n:05}"), "acme", "x")).collect();
     for from in [0, 3_500, 7_000] {
@@ -236,7 +236,7 @@ pub async fn one_among_many_is_listed_on_the_first_page(store: Shared) {
     }
 }
 
-/// Wherever it asks a page to begin, a manufacturer learns of its own records only.
+/// Whatever position a manufacturer requests a page from, it sees only its own records.
 pub async fn the_place_of_the_next_page_is_never_anothers(store: Shared) {
     let own = (0..9).map(|n| record(&format!("m-{n}0"), "acme", "x")).collect();
     store.import_batch(batch(own)).await.unwrap();

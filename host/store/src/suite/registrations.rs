@@ -1,4 +1,4 @@
-//! Registrations and the counts that are kept with them.
+//! Registrations and the counts that are derived from them.
 
 use std::collections::BTreeSet;
 
@@ -183,7 +183,7 @@ pub async fn a_key_belongs_to_one_device_until_it_is_released_from_it(store: Sha
     let outcome = store.commit_registration(with_key("pump-2", 0)).await.unwrap();
     assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
     assert_eq!(owner().await.as_deref(), Some("pump-2"));
-    // Another key in its place, and then the device is gone: nothing stays behind.
+    // Bind another key, then remove the device: no binding stays behind.
     let outcome =
         store.commit_registration(commit_of(registration("pump-2", Some("a.example"), &[]), 1)).await.unwrap();
     assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
@@ -243,7 +243,7 @@ pub async fn a_listing_shows_one_hub_or_one_group(store: Shared) {
     assert_eq!(list(None, Some("valves")).await, ["pump-3"]);
     assert_eq!(list(Some("a.example"), Some("valves")).await, [""; 0]);
     assert_eq!(list(Some("b.example"), Some("valves")).await, ["pump-3"]);
-    // They follow a move, a failure and a removal.
+    // Views follow a move, a failure and a removal.
     place(&store, "pump-1", "b.example", &[]).await;
     assert_eq!(list(Some("a.example"), None).await, [""; 0]);
     try_place(&store, "pump-2", None, &[]).await;
@@ -282,7 +282,7 @@ pub async fn a_record_that_admits_otherwise_now_stops_what_it_admitted(store: Sh
     store.import_batch(batch(vec![told.clone()])).await.unwrap();
     assert_eq!(commit(None).await, CommitOutcome::RecordChanged, "there is one now");
     assert!(matches!(commit(Some(told.clone())).await, CommitOutcome::Committed(_)));
-    // Its facts do not admit it.
+    // The facts of this record do not admit the device.
     store.import_batch(batch(vec![record("pump-1", "acme", "y")])).await.unwrap();
     assert!(matches!(commit(Some(told.clone())).await, CommitOutcome::Committed(_)));
     let (now, any) = (Timestamp::from_millis(9), Precondition::Any);
@@ -290,7 +290,7 @@ pub async fn a_record_that_admits_otherwise_now_stops_what_it_admitted(store: Sh
     assert_eq!(commit(Some(told)).await, CommitOutcome::RecordChanged);
 }
 
-/// Also of one that is not linked any more.
+/// The load is also reported for a hub that is no longer linked.
 pub async fn how_full_a_hub_is_follows_every_commit(store: Shared) {
     link(&store, &[("a.example", 9), ("b.example", 9)]).await;
     let loads = follow(&store).await;
@@ -316,7 +316,7 @@ pub async fn how_full_a_hub_is_follows_every_commit(store: Shared) {
 pub async fn scopes_do_not_see_each_other(store: Shared) {
     link(&store, &[("a.example", 9)]).await;
     place(&store, "pump-1", "a.example", &["eu"]).await;
-    // One name begins the other, and characters that sort around the separator.
+    // Scopes where one name is a prefix of the other, and characters that sort around the separator.
     for other in ["0ne00000001-", "0ne0000000", "0ne000000010"] {
         let other = other.parse().unwrap();
         assert_eq!(store.registration(&other, &"pump-1".parse().unwrap()).await.unwrap(), None);

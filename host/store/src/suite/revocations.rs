@@ -1,4 +1,4 @@
-//! What is said of issuers' certificates, and the authorities that it is said of.
+//! Revocations of issuers' certificates, and the authorities of these issuers.
 
 use landfall_attestation::x509::crl::ListFacts;
 use landfall_attestation::x509::make::Authority;
@@ -23,7 +23,7 @@ pub async fn what_is_revoked_of_an_issuer_outlives_its_authority(store: Shared) 
         DeleteOutcome::Deleted
     );
     assert!(kept(&store).await[0].record.rules.whole);
-    // A namesake with another key is another.
+    // An issuer with the same name and another key is a different issuer.
     change(&store, &other, vec![RevocationCommand::Whole(false)]).await;
     assert_eq!(kept(&store).await.len(), 1);
     change(&store, &root, vec![RevocationCommand::Whole(false)]).await;
@@ -105,7 +105,7 @@ pub async fn what_was_held_last_in_the_middle_is_remembered(store: Shared) {
     let other = root.intermediate("Line 4", NOW, 30).unwrap();
     assert_eq!(upload(&store, "line", &other.certificate_der, true).await, PutOutcome::Replaced);
     assert_eq!(remembered().await, std::slice::from_ref(&line.certificate_der), "replaced");
-    // It outlives what is said and is not said any more.
+    // The remembered certificate outlives revocations that come and go.
     for whole in [true, false] {
         change(&store, &line, vec![RevocationCommand::Whole(whole)]).await;
     }

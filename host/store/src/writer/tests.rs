@@ -1,10 +1,10 @@
-//! The writer, on an engine whose transactions are lists.
+//! Tests of the writer, on an engine whose transactions are lists.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::*;
 
-/// An engine whose transactions are lists, and whose commits fail as told.
+/// An engine whose transactions are lists, and whose commits fail on request.
 struct Lists {
     committed: Arc<Mutex<Vec<Vec<&'static str>>>>,
     commit: fn() -> Result<(), Failure>,
@@ -25,7 +25,7 @@ impl Engine for Lists {
     }
 }
 
-/// Writes its name, unless it is `bad`.
+/// A job that writes its name, unless it is `bad`.
 struct Name(&'static str, usize, Sender<(&'static str, Result<(), StoreError>)>);
 
 impl Job<Lists> for Name {

@@ -1,4 +1,4 @@
-//! The answer: it is asked for when the guest first looks at it, and is whole from then on.
+//! The answer: the request is sent when the guest first asks for the answer, which is complete from then on.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -11,7 +11,7 @@ use super::body::{Gathered, Written, lock};
 use crate::http::{HttpAnswer, HttpFailure, HttpResponse};
 
 pub(super) enum Future {
-    /// Not sent yet.
+    /// The request is not sent yet.
     Waiting(Box<http::request::Parts>, Option<Gathered>),
     Answered(Result<HttpResponse, ErrorCode>),
     Taken,
@@ -32,11 +32,11 @@ struct Trailers {
     taken: bool,
 }
 
-/// A pollable of an answer: the body that it waits for.
+/// A pollable of an answer, and the request body that it waits for.
 pub(super) struct Watched(pub(super) Option<Gathered>);
 
 impl CallState {
-    /// Sends what the guest has asked, unless it was sent before.
+    /// Sends the request of the guest, unless it was sent already.
     fn answer(&mut self, future: &Resource<types::FutureIncomingResponse>) -> wasmtime::Result<bool> {
         let waiting: &mut Future = self.http.get(future)?;
         let Future::Waiting(_, body) = &*waiting else { return Ok(true) };

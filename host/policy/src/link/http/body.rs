@@ -1,4 +1,4 @@
-//! The body of a request, which is gathered while the guest writes it.
+//! The body of a request, which is collected while the guest writes it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,7 +25,7 @@ pub(super) enum Written {
     #[default]
     Open,
     Finished,
-    /// The guest dropped it, so the request is not to be sent.
+    /// The guest dropped the body, so the request must not be sent.
     Abandoned,
 }
 
@@ -45,7 +45,7 @@ impl types::HostOutgoingBody for CallState {
         Ok(Ok(stream))
     }
 
-    /// Trailers are not sent: no service reads them from a client.
+    /// Trailers are not sent: services do not read them from a client.
     fn finish(
         &mut self,
         body: Resource<types::OutgoingBody>,

@@ -1,4 +1,4 @@
-//! Headers and trailers, as a guest makes and reads them.
+//! Headers and trailers, as a guest creates and reads them.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use wasmtime::component::Resource;
@@ -108,7 +108,7 @@ impl types::HostFields for CallState {
 
 fn named(name: &str) -> HeaderResult<HeaderName> {
     let name = HeaderName::from_bytes(name.as_bytes())?;
-    // Content-Length follows from the body; the others are the connection's.
+    // Content-Length follows from the body; the other headers belong to the connection.
     if name == http::header::CONTENT_LENGTH || !wasmtime_wasi_http::DEFAULT_FORBIDDEN_HEADERS.contains(&name) {
         Ok(name)
     } else {

@@ -1,4 +1,4 @@
-//! What a guest asks: a request, its options, and that it is to be sent.
+//! Requests of a guest: creation, options, and sending.
 
 use std::sync::Arc;
 
@@ -167,7 +167,8 @@ impl types::HostOutgoingRequest for CallState {
     }
 }
 
-/// The host's own limits are shorter than any that a guest would set, and end the same way in a replay.
+/// Options have no effect: the host's own limits are shorter than any that a guest would set, and act the same way in
+/// a replay.
 impl types::HostRequestOptions for CallState {
     fn new(&mut self) -> wasmtime::Result<Resource<types::RequestOptions>> {
         self.host_call()?;

@@ -1,4 +1,5 @@
-//! Types of a server. They have to be there for the interface to be whole, and a policy can come by no value of them.
+//! Server types of the interface. They must exist for the interface to be complete, but a policy cannot get a value of
+//! them.
 
 use wasmtime::component::Resource;
 use wasmtime_wasi_http::p2::bindings::http::types::{self, ErrorCode, Method, Scheme};
@@ -6,7 +7,7 @@ use wasmtime_wasi_http::p2::{HttpError, HttpResult};
 
 use super::super::CallState;
 
-/// Types of a server, of which a policy can have no value.
+/// A server type of which a policy cannot get a value.
 #[derive(Debug, thiserror::Error)]
 #[error("a policy serves no requests")]
 struct NoServer;
@@ -44,7 +45,7 @@ impl types::HostIncomingRequest for CallState {
     }
 }
 
-/// A guest can make one and do nothing with it.
+/// A guest can create one, but cannot use it.
 impl types::HostOutgoingResponse for CallState {
     fn new(&mut self, _: Resource<types::Fields>) -> wasmtime::Result<Resource<types::OutgoingResponse>> {
         Err(NoServer.into())

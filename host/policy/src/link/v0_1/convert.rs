@@ -1,4 +1,4 @@
-//! Between the host's own types and those of `landfall:policy@0.1`.
+//! Conversions between the host's types and those of `landfall:policy@0.1`.
 
 use landfall_domain::decision::call::{
     Attestation, Call, Candidate, Choice, Deferral, Device, EnrollmentKind, Fault, Hub, HubHandle, Label, Outcome,
@@ -32,7 +32,7 @@ pub(super) fn hub<'a>((handle, hub, candidate): (HubHandle, &'a Hub, &Candidate)
     }
 }
 
-/// A device whose lists are lent to the bindings, which want slices of their own types.
+/// A device whose lists are lent to the bindings, as slices of the bindings' types.
 pub(super) struct LentDevice<'a> {
     device: &'a Device,
     facts: Vec<types::LabelParam<'a>>,

@@ -1,4 +1,4 @@
-//! The sealed WASI, asked as a guest asks it.
+//! Tests of the sealed WASI, called as a guest calls it.
 
 use super::*;
 use crate::budget::Budget;

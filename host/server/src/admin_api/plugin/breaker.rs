@@ -1,4 +1,4 @@
-//! Whether a revision is asked, as it is shown.
+//! The state of a revision's circuit breaker, as the API shows it.
 
 use landfall_domain::names::{Digest, PluginName};
 use landfall_policy::breaker::State;

@@ -1,4 +1,4 @@
-//! The revisions of a plugin, and the way back to one of them.
+//! The revisions of a plugin, and the rollback to one of them.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::admin_api::hub::known;
 use crate::admin_api::problem::Problem;
 use crate::service::Service;
 
-/// Newest first. They are held in memory, and the page begins after a digest.
+/// Lists the newest first. The list is held in memory, and a page begins after a digest.
 pub(in crate::admin_api) async fn list(
     State(service): State<Arc<Service>>,
     At((scope, name)): At<(String, String)>,

@@ -1,7 +1,7 @@
-//! What the operator says of a plugin: limits of its own, and who is asked when it gives no answer.
+//! The rules that an operator sets for a plugin: its limits, and what decides when it gives no answer.
 //!
-//! A change is a JSON merge patch (RFC 7396): a member that is absent stays, one that is `null` follows the configuration
-//! again. What it comes to is tried with every enrollment before it is taken.
+//! A change is a JSON merge patch (RFC 7396): an absent member keeps its value, and `null` returns to the configured
+//! value. The result is tried with every enrollment before it is accepted.
 
 use std::sync::Arc;
 
@@ -54,13 +54,13 @@ pub(in crate::admin_api) async fn set(
     };
     let set = service.set_rules(&scope.scope, &name, &revision, change, when).await;
     match set.map_err(|error| not_switched(&name, error))? {
-        // Its place says what there is to say of one that is gone.
+        // If the plugin is gone, the answer of the look-up says so.
         PutOutcome::Replaced | PutOutcome::Missing => answered(&service, &scope.scope, &name).await,
         refused => body::put(refused, &format!("plugin {name}"), None, &()),
     }
 }
 
-/// Reads the resorts and gives the shipped policies their settings, which is how they check them.
+/// Parses the resorts. Shipped policies are configured with their settings, which checks the settings.
 async fn resorts_of(service: &Service, resorts: &[Value], before: &[Resort]) -> Result<Vec<Resort>, Problem> {
     let kept: Vec<String> = before.iter().flat_map(addresses_of).collect();
     let kept: Vec<&str> = kept.iter().map(String::as_str).collect();
@@ -89,7 +89,7 @@ async fn resorts_of(service: &Service, resorts: &[Value], before: &[Resort]) -> 
     Ok(read)
 }
 
-/// The addresses with a key in what a resort is given.
+/// The addresses with a key in the settings of a resort.
 fn addresses_of(resort: &Resort) -> Vec<String> {
     match resort {
         Resort::PreviousRevision => Vec::new(),
@@ -108,7 +108,7 @@ async fn shipped_resort(service: &Service, resort: &Value, kept: &[&str], at: &s
     };
     let policy = body.shipped.parse().map_err(|error| Problem::at(under("shipped"), format!("{error}")))?;
     let mut settings = body.settings.unwrap_or_else(|| json!({}));
-    // What was read is masked, and may come back so.
+    // Addresses are masked when they are read, and may be sent back masked.
     address::restore_all(&mut settings, kept).map_err(|pointer| {
         Problem::at(
             under(&format!("settings{pointer}")),
@@ -176,7 +176,8 @@ struct LimitsBody {
 }
 
 impl LimitsBody {
-    /// What one plugin may use beyond the configuration is taken from the plugins of all id scopes.
+    /// Limits beyond the configuration take resources from the plugins of all id scopes, so they need a caller bound
+    /// to none.
     fn raised(&self, before: PluginLimits, all: &Budget) -> Result<(), Problem> {
         let wide = |size: usize| u64::try_from(size).unwrap_or(u64::MAX);
         let wider = |size: Option<usize>| size.map(wide);
@@ -189,7 +190,7 @@ impl LimitsBody {
             ("logBytes", wider(after.log_bytes), wider(before.log_bytes), wide(all.log_bytes)),
         ];
         for (name, after, before, most) in limits {
-            // What somebody who may has granted before may stay.
+            // A limit that an authorised caller has granted before may stay.
             if let Some(wanted) = after.filter(|wanted| *wanted > most && Some(*wanted) != before) {
                 return Err(Problem::new(
                     403,
@@ -285,12 +286,12 @@ impl RulesView {
     }
 }
 
-/// A member that is there, be it `null`.
+/// Reads a member that is present, even if it is `null`.
 fn said<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
-/// A limit's name as JSON has it.
+/// The name of a limit in JSON.
 fn camel(name: &str) -> String {
     let mut parts = name.split('_');
     let first = parts.next().unwrap_or_default().to_owned();
@@ -300,8 +301,8 @@ fn camel(name: &str) -> String {
     })
 }
 
-/// What there is when nothing else is left: the device asks again.
+/// The final resort: the device asks again.
 const LAST_RESORT: &str = "retry-later";
 
-/// What a resort can be.
+/// The allowed resorts, for messages.
 const RESORTS: &str = r#""previous-revision", {"shipped": NAME, "settings": {...}} or "retry-later""#;

@@ -1,4 +1,4 @@
-//! All that is revoked in an id scope, issuer by issuer, whether an authority's row is there for it or not.
+//! All revocations in an id scope by issuer, whether or not the issuer is an uploaded authority.
 
 use std::sync::Arc;
 
@@ -64,7 +64,7 @@ pub(in crate::admin_api) async fn put(
     let (before, bound) = (known(&service, &scope)?, Caller::is_bound(&request));
     let said = find(&before, &id)?;
     whose(&before, said).change_as_told(&service, request).await?;
-    // Where nothing is said any more, what was said last is shown without it.
+    // If the record of the issuer is gone now, the last known one is shown, without its revocations.
     let now = known(&service, &scope)?;
     match find(&now, &id) {
         Ok(said) => body::ok(&view(&service, &now, said, bound)),

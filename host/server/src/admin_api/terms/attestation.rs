@@ -1,4 +1,4 @@
-//! How devices prove themselves, as a body says it.
+//! Reads attestation mechanisms from a body.
 
 use landfall_attestation::symmetric_key::SymmetricKey;
 use landfall_attestation::x509::{Anchor, PresentedChain, VerifyPolicy, could_be_pinned, pem};
@@ -61,29 +61,29 @@ pub(in crate::admin_api) struct SymmetricKeyBody {
     secondary_key: Option<Zeroizing<String>>,
 }
 
-/// The keys stay out of whatever prints a body.
+/// The keys are not printed.
 impl std::fmt::Debug for SymmetricKeyBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("SymmetricKeyBody")
     }
 }
 
-/// Keys that were made or given just now: they are told in the answer to this request, and never again.
+/// Keys that were generated or given in this request: the answer shows them, and no later answer does.
 ///
-/// A key that stood before is not among them: whoever changes the one does not learn the other.
+/// A key that was stored before is not among them: changing one key must not reveal the other.
 pub(in crate::admin_api) struct TellOnce {
     primary_key: Option<String>,
     secondary_key: Option<String>,
 }
 
 impl TellOnce {
-    /// The one and the other.
+    /// The primary and the secondary key.
     pub(super) fn keys(self) -> (Option<String>, Option<String>) {
         (self.primary_key, self.secondary_key)
     }
 }
 
-/// What a body says of how devices prove themselves, and whose it is.
+/// The attestation in a body, and the enrollment that it belongs to.
 pub(in crate::admin_api) struct Proof<'a> {
     pub(in crate::admin_api) service: &'a Service,
     pub(in crate::admin_api) scope: &'a IdScope,
@@ -129,7 +129,7 @@ impl<'a> Proof<'a> {
         }
     }
 
-    /// The keys that are given, those that stand, or new ones.
+    /// The keys in the body, or else the stored ones, or else new ones.
     fn keys(
         &self,
         body: &SymmetricKeyBody,
@@ -152,7 +152,7 @@ impl<'a> Proof<'a> {
             _ => None,
         };
         let [old_primary, old_secondary] = stand.map_or([None, None], |keys| keys.map(Some));
-        // What is given counts, then what stands, then a new one; what stood is not told.
+        // A given key comes first, then the stored one, then a new one; a stored key is not shown.
         let take = |given: Option<SymmetricKey>, stood: Option<SymmetricKey>| {
             let is_kept = given.is_none() && stood.is_some();
             let key = given.or(stood).unwrap_or_else(|| SymmetricKey::generate(ambient.random()));
@@ -166,7 +166,7 @@ impl<'a> Proof<'a> {
     }
 }
 
-/// How the devices of a group prove themselves.
+/// The attestation of a group.
 pub(in crate::admin_api) fn group_attestation(
     proof: &Proof<'_>,
     scope: &ScopeCatalogue,
@@ -231,7 +231,7 @@ pub(in crate::admin_api) fn group_attestation(
     Ok((attestation?, None))
 }
 
-/// How the device of an individual enrollment proves itself.
+/// The attestation of an individual enrollment.
 pub(in crate::admin_api) fn individual_attestation(
     proof: &Proof<'_>,
     before: Option<&IndividualAttestation>,
@@ -258,8 +258,8 @@ pub(in crate::admin_api) fn individual_attestation(
     Ok((IndividualAttestation::X509 { primary: pin(&pair.primary, "/x509/certificates/primary")?, secondary }, None))
 }
 
-/// Refuses certificates with which the device could never register, unless they stand there already or the enrollment is
-/// disabled: then they are to be blocked, whosever they are.
+/// Refuses certificates with which the device could never register, unless they are stored already or the enrollment
+/// is disabled: a disabled enrollment blocks certificates, whichever they are.
 pub(in crate::admin_api) fn can_serve(
     individual: &Individual,
     before: Option<&Individual>,
@@ -295,7 +295,7 @@ pub(in crate::admin_api) fn can_serve(
     Ok(())
 }
 
-/// A certificate, or its SHA-256.
+/// A pinned certificate, or its SHA-256.
 fn pin(value: &Value, pointer: &str) -> Result<CertificatePin, Problem> {
     let wrong = |message: String| Problem::at(pointer, message);
     if let Some(text) = value.as_str() {

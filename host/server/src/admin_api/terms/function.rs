@@ -1,23 +1,23 @@
-//! An allocation function that an enrollment names by its address, as DPS's enrollments do.
+//! Allocation functions that an enrollment names by address, as in DPS.
 //!
-//! It stands for a plugin that is given `{"url": ADDRESS}` as its settings: the one that `policy.function_plugin` names in
-//! `landfall.toml`, which is the shipped `webhook` unless somebody says otherwise.
+//! Such a function stands for a plugin with the settings `{"url": ADDRESS}`. The plugin is the one that
+//! `policy.function_plugin` names in `landfall.toml`; by default, it is the shipped `webhook`.
 
 use landfall_domain::enrollment::PolicyBinding;
 use landfall_domain::json::JsonText;
 use serde_json::{Map, Value, json};
 
-/// Whether a plugin is named by the address of a function.
+/// Whether the name of a plugin is the address of a function.
 pub(super) fn is_address(named: &str) -> bool {
     named.starts_with("https://")
 }
 
-/// The settings of the plugin that asks the function at an address.
+/// The settings of the plugin that calls the function at an address.
 pub(super) fn settings_of(url: &str) -> JsonText {
     JsonText::of(&json!({ "url": url }))
 }
 
-/// The address of the function that a binding stands for, when it says nothing else.
+/// The address of the function that a binding stands for, if the binding has no other settings.
 pub(super) fn address_of(binding: &PolicyBinding, serves: &str) -> Option<String> {
     let settings: Map<String, Value> = serde_json::from_str(binding.settings.as_str()).ok()?;
     let alone = binding.plugin.as_str() == serves && binding.revision.is_none() && settings.len() == 1;

@@ -105,7 +105,7 @@ impl SymmetricKeyView {
     }
 }
 
-/// What was told is not told again.
+/// Secrets are not printed.
 impl std::fmt::Debug for SymmetricKeyView {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("SymmetricKeyView")
@@ -309,7 +309,7 @@ fn binding_view(binding: &PolicyBinding, serves: &str) -> BindingView {
         let plugin = address::masked(&url).into_owned();
         return BindingView { plugin, revision: None, settings: no_settings() };
     }
-    // It was JSON when it was kept. The keys in addresses are not for those who read enrollments.
+    // It was valid JSON when it was stored. Keys in addresses are not shown to readers of enrollments.
     let mut read: Value = serde_json::from_str(binding.settings.as_str()).unwrap_or_default();
     let shown = if address::mask_all(&mut read) { read.to_string() } else { binding.settings.as_str().to_owned() };
     let settings = RawValue::from_string(shown);

@@ -1,4 +1,4 @@
-//! The device API, carried by nothing.
+//! Tests of the device API without a transport.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ use crate::service::seen::Seen;
 async fn a_call_needs_no_transport_to_be_answered() {
     let folder = tempfile::tempdir().unwrap();
     let api = started(folder.path()).await;
-    // Whoever is refused is told the same: in an id scope that is there, in one that is not, and in one that cannot be.
+    // All refusals look alike: in an id scope that exists, one that does not, and one that cannot exist.
     for scope in ["0ne1", "0neOTHER", "no scope"] {
         let exchange = Exchange::begin(&api, Nowhere);
         let answer = exchange.answer(DeviceCall { scope: scope.to_owned(), ..call(Verb::Register) }, body("{}")).await;
@@ -43,14 +43,14 @@ async fn a_body_is_asked_for_when_all_before_it_is_right() {
     for (call, code) in [
         (DeviceCall { api_version: None, ..call(Verb::Register) }, 400_004),
         (DeviceCall { registration_id: "dev 1".to_owned(), ..call(Verb::LookUp) }, 400_004),
-        // The body of a poll is nobody's.
+        // The body of a poll is not read.
         (call(Verb::Poll { operation: "not ours".to_owned() }), 404_202),
     ] {
         let exchange = Exchange::begin(&api, Nowhere);
         let answer = exchange.answer(call, never()).await;
         let Outcome::Wrong(error) = answer.outcome else { panic!("{answer:?}") };
         assert_eq!(error.code(), code, "{answer:?}");
-        // Its story is what its transport told of it.
+        // The explanation is the description that the transport gave.
         let story = api.desk().answer(exchange.tracking_id()).unwrap();
         let EntryKind::Answered { status, asked, .. } = story.kind else { panic!("{story:?}") };
         assert_eq!((status, asked.as_str(), story.source.as_str()), (error.status(), "TEST dev-1", "192.0.2.1"));
@@ -61,7 +61,7 @@ async fn a_body_is_asked_for_when_all_before_it_is_right() {
     api.service().policies().close();
 }
 
-/// All that answers devices, and no listener.
+/// The provisioning service, without a listener.
 async fn started(folder: &Path) -> Arc<Provisioning> {
     let (scope, ambient): (IdScope, _) = ("0ne1".parse().unwrap(), Ambient::system());
     let settings = StoreSettings { create: true, ..StoreSettings::default() };
@@ -80,7 +80,7 @@ async fn started(folder: &Path) -> Arc<Provisioning> {
     Provisioning::start(service, &[7; 32]).await.unwrap()
 }
 
-/// From a place that is described as this.
+/// An origin that is described as given here.
 struct Nowhere;
 
 impl Origin for Nowhere {

@@ -1,4 +1,4 @@
-//! What is asked of other interfaces of the service, by those who take this for it.
+//! Requests for other interfaces, sent here by mistake.
 
 use std::sync::Arc;
 
@@ -10,7 +10,8 @@ use super::{begin, fail};
 use crate::listener::ConnectionInfo;
 use crate::provisioning::Provisioning;
 
-/// Anything that is not served. Who takes this for another interface is told so, and the operator reads of it now and then.
+/// Answers a path that is not served. A caller that looks for another interface is told so, and so is the operator in
+/// the log, at a limited rate.
 pub(super) async fn not_served(State(provisioning): State<Arc<Provisioning>>, request: Request) -> Response {
     let exchange = begin(&provisioning, &request);
     let Some(what) = elsewhere(request.uri().path()) else {
@@ -24,7 +25,7 @@ pub(super) async fn not_served(State(provisioning): State<Arc<Provisioning>>, re
     fail(&exchange, DeviceError::NotServed(what))
 }
 
-/// What a path is of, that is known and not served here.
+/// The interface that a known but not served path belongs to.
 fn elsewhere(path: &str) -> Option<&'static str> {
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     match segments.as_slice() {
@@ -40,5 +41,5 @@ fn elsewhere(path: &str) -> Option<&'static str> {
     }
 }
 
-/// How much of a path is said.
+/// How much of a path is logged.
 const MOST_SAID: usize = 120;

@@ -1,4 +1,4 @@
-//! What is answered to bytes that are no HTTP request: an error like every other, with a tracking id.
+//! Answers to bytes that are not a valid HTTP request: an error like every other, with a tracking id.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use super::respond;
 use crate::listener::{BadHead, BadHeads};
 use crate::provisioning::Provisioning;
 
-/// Answers bad heads as this API does.
+/// Answers invalid request heads in the format of this API.
 pub struct Heads(Arc<Provisioning>);
 
 impl Heads {
-    /// With the service whose operators are told.
+    /// Records the answers for the operators of this service.
     pub fn new(service: Arc<Provisioning>) -> Self {
         Self(service)
     }
@@ -38,7 +38,7 @@ impl BadHeads for Heads {
     }
 }
 
-/// The error of a head that is not one of an HTTP request; the status says in which way.
+/// The error for an invalid request head; the status says what is invalid.
 fn of_head(status: StatusCode) -> DeviceError {
     let message = match status {
         StatusCode::URI_TOO_LONG => "The path is too long",
@@ -48,7 +48,7 @@ fn of_head(status: StatusCode) -> DeviceError {
     DeviceError::NotSpoken { status: status.as_u16(), message }
 }
 
-/// An answer in bytes, for who is no HTTP client; nothing comes after it.
+/// A complete answer as bytes, for a peer that may not be an HTTP client; the connection is closed after it.
 fn head_and_body(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Vec<u8> {
     let mut bytes = format!("HTTP/1.1 {status}\r\n").into_bytes();
     for (name, value) in headers {

@@ -1,4 +1,4 @@
-//! Where an HTTP request came from, and what it asked.
+//! The origin of an HTTP request, and what it asked.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use http::{Method, Uri};
 use super::super::exchange::{Described, Origin};
 use crate::listener::ConnectionInfo;
 
-/// What is told of a request whose answer is an error.
+/// The description of a request whose answer is an error.
 #[derive(Default)]
 pub(super) struct HttpOrigin {
     line: Option<(Method, Uri)>,
@@ -29,14 +29,14 @@ impl HttpOrigin {
         Self { line: Some(line), connection: head.extensions.get().cloned(), peer: None }
     }
 
-    /// Nothing could be read of it.
+    /// A request of which nothing could be read.
     pub(super) fn from_peer(peer: SocketAddr) -> Self {
         Self { peer: Some(peer), ..Self::default() }
     }
 }
 
 impl Origin for HttpOrigin {
-    /// The method and the path, without the query, which may hold a key.
+    /// Describes method and path, without the query, which may contain a key.
     fn described(&self) -> Described {
         let Self { line, connection, peer } = self;
         let peer = connection.as_ref().map(|connection| connection.peer_addr).or(*peer);

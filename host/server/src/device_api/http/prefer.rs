@@ -1,12 +1,12 @@
-//! The `Prefer` header (RFC 7240), of which `wait=N` is honoured: the device would rather wait up to N seconds for
-//! the final result than be told to come back.
+//! The `Prefer` header (RFC 7240). Only `wait=N` is honoured: the device prefers to wait up to N seconds for the final
+//! result, instead of polling.
 
 use std::time::Duration;
 
 use http::HeaderMap;
 
-/// How long the client would wait, if it says so. A preference that cannot be understood is ignored, as the RFC
-/// asks (section 2).
+/// How long the client is willing to wait, if it says so. An invalid preference is ignored, as the RFC requires
+/// (section 2).
 pub(super) fn wait(headers: &HeaderMap) -> Option<Duration> {
     headers
         .get_all("prefer")

@@ -1,4 +1,4 @@
-//! What contradicts itself, and what nothing names.
+//! Contradictions, and rows that nothing refers to.
 
 use landfall_domain::decision::call::{Attestation, Device, EnrollmentKind};
 use landfall_domain::decision::{Decision, EntryKind, Factors, Verdict};
@@ -125,7 +125,7 @@ async fn what_nothing_names_is_found_and_compacting_removes_it() {
     let hubs = store.keep_content(Lane::Device, b"of a decision that goes".to_vec()).await.unwrap();
     store.close().await.unwrap();
     let path = folder.path().join("landfall.redb");
-    // What a version left that did not collect.
+    // A leftover of a version that did not collect unused contents.
     let database = Database::open(&path).unwrap();
     let transaction = database.begin_write().unwrap();
     {
@@ -148,7 +148,7 @@ async fn what_nothing_names_is_found_and_compacting_removes_it() {
     let unused = store.unused().await.unwrap();
     assert_eq!((unused.decisions, unused.contents), (6, 1));
     assert_eq!(store.check().await.unwrap(), []);
-    // What only a decision named that is removed is removed with it, and counted.
+    // A content that only a removed decision named is removed with it, and counted.
     let more = u64::try_from(b"of a decision that goes".len()).unwrap();
     let removed = store.compact().await.unwrap();
     assert_eq!(removed, Unused { contents: 2, bytes: unused.bytes + more, ..unused });
@@ -177,6 +177,6 @@ async fn what_is_found_beyond_a_thousand_is_counted() {
     drop(database);
     let store = RedbStore::open(&path, settings()).unwrap();
     let (findings, _) = Upkeep::check(&store).await.unwrap();
-    // And that there are more turns than entries.
+    // There are also more order rows than entries.
     assert_eq!((findings.first.len(), findings.count()), (1000, 1201));
 }

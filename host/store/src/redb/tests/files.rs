@@ -1,4 +1,4 @@
-//! The file itself: made, opened, refused, copied.
+//! The file itself: created, opened, refused, copied.
 
 use super::*;
 
@@ -50,7 +50,7 @@ async fn only_who_says_so_makes_a_database() {
     let missing = || RedbStore::open(&path, not_made.clone()).err().unwrap().to_string();
     assert!(missing().contains("it is not there; restore it from a backup"), "{}", missing());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was made");
-    // Each says what there is, and what helps.
+    // Each message says what was found, and what to do.
     std::fs::create_dir(&path).unwrap();
     assert!(missing().contains("it is a folder"), "{}", missing());
     std::fs::remove_dir(&path).unwrap();
@@ -97,7 +97,7 @@ async fn a_copy_is_what_one_transaction_left_and_says_once_that_it_is_one() {
     assert_eq!(copied.copied_at().await.unwrap(), Some(now));
     assert_eq!(copied.copied_at().await.unwrap(), None);
     assert_eq!(copied.registration(&make::scope(), &placed.registration_id).await.unwrap(), Some(placed));
-    // And of a file that nobody has open.
+    // A file that no process has open can be copied too.
     store.close().await.unwrap();
     let again = folder.path().join("again.redb");
     RedbStore::copy_file(&folder.path().join("landfall.redb"), &again, now).unwrap();

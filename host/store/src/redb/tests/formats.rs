@@ -38,7 +38,7 @@ async fn a_file_that_lacks_any_one_table_is_brought_up_when_it_is_opened() {
     store.record_entry(make::refusal(5), Vec::new()).await.unwrap();
     store.import_batch(make::batch(vec![make::record("a", "acme", "x")])).await.unwrap();
     make::policies(&store).await;
-    // A component that a decision has outlived.
+    // A component whose plugin is gone, but a decision of it remains.
     let gone = PublishedPlugin::first("gone".parse().unwrap(), b"gone", Timestamp::from_millis(1), "t1");
     let scope = make::scope();
     store
@@ -65,7 +65,7 @@ async fn a_file_that_lacks_any_one_table_is_brought_up_when_it_is_opened() {
         assert!(transaction.delete_table(*table).unwrap());
         transaction.commit().unwrap();
         drop(database);
-        // What is not made from anything else cannot be made again; that it was there is known.
+        // Rows that are not derived cannot be rebuilt, but the check knows that they existed.
         if ["registrations", "records", "scopes"].contains(&table.name()) {
             let error = RedbStore::open(&lacking, settings()).err().unwrap().to_string();
             assert!(error.contains("contradicts itself") && error.contains("landfall store check"), "{error}");
@@ -120,7 +120,7 @@ async fn signatures_of_format_1_count_for_the_names_that_were_published_with_the
     let store = RedbStore::open(&path, settings()).unwrap();
     assert_eq!(store.signatures(digest).await.unwrap(), [for_name("also"), for_name("sg")]);
     assert_eq!(store.signatures(Digest::of(b"of-nobody")).await.unwrap(), []);
-    // A name that gets the bytes later gets no such signature, and none is ever added.
+    // A name under which the bytes are published later gets no such signature, and none is ever added.
     publish(&store, "later", b"one", vec![bare.clone(), for_name("later")]).await;
     store.close().await.unwrap();
     let store = RedbStore::open(&path, settings()).unwrap();
@@ -154,7 +154,8 @@ async fn bindings_that_a_version_of_format_1_did_not_keep_are_made_again() {
     assert_eq!(tables::get::<u32>(&meta, "file property", steps::FORMAT_KEY).unwrap(), Some(steps::FORMAT));
 }
 
-/// A file of format 1 whose counts are not those of its rows stays of format 1: the version that wrote it can open it.
+/// A file of format 1 whose counts differ from its rows stays in format 1, so that the version that wrote it can open
+/// it.
 #[tokio::test]
 async fn a_file_of_an_earlier_format_that_contradicts_itself_is_refused_and_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
@@ -219,7 +220,7 @@ fn a_plugin_of_an_older_version_is_read() {
     assert_eq!(read, PublishedPlugin::first(name, b"v1", published_at, &published_by));
 }
 
-/// Format 1 kept what was revoked with each authority.
+/// Format 1 stored revocations with each authority.
 #[tokio::test]
 async fn what_an_older_version_kept_of_revocations_with_an_authority_is_taken_into_rows_of_their_own() {
     use landfall_attestation::x509::revocation::RevocationRules;
@@ -280,7 +281,8 @@ async fn what_an_older_version_kept_of_revocations_with_an_authority_is_taken_in
         let of = |der: &[u8]| scope.revocations.iter().find(|kept| kept.record.issuer.certificate == der).unwrap();
         let kept = of(&root.certificate_der);
         assert_eq!((scope.revocations.len(), kept.record.rules.whole), (2, true));
-        // What an operator has said holds though the list cannot be read, and the list counts as one that is unread.
+        // Revocations that an operator entered still apply although the list cannot be read, and the list counts as
+        // unreadable.
         let unread = of(&other.certificate_der);
         assert!(unread.record.rules.whole && unread.record.list.is_some(), "{:?}", unread.record);
         assert!(landfall_attestation::x509::Crl::kept(unread.list.as_deref().unwrap()).is_err());

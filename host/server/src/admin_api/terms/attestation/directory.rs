@@ -1,4 +1,4 @@
-//! Accounts of a directory, as a body says it.
+//! Reads the rules for directory accounts from a body.
 
 use landfall_domain::enrollment::{AccountKind, DirectoryRules, GroupAttestation};
 use landfall_domain::names::DirectoryName;
@@ -24,7 +24,7 @@ pub(in crate::admin_api) struct DirectoryBody {
     pub(in crate::admin_api::terms) any_account: bool,
 }
 
-/// The accounts that a group takes.
+/// The accounts that a group accepts.
 pub(super) fn directory_rules(proof: &Proof<'_>, body: &DirectoryBody) -> Result<GroupAttestation, Problem> {
     let wrong = |what: String| Problem::at("/directory/name", what);
     let name: DirectoryName = body.name.parse().map_err(|error| wrong(format!("{error}")))?;

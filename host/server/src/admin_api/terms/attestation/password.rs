@@ -1,4 +1,4 @@
-//! Usernames and passwords, as a body says it.
+//! Reads usernames and passwords from a body.
 
 use landfall_attestation::password;
 use landfall_domain::enrollment::{EnrollmentRef, IndividualAttestation};
@@ -20,14 +20,14 @@ pub(in crate::admin_api) struct PasswordBody {
     password: Option<Zeroizing<String>>,
 }
 
-/// The password stays out of whatever prints a body.
+/// The password is not printed.
 impl std::fmt::Debug for PasswordBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("PasswordBody")
     }
 }
 
-/// The password that is given, or the one that stands.
+/// The password in the body, or else the stored one.
 pub(super) fn password(
     service: &Service,
     owner: &EnrollmentRef,

@@ -1,4 +1,4 @@
-//! Tokens of identity providers, as a body says it.
+//! Reads the rules for tokens of identity providers from a body.
 
 use std::collections::BTreeMap;
 
@@ -76,7 +76,7 @@ pub(super) fn token_rules(body: &TokenBody) -> Result<TokenRules, Problem> {
         token_type: body.token_type.clone(),
         max_lifetime_minutes: body.max_lifetime_minutes,
         ca_certificate: body.ca_certificate.clone(),
-        // The caller's to say.
+        // Set by the caller of this function.
         public_hosts_only: false,
     })
 }

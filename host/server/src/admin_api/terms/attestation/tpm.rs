@@ -1,4 +1,4 @@
-//! TPMs and their makers, as a body says it.
+//! Reads TPMs and TPM manufacturers from a body.
 
 use landfall_attestation::tpm::PublicArea;
 use landfall_attestation::x509::endorsement::TpmMakers;
@@ -26,7 +26,7 @@ pub(in crate::admin_api) struct TpmBody {
 }
 
 impl TpmBody {
-    /// Whether it is a group's.
+    /// Whether the body is for a group.
     pub(in crate::admin_api) fn takes_makers(&self) -> bool {
         self.roots.is_some()
     }
@@ -41,7 +41,7 @@ pub(super) fn chip(body: &TpmBody) -> Result<IndividualAttestation, Problem> {
     Ok(IndividualAttestation::Tpm { endorsement_key: key.as_bytes().to_vec() })
 }
 
-/// The makers whose TPMs a group takes.
+/// The manufacturers whose TPMs a group accepts.
 pub(super) fn makers(body: &TpmBody) -> Result<GroupAttestation, Problem> {
     let TpmBody { endorsement_key: None, roots: Some(roots), intermediates, .. } = body else {
         return Err(Problem::at("/tpm", "a group has the roots of TPM makers, and perhaps intermediates"));
