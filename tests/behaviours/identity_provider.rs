@@ -86,6 +86,7 @@ async fn a_device_registers_with_a_token_of_a_provider_and_goes_on_while_the_pro
     }
     assert_eq!(answer.status, 200, "the key was changed: {answer:?}");
     // The key that it had before is looked for no more at once either.
+    clock.advance(Duration::from_secs(1));
     told_to_come_back(&world, &register(&device, &token).await, "issuer-key-not-yet").await;
     clock.advance(Duration::from_secs(30));
     refused(&world, &register(&device, &token).await, "bearer-token-not-signed").await;
