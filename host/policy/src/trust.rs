@@ -6,7 +6,7 @@
 //! from the list, the revisions with its signature are no longer accepted after the next start.
 //!
 //! - Signatures are Ed25519 (RFC 8032) over a short text that contains its purpose and all three values
-//!   ([`Statement::text`]). So a signature for another purpose can never be used for a revision, and a revision that
+//!   ([`Statement::text`](landfall_domain::plugin::statement::Statement::text)). So a signature for another purpose can never be used for a revision, and a revision that
 //!   was signed for tests, or under another name, is not accepted under this name.
 //! - The name and the digest are compared before anything inspects the component; the version is compared after the
 //!   component has stated its own.

@@ -11,7 +11,9 @@
 //! from the certificates in its rows.
 //!
 //! The feature `suite` adds the behaviour suite, which tests each promise of the contract against any implementation.
-//! It also adds a store in memory ([`memory`]), for tests that need a store but no file.
+//! It also adds a store in memory (`memory`), for tests that need a store but no file.
+//!
+//! ```no_run
 //! use landfall_store::CatalogueStore as _;
 //! use landfall_store::redb::{RedbStore, StoreSettings};
 //!

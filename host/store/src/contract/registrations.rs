@@ -83,7 +83,7 @@ pub struct RegistrationCommit {
 /// revoke or change any of it while a policy runs; then the commit is refused and the device must be admitted again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AdmissionBasis {
-    /// How the enrollment was found, and the counter of [`ScopeRecords::admissions`] for that way when it was read.
+    /// How the enrollment was found, and the counter of [`ScopeRecords::admissions`](crate::ScopeRecords::admissions) for that way when it was read.
     /// Absent where only the enrollment itself counts.
     pub found: Option<(Way, u64)>,
     /// The group that admitted it, and its entity tag; absent when none did.
@@ -140,7 +140,7 @@ pub enum CommitOutcome {
     RecordChanged,
     /// The key belongs to this other device. Nothing was written.
     KeyOfAnother(RegistrationId),
-    /// What admitted the device has changed; the [`ScopeRecords::revision`] of the id scope is now this. Nothing was
+    /// What admitted the device has changed; the [`ScopeRecords::revision`](crate::ScopeRecords::revision) of the id scope is now this. Nothing was
     /// written.
     AdmissionChanged(u64),
     /// A revision that took part in the decision was removed meanwhile. Nothing was written.
