@@ -18,15 +18,16 @@
 //!
 //! A decision is a pure function of the image, the input and what the catalogue answers, so it can be run again:
 //! with a [`RecordedCatalogue`] of its transcript it gives the same bytes. The tools for authors ([`workbench`]) and the
-//! replay use this crate as the server does; there is no second implementation. It needs no server and no store, and knows
-//! [`landfall_domain`] alone.
+//! replay use this crate as the server does; there is no second implementation. It needs no server and no store: it knows
+//! [`landfall_domain`], and the HTTPS client of [`landfall_net`].
 //!
 //! ```no_run
 //! use std::sync::Arc;
 //!
-//! use landfall_policy::{Candidates, EmptyCatalogue, PolicyHost, PolicySettings, SelectInput, shipped};
+//! use landfall_domain::decision::call::{Call, Candidates, Device, SelectInput};
+//! use landfall_policy::{EmptyCatalogue, PolicyHost, PolicySettings, shipped};
 //!
-//! # fn example(call: landfall_policy::Call, device: landfall_policy::Device) -> Result<(), Box<dyn std::error::Error>> {
+//! # fn example(call: Call, device: Device) -> Result<(), Box<dyn std::error::Error>> {
 //! let host = PolicyHost::start(PolicySettings::new("cache"))?;
 //! let revision = host.load(shipped::WEIGHTED)?;
 //! let image = host.configure(&revision, "{}")?;
