@@ -9,7 +9,6 @@ use axum::response::Response;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use landfall_domain::names::IdScope;
-use landfall_store::CatalogueStore;
 use serde::Serialize;
 
 use super::authorize::Caller;
@@ -18,7 +17,6 @@ use super::problem::Problem;
 use crate::metrics;
 use crate::provisioning::Provisioning;
 use crate::service::Service;
-use crate::service::live_catalogue::Write;
 use crate::tasks::TaskStatus;
 
 pub(super) async fn scopes(
@@ -33,14 +31,8 @@ pub(super) async fn scopes(
 
 pub(super) async fn create_scope(State(service): State<Arc<Service>>, At(scope): At<String>) -> Answer {
     let new: IdScope = scope.parse()?;
-    let (runs, of) = (&service, &new);
-    let create = |store| {
-        Box::pin(async move {
-            let created = CatalogueStore::create_scope(store, of.clone()).await?;
-            runs.publish_shipped(store, of).await.map(|()| created)
-        }) as Write<'_, bool>
-    };
-    let created = service.catalogue().change(create).await?;
+    let created = service.catalogue().change(|store| store.create_scope(new.clone())).await?;
+    service.publish_shipped(&new).await?;
     body::answer(if created { StatusCode::CREATED } else { StatusCode::OK }, &ScopeView { scope })
 }
 

@@ -40,7 +40,7 @@ pub struct LiveCatalogue {
 }
 
 /// The future of a write to the store.
-pub type Write<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+pub(crate) type Write<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 impl LiveCatalogue {
     /// The catalogue of what the store holds, which knows from it how full the hubs are.
@@ -71,20 +71,19 @@ impl LiveCatalogue {
         self.live.load().scope(scope).cloned()
     }
 
-    /// Writes to the store. What was written decides from then on.
+    /// Writes to the store, in one transaction. What was written decides from then on.
     ///
     /// # Errors
     ///
-    /// The error of the write, or of reading what was written. A write may be several transactions, so a part of it may be
-    /// on disk in both cases; it is in force as soon as it can be read.
+    /// The error of the write: then nothing has changed. Or the error of reading: then the change is on disk, and it is
+    /// in force as soon as it can be read.
     pub async fn change<'a, T>(
         &'a self,
         write: impl FnOnce(&'a dyn Store) -> Write<'a, T> + Send,
     ) -> Result<T, StoreError> {
-        match write(&*self.store).await {
-            Ok(written) => self.reload().await.map(|()| written),
-            Err(error) => Err(self.unread.leave(error)),
-        }
+        let written = write(&*self.store).await?;
+        self.reload().await?;
+        Ok(written)
     }
 
     /// Reads the catalogue anew, for a caller that has written to the store itself.

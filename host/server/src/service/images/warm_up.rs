@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use landfall_domain::names::{Digest, IdScope, PluginName};
 use landfall_domain::plugin::{PublishBounds, PublishedPlugin};
 use landfall_policy::shipped;
-use landfall_store::{Lane, Precondition, Store, StoreError};
+use landfall_store::{Lane, Precondition, StoreError};
 
 use crate::catalogue::{BoundPolicy, ScopeCatalogue};
 use crate::service::Service;
@@ -66,7 +66,7 @@ impl Service {
     }
 
     /// Publishes the built-in policies in a scope that does not have them.
-    pub async fn publish_shipped(&self, store: &dyn Store, scope: &IdScope) -> Result<(), StoreError> {
+    pub async fn publish_shipped(&self, scope: &IdScope) -> Result<(), StoreError> {
         let known = self.scope(scope);
         for (name, component) in shipped::names_and_components() {
             let Ok(name) = name.parse::<PluginName>() else { continue };
@@ -75,7 +75,10 @@ impl Service {
             }
             let plugin = PublishedPlugin::first(name, component, self.ambient.now(), "landfall");
             let (bytes, bounds) = (component.to_vec(), PublishBounds::NONE);
-            store.publish_plugin(scope, plugin, bytes, Vec::new(), bounds, Precondition::New).await?;
+            let publish = self
+                .catalogue
+                .change(|store| store.publish_plugin(scope, plugin, bytes, Vec::new(), bounds, Precondition::New));
+            publish.await?;
         }
         Ok(())
     }
