@@ -298,7 +298,7 @@ impl Desk {
     ) -> Option<(Arc<Chip>, Zeroizing<[u8; 32]>)> {
         let token = token.filter(|_| registration.hub().is_some())?;
         let id = &registration.registration_id;
-        let chip = self.challenges.answered(scope, id, token, self.ambient.instant())?;
+        let chip = self.chip_that_answered((scope, id), token)?;
         let key = self.hub_key(scope, id, chip.endorsement.sha256());
         Some((chip, key))
     }
